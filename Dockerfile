@@ -1,0 +1,23 @@
+#   docker build -t runpod-emulator .
+#   docker run --init --rm -p 8000:8000 runpod-emulator                                       the example handlers
+#   docker run --init --rm -p 8000:8000 -v "$PWD/my-handlers:/handlers:ro" runpod-emulator    your own
+#
+# A handler needs more packages? FROM runpod-emulator, USER root, RUN pip install ..., USER emulator.
+
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY emulator/ emulator/
+RUN pip install --no-cache-dir --prefix=/install .
+
+FROM python:3.12-slim
+ENV PYTHONUNBUFFERED=1
+RUN useradd --create-home --uid 1000 emulator
+COPY --from=build /install /usr/local
+COPY handlers/*.py /handlers/
+USER emulator
+WORKDIR /home/emulator
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=10s --start-period=15s --retries=3 CMD ["runpod-emulator", "wait", "-t", "5"]
+ENTRYPOINT ["runpod-emulator", "serve", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["/handlers"]

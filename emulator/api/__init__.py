@@ -1,0 +1,1 @@
+"""The doors: HTTP in, verbs of the core behind it."""

@@ -1,0 +1,187 @@
+"""What stands before every door: the key, the endpoint, rate limits, body size, hang-ups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from emulator.api import wire
+from emulator.core.endpoint import Endpoint
+from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToken, RequestError
+from emulator.core.fidelity import Ledger
+from emulator.core.platform import Platform
+from emulator.core.rates import Operation
+from emulator.core.waiting import Caller, Waiter
+from emulator.emulator import Emulator
+
+log = logging.getLogger("emulator.api")
+
+FIDELITY = "X-Emulator-Fidelity"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call. Without `keys` any key is accepted; without `required` none is asked for."""
+
+    required: bool = True
+    keys: frozenset[str] = frozenset()
+
+    def check(self, authorization: str | None) -> None:
+        """Accept `Bearer KEY` or the bare key; raises NoToken, InvalidKey."""
+        if not self.required:
+            return
+        scheme, _, rest = (authorization or "").strip().partition(" ")
+        key = rest.strip() if scheme.lower() == "bearer" else (authorization or "").strip()
+        if not key:
+            raise NoToken
+        if self.keys and key not in self.keys:
+            raise InvalidKey
+
+
+class HttpCaller(Caller):
+    """The client of one request, watched from the moment it has to wait."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self._request = request
+        self._watch: asyncio.Task[None] | None = None
+
+    def attach(self, waiter: Waiter | None) -> None:
+        """The wait that the client's leaving will end."""
+        super().attach(waiter)
+        if waiter is not None and self._watch is None:
+            self._watch = asyncio.ensure_future(self._until_gone())
+
+    def answered(self) -> None:
+        """Watch no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _until_gone(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self.hang_up()
+
+
+@dataclass(slots=True)
+class Call:
+    """One request that was let in."""
+
+    request: Request
+    endpoint: Endpoint
+    caller: HttpCaller
+    ledger: Ledger
+
+    @property
+    def platform(self) -> Platform:
+        """The numbers in force."""
+        return self.endpoint.platform
+
+    @property
+    def job_id(self) -> str:
+        """The job in the path."""
+        job_id: str = self.request.path_params["job_id"]
+        return job_id
+
+    def now(self) -> int:
+        """The present time in ms."""
+        return self.endpoint.world.timeline.now()
+
+    def duration(self, name: str, low: int, high: int | None, default: int | None) -> int | None:
+        """A duration of the query string in ms; raises OutOfRange."""
+        return wire.milliseconds(self.request.query_params, name, low, high, default, self.platform)
+
+    def wait(self, default: int) -> int:
+        """When a held answer must go out: now plus `?wait=`."""
+        wait = self.duration("wait", self.platform.wait_min, self.platform.wait_max, default)
+        return self.now() + (default if wait is None else wait)
+
+    def count(self, name: str, default: int, low: int, high: int | None = None) -> int:
+        """A whole number of the query string; raises InvalidQuery."""
+        return wire.count(self.request.query_params, name, default, low, high)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; raises BodyTooLarge as soon as more than `limit` bytes have come.
+
+        The rest is read and dropped, so that the client gets to see the answer.
+        """
+        parts: list[bytes] = []
+        size = int(self.request.headers.get("content-length") or 0)
+        held = 0
+        async for part in self.request.stream():
+            held += len(part)
+            if held > limit or size > limit:
+                size = limit + 1
+                parts.clear()
+            else:
+                parts.append(part)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def reply(self, row: str, body: bytes, status: int = 200) -> Response:
+        """An answer whose evidence is ledger row `row`."""
+        headers = {FIDELITY: self.ledger.header(row)}
+        return Response(body, status, headers, media_type="application/json")
+
+
+Verb = Callable[[Call], Awaitable[Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Door(APIRoute):
+    """A route whose handler takes the bare request: no dependency solving, the OpenAPI page stays."""
+
+    def get_route_handler(self) -> Handler:
+        """The endpoint function itself."""
+        handler: Handler = self.endpoint
+        return handler
+
+
+def guarded(operation: Operation, verb: Verb) -> Handler:
+    """The request handler that lets a call through to `verb`, or answers why not."""
+
+    async def answer(request: Request) -> Response:
+        emulator: Emulator = request.app.state.emulator
+        caller = HttpCaller(request)
+        try:
+            access: Access = request.app.state.access
+            access.check(request.headers.get("authorization"))
+            endpoint = emulator.endpoint(request.path_params["endpoint_id"])
+            with _admitted(operation, endpoint):
+                return await verb(Call(request, endpoint, caller, emulator.ledger))
+        except RequestError as error:
+            return problem(error, emulator)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.url.path)
+            return problem(InternalError(), emulator)
+        finally:
+            caller.answered()
+
+    answer.__name__ = operation.value
+    answer.__doc__ = verb.__doc__
+    return answer
+
+
+def problem(error: RequestError, emulator: Emulator) -> Response:
+    """An error in the service's own shape."""
+    headers = {FIDELITY: emulator.ledger.header(error.row), **error.headers}
+    content_type = emulator.platform.error_content_type
+    return Response(wire.problem(error), error.status, headers, media_type=content_type)
+
+
+def _admitted(operation: Operation, endpoint: Endpoint) -> AbstractContextManager[None]:
+    world = endpoint.world
+    if not world.rate_limits:
+        return nullcontext()
+    return endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running)

@@ -1,0 +1,197 @@
+"""The queue API: what clients of `/v2/<endpoint_id>` call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sse_starlette.event import ServerSentEvent
+from sse_starlette.sse import EventSourceResponse
+from starlette.responses import Response
+
+from emulator.api import models, wire
+from emulator.api.guards import FIDELITY, Call, Door, Verb, guarded
+from emulator.core.job import Job, JobStatus
+from emulator.core.rates import Operation
+
+router = APIRouter(prefix="/v2/{endpoint_id}", route_class=Door, tags=["queue"])
+
+
+async def run(call: Call) -> Response:
+    """Queue a job and answer at once."""
+    body = await call.body(call.platform.run_body_limit)
+    job = await call.endpoint.submit(wire.submission(body, call.platform, sync=False))
+    return call.reply("run.accepted", wire.accepted(job))
+
+
+async def runsync(call: Call) -> Response:
+    """Queue a job and hold the answer until it has ended, or the wait is over."""
+    until = call.wait(call.platform.runsync_wait)
+    body = await call.body(call.platform.runsync_body_limit)
+    job = await call.endpoint.submit(wire.submission(body, call.platform, sync=True))
+    job = await call.endpoint.wait(job.id, until, call.caller)
+    failed = job.status is JobStatus.FAILED
+    return _envelope(call, Operation.RUNSYNC, job, call.platform.runsync_failed_status if failed else 200)
+
+
+async def status(call: Call) -> Response:
+    """The job as it is; `ttl` shortens its result's life."""
+    ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
+    return _envelope(call, Operation.STATUS, await call.endpoint.status(call.job_id, ttl))
+
+
+async def status_sync(call: Call) -> Response:
+    """The job once it has ended, or as it is when the wait is over."""
+    until = call.wait(call.platform.status_sync_wait)
+    return _envelope(call, Operation.STATUS_SYNC, await call.endpoint.wait(call.job_id, until, call.caller))
+
+
+async def stream(call: Call) -> Response:
+    """The stream chunks since the last call, held until there is one.
+
+    With `Accept: text/event-stream` they come as server-sent events until the job has ended.
+    """
+    until = call.wait(call.platform.stream_wait)
+    if "text/event-stream" in call.request.headers.get("accept", ""):
+        return await _events(call)
+    status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+    return call.reply(f"stream.{status.value.lower()}", wire.stream(status, chunks, call.platform))
+
+
+async def cancel(call: Call) -> Response:
+    """End the job: a queued one is removed from the queue, a running one is stopped."""
+    before = await call.endpoint.status(call.job_id)
+    job = await call.endpoint.cancel(call.job_id)
+    row = {JobStatus.IN_QUEUE: "queued", JobStatus.IN_PROGRESS: "running"}.get(before.status, "ended")
+    return call.reply(f"cancel.{row}", wire.accepted(job))
+
+
+async def retry(call: Call) -> Response:
+    """Queue a FAILED or TIMED_OUT job again, under the same id and with its input."""
+    return call.reply("retry.accepted", wire.accepted(await call.endpoint.retry(call.job_id)))
+
+
+async def purge(call: Call) -> Response:
+    """Remove every waiting job; running ones go on."""
+    return call.reply("purge.removed", wire.purged(await call.endpoint.purge()))
+
+
+async def health(call: Call) -> Response:
+    """Counters of jobs and workers."""
+    return call.reply("health.counters", wire.health(await call.endpoint.health()))
+
+
+async def requests(call: Call) -> Response:
+    """The endpoint's recent jobs, newest first, one page at a time."""
+    offset = call.count("offset", 0, low=0)
+    limit = call.count("limit", call.platform.requests_limit, low=1, high=1_000)
+    jobs, total = await call.endpoint.requests(offset, limit)
+    return call.reply("requests.page", wire.requests_page(jobs, total, offset, limit, call.now(), call.platform))
+
+
+class Events(EventSourceResponse):
+    """Server-sent events that end by themselves when the server stops.
+
+    The library's own watch over uvicorn's exit polls twice a second for as long as the
+    process lives, and its flag would end the streams of the next server too.
+    """
+
+    @staticmethod
+    async def _listen_for_exit_signal() -> None:
+        await anyio.sleep_forever()
+
+
+def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
+    row = f"{operation.value}.{job.status.value.lower()}"
+    return call.reply(row, wire.envelope(job, call.now(), call.platform), status)
+
+
+async def _events(call: Call) -> Response:
+    await call.endpoint.status(call.job_id)
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        while True:
+            until = call.now() + call.platform.stream_wait
+            status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+            for chunk in chunks:
+                yield ServerSentEvent(data=wire.chunk_event(chunk))
+            if status.terminal:
+                yield ServerSentEvent(event="status", data=wire.status_event(status))
+                return
+            if call.caller.gone or call.endpoint.world.room.closed:
+                return
+
+    return Events(events(), headers={FIDELITY: call.ledger.header("stream.events")}, sep="\n")
+
+
+def _parameter(name: str, place: str, text: str, **schema: Any) -> dict[str, Any]:
+    required = place == "path"
+    return {
+        "name": name,
+        "in": place,
+        "required": required,
+        "description": text,
+        "schema": {"type": "string", **schema},
+    }
+
+
+_ENDPOINT = _parameter("endpoint_id", "path", "The endpoint's id")
+_JOB = _parameter("job_id", "path", "The id that /run or /runsync answered")
+_WAIT = _parameter(
+    "wait", "query", "How long to hold the answer, in ms", type="integer", minimum=1_000, maximum=300_000
+)
+_TTL = _parameter("ttl", "query", "Keep the result no longer than this, in ms", type="integer", minimum=1)
+_OFFSET = _parameter("offset", "query", "Jobs to skip", type="integer", minimum=0, default=0)
+_LIMIT = _parameter("limit", "query", "Jobs a page", type="integer", minimum=1, maximum=1_000, default=50)
+
+_TEXTS = {
+    400: "The request is wrong: `detail` says how",
+    401: "No key, or one that is not accepted",
+    404: "Unknown endpoint or job",
+    429: "A rate limit is reached; `Retry-After` says for how long",
+}
+
+
+def _add(
+    operation: Operation,
+    verb: Verb,
+    path: str,
+    methods: tuple[str, ...],
+    answer: type[BaseModel],
+    parameters: tuple[dict[str, Any], ...] = (),
+    takes_job: bool = False,
+) -> None:
+    extra: dict[str, Any] = {"parameters": [_ENDPOINT, *parameters], "security": [{"key": []}]}
+    if takes_job:
+        schema = {"$ref": "#/components/schemas/JobRequest"}
+        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    for method in methods:
+        router.add_api_route(
+            path,
+            guarded(operation, verb),
+            methods=[method],
+            operation_id=f"{operation.value}_{method.lower()}" if len(methods) > 1 else operation.value,
+            summary=f"/{operation.value.replace('_', '-')}",
+            responses={
+                200: {"model": answer},
+                **{code: {"model": models.Problem, "description": text} for code, text in _TEXTS.items()},
+            },
+            openapi_extra=extra,
+        )
+
+
+_BOTH = ("GET", "POST")
+
+_add(Operation.RUN, run, "/run", ("POST",), models.Accepted, takes_job=True)
+_add(Operation.RUNSYNC, runsync, "/runsync", ("POST",), models.Envelope, (_WAIT,), takes_job=True)
+_add(Operation.STATUS, status, "/status/{job_id}", _BOTH, models.Envelope, (_JOB, _TTL))
+_add(Operation.STATUS_SYNC, status_sync, "/status-sync/{job_id}", _BOTH, models.Envelope, (_JOB, _WAIT))
+_add(Operation.STREAM, stream, "/stream/{job_id}", _BOTH, models.StreamAnswer, (_JOB, _WAIT))
+_add(Operation.CANCEL, cancel, "/cancel/{job_id}", ("POST",), models.Accepted, (_JOB,))
+_add(Operation.RETRY, retry, "/retry/{job_id}", ("POST",), models.Accepted, (_JOB,))
+_add(Operation.PURGE, purge, "/purge-queue", ("POST",), models.Purged)
+_add(Operation.HEALTH, health, "/health", ("GET",), models.HealthAnswer)
+_add(Operation.REQUESTS, requests, "/requests", ("GET",), models.RequestsPage, (_OFFSET, _LIMIT))

@@ -1,0 +1,249 @@
+"""Every JSON shape and header, both ways. The only file that knows the wire's names.
+
+Inputs, outputs and chunks pass as the bytes they came as: a body is cut into the raw
+text of its members, and an answer carries them as fragments.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import orjson
+from orjson import Fragment
+
+from emulator.core.endpoint import Health, Submission
+from emulator.core.errors import (
+    InputMissing,
+    InputNotObject,
+    InvalidBody,
+    InvalidQuery,
+    OutOfRange,
+    RequestError,
+    WebhookInvalid,
+)  # fmt: skip
+from emulator.core.job import Job, JobStatus
+from emulator.core.platform import Platform
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def submission(body: bytes, platform: Platform, sync: bool) -> Submission:
+    """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin."""
+    members = _cut(body, platform)
+    policy = _object(members, "policy")
+    low_priority = policy.get("lowPriority")
+    if low_priority not in (None, True, False):
+        raise InvalidBody("policy.lowPriority must be true or false")
+    s3_config = members.get("s3Config")
+    return Submission(
+        input=_input(members.get("input"), platform),
+        webhook=_webhook(members.get("webhook"), platform),
+        execution_timeout=_limit(
+            policy, "executionTimeout", platform.execution_timeout_min, platform.execution_timeout_max, platform
+        ),
+        ttl=_limit(policy, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform),
+        low_priority=bool(low_priority),
+        s3_config=bytes(s3_config) if s3_config is not None and _object(members, "s3Config") else None,
+        sync=sync,
+    )
+
+
+def milliseconds(
+    query: Mapping[str, str], name: str, low: int, high: int | None, default: int | None, platform: Platform
+) -> int | None:
+    """A duration of the query string; raises OutOfRange."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.lstrip("-").isdigit():
+        raise OutOfRange(name, low, high)
+    return _within(name, int(text), low, high, platform)
+
+
+def count(query: Mapping[str, str], name: str, default: int, low: int, high: int | None) -> int:
+    """A whole number of the query string; raises InvalidQuery."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= (high or int(text))):
+        raise InvalidQuery(name, low, high)
+    return int(text)
+
+
+def envelope(job: Job, at: int, platform: Platform) -> bytes:
+    """The body of /status at time `at`."""
+    return orjson.dumps(_envelope(job, at, platform))
+
+
+def webhook_body(job: Job, platform: Platform) -> bytes:
+    """The body of the webhook call for an ended job: the envelope plus input and webhook, without workerId."""
+    body = _envelope(job, job.ended_at or 0, platform)
+    body.pop("workerId", None)
+    body["input"] = Fragment(job.input)
+    body["webhook"] = job.webhook
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+
+def accepted(job: Job) -> bytes:
+    """Id and status, and nothing else."""
+    return orjson.dumps({"id": job.id, "status": job.status.value})
+
+
+def purged(removed: int) -> bytes:
+    """The answer to /purge-queue."""
+    return orjson.dumps({"removed": removed, "status": "completed"})
+
+
+def stream(status: JobStatus, chunks: Iterable[bytes], platform: Platform) -> bytes:
+    """The answer to /stream."""
+    outputs = [{"output": Fragment(chunk)} for chunk in chunks]
+    if platform.stream_shape == "array":
+        return orjson.dumps(outputs)
+    return orjson.dumps({"status": status.value, "stream": outputs})
+
+
+def chunk_event(chunk: bytes) -> str:
+    """The data of one server-sent stream event."""
+    return orjson.dumps({"output": Fragment(chunk)}).decode()
+
+
+def status_event(status: JobStatus) -> str:
+    """The data of the event that ends a stream."""
+    return orjson.dumps({"status": status.value}).decode()
+
+
+def health(counters: Health) -> bytes:
+    """The body of /health: five job counters, six worker counters."""
+    jobs = {
+        "completed": counters.completed,
+        "failed": counters.failed,
+        "inProgress": counters.running,
+        "inQueue": counters.queued,
+        "retried": counters.retried,
+    }
+    return orjson.dumps({"jobs": jobs, "workers": counters.workers._asdict()})
+
+
+def requests_page(jobs: Iterable[Job], total: int, offset: int, limit: int, at: int, platform: Platform) -> bytes:
+    """The body of /requests."""
+    page = [_envelope(job, at, platform) for job in jobs]
+    return orjson.dumps(
+        {"requests": page, "total": total, "offset": offset, "limit": limit, "hasMore": offset + len(page) < total}
+    )
+
+
+def problem(error: RequestError) -> bytes:
+    """The body of an error."""
+    return orjson.dumps({"status": error.status, "title": error.title, "detail": error.detail})
+
+
+def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    ran = job.taken_at is not None
+    if job.taken_at is not None:
+        body["delayTime"] = job.taken_at - job.submitted_at
+    if job.error is not None:
+        body["error"] = job.error
+    if job.taken_at is not None and (job.status.terminal or job.progressed):
+        body["executionTime"] = (at if job.ended_at is None else job.ended_at) - job.taken_at
+    body["id"] = job.id
+    if job.output is not None:
+        body["output"] = Fragment(job.output)
+    if ran and job.retries and job.status is not JobStatus.CANCELLED:
+        body["retries"] = job.retries
+    body["status"] = job.status.value
+    if ran and platform.envelope_worker_id:
+        body["workerId"] = job.worker
+    return body
+
+
+def _cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
+    try:
+        if not body.isascii():
+            body.decode()
+        _check_depth(body, platform.json_depth_limit)
+        return _members.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidBody("invalid json: not UTF-8") from error
+    except RecursionError as error:
+        raise InvalidBody("invalid json: nested too deep") from error
+    except msgspec.ValidationError as error:
+        raise InvalidBody("must be a json object") from error
+    except msgspec.DecodeError as error:
+        raise InvalidBody(f"invalid json: {str(error).removeprefix('JSON is malformed: ')}") from error
+
+
+def _check_depth(body: bytes, limit: int) -> None:
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    if max(accumulate(map(_DEPTH.__getitem__, brackets))) > limit:
+        raise InvalidBody(f"invalid json: nested more than {limit} levels deep")
+
+
+def _input(raw: msgspec.Raw | None, platform: Platform) -> bytes:
+    text = b"null" if raw is None else bytes(raw)
+    if text == b"null":
+        raise InputMissing
+    if platform.input_must_be_object and not text.startswith(b"{"):
+        raise InputNotObject
+    return text
+
+
+def _webhook(raw: msgspec.Raw | None, platform: Platform) -> str | None:
+    url = _value(raw)
+    if url is None or url == "":
+        return None
+    if not isinstance(url, str):
+        raise InvalidBody("webhook must be a string")
+    if platform.webhook_url_check and not _is_http_url(url):
+        raise WebhookInvalid
+    return url
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
+    value = _value(members.get(name))
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidBody(f"{name} must be an object")
+    return value
+
+
+def _value(raw: msgspec.Raw | None) -> Any:
+    return None if raw is None else json.loads(bytes(raw))
+
+
+def _limit(policy: Mapping[str, Any], name: str, low: int, high: int, platform: Platform) -> int | None:
+    value = policy.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise OutOfRange(f"policy.{name}", low, high)
+    return _within(f"policy.{name}", int(value), low, high, platform)
+
+
+def _within(name: str, value: int, low: int, high: int | None, platform: Platform) -> int:
+    highest = value if high is None else high
+    if low <= value <= highest:
+        return value
+    if platform.out_of_range == "reject":
+        raise OutOfRange(name, low, high)
+    return max(low, min(value, highest))

@@ -1,0 +1,129 @@
+"""The ASGI shell: doors, errors of the framework in the service's shape, CORS."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from emulator import __version__
+from emulator.api import admin, models, public
+from emulator.api.guards import FIDELITY, Access, problem
+from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
+from emulator.emulator import Emulator
+
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+_FLASH = "/v2/flash/{rest:path}"
+
+NOT_EMULATED = {
+    _FLASH: "the Flash sentinel /v2/flash",
+    "/v2/{endpoint_id}/openai/{rest:path}": "the OpenAI-compatible route /openai",
+    "/v2/{endpoint_id}/batch": "the batch API",
+    "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
+    "/v2/{endpoint_id}/metrics": "/metrics",
+    "/v2/{endpoint_id}/job-take/{rest:path}": "the worker protocol",
+    "/v2/{endpoint_id}/job-take-batch/{rest:path}": "the worker protocol",
+    "/v2/{endpoint_id}/job-done/{rest:path}": "the worker protocol",
+    "/v2/{endpoint_id}/job-stream/{rest:path}": "the worker protocol",
+    "/v2/{endpoint_id}/job-stop/{rest:path}": "the worker protocol",
+    "/v2/{endpoint_id}/ping/{rest:path}": "the worker protocol",
+    "/graphql": "the management API (GraphQL)",
+}
+"""Routes of the real service that answer 501, and what they are called."""
+
+_ABOUT = """A local stand-in for `https://api.runpod.ai/v2/<endpoint_id>`.
+
+Every answer carries `X-Emulator-Fidelity`: how well that answer of the real service is known."""
+
+
+def create_app(emulator: Emulator, access: Access) -> FastAPI:
+    """The application that serves one emulator."""
+    app = FastAPI(
+        title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False, redoc_url=None
+    )
+    app.state.emulator = emulator
+    app.state.access = access
+    app.state.ready = False
+    missing = {
+        path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
+        for path, name in NOT_EMULATED.items()
+    }
+    app.router.routes += [missing.pop(_FLASH), *public.router.routes, *admin.router.routes, *missing.values()]
+    app.add_exception_handler(HTTPException, _framework_error)
+    if emulator.platform.cors == "open":
+        app.add_middleware(
+            CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"],
+            expose_headers=[FIDELITY, "Retry-After"],
+        )  # fmt: skip
+    app.add_middleware(TidyPath)
+    _describe(app)
+    return app
+
+
+class TidyPath:
+    """Takes double and trailing slashes out of the path: a documented client default makes them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on under its tidy path."""
+        path: str = scope.get("path", "")
+        if "//" in path or (path.endswith("/") and path != "/"):
+            tidy = "/" + "/".join(part for part in path.split("/") if part)
+            scope = {**scope, "path": tidy, "raw_path": tidy.encode()}
+        await self.app(scope, receive, send)
+
+
+def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return problem(NotEmulated(name), request.app.state.emulator)
+
+    return answer
+
+
+async def _framework_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    ours: RequestError = RouteNotFound()
+    if status == 405:
+        ours = MethodNotAllowed(", ".join(_allowed(request)))
+    return problem(ours, request.app.state.emulator)
+
+
+def _allowed(request: Request) -> list[str]:
+    methods: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)
+
+
+def _describe(app: FastAPI) -> None:
+    """Add to the OpenAPI page what bare routes do not declare."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        components = schema.setdefault("components", {})
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        template = "#/components/schemas/{model}"
+        own = models.JobRequest.model_json_schema(ref_template=template)
+        components["schemas"] |= own.pop("$defs", {})
+        components["schemas"]["JobRequest"] = own
+        for path in schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        components["schemas"].pop("HTTPValidationError", None)
+        components["schemas"].pop("ValidationError", None)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]

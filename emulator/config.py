@@ -1,0 +1,225 @@
+"""Settings, read once: options of the command line over environment variables over defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+import sys
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from emulator.core.errors import ConfigurationError
+from emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, preset
+
+_UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_ENDPOINT_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_NOT_HANDLERS = ("_", "test_", "conftest")
+
+
+def milliseconds(text: Any) -> Any:
+    """A duration such as `600000`, `600s`, `10m` or `24h` in ms; raises ValueError."""
+    if not isinstance(text, str):
+        return text
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("write milliseconds, or a number with ms, s, m, h or d")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
+
+
+class Settings(BaseSettings):
+    """Everything a server is told at its start."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNPOD_EMULATOR_", extra="forbid")
+
+    handlers: list[str] = []
+    endpoint: list[str] = []
+    """Entries `ID=HANDLER`."""
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    port_file: Path | None = None
+    profile: Literal["observed", "documented"] = "observed"
+    set: list[str] = []
+    """Entries `field=value` of the platform."""
+    workers_min: int | None = Field(None, ge=0)
+    workers_max: int | None = Field(None, ge=0)
+    execution_timeout: Milliseconds | None = Field(None, ge=0, le=7 * DAY)
+    job_ttl: Milliseconds | None = Field(None, ge=10 * SECOND, le=7 * DAY)
+    api_key: list[str] = []
+    no_auth: bool = False
+    no_rate_limits: bool = False
+    python: str = sys.executable
+    seed: int | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def platform(self) -> Platform:
+        """The platform of these settings; raises ConfigurationError."""
+        changes = dict(_parse_field(entry) for entry in self.set)
+        for name in ("workers_min", "workers_max", "execution_timeout", "job_ttl"):
+            value = getattr(self, name)
+            if value is not None:
+                changes[name] = value
+        try:
+            return preset(self.profile, **changes)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def programs(self) -> dict[str, str]:
+        """Handler by endpoint id; raises ConfigurationError."""
+        found: dict[str, str] = {}
+        for endpoint_id, handler in (*_named(self.endpoint), *_unnamed(self.handlers)):
+            if endpoint_id in found:
+                raise ConfigurationError(
+                    f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {handler}. "
+                    "Name one with --endpoint ID=HANDLER"
+                )
+            found[endpoint_id] = handler
+        if not found:
+            raise ConfigurationError("nothing to serve: name a handler, as in 'runpod-emulator serve handler.py'")
+        return found
+
+
+def read_settings(**given: Any) -> Settings:
+    """Settings from what was `given` and the environment; raises ConfigurationError."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + str(first["loc"][0]).replace("_", "-")
+        raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def field_types() -> dict[str, Any]:
+    """The type of each platform field."""
+    return typing.get_type_hints(Platform)
+
+
+def hidden_modules(handler: str) -> list[Path]:
+    """Files beside a handler, or itself, that hide a module of the standard library."""
+    path = Path(file_of(handler) or "")
+    if path.suffix != ".py":
+        return []
+    return sorted(file for file in path.parent.glob("*.py") if file.stem in sys.stdlib_module_names)
+
+
+def file_of(handler: str) -> str | None:
+    """The file of `file.py` and `file.py:function`; None for `package.module:function`."""
+    path, _, function = handler.rpartition(":")
+    if path.endswith(".py") and function.isidentifier():
+        return path
+    return handler if handler.endswith(".py") else None
+
+
+def _parse_field(entry: str) -> tuple[str, Any]:
+    name, equals, text = entry.partition("=")
+    name = name.strip()
+    known = field_types()
+    if not equals:
+        raise ConfigurationError(f"--set {entry}: write field=value")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise ConfigurationError(
+            f"--set {entry}: no field {name}. The nearest is {near}; 'runpod-emulator fields' lists all"
+        )
+    try:
+        return name, TypeAdapter(known[name]).validate_python(_literal(text.strip(), known[name]), strict=False)
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"--set {entry}: {name} is {_type_name(known[name])}; {error.errors()[0]['msg']}"
+        ) from error
+
+
+def _literal(text: str, kind: Any) -> Any:
+    if kind is str:
+        return text
+    if get_origin(kind) is tuple:
+        return [part for part in re.split(r"[\s,]+", text.strip("[]() ")) if part]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "a list of whole numbers"
+    return {int: "a whole number", bool: "true or false", str: "a text"}[kind]
+
+
+def _named(entries: list[str]) -> list[tuple[str, str]]:
+    named: list[tuple[str, str]] = []
+    for entry in entries:
+        endpoint_id, equals, handler = entry.partition("=")
+        if not equals or not handler:
+            raise ConfigurationError(f"--endpoint {entry}: write ID=HANDLER")
+        named.append((_checked_id(endpoint_id, handler), _checked(handler)))
+    return named
+
+
+def _unnamed(handlers: list[str]) -> list[tuple[str, str]]:
+    unnamed: list[tuple[str, str]] = []
+    for handler in handlers:
+        for one in _files_in(Path(handler)) if Path(handler).is_dir() else [handler]:
+            unnamed.append((_checked_id(_stem(one), one), _checked(one)))
+    return unnamed
+
+
+def _files_in(folder: Path) -> list[str]:
+    files = [str(file) for file in sorted(folder.glob("*.py")) if not file.name.startswith(_NOT_HANDLERS)]
+    if not files:
+        raise ConfigurationError(f"no handler in {folder}: it has no .py file")
+    return files
+
+
+def _stem(handler: str) -> str:
+    path = file_of(handler)
+    if path is not None:
+        return Path(path).stem
+    return handler.partition(":")[0].rpartition(".")[2]
+
+
+def _checked_id(endpoint_id: str, handler: str) -> str:
+    if not _ENDPOINT_ID.fullmatch(endpoint_id):
+        raise ConfigurationError(
+            f"{endpoint_id!r} can't be an endpoint id (letters, digits, - and _): name one with --endpoint ID={handler}"
+        )
+    return endpoint_id
+
+
+def _checked(handler: str) -> str:
+    path = file_of(handler)
+    if path is not None:
+        if not Path(path).is_file():
+            raise ConfigurationError(f"handler {handler}: there is no file {path}")
+        return handler
+    module, colon, function = handler.partition(":")
+    if not colon or not all(part.isidentifier() for part in f"{module}.{function}".split(".")):
+        raise ConfigurationError(
+            f"handler {handler}: write file.py, file.py:function, package.module:function or a directory"
+        )
+    return handler
+
+
+def as_text(value: Any) -> str:
+    """A field's value in the form that --set takes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def changed_fields(platform: Platform) -> dict[str, Any]:
+    """The platform's values by name."""
+    return {field.name: getattr(platform, field.name) for field in dataclasses.fields(platform)}

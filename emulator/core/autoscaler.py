@@ -1,0 +1,83 @@
+"""When to start another worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from emulator.core.fleet import Fleet
+from emulator.core.platform import Platform
+from emulator.core.timers import Timeline, Timer
+
+
+class Autoscaler:
+    """Follows the number of waiting jobs.
+
+    REQUEST_COUNT: one more worker for every `scaler_requests` jobs that find no free
+    slot. QUEUE_DELAY: the first at once, each further one when the shortage has lasted
+    `scaler_delay`. A free slot includes those of workers that are still coming up.
+    """
+
+    def __init__(self, fleet: Fleet, platform: Platform, timeline: Timeline, new_worker: Callable[[], str]) -> None:
+        self._fleet = fleet
+        self._platform = platform
+        self._timeline = timeline
+        self._new_worker = new_worker
+        self._waiting = 0
+        self._delay: Timer | None = None
+        self._stopped = False
+
+    def balance(self, waiting: int) -> None:
+        """Start what `waiting` jobs need; jobs that must not cause scaling are not among them."""
+        self._waiting = waiting
+        if self._stopped:
+            return
+        fleet = self._fleet
+        while fleet.alive < fleet.settings.workers_min and fleet.may_start:
+            self.start_one()
+        if waiting <= fleet.free_slots:
+            self._end_delay()
+        elif self._platform.scaler == "REQUEST_COUNT":
+            self._start_for_requests()
+        else:
+            self._start_for_delay()
+
+    def start_one(self) -> None:
+        """Bring up one worker now, within the maximum."""
+        if not self._stopped and self._fleet.may_start:
+            self._fleet.start(self._new_worker())
+
+    def stop(self) -> None:
+        """Start nothing any more."""
+        self._stopped = True
+        self._end_delay()
+
+    def try_again_in(self, delay: int) -> None:
+        """Look again after `delay` ms: a worker could not start."""
+        self._timeline.at(self._timeline.now() + delay, lambda: self.balance(self._waiting))
+
+    def _start_for_requests(self) -> None:
+        fleet = self._fleet
+        short = self._waiting - fleet.free_slots
+        workers = -(-short // max(1, self._platform.scaler_requests))
+        while workers > 0 and fleet.may_start:
+            self.start_one()
+            workers -= 1
+
+    def _start_for_delay(self) -> None:
+        fleet = self._fleet
+        if not fleet.alive:
+            self.start_one()
+        if self._delay is None and fleet.alive < fleet.settings.workers_max:
+            due = self._timeline.now() + self._platform.scaler_delay
+            self._delay = self._timeline.at(due, self._delay_over)
+
+    def _delay_over(self) -> None:
+        self._delay = None
+        if self._waiting > self._fleet.free_slots:
+            self.start_one()
+        self.balance(self._waiting)
+
+    def _end_delay(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None

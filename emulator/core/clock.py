@@ -1,0 +1,55 @@
+"""What time it is, in whole milliseconds since the epoch. The only file that asks the system."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of the present time."""
+
+    runs: bool
+    """Whether time passes by itself, so that alarms are worth setting."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch; never less than what an earlier call answered."""
+        ...
+
+
+class RealClock:
+    """The system's time of day, so that a frozen `time.time` freezes it as well."""
+
+    runs = True
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now(self) -> int:
+        """The present time; a step back of the system's clock is held until it has caught up."""
+        present = int(time.time() * 1000)
+        if present > self._last:
+            self._last = present
+        return self._last
+
+
+class VirtualClock:
+    """Time that stands still until it is moved."""
+
+    runs = False
+
+    def __init__(self, start: int = 1_700_000_000_000) -> None:
+        self._now = start
+
+    def now(self) -> int:
+        """The time it was last moved to."""
+        return self._now
+
+    def move_to(self, at: int) -> None:
+        """Move to `at`; a move backwards is ignored."""
+        self._now = max(self._now, at)
+
+
+def pause(seconds: float) -> None:
+    """Sleep in real time: for a command that waits for another process."""
+    time.sleep(seconds)

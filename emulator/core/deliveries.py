@@ -1,0 +1,62 @@
+"""What is owed to a webhook: a record of its own that outlives its job.
+
+::
+
+    OWED       acknowledged -> DELIVERED    refused -> OWED (later), or GIVEN_UP after the last attempt
+    DELIVERED  nothing
+    GIVEN_UP   nothing
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from emulator.core.job import Job, JobStatus
+from emulator.core.platform import Platform
+
+
+class DeliveryStatus(str, Enum):
+    """Where a delivery stands."""
+
+    OWED = "OWED"
+    DELIVERED = "DELIVERED"
+    GIVEN_UP = "GIVEN_UP"
+
+
+class Delivery(NamedTuple):
+    """One webhook call to make. `body` was frozen when the job ended; `due` is milliseconds since the epoch."""
+
+    endpoint: str
+    job: str
+    serial: int
+    """The job's lease when it ended: a retried job that ends again owes another delivery."""
+    url: str
+    body: bytes
+    due: int
+    attempts: int = 0
+    status: DeliveryStatus = DeliveryStatus.OWED
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells this delivery from every other."""
+        return self.endpoint, self.job, self.serial
+
+
+def owes_delivery(job: Job, platform: Platform) -> bool:
+    """Whether a job that has just ended calls its webhook."""
+    if job.webhook is None:
+        return False
+    if job.status is JobStatus.CANCELLED:
+        return platform.webhook_on_cancelled
+    return platform.webhook_on_timed_out or job.status is not JobStatus.TIMED_OUT
+
+
+def attempted(delivery: Delivery, acknowledged: bool, at: int, retry_delays: tuple[int, ...]) -> Delivery:
+    """The delivery after one more attempt, made at time `at`."""
+    attempts = delivery.attempts + 1
+    if acknowledged:
+        return delivery._replace(attempts=attempts, status=DeliveryStatus.DELIVERED)
+    if attempts > len(retry_delays):
+        return delivery._replace(attempts=attempts, status=DeliveryStatus.GIVEN_UP)
+    return delivery._replace(attempts=attempts, due=at + retry_delays[attempts - 1])

@@ -1,0 +1,410 @@
+"""The verbs of one endpoint: what clients, workers and deadlines may do to its jobs.
+
+The only caller of `apply`. Each verb reads the time once, after it has caught up with
+every deadline that passed. On the memory store no verb suspends, except to wait.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from emulator.core.autoscaler import Autoscaler
+from emulator.core.deadlines import deadline_event, lost_event
+from emulator.core.deliveries import Delivery, owes_delivery
+from emulator.core.errors import (
+    ConfigurationError,
+    IllegalTransition,
+    JobNotFound,
+    NotCancellable,
+    NotRetryable,
+    QueueFull,
+)  # fmt: skip
+from emulator.core.fleet import Fleet, Launcher, WorkerCounts, WorkerState
+from emulator.core.ids import Ids
+from emulator.core.job import (
+    Cancelled,
+    Completed,
+    Emitted,
+    Event,
+    Failed,
+    Forgotten,
+    Job,
+    JobStatus,
+    Progressed,
+    Renewed,
+    Requeued,
+    Retried,
+    Returned,
+    Shortened,
+    Taken,
+    TimedOut,
+    Transition,
+    apply,
+    submit,
+)  # fmt: skip
+from emulator.core.platform import Platform
+from emulator.core.rates import Limits
+from emulator.core.settings import EndpointSettings
+from emulator.core.store import JobStore
+from emulator.core.timers import Timeline
+from emulator.core.waiting import Caller, Outcome, WaitingRoom
+
+Report = Progressed | Emitted | Completed | Failed
+
+
+class Submission(NamedTuple):
+    """What a client hands in; durations in ms, None where the endpoint decides."""
+
+    input: bytes
+    webhook: str | None = None
+    execution_timeout: int | None = None
+    ttl: int | None = None
+    low_priority: bool = False
+    s3_config: bytes | None = None
+    sync: bool = False
+    """Handed in through /runsync."""
+
+
+class Health(NamedTuple):
+    """The counters of /health; the last three of jobs are cumulative."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    retried: int
+    workers: WorkerCounts
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """What the endpoints of one emulator share."""
+
+    platform: Platform
+    timeline: Timeline
+    store: JobStore
+    room: WaitingRoom
+    ids: Ids
+    rate_limits: bool
+    webhook_body: Callable[[Job, Platform], bytes]
+    on_won: Sequence[Callable[[Transition], None]]
+    """Called once for every transition, where the write won; must not raise or wait."""
+
+
+class Endpoint:
+    """One queue-based endpoint."""
+
+    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
+        self.id = settings.id
+        self.settings = settings
+        self.world = world
+        self.platform = world.platform
+        self.limits = Limits(world.platform)
+        self.fleet = Fleet(settings, world.timeline, launcher)
+        self.autoscaler = Autoscaler(self.fleet, world.platform, world.timeline, world.ids.worker)
+        self._launcher = launcher
+        self._store = world.store
+        self._timeline = world.timeline
+        self._room = world.room
+
+    # What clients do
+
+    async def submit(self, submission: Submission) -> Job:
+        """Queue a job and answer its record; raises QueueFull."""
+        at = await self._now()
+        await self._check_queue()
+        platform = self.platform
+        ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
+        limit = submission.execution_timeout
+        job = Job(
+            endpoint=self.id,
+            id=self.world.ids.job(platform.id_suffix, submission.sync),
+            status=JobStatus.IN_QUEUE,
+            input=submission.input,
+            submitted_at=at,
+            expires_at=at + ttl,
+            retention=platform.runsync_retention if submission.sync else platform.run_retention,
+            execution_timeout=self.settings.execution_timeout if limit is None else limit,
+            place=await self._store.next_place(),
+            low_priority=submission.low_priority,
+            webhook=submission.webhook,
+            s3_config=submission.s3_config,
+        )
+        transition = submit(job)
+        await self._store.create(transition)
+        self._won(transition)
+        await self._balance()
+        return job
+
+    async def status(self, job_id: str, ttl: int | None = None) -> Job:
+        """The record; `ttl` ms shortens the result's life. Raises JobNotFound."""
+        at = await self._now()
+        job = await self._load(job_id, at)
+        if ttl is not None:
+            return (await self._change(job_id, Shortened(ttl), at)).job
+        return job
+
+    async def wait(self, job_id: str, until: int, caller: Caller | None = None) -> Job:
+        """The record once the job has ended, or as it is at the time `until`. Raises JobNotFound."""
+        while True:
+            job = await self.status(job_id)
+            if job.status.terminal:
+                return job
+            if await self._room.wait(("end", self.id, job_id), until, caller) is not Outcome.NEWS:
+                return await self.status(job_id)
+
+    async def next_chunks(self, job_id: str, until: int, caller: Caller | None = None) -> tuple[JobStatus, list[bytes]]:
+        """The status, and the stream chunks that nobody has read yet.
+
+        Held until there is one, the job has ended or the time is `until`. A caller who
+        left meanwhile consumes nothing. Raises JobNotFound.
+        """
+        outcome = None
+        while True:
+            at = await self._now()
+            job = await self._load(job_id, at)
+            if caller is not None and caller.gone:
+                return job.status, []
+            status, chunks = await self._store.drain(self.id, job_id)
+            if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
+                return status, chunks
+            if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
+                return status, chunks
+            outcome = await self._room.wait(("stream", self.id, job_id), until, caller)
+
+    async def cancel(self, job_id: str) -> Job:
+        """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""
+        at = await self._now()
+        job = await self._load(job_id, at)
+        if job.status.terminal:
+            if self.platform.cancel_terminal == "reject":
+                raise NotCancellable(job.status.value)
+            return job
+        return (await self._change(job_id, Cancelled(), at)).job
+
+    async def retry(self, job_id: str) -> Job:
+        """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
+        at = await self._now()
+        await self._load(job_id, at)
+        place = await self._store.next_place()
+        try:
+            transition = await self._change(job_id, Retried(place), at)
+        except IllegalTransition as illegal:
+            raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
+        await self._balance()
+        return transition.job
+
+    async def purge(self) -> int:
+        """Remove every waiting job; answers how many."""
+        at = await self._now()
+        waiting = await self._store.queued(self.id)
+        event = Cancelled() if self.platform.purged_job == "cancelled" else Forgotten()
+        for job_id in waiting:
+            await self._change(job_id, event, at)
+        return len(waiting)
+
+    async def health(self) -> Health:
+        """The counters, true at this moment."""
+        await self._now()
+        counts = await self._store.counts(self.id)
+        failed = counts.ended[JobStatus.FAILED]
+        if self.platform.health_timed_out_failed:
+            failed += counts.ended[JobStatus.TIMED_OUT]
+        return Health(
+            queued=counts.queued,
+            running=counts.running,
+            completed=counts.ended[JobStatus.COMPLETED],
+            failed=failed,
+            retried=counts.requeued,
+            workers=self.fleet.counts(),
+        )
+
+    async def requests(self, offset: int, limit: int) -> tuple[list[Job], int]:
+        """One page of the jobs, newest first, and how many there are."""
+        await self._now()
+        return await self._store.recent(self.id, offset, limit)
+
+    # What workers do
+
+    async def worker_ready(self, worker: str, concurrency: int) -> None:
+        """A worker is up, or now wants `concurrency` jobs at once."""
+        await self._now()
+        self.fleet.ready(worker, concurrency)
+        self._room.call(("fleet", self.id))
+        await self._balance()
+
+    async def worker_broken(self, worker: str, reason: str) -> None:
+        """A worker ended before it was up. It stays unhealthy; another try comes later."""
+        await self._now()
+        self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
+        self._room.call(("fleet", self.id))
+
+    async def worker_gone(self, worker: str, replace: bool = False) -> None:
+        """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
+        at = await self._now()
+        for job_id in sorted(self.fleet.forget(worker)):
+            await self._change(job_id, lambda job: lost_event(job, self.platform), at)
+        if replace:
+            self.autoscaler.start_one()
+        await self._balance()
+
+    async def first_worker(self) -> None:
+        """Start a worker and wait until it is up: that is the import check.
+
+        Raises ConfigurationError with the worker's own words when it cannot start.
+        """
+        self.autoscaler.start_one()
+        await self._balance()
+        while any(w.state is WorkerState.INITIALIZING for w in self.fleet.workers.values()):
+            if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
+                return
+        for worker in self.fleet.workers.values():
+            if worker.state is WorkerState.UNHEALTHY:
+                raise ConfigurationError(worker.reason)
+
+    async def take(
+        self, worker: str, most: int, until: int | None, caller: Caller, lease: int | None = None
+    ) -> list[Job]:
+        """Hand out up to `most` jobs, waiting for the first until the time `until`.
+
+        `lease` is how long the worker may stay silent, in ms; None for one whose
+        process is watched. A caller who left gets nothing.
+        """
+        while True:
+            at = await self._now()
+            until_silent = None if lease is None else at + lease
+            if caller.gone:
+                self._room.call(("queue", self.id), most=1)
+                return []
+            claimed = await self._claim(most, Taken(worker, until_silent), at)
+            if claimed:
+                await self._balance()
+                return claimed
+            outcome = await self._room.wait(("queue", self.id), until, caller)
+            if outcome is not Outcome.NEWS:
+                return []
+
+    async def report(self, job_id: str, event: Report) -> bool:
+        """What a worker says of a job it holds; False when that comes too late to count."""
+        at = await self._now()
+        try:
+            await self._change(job_id, event, at)
+        except (IllegalTransition, JobNotFound):
+            return False
+        return True
+
+    async def refuse(self, worker: str, job_id: str, lease: int) -> None:
+        """A worker dropped the job and will never report: the lease runs out, the worker is free."""
+        at = await self._now()
+        try:
+            await self._change(job_id, Renewed(lease, at + self.platform.worker_lease), at)
+        except (IllegalTransition, JobNotFound):
+            return
+        self.fleet.release(worker, job_id)
+        await self._balance()
+
+    # What time does
+
+    async def expire(self, job_id: str, at: int) -> None:
+        """Let the job meet its deadline, if that is not later than `at`."""
+        job = await self._store.get(self.id, job_id)
+        due = job.next_deadline
+        if due is None or due > at:
+            return
+        transition = await self._change(job_id, lambda job: deadline_event(job, self.platform), due)
+        if transition.queued or transition.left_worker:
+            await self._balance()
+
+    def heard(self, transition: Transition) -> None:
+        """Wake whom a transition concerns; called wherever it is heard of."""
+        job, event = transition.job, transition.event
+        self._timeline.expect(job.next_deadline)
+        self.fleet.heard(transition)
+        if transition.queued:
+            self._room.call(("queue", self.id), most=1)
+        over = transition.ended or transition.after is None
+        if over:
+            self._room.call(("end", self.id, job.id))
+        if over or isinstance(event, Emitted) or self._shows_start(event):
+            self._room.call(("stream", self.id, job.id))
+        if transition.left_worker and _unasked(event) and transition.before is not None:
+            before = transition.before
+            if before.worker is not None:
+                self._launcher.stop_job(before.worker, before.id, before.lease)
+
+    def _shows_start(self, event: Event) -> bool:
+        return self.platform.stream_wakes_on_status and isinstance(event, Taken)
+
+    async def _now(self) -> int:
+        await self._timeline.catch_up()
+        return self._timeline.now()
+
+    async def _load(self, job_id: str, at: int) -> Job:
+        job = await self._store.get(self.id, job_id)
+        due = job.next_deadline
+        if due is None or due > at:
+            return job
+        await self.expire(job_id, at)
+        return await self._load(job_id, at)
+
+    async def _claim(self, most: int, taken: Taken, at: int) -> list[Job]:
+        def step(job: Job) -> Transition:
+            due = job.next_deadline
+            if due is not None and due <= at:
+                return self._step(job, deadline_event(job, self.platform), due)
+            return apply(job, taken, at)
+
+        jobs: list[Job] = []
+        while len(jobs) < most:
+            transitions = await self._store.claim(self.id, most - len(jobs), step)
+            if not transitions:
+                break
+            for transition in transitions:
+                self._won(transition)
+                if isinstance(transition.event, Taken):
+                    jobs.append(transition.job)
+        return jobs
+
+    async def _change(self, job_id: str, event: Event | Callable[[Job], Event], at: int) -> Transition:
+        transition = await self._store.update(
+            self.id, job_id, lambda job: self._step(job, event(job) if callable(event) else event, at)
+        )
+        self._won(transition)
+        return transition
+
+    def _step(self, job: Job, event: Event, at: int) -> Transition:
+        transition = apply(job, event, at)
+        if transition.ended and owes_delivery(transition.job, self.platform):
+            return dataclasses.replace(transition, delivery=self._delivery(transition.job, at))
+        return transition
+
+    def _delivery(self, job: Job, at: int) -> Delivery:
+        assert job.webhook is not None
+        body = self.world.webhook_body(job, self.platform)
+        return Delivery(self.id, job.id, job.lease, job.webhook, body, due=at)
+
+    def _won(self, transition: Transition) -> None:
+        for effect in self.world.on_won:
+            effect(transition)
+
+    async def _balance(self) -> None:
+        counts = await self._store.counts(self.id)
+        self.autoscaler.balance(counts.queued - counts.queued_low_priority)
+
+    async def _check_queue(self) -> None:
+        platform = self.platform
+        if not (self.world.rate_limits and platform.queue_limit_rule):
+            return
+        per_workers = self.settings.workers_max * platform.queue_limit_per_worker
+        limit = max(platform.queue_limit_floor, per_workers)
+        if (await self._store.counts(self.id)).queued > limit:
+            raise QueueFull(limit)
+
+
+def _unasked(event: Event) -> bool:
+    """Whether the worker does not know yet that the job was taken from it."""
+    if isinstance(event, Failed):
+        return event.lease is None
+    return isinstance(event, Cancelled | TimedOut | Forgotten | Requeued | Returned)

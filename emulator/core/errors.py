@@ -1,0 +1,273 @@
+"""One error tree.
+
+::
+
+    EmulatorError
+    ├── RequestError            what a client sees, in the service's own shape
+    │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
+    │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
+    │   │                            NotCancellable
+    │   ├── Unauthorized        401  NoToken, InvalidKey
+    │   ├── NotFound            404  EndpointNotFound, JobNotFound, RouteNotFound
+    │   ├── MethodNotAllowed    405
+    │   ├── TooManyRequests     429  RateLimited, QueueFull
+    │   ├── InternalError       500
+    │   └── NotEmulated         501
+    ├── IllegalTransition       a job cannot do that now
+    │   └── StaleLease          a report on a hand-out that is over
+    └── ConfigurationError      the start stops with exit code 2
+        └── PortTaken           exit code 3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class EmulatorError(Exception):
+    """Everything the emulator raises on purpose."""
+
+
+class IllegalTransition(EmulatorError):
+    """The transition table has no row for this event in this state."""
+
+    def __init__(self, status: str, event: str) -> None:
+        super().__init__(f"a job that is {status} can't be {event}")
+        self.status = status
+        self.event = event
+
+
+class StaleLease(IllegalTransition):
+    """A report carries the number of a hand-out that is over."""
+
+
+class ConfigurationError(EmulatorError):
+    """A wrong option, handler or configuration; the text tells the user what to change."""
+
+    exit_code = 2
+
+
+class PortTaken(ConfigurationError):
+    """Another process listens on the port."""
+
+    exit_code = 3
+
+
+class RequestError(EmulatorError):
+    """An error that a client sees: `status`, `title` and `detail` are its body, `row` its ledger row."""
+
+    status = 500
+    title = "Internal Server Error"
+    detail = "internal error"
+    row = "error.internal"
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, detail: str | None = None) -> None:
+        if detail is not None:
+            self.detail = detail
+        super().__init__(self.detail)
+
+
+class InternalError(RequestError):
+    """A fault of the emulator itself; the log has the traceback."""
+
+    detail = "internal error of the emulator: its log has the traceback"
+
+
+class BadRequest(RequestError):
+    """The request cannot be understood."""
+
+    status = 400
+    title = "Bad Request"
+    detail = "bad request"
+    row = "error.bad_request"
+
+
+class InvalidBody(BadRequest):
+    """The body is not JSON, not an object, or one of its fields has a wrong type."""
+
+    detail = "bad request: body: invalid json"
+    row = "error.invalid_body"
+
+    def __init__(self, reason: str = "invalid json") -> None:
+        super().__init__(f"bad request: body: {reason}")
+
+
+class InputMissing(InvalidBody):
+    """The body has no input, or null."""
+
+    row = "error.input_missing"
+
+    def __init__(self) -> None:
+        super().__init__("input is required")
+
+
+class InputNotObject(InvalidBody):
+    """The input is not a JSON object."""
+
+    row = "error.input_not_object"
+
+    def __init__(self) -> None:
+        super().__init__("input must be an object")
+
+
+class WebhookInvalid(InvalidBody):
+    """The webhook is not an http or https URL."""
+
+    row = "error.webhook_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("webhook must be an http or https URL")
+
+
+class BodyTooLarge(BadRequest):
+    """The body exceeds the operation's limit, given in bytes."""
+
+    row = "error.body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        size = f"{limit // 1048576}MiB" if limit % 1048576 == 0 else f"{limit} bytes"
+        super().__init__(f"bad request: body: exceeded max body size of {size}")
+
+
+class OutOfRange(BadRequest):
+    """A number outside its range, or no number at all; the range is in milliseconds."""
+
+    row = "error.out_of_range"
+
+    def __init__(self, name: str, low: int, high: int | None) -> None:
+        span = f"of {low} or more" if high is None else f"from {low} to {high}"
+        super().__init__(f"bad request: {name} must be a whole number of milliseconds {span}")
+
+
+class InvalidQuery(BadRequest):
+    """A query parameter that is no whole number of its range."""
+
+    row = "error.out_of_range"
+
+    def __init__(self, name: str, low: int, high: int | None) -> None:
+        span = f"of {low} or more" if high is None else f"from {low} to {high}"
+        super().__init__(f"bad request: {name} must be a whole number {span}")
+
+
+class NotRetryable(BadRequest):
+    """Only FAILED and TIMED_OUT jobs can be retried."""
+
+    row = "error.not_retryable"
+
+    def __init__(self, job_status: str, status: int) -> None:
+        super().__init__(f"job is not in a retryable state: {job_status}")
+        self.status = status
+
+
+class NotCancellable(BadRequest):
+    """The job has ended and `cancel_terminal` is reject."""
+
+    row = "error.not_cancellable"
+
+    def __init__(self, job_status: str) -> None:
+        super().__init__(f"job is not in a cancellable state: {job_status}")
+
+
+class Unauthorized(RequestError):
+    """The request carries no acceptable key."""
+
+    status = 401
+    title = "Unauthorized"
+    row = "error.unauthorized"
+
+
+class NoToken(Unauthorized):
+    """No Authorization header."""
+
+    detail = "no token provided"
+    row = "error.no_token"
+
+
+class InvalidKey(Unauthorized):
+    """A key that is not among the accepted ones."""
+
+    detail = "invalid api key"
+    row = "error.invalid_key"
+
+
+class NotFound(RequestError):
+    """Nothing has this address."""
+
+    status = 404
+    title = "Not Found"
+    row = "error.not_found"
+
+
+class EndpointNotFound(NotFound):
+    """No endpoint has this id."""
+
+    detail = "endpoint not found"
+    row = "error.endpoint_not_found"
+
+
+class JobNotFound(NotFound):
+    """The job is unknown, expired, deleted or another endpoint's."""
+
+    detail = "job not found"
+    row = "error.job_not_found"
+
+
+class RouteNotFound(NotFound):
+    """The path exists nowhere in the service."""
+
+    detail = "route not found"
+    row = "error.route_not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The route exists, but not for this method; `allow` is the Allow header."""
+
+    status = 405
+    title = "Method Not Allowed"
+    detail = "method not allowed"
+    row = "error.method_not_allowed"
+
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.headers = {"Allow": allow}
+
+
+class TooManyRequests(RequestError):
+    """A limit is reached; `retry_after` is in whole seconds."""
+
+    status = 429
+    title = "Too Many Requests"
+    row = "error.rate_limited"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class RateLimited(TooManyRequests):
+    """More requests in a window, or at once, than the operation admits."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("rate limit exceeded", retry_after)
+
+
+class QueueFull(TooManyRequests):
+    """More queued jobs than the endpoint's workers may ever have."""
+
+    row = "error.queue_full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"queue is full: more than {limit} jobs wait for this endpoint", 1)
+
+
+class NotEmulated(RequestError):
+    """A route of the real service that the emulator does not have (yet)."""
+
+    status = 501
+    title = "Not Implemented"
+    row = "error.not_emulated"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} exists on RunPod but is not emulated: see docs/fidelity.md, 'What is not emulated'")

@@ -1,0 +1,136 @@
+"""The ledger of evidence: for every answer the emulator gives, how well that answer is known."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from emulator.core.platform import Evidence, Platform
+
+_OBSERVED, _CLIENT, _DOCUMENTED, _GUESS = Evidence
+
+
+class Row(NamedTuple):
+    """One answer: an operation and an outcome. `fields` are those of `Platform` that decide it."""
+
+    id: str
+    evidence: Evidence
+    text: str
+    fields: tuple[str, ...] = ()
+
+
+def _waits(operation: str, wait: str) -> tuple[Row, ...]:
+    text = f"{operation} past its wait: 200 with the present status; every SDK polls on with the id"
+    return (
+        Row(f"{operation}.in_queue", _CLIENT, text, (wait,)),
+        Row(f"{operation}.in_progress", _CLIENT, text, (wait,)),
+    )
+
+
+def _ends(operation: str, timed_out: Evidence = _GUESS) -> tuple[Row, ...]:
+    return (
+        Row(f"{operation}.completed", _OBSERVED, "recorded bodies; keys sorted and absent until they exist", ("envelope_worker_id",)),
+        Row(f"{operation}.cancelled", _OBSERVED, "recorded: id and status; delayTime and executionTime only if it ran"),
+        Row(f"{operation}.timed_out", timed_out, "no TIMED_OUT body was ever seen", ("timed_out_error",)),
+    )  # fmt: skip
+
+
+_ROWS = (
+    Row("run.accepted", _OBSERVED, "recorded: exactly id and status", ("id_suffix",)),
+    *_waits("runsync", "runsync_wait"),
+    *_ends("runsync"),
+    Row("runsync.failed", _CLIENT, "200 with status and error", ("runsync_failed_status",)),
+    Row("status.in_queue", _OBSERVED, "recorded: id and status"),
+    Row("status.in_progress", _OBSERVED, "recorded: delayTime and workerId; output and executionTime after a progress update", ("envelope_worker_id",)),
+    *_ends("status"),
+    Row("status.failed", _OBSERVED, "recorded bodies", ("envelope_worker_id",)),
+    *_waits("status_sync", "status_sync_wait"),
+    *_ends("status_sync"),
+    Row("status_sync.failed", _CLIENT, "JS and Go read it like /status", ("envelope_worker_id",)),
+    Row("stream.in_queue", _OBSERVED, "recorded: status and an empty stream", ("stream_wait", "stream_shape")),
+    Row("stream.in_progress", _OBSERVED, "recorded: the chunks since the last call, each once", ("stream_shape",)),
+    Row("stream.completed", _OBSERVED, "recorded: leftovers with the first terminal status, then an empty stream", ("stream_shape",)),
+    Row("stream.failed", _CLIENT, "the same for every terminal status", ("stream_shape",)),
+    Row("stream.cancelled", _CLIENT, "the same for every terminal status", ("stream_shape",)),
+    Row("stream.timed_out", _GUESS, "the same for every terminal status", ("stream_shape",)),
+    Row("stream.events", _GUESS, "server-sent events on request (Accept: text/event-stream); the emulator's own convenience"),
+    Row("cancel.queued", _OBSERVED, "recorded: id and status"),
+    Row("cancel.running", _DOCUMENTED, "answers at once; the worker is told afterwards"),
+    Row("cancel.ended", _GUESS, "an ended job stays as it is", ("cancel_terminal",)),
+    Row("retry.accepted", _DOCUMENTED, "FAILED and TIMED_OUT only: same id, original input"),
+    Row("purge.removed", _OBSERVED, "recorded: removed and the word completed", ("purged_job",)),
+    Row("health.counters", _OBSERVED, "recorded: five job counters, six worker counters", ("health_timed_out_failed",)),
+    Row("requests.page", _GUESS, "nothing is known but its rate limit; shaped like the batch API's pages", ("requests_limit",)),
+    Row("error.no_token", _OBSERVED, "recorded body"),
+    Row("error.invalid_key", _OBSERVED, "recorded on the load-balancing host"),
+    Row("error.endpoint_not_found", _GUESS, "the detail was seen, the rest of the body not"),
+    Row("error.job_not_found", _GUESS, "the detail was seen, the rest of the body not"),
+    Row("error.route_not_found", _GUESS, "never seen"),
+    Row("error.method_not_allowed", _GUESS, "never seen"),
+    Row("error.body_too_large", _OBSERVED, "recorded for /run; /runsync by analogy", ("run_body_limit",)),
+    Row("error.invalid_body", _GUESS, "the text is unknown", ("json_depth_limit",)),
+    Row("error.input_missing", _GUESS, "docs: a generic 400"),
+    Row("error.input_not_object", _GUESS, "docs require an object", ("input_must_be_object",)),
+    Row("error.webhook_invalid", _GUESS, "never seen", ("webhook_url_check",)),
+    Row("error.out_of_range", _GUESS, "rejecting is a guess; the ranges are documented", ("out_of_range",)),
+    Row("error.not_retryable", _GUESS, "never seen", ("retry_wrong_state_status",)),
+    Row("error.not_cancellable", _GUESS, "only with cancel_terminal=reject", ("cancel_terminal",)),
+    Row("error.rate_limited", _GUESS, "the limits are documented, body and headers unknown", ("rate_window", "requests_per_worker", "rate_limit_headers")),
+    Row("error.queue_full", _GUESS, "a rule of older docs", ("queue_limit_rule", "queue_limit_floor", "queue_limit_per_worker")),
+    Row("error.not_emulated", _GUESS, "the emulator's own answer for routes it does not have"),
+    Row("error.internal", _GUESS, "a fault of the emulator"),
+)  # fmt: skip
+
+LEDGER: dict[str, Row] = {row.id: row for row in _ROWS}
+
+
+class Behaviour(NamedTuple):
+    """Something that happens without being one answer, and how well it is known."""
+
+    text: str
+    evidence: Evidence
+    fields: tuple[str, ...] = ()
+
+
+BEHAVIOURS = (
+    Behaviour("A lost worker's job is handed out once more, then fails", _OBSERVED, ("platform_retries", "lost_worker_end", "worker_lease")),
+    Behaviour("A worker process that ends gives its jobs back at once, not after a lease", _GUESS),
+    Behaviour("delayTime runs from submission to the last pickup, executionTime over the last run", _OBSERVED),
+    Behaviour("Timeouts fire on time; production is 5-10 s late", _OBSERVED),
+    Behaviour("The TTL of a running job deletes it, and its handler is stopped", _DOCUMENTED, ("job_ttl",)),
+    Behaviour("The TTL of a queued job deletes it", _DOCUMENTED, ("queued_ttl_end",)),
+    Behaviour("A run above its execution timeout fails", _OBSERVED, ("execution_timeout", "execution_timeout_end")),
+    Behaviour("Results are kept for 30 min after /run, 1 min after /runsync", _DOCUMENTED, ("run_retention", "runsync_retention")),
+    Behaviour("?ttl= shortens a result's life, counted from the call or from the job's end", _GUESS, ("status_ttl_min",)),
+    Behaviour("A cancelled or timed-out plain handler's process is ended; an async one is asked first, as the SDK asks it", _CLIENT),
+    Behaviour("Webhooks: up to three attempts, any 2xx acknowledges; body is the status plus input and webhook, without workerId", _OBSERVED, ("webhook_retry_delays", "webhook_timeout")),
+    Behaviour("Which ends call a webhook besides COMPLETED and FAILED", _GUESS, ("webhook_on_cancelled", "webhook_on_timed_out")),
+    Behaviour("A progress update after the end is ignored; production lets it overwrite the result", _OBSERVED),
+    Behaviour("A result that is not JSON fails the job at once, with the reason", _GUESS),
+    Behaviour("A result above the limit is dropped, the job completes without output", _OBSERVED, ("oversized_result", "result_body_limit")),
+    Behaviour("An empty input object is removed, so that its worker refuses the job", _OBSERVED, ("strip_empty_input",)),
+    Behaviour("Stream chunks above 1 MB are split when they are strings", _GUESS, ("stream_chunk_limit", "split_chunks")),
+    Behaviour("Chunks of a lost or retried run that nobody has read are dropped", _GUESS),
+    Behaviour("One more worker when a job waits and no slot is free; lowPriority jobs never cause one", _DOCUMENTED, ("scaler", "workers_max", "idle_timeout")),
+    Behaviour("All keys belong to one user: rate windows are per endpoint and operation", _GUESS, ("rate_limit_window",)),
+    Behaviour("CORS is open, unlike production", _GUESS, ("cors",)),
+)  # fmt: skip
+
+
+class Ledger:
+    """The labels of the ledger's rows for one set of platform values."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._headers = {row.id: _header(row, platform) for row in LEDGER.values()}
+
+    def header(self, row: str) -> str:
+        """The value of X-Emulator-Fidelity: the weakest label among what decided the answer."""
+        return self._headers[row]
+
+
+def weakest(row: Row | Behaviour, platform: Platform) -> Evidence:
+    """The weakest evidence behind a row: its own and that of the fields that decide it."""
+    return max([row.evidence, *(platform.evidence_of(name) for name in row.fields)])
+
+
+def _header(row: Row, platform: Platform) -> str:
+    return f"{weakest(row, platform).label}; row={row.id}"

@@ -1,0 +1,207 @@
+"""The workers of one endpoint: their states, their jobs, and who may have another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from emulator.core.job import Taken, Transition
+from emulator.core.settings import EndpointSettings
+from emulator.core.timers import Timeline, Timer
+
+FIRST_BACKOFF = 1_000
+"""Milliseconds before a worker that could not start is tried again; doubles up to LONGEST_BACKOFF."""
+LONGEST_BACKOFF = 30_000
+
+
+class WorkerState(str, Enum):
+    """What /health counts a worker as."""
+
+    INITIALIZING = "initializing"
+    IDLE = "idle"
+    RUNNING = "running"
+    THROTTLED = "throttled"
+    UNHEALTHY = "unhealthy"
+
+
+class Launcher(Protocol):
+    """The only way in which the rules reach processes. No call waits."""
+
+    def start(self, worker: str) -> None:
+        """Bring a worker of this id up; it reports itself ready, or broken."""
+        ...
+
+    def stop(self, worker: str) -> None:
+        """End a worker that holds no job."""
+        ...
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """Stop one job that no longer belongs to the worker."""
+        ...
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker as the rules see it."""
+
+    id: str
+    state: WorkerState = WorkerState.INITIALIZING
+    concurrency: int = 1
+    jobs: set[str] = field(default_factory=set)
+    idle_timer: Timer | None = None
+    reason: str = ""
+    """Why it is unhealthy, in its own last words."""
+
+    @property
+    def free_slots(self) -> int:
+        """How many jobs it could take now, or once it is up."""
+        if self.state is WorkerState.UNHEALTHY:
+            return 0
+        return max(0, self.concurrency - len(self.jobs))
+
+
+class WorkerCounts(NamedTuple):
+    """The worker half of /health."""
+
+    idle: int
+    initializing: int
+    ready: int
+    running: int
+    throttled: int
+    unhealthy: int
+
+
+class Fleet:
+    """Starts and ends workers through a `Launcher`, and knows what each of them holds."""
+
+    def __init__(self, settings: EndpointSettings, timeline: Timeline, launcher: Launcher) -> None:
+        self.settings = settings
+        self.workers: dict[str, Worker] = {}
+        self._timeline = timeline
+        self._launcher = launcher
+        self._concurrency = 1
+        self._failures = 0
+        self._no_start_before = 0
+
+    @property
+    def alive(self) -> int:
+        """Workers that are up or coming up."""
+        return sum(worker.state is not WorkerState.UNHEALTHY for worker in self.workers.values())
+
+    @property
+    def free_slots(self) -> int:
+        """Jobs that the present workers could still take."""
+        return sum(worker.free_slots for worker in self.workers.values())
+
+    @property
+    def running(self) -> int:
+        """Workers that hold a job."""
+        return sum(worker.state is WorkerState.RUNNING for worker in self.workers.values())
+
+    @property
+    def may_start(self) -> bool:
+        """Whether one more worker is within the maximum, and none has failed just now."""
+        room = self.alive < self.settings.workers_max
+        return room and self._timeline.now() >= self._no_start_before
+
+    def start(self, worker_id: str) -> None:
+        """Bring up one worker more."""
+        self._bury_unhealthy()
+        self.workers[worker_id] = Worker(worker_id, concurrency=self._concurrency)
+        self._launcher.start(worker_id)
+
+    def ready(self, worker_id: str, concurrency: int) -> None:
+        """A worker is up, or wants another number of jobs at once."""
+        self._failures = 0
+        self._concurrency = concurrency
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            worker.concurrency = concurrency
+            self._settle(worker)
+
+    def failed(self, worker_id: str, reason: str) -> int:
+        """A worker ended before it was up; answers how long to wait before another try, in ms."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            worker.state = WorkerState.UNHEALTHY
+            worker.reason = reason
+        backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
+        self._failures += 1
+        self._no_start_before = self._timeline.now() + backoff
+        return backoff
+
+    def forget(self, worker_id: str) -> set[str]:
+        """A worker is gone; answers the jobs it held."""
+        worker = self.workers.pop(worker_id, None)
+        if worker is None:
+            return set()
+        self._stop_idling(worker)
+        return worker.jobs
+
+    def release(self, worker_id: str, job: str) -> None:
+        """A worker dropped a job that still counts as its own."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            worker.jobs.discard(job)
+            self._settle(worker)
+
+    def heard(self, transition: Transition) -> None:
+        """Follow a job to, or away from, its worker."""
+        if isinstance(transition.event, Taken):
+            worker = self.workers.get(transition.event.worker)
+            if worker is not None:
+                worker.jobs.add(transition.job.id)
+                self._settle(worker)
+        elif transition.left_worker:
+            before = transition.before
+            if before is not None and before.worker is not None:
+                self.release(before.worker, before.id)
+
+    def counts(self) -> WorkerCounts:
+        """How many workers are in each state; an idle one is `idle` and `ready`."""
+        tally = dict.fromkeys(WorkerState, 0)
+        for worker in self.workers.values():
+            tally[worker.state] += 1
+        idle = tally[WorkerState.IDLE]
+        return WorkerCounts(
+            idle=idle,
+            initializing=tally[WorkerState.INITIALIZING],
+            ready=idle,
+            running=tally[WorkerState.RUNNING],
+            throttled=tally[WorkerState.THROTTLED],
+            unhealthy=tally[WorkerState.UNHEALTHY],
+        )
+
+    def _settle(self, worker: Worker) -> None:
+        if worker.jobs:
+            worker.state = WorkerState.RUNNING
+            self._stop_idling(worker)
+        else:
+            worker.state = WorkerState.IDLE
+            self._start_idling(worker)
+
+    def _start_idling(self, worker: Worker) -> None:
+        if worker.idle_timer is None:
+            due = self._timeline.now() + self.settings.idle_timeout
+            worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
+
+    def _stop_idling(self, worker: Worker) -> None:
+        if worker.idle_timer is not None:
+            worker.idle_timer.cancel()
+            worker.idle_timer = None
+
+    def _idled_out(self, worker: Worker) -> None:
+        worker.idle_timer = None
+        if worker.id not in self.workers or worker.jobs:
+            return
+        if self.alive > self.settings.workers_min:
+            del self.workers[worker.id]
+            self._launcher.stop(worker.id)
+        else:
+            self._start_idling(worker)
+
+    def _bury_unhealthy(self) -> None:
+        for worker in list(self.workers.values()):
+            if worker.state is WorkerState.UNHEALTHY:
+                del self.workers[worker.id]

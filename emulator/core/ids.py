@@ -1,0 +1,25 @@
+"""Ids of jobs and workers, in the service's form and from one seed."""
+
+from __future__ import annotations
+
+import random
+import string
+import uuid
+
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+class Ids:
+    """Mints ids; the same seed mints the same ones in the same order."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed)
+
+    def job(self, suffix: str, sync: bool) -> str:
+        """A uuid4 with the region `suffix`, prefixed ``sync-`` for /runsync."""
+        plain = uuid.UUID(int=self._random.getrandbits(128), version=4)
+        return f"{'sync-' if sync else ''}{plain}{suffix}"
+
+    def worker(self) -> str:
+        """Fourteen lower-case letters and digits."""
+        return "".join(self._random.choices(_ALPHABET, k=14))

@@ -1,0 +1,237 @@
+"""Every number and disputed behaviour of the real service, each with its evidence.
+
+A field that two sources describe differently holds the stronger reading in the
+``observed`` preset and the written one in the ``documented`` preset. Durations are
+milliseconds, sizes bytes. Nothing else in the emulator knows such a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal, TypeVar
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+MIB = 1024 * 1024
+
+Value = TypeVar("Value")
+Profile = Literal["observed", "documented"]
+
+
+class Evidence(IntEnum):
+    """How well a behaviour is known; a higher number is weaker."""
+
+    OBSERVED = 0
+    CLIENT = 1
+    DOCUMENTED = 2
+    GUESS = 3
+
+    @property
+    def label(self) -> str:
+        """The word used on the wire and in the docs."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a field's values come from.
+
+    ``documented`` is the value of the documented preset; ``None`` means that both
+    presets share the field's default.
+    """
+
+    evidence: Evidence
+    text: str
+    unit: str = ""
+    documented: Any = None
+
+
+def _fact(value: Value, evidence: Evidence, text: str, unit: str = "") -> Value:
+    """A field whose value is the same in both presets."""
+    source = Source(evidence, text, unit)
+    return dataclasses.field(default=value, metadata={"source": source})
+
+
+def _disputed(value: Value, documented: Value, evidence: Evidence, text: str, unit: str = "") -> Value:
+    """A field that the observed and the documented preset read differently."""
+    source = Source(evidence, text, unit, documented)
+    return dataclasses.field(default=value, metadata={"source": source})
+
+
+_OBSERVED, _CLIENT, _DOCUMENTED, _GUESS = Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The service's numbers and readings for one emulator.
+
+    Raises ValueError for a negative number. Build presets with `preset`.
+    """
+
+    id_suffix: str = _disputed(
+        "-u1", "", _OBSERVED, "recorded ids end in -u1, -u2, -e1 or -e2; samples in the reference have none"
+    )
+    run_body_limit: int = _fact(10 * MIB, _OBSERVED, "recorded refusal: exceeded max body size of 10MiB", "bytes")
+    runsync_body_limit: int = _fact(20 * MIB, _GUESS, "docs say 20 MB; MiB by analogy with /run", "bytes")
+    result_body_limit: int = _fact(
+        20 * MIB, _GUESS, "failures were reported at 19-20 MB; no number is published", "bytes"
+    )
+    oversized_result: Literal["completed_without_output", "failed"] = _disputed(
+        "completed_without_output", "failed", _OBSERVED, "the job ends COMPLETED and its output is missing"
+    )
+    input_must_be_object: bool = _fact(True, _GUESS, "docs require a JSON object; the refusal itself was never seen")
+    strip_empty_input: bool = _disputed(
+        True, False, _OBSERVED, "an empty input object is removed before the job reaches its worker"
+    )
+    json_depth_limit: int = _fact(500, _GUESS, "how deep a request body may nest", "levels")
+    webhook_url_check: bool = _fact(True, _GUESS, "a webhook that is no http(s) URL is refused with 400")
+    out_of_range: Literal["reject", "clamp"] = _fact("reject", _GUESS, "policy, wait or ttl out of range")
+
+    execution_timeout: int = _fact(600 * SECOND, _DOCUMENTED, "default of an endpoint; 0 sets no limit", "ms")
+    execution_timeout_min: int = _fact(5 * SECOND, _DOCUMENTED, "range of policy.executionTimeout", "ms")
+    execution_timeout_max: int = _fact(7 * DAY, _DOCUMENTED, "range of policy.executionTimeout", "ms")
+    execution_timeout_end: Literal["failed", "timed_out"] = _disputed(
+        "failed",
+        "timed_out",
+        _OBSERVED,
+        "FAILED with error 'executionTimeout exceeded'; the job-states page says TIMED_OUT",
+    )
+    job_ttl: int = _fact(24 * HOUR, _DOCUMENTED, "default life of a job from its submission", "ms")
+    job_ttl_min: int = _fact(10 * SECOND, _DOCUMENTED, "range of policy.ttl", "ms")
+    job_ttl_max: int = _fact(7 * DAY, _DOCUMENTED, "range of policy.ttl", "ms")
+    queued_ttl_end: Literal["deleted", "timed_out"] = _disputed(
+        "deleted", "timed_out", _DOCUMENTED, "newest docs: deleted, 404; the job-states page: TIMED_OUT"
+    )
+    timed_out_error: str = _fact("job timed out", _GUESS, "no TIMED_OUT body was ever seen")
+    run_retention: int = _fact(30 * MINUTE, _DOCUMENTED, "how long a result is kept after /run", "ms")
+    runsync_retention: int = _fact(1 * MINUTE, _DOCUMENTED, "how long a result is kept after /runsync", "ms")
+
+    wait_min: int = _fact(1 * SECOND, _DOCUMENTED, "smallest ?wait=", "ms")
+    wait_max: int = _fact(300 * SECOND, _DOCUMENTED, "largest ?wait=", "ms")
+    runsync_wait: int = _fact(90 * SECOND, _DOCUMENTED, "hold of /runsync without ?wait=", "ms")
+    runsync_failed_status: int = _disputed(
+        200, 400, _CLIENT, "HTTP status of a FAILED /runsync; 20 reference pages print its body under 400"
+    )
+    status_sync_wait: int = _fact(90 * SECOND, _GUESS, "hold of /status-sync without ?wait=", "ms")
+    status_ttl_min: int = _fact(
+        1, _GUESS, "smallest ?ttl= of /status; docs show 6000, below the smallest policy.ttl", "ms"
+    )
+    stream_wait: int = _fact(9_500, _CLIENT, "hold of an empty /stream; the Python client's read timeout is 10 s", "ms")
+    stream_chunk_limit: int = _fact(1_000_000, _DOCUMENTED, "one stream chunk; longer ones are split", "bytes")
+    split_chunks: bool = _fact(True, _GUESS, "a long string becomes several strings; other values pass whole")
+    stream_wakes_on_status: bool = _fact(False, _GUESS, "whether a start of the job ends a /stream hold")
+    stream_shape: Literal["object", "array"] = _fact(
+        "object", _OBSERVED, "recorded streams; the reference's bare array breaks every client"
+    )
+    envelope_worker_id: bool = _disputed(True, False, _OBSERVED, "workerId in envelopes; absent from the reference")
+    cancel_terminal: Literal["echo", "reject"] = _fact(
+        "echo", _GUESS, "cancelling an ended job answers its id and unchanged status"
+    )
+    retry_wrong_state_status: int = _fact(400, _GUESS, "HTTP status when a job cannot be retried")
+    purged_job: Literal["gone", "cancelled"] = _fact("gone", _GUESS, "what a purged job leaves behind")
+    requests_limit: int = _fact(50, _GUESS, "page size of /requests, as the batch API pages", "jobs")
+
+    worker_lease: int = _fact(
+        40 * SECOND, _GUESS, "a silent worker is lost; a recorded job was handed out again after 40 s", "ms"
+    )
+    platform_retries: int = _fact(1, _OBSERVED, "a lost job is tried once more", "times")
+    lost_worker_end: Literal["failed", "timed_out"] = _disputed(
+        "failed", "timed_out", _OBSERVED, "FAILED 'job timed out after 1 retries'; the job-states page says TIMED_OUT"
+    )
+
+    workers_min: int = _fact(0, _DOCUMENTED, "workers that are always on", "workers")
+    workers_max: int = _fact(3, _DOCUMENTED, "ceiling of an endpoint's workers", "workers")
+    idle_timeout: int = _fact(5 * SECOND, _DOCUMENTED, "an idle worker's life", "ms")
+    scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] = _disputed(
+        "REQUEST_COUNT", "QUEUE_DELAY", _OBSERVED, "a recorded endpoint scaled by request count"
+    )
+    scaler_requests: int = _fact(1, _OBSERVED, "jobs per worker under REQUEST_COUNT", "jobs")
+    scaler_delay: int = _fact(4 * SECOND, _DOCUMENTED, "wait that adds a worker under QUEUE_DELAY", "ms")
+
+    rate_limit_window: int = _fact(10 * SECOND, _DOCUMENTED, "length of a rate window", "ms")
+    rate_window: Literal["first_request", "aligned"] = _fact("first_request", _GUESS, "when a rate window opens")
+    run_rate: int = _fact(1000, _DOCUMENTED, "/run", "requests per window")
+    run_concurrency: int = _fact(200, _DOCUMENTED, "/run", "requests at once")
+    runsync_rate: int = _fact(2000, _DOCUMENTED, "/runsync", "requests per window")
+    runsync_concurrency: int = _fact(400, _DOCUMENTED, "/runsync", "requests at once")
+    status_rate: int = _fact(2000, _DOCUMENTED, "/status, with /status-sync", "requests per window")
+    status_concurrency: int = _fact(400, _DOCUMENTED, "/status, with /status-sync", "requests at once")
+    stream_rate: int = _fact(2000, _DOCUMENTED, "/stream", "requests per window")
+    stream_concurrency: int = _fact(400, _DOCUMENTED, "/stream", "requests at once")
+    cancel_rate: int = _fact(100, _DOCUMENTED, "/cancel", "requests per window")
+    cancel_concurrency: int = _fact(20, _DOCUMENTED, "/cancel", "requests at once")
+    purge_rate: int = _fact(2, _DOCUMENTED, "/purge-queue", "requests per window")
+    requests_rate: int = _fact(10, _DOCUMENTED, "/requests", "requests per window")
+    requests_concurrency: int = _fact(2, _DOCUMENTED, "/requests", "requests at once")
+    requests_per_worker: int = _fact(
+        50, _GUESS, "limit = max(base, running workers x this); 50 is an older example", "requests per window"
+    )
+    shared_status_pool: bool = _fact(False, _GUESS, "older docs: /status and /stream share one row of 2000")
+    queue_limit_rule: bool = _fact(True, _GUESS, "older docs: 429 above 50 queued jobs and 500 per max worker")
+    queue_limit_floor: int = _fact(50, _GUESS, "older docs: see queue_limit_rule", "jobs")
+    queue_limit_per_worker: int = _fact(500, _GUESS, "older docs: see queue_limit_rule", "jobs")
+    rate_limit_headers: bool = _fact(False, _GUESS, "IETF RateLimit header on 429, beside Retry-After")
+
+    webhook_retry_delays: tuple[int, ...] = _disputed(
+        (5 * SECOND, 15 * SECOND),
+        (10 * SECOND, 10 * SECOND),
+        _OBSERVED,
+        "recorded attempts at 0, 5 and 20 s; docs say 10 s",
+        "ms",
+    )
+    webhook_timeout: int = _fact(10 * SECOND, _GUESS, "an older page: 10-second timeout per attempt", "ms")
+    webhook_on_cancelled: bool = _fact(True, _GUESS, "CANCELLED fires a webhook; one third party reports it")
+    webhook_on_timed_out: bool = _fact(True, _GUESS, "TIMED_OUT fires a webhook; older docs: complete, fail or timeout")
+    health_timed_out_failed: bool = _fact(True, _GUESS, "TIMED_OUT counts as failed in /health, CANCELLED nowhere")
+    cors: Literal["open", "none"] = _fact(
+        "open", _GUESS, "production answers preflights 404; open here on purpose, none reproduces production"
+    )
+    error_content_type: Literal["application/json", "application/problem+json"] = _fact(
+        "application/json", _GUESS, "content type of error bodies; clients accept both"
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, int) and number < 0 for number in numbers):
+                raise ValueError(f"{field.name} must not be negative, got {value}")
+
+    def evidence_of(self, name: str) -> Evidence:
+        """How well the value that field `name` has here is known.
+
+        A value that no preset holds is the user's own: a guess.
+        """
+        field = _field(name)
+        source: Source = field.metadata["source"]
+        value = getattr(self, name)
+        if value == field.default:
+            return source.evidence
+        return Evidence.DOCUMENTED if value == source.documented else Evidence.GUESS
+
+
+def source_of(name: str) -> Source:
+    """The evidence behind field `name`; KeyError for an unknown one."""
+    source: Source = _field(name).metadata["source"]
+    return source
+
+
+def preset(profile: Profile, **changes: Any) -> Platform:
+    """The `Platform` of one profile, with single fields changed by name."""
+    values: dict[str, Any] = {}
+    if profile == "documented":
+        for field in dataclasses.fields(Platform):
+            documented = field.metadata["source"].documented
+            if documented is not None:
+                values[field.name] = documented
+    return Platform(**(values | changes))
+
+
+@functools.cache
+def _field(name: str) -> dataclasses.Field[Any]:
+    return {field.name: field for field in dataclasses.fields(Platform)}[name]

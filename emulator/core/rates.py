@@ -1,0 +1,102 @@
+"""Request windows and concurrency limits behind 429, per endpoint and operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from emulator.core.errors import RateLimited
+from emulator.core.platform import Platform
+
+
+class Operation(str, Enum):
+    """What a client may ask of an endpoint."""
+
+    RUN = "run"
+    RUNSYNC = "runsync"
+    STATUS = "status"
+    STATUS_SYNC = "status_sync"
+    STREAM = "stream"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    PURGE = "purge"
+    HEALTH = "health"
+    REQUESTS = "requests"
+
+
+class Row(NamedTuple):
+    """One row of the published table; `concurrent` 0 is no limit."""
+
+    rate: int
+    concurrent: int
+
+
+@dataclass(slots=True)
+class _Pool:
+    """What has been counted for one row."""
+
+    opened_at: int = -1
+    count: int = 0
+    inside: int = 0
+
+
+class Limits:
+    """The windows of one endpoint. Every key belongs to the same user."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._rows = rows_of(platform)
+        self._pools = {name: _Pool() for name in self._rows}
+
+    @contextmanager
+    def admit(self, operation: Operation, at: int, running_workers: int) -> Iterator[None]:
+        """Count one request from now until it is answered; raises RateLimited.
+
+        A refused request does not count.
+        """
+        name = _row_name(operation, self._platform)
+        if name not in self._rows:
+            yield
+            return
+        pool = self._pools[name]
+        self._enter(pool, self._rows[name], at, running_workers)
+        try:
+            yield
+        finally:
+            pool.inside -= 1
+
+    def _enter(self, pool: _Pool, row: Row, at: int, running_workers: int) -> None:
+        window = self._platform.rate_limit_window
+        if pool.opened_at < 0 or at >= pool.opened_at + window:
+            pool.opened_at = at - at % window if self._platform.rate_window == "aligned" else at
+            pool.count = 0
+        if pool.count >= max(row.rate, running_workers * self._platform.requests_per_worker):
+            raise RateLimited(max(1, -(-(pool.opened_at + window - at) // 1000)))
+        if row.concurrent and pool.inside >= row.concurrent:
+            raise RateLimited(1)
+        pool.count += 1
+        pool.inside += 1
+
+
+def rows_of(platform: Platform) -> dict[str, Row]:
+    """The published table: requests per window and at once, by row."""
+    return {
+        "run": Row(platform.run_rate, platform.run_concurrency),
+        "runsync": Row(platform.runsync_rate, platform.runsync_concurrency),
+        "status": Row(platform.status_rate, platform.status_concurrency),
+        "stream": Row(platform.stream_rate, platform.stream_concurrency),
+        "cancel": Row(platform.cancel_rate, platform.cancel_concurrency),
+        "purge": Row(platform.purge_rate, 0),
+        "requests": Row(platform.requests_rate, platform.requests_concurrency),
+    }
+
+
+def _row_name(operation: Operation, platform: Platform) -> str:
+    if operation is Operation.STATUS_SYNC:
+        return "status"
+    if operation is Operation.STREAM and platform.shared_status_pool:
+        return "status"
+    return str(operation.value)

@@ -1,0 +1,53 @@
+"""What a worker's report becomes: size limits of results and stream chunks. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from emulator.core.job import Completed, Failed
+from emulator.core.platform import Platform
+
+
+def ending(lease: int, output: bytes | None, error: str | None, platform: Platform) -> Completed | Failed:
+    """The event of a finished run; `output` is JSON, a truthy `error` fails the job.
+
+    An output above `result_body_limit` bytes is dropped as the platform drops it.
+    """
+    if output is not None and len(output) > platform.result_body_limit:
+        output = None
+        if platform.oversized_result == "failed" and not error:
+            error = f"result too large: more than {platform.result_body_limit} bytes"
+    if error:
+        return Failed(error, output, lease)
+    return Completed(lease, output)
+
+
+def is_oversized(output: bytes | None, platform: Platform) -> bool:
+    """Whether `ending` would drop this output."""
+    return output is not None and len(output) > platform.result_body_limit
+
+
+def split_chunk(chunk: bytes, platform: Platform) -> tuple[bytes, ...]:
+    """One chunk's JSON as one or several.
+
+    A string above `stream_chunk_limit` bytes of UTF-8 becomes consecutive strings, cut
+    between characters; any other value passes whole.
+    """
+    limit = platform.stream_chunk_limit
+    if len(chunk) <= limit or not platform.split_chunks or not chunk.startswith(b'"'):
+        return (chunk,)
+    text: str = json.loads(chunk)
+    return tuple(json.dumps(part, ensure_ascii=False).encode() for part in _parts(text, limit))
+
+
+def _parts(text: str, limit: int) -> list[str]:
+    encoded = text.encode("utf-8", "surrogatepass")
+    parts: list[str] = []
+    start = 0
+    while start < len(encoded):
+        end = min(start + limit, len(encoded))
+        while end < len(encoded) and encoded[end] & 0xC0 == 0x80:
+            end -= 1
+        parts.append(encoded[start:end].decode("utf-8", "surrogatepass"))
+        start = end
+    return parts

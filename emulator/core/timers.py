@@ -1,0 +1,210 @@
+"""One order of deadlines, and the one `catch_up` that fires them.
+
+Three drivers use it: the loop's alarm in real time, `advance` in virtual time, and
+the first line of every verb, so that a frozen clock sees expiry without an alarm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from emulator.core.clock import Clock, VirtualClock
+from emulator.core.schedule import Schedule
+
+log = logging.getLogger("emulator.timers")
+
+BATCH = 1_000
+"""Deadlines fired before the loop gets its turn."""
+
+_NEVER = 1 << 62
+_LONGEST_ALARM = 24 * 3600.0
+
+
+class JobDeadlines(Protocol):
+    """The deadlines that live in a store's index rather than here."""
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline of any job."""
+        ...
+
+    async def expire_next(self, now: int) -> None:
+        """Let the job with the earliest deadline, not later than `now`, meet it."""
+        ...
+
+
+class Timer:
+    """A callback that waits for its time."""
+
+    __slots__ = ("_timeline", "callback", "serial")
+
+    def __init__(self, timeline: Timeline, serial: int, callback: Callable[[], None]) -> None:
+        self._timeline = timeline
+        self.serial = serial
+        self.callback = callback
+
+    def cancel(self) -> None:
+        """Never call back; harmless when it has."""
+        self._timeline.forget(self)
+
+
+class Timeline:
+    """The present time, every deadline to come, and what is running meanwhile."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._jobs: JobDeadlines | None = None
+        self._schedule: Schedule[int] = Schedule()
+        self._timers: dict[int, Timer] = {}
+        self._serial = 0
+        self._earliest = _NEVER
+        self._firing_at: int | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_due = _NEVER
+        self._catching_up: asyncio.Task[None] | None = None
+        self._activities = 0
+        self._calm: list[asyncio.Future[None]] = []
+
+    def watch(self, jobs: JobDeadlines) -> None:
+        """Fire the deadlines of these jobs too."""
+        self._jobs = jobs
+
+    def now(self) -> int:
+        """The present time; while a deadline fires, that deadline."""
+        return self.clock.now() if self._firing_at is None else self._firing_at
+
+    def at(self, due: int, callback: Callable[[], None]) -> Timer:
+        """Call back at `due`; timers of the same time fire in the order they were set."""
+        self._serial += 1
+        timer = Timer(self, self._serial, callback)
+        self._timers[timer.serial] = timer
+        self._schedule.set(timer.serial, due)
+        self.expect(due)
+        return timer
+
+    def forget(self, timer: Timer) -> None:
+        """Drop a timer."""
+        if self._timers.pop(timer.serial, None) is not None:
+            self._schedule.set(timer.serial, None)
+
+    def expect(self, due: int | None) -> None:
+        """Something will be due then: be awake for it."""
+        if due is not None and due < self._earliest:
+            self._earliest = due
+            self._set_alarm(due)
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline there is."""
+        first = self._schedule.first()
+        job_due = await self._jobs.next_due() if self._jobs else None
+        if first is None or (job_due is not None and job_due <= first[0]):
+            return job_due
+        return first[0]
+
+    async def catch_up(self) -> None:
+        """Fire what is due, at most `BATCH` deadlines, each at its own time."""
+        if self._firing_at is not None:
+            return
+        now = self.clock.now()
+        if now < self._earliest:
+            return
+        try:
+            for _ in range(BATCH):
+                due = await self.next_due()
+                if due is None or due > now:
+                    break
+                self._firing_at = due
+                await self._fire(due)
+        finally:
+            self._firing_at = None
+        self._earliest = _NEVER
+        self.expect(await self.next_due())
+
+    async def advance(self, to: int) -> list[int]:
+        """Move a virtual clock to `to`, deadline by deadline; answers the deadlines that fired.
+
+        Before each, waits until nothing is running.
+        """
+        clock = self.clock
+        if not isinstance(clock, VirtualClock):
+            raise TypeError("only a virtual clock can be advanced")
+        fired: list[int] = []
+        while True:
+            await self.settle()
+            due = await self.next_due()
+            if due is None or due > to:
+                break
+            clock.move_to(due)
+            await self.catch_up()
+            fired.append(due)
+        clock.move_to(to)
+        return fired
+
+    @contextmanager
+    def activity(self) -> Iterator[None]:
+        """Hold virtual time while something is really running."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self) -> None:
+        """Count one running activity more."""
+        self._activities += 1
+
+    def end(self) -> None:
+        """Count one running activity less."""
+        self._activities -= 1
+        if not self._activities:
+            calm, self._calm = self._calm, []
+            for waiter in calm:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def settle(self) -> None:
+        """Wait until no activity is counted."""
+        while self._activities:
+            waiter = asyncio.get_running_loop().create_future()
+            self._calm.append(waiter)
+            await waiter
+
+    def close(self) -> None:
+        """Set no alarm any more."""
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = None
+        self._earliest = -1
+
+    async def _fire(self, due: int) -> None:
+        first = self._schedule.first()
+        if first is None or first[0] > due:
+            assert self._jobs is not None
+            await self._jobs.expire_next(due)
+            return
+        self._schedule.pop()
+        timer = self._timers.pop(first[1])
+        try:
+            timer.callback()
+        except Exception:
+            log.exception("a timer failed")
+
+    def _set_alarm(self, due: int) -> None:
+        if not self.clock.runs:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        delay = max(0, due - self.clock.now()) / 1000
+        self._alarm = loop.call_later(min(delay, _LONGEST_ALARM), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._earliest = min(self._earliest, self.clock.now())
+        self._catching_up = asyncio.ensure_future(self.catch_up())

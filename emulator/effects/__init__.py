@@ -1,0 +1,1 @@
+"""What follows from a transition, one consequence a file."""

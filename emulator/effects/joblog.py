@@ -1,0 +1,45 @@
+"""One log line for what a developer wants to see of a job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from emulator.core.job import JobStatus, Requeued, Submitted, Transition
+from emulator.core.platform import Platform
+
+log = logging.getLogger("emulator.jobs")
+
+
+def job_log(platform: Platform) -> Callable[[Transition], None]:
+    """An effect that logs ends, second tries and inputs that will not arrive."""
+
+    def won(transition: Transition) -> None:
+        if transition.ended:
+            _ended(transition)
+        elif isinstance(transition.event, Requeued):
+            log.warning("%s: its worker was lost; it is tried once more", _name(transition))
+        elif isinstance(transition.event, Submitted) and platform.strip_empty_input and transition.job.input_is_empty:
+            log.warning(
+                "%s: its input is an empty object, which RunPod removes, so no worker will take it "
+                "(change that with --set strip_empty_input=false)",
+                _name(transition),
+            )
+
+    return won
+
+
+def _ended(transition: Transition) -> None:
+    job = transition.job
+    name = _name(transition)
+    if job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT):
+        log.warning("%s %s: %s", name, job.status.value, (job.error or "")[:300])
+    elif job.taken_at is None or job.ended_at is None:
+        log.info("%s %s", name, job.status.value)
+    else:
+        delay, run = job.taken_at - job.submitted_at, job.ended_at - job.taken_at
+        log.info("%s %s after %d ms in the queue and %d ms of work", name, job.status.value, delay, run)
+
+
+def _name(transition: Transition) -> str:
+    return f"{transition.job.endpoint}/{transition.job.id}"

@@ -1,0 +1,184 @@
+"""Webhook calls: every owed delivery is attempted until it is acknowledged or given up.
+
+A dead host never delays another: each host has its own line and at most `PER_HOST`
+calls on the wire, all hosts together `AT_ONCE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from emulator.core.deliveries import Delivery, DeliveryStatus, attempted
+from emulator.core.job import Transition
+from emulator.core.platform import Platform
+from emulator.core.store import JobStore
+from emulator.core.timers import Timeline, Timer
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger("emulator.webhooks")
+
+AT_ONCE = 64
+PER_HOST = 4
+_CLAIM = 1_000
+
+
+class Post(Protocol):
+    """Makes one webhook call."""
+
+    async def send(self, url: str, body: bytes) -> str:
+        """Answer "" when a 2xx acknowledged the call, else what went wrong. Never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class _Line:
+    """The deliveries of one host that are due."""
+
+    __slots__ = ("calls", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Delivery] = deque()
+        self.calls = 0
+
+
+class Webhooks:
+    """The sender of one emulator."""
+
+    def __init__(self, store: JobStore, timeline: Timeline, platform: Platform, post: Post) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._platform = platform
+        self._post = post
+        self._lines: dict[str, _Line] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._timer: Timer | None = None
+        self._sorting = False
+        self._closed = False
+
+    def won(self, transition: Transition) -> None:
+        """Wake up when a transition owes a delivery."""
+        if transition.delivery is not None:
+            self.wake()
+
+    def wake(self) -> None:
+        """Look for deliveries that are due."""
+        if not self._sorting and not self._closed:
+            self._sorting = True
+            self._spawn(self._sort())
+
+    async def close(self) -> None:
+        """Stop calling; what is still owed stays in the store."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._post.close()
+
+    async def _sort(self) -> None:
+        """Move what is due into its host's line, and be back for the next."""
+        self._sorting = False
+        for delivery in await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
+            host = urlsplit(delivery.url).netloc
+            line = self._lines.setdefault(host, _Line())
+            line.waiting.append(delivery)
+            if line.calls < PER_HOST:
+                line.calls += 1
+                self._spawn(self._work(host, line))
+        due = await self._store.next_delivery_due()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if due is None else self._timeline.at(due, self.wake)
+
+    async def _work(self, host: str, line: _Line) -> None:
+        try:
+            while line.waiting:
+                delivery = line.waiting.popleft()
+                async with self._slots:
+                    await self._attempt(delivery)
+        finally:
+            line.calls -= 1
+            if not line.calls and not line.waiting:
+                self._lines.pop(host, None)
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        problem = await self._post.send(delivery.url, delivery.body)
+        delays = self._platform.webhook_retry_delays
+        after = attempted(delivery, not problem, self._timeline.now(), delays)
+        await self._store.record_delivery(after)
+        _log_attempt(after, problem, len(delays) + 1)
+        if after.status is DeliveryStatus.OWED:
+            self.wake()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._timeline.begin()
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._timeline.end()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("webhook sender failed", exc_info=task.exception())
+
+
+class HttpPost:
+    """Webhook calls over HTTP with the headers the service sends; `timeout` is ms an attempt."""
+
+    def __init__(self, timeout: int) -> None:
+        self._timeout = timeout / 1000
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, url: str, body: bytes) -> str:
+        """One POST; redirects are not followed."""
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                connector=aiohttp.TCPConnector(limit=AT_ONCE),
+                skip_auto_headers=("Accept", "Accept-Encoding"),
+            )
+        try:
+            async with self._session.post(url, data=body, headers=_headers(), allow_redirects=False) as answer:
+                await answer.read()
+                return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
+        except asyncio.TimeoutError:
+            return f"no answer within {self._timeout:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return str(error) or type(error).__name__
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _headers() -> dict[str, str]:
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Go-http-client/2.0",
+        "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
+    }
+
+
+def _log_attempt(after: Delivery, problem: str, most: int) -> None:
+    where = f"webhook of {after.endpoint}/{after.job}, attempt {after.attempts} of {most}"
+    if not problem:
+        log.info("%s: acknowledged by %s", where, after.url)
+    elif after.status is DeliveryStatus.GIVEN_UP:
+        log.warning("%s: %s; given up (%s)", where, problem, after.url)
+    else:
+        log.warning("%s: %s; tried again later (%s)", where, problem, after.url)

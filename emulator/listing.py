@@ -1,0 +1,48 @@
+"""What the command line prints: the banner and the table of fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING
+
+from emulator import __version__
+from emulator.config import as_text
+from emulator.core.platform import Platform, source_of
+
+if TYPE_CHECKING:
+    from emulator.server import Server
+
+
+def banner(server: Server) -> str:
+    """Where the server is and how to call it."""
+    ids = list(server.emulator.endpoints)
+    key = "" if server.settings.no_auth else f" -H {shlex.quote('Authorization: Bearer ' + server.key)}"
+    example = "echo" if "echo" in ids else ids[0]
+    return "\n".join(
+        (
+            f"runpod-emulator {__version__}, profile {server.settings.profile}",
+            f"  base URL   {server.base_url}",
+            f"  endpoints  {', '.join(ids)}",
+            f"  API page   {server.base_url.removesuffix('/v2')}/docs",
+            "",
+            f"  export RUNPOD_ENDPOINT_BASE_URL={server.base_url}",
+            f"  curl -s {server.base_url}/{example}/runsync{key} -H 'Content-Type: application/json'"
+            """ -d '{"input": {"message": "hello"}}'""",
+            "",
+        )
+    )
+
+
+def print_fields(platform: Platform) -> None:
+    """Every field: its value, unit and evidence, and the other preset's value where that differs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("field", "value", "evidence", "documented preset", "why", title="runpod-emulator fields")
+    for field in dataclasses.fields(platform):
+        source = source_of(field.name)
+        value = f"{as_text(getattr(platform, field.name))} {source.unit}".strip()
+        other = "" if source.documented is None else as_text(source.documented) or '""'
+        table.add_row(field.name, value, platform.evidence_of(field.name).label, other, source.text)
+    Console().print(table)

@@ -1,0 +1,171 @@
+"""A server: a port, the emulator behind it, its start and its stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from emulator.api import wire
+from emulator.api.guards import Access
+from emulator.app import create_app
+from emulator.config import Settings
+from emulator.core.errors import PortTaken
+from emulator.core.settings import default_settings
+from emulator.emulator import Emulator
+from emulator.workers.process import Program
+
+Outcome = TypeVar("Outcome")
+DEFAULT_KEY = "runpod-emulator"
+"""What a client may send where any key is accepted."""
+
+_LAST_ANSWERS = 2
+"""Seconds that open requests have to be answered once every wait was ended."""
+
+
+class Server:
+    """One listening port with one emulator behind it.
+
+    Raises PortTaken when the port is in use, ConfigurationError for a wrong setting or handler.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        platform = settings.platform()
+        programs = settings.programs()
+        self.emulator = Emulator(
+            platform, wire.webhook_body, rate_limits=not settings.no_rate_limits, seed=settings.seed
+        )
+        self._socket = _bind(settings.host, settings.port)
+        self.port: int = self._socket.getsockname()[1]
+        self._lifeline, self._held_end = os.pipe()
+        for endpoint_id, handler in programs.items():
+            program = Program(handler, settings.python, self._lifeline, self.client_environment())
+            self.emulator.add_program(default_settings(endpoint_id, platform), program)
+        access = Access(not settings.no_auth, frozenset(settings.api_key))
+        self.app = create_app(self.emulator, access)
+        config = uvicorn.Config(
+            self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
+            timeout_graceful_shutdown=_LAST_ANSWERS, ws="none",
+        )  # fmt: skip
+        self._web = _Web(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """What clients set as RUNPOD_ENDPOINT_BASE_URL."""
+        host = self.settings.host
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+        return f"http://{reachable}:{self.port}/v2"
+
+    @property
+    def key(self) -> str:
+        """A key that the server accepts."""
+        return self.settings.api_key[0] if self.settings.api_key else DEFAULT_KEY
+
+    def client_environment(self) -> dict[str, str]:
+        """Environment variables that point RunPod clients here."""
+        return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key}
+
+    async def start(self) -> None:
+        """Serve the port, then import every handler; raises ConfigurationError when one is broken."""
+        self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
+        await self._web.listening.wait()
+        await self.emulator.start()
+        self.app.state.ready = True
+        if self.settings.port_file is not None:
+            _write_whole(self.settings.port_file, str(self.port))
+
+    async def stop(self) -> None:
+        """End waits, requests, workers and the port, in this order; leaves no process behind."""
+        self.emulator.hang_up()
+        self._web.leave()
+        if self._serving is not None:
+            await self._serving
+        await self.emulator.stop()
+        os.close(self._lifeline)
+        os.close(self._held_end)
+        self._socket.close()
+
+
+class _Web(uvicorn.Server):
+    """uvicorn without its signal handling and without its tick ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Stop serving."""
+        self.should_exit = True
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command's, not the web server's."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Serve until `leave`."""
+        self.listening.set()
+        await self._leaving.wait()
+
+
+def run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Run a coroutine on the fastest loop there is."""
+    try:
+        import uvloop
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def until_signal(on_signal: Callable[[], None] | None = None) -> None:
+    """Wait for SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With protocol 0 asyncio would leave Nagle's algorithm on: 44 ms a request.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            why = "is in use" if error.errno == errno.EADDRINUSE else "may not be opened by this user"
+            way_out = "stop what listens there, or choose another with --port (0 takes a free one)"
+            raise PortTaken(f"port {port} on {host} {why}: {way_out}") from error
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _write_whole(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft.write_text(text)
+    draft.replace(path)

@@ -1,0 +1,179 @@
+"""The store of one process: dictionaries. No method ever suspends."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from emulator.core.deliveries import Delivery, DeliveryStatus
+from emulator.core.errors import JobNotFound
+from emulator.core.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
+from emulator.core.schedule import Schedule
+from emulator.core.store import Change, Counts, Listener
+
+
+class _Shelf:
+    """One endpoint's jobs and indexes."""
+
+    __slots__ = ("chunks", "counts", "jobs", "queue")
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.queue: Schedule[str] = Schedule()
+        self.chunks: dict[str, list[bytes]] = {}
+        self.counts = Counts()
+
+
+class MemoryStore:
+    """A `JobStore` in this process's memory."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, _Shelf] = {}
+        self._deadlines: Schedule[tuple[str, str]] = Schedule()
+        self._listeners: list[Listener] = []
+        self._places = 0
+        self._deliveries: dict[tuple[str, str, int], Delivery] = {}
+        self._owed: Schedule[tuple[str, str, int]] = Schedule()
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` after every write, in the same step."""
+        self._listeners.append(listener)
+
+    async def next_place(self) -> int:
+        """A queue rank above all earlier ones."""
+        self._places += 1
+        return self._places
+
+    async def create(self, transition: Transition) -> None:
+        """Write a new job."""
+        self._write(self._shelf(transition.job.endpoint), transition)
+
+    async def get(self, endpoint: str, job: str) -> Job:
+        """The record; raises JobNotFound."""
+        return self._find(self._shelf(endpoint), job)
+
+    async def update(self, endpoint: str, job: str, change: Change) -> Transition:
+        """Apply `change` to the record and write the outcome; raises JobNotFound."""
+        shelf = self._shelf(endpoint)
+        transition = change(self._find(shelf, job))
+        self._write(shelf, transition)
+        return transition
+
+    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
+        """Apply `change` to the first jobs of the queue, `most` at most."""
+        shelf = self._shelf(endpoint)
+        claimed: list[Transition] = []
+        while len(claimed) < most:
+            first = shelf.queue.first()
+            if first is None:
+                break
+            transition = change(shelf.jobs[first[1]])
+            self._write(shelf, transition)
+            claimed.append(transition)
+        return claimed
+
+    async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
+        """The status and the unread chunks; raises JobNotFound."""
+        shelf = self._shelf(endpoint)
+        return self._find(shelf, job).status, shelf.chunks.pop(job, [])
+
+    async def due(self, now: int, most: int) -> list[tuple[str, str]]:
+        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
+        first = self._deadlines.first()
+        return [first[1]] if first is not None and first[0] <= now else []
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline of any job."""
+        first = self._deadlines.first()
+        return None if first is None else first[0]
+
+    async def counts(self, endpoint: str) -> Counts:
+        """The endpoint's counters."""
+        return self._shelf(endpoint).counts
+
+    async def queued(self, endpoint: str) -> list[str]:
+        """Ids of the waiting jobs, first in the queue first."""
+        return self._shelf(endpoint).queue.keys()
+
+    async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
+        """One page of the jobs, newest first, and how many there are."""
+        jobs = self._shelf(endpoint).jobs
+        return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
+
+    async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most."""
+        claimed: list[Delivery] = []
+        while len(claimed) < most:
+            first = self._owed.first()
+            if first is None or first[0] > now:
+                break
+            self._owed.pop()
+            claimed.append(self._deliveries[first[1]])
+        return claimed
+
+    async def record_delivery(self, delivery: Delivery) -> None:
+        """Write what an attempt made of a delivery; one that is settled is dropped."""
+        if delivery.status is DeliveryStatus.OWED:
+            self._owe(delivery)
+        else:
+            self._deliveries.pop(delivery.key, None)
+
+    async def next_delivery_due(self) -> int | None:
+        """When the next owed delivery that is not given out is due."""
+        first = self._owed.first()
+        return None if first is None else first[0]
+
+    def _shelf(self, endpoint: str) -> _Shelf:
+        shelf = self._shelves.get(endpoint)
+        if shelf is None:
+            shelf = self._shelves[endpoint] = _Shelf()
+        return shelf
+
+    @staticmethod
+    def _find(shelf: _Shelf, job: str) -> Job:
+        try:
+            return shelf.jobs[job]
+        except KeyError:
+            raise JobNotFound from None
+
+    def _write(self, shelf: _Shelf, transition: Transition) -> None:
+        before, after = transition.before, transition.after
+        job = transition.job
+        if after is None:
+            del shelf.jobs[job.id]
+            shelf.chunks.pop(job.id, None)
+        else:
+            shelf.jobs[job.id] = after
+        self._keep_chunks(shelf, transition)
+        queued = after is not None and after.status is JobStatus.IN_QUEUE
+        shelf.queue.set(job.id, job.place if queued else None)
+        self._deadlines.set((job.endpoint, job.id), after.next_deadline if after else None)
+        _count(shelf.counts, before, after, transition)
+        if transition.delivery is not None:
+            self._owe(transition.delivery)
+        for listener in self._listeners:
+            listener(transition)
+
+    @staticmethod
+    def _keep_chunks(shelf: _Shelf, transition: Transition) -> None:
+        event = transition.event
+        if isinstance(event, Emitted):
+            shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
+        elif isinstance(event, Requeued | Retried | Returned):
+            shelf.chunks.pop(transition.job.id, None)
+
+    def _owe(self, delivery: Delivery) -> None:
+        self._deliveries[delivery.key] = delivery
+        self._owed.set(delivery.key, delivery.due)
+
+
+def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
+    if before is not None:
+        counts.now[before.status] -= 1
+        counts.queued_low_priority -= before.low_priority and before.status is JobStatus.IN_QUEUE
+    if after is not None:
+        counts.now[after.status] += 1
+        counts.queued_low_priority += after.low_priority and after.status is JobStatus.IN_QUEUE
+        if transition.ended:
+            counts.ended[after.status] += 1
+    if isinstance(transition.event, Requeued):
+        counts.requeued += 1

@@ -1,0 +1,63 @@
+"""The worker processes of one endpoint: the `Launcher` behind its fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from emulator.core.endpoint import Endpoint
+from emulator.workers.process import Program, WorkerProcess
+
+log = logging.getLogger("emulator.worker")
+
+
+class Pool:
+    """Starts and ends worker processes of one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._endpoint: Endpoint | None = None
+        self._processes: dict[str, WorkerProcess] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Work for this endpoint."""
+        self._endpoint = endpoint
+
+    def start(self, worker: str) -> None:
+        """Bring up a process; it reports itself ready or broken."""
+        assert self._endpoint is not None
+        process = WorkerProcess(worker, self._endpoint, self._program)
+        self._processes[worker] = process
+        life = asyncio.ensure_future(process.run())
+        self._lives.add(life)
+        life.add_done_callback(lambda task: self._over(worker, task))
+
+    def stop(self, worker: str) -> None:
+        """End a process that holds no job."""
+        process = self._processes.get(worker)
+        if process is not None:
+            process.end()
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """Stop one job."""
+        process = self._processes.get(worker)
+        if process is not None:
+            process.stop_job(job, lease)
+
+    async def close(self) -> None:
+        """End every process and wait until each is gone."""
+        for process in list(self._processes.values()):
+            process.end()
+        if self._lives:
+            await asyncio.wait(self._lives)
+
+    def _over(self, worker: str, task: asyncio.Task[None]) -> None:
+        self._lives.discard(task)
+        self._processes.pop(worker, None)
+        if (
+            not task.cancelled()
+            and isinstance(task.exception(), Exception)
+            and not isinstance(task.exception(), OSError)
+        ):
+            log.error("worker %s failed", worker, exc_info=task.exception())

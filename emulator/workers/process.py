@@ -1,0 +1,337 @@
+"""One worker process, seen from the server: its life, its frames and its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from emulator.core.endpoint import Endpoint
+from emulator.core.handout import handout
+from emulator.core.job import Emitted, Job, Progressed
+from emulator.core.results import ending, is_oversized, split_chunk
+from emulator.core.waiting import Caller
+from emulator.workers.runner.frames import Decoder, Frame, Kind, pack, unpack_result
+
+log = logging.getLogger("emulator.worker")
+
+RUNNER = Path(__file__).with_name("runner")
+STOP_GRACE = 5.0
+"""Seconds that an async handler has to obey a stop before its process ends."""
+TERMINATE_GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+_LAST_WORDS = 0.5
+"""Seconds that the log and channel of an ended process are still read; a grandchild may hold them open."""
+_READ = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a worker process runs: a handler in the forms of `serve`, and the interpreter for it."""
+
+    handler: str
+    python: str
+    lifeline: int
+    """Read end of a pipe that only the server holds open: at its end workers end too."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class WorkerProcess:
+    """A child that runs a handler; `run` is its whole life."""
+
+    def __init__(self, worker: str, endpoint: Endpoint, program: Program) -> None:
+        self.id = worker
+        self._endpoint = endpoint
+        self._program = program
+        self._timeline = endpoint.world.timeline
+        self._caller = Caller()
+        self._jobs: dict[str, int] = {}
+        """Lease by id of every job that the child holds, also of those it was told to stop."""
+        self._stopping: dict[str, asyncio.TimerHandle] = {}
+        self._capacity = 0
+        self._cooperative = False
+        self._retiring = False
+        self._ended = False
+        self._slot = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._last_lines: deque[str] = deque(maxlen=40)
+        self._broken: str | None = None
+
+    async def run(self) -> None:
+        """Start the child, serve it until it has ended, and report that."""
+        lane: asyncio.Task[None] | None = None
+        try:
+            reader = await self._start()
+            lane = asyncio.ensure_future(self._lane())
+            await self._serve(reader)
+        finally:
+            self._forget_all()
+            if lane is not None:
+                lane.cancel()
+            await self._report_end()
+
+    def stop_job(self, job: str, lease: int) -> None:
+        """Stop a job that no longer belongs to this worker; its siblings go on."""
+        if self._jobs.get(job) != lease or job in self._stopping:
+            return
+        if len(self._jobs) == 1 and not self._cooperative:
+            self.replace()
+            return
+        self._send(pack(Kind.STOP, job))
+        loop = asyncio.get_running_loop()
+        self._stopping[job] = loop.call_later(STOP_GRACE, self._disobeyed, job)
+
+    def replace(self) -> None:
+        """End the child now; a fresh one takes its place."""
+        if not self._ended:
+            self._ended = True
+            self._caller.hang_up()
+            self._hand_over = asyncio.ensure_future(self._endpoint.worker_gone(self.id, replace=True))
+            self._end_process()
+
+    def end(self) -> None:
+        """End the child for good."""
+        self._ended = True
+        self._caller.hang_up()
+        self._end_process()
+
+    def _end_process(self) -> None:
+        self._forget_all()
+        self._kill(signal.SIGTERM)
+        asyncio.get_running_loop().call_later(TERMINATE_GRACE, self._kill, signal.SIGKILL)
+
+    async def _start(self) -> asyncio.StreamReader:
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                self._program.python, str(RUNNER), "--handler", self._program.handler,
+                "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(theirs.fileno(), self._program.lifeline), start_new_session=True,
+                env=self._environment(),
+            )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            self._broken = f"{self._program.python} could not be started: {error}"
+            raise
+        finally:
+            theirs.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
+        if self._ended:
+            self._end_process()
+        return reader
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "RUNPOD_AI_API_KEY": "runpod-emulator",
+            **self._program.environment,
+            "RUNPOD_ENDPOINT_ID": self._endpoint.id,
+            "RUNPOD_POD_ID": self.id,
+            "RUNPOD_POD_HOSTNAME": f"{self.id}-64410d87",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    async def _serve(self, reader: asyncio.StreamReader) -> None:
+        process = self._process
+        assert process is not None and process.stdout is not None and self._writer is not None
+        frames = asyncio.ensure_future(self._read_frames(reader))
+        lines = asyncio.ensure_future(self._read_log(process.stdout))
+        await process.wait()
+        self._kill(signal.SIGKILL)
+        await asyncio.wait((frames, lines), timeout=_LAST_WORDS)
+        for task in (frames, lines):
+            task.cancel()
+        await asyncio.gather(frames, lines, return_exceptions=True)
+        self._writer.close()
+
+    async def _read_frames(self, reader: asyncio.StreamReader) -> None:
+        decoder = Decoder()
+        while data := await reader.read(_READ):
+            chunks: list[bytes] = []
+            emitting = ""
+            for frame in decoder.feed(data):
+                if frame.kind is Kind.CHUNK and frame.job == (emitting or frame.job):
+                    emitting = frame.job
+                    chunks.append(frame.body)
+                    continue
+                await self._emit(emitting, chunks)
+                chunks, emitting = [], ""
+                if frame.kind is Kind.CHUNK:
+                    chunks, emitting = [frame.body], frame.job
+                else:
+                    await self._handle(frame)
+            await self._emit(emitting, chunks)
+
+    async def _handle(self, frame: Frame) -> None:
+        kind, job, body = frame
+        if kind is Kind.DONE:
+            await self._done(job, body)
+        elif kind is Kind.PROGRESS:
+            lease = self._jobs.get(job)
+            if lease is not None:
+                await self._endpoint.report(job, Progressed(lease, body))
+        elif kind is Kind.STOPPED:
+            self._release(job)
+        elif kind is Kind.REFUSED:
+            lease = self._release(job)
+            if lease is not None:
+                await self._endpoint.refuse(self.id, job, lease)
+        elif kind is Kind.READY:
+            facts = orjson.loads(body)
+            self._cooperative = facts.get("cooperative", False)
+            await self._wants(facts["concurrency"])
+        elif kind is Kind.CAPACITY:
+            await self._wants(int(body))
+        elif kind is Kind.BROKEN:
+            self._broken = body.decode("utf-8", "replace")
+
+    async def _wants(self, concurrency: int) -> None:
+        self._capacity = concurrency
+        self._slot.set()
+        if not self._ended:
+            await self._endpoint.worker_ready(self.id, concurrency)
+
+    async def _emit(self, job: str, chunks: list[bytes]) -> None:
+        lease = self._jobs.get(job)
+        if not chunks or lease is None:
+            return
+        platform = self._endpoint.platform
+        split = [part for chunk in chunks for part in split_chunk(chunk, platform)]
+        for part in split:
+            if len(part) > platform.stream_chunk_limit + 2:
+                log.warning("%s/%s: a stream chunk of %d bytes is above RunPod's limit of 1 MB and not a string, "
+                            "so it passes whole", self._endpoint.id, job, len(part))  # fmt: skip
+        await self._endpoint.report(job, Emitted(lease, tuple(split)))
+
+    async def _done(self, job: str, body: bytes) -> None:
+        lease = self._release(job)
+        result = unpack_result(body)
+        platform = self._endpoint.platform
+        if lease is not None:
+            if is_oversized(result.output, platform):
+                log.warning(
+                    "%s/%s: the result is above %d bytes: RunPod drops it, so upload it and return its URL",
+                    self._endpoint.id, job, platform.result_body_limit,
+                )  # fmt: skip
+            await self._endpoint.report(job, ending(lease, result.output, result.error, platform))
+        if result.stop_worker:
+            self._take_no_more()
+        self._retire()
+
+    def _release(self, job: str) -> int | None:
+        """The child no longer holds the job; answers the lease it had."""
+        lease = self._jobs.pop(job, None)
+        timer = self._stopping.pop(job, None)
+        if timer is not None:
+            timer.cancel()
+        if lease is not None:
+            self._timeline.end()
+            self._slot.set()
+            self._retire()
+        return lease
+
+    def _forget_all(self) -> None:
+        for job in list(self._jobs):
+            del self._jobs[job]
+            self._timeline.end()
+        for timer in self._stopping.values():
+            timer.cancel()
+        self._stopping.clear()
+
+    def _disobeyed(self, job: str) -> None:
+        log.warning("%s/%s: the handler did not stop within %g s: its worker is replaced",
+                    self._endpoint.id, job, STOP_GRACE)  # fmt: skip
+        self._take_no_more()
+        self._retire()
+
+    def _take_no_more(self) -> None:
+        self._retiring = True
+        self._caller.hang_up()
+
+    def _retire(self) -> None:
+        """Replace a worker that gets no new job, once its last job that counts has ended."""
+        if self._retiring and all(job in self._stopping for job in self._jobs):
+            self.replace()
+
+    async def _lane(self) -> None:
+        """Take jobs whenever the child has a free slot."""
+        while not self._ended:
+            free = 0 if self._retiring else self._capacity - len(self._jobs)
+            if free <= 0:
+                self._slot.clear()
+                await self._slot.wait()
+                continue
+            jobs = await self._endpoint.take(self.id, free, None, self._caller)
+            if not jobs:
+                return
+            for job in jobs:
+                self._hand_out(job)
+            assert self._writer is not None
+            with contextlib.suppress(ConnectionError):
+                await self._writer.drain()
+
+    def _hand_out(self, job: Job) -> None:
+        self._jobs[job.id] = job.lease
+        self._timeline.begin()
+        self._send(pack(Kind.JOB, job.id, handout(job, self._endpoint.platform)))
+
+    def _send(self, frame: bytes) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(frame)
+
+    def _kill(self, sign: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, sign)
+
+    async def _read_log(self, stream: asyncio.StreamReader) -> None:
+        rest = b""
+        while data := await stream.read(_READ):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._log_line(line)
+        if rest:
+            self._log_line(rest)
+
+    def _log_line(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        job = ""
+        if text.startswith("\x1e"):
+            job, _, text = text[1:].partition("\x1f")
+        elif len(self._jobs) == 1:
+            job = next(iter(self._jobs))
+        self._last_lines.append(text)
+        where = "/".join(part for part in (self._endpoint.id, self.id, job) if part)
+        log.info("%s | %s", where, text)
+
+    async def _report_end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._capacity:
+            log.warning("%s/%s: the worker %s", self._endpoint.id, self.id, self._how_it_ended())
+            await self._endpoint.worker_gone(self.id)
+            return
+        reason = self._broken or "\n".join((*self._last_lines, f"the worker {self._how_it_ended()}"))
+        text = f"handler {self._program.handler} could not be started:\n{reason}"
+        log.error("%s", text)
+        await self._endpoint.worker_broken(self.id, text)
+
+    def _how_it_ended(self) -> str:
+        code = self._process.returncode if self._process is not None else None
+        if code is None:
+            return "never started"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}"

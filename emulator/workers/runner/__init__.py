@@ -1,0 +1,1 @@
+"""The child side of a worker process: runs under the handler's own interpreter, standard library only."""

@@ -1,0 +1,59 @@
+"""The worker's end of the channel to the server: frames in, frames out."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterable
+
+from .frames import Decoder, Frame, Kind, pack
+from .lifeline import end_process_group
+
+_CHUNK = 1 << 16
+
+
+class Channel:
+    """A stream of frames; `send` may be called from any thread. A worker does not outlive it."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.setblocking(True)
+        self._decoder = Decoder()
+        self._sending = threading.Lock()
+
+    def fileno(self) -> int:
+        """The descriptor, for an event loop to watch."""
+        return self._socket.fileno()
+
+    def send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:
+        """Write one frame; returns once all of it has left."""
+        rest = memoryview(pack(kind, job, body))
+        with self._sending:
+            while rest:
+                rest = rest[self._write(rest) :]
+
+    def receive(self) -> Iterable[Frame]:
+        """The frames that have come in full; never waits."""
+        try:
+            data = self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return ()
+        except ConnectionError:
+            data = b""
+        if not data:
+            end_process_group()
+        return self._decoder.feed(data)
+
+    def _write(self, data: memoryview) -> int:
+        while True:
+            try:
+                return self._socket.send(data)
+            except BlockingIOError:  # uvloop makes what it watches non-blocking
+                gate = select.poll()
+                gate.register(self.fileno(), select.POLLOUT)
+                gate.poll()
+            except ConnectionError:
+                end_process_group()

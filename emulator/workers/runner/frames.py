@@ -1,0 +1,114 @@
+"""The boundary between the emulator and a worker process: one page, standard library only.
+
+A frame is a kind, a job id (empty where none belongs) and a body of bytes. Both ends
+load this file, the child under whatever interpreter the user's handler needs.
+
+Parent to child
+    JOB       the job as its handler gets it, a JSON object
+    STOP      stop this one job; its siblings go on
+Child to parent
+    READY     the handler is imported; the body is JSON: {"concurrency", "runpod_version"}
+    BROKEN    the handler could not be imported; the body is the traceback
+    CAPACITY  how many jobs the worker wants at once, as decimal text
+    PROGRESS  the JSON of a progress update
+    CHUNK     the JSON of one stream chunk
+    DONE      how the job ended, a packed `Result`
+    REFUSED   the job had no id or input: the worker dropped it and will never report on it
+    STOPPED   the job was stopped before it had a result
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+HEADER = struct.Struct("!BHI")
+_RESULT = struct.Struct("!BI")
+_HAS_OUTPUT, _HAS_ERROR, _STOP_WORKER = 1, 2, 4
+
+
+class Kind(IntEnum):
+    """What a frame says."""
+
+    JOB = 1
+    STOP = 2
+    READY = 3
+    BROKEN = 4
+    CAPACITY = 5
+    PROGRESS = 6
+    CHUNK = 7
+    DONE = 8
+    REFUSED = 9
+    STOPPED = 10
+
+
+class Frame(NamedTuple):
+    """One message."""
+
+    kind: Kind
+    job: str
+    body: bytes
+
+
+class Result(NamedTuple):
+    """How a run ended. `output` is JSON, absent when the handler gave none."""
+
+    output: bytes | None
+    error: str | None
+    stop_worker: bool
+
+
+def pack(kind: Kind, job: str = "", body: bytes = b"") -> bytes:
+    """The bytes of one frame."""
+    name = job.encode()
+    return HEADER.pack(kind, len(name), len(body)) + name + body
+
+
+def pack_result(result: Result) -> bytes:
+    """The body of a DONE frame."""
+    flags = 0
+    error = b""
+    if result.output is not None:
+        flags |= _HAS_OUTPUT
+    if result.error is not None:
+        flags |= _HAS_ERROR
+        error = result.error.encode("utf-8", "replace")
+    if result.stop_worker:
+        flags |= _STOP_WORKER
+    return b"".join((_RESULT.pack(flags, len(error)), error, result.output or b""))
+
+
+def unpack_result(body: bytes) -> Result:
+    """The `Result` inside a DONE frame."""
+    flags, length = _RESULT.unpack_from(body)
+    start = _RESULT.size
+    error = body[start : start + length].decode() if flags & _HAS_ERROR else None
+    output = body[start + length :] if flags & _HAS_OUTPUT else None
+    return Result(output, error, bool(flags & _STOP_WORKER))
+
+
+class Decoder:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take what was read and give every frame that is complete."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= HEADER.size:
+            kind, name_length, body_length = HEADER.unpack_from(buffer, start)
+            name_at = start + HEADER.size
+            body_at = name_at + name_length
+            end = body_at + body_length
+            if len(buffer) < end:
+                break
+            name = bytes(buffer[name_at:body_at]).decode()
+            yield Frame(Kind(kind), name, bytes(memoryview(buffer)[body_at:end]))
+            start = end
+        if start:
+            del buffer[:start]

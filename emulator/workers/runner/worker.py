@@ -1,0 +1,123 @@
+"""One worker process from its first step to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import Any, NoReturn
+
+from . import loading
+from .channel import Channel
+from .frames import Kind
+from .jobs import Jobs
+from .lifeline import hold_lifeline
+from .loading import HandlerError
+from .loop import JobLoop
+from .output import flush_output, mark_output, say
+from .results import NotJSON, encode
+from .standin import RunpodPackage
+from .tracebacks import user_traceback
+
+_USAGE = "usage: runner --handler SPEC --channel FD --lifeline FD [-- ARGUMENT ...]"
+_NO_START = """\
+{place} ended without calling runpod.serverless.start, and it defines no function named handler. Write in it
+
+    import runpod
+    runpod.serverless.start({{"handler": your_function}})
+
+or define handler(job), or name your function: {place}:your_function"""
+_WRONG_THREAD = "runpod.serverless.start must be called from the main thread, and this is the thread {thread}."
+_NO_HANDLER = 'runpod.serverless.start needs a dict that holds the handler: start({"handler": your_function})'
+
+
+class Worker:
+    """Loads a handler and serves it; its public methods are what `runpod.serverless` offers."""
+
+    def __init__(self, channel: Channel, jobs: Jobs) -> None:
+        self._channel = channel
+        self._jobs = jobs
+        self._loop: JobLoop | None = None
+        self._noting = False
+        self._noted: dict[str, Any] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server was told that jobs may come."""
+        return self._loop is not None and self._loop.ready
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Serve `config["handler"]`; returns when the worker is told to leave."""
+        if threading.current_thread() is not threading.main_thread():
+            self.give_up(_WRONG_THREAD.format(thread=threading.current_thread().name))
+        if not isinstance(config, dict) or "handler" not in config:
+            raise ValueError(_NO_HANDLER)
+        if self._noting:
+            self._noted = config
+            return
+        if not callable(config["handler"]):
+            raise TypeError(f"The handler is not callable: {config['handler']!r}")
+        if self.ready:
+            raise RuntimeError("runpod.serverless.start was called a second time.")
+        self._loop = JobLoop(config, self._channel, self._jobs)
+        asyncio.run(self._loop.run())
+
+    def progress_update(self, job: dict[str, Any], progress: Any) -> None:
+        """Report the progress of a job, from any thread."""
+        try:
+            body = encode(progress, "progress update")
+        except NotJSON as error:
+            say(f"{error}. It is ignored.")
+            return
+        self._channel.send(Kind.PROGRESS, str(job["id"]), body)
+
+    def run(self, spec: str, arguments: list[str]) -> None:
+        """Load what SPEC names and serve it."""
+        place, name = loading.split(spec)
+        if name:
+            self._noting = True
+            handler = loading.load_function(place, name, arguments)
+            self._noting = False
+            noted = self._noted if self._noted.get("handler") == handler else {}
+            self.start({**noted, "handler": handler})
+            return
+        module = loading.run_file(place, arguments)
+        if not self.ready:
+            if not hasattr(module, "handler"):
+                raise HandlerError(_NO_START.format(place=place))
+            self.start({"handler": module.handler})
+
+    def give_up(self, reason: str) -> NoReturn:
+        """Tell the server that no job can be served, and end; threads of the handler cannot keep us."""
+        flush_output()
+        self._channel.send(Kind.BROKEN, body=reason.encode("utf-8", "backslashreplace"))
+        os._exit(1)
+
+
+def main(argv: list[str]) -> None:
+    """What `__main__` runs."""
+    spec, channel, lifeline, arguments = _options(argv)
+    hold_lifeline(lifeline)
+    jobs = Jobs()
+    mark_output(jobs)
+    worker = Worker(Channel(channel), jobs)
+    RunpodPackage(worker.start, worker.progress_update).install()
+    try:
+        worker.run(spec, arguments)
+    except BaseException as error:
+        if worker.ready:
+            raise
+        worker.give_up(str(error) if isinstance(error, HandlerError) else user_traceback(error))
+
+
+def _options(argv: list[str]) -> tuple[str, int, int, list[str]]:
+    """Three options in any order; argparse would cost more than all the rest of this folder."""
+    own, arguments = argv, []
+    if "--" in argv:
+        own, arguments = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
+    given = {own[at]: own[at + 1] for at in range(0, len(own) - 1, 2)}
+    try:
+        return given["--handler"], int(given["--channel"]), int(given["--lifeline"]), arguments
+    except (KeyError, ValueError):
+        sys.exit(_USAGE)

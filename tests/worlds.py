@@ -1,0 +1,104 @@
+"""Small emulated worlds for tests: no server, no processes, time that moves only when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.api import wire
+from emulator.core.clock import Clock, VirtualClock
+from emulator.core.endpoint import Endpoint, Submission
+from emulator.core.job import Job
+from emulator.core.platform import Profile, preset
+from emulator.core.settings import EndpointSettings, default_settings
+from emulator.core.waiting import Caller
+from emulator.emulator import Emulator
+
+
+@dataclass
+class RecordingLauncher:
+    """A launcher that starts nothing and remembers what it was asked."""
+
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    stopped_jobs: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def start(self, worker: str) -> None:
+        self.started.append(worker)
+
+    def stop(self, worker: str) -> None:
+        self.stopped.append(worker)
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        self.stopped_jobs.append((worker, job, lease))
+
+
+@dataclass
+class RecordingPost:
+    """Makes webhook calls by asking `answer(url, body)` what went wrong, "" for nothing."""
+
+    answer: Callable[[str, bytes], str] = lambda url, body: ""
+    calls: list[tuple[str, bytes]] = field(default_factory=list)
+
+    async def send(self, url: str, body: bytes) -> str:
+        self.calls.append((url, body))
+        return self.answer(url, body)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class TestWorld:
+    """One emulator with one endpoint whose workers the test plays itself."""
+
+    __test__ = False
+
+    emulator: Emulator
+    endpoint: Endpoint
+    launcher: RecordingLauncher
+    post: RecordingPost
+    clock: Any
+
+    async def worker(self, concurrency: int = 1) -> str:
+        """Bring up one worker more and answer its id."""
+        self.endpoint.autoscaler.start_one()
+        worker = self.launcher.started[-1]
+        await self.endpoint.worker_ready(worker, concurrency)
+        return worker
+
+    async def take(self, worker: str, most: int = 1, lease: int | None = None) -> list[Job]:
+        """Jobs for the worker, without waiting."""
+        return await self.endpoint.take(worker, most, self.emulator.timeline.now(), Caller(), lease)
+
+    async def running(self, submission: Submission | None = None) -> tuple[str, Job]:
+        """A worker that holds a new job."""
+        worker = await self.worker()
+        await self.endpoint.submit(submission or Submission(b'{"a":1}'))
+        (job,) = await self.take(worker)
+        return worker, job
+
+    async def advance(self, milliseconds: int) -> list[int]:
+        """Move the virtual clock on; answers the deadlines that fired."""
+        timeline = self.emulator.timeline
+        return await timeline.advance(timeline.now() + milliseconds)
+
+
+def make_world(
+    profile: Profile = "observed",
+    *,
+    clock: Clock | None = None,
+    post: RecordingPost | None = None,
+    settings: Callable[[EndpointSettings], EndpointSettings] = lambda settings: settings,
+    rate_limits: bool = True,
+    **changes: Any,
+) -> TestWorld:
+    """A world with endpoint `ep`; `changes` are fields of the platform."""
+    platform = preset(profile, **changes)
+    clock = clock or VirtualClock()
+    post = post or RecordingPost()
+    launcher = RecordingLauncher()
+    emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits)
+    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher)
+    return TestWorld(emulator, endpoint, launcher, post, clock)
