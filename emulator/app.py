@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -46,7 +47,7 @@ Every answer carries `X-Emulator-Fidelity`: how well that answer of the real ser
 
 def create_app(emulator: Emulator, access: Access) -> FastAPI:
     """The application that serves one emulator."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False, redoc_url=None
     )
     app.state.emulator = emulator
@@ -56,7 +57,8 @@ def create_app(emulator: Emulator, access: Access) -> FastAPI:
         path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
         for path, name in NOT_EMULATED.items()
     }
-    app.router.routes += [missing.pop(_FLASH), *public.router.routes, *admin.router.routes, *missing.values()]
+    hot = [missing.pop(_FLASH), *public.router.routes]
+    app.router.routes[:] = [*hot, *admin.router.routes, *missing.values(), *app.router.routes]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":
         app.add_middleware(

@@ -145,6 +145,7 @@ def _settings(handlers: tuple[str, ...], options: dict[str, Any]) -> Any:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s"
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     for handler in settings.programs().values():
         for file in hidden_modules(handler):
             logging.getLogger("emulator").warning(

@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     """Entries `field=value` of the platform."""
     workers_min: int | None = Field(None, ge=0)
     workers_max: int | None = Field(None, ge=0)
-    execution_timeout: Milliseconds | None = Field(None, ge=0, le=7 * DAY)
-    job_ttl: Milliseconds | None = Field(None, ge=10 * SECOND, le=7 * DAY)
+    execution_timeout: Milliseconds | None = None
+    job_ttl: Milliseconds | None = None
     api_key: list[str] = []
     no_auth: bool = False
     no_rate_limits: bool = False

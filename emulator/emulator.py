@@ -18,7 +18,7 @@ from emulator.core.store import JobStore
 from emulator.core.timers import Timeline
 from emulator.core.waiting import WaitingRoom
 from emulator.effects.joblog import job_log
-from emulator.effects.webhooks import HttpPost, Post, Webhooks
+from emulator.effects.webhooks import LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
 from emulator.workers.pool import Pool
 from emulator.workers.process import Program
@@ -48,7 +48,7 @@ class Emulator:
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
         self._pools: list[Pool] = []
-        self._webhooks = Webhooks(self.store, self.timeline, platform, post or HttpPost(platform.webhook_timeout))
+        self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
         self._world = World(
             platform=platform,
             timeline=self.timeline,

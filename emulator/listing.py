@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 from emulator import __version__
@@ -12,6 +13,10 @@ from emulator.core.platform import Platform, source_of
 
 if TYPE_CHECKING:
     from emulator.server import Server
+
+
+_PIPED_WIDTH = 200
+"""Columns of a table that nobody sees in a terminal, so that a row stays on its line."""
 
 
 def banner(server: Server) -> str:
@@ -45,4 +50,4 @@ def print_fields(platform: Platform) -> None:
         value = f"{as_text(getattr(platform, field.name))} {source.unit}".strip()
         other = "" if source.documented is None else as_text(source.documented) or '""'
         table.add_row(field.name, value, platform.evidence_of(field.name).label, other, source.text)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)

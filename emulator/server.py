@@ -54,7 +54,7 @@ class Server:
         self.app = create_app(self.emulator, access)
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
-            timeout_graceful_shutdown=_LAST_ANSWERS, ws="none",
+            timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
         )  # fmt: skip
         self._web = _Web(config)
         self._serving: asyncio.Task[None] | None = None

@@ -247,10 +247,12 @@ class TooManyRequests(RequestError):
 
 
 class RateLimited(TooManyRequests):
-    """More requests in a window, or at once, than the operation admits."""
+    """More requests in a window, or at once, than the operation admits; `limit` also fills a RateLimit header."""
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, limit: int | None = None) -> None:
         super().__init__("rate limit exceeded", retry_after)
+        if limit is not None:
+            self.headers = {**self.headers, "RateLimit": f"limit={limit}, remaining=0, reset={retry_after}"}
 
 
 class QueueFull(TooManyRequests):

@@ -73,12 +73,16 @@ class Limits:
         if pool.opened_at < 0 or at >= pool.opened_at + window:
             pool.opened_at = at - at % window if self._platform.rate_window == "aligned" else at
             pool.count = 0
-        if pool.count >= max(row.rate, running_workers * self._platform.requests_per_worker):
-            raise RateLimited(max(1, -(-(pool.opened_at + window - at) // 1000)))
+        rate = max(row.rate, running_workers * self._platform.requests_per_worker)
+        if pool.count >= rate:
+            raise self._refusal(max(1, -(-(pool.opened_at + window - at) // 1000)), rate)
         if row.concurrent and pool.inside >= row.concurrent:
-            raise RateLimited(1)
+            raise self._refusal(1, row.concurrent)
         pool.count += 1
         pool.inside += 1
+
+    def _refusal(self, retry_after: int, limit: int) -> RateLimited:
+        return RateLimited(retry_after, limit if self._platform.rate_limit_headers else None)
 
 
 def rows_of(platform: Platform) -> dict[str, Row]:

@@ -28,7 +28,11 @@ class EndpointSettings:
 
 
 def default_settings(endpoint: str, platform: Platform) -> EndpointSettings:
-    """An endpoint with the platform's defaults."""
+    """An endpoint with the platform's defaults; raises ConfigurationError for a time outside the platform's range."""
+    _check("job_ttl", platform.job_ttl, platform.job_ttl_min, platform.job_ttl_max)
+    if platform.execution_timeout:
+        low, high = platform.execution_timeout_min, platform.execution_timeout_max
+        _check("execution_timeout", platform.execution_timeout, low, high)
     return EndpointSettings(
         id=endpoint,
         workers_min=platform.workers_min,
@@ -37,3 +41,8 @@ def default_settings(endpoint: str, platform: Platform) -> EndpointSettings:
         execution_timeout=platform.execution_timeout,
         job_ttl=platform.job_ttl,
     )
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name} must be from {low} to {high} ms, got {value}")

@@ -7,11 +7,11 @@ calls on the wire, all hosts together `AT_ONCE`.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
-import secrets
 from collections import deque
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from emulator.core.deliveries import Delivery, DeliveryStatus, attempted
@@ -19,9 +19,6 @@ from emulator.core.job import Transition
 from emulator.core.platform import Platform
 from emulator.core.store import JobStore
 from emulator.core.timers import Timeline, Timer
-
-if TYPE_CHECKING:
-    import aiohttp
 
 log = logging.getLogger("emulator.webhooks")
 
@@ -63,7 +60,7 @@ class Webhooks:
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._timer: Timer | None = None
+        self._alarm: tuple[int, Timer] | None = None
         self._sorting = False
         self._closed = False
 
@@ -97,9 +94,19 @@ class Webhooks:
                 line.calls += 1
                 self._spawn(self._work(host, line))
         due = await self._store.next_delivery_due()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if due is None else self._timeline.at(due, self.wake)
+        if due is not None:
+            self._wake_at(due)
+
+    def _wake_at(self, due: int) -> None:
+        if self._alarm is not None and self._alarm[0] <= due:
+            return
+        if self._alarm is not None:
+            self._alarm[1].cancel()
+        self._alarm = due, self._timeline.at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.wake()
 
     async def _work(self, host: str, line: _Line) -> None:
         try:
@@ -113,13 +120,17 @@ class Webhooks:
                 self._lines.pop(host, None)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        problem = await self._post.send(delivery.url, delivery.body)
+        try:
+            problem = await self._post.send(delivery.url, delivery.body)
+        except Exception as error:
+            log.exception("a webhook call failed")
+            problem = f"{type(error).__name__}: {error}"
         delays = self._platform.webhook_retry_delays
         after = attempted(delivery, not problem, self._timeline.now(), delays)
         await self._store.record_delivery(after)
         _log_attempt(after, problem, len(delays) + 1)
         if after.status is DeliveryStatus.OWED:
-            self.wake()
+            self._wake_at(after.due)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._timeline.begin()
@@ -134,44 +145,27 @@ class Webhooks:
             log.error("webhook sender failed", exc_info=task.exception())
 
 
-class HttpPost:
-    """Webhook calls over HTTP with the headers the service sends; `timeout` is ms an attempt."""
+class LatePost:
+    """A `Post` over HTTP that loads its client at the first call, off the loop: that takes half a second."""
 
     def __init__(self, timeout: int) -> None:
-        self._timeout = timeout / 1000
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout = timeout
+        self._post: Post | None = None
+        self._loading = asyncio.Lock()
 
     async def send(self, url: str, body: bytes) -> str:
-        """One POST; redirects are not followed."""
-        import aiohttp
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                connector=aiohttp.TCPConnector(limit=AT_ONCE),
-                skip_auto_headers=("Accept", "Accept-Encoding"),
-            )
-        try:
-            async with self._session.post(url, data=body, headers=_headers(), allow_redirects=False) as answer:
-                await answer.read()
-                return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
-        except asyncio.TimeoutError:
-            return f"no answer within {self._timeout:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return str(error) or type(error).__name__
+        """One POST; `timeout` is ms an attempt."""
+        if self._post is None:
+            async with self._loading:
+                if self._post is None:
+                    module = await asyncio.to_thread(importlib.import_module, "emulator.effects.http_post")
+                    self._post = module.HttpPost(self._timeout)
+        return await self._post.send(url, body)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-
-
-def _headers() -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "Go-http-client/2.0",
-        "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-    }
+        if self._post is not None:
+            await self._post.close()
 
 
 def _log_attempt(after: Delivery, problem: str, most: int) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 from .channel import Channel
 from .concurrency import Concurrency
-from .frames import Frame, Kind, Result, pack_result
+from .frames import Frame, Kind, pack_result
 from .installed import runpod_version
 from .jobs import Jobs
 from .output import flush_output, say
-from .results import result
+from .results import Outcome, result
 from .running import run
 
 IDLE_REVIEW = 10.0
@@ -43,11 +43,11 @@ class JobLoop:
         loop = asyncio.get_running_loop()
         finished = asyncio.Event()
         self._concurrency.review(0)
-        self._announce()
         loop.add_reader(self._channel.fileno(), self._read)
         signal.signal(signal.SIGTERM, lambda *_: self._terminate(lambda: loop.call_soon_threadsafe(finished.set)))
         if self._concurrency.modifier is not None:
             loop.call_later(IDLE_REVIEW, self._review_when_idle, loop)
+        self._announce()
         try:
             await finished.wait()
         finally:
@@ -92,30 +92,34 @@ class JobLoop:
         self._jobs.enter(name)
         try:
             outcome = await run(self._config, job, functools.partial(self._channel.send, Kind.CHUNK, name))
-            self._report(name, result(outcome, bool(self._config.get("refresh_worker", False))))
+            self._report(name, outcome)
         except asyncio.CancelledError:
             self._report_cancelled(name)
         except Exception as error:
-            self._report(name, Result(None, f"{type(error).__name__}: {error}", False))
+            self._report(name, Outcome(error=f"{type(error).__name__}: {error}"))
         except BaseException:
             self._leaving = True
             raise
-        self._jobs.tasks.pop(name, None)
-        self._stopped.discard(name)
         self._review()
 
     def _report_cancelled(self, name: str) -> None:
         if self._leaving:
             return
         if name in self._stopped:
-            flush_output()
-            self._channel.send(Kind.STOPPED, name)
+            self._end(name, Kind.STOPPED)
         else:
-            self._report(name, Result(None, SELF_CANCELLED, False))
+            self._report(name, Outcome(error=SELF_CANCELLED))
 
-    def _report(self, name: str, ended: Result) -> None:
+    def _report(self, name: str, outcome: Outcome) -> None:
+        refresh = bool(self._config.get("refresh_worker", False))
+        self._end(name, Kind.DONE, pack_result(result(outcome, refresh)))
+
+    def _end(self, name: str, kind: Kind, body: bytes = b"") -> None:
         flush_output()
-        self._channel.send(Kind.DONE, name, pack_result(ended))
+        # The worker is idle before the server hears of it: the server's next word may be SIGTERM.
+        self._jobs.tasks.pop(name, None)
+        self._stopped.discard(name)
+        self._channel.send(kind, name, body)
 
     def _review(self) -> None:
         if not self._leaving and self._concurrency.review(len(self._jobs.tasks)):

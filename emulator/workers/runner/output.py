@@ -9,13 +9,21 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import threading
 from typing import BinaryIO, cast
 
 from .jobs import Jobs
 
 
+_HELD_AT_MOST = 8192
+
+
 class MarkedOutput(io.TextIOWrapper):
-    """A text stream that starts the lines of a job with its mark."""
+    """A text stream that starts the lines of a job with its mark.
+
+    `print` writes a line in pieces: those are held until the line is whole, or flushed, so
+    that jobs and threads which print at the same time do not cut each other's lines.
+    """
 
     def __init__(self, buffer: BinaryIO, jobs: Jobs) -> None:
         super().__init__(
@@ -27,22 +35,42 @@ class MarkedOutput(io.TextIOWrapper):
             write_through=isinstance(buffer, io.RawIOBase),  # python -u
         )
         self._jobs = jobs
-        self._author = ""
-        self._within_line = False
+        self._held: dict[tuple[str, int], str] = {}
+        self._open_line_of: str | None = None
 
     def write(self, text: str, /) -> int:
-        """Write text; an unfinished line of another job is ended first."""
-        if not text or not isinstance(text, str):
+        """Write text under the mark of the job that the caller works for."""
+        if not isinstance(text, str):
             return super().write(text)
         author = self._jobs.current()
+        key = author, threading.get_ident()
+        whole = self._held.pop(key, "") + text
+        cut = len(whole) if len(whole) > _HELD_AT_MOST else max(whole.rfind("\n"), whole.rfind("\r")) + 1
+        if cut:
+            self._emit(author, whole[:cut])
+        if cut < len(whole):
+            self._held[key] = whole[cut:]
+        return len(text)
+
+    def flush(self) -> None:
+        """Write unfinished lines too: those of the caller's job, outside of any job all of them."""
+        author = self._jobs.current()
+        everything = not author and threading.current_thread() is threading.main_thread()
+        for key in tuple(self._held):
+            if everything or key[0] == author:
+                self._emit(key[0], self._held.pop(key, ""))
+        super().flush()
+
+    def _emit(self, author: str, text: str) -> None:
+        """One write to the stream; an unfinished line of another job is ended first."""
+        if not text:
+            return
         mark = f"\x1e{author}\x1f" if author else ""
         lead = mark
-        if self._within_line:
-            lead = "" if author == self._author else "\n" + mark
-        self._author = author
-        self._within_line = text[-1] != "\n"
+        if self._open_line_of is not None:
+            lead = "" if self._open_line_of == author else "\n" + mark
+        self._open_line_of = None if text[-1] == "\n" else author
         super().write(lead + (text[:-1].replace("\n", "\n" + mark) + text[-1] if mark else text))
-        return len(text)
 
 
 def mark_output(jobs: Jobs) -> None:

@@ -1,0 +1,57 @@
+"""A live server for benchmarks, and a client that adds little of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[int]:
+    """A server with the examples on a free port, which is what it gives."""
+    with tempfile.TemporaryDirectory() as folder:
+        port_file = Path(folder) / "port"
+        command = [sys.executable, "-m", "emulator", "serve", str(ROOT / "handlers" / "echo.py"), "--port", "0"]
+        process = subprocess.Popen(
+            [*command, "--port-file", str(port_file), "--no-rate-limits", "--log-level", "error", *arguments],
+            stdout=subprocess.DEVNULL,
+            cwd=ROOT,
+        )
+        try:
+            while not port_file.exists():
+                if process.poll() is not None:
+                    raise RuntimeError("the server did not start")
+                time.sleep(0.01)
+            yield int(port_file.read_text())
+        finally:
+            process.terminate()
+            process.wait()
+
+
+class Client:
+    """One connection that is kept."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port)
+        self._connection.connect()
+
+    def post(self, path: str, body: dict[str, object]) -> float:
+        """Seconds that one POST took."""
+        text = json.dumps(body)
+        began = time.perf_counter()
+        self._connection.request("POST", path, text, {"Authorization": "Bearer k", "Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        answer.read()
+        took = time.perf_counter() - began
+        if answer.status != 200:
+            raise RuntimeError(f"{path} answered {answer.status}")
+        return took
