@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ class Call:
     endpoint: Endpoint
     caller: HttpCaller
     ledger: Ledger
+    admission: ExitStack
+    """Counts the request in its rate limits until it is answered."""
 
     @property
     def platform(self) -> Platform:
@@ -90,6 +92,10 @@ class Call:
         """The job in the path."""
         job_id: str = self.request.path_params["job_id"]
         return job_id
+
+    def keep_admission(self) -> ExitStack:
+        """The admission, to be closed when a streamed answer has ended."""
+        return self.admission.pop_all()
 
     def now(self) -> int:
         """The present time in ms."""
@@ -156,8 +162,9 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
             access: Access = request.app.state.access
             access.check(request.headers.get("authorization"))
             endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-            with _admitted(operation, endpoint):
-                return await verb(Call(request, endpoint, caller, emulator.ledger))
+            with ExitStack() as admission:
+                _admit(admission, operation, endpoint)
+                return await verb(Call(request, endpoint, caller, emulator.ledger, admission))
         except RequestError as error:
             return problem(error, emulator)
         except ClientDisconnect:
@@ -180,8 +187,7 @@ def problem(error: RequestError, emulator: Emulator) -> Response:
     return Response(wire.problem(error), error.status, headers, media_type=content_type)
 
 
-def _admitted(operation: Operation, endpoint: Endpoint) -> AbstractContextManager[None]:
+def _admit(admission: ExitStack, operation: Operation, endpoint: Endpoint) -> None:
     world = endpoint.world
-    if not world.rate_limits:
-        return nullcontext()
-    return endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running)
+    if world.rate_limits:
+        admission.enter_context(endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from emulator.api import models, wire
 from emulator.api.guards import FIDELITY, Call, Door, Verb, guarded
+from emulator.core.errors import JobNotFound
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
 
@@ -111,20 +113,25 @@ def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> 
 
 async def _events(call: Call) -> Response:
     await call.endpoint.status(call.job_id)
+    admission = call.keep_admission()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
-        while True:
-            until = call.now() + call.platform.stream_wait
-            status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
-            for chunk in chunks:
-                yield ServerSentEvent(data=wire.chunk_event(chunk))
-            if status.terminal:
-                yield ServerSentEvent(event="status", data=wire.status_event(status))
-                return
-            if call.caller.gone or call.endpoint.world.room.closed:
-                return
+        with admission, suppress(JobNotFound):
+            async for event in _chunk_events(call):
+                yield event
 
-    return Events(events(), headers={FIDELITY: call.ledger.header("stream.events")}, sep="\n")
+    return Events(events(), headers={FIDELITY: call.ledger.header("stream.events")})
+
+
+async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
+    while not (call.caller.gone or call.endpoint.world.room.closed):
+        until = call.now() + call.platform.stream_wait
+        status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+        for chunk in chunks:
+            yield ServerSentEvent(data=wire.chunk_event(chunk), sep="\n")
+        if status.terminal:
+            yield ServerSentEvent(event="status", data=wire.status_event(status), sep="\n")
+            return
 
 
 def _parameter(name: str, place: str, text: str, **schema: Any) -> dict[str, Any]:
@@ -174,9 +181,9 @@ def _add(
             guarded(operation, verb),
             methods=[method],
             operation_id=f"{operation.value}_{method.lower()}" if len(methods) > 1 else operation.value,
-            summary=f"/{operation.value.replace('_', '-')}",
+            summary=(verb.__doc__ or "").partition(".")[0].partition("\n")[0],
             responses={
-                200: {"model": answer},
+                200: {"model": answer, "content": {"text/event-stream": {}} if operation is Operation.STREAM else {}},
                 **{code: {"model": models.Problem, "description": text} for code, text in _TEXTS.items()},
             },
             openapi_extra=extra,

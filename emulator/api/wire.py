@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,8 +31,8 @@ from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -41,7 +41,7 @@ def submission(body: bytes, platform: Platform, sync: bool) -> Submission:
     members = _cut(body, platform)
     policy = _object(members, "policy")
     low_priority = policy.get("lowPriority")
-    if low_priority not in (None, True, False):
+    if low_priority is not None and not isinstance(low_priority, bool):
         raise InvalidBody("policy.lowPriority must be true or false")
     s3_config = members.get("s3Config")
     return Submission(
@@ -64,7 +64,7 @@ def milliseconds(
     text = query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.lstrip("-").isdigit():
+    if not _WHOLE.fullmatch(text):
         raise OutOfRange(name, low, high)
     return _within(name, int(text), low, high, platform)
 
@@ -74,7 +74,7 @@ def count(query: Mapping[str, str], name: str, default: int, low: int, high: int
     text = query.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= (high or int(text))):
+    if not _WHOLE.fullmatch(text) or not low <= int(text) <= (int(text) if high is None else high):
         raise InvalidQuery(name, low, high)
     return int(text)
 
@@ -183,11 +183,19 @@ def _cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
 
 
 def _check_depth(body: bytes, limit: int) -> None:
-    if body.count(b"[") + body.count(b"{") <= limit:
-        return
-    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    if max(accumulate(map(_DEPTH.__getitem__, brackets))) > limit:
+    if body.count(b"[") + body.count(b"{") > limit and max(accumulate(_steps(body)), default=0) > limit:
         raise InvalidBody(f"invalid json: nested more than {limit} levels deep")
+
+
+def _steps(body: bytes) -> Iterator[int]:
+    """+1 for each bracket that opens outside a string, -1 for each that closes.
+
+    Two adjacent quotes can be dropped wherever they stand: what lies behind them stays
+    inside, or outside, a string. That leaves the quotes of strings that hold brackets.
+    """
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_BRACKETS).replace(b'""', b"")
+    for outside in plain.split(b'"')[::2]:
+        yield from map(_DEPTH.__getitem__, outside)
 
 
 def _input(raw: msgspec.Raw | None, platform: Platform) -> bytes:
@@ -228,14 +236,19 @@ def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
 
 
 def _value(raw: msgspec.Raw | None) -> Any:
-    return None if raw is None else json.loads(bytes(raw))
+    return None if raw is None else json.loads(bytes(raw), parse_int=_number)
+
+
+def _number(text: str) -> int | float:
+    """Python refuses to read very long integers; here they are as good as infinite."""
+    return int(text) if len(text) < 20 else float(text)
 
 
 def _limit(policy: Mapping[str, Any], name: str, low: int, high: int, platform: Platform) -> int | None:
     value = policy.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
         raise OutOfRange(f"policy.{name}", low, high)
     return _within(f"policy.{name}", int(value), low, high, platform)
 

@@ -12,9 +12,10 @@ from emulator.core.timers import Timeline, Timer
 class Autoscaler:
     """Follows the number of waiting jobs.
 
-    REQUEST_COUNT: one more worker for every `scaler_requests` jobs that find no free
-    slot. QUEUE_DELAY: the first at once, each further one when the shortage has lasted
-    `scaler_delay`. A free slot includes those of workers that are still coming up.
+    REQUEST_COUNT: one more worker for every `scaler_requests` jobs that find no free slot,
+    up to one for every `scaler_requests` unfinished jobs. QUEUE_DELAY: the first at once,
+    each further one when the shortage has lasted `scaler_delay`. A free slot includes
+    those of workers that are still coming up.
     """
 
     def __init__(self, fleet: Fleet, platform: Platform, timeline: Timeline, new_worker: Callable[[], str]) -> None:
@@ -23,12 +24,14 @@ class Autoscaler:
         self._timeline = timeline
         self._new_worker = new_worker
         self._waiting = 0
+        self._running = 0
         self._delay: Timer | None = None
         self._stopped = False
 
-    def balance(self, waiting: int) -> None:
+    def balance(self, waiting: int, running: int) -> None:
         """Start what `waiting` jobs need; jobs that must not cause scaling are not among them."""
         self._waiting = waiting
+        self._running = running
         if self._stopped:
             return
         fleet = self._fleet
@@ -53,12 +56,14 @@ class Autoscaler:
 
     def try_again_in(self, delay: int) -> None:
         """Look again after `delay` ms: a worker could not start."""
-        self._timeline.at(self._timeline.now() + delay, lambda: self.balance(self._waiting))
+        self._timeline.at(self._timeline.now() + delay, lambda: self.balance(self._waiting, self._running))
 
     def _start_for_requests(self) -> None:
         fleet = self._fleet
+        each = max(1, self._platform.scaler_requests)
         short = self._waiting - fleet.free_slots
-        workers = -(-short // max(1, self._platform.scaler_requests))
+        wanted = -(-(self._waiting + self._running) // each)
+        workers = min(-(-short // each), wanted - fleet.alive)
         while workers > 0 and fleet.may_start:
             self.start_one()
             workers -= 1
@@ -75,7 +80,7 @@ class Autoscaler:
         self._delay = None
         if self._waiting > self._fleet.free_slots:
             self.start_one()
-        self.balance(self._waiting)
+        self.balance(self._waiting, self._running)
 
     def _end_delay(self) -> None:
         if self._delay is not None:

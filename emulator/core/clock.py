@@ -18,7 +18,7 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The system's time of day, so that a frozen `time.time` freezes it as well."""
+    """The system's time of day, looked up at each call, so that a frozen `time` freezes it as well."""
 
     runs = True
 
@@ -27,7 +27,7 @@ class RealClock:
 
     def now(self) -> int:
         """The present time; a step back of the system's clock is held until it has caught up."""
-        present = int(time.time() * 1000)
+        present = round(time.time() * 1000)
         if present > self._last:
             self._last = present
         return self._last

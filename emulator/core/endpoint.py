@@ -182,7 +182,9 @@ class Endpoint:
             if self.platform.cancel_terminal == "reject":
                 raise NotCancellable(job.status.value)
             return job
-        return (await self._change(job_id, Cancelled(), at)).job
+        cancelled = (await self._change(job_id, Cancelled(), at)).job
+        await self._balance()
+        return cancelled
 
     async def retry(self, job_id: str) -> Job:
         """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
@@ -203,6 +205,7 @@ class Endpoint:
         event = Cancelled() if self.platform.purged_job == "cancelled" else Forgotten()
         for job_id in waiting:
             await self._change(job_id, event, at)
+        await self._balance()
         return len(waiting)
 
     async def health(self) -> Health:
@@ -313,8 +316,8 @@ class Endpoint:
         due = job.next_deadline
         if due is None or due > at:
             return
-        transition = await self._change(job_id, lambda job: deadline_event(job, self.platform), due)
-        if transition.queued or transition.left_worker:
+        await self._change(job_id, lambda job: deadline_event(job, self.platform), due)
+        if not job.status.terminal:
             await self._balance()
 
     def heard(self, transition: Transition) -> None:
@@ -391,7 +394,7 @@ class Endpoint:
 
     async def _balance(self) -> None:
         counts = await self._store.counts(self.id)
-        self.autoscaler.balance(counts.queued - counts.queued_low_priority)
+        self.autoscaler.balance(counts.queued - counts.queued_low_priority, counts.running)
 
     async def _check_queue(self) -> None:
         platform = self.platform

@@ -22,6 +22,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 
 
@@ -159,6 +160,7 @@ class NotRetryable(BadRequest):
     def __init__(self, job_status: str, status: int) -> None:
         super().__init__(f"job is not in a retryable state: {job_status}")
         self.status = status
+        self.title = HTTPStatus(status).phrase
 
 
 class NotCancellable(BadRequest):

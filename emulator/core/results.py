@@ -37,7 +37,14 @@ def split_chunk(chunk: bytes, platform: Platform) -> tuple[bytes, ...]:
     if len(chunk) <= limit or not platform.split_chunks or not chunk.startswith(b'"'):
         return (chunk,)
     text: str = json.loads(chunk)
-    return tuple(json.dumps(part, ensure_ascii=False).encode() for part in _parts(text, limit))
+    return tuple(_json(part) for part in _parts(text, limit))
+
+
+def _json(text: str) -> bytes:
+    try:
+        return json.dumps(text, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair can only be escaped
+        return json.dumps(text).encode()
 
 
 def _parts(text: str, limit: int) -> list[str]:
@@ -46,8 +53,10 @@ def _parts(text: str, limit: int) -> list[str]:
     start = 0
     while start < len(encoded):
         end = min(start + limit, len(encoded))
-        while end < len(encoded) and encoded[end] & 0xC0 == 0x80:
+        while start < end < len(encoded) and encoded[end] & 0xC0 == 0x80:
             end -= 1
+        if end == start:  # the limit is below one character
+            end = next((i for i in range(start + 1, len(encoded)) if encoded[i] & 0xC0 != 0x80), len(encoded))
         parts.append(encoded[start:end].decode("utf-8", "surrogatepass"))
         start = end
     return parts

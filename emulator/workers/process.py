@@ -71,9 +71,11 @@ class WorkerProcess:
         """Start the child, serve it until it has ended, and report that."""
         lane: asyncio.Task[None] | None = None
         try:
-            reader = await self._start()
+            frames, lines = await self._start()
             lane = asyncio.ensure_future(self._lane())
-            await self._serve(reader)
+            await self._serve(
+                asyncio.ensure_future(self._read_frames(frames)), asyncio.ensure_future(self._read_log(lines))
+            )
         finally:
             self._forget_all()
             if lane is not None:
@@ -110,26 +112,31 @@ class WorkerProcess:
         self._kill(signal.SIGTERM)
         asyncio.get_running_loop().call_later(TERMINATE_GRACE, self._kill, signal.SIGKILL)
 
-    async def _start(self) -> asyncio.StreamReader:
+    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamReader]:
+        """Start the child; answers the readers of its channel and of its log."""
         ours, theirs = socket.socketpair()
+        # A pipe of our own: asyncio would count a child as alive while a descendant holds its pipe.
+        log_end, their_log_end = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 self._program.python, str(RUNNER), "--handler", self._program.handler,
                 "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                stdin=asyncio.subprocess.DEVNULL, stdout=their_log_end, stderr=their_log_end,
                 pass_fds=(theirs.fileno(), self._program.lifeline), start_new_session=True,
                 env=self._environment(),
             )  # fmt: skip
         except OSError as error:
             ours.close()
+            os.close(log_end)
             self._broken = f"{self._program.python} could not be started: {error}"
             raise
         finally:
             theirs.close()
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
+            os.close(their_log_end)
+        frames, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
         if self._ended:
             self._end_process()
-        return reader
+        return frames, await _pipe_reader(log_end)
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -142,17 +149,14 @@ class WorkerProcess:
             "PYTHONUNBUFFERED": "1",
         }
 
-    async def _serve(self, reader: asyncio.StreamReader) -> None:
-        process = self._process
-        assert process is not None and process.stdout is not None and self._writer is not None
-        frames = asyncio.ensure_future(self._read_frames(reader))
-        lines = asyncio.ensure_future(self._read_log(process.stdout))
-        await process.wait()
+    async def _serve(self, *readers: asyncio.Future[None]) -> None:
+        assert self._process is not None and self._writer is not None
+        await self._process.wait()
         self._kill(signal.SIGKILL)
-        await asyncio.wait((frames, lines), timeout=_LAST_WORDS)
-        for task in (frames, lines):
-            task.cancel()
-        await asyncio.gather(frames, lines, return_exceptions=True)
+        await asyncio.wait(readers, timeout=_LAST_WORDS)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
         self._writer.close()
 
     async def _read_frames(self, reader: asyncio.StreamReader) -> None:
@@ -335,3 +339,10 @@ class WorkerProcess:
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
+
+
+async def _pipe_reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=2 * _READ)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
+    return reader

@@ -14,7 +14,6 @@ from typing import BinaryIO, cast
 
 from .jobs import Jobs
 
-
 _HELD_AT_MOST = 8192
 
 
@@ -53,13 +52,24 @@ class MarkedOutput(io.TextIOWrapper):
         return len(text)
 
     def flush(self) -> None:
-        """Write unfinished lines too: those of the caller's job, outside of any job all of them."""
-        author = self._jobs.current()
-        everything = not author and threading.current_thread() is threading.main_thread()
-        for key in tuple(self._held):
-            if everything or key[0] == author:
-                self._emit(key[0], self._held.pop(key, ""))
+        """Write what the caller has begun; outside of any job, what anybody has."""
+        if self._held:
+            author = self._jobs.current()
+            everything = not author and threading.current_thread() is threading.main_thread()
+            own = author, threading.get_ident()
+            self._release([key for key in tuple(self._held) if everything or key == own])
         super().flush()
+
+    def finish(self) -> None:
+        """Write what the threads of the caller's job have begun: it has ended."""
+        if self._held:
+            author = self._jobs.current()
+            self._release([key for key in tuple(self._held) if key[0] == author])
+        self.flush()
+
+    def _release(self, keys: list[tuple[str, int]]) -> None:
+        for key in keys:
+            self._emit(key[0], self._held.pop(key, ""))
 
     def _emit(self, author: str, text: str) -> None:
         """One write to the stream; an unfinished line of another job is ended first."""
@@ -85,10 +95,10 @@ def mark_output(jobs: Jobs) -> None:
 
 
 def flush_output() -> None:
-    """Hand what was printed to the server."""
+    """Hand what was printed to the server, unfinished lines too."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - costs less than suppress(), once a job
-            stream.flush()
+            stream.finish() if isinstance(stream, MarkedOutput) else stream.flush()
         except Exception:  # the handler's code may have closed or replaced it
             pass
 
