@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from emulator.core.clock import Clock, RealClock
-from emulator.core.endpoint import Endpoint, World
+from emulator.core.endpoint import Endpoint
+from emulator.core.engine import World
 from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
 from emulator.core.fidelity import Ledger
 from emulator.core.fleet import Launcher

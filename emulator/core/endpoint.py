@@ -1,18 +1,15 @@
 """The verbs of one endpoint: what clients, workers and deadlines may do to its jobs.
 
-The only caller of `apply`. Each verb reads the time once, after it has caught up with
+Each verb reads the time once, after it has caught up with
 every deadline that passed. On the memory store no verb suspends, except to wait.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from emulator.core.autoscaler import Autoscaler
-from emulator.core.deadlines import deadline_event, lost_event
-from emulator.core.deliveries import Delivery, owes_delivery
+from emulator.core.deadlines import lost_event
+from emulator.core.engine import Engine
 from emulator.core.errors import (
     ConfigurationError,
     IllegalTransition,
@@ -21,35 +18,23 @@ from emulator.core.errors import (
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import Fleet, Launcher, WorkerCounts, WorkerState
-from emulator.core.ids import Ids
+from emulator.core.fleet import WorkerCounts, WorkerState
 from emulator.core.job import (
     Cancelled,
     Completed,
     Emitted,
-    Event,
     Failed,
     Forgotten,
     Job,
     JobStatus,
     Progressed,
     Renewed,
-    Requeued,
     Retried,
-    Returned,
     Shortened,
     Taken,
-    TimedOut,
-    Transition,
-    apply,
     submit,
 )  # fmt: skip
-from emulator.core.platform import Platform
-from emulator.core.rates import Limits
-from emulator.core.settings import EndpointSettings
-from emulator.core.store import JobStore
-from emulator.core.timers import Timeline
-from emulator.core.waiting import Caller, Outcome, WaitingRoom
+from emulator.core.waiting import Caller, Outcome
 
 Report = Progressed | Emitted | Completed | Failed
 
@@ -78,36 +63,8 @@ class Health(NamedTuple):
     workers: WorkerCounts
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class World:
-    """What the endpoints of one emulator share."""
-
-    platform: Platform
-    timeline: Timeline
-    store: JobStore
-    room: WaitingRoom
-    ids: Ids
-    rate_limits: bool
-    webhook_body: Callable[[Job, Platform], bytes]
-    on_won: Sequence[Callable[[Transition], None]]
-    """Called once for every transition, where the write won; must not raise or wait."""
-
-
-class Endpoint:
+class Endpoint(Engine):
     """One queue-based endpoint."""
-
-    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
-        self.id = settings.id
-        self.settings = settings
-        self.world = world
-        self.platform = world.platform
-        self.limits = Limits(world.platform)
-        self.fleet = Fleet(settings, world.timeline, launcher)
-        self.autoscaler = Autoscaler(self.fleet, world.platform, world.timeline, world.ids.worker)
-        self._launcher = launcher
-        self._store = world.store
-        self._timeline = world.timeline
-        self._room = world.room
 
     # What clients do
 
@@ -308,94 +265,6 @@ class Endpoint:
         self.fleet.release(worker, job_id)
         await self._balance()
 
-    # What time does
-
-    async def expire(self, job_id: str, at: int) -> None:
-        """Let the job meet its deadline, if that is not later than `at`."""
-        job = await self._store.get(self.id, job_id)
-        due = job.next_deadline
-        if due is None or due > at:
-            return
-        await self._change(job_id, lambda job: deadline_event(job, self.platform), due)
-        if not job.status.terminal:
-            await self._balance()
-
-    def heard(self, transition: Transition) -> None:
-        """Wake whom a transition concerns; called wherever it is heard of."""
-        job, event = transition.job, transition.event
-        self._timeline.expect(job.next_deadline)
-        self.fleet.heard(transition)
-        if transition.queued:
-            self._room.call(("queue", self.id), most=1)
-        over = transition.ended or transition.after is None
-        if over:
-            self._room.call(("end", self.id, job.id))
-        if over or isinstance(event, Emitted) or self._shows_start(event):
-            self._room.call(("stream", self.id, job.id))
-        if transition.left_worker and _unasked(event) and transition.before is not None:
-            before = transition.before
-            if before.worker is not None:
-                self._launcher.stop_job(before.worker, before.id, before.lease)
-
-    def _shows_start(self, event: Event) -> bool:
-        return self.platform.stream_wakes_on_status and isinstance(event, Taken)
-
-    async def _now(self) -> int:
-        await self._timeline.catch_up()
-        return self._timeline.now()
-
-    async def _load(self, job_id: str, at: int) -> Job:
-        job = await self._store.get(self.id, job_id)
-        due = job.next_deadline
-        if due is None or due > at:
-            return job
-        await self.expire(job_id, at)
-        return await self._load(job_id, at)
-
-    async def _claim(self, most: int, taken: Taken, at: int) -> list[Job]:
-        def step(job: Job) -> Transition:
-            due = job.next_deadline
-            if due is not None and due <= at:
-                return self._step(job, deadline_event(job, self.platform), due)
-            return apply(job, taken, at)
-
-        jobs: list[Job] = []
-        while len(jobs) < most:
-            transitions = await self._store.claim(self.id, most - len(jobs), step)
-            if not transitions:
-                break
-            for transition in transitions:
-                self._won(transition)
-                if isinstance(transition.event, Taken):
-                    jobs.append(transition.job)
-        return jobs
-
-    async def _change(self, job_id: str, event: Event | Callable[[Job], Event], at: int) -> Transition:
-        transition = await self._store.update(
-            self.id, job_id, lambda job: self._step(job, event(job) if callable(event) else event, at)
-        )
-        self._won(transition)
-        return transition
-
-    def _step(self, job: Job, event: Event, at: int) -> Transition:
-        transition = apply(job, event, at)
-        if transition.ended and owes_delivery(transition.job, self.platform):
-            return dataclasses.replace(transition, delivery=self._delivery(transition.job, at))
-        return transition
-
-    def _delivery(self, job: Job, at: int) -> Delivery:
-        assert job.webhook is not None
-        body = self.world.webhook_body(job, self.platform)
-        return Delivery(self.id, job.id, job.lease, job.webhook, body, due=at)
-
-    def _won(self, transition: Transition) -> None:
-        for effect in self.world.on_won:
-            effect(transition)
-
-    async def _balance(self) -> None:
-        counts = await self._store.counts(self.id)
-        self.autoscaler.balance(counts.queued - counts.queued_low_priority, counts.running)
-
     async def _check_queue(self) -> None:
         platform = self.platform
         if not (self.world.rate_limits and platform.queue_limit_rule):
@@ -404,10 +273,3 @@ class Endpoint:
         limit = max(platform.queue_limit_floor, per_workers)
         if (await self._store.counts(self.id)).queued > limit:
             raise QueueFull(limit)
-
-
-def _unasked(event: Event) -> bool:
-    """Whether the worker does not know yet that the job was taken from it."""
-    if isinstance(event, Failed):
-        return event.lease is None
-    return isinstance(event, Cancelled | TimedOut | Forgotten | Requeued | Returned)

@@ -193,7 +193,7 @@ class WorkerProcess:
                 await self._endpoint.refuse(self.id, job, lease)
         elif kind is Kind.READY:
             facts = orjson.loads(body)
-            self._cooperative = facts.get("cooperative", False)
+            self._cooperative = facts["cooperative"]
             await self._wants(facts["concurrency"])
         elif kind is Kind.CAPACITY:
             await self._wants(int(body))

@@ -7,7 +7,7 @@ Parent to child
     JOB       the job as its handler gets it, a JSON object
     STOP      stop this one job; its siblings go on
 Child to parent
-    READY     the handler is imported; the body is JSON: {"concurrency", "runpod_version"}
+    READY     the handler is imported; the body is JSON: {"concurrency", "cooperative", "runpod_version"}
     BROKEN    the handler could not be imported; the body is the traceback
     CAPACITY  how many jobs the worker wants at once, as decimal text
     PROGRESS  the JSON of a progress update

@@ -17,7 +17,7 @@ from .installed import runpod_version
 from .jobs import Jobs
 from .output import flush_output, say
 from .results import Outcome, result
-from .running import run
+from .running import is_cooperative, run
 
 IDLE_REVIEW = 10.0
 """Seconds. The official worker asks its modifier before each job-take poll, and an idle poll is held this long."""
@@ -56,7 +56,11 @@ class JobLoop:
             loop.remove_reader(self._channel.fileno())
 
     def _announce(self) -> None:
-        body = {"concurrency": self._concurrency.applied, "runpod_version": runpod_version()}
+        body = {
+            "concurrency": self._concurrency.applied,
+            "cooperative": is_cooperative(self._config["handler"]),
+            "runpod_version": runpod_version(),
+        }
         self._channel.send(Kind.READY, body=json.dumps(body).encode())
         self.ready = True
 

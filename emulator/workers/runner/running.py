@@ -18,6 +18,14 @@ if TYPE_CHECKING:  # Python 3.8 cannot subscript it
 _LEAVE = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
+def is_cooperative(handler: Any) -> bool:
+    """Whether a stop can reach the handler while it waits: only what is async gives the loop its turn."""
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        for one in (handler, getattr(handler, "__call__", None))  # noqa: B004
+    )
+
+
 async def run(config: Any, job: Any, emit: Callable[[bytes], None]) -> Outcome:
     """Call the handler; `emit` gets the JSON of each chunk it yields."""
     handler = config["handler"]

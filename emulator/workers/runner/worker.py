@@ -49,6 +49,8 @@ class Worker:
 
     def start(self, config: dict[str, Any]) -> None:
         """Serve `config["handler"]`; returns when the worker is told to leave."""
+        if self.ready:
+            raise RuntimeError("runpod.serverless.start was called a second time.")
         if threading.current_thread() is not threading.main_thread():
             self.give_up(_WRONG_THREAD.format(thread=threading.current_thread().name))
         if not isinstance(config, dict) or "handler" not in config:
@@ -58,8 +60,6 @@ class Worker:
             return
         if not callable(config["handler"]):
             raise TypeError(f"The handler is not callable: {config['handler']!r}")
-        if self.ready:
-            raise RuntimeError("runpod.serverless.start was called a second time.")
         self._loop = JobLoop(config, self._channel, self._jobs)
         asyncio.run(self._loop.run())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -22,6 +23,7 @@ from emulator.workers.runner.frames import Decoder, Frame, Kind, Result, pack, u
 
 RUNNER = str(Path(emulator.workers.runner.__file__).parent)
 LIMIT = 30.0
+_LEFT_OUT = ("RUNPOD_", "PYTHON")
 
 
 class Child:
@@ -34,7 +36,7 @@ class Child:
         self.process = subprocess.Popen(
             [*command, "--", *arguments] if arguments else command,
             cwd=cwd,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **env},
+            env={**{name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -120,11 +122,8 @@ class Child:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        with_group = (ProcessLookupError, PermissionError)
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except with_group:
-            pass
         self.process.wait(LIMIT)
         self._selector.close()
         self.socket.close()
