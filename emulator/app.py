@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
-from emulator.api import admin, models, public
+from emulator.api import admin, models, public, worker
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.emulator import Emulator
@@ -30,12 +30,6 @@ NOT_EMULATED = {
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
     "/v2/{endpoint_id}/metrics": "/metrics",
-    "/v2/{endpoint_id}/job-take/{rest:path}": "the worker protocol",
-    "/v2/{endpoint_id}/job-take-batch/{rest:path}": "the worker protocol",
-    "/v2/{endpoint_id}/job-done/{rest:path}": "the worker protocol",
-    "/v2/{endpoint_id}/job-stream/{rest:path}": "the worker protocol",
-    "/v2/{endpoint_id}/job-stop/{rest:path}": "the worker protocol",
-    "/v2/{endpoint_id}/ping/{rest:path}": "the worker protocol",
     "/graphql": "the management API (GraphQL)",
 }
 """Routes of the real service that answer 501, and what they are called."""
@@ -45,20 +39,21 @@ _ABOUT = """A local stand-in for `https://api.runpod.ai/v2/<endpoint_id>`.
 Every answer carries `X-Emulator-Fidelity`: how well that answer of the real service is known."""
 
 
-def create_app(emulator: Emulator, access: Access) -> FastAPI:
-    """The application that serves one emulator."""
+def create_app(emulator: Emulator, access: Access, worker_access: Access | None = None) -> FastAPI:
+    """The application that serves one emulator; workers need no key unless `worker_access` asks for one."""
     app = FastAPIOffline(
         title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False, redoc_url=None
     )
     app.state.emulator = emulator
     app.state.access = access
+    app.state.worker_access = worker_access or Access(required=False)
     app.state.ready = False
     missing = {
         path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
         for path, name in NOT_EMULATED.items()
     }
     hot = [missing.pop(_FLASH), *public.router.routes]
-    app.router.routes[:] = [*hot, *admin.router.routes, *missing.values(), *app.router.routes]
+    app.router.routes[:] = [*hot, *worker.routes, *admin.router.routes, *missing.values(), *app.router.routes]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":
         app.add_middleware(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from emulator.core.errors import ConfigurationError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SERVER_OPTIONS = (
-    click.option("--endpoint", multiple=True, metavar="ID=HANDLER", help="Serve HANDLER as endpoint ID (repeatable)."),
+    click.option("--endpoint", multiple=True, metavar="ID=HANDLER", help="Serve HANDLER as endpoint ID; ID alone waits for workers started elsewhere (repeatable)."),
+    click.option("--command", multiple=True, metavar="ID=COMMAND", help="Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable)."),
+    click.option("--worker-key", multiple=True, metavar="KEY", help="Accept only workers with this key (repeatable). [any]"),
     click.option("--host", help="Address to listen on. [127.0.0.1]"),
     click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [8000]"),
     click.option("--port-file", metavar="FILE", help="Write the port there once everything is ready."),
@@ -111,6 +114,27 @@ def wait(timeout: float, url: str) -> None:
         raise click.ClickException(f"not ready after {timeout:g} s: {problem}")
 
 
+@cli.command(name="worker-env")
+@click.argument("endpoint")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the worker reaches the server.")
+@click.option("--worker", metavar="ID", help="The worker's id. [a new one]")
+@click.option(
+    "--worker-key", default="runpod-emulator", show_default=True, metavar="KEY", help="A key of --worker-key."
+)
+@click.option(
+    "--api-key", default="runpod-emulator", show_default=True, metavar="KEY", help="For calls of the handler."
+)
+@click.option("--format", "form", type=click.Choice(["shell", "dotenv"]), default="shell", show_default=True)
+def worker_env(endpoint: str, url: str, worker: str | None, worker_key: str, api_key: str, form: str) -> None:
+    """Print the environment in which any runpod worker serves ENDPOINT, on this machine or another."""
+    from emulator.core.ids import Ids
+    from emulator.workers.environment import worker_environment
+
+    url = url.rstrip("/").removesuffix("/v2")
+    for name, value in worker_environment(url, endpoint, worker or Ids().worker(), worker_key, api_key).items():
+        print(f"export {name}={shlex.quote(value)}" if form == "shell" else f"{name}='{value}'")
+
+
 @cli.command()
 @click.option("--profile", type=click.Choice(["observed", "documented"]), default="observed", show_default=True)
 @click.option("--set", "set_", multiple=True, metavar="FIELD=VALUE", help="Show it with this change.")
@@ -146,8 +170,8 @@ def _settings(handlers: tuple[str, ...], options: dict[str, Any]) -> Any:
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s"
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    for handler in settings.programs().values():
-        for file in hidden_modules(handler):
+    for service in settings.services().values():
+        for file in hidden_modules(service.handler or ""):
             logging.getLogger("emulator").warning(
                 "%s hides the module %s of the standard library from its neighbours: rename it", file, file.stem
             )

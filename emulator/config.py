@@ -6,10 +6,11 @@ import dataclasses
 import difflib
 import json
 import re
+import shlex
 import sys
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +37,16 @@ def milliseconds(text: Any) -> Any:
 Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
 
 
+class Service(NamedTuple):
+    """What serves an endpoint: a handler, a command, or neither when its workers are started elsewhere."""
+
+    handler: str | None = None
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.handler or " ".join(self.command) or "workers started elsewhere"
+
+
 class Settings(BaseSettings):
     """Everything a server is told at its start."""
 
@@ -43,7 +54,9 @@ class Settings(BaseSettings):
 
     handlers: list[str] = []
     endpoint: list[str] = []
-    """Entries `ID=HANDLER`."""
+    """Entries `ID=HANDLER`, or `ID` for an endpoint that only workers started elsewhere serve."""
+    command: list[str] = []
+    """Entries `ID=COMMAND`: programs that speak the worker protocol."""
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
     port_file: Path | None = None
@@ -55,6 +68,7 @@ class Settings(BaseSettings):
     execution_timeout: Milliseconds | None = None
     job_ttl: Milliseconds | None = None
     api_key: list[str] = []
+    worker_key: list[str] = []
     no_auth: bool = False
     no_rate_limits: bool = False
     python: str = sys.executable
@@ -73,16 +87,17 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
 
-    def programs(self) -> dict[str, str]:
-        """Handler by endpoint id; raises ConfigurationError."""
-        found: dict[str, str] = {}
-        for endpoint_id, handler in (*_named(self.endpoint), *_unnamed(self.handlers)):
+    def services(self) -> dict[str, Service]:
+        """What serves each endpoint, by its id; raises ConfigurationError."""
+        found: dict[str, Service] = {}
+        services = (*_named(self.endpoint), *_commands(self.command), *_unnamed(self.handlers))
+        for endpoint_id, service in services:
             if endpoint_id in found:
                 raise ConfigurationError(
-                    f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {handler}. "
+                    f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {service}. "
                     "Name one with --endpoint ID=HANDLER"
                 )
-            found[endpoint_id] = handler
+            found[endpoint_id] = service
         if not found:
             raise ConfigurationError("nothing to serve: name a handler, as in 'runpod-emulator serve handler.py'")
         return found
@@ -157,21 +172,35 @@ def _type_name(kind: Any) -> str:
     return {int: "a whole number", bool: "true or false", str: "a text"}[kind]
 
 
-def _named(entries: list[str]) -> list[tuple[str, str]]:
-    named: list[tuple[str, str]] = []
+def _named(entries: list[str]) -> list[tuple[str, Service]]:
+    named: list[tuple[str, Service]] = []
     for entry in entries:
         endpoint_id, equals, handler = entry.partition("=")
-        if not equals or not handler:
-            raise ConfigurationError(f"--endpoint {entry}: write ID=HANDLER")
-        named.append((_checked_id(endpoint_id, handler), _checked(handler)))
+        if equals and not handler:
+            raise ConfigurationError(f"--endpoint {entry}: write ID=HANDLER, or ID alone for workers started elsewhere")
+        named.append((_checked_id(endpoint_id, handler), Service(_checked(handler) if equals else None)))
     return named
 
 
-def _unnamed(handlers: list[str]) -> list[tuple[str, str]]:
-    unnamed: list[tuple[str, str]] = []
+def _commands(entries: list[str]) -> list[tuple[str, Service]]:
+    commands: list[tuple[str, Service]] = []
+    for entry in entries:
+        endpoint_id, _, line = entry.partition("=")
+        try:
+            words = tuple(shlex.split(line))
+        except ValueError as error:
+            raise ConfigurationError(f"--command {entry}: {error}") from error
+        if not words:
+            raise ConfigurationError(f"--command {entry}: write ID=COMMAND, as in ID='python -u handler.py'")
+        commands.append((_checked_id(endpoint_id, line), Service(command=words)))
+    return commands
+
+
+def _unnamed(handlers: list[str]) -> list[tuple[str, Service]]:
+    unnamed: list[tuple[str, Service]] = []
     for handler in handlers:
         for one in _files_in(Path(handler)) if Path(handler).is_dir() else [handler]:
-            unnamed.append((_checked_id(_stem(one), one), _checked(one)))
+            unnamed.append((_checked_id(_stem(one), one), Service(_checked(one))))
     return unnamed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 
 from emulator.core.clock import Clock, RealClock
@@ -21,6 +22,7 @@ from emulator.core.waiting import WaitingRoom
 from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
+from emulator.workers.command import Command, CommandPool, Nobody
 from emulator.workers.pool import Pool
 from emulator.workers.process import Program
 
@@ -48,7 +50,7 @@ class Emulator:
         self.store = store or MemoryStore()
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
-        self._pools: list[Pool] = []
+        self._pools: list[Pool | CommandPool] = []
         self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
         self._world = World(
             platform=platform,
@@ -79,6 +81,18 @@ class Emulator:
         pool.serve(endpoint)
         self._pools.append(pool)
         return endpoint
+
+    def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
+        """A new endpoint that is served by programs we start."""
+        pool = CommandPool(command)
+        endpoint = self.add(settings, pool)
+        pool.serve(endpoint)
+        self._pools.append(pool)
+        return endpoint
+
+    def add_remote(self, settings: EndpointSettings) -> Endpoint:
+        """A new endpoint that only workers started elsewhere serve."""
+        return self.add(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """The endpoint of this id; raises EndpointNotFound."""

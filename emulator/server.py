@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import signal
 import socket
@@ -17,10 +18,12 @@ import uvicorn
 from emulator.api import wire
 from emulator.api.guards import Access
 from emulator.app import create_app
-from emulator.config import Settings
+from emulator.config import Service, Settings
 from emulator.core.errors import PortTaken
-from emulator.core.settings import default_settings
+from emulator.core.settings import EndpointSettings, default_settings
 from emulator.emulator import Emulator
+from emulator.workers.command import Command
+from emulator.workers.environment import worker_environment
 from emulator.workers.process import Program
 
 Outcome = TypeVar("Outcome")
@@ -40,18 +43,18 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         platform = settings.platform()
-        programs = settings.programs()
+        services = settings.services()
         self.emulator = Emulator(
             platform, wire.webhook_body, rate_limits=not settings.no_rate_limits, seed=settings.seed
         )
         self._socket = _bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self._lifeline, self._held_end = os.pipe()
-        for endpoint_id, handler in programs.items():
-            program = Program(handler, settings.python, self._lifeline, self.client_environment())
-            self.emulator.add_program(default_settings(endpoint_id, platform), program)
+        for endpoint_id, service in services.items():
+            self._add(default_settings(endpoint_id, platform), service)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
-        self.app = create_app(self.emulator, access)
+        worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
+        self.app = create_app(self.emulator, access, worker_access)
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
@@ -74,6 +77,20 @@ class Server:
     def client_environment(self) -> dict[str, str]:
         """Environment variables that point RunPod clients here."""
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key}
+
+    def _add(self, endpoint: EndpointSettings, service: Service) -> None:
+        if service.handler:
+            program = Program(service.handler, self.settings.python, self._lifeline, self.client_environment())
+            self.emulator.add_program(endpoint, program)
+        elif service.command:
+            environment = functools.partial(self._worker_environment, endpoint.id)
+            self.emulator.add_command(endpoint, Command(service.command, environment))
+        else:
+            self.emulator.add_remote(endpoint)
+
+    def _worker_environment(self, endpoint: str, worker: str) -> dict[str, str]:
+        worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
+        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key)
 
     async def start(self) -> None:
         """Serve the port, then import every handler; raises ConfigurationError when one is broken."""

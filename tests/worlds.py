@@ -23,12 +23,17 @@ class RecordingLauncher:
     started: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     stopped_jobs: list[tuple[str, str, int]] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    over_http: bool = False
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
 
     def stop(self, worker: str) -> None:
         self.stopped.append(worker)
+
+    def replace(self, worker: str) -> None:
+        self.replaced.append(worker)
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         self.stopped_jobs.append((worker, job, lease))

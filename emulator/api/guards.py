@@ -115,28 +115,33 @@ class Call:
         return wire.count(self.request.query_params, name, default, low, high)
 
     async def body(self, limit: int) -> bytes:
-        """The whole body; raises BodyTooLarge as soon as more than `limit` bytes have come.
-
-        The rest is read and dropped, so that the client gets to see the answer.
-        """
-        parts: list[bytes] = []
-        size = int(self.request.headers.get("content-length") or 0)
-        held = 0
-        async for part in self.request.stream():
-            held += len(part)
-            if held > limit or size > limit:
-                size = limit + 1
-                parts.clear()
-            else:
-                parts.append(part)
-        if size > limit:
-            raise BodyTooLarge(limit)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        """The whole body; raises BodyTooLarge."""
+        return await read_body(self.request, limit)
 
     def reply(self, row: str, body: bytes, status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
         headers = {FIDELITY: self.ledger.header(row)}
         return Response(body, status, headers, media_type="application/json")
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body; raises BodyTooLarge when it has more than `limit` bytes, of which no more are kept.
+
+    The rest is read and dropped, so that the client gets to see the answer.
+    """
+    parts: list[bytes] = []
+    size = int(request.headers.get("content-length") or 0)
+    held = 0
+    async for part in request.stream():
+        held += len(part)
+        if held > limit or size > limit:
+            size = limit + 1
+            parts.clear()
+        else:
+            parts.append(part)
+    if size > limit:
+        raise BodyTooLarge(limit)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 Verb = Callable[[Call], Awaitable[Response]]

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,6 +27,7 @@ from emulator.core.errors import (
     RequestError,
     WebhookInvalid,
 )  # fmt: skip
+from emulator.core.handout import handout
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
 
@@ -55,6 +56,45 @@ def submission(body: bytes, platform: Platform, sync: bool) -> Submission:
         s3_config=bytes(s3_config) if s3_config is not None and _object(members, "s3Config") else None,
         sync=sync,
     )
+
+
+class WorkerReport(NamedTuple):
+    """What a worker posts to job-done or job-stream; `output` is JSON."""
+
+    output: bytes | None
+    error: str | None
+    progress: bool
+    stop_worker: bool
+
+
+def report(body: bytes) -> WorkerReport:
+    """The report in a worker's post; raises InvalidBody. An error that is no string becomes its JSON."""
+    members = _decode(body)
+    output = members.get("output")
+    error = _value(members.get("error"))
+    if error and not isinstance(error, str):
+        error = bytes(members["error"]).decode()
+    return WorkerReport(
+        output=None if output is None else bytes(output),
+        error=error or None,
+        progress=_value(members.get("status")) == JobStatus.IN_PROGRESS.value,
+        stop_worker=bool(_value(members.get("stopPod"))),
+    )
+
+
+def handout_one(job: Job, platform: Platform) -> bytes:
+    """The answer to job-take."""
+    return handout(job, platform)
+
+
+def handout_many(jobs: Iterable[Job], platform: Platform) -> bytes:
+    """The answer to job-take-batch."""
+    return b"[" + b",".join(handout(job, platform) for job in jobs) + b"]"
+
+
+def jobs_to_stop(ids: list[str]) -> bytes:
+    """The answer to job-stop."""
+    return orjson.dumps({"jobsToStop": ids})
 
 
 def milliseconds(
@@ -167,10 +207,14 @@ def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
 
 
 def _cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
+    _check_depth(body, platform.json_depth_limit)
+    return _decode(body)
+
+
+def _decode(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         if not body.isascii():
             body.decode()
-        _check_depth(body, platform.json_depth_limit)
         return _members.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidBody("invalid json: not UTF-8") from error

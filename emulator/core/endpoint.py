@@ -6,10 +6,12 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 
 from __future__ import annotations
 
+from collections.abc import Container
+from contextlib import suppress
 from typing import NamedTuple
 
 from emulator.core.deadlines import lost_event
-from emulator.core.engine import Engine
+from emulator.core.engine import Engine, World, log
 from emulator.core.errors import (
     ConfigurationError,
     IllegalTransition,
@@ -18,7 +20,7 @@ from emulator.core.errors import (
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import WorkerCounts, WorkerState
+from emulator.core.fleet import Launcher, WorkerCounts, WorkerState
 from emulator.core.job import (
     Cancelled,
     Completed,
@@ -34,6 +36,8 @@ from emulator.core.job import (
     Taken,
     submit,
 )  # fmt: skip
+from emulator.core.polling import PollingWorkers
+from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Caller, Outcome
 
 Report = Progressed | Emitted | Completed | Failed
@@ -65,6 +69,16 @@ class Health(NamedTuple):
 
 class Endpoint(Engine):
     """One queue-based endpoint."""
+
+    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
+        super().__init__(settings, world, launcher)
+        self.polling = PollingWorkers(self)
+
+    def stop_job(self, job: Job) -> None:
+        """Tell the worker that the job, as it was, is no longer its own."""
+        if job.worker is not None:
+            self.polling.must_stop(job.worker, job.id)
+        super().stop_job(job)
 
     # What clients do
 
@@ -204,11 +218,24 @@ class Endpoint(Engine):
     async def worker_gone(self, worker: str, replace: bool = False) -> None:
         """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
         at = await self._now()
+        self.polling.forget(worker)
         for job_id in sorted(self.fleet.forget(worker)):
             await self._change(job_id, lambda job: lost_event(job, self.platform), at)
         if replace:
             self.autoscaler.start_one()
         await self._balance()
+
+    async def worker_unhealthy(self, worker: str, reason: str) -> None:
+        """A worker failed its own fitness check and leaves."""
+        known = self.fleet.workers.get(worker)
+        log.error("%s/%s: %s", self.id, worker, reason)
+        if known is None or known.is_coming_up:
+            await self.worker_broken(worker, reason)
+
+    def refresh(self, worker: str) -> None:
+        """A worker asked to be replaced by a fresh one."""
+        self.polling.release_polls(worker)
+        self._launcher.replace(worker)
 
     async def first_worker(self) -> None:
         """Start a worker and wait until it is up: that is the import check.
@@ -225,12 +252,19 @@ class Endpoint(Engine):
                 raise ConfigurationError(worker.reason)
 
     async def take(
-        self, worker: str, most: int, until: int | None, caller: Caller, lease: int | None = None
+        self,
+        worker: str,
+        most: int,
+        until: int | None,
+        caller: Caller,
+        lease: int | None = None,
+        barred: Container[str] = (),
     ) -> list[Job]:
         """Hand out up to `most` jobs, waiting for the first until the time `until`.
 
         `lease` is how long the worker may stay silent, in ms; None for one whose
-        process is watched. A caller who left gets nothing.
+        process is watched. It is given none of the `barred` jobs. A caller who left
+        gets nothing.
         """
         while True:
             at = await self._now()
@@ -238,7 +272,7 @@ class Endpoint(Engine):
             if caller.gone:
                 self._room.call(("queue", self.id), most=1)
                 return []
-            claimed = await self._claim(most, Taken(worker, until_silent), at)
+            claimed = await self._claim(most, Taken(worker, until_silent), at, barred)
             if claimed:
                 await self._balance()
                 return claimed
@@ -254,6 +288,13 @@ class Endpoint(Engine):
         except (IllegalTransition, JobNotFound):
             return False
         return True
+
+    async def renew(self, worker: str, job_id: str) -> None:
+        """A worker that may fall silent has said that it still holds the job."""
+        at = await self._now()
+        lease_until = at + self.platform.worker_lease
+        with suppress(IllegalTransition, JobNotFound):
+            await self._change(job_id, lambda job: Renewed(_lease_of(job, worker), lease_until), at)
 
     async def refuse(self, worker: str, job_id: str, lease: int) -> None:
         """A worker dropped the job and will never report: the lease runs out, the worker is free."""
@@ -273,3 +314,8 @@ class Endpoint(Engine):
         limit = max(platform.queue_limit_floor, per_workers)
         if (await self._store.counts(self.id)).queued > limit:
             raise QueueFull(limit)
+
+
+def _lease_of(job: Job, worker: str) -> int:
+    """The job's lease if the worker has it, else one that nobody has."""
+    return job.lease if job.worker == worker else -1

@@ -5,8 +5,11 @@ The only caller of `apply`. The verbs that clients and workers use are in `endpo
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Container, Coroutine, Sequence
+from typing import Any
 
 from emulator.core.autoscaler import Autoscaler
 from emulator.core.deadlines import deadline_event
@@ -33,6 +36,8 @@ from emulator.core.settings import EndpointSettings
 from emulator.core.store import JobStore
 from emulator.core.timers import Timeline
 from emulator.core.waiting import WaitingRoom
+
+log = logging.getLogger("emulator.engine")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Engine:
         self.fleet = Fleet(settings, world.timeline, launcher)
         self.autoscaler = Autoscaler(self.fleet, world.platform, world.timeline, world.ids.worker)
         self._launcher = launcher
+        self._tasks: set[asyncio.Future[None]] = set()
         self._store = world.store
         self._timeline = world.timeline
         self._room = world.room
@@ -89,9 +95,25 @@ class Engine:
         if over or isinstance(event, Emitted) or self._shows_start(event):
             self._room.call(("stream", self.id, job.id))
         if transition.left_worker and _unasked(event) and transition.before is not None:
-            before = transition.before
-            if before.worker is not None:
-                self._launcher.stop_job(before.worker, before.id, before.lease)
+            self.stop_job(transition.before)
+
+    def stop_job(self, job: Job) -> None:
+        """Tell the worker that the job, as it was, is no longer its own."""
+        if job.worker is not None:
+            self._launcher.stop_job(job.worker, job.id, job.lease)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what a timer caused; virtual time waits for it."""
+        self._timeline.begin()
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        self._timeline.end()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a step of %s failed", self.id, exc_info=task.exception())
 
     def _shows_start(self, event: Event) -> bool:
         return self.platform.stream_wakes_on_status and isinstance(event, Taken)
@@ -108,8 +130,10 @@ class Engine:
         await self.expire(job_id, at)
         return await self._load(job_id, at)
 
-    async def _claim(self, most: int, taken: Taken, at: int) -> list[Job]:
-        def step(job: Job) -> Transition:
+    async def _claim(self, most: int, taken: Taken, at: int, barred: Container[str] = ()) -> list[Job]:
+        def step(job: Job) -> Transition | None:
+            if job.id in barred:
+                return None
             due = job.next_deadline
             if due is not None and due <= at:
                 return self._step(job, deadline_event(job, self.platform), due)

@@ -28,12 +28,19 @@ class WorkerState(str, Enum):
 class Launcher(Protocol):
     """The only way in which the rules reach processes. No call waits."""
 
+    over_http: bool
+    """Whether its workers come over HTTP, and so learn of stops by polling."""
+
     def start(self, worker: str) -> None:
         """Bring a worker of this id up; it reports itself ready, or broken."""
         ...
 
     def stop(self, worker: str) -> None:
         """End a worker that holds no job."""
+        ...
+
+    def replace(self, worker: str) -> None:
+        """End a worker that asked for it; a fresh one takes its place."""
         ...
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
@@ -50,8 +57,16 @@ class Worker:
     concurrency: int = 1
     jobs: set[str] = field(default_factory=set)
     idle_timer: Timer | None = None
+    over_http: bool = False
+    ours: bool = True
+    """Whether we started it: only such a worker counts against the maximum, and is ever stopped."""
     reason: str = ""
     """Why it is unhealthy, in its own last words."""
+
+    @property
+    def is_coming_up(self) -> bool:
+        """Whether it has not been ready yet."""
+        return self.state is WorkerState.INITIALIZING
 
     @property
     def free_slots(self) -> int:
@@ -86,8 +101,8 @@ class Fleet:
 
     @property
     def alive(self) -> int:
-        """Workers that are up or coming up."""
-        return sum(worker.state is not WorkerState.UNHEALTHY for worker in self.workers.values())
+        """Workers of ours that are up or coming up."""
+        return sum(worker.ours and worker.state is not WorkerState.UNHEALTHY for worker in self.workers.values())
 
     @property
     def free_slots(self) -> int:
@@ -102,14 +117,19 @@ class Fleet:
     @property
     def may_start(self) -> bool:
         """Whether one more worker is within the maximum, and none has failed just now."""
-        room = self.alive < self.settings.workers_max
+        room = self.settings.starts_workers and self.alive < self.settings.workers_max
         return room and self._timeline.now() >= self._no_start_before
 
     def start(self, worker_id: str) -> None:
         """Bring up one worker more."""
         self._bury_unhealthy()
-        self.workers[worker_id] = Worker(worker_id, concurrency=self._concurrency)
+        over_http = self._launcher.over_http
+        self.workers[worker_id] = Worker(worker_id, concurrency=self._concurrency, over_http=over_http)
         self._launcher.start(worker_id)
+
+    def welcome(self, worker_id: str) -> None:
+        """A worker that was started elsewhere has come."""
+        self.workers[worker_id] = Worker(worker_id, over_http=True, ours=False)
 
     def ready(self, worker_id: str, concurrency: int) -> None:
         """A worker is up, or wants another number of jobs at once."""
@@ -182,7 +202,7 @@ class Fleet:
             self._start_idling(worker)
 
     def _start_idling(self, worker: Worker) -> None:
-        if worker.idle_timer is None:
+        if worker.idle_timer is None and worker.ours:
             due = self._timeline.now() + self.settings.idle_timeout
             worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
 

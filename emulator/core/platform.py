@@ -139,6 +139,9 @@ class Platform:
     worker_lease: int = _fact(
         40 * SECOND, _GUESS, "a silent worker is lost; a recorded job was handed out again after 40 s", "ms"
     )
+    worker_poll_hold: int = _fact(
+        10 * SECOND, _GUESS, "how long job-take and job-stop are held; the SDK gives up at 90 s", "ms"
+    )
     platform_retries: int = _fact(1, _OBSERVED, "a lost job is tried once more", "times")
     lost_worker_end: Literal["failed", "timed_out"] = _disputed(
         "failed", "timed_out", _OBSERVED, "FAILED 'job timed out after 1 retries'; the job-states page says TIMED_OUT"

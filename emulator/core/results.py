@@ -13,13 +13,18 @@ def ending(lease: int, output: bytes | None, error: str | None, platform: Platfo
 
     An output above `result_body_limit` bytes is dropped as the platform drops it.
     """
-    if output is not None and len(output) > platform.result_body_limit:
-        output = None
-        if platform.oversized_result == "failed" and not error:
-            error = f"result too large: more than {platform.result_body_limit} bytes"
+    if is_oversized(output, platform):
+        return oversized(lease, platform, error)
     if error:
         return Failed(error, output, lease)
     return Completed(lease, output)
+
+
+def oversized(lease: int, platform: Platform, error: str | None = None) -> Completed | Failed:
+    """The event of a run whose output the platform drops for its size."""
+    if platform.oversized_result == "failed" and not error:
+        error = f"result too large: more than {platform.result_body_limit} bytes"
+    return Failed(error, None, lease) if error else Completed(lease)
 
 
 def is_oversized(output: bytes | None, platform: Platform) -> bool:

@@ -19,6 +19,8 @@ class EndpointSettings:
     execution_timeout: int
     """Limit of a job without a policy of its own; 0 is none."""
     job_ttl: int
+    starts_workers: bool = True
+    """False where only workers that were started elsewhere serve."""
 
     def __post_init__(self) -> None:
         if self.workers_min > self.workers_max:

@@ -16,6 +16,9 @@ from emulator.core.job import Job, JobStatus, Transition
 Change = Callable[[Job], Transition]
 """A pure step from a record to its transition; may raise, and then nothing is written."""
 
+Claim = Callable[[Job], Transition | None]
+"""The same for a job that waits; None leaves it where it is."""
+
 Listener = Callable[[Transition], None]
 
 
@@ -64,8 +67,8 @@ class JobStore(Protocol):
         """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound."""
         ...
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
-        """Apply `change` to the first jobs of the queue, `most` at most."""
+    async def claim(self, endpoint: str, most: int, change: Claim) -> list[Transition]:
+        """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         ...
 
     async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:

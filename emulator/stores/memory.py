@@ -8,7 +8,7 @@ from emulator.core.deliveries import Delivery, DeliveryStatus
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
 from emulator.core.schedule import Schedule
-from emulator.core.store import Change, Counts, Listener
+from emulator.core.store import Change, Claim, Counts, Listener
 
 
 class _Shelf:
@@ -58,17 +58,22 @@ class MemoryStore:
         self._write(shelf, transition)
         return transition
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
-        """Apply `change` to the first jobs of the queue, `most` at most."""
+    async def claim(self, endpoint: str, most: int, change: Claim) -> list[Transition]:
+        """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         shelf = self._shelf(endpoint)
         claimed: list[Transition] = []
-        while len(claimed) < most:
-            first = shelf.queue.first()
-            if first is None:
-                break
-            transition = change(shelf.jobs[first[1]])
-            self._write(shelf, transition)
-            claimed.append(transition)
+        left: list[Job] = []
+        while len(claimed) < most and (first := shelf.queue.first()) is not None:
+            job = shelf.jobs[first[1]]
+            transition = change(job)
+            if transition is None:
+                shelf.queue.set(job.id, None)
+                left.append(job)
+            else:
+                self._write(shelf, transition)
+                claimed.append(transition)
+        for job in left:
+            shelf.queue.set(job.id, job.place)
         return claimed
 
     async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:

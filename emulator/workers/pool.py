@@ -14,6 +14,8 @@ log = logging.getLogger("emulator.worker")
 class Pool:
     """Starts and ends worker processes of one program."""
 
+    over_http = False
+
     def __init__(self, program: Program) -> None:
         self._program = program
         self._endpoint: Endpoint | None = None
@@ -38,6 +40,12 @@ class Pool:
         process = self._processes.get(worker)
         if process is not None:
             process.end()
+
+    def replace(self, worker: str) -> None:
+        """End a process that asked for it; a fresh one takes its place."""
+        process = self._processes.get(worker)
+        if process is not None:
+            process.replace()
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """Stop one job."""

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,8 @@ from emulator.core.handout import handout
 from emulator.core.job import Emitted, Job, Progressed
 from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
+from emulator.workers.child import Child
+from emulator.workers.environment import host_name
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pack, unpack_result
 
 log = logging.getLogger("emulator.worker")
@@ -27,10 +27,6 @@ log = logging.getLogger("emulator.worker")
 RUNNER = Path(__file__).with_name("runner")
 STOP_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
-TERMINATE_GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL."""
-_LAST_WORDS = 0.5
-"""Seconds that the log and channel of an ended process are still read; a grandchild may hold them open."""
 _READ = 256 * 1024
 
 
@@ -62,24 +58,23 @@ class WorkerProcess:
         self._retiring = False
         self._ended = False
         self._slot = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
+        self._child = Child(self._where)
         self._writer: asyncio.StreamWriter | None = None
-        self._last_lines: deque[str] = deque(maxlen=40)
         self._broken: str | None = None
 
     async def run(self) -> None:
         """Start the child, serve it until it has ended, and report that."""
         lane: asyncio.Task[None] | None = None
         try:
-            frames, lines = await self._start()
+            reader = await self._start()
             lane = asyncio.ensure_future(self._lane())
-            await self._serve(
-                asyncio.ensure_future(self._read_frames(frames)), asyncio.ensure_future(self._read_log(lines))
-            )
+            await self._child.ended(asyncio.ensure_future(self._read_frames(reader)))
         finally:
             self._forget_all()
             if lane is not None:
                 lane.cancel()
+            if self._writer is not None:
+                self._writer.close()
             await self._report_end()
 
     def stop_job(self, job: str, lease: int) -> None:
@@ -109,34 +104,27 @@ class WorkerProcess:
 
     def _end_process(self) -> None:
         self._forget_all()
-        self._kill(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(TERMINATE_GRACE, self._kill, signal.SIGKILL)
+        self._child.end()
 
-    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamReader]:
-        """Start the child; answers the readers of its channel and of its log."""
+    async def _start(self) -> asyncio.StreamReader:
+        """Start the child; answers the reader of its channel."""
         ours, theirs = socket.socketpair()
-        # A pipe of our own: asyncio would count a child as alive while a descendant holds its pipe.
-        log_end, their_log_end = os.pipe()
+        command = [
+            self._program.python, str(RUNNER), "--handler", self._program.handler,
+            "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
+        ]  # fmt: skip
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                self._program.python, str(RUNNER), "--handler", self._program.handler,
-                "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
-                stdin=asyncio.subprocess.DEVNULL, stdout=their_log_end, stderr=their_log_end,
-                pass_fds=(theirs.fileno(), self._program.lifeline), start_new_session=True,
-                env=self._environment(),
-            )  # fmt: skip
+            await self._child.start(command, self._environment(), (theirs.fileno(), self._program.lifeline))
         except OSError as error:
             ours.close()
-            os.close(log_end)
             self._broken = f"{self._program.python} could not be started: {error}"
             raise
         finally:
             theirs.close()
-            os.close(their_log_end)
-        frames, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
         if self._ended:
             self._end_process()
-        return frames, await _pipe_reader(log_end)
+        return reader
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -145,19 +133,9 @@ class WorkerProcess:
             **self._program.environment,
             "RUNPOD_ENDPOINT_ID": self._endpoint.id,
             "RUNPOD_POD_ID": self.id,
-            "RUNPOD_POD_HOSTNAME": f"{self.id}-64410d87",
+            "RUNPOD_POD_HOSTNAME": host_name(self.id),
             "PYTHONUNBUFFERED": "1",
         }
-
-    async def _serve(self, *readers: asyncio.Future[None]) -> None:
-        assert self._process is not None and self._writer is not None
-        await self._process.wait()
-        self._kill(signal.SIGKILL)
-        await asyncio.wait(readers, timeout=_LAST_WORDS)
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-        self._writer.close()
 
     async def _read_frames(self, reader: asyncio.StreamReader) -> None:
         decoder = Decoder()
@@ -294,55 +272,24 @@ class WorkerProcess:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frame)
 
-    def _kill(self, sign: signal.Signals) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, sign)
-
-    async def _read_log(self, stream: asyncio.StreamReader) -> None:
-        rest = b""
-        while data := await stream.read(_READ):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._log_line(line)
-        if rest:
-            self._log_line(rest)
-
-    def _log_line(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip("\r")
+    def _where(self, line: str) -> tuple[str, str]:
+        """Where a log line comes from, and the line without the child's mark."""
         job = ""
-        if text.startswith("\x1e"):
-            job, _, text = text[1:].partition("\x1f")
+        if line.startswith("\x1e"):
+            job, _, line = line[1:].partition("\x1f")
         elif len(self._jobs) == 1:
             job = next(iter(self._jobs))
-        self._last_lines.append(text)
-        where = "/".join(part for part in (self._endpoint.id, self.id, job) if part)
-        log.info("%s | %s", where, text)
+        return "/".join(part for part in (self._endpoint.id, self.id, job) if part), line
 
     async def _report_end(self) -> None:
         if self._ended:
             return
         self._ended = True
         if self._capacity:
-            log.warning("%s/%s: the worker %s", self._endpoint.id, self.id, self._how_it_ended())
+            log.warning("%s/%s: the worker %s", self._endpoint.id, self.id, self._child.how_it_ended())
             await self._endpoint.worker_gone(self.id)
             return
-        reason = self._broken or "\n".join((*self._last_lines, f"the worker {self._how_it_ended()}"))
+        reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
         text = f"handler {self._program.handler} could not be started:\n{reason}"
         log.error("%s", text)
         await self._endpoint.worker_broken(self.id, text)
-
-    def _how_it_ended(self) -> str:
-        code = self._process.returncode if self._process is not None else None
-        if code is None:
-            return "never started"
-        if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"exited with code {code}"
-
-
-async def _pipe_reader(descriptor: int) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader(limit=2 * _READ)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
-    return reader

@@ -1,0 +1,183 @@
+"""The worker protocol: what programs that call `runpod.serverless.start` call.
+
+Lenient where the SDK is careless: parameters may be glued to the path, bodies are JSON
+under a form's content type, and any key is accepted unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from emulator.api import wire
+from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, problem, read_body
+from emulator.core.endpoint import Endpoint
+from emulator.core.errors import BodyTooLarge, InternalError, InvalidBody, RequestError
+from emulator.core.job import Completed, Emitted, Failed, Progressed
+from emulator.core.results import ending, oversized, split_chunk
+from emulator.emulator import Emulator
+
+log = logging.getLogger("emulator.worker")
+
+_ENVELOPE = 64 * 1024
+"""Bytes that a report may have beside its output."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request of a worker that was let in."""
+
+    request: Request
+    endpoint: Endpoint
+    caller: HttpCaller
+    emulator: Emulator
+
+    @property
+    def worker(self) -> str:
+        """The worker's id, without what the SDK may have glued to it."""
+        return str(self.request.path_params["worker_id"]).partition("&")[0]
+
+    @property
+    def job(self) -> str:
+        """The job's id: the path says it, or else a header, which may be stale."""
+        in_path = str(self.request.path_params.get("job_id", "")).partition("&")[0]
+        return in_path or self.request.headers.get("x-request-id", "")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters, also those glued to the path."""
+        glued = self.request.url.path.partition("&")[2]
+        return {**dict(parse_qsl(glued)), **self.request.query_params}
+
+    def until(self) -> int:
+        """When a held poll must be answered."""
+        return self.emulator.timeline.now() + self.endpoint.platform.worker_poll_hold
+
+    def reply(self, row: str, body: bytes = b"", status: int = 200) -> Response:
+        """An answer whose evidence is ledger row `row`."""
+        headers = {FIDELITY: self.emulator.ledger.header(row)}
+        return Response(body, status, headers, media_type="application/json" if body else None)
+
+
+Verb = Callable[[Visit], Awaitable[Response]]
+
+
+async def take(visit: Visit) -> Response:
+    """One job, or 204 when none came."""
+    idle = visit.query.get("job_in_progress") == "0"
+    jobs = await visit.endpoint.polling.take(visit.worker, 1, idle, visit.until(), visit.caller)
+    if not jobs:
+        return visit.reply("worker.empty", status=204)
+    return visit.reply("worker.take", wire.handout_one(jobs[0], visit.endpoint.platform))
+
+
+async def take_batch(visit: Visit) -> Response:
+    """Up to `batch_size` jobs as a list, or 204."""
+    size = visit.query.get("batch_size", "1")
+    most = max(1, int(size)) if size.isascii() and size.isdigit() and len(size) < 6 else 1
+    idle = visit.query.get("job_in_progress") == "0"
+    jobs = await visit.endpoint.polling.take(visit.worker, most, idle, visit.until(), visit.caller)
+    if not jobs:
+        return visit.reply("worker.empty", status=204)
+    return visit.reply("worker.batch", wire.handout_many(jobs, visit.endpoint.platform))
+
+
+async def done(visit: Visit) -> Response:
+    """A result, or a progress update: not every post to job-done ends a job."""
+    polling, platform = visit.endpoint.polling, visit.endpoint.platform
+    try:
+        report = wire.report(await read_body(visit.request, platform.result_body_limit + _ENVELOPE))
+    except BodyTooLarge:
+        await polling.report(visit.worker, visit.job, lambda lease: oversized(lease, platform))
+        log.warning("%s/%s: the result is above %d bytes, so it is refused as RunPod refuses it: upload it and "
+                    "return its URL", visit.endpoint.id, visit.job, platform.result_body_limit)  # fmt: skip
+        raise
+    except InvalidBody as error:
+        text = f"the worker's result is not JSON: {error.detail}"
+        await polling.report(visit.worker, visit.job, lambda lease: Failed(text, None, lease))
+        log.warning("%s/%s: %s", visit.endpoint.id, visit.job, text)
+        raise
+    await polling.report(visit.worker, visit.job, lambda lease: _event(lease, report, visit))
+    if report.stop_worker:
+        visit.endpoint.refresh(visit.worker)
+    return visit.reply("worker.report", b"{}")
+
+
+async def stream(visit: Visit) -> Response:
+    """One stream chunk."""
+    platform = visit.endpoint.platform
+    report = wire.report(await read_body(visit.request, platform.result_body_limit + _ENVELOPE))
+    if report.output is not None:
+        chunks = split_chunk(report.output, platform)
+        await visit.endpoint.polling.report(visit.worker, visit.job, lambda lease: Emitted(lease, chunks))
+    return visit.reply("worker.report", b"{}")
+
+
+async def stop(visit: Visit) -> Response:
+    """Ids of jobs to stop, or 204 when none came up."""
+    ids = await visit.endpoint.polling.stops(visit.worker, visit.until(), visit.caller)
+    if not ids:
+        return visit.reply("worker.empty", status=204)
+    return visit.reply("worker.stop", wire.jobs_to_stop(ids))
+
+
+async def ping(visit: Visit) -> Response:
+    """A heartbeat that lists the jobs the worker holds, or a failed fitness check."""
+    query = visit.query
+    if query.get("status") == "unhealthy":
+        reason = f"fitness check {query.get('check', '')} failed: {query.get('reason', '')}"
+        await visit.endpoint.worker_unhealthy(visit.worker, reason)
+    else:
+        await visit.endpoint.polling.ping(visit.worker, query.get("job_id", "").split(","))
+    return visit.reply("worker.ping", b"{}")
+
+
+def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | Completed | Failed:
+    if report.progress:
+        return Progressed(lease, report.output or b"null")
+    return ending(lease, report.output, report.error, visit.endpoint.platform)
+
+
+def _visited(verb: Verb) -> Handler:
+    async def answer(request: Request) -> Response:
+        emulator: Emulator = request.app.state.emulator
+        caller = HttpCaller(request)
+        try:
+            access: Access = request.app.state.worker_access
+            access.check(request.headers.get("authorization"))
+            endpoint = emulator.endpoint(request.path_params["endpoint_id"])
+            return await verb(Visit(request, endpoint, caller, emulator))
+        except RequestError as error:
+            return problem(error, emulator)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.url.path)
+            return problem(InternalError(), emulator)
+        finally:
+            caller.answered()
+
+    return answer
+
+
+def _route(path: str, verb: Verb, method: str) -> Route:
+    return Route(f"/v2/{{endpoint_id}}{path}", _visited(verb), methods=[method], include_in_schema=False)
+
+
+routes = [
+    _route("/job-take/{worker_id}", take, "GET"),
+    _route("/job-take-batch/{worker_id}", take_batch, "GET"),
+    _route("/job-done/{worker_id}/{job_id}", done, "POST"),
+    _route("/job-done/{worker_id}", done, "POST"),
+    _route("/job-stream/{worker_id}/{job_id}", stream, "POST"),
+    _route("/job-stream/{worker_id}", stream, "POST"),
+    _route("/job-stop/{worker_id}", stop, "GET"),
+    _route("/ping/{worker_id}", ping, "GET"),
+    _route("/ping/{worker_id}/{rest:path}", ping, "GET"),
+]

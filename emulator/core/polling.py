@@ -1,0 +1,200 @@
+"""Workers that come over HTTP: they poll for jobs and stops, ping, and are lost when they fall silent.
+
+On their wire there is no lease number: a worker's lease on a job is the pair of both.
+So a worker that lost a job without reporting on it is not given that job again until a
+ping of it no longer lists the job; reports that come meanwhile do not count.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from emulator.core.errors import JobNotFound
+from emulator.core.job import Completed, Emitted, Failed, JobStatus, Progressed
+from emulator.core.waiting import Caller, Outcome
+
+if TYPE_CHECKING:
+    from emulator.core.endpoint import Endpoint
+    from emulator.core.job import Job
+    from emulator.core.timers import Timer
+
+log = logging.getLogger("emulator.worker")
+
+SAY_AGAIN = 1_000
+"""Milliseconds between two mentions of a job to stop; a stop that reaches the SDK too early is lost."""
+OBEY = 10_000
+"""Milliseconds that a worker of ours has to stop a job before its process ends."""
+
+
+@dataclass(slots=True)
+class _Visitor:
+    """What is remembered of one polling worker."""
+
+    stopping: dict[str, int] = field(default_factory=dict)
+    """Jobs that it must stop, and when it was last told."""
+    callers: set[Caller] = field(default_factory=set)
+    leaving: bool = False
+    silence: Timer | None = None
+
+
+class PollingWorkers:
+    """The verbs of one endpoint's HTTP workers."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._timeline = endpoint.world.timeline
+        self._room = endpoint.world.room
+        self._visitors: dict[str, _Visitor] = {}
+
+    async def take(self, worker: str, most: int, idle: bool, until: int, caller: Caller) -> list[Job]:
+        """Up to `most` jobs, waiting for the first until the time `until`.
+
+        A worker that says it is `idle` holds nothing: what it was given it has dropped.
+        A worker nobody knew is welcome, one that is leaving gets nothing, at once.
+        """
+        visitor = await self._welcome(worker, most)
+        if visitor.leaving:
+            return []
+        if idle:
+            self._dropped(worker)
+        visitor.callers.add(caller)
+        try:
+            lease = self._endpoint.platform.worker_lease
+            return await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping)
+        finally:
+            visitor.callers.discard(caller)
+            self._heard_from(worker, visitor)
+
+    async def stops(self, worker: str, until: int, caller: Caller) -> list[str]:
+        """Ids of jobs the worker must stop, waiting for one until the time `until`.
+
+        An id is said again, a second apart, until the worker has let go of the job.
+        """
+        visitor = self._visitors.get(worker)
+        if visitor is None:
+            return []
+        visitor.callers.add(caller)
+        try:
+            return await self._stops(worker, visitor, until, caller)
+        finally:
+            visitor.callers.discard(caller)
+            self._heard_from(worker, visitor)
+
+    async def ping(self, worker: str, jobs: Iterable[str]) -> None:
+        """A sign of life that lists the jobs the worker holds. It creates and revives nobody."""
+        visitor = self._visitors.get(worker)
+        if visitor is None or worker not in self._endpoint.fleet.workers:
+            return
+        self._heard_from(worker, visitor)
+        held = set(jobs)
+        for job_id in visitor.stopping.keys() - held:
+            del visitor.stopping[job_id]
+        for job_id in self._endpoint.fleet.workers[worker].jobs & held:
+            await self._endpoint.renew(worker, job_id)
+
+    async def report(
+        self, worker: str, job_id: str, event: Callable[[int], Progressed | Emitted | Completed | Failed]
+    ) -> bool:
+        """What a worker says of a job, given the lease it has; False when it has none any more."""
+        visitor = self._visitors.get(worker)
+        if visitor is not None:
+            self._heard_from(worker, visitor)
+        try:
+            job = await self._endpoint.status(job_id)
+        except JobNotFound:
+            job = None
+        if job is None or job.worker != worker or job.status is not JobStatus.IN_PROGRESS:
+            self._refused(worker, job_id, event(0))
+            return False
+        if visitor is not None and job_id in visitor.stopping:
+            self._refused(worker, job_id, event(0))
+            return False
+        return await self._endpoint.report(job_id, event(job.lease))
+
+    def must_stop(self, worker: str, job_id: str) -> None:
+        """A job was taken from the worker: tell it."""
+        visitor = self._visitors.get(worker)
+        if visitor is not None:
+            visitor.stopping[job_id] = 0
+            self._room.call(("stop", self._endpoint.id, worker))
+
+    def obeyed(self, worker: str, job_id: str) -> bool:
+        """Whether the worker has let go of a job that it must stop."""
+        visitor = self._visitors.get(worker)
+        return visitor is None or job_id not in visitor.stopping
+
+    def dismiss(self, worker: str) -> None:
+        """Answer the worker's polls at once from now on, so that it can leave."""
+        visitor = self._visitors.get(worker)
+        if visitor is not None:
+            visitor.leaving = True
+        self.release_polls(worker)
+
+    def release_polls(self, worker: str) -> None:
+        """Answer the polls that the worker has open."""
+        visitor = self._visitors.get(worker)
+        if visitor is not None:
+            for caller in list(visitor.callers):
+                caller.hang_up()
+
+    def forget(self, worker: str) -> None:
+        """The worker is gone."""
+        visitor = self._visitors.pop(worker, None)
+        if visitor is not None and visitor.silence is not None:
+            visitor.silence.cancel()
+
+    async def _stops(self, worker: str, visitor: _Visitor, until: int, caller: Caller) -> list[str]:
+        while True:
+            now = self._timeline.now()
+            due = [job_id for job_id, said in visitor.stopping.items() if now >= said + SAY_AGAIN]
+            if due or visitor.leaving or caller.gone:
+                visitor.stopping.update(dict.fromkeys(due, now))
+                return due
+            again = min((said + SAY_AGAIN for said in visitor.stopping.values()), default=until)
+            outcome = await self._room.wait(("stop", self._endpoint.id, worker), min(until, again), caller)
+            if (outcome is not Outcome.NEWS and self._timeline.now() >= until) or outcome is Outcome.CLOSED:
+                return []
+
+    async def _welcome(self, worker: str, concurrency: int) -> _Visitor:
+        visitor = self._visitors.get(worker)
+        if visitor is None:
+            visitor = self._visitors[worker] = _Visitor()
+        fleet = self._endpoint.fleet
+        known = fleet.workers.get(worker)
+        if known is None:
+            fleet.welcome(worker)
+            log.info("%s/%s: a worker has come", self._endpoint.id, worker)
+        wanted = concurrency + len(known.jobs if known else ())
+        if known is None or known.is_coming_up or known.concurrency != wanted:
+            await self._endpoint.worker_ready(worker, wanted)
+        self._heard_from(worker, visitor)
+        return visitor
+
+    def _dropped(self, worker: str) -> None:
+        fleet = self._endpoint.fleet
+        for job_id in list(fleet.workers[worker].jobs):
+            fleet.release(worker, job_id)
+
+    def _heard_from(self, worker: str, visitor: _Visitor) -> None:
+        if self._visitors.get(worker) is not visitor:
+            return
+        if visitor.silence is not None:
+            visitor.silence.cancel()
+        due = self._timeline.now() + self._endpoint.platform.worker_lease
+        visitor.silence = self._timeline.at(due, lambda: self._silent(worker))
+
+    def _silent(self, worker: str) -> None:
+        visitor = self._visitors.get(worker)
+        if visitor is not None and not visitor.callers:
+            log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
+            self._endpoint.later(self._endpoint.worker_gone(worker))
+
+    def _refused(self, worker: str, job_id: str, event: object) -> None:
+        if not isinstance(event, Progressed):
+            visitor = self._visitors.get(worker)
+            if visitor is not None and isinstance(event, Completed | Failed):
+                visitor.stopping.pop(job_id, None)
+            log.info("%s/%s: its %s came too late and does not count", worker, job_id, type(event).__name__)

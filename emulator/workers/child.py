@@ -1,0 +1,104 @@
+"""A child process of the server: a session of its own, a log with names, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+log = logging.getLogger("emulator.worker")
+
+TERMINATE_GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+_LAST_WORDS = 0.5
+"""Seconds that what an ended child wrote is still read; a grandchild may hold its pipes open."""
+_READ = 256 * 1024
+
+
+class Child:
+    """One process and all its descendants. `where(line)` names the origin of a log line and takes marks off it."""
+
+    def __init__(self, where: Callable[[str], tuple[str, str]]) -> None:
+        self._where = where
+        self._process: asyncio.subprocess.Process | None = None
+        self._log: asyncio.Future[None] | None = None
+        self.last_lines: deque[str] = deque(maxlen=40)
+
+    async def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        descriptors: Sequence[int] = (),
+        directory: str | None = None,
+    ) -> None:
+        """Start `command` as the leader of a session; raises OSError."""
+        # A pipe of our own: asyncio would count a child as alive while a descendant holds its pipe.
+        log_end, their_end = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=their_end, stderr=their_end,
+                pass_fds=descriptors, start_new_session=True, env=dict(environment), cwd=directory,
+            )  # fmt: skip
+        except OSError:
+            os.close(log_end)
+            raise
+        finally:
+            os.close(their_end)
+        self._log = asyncio.ensure_future(self._read_log(await _pipe_reader(log_end)))
+
+    async def ended(self, *readers: asyncio.Future[None]) -> None:
+        """Wait for its end, end its descendants, and let the log and `readers` have its last words."""
+        assert self._process is not None and self._log is not None
+        await self._process.wait()
+        self.kill(signal.SIGKILL)
+        reading = (self._log, *readers)
+        await asyncio.wait(reading, timeout=_LAST_WORDS)
+        for reader in reading:
+            reader.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+    def end(self, grace: float | None = None) -> None:
+        """SIGTERM to the whole group now, SIGKILL after `grace` seconds."""
+        self.kill(signal.SIGTERM)
+        grace = TERMINATE_GRACE if grace is None else grace
+        asyncio.get_running_loop().call_later(grace, self.kill, signal.SIGKILL)
+
+    def kill(self, sign: signal.Signals) -> None:
+        """Send a signal to the child and its descendants."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, sign)
+
+    def how_it_ended(self) -> str:
+        """Its end in words."""
+        code = self._process.returncode if self._process is not None else None
+        if code is None:
+            return "never started"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}"
+
+    async def _read_log(self, stream: asyncio.StreamReader) -> None:
+        rest = b""
+        while data := await stream.read(_READ):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._log_line(line)
+        if rest:
+            self._log_line(rest)
+
+    def _log_line(self, line: bytes) -> None:
+        where, text = self._where(line.decode("utf-8", "replace").rstrip("\r"))
+        self.last_lines.append(text)
+        log.info("%s | %s", where, text)
+
+
+async def _pipe_reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=2 * _READ)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
+    return reader

@@ -1,0 +1,164 @@
+"""Workers that are programs of their own and speak the worker protocol: SDK handlers, an image's command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from emulator.core.endpoint import Endpoint
+from emulator.core.polling import OBEY
+from emulator.workers.child import Child
+
+log = logging.getLogger("emulator.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command worker runs. `environment(worker)` gives the variables of the worker protocol."""
+
+    words: Sequence[str]
+    environment: Callable[[str], Mapping[str, str]]
+    directory: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+class CommandPool:
+    """Starts and ends the command workers of one endpoint: the `Launcher` behind its fleet."""
+
+    over_http = True
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._endpoint: Endpoint | None = None
+        self._workers: dict[str, _CommandWorker] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Work for this endpoint."""
+        self._endpoint = endpoint
+
+    def start(self, worker: str) -> None:
+        """Bring up a program; it is ready with its first poll."""
+        assert self._endpoint is not None
+        running = self._workers[worker] = _CommandWorker(worker, self._endpoint, self._command)
+        life = asyncio.ensure_future(running.run())
+        self._lives.add(life)
+        life.add_done_callback(lambda task: self._over(worker, task))
+
+    def stop(self, worker: str) -> None:
+        """End a program that holds no job."""
+        running = self._workers.get(worker)
+        if running is not None:
+            running.end()
+
+    def replace(self, worker: str) -> None:
+        """End a program that asked for it; a fresh one takes its place."""
+        running = self._workers.get(worker)
+        if running is not None:
+            running.replace()
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """The program learns of it by polling; when it does not obey in time, it is replaced."""
+        running = self._workers.get(worker)
+        if running is not None:
+            running.expect_obedience(job)
+
+    async def close(self) -> None:
+        """End every program and wait until each is gone."""
+        for running in list(self._workers.values()):
+            running.end()
+        if self._lives:
+            await asyncio.wait(self._lives)
+
+    def _over(self, worker: str, task: asyncio.Task[None]) -> None:
+        self._lives.discard(task)
+        self._workers.pop(worker, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker %s failed", worker, exc_info=task.exception())
+
+
+class Nobody:
+    """The launcher of an endpoint whose workers are started elsewhere: there is nothing it could do."""
+
+    over_http = True
+
+    def start(self, worker: str) -> None:
+        """Never asked: such an endpoint starts no worker."""
+
+    def stop(self, worker: str) -> None:
+        """Never asked: a worker that is not ours is not stopped."""
+
+    def replace(self, worker: str) -> None:
+        """Whoever started the worker must replace it."""
+        log.warning("worker %s asked to be replaced by a fresh one: restart it where it was started", worker)
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """The worker learns of it by polling."""
+
+
+class _CommandWorker:
+    """One program; `run` is its whole life."""
+
+    def __init__(self, worker: str, endpoint: Endpoint, command: Command) -> None:
+        self.id = worker
+        self._endpoint = endpoint
+        self._command = command
+        self._child = Child(lambda line: (f"{endpoint.id}/{worker}", line))
+        self._ended = False
+
+    async def run(self) -> None:
+        """Start the program, wait for its end, report that."""
+        environment = {
+            **os.environ,
+            **self._command.extra,
+            **self._command.environment(self.id),
+            "PYTHONUNBUFFERED": "1",
+        }
+        try:
+            await self._child.start(self._command.words, environment, directory=self._command.directory)
+        except OSError as error:
+            await self._report_end(f"cannot run {self._command.words[0]}: {error.strerror or error}")
+            return
+        if self._ended:
+            self._child.end()
+        await self._child.ended()
+        await self._report_end(f"the worker {self._child.how_it_ended()}")
+
+    def end(self) -> None:
+        """End the program for good; its polls are answered, so that it can leave."""
+        self._ended = True
+        self._endpoint.polling.dismiss(self.id)
+        self._child.end()
+
+    def replace(self) -> None:
+        """End the program now; a fresh one takes its place."""
+        if not self._ended:
+            self.end()
+            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
+
+    def expect_obedience(self, job: str) -> None:
+        """Replace the program unless it lets go of the job in time."""
+        asyncio.get_running_loop().call_later(OBEY / 1000, self._check, job)
+
+    def _check(self, job: str) -> None:
+        if not self._ended and not self._endpoint.polling.obeyed(self.id, job):
+            log.warning("%s/%s: job %s was not stopped within %d s: the worker is replaced",
+                        self._endpoint.id, self.id, job, OBEY // 1000)  # fmt: skip
+            self.replace()
+
+    async def _report_end(self, how: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        known = self._endpoint.fleet.workers.get(self.id)
+        if known is not None and known.is_coming_up:
+            reason = "\n".join((*self._child.last_lines, how))
+            text = f"command {' '.join(self._command.words)} could not be started:\n{reason}"
+            log.error("%s", text)
+            await self._endpoint.worker_broken(self.id, text)
+            return
+        log.warning("%s/%s: %s", self._endpoint.id, self.id, how)
+        await self._endpoint.worker_gone(self.id)

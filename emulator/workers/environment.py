@@ -1,0 +1,36 @@
+"""The environment of a worker that speaks the worker protocol, as the official SDK reads it."""
+
+from __future__ import annotations
+
+PING_INTERVAL = 10_000
+"""Milliseconds between two heartbeats of the SDK."""
+
+
+def host_name(worker: str) -> str:
+    """The host name that a worker of the service sees."""
+    return f"{worker}-64410d87"
+
+
+def worker_environment(url: str, endpoint: str, worker: str, worker_key: str, client_key: str) -> dict[str, str]:
+    """The variables that make `runpod.serverless.start` a worker of `endpoint` at `url`.
+
+    `url` has no path. The SDK puts ids into these URLs by replacing text, and appends
+    parameters blindly: they must have exactly this form. `client_key` is for handlers
+    that call endpoints themselves.
+    """
+    base = f"{url}/v2/{endpoint}"
+    return {
+        "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID?gpu=CPU",
+        "RUNPOD_AI_API_KEY": worker_key,
+        "RUNPOD_POD_ID": worker,
+        "RUNPOD_ENDPOINT_ID": endpoint,
+        "RUNPOD_POD_HOSTNAME": host_name(worker),
+        "RUNPOD_PING_INTERVAL": str(PING_INTERVAL),
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        "RUNPOD_SKIP_GPU_CHECK": "true",
+        "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",
+        "RUNPOD_API_KEY": client_key,
+    }
