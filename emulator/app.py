@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -15,8 +14,9 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
-from emulator.api import admin, models, public, worker
+from emulator.api import admin, public, worker
 from emulator.api.guards import FIDELITY, Access, problem
+from emulator.api.page import describe
 from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.emulator import Emulator
 
@@ -61,7 +61,8 @@ def create_app(emulator: Emulator, access: Access, worker_access: Access | None 
             expose_headers=[FIDELITY, "Retry-After"],
         )  # fmt: skip
     app.add_middleware(TidyPath)
-    _describe(app)
+    plain = app.openapi
+    app.openapi = lambda: describe(plain(), emulator.platform)  # type: ignore[method-assign]
     return app
 
 
@@ -102,25 +103,3 @@ def _allowed(request: Request) -> list[str]:
         if match is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
     return sorted(methods)
-
-
-def _describe(app: FastAPI) -> None:
-    """Add to the OpenAPI page what bare routes do not declare."""
-    plain = app.openapi
-
-    def described() -> dict[str, Any]:
-        schema = plain()
-        components = schema.setdefault("components", {})
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        template = "#/components/schemas/{model}"
-        own = models.JobRequest.model_json_schema(ref_template=template)
-        components["schemas"] |= own.pop("$defs", {})
-        components["schemas"]["JobRequest"] = own
-        for path in schema["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        components["schemas"].pop("HTTPValidationError", None)
-        components["schemas"].pop("ValidationError", None)
-        return schema
-
-    app.openapi = described  # type: ignore[method-assign]

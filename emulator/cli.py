@@ -18,6 +18,9 @@ from emulator.core.errors import ConfigurationError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_COMMAND_GRACE = 3.0
+"""Seconds that the command of `exec` has to end when the emulator is told to."""
+
 _SERVER_OPTIONS = (
     click.option("--endpoint", multiple=True, metavar="ID=HANDLER", help="Serve HANDLER as endpoint ID; ID alone waits for workers started elsewhere (repeatable)."),
     click.option("--command", multiple=True, metavar="ID=COMMAND", help="Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable)."),
@@ -201,5 +204,8 @@ async def _run_command(command: tuple[str, ...], environment: dict[str, str], st
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not ended.done():
         process.send_signal(signal.SIGTERM)
+        await asyncio.wait((ended,), timeout=_COMMAND_GRACE)
+        if not ended.done():
+            process.kill()
     code = await ended
     return code if code >= 0 else 128 - code

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, preset
@@ -107,10 +107,18 @@ def read_settings(**given: Any) -> Settings:
     """Settings from what was `given` and the environment; raises ConfigurationError."""
     try:
         return Settings(**given)
+    except SettingsError as error:
+        name = re.sub(r".*\"(\w+)\".*", lambda match: _variable(match[1]), str(error))
+        raise ConfigurationError(f'{name}: write a list as JSON, such as \'["one", "two"]\'') from error
     except ValidationError as error:
         first = error.errors()[0]
-        name = "--" + str(first["loc"][0]).replace("_", "-")
+        field = str(first["loc"][0])
+        name = "--" + field.replace("_", "-") if field in given else _variable(field)
         raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _variable(field: str) -> str:
+    return f"RUNPOD_EMULATOR_{field.upper()}"
 
 
 def field_types() -> dict[str, Any]:
@@ -129,7 +137,7 @@ def hidden_modules(handler: str) -> list[Path]:
 def file_of(handler: str) -> str | None:
     """The file of `file.py` and `file.py:function`; None for `package.module:function`."""
     path, _, function = handler.rpartition(":")
-    if path.endswith(".py") and function.isidentifier():
+    if path.endswith(".py") and all(part.isidentifier() for part in function.split(".")):
         return path
     return handler if handler.endswith(".py") else None
 
@@ -233,6 +241,8 @@ def _checked(handler: str) -> str:
             raise ConfigurationError(f"handler {handler}: there is no file {path}")
         return handler
     module, colon, function = handler.partition(":")
+    if not colon and ("/" in handler or "." not in handler):
+        raise ConfigurationError(f"handler {handler}: there is no file or folder of this name")
     if not colon or not all(part.isidentifier() for part in f"{module}.{function}".split(".")):
         raise ConfigurationError(
             f"handler {handler}: write file.py, file.py:function, package.module:function or a directory"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -131,11 +132,11 @@ class Emulator:
 
     async def expire_next(self, now: int) -> None:
         """Let the job with the earliest deadline meet it."""
-        for endpoint_id, job_id in await self.store.due(now, 1):
-            try:
+        due = await self.store.due(now)
+        if due is not None:
+            endpoint_id, job_id = due
+            with contextlib.suppress(JobNotFound):
                 await self.endpoints[endpoint_id].expire(job_id, now)
-            except JobNotFound:
-                continue
 
     def _heard(self, transition: Transition) -> None:
         endpoint = self.endpoints.get(transition.job.endpoint)

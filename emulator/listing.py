@@ -44,7 +44,10 @@ def print_fields(platform: Platform) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("field", "value", "evidence", "documented preset", "why", title="runpod-emulator fields")
+    table = Table(title="runpod-emulator fields")
+    table.add_column("field", no_wrap=True, min_width=max(len(field.name) for field in dataclasses.fields(platform)))
+    for heading in ("value", "evidence", "documented preset", "why"):
+        table.add_column(heading, overflow="fold")
     for field in dataclasses.fields(platform):
         source = source_of(field.name)
         value = f"{as_text(getattr(platform, field.name))} {source.unit}".strip()

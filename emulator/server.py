@@ -19,7 +19,7 @@ from emulator.api import wire
 from emulator.api.guards import Access
 from emulator.app import create_app
 from emulator.config import Service, Settings
-from emulator.core.errors import PortTaken
+from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.core.settings import EndpointSettings, default_settings
 from emulator.emulator import Emulator
 from emulator.workers.command import Command
@@ -94,12 +94,24 @@ class Server:
 
     async def start(self) -> None:
         """Serve the port, then import every handler; raises ConfigurationError when one is broken."""
+        if self.settings.port_file is not None:
+            self._claim(self.settings.port_file)
         self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
         await self._web.listening.wait()
         await self.emulator.start()
         self.app.state.ready = True
         if self.settings.port_file is not None:
             _write_whole(self.settings.port_file, str(self.port))
+
+    @staticmethod
+    def _claim(port_file: Path) -> None:
+        """Take away the file of an earlier run, so that nobody is misled."""
+        try:
+            port_file.unlink(missing_ok=True)
+            if not os.access(port_file.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, "not a folder that this user can write to")
+        except OSError as error:
+            raise ConfigurationError(f"--port-file {port_file}: {error.strerror}") from error
 
     async def stop(self) -> None:
         """End waits, requests, workers and the port, in this order; leaves no process behind."""
@@ -149,9 +161,17 @@ def run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(main)
     finally:
+        loop.run_until_complete(_end_tasks())
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def until_signal(on_signal: Callable[[], None] | None = None) -> None:

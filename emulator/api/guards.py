@@ -114,9 +114,9 @@ class Call:
         """A whole number of the query string; raises InvalidQuery."""
         return wire.count(self.request.query_params, name, default, low, high)
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body; raises BodyTooLarge."""
-        return await read_body(self.request, limit)
+    async def body(self, limit: int, row: str | None = None) -> bytes:
+        """The whole body; raises BodyTooLarge, whose ledger row is `row`."""
+        return await read_body(self.request, limit, row)
 
     def reply(self, row: str, body: bytes, status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
@@ -124,13 +124,14 @@ class Call:
         return Response(body, status, headers, media_type="application/json")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, row: str | None = None) -> bytes:
     """The whole body; raises BodyTooLarge when it has more than `limit` bytes, of which no more are kept.
 
     The rest is read and dropped, so that the client gets to see the answer.
     """
     parts: list[bytes] = []
-    size = int(request.headers.get("content-length") or 0)
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
     held = 0
     async for part in request.stream():
         held += len(part)
@@ -140,7 +141,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         else:
             parts.append(part)
     if size > limit:
-        raise BodyTooLarge(limit)
+        raise BodyTooLarge(limit, row)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -172,7 +173,8 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
                 return await verb(Call(request, endpoint, caller, emulator.ledger, admission))
         except RequestError as error:
             return problem(error, emulator)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):
+            # Cancelled only by a stop of the server, for a request that did not come to its end.
             return Response(status_code=499)
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)

@@ -12,8 +12,8 @@ Status = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", 
 class Policy(BaseModel):
     """Per-job limits; they win over the endpoint's."""
 
-    executionTimeout: int | None = Field(None, ge=5_000, le=604_800_000, description="Longest run, in ms")
-    ttl: int | None = Field(None, ge=10_000, le=604_800_000, description="The job's whole life, in ms from submission")
+    executionTimeout: int | None = Field(None, description="Longest run, in ms")
+    ttl: int | None = Field(None, description="The job's whole life, in ms from submission")
     lowPriority: bool | None = Field(None, description="Never causes another worker")
 
 
@@ -22,10 +22,10 @@ class S3Config(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    accessId: str | None = None
-    accessSecret: str | None = None
-    bucketName: str | None = None
-    endpointUrl: str | None = None
+    accessId: Any = Field(None, description="A string")
+    accessSecret: Any = Field(None, description="A string")
+    bucketName: Any = Field(None, description="A string")
+    endpointUrl: Any = Field(None, description="A string")
 
 
 class JobRequest(BaseModel):

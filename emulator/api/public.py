@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack
 from typing import Any
 
 import anyio
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from emulator.api import models, wire
 from emulator.api.guards import FIDELITY, Call, Door, Verb, guarded
@@ -32,7 +33,7 @@ async def run(call: Call) -> Response:
 async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
     until = call.wait(call.platform.runsync_wait)
-    body = await call.body(call.platform.runsync_body_limit)
+    body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     job = await call.endpoint.submit(wire.submission(body, call.platform, sync=True))
     job = await call.endpoint.wait(job.id, until, call.caller)
     failed = job.status is JobStatus.FAILED
@@ -101,6 +102,18 @@ class Events(EventSourceResponse):
     process lives, and its flag would end the streams of the next server too.
     """
 
+    _admission = ExitStack()
+
+    def counted(self, admission: ExitStack) -> Events:
+        """Count against the rate limits until the answer has ended, however it does."""
+        self._admission = admission
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream the events."""
+        with self._admission:
+            await super().__call__(scope, receive, send)
+
     @staticmethod
     async def _listen_for_exit_signal() -> None:
         await anyio.sleep_forever()
@@ -113,20 +126,17 @@ def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> 
 
 async def _events(call: Call) -> Response:
     await call.endpoint.status(call.job_id)
-    admission = call.keep_admission()
-
-    async def events() -> AsyncIterator[ServerSentEvent]:
-        with admission, suppress(JobNotFound):
-            async for event in _chunk_events(call):
-                yield event
-
-    return Events(events(), headers={FIDELITY: call.ledger.header("stream.events")})
+    headers = {FIDELITY: call.ledger.header("stream.events")}
+    return Events(_chunk_events(call), headers=headers).counted(call.keep_admission())
 
 
 async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
     while not (call.caller.gone or call.endpoint.world.room.closed):
         until = call.now() + call.platform.stream_wait
-        status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+        try:
+            status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+        except JobNotFound:
+            return
         for chunk in chunks:
             yield ServerSentEvent(data=wire.chunk_event(chunk), sep="\n")
         if status.terminal:
@@ -171,7 +181,7 @@ def _add(
     parameters: tuple[dict[str, Any], ...] = (),
     takes_job: bool = False,
 ) -> None:
-    extra: dict[str, Any] = {"parameters": [_ENDPOINT, *parameters], "security": [{"key": []}]}
+    extra: dict[str, Any] = {"parameters": [_ENDPOINT, *parameters], "security": [{"bearer": []}, {"bare": []}]}
     if takes_job:
         schema = {"$ref": "#/components/schemas/JobRequest"}
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}

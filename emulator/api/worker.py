@@ -6,6 +6,7 @@ under a form's content type, and any key is accepted unless told otherwise.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ def _visited(verb: Verb) -> Handler:
             return await verb(Visit(request, endpoint, caller, emulator))
         except RequestError as error:
             return problem(error, emulator)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):
             return Response(status_code=499)
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)

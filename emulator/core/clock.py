@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Protocol
 
@@ -48,6 +49,11 @@ class VirtualClock:
     def move_to(self, at: int) -> None:
         """Move to `at`; a move backwards is ignored."""
         self._now = max(self._now, at)
+
+
+async def turn() -> None:
+    """Let everything else that is ready run once."""
+    await asyncio.sleep(0)
 
 
 def pause(seconds: float) -> None:

@@ -30,7 +30,7 @@ class Delivery(NamedTuple):
     endpoint: str
     job: str
     serial: int
-    """The job's lease when it ended: a retried job that ends again owes another delivery."""
+    """The job's place in the queue, which each retry changes: a job that ends again owes another delivery."""
     url: str
     body: bytes
     due: int

@@ -73,6 +73,8 @@ class Endpoint(Engine):
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
         super().__init__(settings, world, launcher)
         self.polling = PollingWorkers(self)
+        self._checked = False
+        """Whether the import check is over: until then its caller tells what went wrong."""
 
     def stop_job(self, job: Job) -> None:
         """Tell the worker that the job, as it was, is no longer its own."""
@@ -212,6 +214,8 @@ class Endpoint(Engine):
     async def worker_broken(self, worker: str, reason: str) -> None:
         """A worker ended before it was up. It stays unhealthy; another try comes later."""
         await self._now()
+        if self._checked:
+            log.error("%s", reason)
         self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
         self._room.call(("fleet", self.id))
 
@@ -228,7 +232,7 @@ class Endpoint(Engine):
     async def worker_unhealthy(self, worker: str, reason: str) -> None:
         """A worker failed its own fitness check and leaves."""
         known = self.fleet.workers.get(worker)
-        log.error("%s/%s: %s", self.id, worker, reason)
+        log.warning("%s/%s: %s", self.id, worker, reason)
         if known is None or known.is_coming_up:
             await self.worker_broken(worker, reason)
 
@@ -247,6 +251,7 @@ class Endpoint(Engine):
         while any(w.state is WorkerState.INITIALIZING for w in self.fleet.workers.values()):
             if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
                 return
+        self._checked = True
         for worker in self.fleet.workers.values():
             if worker.state is WorkerState.UNHEALTHY:
                 raise ConfigurationError(worker.reason)

@@ -166,7 +166,7 @@ class Engine:
     def _delivery(self, job: Job, at: int) -> Delivery:
         assert job.webhook is not None
         body = self.world.webhook_body(job, self.platform)
-        return Delivery(self.id, job.id, job.lease, job.webhook, body, due=at)
+        return Delivery(self.id, job.id, job.place, job.webhook, body, due=at)
 
     def _won(self, transition: Transition) -> None:
         for effect in self.world.on_won:

@@ -127,7 +127,8 @@ class BodyTooLarge(BadRequest):
 
     row = "error.body_too_large"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, row: str | None = None) -> None:
+        self.row = row or self.row
         size = f"{limit // 1048576}MiB" if limit % 1048576 == 0 else f"{limit} bytes"
         super().__init__(f"bad request: body: exceeded max body size of {size}")
 

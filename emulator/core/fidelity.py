@@ -26,11 +26,11 @@ def _waits(operation: str, wait: str) -> tuple[Row, ...]:
     )
 
 
-def _ends(operation: str, timed_out: Evidence = _GUESS) -> tuple[Row, ...]:
+def _ends(operation: str, known: Evidence = _OBSERVED) -> tuple[Row, ...]:
     return (
-        Row(f"{operation}.completed", _OBSERVED, "recorded bodies; keys sorted and absent until they exist", ("envelope_worker_id",)),
-        Row(f"{operation}.cancelled", _OBSERVED, "recorded: id and status; delayTime and executionTime only if it ran"),
-        Row(f"{operation}.timed_out", timed_out, "no TIMED_OUT body was ever seen", ("timed_out_error",)),
+        Row(f"{operation}.completed", known, "recorded bodies; keys sorted and absent until they exist", ("envelope_worker_id",)),
+        Row(f"{operation}.cancelled", known, "recorded: id and status; delayTime and executionTime only if it ran"),
+        Row(f"{operation}.timed_out", _GUESS, "no TIMED_OUT body was ever seen", ("timed_out_error",)),
     )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ _ROWS = (
     *_ends("status"),
     Row("status.failed", _OBSERVED, "recorded bodies", ("envelope_worker_id",)),
     *_waits("status_sync", "status_sync_wait"),
-    *_ends("status_sync"),
+    *_ends("status_sync", _CLIENT),
     Row("status_sync.failed", _CLIENT, "JS and Go read it like /status", ("envelope_worker_id",)),
     Row("stream.in_queue", _OBSERVED, "recorded: status and an empty stream", ("stream_wait", "stream_shape")),
     Row("stream.in_progress", _OBSERVED, "recorded: the chunks since the last call, each once", ("stream_shape",)),
@@ -67,12 +67,13 @@ _ROWS = (
     Row("worker.stop", _CLIENT, "jobsToStop, said again until the worker has let go of the job"),
     Row("worker.ping", _CLIENT, "renews the leases of the listed jobs", ("worker_lease",)),
     Row("error.no_token", _OBSERVED, "recorded body"),
-    Row("error.invalid_key", _OBSERVED, "recorded on the load-balancing host"),
+    Row("error.invalid_key", _GUESS, "recorded on the load-balancing host, never on this one"),
     Row("error.endpoint_not_found", _GUESS, "the detail was seen, the rest of the body not"),
     Row("error.job_not_found", _GUESS, "the detail was seen, the rest of the body not"),
     Row("error.route_not_found", _GUESS, "never seen"),
     Row("error.method_not_allowed", _GUESS, "never seen"),
-    Row("error.body_too_large", _OBSERVED, "recorded for /run; /runsync by analogy", ("run_body_limit",)),
+    Row("error.body_too_large", _OBSERVED, "recorded for /run", ("run_body_limit",)),
+    Row("error.runsync_body_too_large", _GUESS, "by analogy with /run", ("runsync_body_limit",)),
     Row("error.invalid_body", _GUESS, "the text is unknown", ("json_depth_limit",)),
     Row("error.input_missing", _GUESS, "docs: a generic 400"),
     Row("error.input_not_object", _GUESS, "docs require an object", ("input_must_be_object",)),

@@ -218,8 +218,6 @@ class Fleet:
         if self.alive > self.settings.workers_min:
             del self.workers[worker.id]
             self._launcher.stop(worker.id)
-        else:
-            self._start_idling(worker)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):

@@ -87,7 +87,7 @@ class Job(NamedTuple):
     @property
     def input_is_empty(self) -> bool:
         """Whether the input is an object without members."""
-        return len(self.input) < 16 and self.input.translate(None, b" \t\r\n") == b"{}"
+        return self.input == b"{}" or (self.input.startswith(b"{") and self.input[1:-1].isspace())
 
 
 @dataclass(frozen=True, slots=True)

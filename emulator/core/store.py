@@ -75,8 +75,8 @@ class JobStore(Protocol):
         """The status, and the stream chunks nobody has read, in one step; raises JobNotFound."""
         ...
 
-    async def due(self, now: int, most: int) -> list[tuple[str, str]]:
-        """Endpoint and id of jobs whose deadline is not later than `now`, earliest first."""
+    async def due(self, now: int) -> tuple[str, str] | None:
+        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
         ...
 
     async def next_due(self) -> int | None:

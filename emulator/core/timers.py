@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from emulator.core.clock import Clock, VirtualClock
+from emulator.core.clock import Clock, VirtualClock, turn
 from emulator.core.schedule import Schedule
 
 log = logging.getLogger("emulator.timers")
@@ -65,6 +65,7 @@ class Timeline:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = _NEVER
         self._catching_up: asyncio.Task[None] | None = None
+        self._closed = False
         self._activities = 0
         self._calm: list[asyncio.Future[None]] = []
 
@@ -92,7 +93,7 @@ class Timeline:
 
     def expect(self, due: int | None) -> None:
         """Something will be due then: be awake for it."""
-        if due is not None and due < self._earliest:
+        if due is not None and due < self._earliest and not self._closed:
             self._earliest = due
             self._set_alarm(due)
 
@@ -105,23 +106,29 @@ class Timeline:
         return first[0]
 
     async def catch_up(self) -> None:
-        """Fire what is due, at most `BATCH` deadlines, each at its own time."""
+        """Fire all that is due, each at its own time; after every `BATCH` others get their turn."""
         if self._firing_at is not None:
             return
         now = self.clock.now()
-        if now < self._earliest:
-            return
+        while now >= self._earliest:
+            await self._fire_batch(now)
+            self._earliest = _NEVER
+            due = await self.next_due()
+            self.expect(due)
+            if due is None or due > now:
+                return
+            await turn()
+
+    async def _fire_batch(self, now: int) -> None:
         try:
             for _ in range(BATCH):
                 due = await self.next_due()
                 if due is None or due > now:
-                    break
+                    return
                 self._firing_at = due
                 await self._fire(due)
         finally:
             self._firing_at = None
-        self._earliest = _NEVER
-        self.expect(await self.next_due())
 
     async def advance(self, to: int) -> list[int]:
         """Move a virtual clock to `to`, deadline by deadline; answers the deadlines that fired.
@@ -177,7 +184,7 @@ class Timeline:
         if self._alarm:
             self._alarm.cancel()
         self._alarm = None
-        self._earliest = -1
+        self._closed = True
 
     async def _fire(self, due: int) -> None:
         first = self._schedule.first()

@@ -31,19 +31,20 @@ class HttpPost:
 
     async def send(self, url: str, body: bytes) -> str:
         """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong."""
-        host = urlsplit(url).netloc
-        if host in self._refusing and _refuses(url):
-            return _refusal(host)
-        self._refusing.discard(host)
         try:
+            host = urlsplit(url).netloc
+            if host in self._refusing and _refuses(url):
+                return _refusal(host)
+            self._refusing.discard(host)
             async with self._open().post(url, data=body, headers=_headers(), allow_redirects=False) as answer:
                 await answer.content.read(_READ)
                 return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
         except asyncio.TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except aiohttp.ClientConnectorError as error:
-            self._refusing.add(host)
-            return _refusal(host) if isinstance(error.os_error, ConnectionRefusedError) else str(error)
+            self._refusing.add(urlsplit(url).netloc)
+            refused = isinstance(error.os_error, ConnectionRefusedError)
+            return _refusal(f"{error.host}:{error.port}") if refused else str(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return str(error) or type(error).__name__
 

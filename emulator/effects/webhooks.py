@@ -87,7 +87,7 @@ class Webhooks:
         """Move what is due into its host's line, and be back for the next."""
         self._sorting = False
         for delivery in await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
-            host = urlsplit(delivery.url).netloc
+            host = _host(delivery.url)
             line = self._lines.setdefault(host, _Line())
             line.waiting.append(delivery)
             if line.calls < PER_HOST:
@@ -145,6 +145,13 @@ class Webhooks:
             log.error("webhook sender failed", exc_info=task.exception())
 
 
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return url
+
+
 class LatePost:
     """A `Post` over HTTP that loads its client at the first call, off the loop: that takes half a second."""
 
@@ -155,12 +162,17 @@ class LatePost:
 
     async def send(self, url: str, body: bytes) -> str:
         """One POST; `timeout` is ms an attempt."""
-        if self._post is None:
-            async with self._loading:
-                if self._post is None:
-                    module = await asyncio.to_thread(importlib.import_module, "emulator.effects.http_post")
-                    self._post = module.HttpPost(self._timeout)
-        return await self._post.send(url, body)
+        post = self._post or await self._load()
+        return await post.send(url, body)
+
+    async def _load(self) -> Post:
+        async with self._loading:
+            if self._post is not None:
+                return self._post
+            module = await asyncio.to_thread(importlib.import_module, "emulator.effects.http_post")
+            post: Post = module.HttpPost(self._timeout)
+            self._post = post
+            return post
 
     async def close(self) -> None:
         """Close all connections."""

@@ -81,10 +81,10 @@ class MemoryStore:
         shelf = self._shelf(endpoint)
         return self._find(shelf, job).status, shelf.chunks.pop(job, [])
 
-    async def due(self, now: int, most: int) -> list[tuple[str, str]]:
+    async def due(self, now: int) -> tuple[str, str] | None:
         """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
         first = self._deadlines.first()
-        return [first[1]] if first is not None and first[0] <= now else []
+        return first[1] if first is not None and first[0] <= now else None
 
     async def next_due(self) -> int | None:
         """The earliest deadline of any job."""

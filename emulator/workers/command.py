@@ -157,7 +157,6 @@ class _CommandWorker:
         if known is not None and known.is_coming_up:
             reason = "\n".join((*self._child.last_lines, how))
             text = f"command {' '.join(self._command.words)} could not be started:\n{reason}"
-            log.error("%s", text)
             await self._endpoint.worker_broken(self.id, text)
             return
         log.warning("%s/%s: %s", self._endpoint.id, self.id, how)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,7 +69,9 @@ class WorkerProcess:
         try:
             reader = await self._start()
             lane = asyncio.ensure_future(self._lane())
-            await self._child.ended(asyncio.ensure_future(self._read_frames(reader)))
+            frames = asyncio.ensure_future(self._read_frames(reader))
+            frames.add_done_callback(self._channel_over)
+            await self._child.ended(frames)
         finally:
             self._forget_all()
             if lane is not None:
@@ -136,6 +139,11 @@ class WorkerProcess:
             "RUNPOD_POD_HOSTNAME": host_name(self.id),
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _channel_over(self, frames: asyncio.Future[None]) -> None:
+        if not frames.cancelled() and frames.exception() is not None:
+            log.error("%s/%s: the worker's channel is spoilt, so it is ended", self._endpoint.id, self.id)
+            self._child.kill(signal.SIGKILL)
 
     async def _read_frames(self, reader: asyncio.StreamReader) -> None:
         decoder = Decoder()
@@ -291,5 +299,4 @@ class WorkerProcess:
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
         text = f"handler {self._program.handler} could not be started:\n{reason}"
-        log.error("%s", text)
         await self._endpoint.worker_broken(self.id, text)

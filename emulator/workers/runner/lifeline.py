@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import fcntl
 import os
 import signal
 import sys
 import threading
 from typing import NoReturn
 
-_PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10
+"""Linux's F_SETSIG, which the fcntl module does not name."""
 
 
 def end_process_group() -> NoReturn:
@@ -23,10 +24,10 @@ def end_process_group() -> NoReturn:
 def hold_lifeline(descriptor: int) -> None:
     """Tie this process to the writer of a pipe, which is the server and nobody else."""
     os.set_inheritable(descriptor, False)
-    parent = os.getppid()
-    threading.Thread(target=_wait_for_the_end, args=(descriptor,), name="lifeline", daemon=True).start()
     if sys.platform == "linux":
-        _follow(parent)
+        with contextlib.suppress(OSError):
+            _let_the_kernel_watch(descriptor)
+    threading.Thread(target=_wait_for_the_end, args=(descriptor,), name="lifeline", daemon=True).start()
 
 
 def _wait_for_the_end(descriptor: int) -> None:
@@ -36,9 +37,14 @@ def _wait_for_the_end(descriptor: int) -> None:
     end_process_group()
 
 
-def _follow(parent: int) -> None:
-    """Let the kernel end us too: code that never gives up the interpreter's lock keeps the thread from running."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:
-        end_process_group()
+def _let_the_kernel_watch(descriptor: int) -> None:
+    """Have the whole group killed when the pipe's writer is gone, also while code holds the interpreter's lock.
+
+    Whom a descriptor signals belongs to the open file, which all workers share: so the
+    pipe is opened once more, for this group alone.
+    """
+    own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)
+    leads = os.getpgrp() == os.getpid()
+    fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp() if leads else os.getpid())
+    fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
