@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
@@ -26,6 +27,7 @@ _FLASH = "/v2/flash/{rest:path}"
 
 NOT_EMULATED = {
     _FLASH: "the Flash sentinel /v2/flash",
+    "/v2/{endpoint_id}/openai": "the OpenAI-compatible route /openai",
     "/v2/{endpoint_id}/openai/{rest:path}": "the OpenAI-compatible route /openai",
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
@@ -58,11 +60,11 @@ def create_app(emulator: Emulator, access: Access, worker_access: Access | None 
     if emulator.platform.cors == "open":
         app.add_middleware(
             CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"],
-            expose_headers=[FIDELITY, "Retry-After"],
+            expose_headers=[FIDELITY, "Retry-After", "RateLimit"],
         )  # fmt: skip
     app.add_middleware(TidyPath)
     plain = app.openapi
-    app.openapi = lambda: describe(plain(), emulator.platform)  # type: ignore[method-assign]
+    app.openapi = functools.cache(lambda: describe(plain(), emulator.platform))  # type: ignore[method-assign]
     return app
 
 

@@ -43,14 +43,21 @@ def _finish(operation: Schema, platform: Platform) -> None:
     wait = {"description": "Whole seconds to wait", "schema": {"type": "integer"}}
     answers["429"]["headers"]["Retry-After"] = wait
     for parameter in operation["parameters"]:
-        if parameter["name"] == "wait":
-            parameter["schema"].update(minimum=platform.wait_min, maximum=platform.wait_max)
+        parameter["schema"].update(_range(parameter["name"], platform))
     failed = str(platform.runsync_failed_status)
     if operation["operationId"] == "runsync" and failed != "200":
         envelope = answers["200"]["content"]["application/json"]["schema"]
         content = answers.setdefault(failed, {"description": "The job failed"}).setdefault("content", {})
         known = content.get("application/json", {}).get("schema")
         content["application/json"] = {"schema": {"anyOf": [envelope, known]} if known else envelope}
+
+
+def _range(parameter: str, platform: Platform) -> Schema:
+    if parameter == "wait":
+        return {"minimum": platform.wait_min, "maximum": platform.wait_max}
+    if parameter == "ttl":
+        return {"minimum": platform.status_ttl_min}
+    return {"default": platform.requests_limit} if parameter == "limit" else {}
 
 
 def _set_policy_ranges(policy: Schema, platform: Platform) -> None:

@@ -160,9 +160,9 @@ _JOB = _parameter("job_id", "path", "The id that /run or /runsync answered")
 _WAIT = _parameter(
     "wait", "query", "How long to hold the answer, in ms", type="integer", minimum=1_000, maximum=300_000
 )
-_TTL = _parameter("ttl", "query", "Keep the result no longer than this, in ms", type="integer", minimum=1)
+_TTL = _parameter("ttl", "query", "Keep the result no longer than this, in ms", type="integer")
 _OFFSET = _parameter("offset", "query", "Jobs to skip", type="integer", minimum=0, default=0)
-_LIMIT = _parameter("limit", "query", "Jobs a page", type="integer", minimum=1, maximum=1_000, default=50)
+_LIMIT = _parameter("limit", "query", "Jobs a page", type="integer", minimum=1, maximum=1_000)
 
 _TEXTS = {
     400: "The request is wrong: `detail` says how",

@@ -16,8 +16,9 @@ import uvloop
 from emulator.core.endpoint import Submission
 from emulator.core.errors import ConfigurationError, JobNotFound
 from emulator.core.job import JobStatus, Requeued
-from emulator.workers import process
-from tests.workers.conftest import Opener, Workshop, alive, needs_proc, until, write_handler
+from emulator.workers import child, process
+from tests.workers.conftest import Opener, Workshop, until, write_handler
+from tests.workers.processes import alive, needs_proc
 
 ALONE = {"workers_max": 1}
 
@@ -149,12 +150,10 @@ async def test_the_job_has_only_an_id_and_an_input(workshop: Opener) -> None:
         ("os._exit(3)", "exited with code 3"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
         ("ctypes.string_at(0)", "was killed by SIGSEGV"),
-        ("os.abort()", "was killed by SIGABRT"),
         ("sys.exit(4)", "exited with code 4"),
-        ("os.killpg(0, signal.SIGKILL)", "was killed by SIGKILL"),
         ("(_ for _ in ()).throw(KeyboardInterrupt)", "was killed by SIGINT"),
     ],
-    ids=["exit", "killed", "segfault", "abort", "SystemExit", "group", "KeyboardInterrupt"],
+    ids=["exit", "killed", "segfault", "SystemExit", "KeyboardInterrupt"],
 )
 async def test_a_crash_costs_the_attempt_and_the_second_fails_the_job(
     workshop: Opener, caplog: pytest.LogCaptureFixture, death: str, words: str
@@ -213,6 +212,7 @@ async def test_a_result_sent_before_the_crash_counts(workshop: Opener) -> None:
     assert (job.status, job.retries, len(job.output)) == (JobStatus.COMPLETED, 0, 4_000_002)
 
 
+@needs_proc
 async def test_memory_that_runs_out_fails_the_job_and_the_worker_serves_on(workshop: Opener) -> None:
     shop = await workshop(settings=ALONE)
     first = await shop.pid()
@@ -223,29 +223,40 @@ async def test_memory_that_runs_out_fails_the_job_and_the_worker_serves_on(works
     assert await shop.pid() == first
 
 
-async def test_a_limit_of_the_system_that_kills_the_worker_is_a_crash(workshop: Opener) -> None:
+async def test_a_limit_of_the_system_that_kills_the_worker_is_a_crash(workshop: Opener, tmp_path: Path) -> None:
     shop = await workshop()
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
-    normal = "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)"
-    job = await shop.ended(await shop.do(f"({normal}, {limit}, open('/tmp/' + job['id'], 'w').write('x' * 10_000))"))
+    deadly = "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)"
+    write = f"open({str(tmp_path / 'file')!r}, 'w').write('x' * 10_000)"
+    job = await shop.ended(await shop.do(f"[{deadly}, {limit}, {write}]"))
     assert (job.status, job.error, job.retries) == (JobStatus.FAILED, "job timed out after 1 retries", 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=asyncio.TimeoutError,
-    reason="an exception in WorkerProcess._read_frames is swallowed: the jobs hang until their execution timeout",
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"c\0\0\0\0\0\0",
+        pytest.param(
+            b"no frame at all",
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=asyncio.TimeoutError,
+                reason="Decoder looks at the kind only once the whole frame is there: the job hangs until its timeout",
+            ),
+        ),
+    ],
+    ids=["short", "long"],
 )
-async def test_a_worker_whose_channel_is_spoilt_is_lost(workshop: Opener) -> None:
+async def test_a_worker_whose_channel_is_spoilt_is_lost(workshop: Opener, garbage: bytes) -> None:
     shop = await workshop(
-        """
+        f"""
         import os, stat, time
 
         def handler(job):
             for descriptor in range(3, 50):
                 try:
                     if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                        os.write(descriptor, b"no frame at all" * 10)
+                        os.write(descriptor, {garbage!r})
                 except OSError:
                     pass
             time.sleep(60)
@@ -294,7 +305,7 @@ def is_free(lock: Path) -> bool:
 async def test_cancel_really_stops_a_plain_handler(
     workshop: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, habit: dict[str, bool]
 ) -> None:
-    monkeypatch.setattr(process, "TERMINATE_GRACE", 0.1)
+    monkeypatch.setattr(child, "TERMINATE_GRACE", 0.1)
     shop = await workshop(HOLD, settings=ALONE)
     lock = tmp_path / "lock"
     job_id = await shop.submit({"lock": str(lock), **habit})
@@ -496,7 +507,7 @@ async def test_an_empty_input_is_refused_twice_while_the_worker_stays_free(
 
     shop = await workshop(settings={"workers_min": 1, "workers_max": 1})
     first = await shop.pid()
-    empty = (await shop.endpoint.submit(Submission(b" { } "))).id
+    empty = (await shop.endpoint.submit(Submission(b"{ }"))).id
     assert any("strip_empty_input=false" in text and empty in text for text in caplog.messages)
     for attempt in (1, 2):
         await until(lambda attempt=attempt: refusals() == attempt)
@@ -549,25 +560,22 @@ async def test_a_result_over_the_limit_fails_by_the_documentation(workshop: Open
     assert job.error == "result too large: more than 1000 bytes"
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("{1, 2}", "set is not JSON serializable"),
-        ("float('nan')", "NaN"),
-        ("float('inf')", "Infinity"),
-        ("b'bytes'", "bytes is not JSON serializable"),
-        ("(number for number in 'abc')", "to stream, use yield in the handler itself"),
-        ("{(1, 2): 3}", "keys must be str"),
-    ],
-    ids=["set", "NaN", "Infinity", "bytes", "generator", "key"],
-)
-async def test_a_result_that_is_no_json_fails_at_once_and_says_why(workshop: Opener, value: str, words: str) -> None:
+async def test_a_result_that_is_no_json_fails_at_once_and_says_why(workshop: Opener) -> None:
+    reasons = {
+        "{1, 2}": "set is not JSON serializable",
+        "float('nan')": "Out of range float values are not JSON compliant",
+        "float('-inf')": "Out of range float values are not JSON compliant",
+        "b'bytes'": "bytes is not JSON serializable",
+        "(number for number in 'abc')": "to stream, use yield in the handler itself",
+        "{(1, 2): 3}": "keys must be str",
+    }
     shop = await workshop(settings=ALONE)
     first = await shop.pid()
-    job = await shop.ended(await shop.do(value))
-    assert (job.status, job.output, job.retries) == (JobStatus.FAILED, None, 0)
-    assert job.error.startswith("The handler's result is not JSON: ")
-    assert words.lower() in job.error.lower() or "not json compliant" in job.error.lower()
+    for value, reason in reasons.items():
+        job = await shop.ended(await shop.do(value))
+        assert (job.status, job.output, job.retries) == (JobStatus.FAILED, None, 0)
+        assert job.error.startswith("The handler's result is not JSON: ")
+        assert reason in job.error
     assert await shop.pid() == first
 
 

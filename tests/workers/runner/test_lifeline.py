@@ -55,20 +55,30 @@ def test_only_the_leader_of_a_group_ends_the_group() -> None:
     worker = subprocess.Popen(command, pass_fds=(theirs.fileno(), reading))
     assert ours.recv(7)
     os.close(writing)
-    assert worker.wait(30) == 1
+    assert worker.wait(30) in (1, -signal.SIGKILL)
     for end in (ours, theirs):
         end.close()
     os.close(reading)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a signal of Linux")
-def test_the_kernel_ends_a_worker_whose_parent_died(start: Any) -> None:
-    """The lifeline stays whole here: the test holds it, and only the process between us and the worker dies."""
-    between = "import subprocess, sys; subprocess.run(sys.argv[1:], close_fds=False)"
-    child = start("handler = print", python=(sys.executable, "-c", between, sys.executable))
+def test_the_kernel_ends_a_worker_that_holds_the_interpreters_lock(start: Any) -> None:
+    child = start(
+        """
+        import re, subprocess
+        import runpod
+
+        def handler(job):
+            subprocess.Popen(["sleep", "1000"])
+            runpod.serverless.progress_update(job, "started")
+            re.match("(a+)+$", "a" * 100 + "b")
+        """
+    )
     child.ready()
-    child.process.kill()
-    child.wait()
+    child.job()
+    child.next()
+    child.cut_lifeline()
+    assert child.wait() == -signal.SIGKILL
 
 
 def test_children_do_not_inherit_the_channel(start: Any) -> None:

@@ -1,0 +1,86 @@
+"""The key: who is let in, and what the others are told."""
+
+import pytest
+
+from emulator.api.guards import Access
+from tests.api.doors import JOB, KEY, PROFILES, open_doors, refused
+
+ANY_KEY = Access()
+TWO_KEYS = Access(keys=frozenset({"rpa_ONE", "rpa_TWO"}))
+NO_AUTH = Access(required=False)
+
+ROUTES = [
+    ("POST", "/run"), ("POST", "/runsync"), ("POST", "/cancel/x"), ("POST", "/retry/x"), ("POST", "/purge-queue"),
+    ("GET", "/status/x"), ("POST", "/status/x"), ("GET", "/status-sync/x"), ("POST", "/status-sync/x"),
+    ("GET", "/stream/x"), ("POST", "/stream/x"), ("GET", "/health"), ("GET", "/requests"),
+]  # fmt: skip
+
+
+async def ask(access, authorization, name="authorization"):
+    doors = open_doors(access=access, key=None)
+    headers = {} if authorization is None else {name: authorization}
+    return await doors.get("/health", headers=headers)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_no_key_is_refused_on_every_route(method, path, profile):
+    doors = open_doors(profile, key=None)
+    answer = await doors.http.request(method, f"/v2/ep{path}", content=JOB if method == "POST" else None)
+    refused(answer, 401, "Unauthorized", "no token provided")
+    assert answer.headers["x-emulator-fidelity"] == "observed; row=error.no_token"
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_wrong_key_is_refused_on_every_route(method, path):
+    doors = open_doors(access=TWO_KEYS, key="rpa_THREE")
+    answer = await doors.http.request(method, f"/v2/ep{path}", content=JOB if method == "POST" else None)
+    refused(answer, 401, "Unauthorized", "invalid api key")
+    assert answer.headers["x-emulator-fidelity"] == "guess; row=error.invalid_key"
+
+
+@pytest.mark.parametrize("empty", ["", " ", "Bearer", "Bearer ", "bearer   ", "BEARER"])
+@pytest.mark.parametrize("access", [ANY_KEY, TWO_KEYS])
+async def test_an_empty_key_is_no_key(access, empty):
+    refused(await ask(access, empty), 401, "Unauthorized", "no token provided")
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "BeArEr {}", "Bearer   {}", "{}", " {} "])
+async def test_every_form_of_a_key_is_understood(form):
+    for name in ("authorization", "Authorization", "AUTHORIZATION"):
+        assert (await ask(ANY_KEY, form.format(KEY), name)).status_code == 200
+        assert (await ask(TWO_KEYS, form.format("rpa_TWO"), name)).status_code == 200
+        refused(await ask(TWO_KEYS, form.format("rpa_two"), name), 401, "Unauthorized", "invalid api key")
+
+
+@pytest.mark.parametrize("key", ["x", "any thing", "Basic dTpw", "Bearer Bearer", "żółw"])
+async def test_any_key_will_do_by_default(key):
+    assert (await ask(ANY_KEY, key.encode())).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["rpa_ONE", "rpa_TWO"])
+async def test_each_of_the_given_keys_will_do(key):
+    assert (await ask(TWO_KEYS, f"Bearer {key}")).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["rpa_ON", "rpa_ONEx", "rpa_ONE rpa_TWO", "rpa_ONE,rpa_TWO", "Basic rpa_ONE"])
+async def test_nothing_but_a_given_key_will_do(key):
+    refused(await ask(TWO_KEYS, f"Bearer {key}"), 401, "Unauthorized", "invalid api key")
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "wrong"])
+async def test_without_auth_nobody_is_asked(authorization):
+    assert (await ask(NO_AUTH, authorization)).status_code == 200
+
+
+async def test_the_key_comes_before_the_endpoint_the_job_and_the_body():
+    doors = open_doors(access=TWO_KEYS, key=None)
+    for path, content in (("/v2/nope/run", JOB), ("/v2/ep/run", b"not json"), ("/v2/ep/cancel/x", b"")):
+        refused(await doors.http.post(path, content=content), 401, "Unauthorized", "no token provided")
+
+
+async def test_who_is_not_let_in_does_not_count_against_the_limits():
+    doors = open_doors(access=TWO_KEYS, key=None, purge_rate=1)
+    for _ in range(3):
+        assert (await doors.post("/purge-queue")).status_code == 401
+    assert (await doors.post("/purge-queue", headers={"authorization": "rpa_ONE"})).status_code == 200

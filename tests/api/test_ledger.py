@@ -1,0 +1,317 @@
+"""Every row of the ledger of evidence is met once, by an answer over HTTP that carries its label.
+
+The labels here are read off the contract by hand: the ledger does not check itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from emulator.api.guards import Access
+from emulator.core.fidelity import LEDGER
+from tests.api.doors import JOB, PROFILES, Doors, open_doors, until
+
+Scenario = Callable[[str], Awaitable[httpx.Response]]
+SCENARIOS: dict[str, tuple[Scenario, str, str]] = {}
+"""By row: what meets it, and its label in the observed and in the documented preset."""
+
+EXECUTION_LIMIT = 600_000
+SHORT = b'{"input":{"a":1},"policy":{"executionTimeout":5000}}'
+
+
+def row(name: str, observed: str, documented: str | None = None) -> Callable[[Scenario], Scenario]:
+    def register(scenario: Scenario) -> Scenario:
+        assert name not in SCENARIOS
+        SCENARIOS[name] = scenario, observed, documented or observed
+        return scenario
+
+    return register
+
+
+async def to(status: str, doors: Doors, job_id: str) -> None:
+    """Bring a waiting job into a state."""
+    if status == "in_queue":
+        return
+    if status == "cancelled":
+        assert (await doors.post(f"/cancel/{job_id}")).status_code == 200
+        return
+    job = await doors.take()
+    if status == "completed":
+        await doors.complete(job)
+    elif status == "failed":
+        await doors.fail(job)
+    elif status == "timed_out":
+        await doors.world.advance(EXECUTION_LIMIT)
+
+
+def by_id(route: str, name: str, status: str, observed: str, documented: str | None = None) -> None:
+    @row(f"{name}.{status}", observed, documented)
+    async def ask(profile: str) -> httpx.Response:
+        doors = open_doors(profile, execution_timeout_end="timed_out")
+        job_id = await doors.submit()
+        await to(status, doors, job_id)
+        held = asyncio.ensure_future(doors.get(f"/{route}/{job_id}"))
+        await until(lambda: held.done() or doors.waiting == 1)
+        await doors.world.advance(90_000 if doors.waiting else 0)
+        return await held
+
+
+def runsync(status: str, observed: str, documented: str | None = None) -> None:
+    @row(f"runsync.{status}", observed, documented)
+    async def ask(profile: str) -> httpx.Response:
+        doors = open_doors(profile, execution_timeout_end="timed_out")
+        held = await doors.hold(doors.post("/runsync?wait=300000", content=SHORT if status == "timed_out" else JOB))
+        (shown,) = (await doors.get("/requests")).json()["requests"]
+        await to(status, doors, shown["id"])
+        await doors.world.advance(300_000 if doors.waiting else 0)
+        return await held
+
+
+@row("run.accepted", "observed", "documented")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=JOB)
+
+
+runsync("in_queue", "documented")
+runsync("in_progress", "documented")
+runsync("completed", "observed", "documented")
+runsync("cancelled", "observed")
+runsync("timed_out", "guess")
+runsync("failed", "client", "documented")
+
+by_id("status", "status", "in_queue", "observed")
+by_id("status", "status", "in_progress", "observed", "documented")
+by_id("status", "status", "completed", "observed", "documented")
+by_id("status", "status", "cancelled", "observed")
+by_id("status", "status", "timed_out", "guess")
+by_id("status", "status", "failed", "observed", "documented")
+
+by_id("status-sync", "status_sync", "in_queue", "guess")
+by_id("status-sync", "status_sync", "in_progress", "guess")
+by_id("status-sync", "status_sync", "completed", "client", "documented")
+by_id("status-sync", "status_sync", "cancelled", "client")
+by_id("status-sync", "status_sync", "timed_out", "guess")
+by_id("status-sync", "status_sync", "failed", "client", "documented")
+
+by_id("stream", "stream", "in_queue", "client")
+by_id("stream", "stream", "in_progress", "observed")
+by_id("stream", "stream", "completed", "observed")
+by_id("stream", "stream", "failed", "client")
+by_id("stream", "stream", "cancelled", "client")
+by_id("stream", "stream", "timed_out", "guess")
+
+
+@row("stream.events", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    job = await doors.completed()
+    return await doors.get(f"/stream/{job.id}", headers={"accept": "text/event-stream"})
+
+
+@row("cancel.queued", "observed")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"/cancel/{await doors.submit()}")
+
+
+@row("cancel.running", "documented")
+async def _(profile):
+    doors = open_doors(profile)
+    await doors.submit()
+    return await doors.post(f"/cancel/{(await doors.take()).id}")
+
+
+@row("cancel.ended", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"/cancel/{(await doors.completed()).id}")
+
+
+@row("retry.accepted", "documented")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"/retry/{(await doors.failed()).id}")
+
+
+@row("purge.removed", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/purge-queue")
+
+
+@row("health.counters", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/health")
+
+
+@row("requests.page", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/requests")
+
+
+@row("worker.take", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    await doors.submit()
+    return await doors.get("/job-take/w1?job_in_progress=0")
+
+
+@row("worker.batch", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    await doors.submit()
+    return await doors.get("/job-take-batch/w1?batch_size=2&job_in_progress=0")
+
+
+@row("worker.empty", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    held = await doors.hold(doors.get("/job-take/w1?job_in_progress=0"))
+    await doors.world.advance(90_000)
+    return await held
+
+
+@row("worker.report", "client")
+async def _(profile):
+    doors = open_doors(profile)
+    await doors.submit()
+    job = (await doors.get("/job-take/w1?job_in_progress=0")).json()
+    return await doors.post(f"/job-done/w1/{job['id']}", content=b'{"output":1}')
+
+
+@row("worker.stop", "client")
+async def _(profile):
+    doors = open_doors(profile)
+    await doors.submit()
+    job = (await doors.get("/job-take/w1?job_in_progress=0")).json()
+    await doors.post(f"/cancel/{job['id']}")
+    return await doors.get("/job-stop/w1")
+
+
+@row("worker.ping", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/ping/w1?job_id=")
+
+
+@row("error.no_token", "observed")
+async def _(profile):
+    return await open_doors(profile, key=None).get("/health")
+
+
+@row("error.invalid_key", "guess")
+async def _(profile):
+    return await open_doors(profile, access=Access(keys=frozenset({"other"}))).get("/health")
+
+
+@row("error.endpoint_not_found", "guess")
+async def _(profile):
+    return await open_doors(profile).http.get("/v2/nope/health")
+
+
+@row("error.job_not_found", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/status/nope")
+
+
+@row("error.route_not_found", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/nope")
+
+
+@row("error.method_not_allowed", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/run")
+
+
+@row("error.body_too_large", "observed")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=JOB, headers={"content-length": "99999999"})
+
+
+@row("error.runsync_body_too_large", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/runsync", content=JOB, headers={"content-length": "99999999"})
+
+
+@row("error.invalid_body", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=b"not json")
+
+
+@row("error.input_missing", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=b"{}")
+
+
+@row("error.input_not_object", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=b'{"input":[]}')
+
+
+@row("error.webhook_invalid", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=b'{"input":{},"webhook":"ftp://h/"}')
+
+
+@row("error.out_of_range", "guess")
+async def _(profile):
+    return await open_doors(profile).post("/run", content=b'{"input":{},"policy":{"ttl":1}}')
+
+
+@row("error.not_retryable", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"/retry/{await doors.submit()}")
+
+
+@row("error.not_cancellable", "guess")
+async def _(profile):
+    doors = open_doors(profile, cancel_terminal="reject")
+    return await doors.post(f"/cancel/{(await doors.completed()).id}")
+
+
+@row("error.rate_limited", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    answers = [await doors.post("/purge-queue") for _ in range(3)]
+    return answers[-1]
+
+
+@row("error.queue_full", "guess")
+async def _(profile):
+    doors = open_doors(profile, workers_max=0)
+    for _ in range(51):
+        await doors.submit()
+    return await doors.post("/run", content=JOB)
+
+
+@row("error.not_emulated", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/metrics")
+
+
+@row("error.internal", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+
+    async def fault():
+        raise ZeroDivisionError
+
+    doors.endpoint.health = fault
+    return await doors.get("/health")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", LEDGER)
+async def test_every_row_is_met_and_tells_its_label(name, profile):
+    scenario, observed, documented = SCENARIOS[name]
+    answer = await scenario(profile)
+    label = observed if profile == "observed" else documented
+    assert answer.headers.get_list("x-emulator-fidelity") == [f"{label}; row={name}"]
+
+
+def test_no_scenario_is_for_a_row_that_is_gone():
+    assert set(SCENARIOS) == set(LEDGER)
