@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: serve test compat bench lint format docs clean
+.PHONY: serve test compat chaos bench lint format docs clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
@@ -14,6 +14,9 @@ test: $(VENV)/.test
 
 compat: $(VENV)/.test
 	$(BIN)/python -m pytest -m compat tests/compat tests/handlers
+
+chaos: $(VENV)/.test
+	$(BIN)/python -m pytest -m chaos tests/chaos
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench

@@ -77,12 +77,12 @@ def serve(handlers: tuple[str, ...], **options: Any) -> None:
 
 
 @cli.command(name="exec", context_settings={"ignore_unknown_options": False})
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+@click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option(
     "--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name (repeatable)."
 )
 @_server_options
-def execute(command: tuple[str, ...], handlers: tuple[str, ...], **options: Any) -> None:
+def execute(words: tuple[str, ...], handlers: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.
 
     RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND.
@@ -98,7 +98,7 @@ def execute(command: tuple[str, ...], handlers: tuple[str, ...], **options: Any)
         try:
             if not await _start(server, stopped, sys.stderr):
                 return 0
-            return await _run_command(command, {**os.environ, **server.client_environment()}, stopped)
+            return await _run_command(words, {**os.environ, **server.client_environment()}, stopped)
         finally:
             await server.stop()
 

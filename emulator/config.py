@@ -108,7 +108,7 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except SettingsError as error:
-        name = re.sub(r".*\"(\w+)\".*", lambda match: _variable(match[1]), str(error))
+        name = re.sub(r'.*field "(\w+)".*', lambda match: _variable(match[1]), str(error))
         raise ConfigurationError(f'{name}: write a list as JSON, such as \'["one", "two"]\'') from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -208,7 +208,8 @@ def _unnamed(handlers: list[str]) -> list[tuple[str, Service]]:
     unnamed: list[tuple[str, Service]] = []
     for handler in handlers:
         for one in _files_in(Path(handler)) if Path(handler).is_dir() else [handler]:
-            unnamed.append((_checked_id(_stem(one), one), Service(_checked(one))))
+            service = Service(_checked(one))
+            unnamed.append((_checked_id(_stem(one), one), service))
     return unnamed
 
 

@@ -197,7 +197,7 @@ def _bind(host: str, port: int) -> socket.socket:
             why = "is in use" if error.errno == errno.EADDRINUSE else "may not be opened by this user"
             way_out = "stop what listens there, or choose another with --port (0 takes a free one)"
             raise PortTaken(f"port {port} on {host} {why}: {way_out}") from error
-        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
     listener.setblocking(False)
     return listener
 

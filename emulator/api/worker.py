@@ -21,7 +21,7 @@ from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, problem, 
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InternalError, InvalidBody, RequestError
 from emulator.core.job import Completed, Emitted, Failed, Progressed
-from emulator.core.results import ending, oversized, split_chunk
+from emulator.core.results import ending, is_oversized, oversized, split_chunk
 from emulator.emulator import Emulator
 
 log = logging.getLogger("emulator.worker")
@@ -93,27 +93,29 @@ async def done(visit: Visit) -> Response:
     """A result, or a progress update: not every post to job-done ends a job."""
     polling, platform = visit.endpoint.polling, visit.endpoint.platform
     try:
-        report = wire.report(await read_body(visit.request, platform.result_body_limit + _ENVELOPE))
+        report = wire.report(await _body(visit))
     except BodyTooLarge:
         await polling.report(visit.worker, visit.job, lambda lease: oversized(lease, platform))
-        log.warning("%s/%s: the result is above %d bytes, so it is refused as RunPod refuses it: upload it and "
-                    "return its URL", visit.endpoint.id, visit.job, platform.result_body_limit)  # fmt: skip
-        raise
+        raise _too_large(visit) from None
     except InvalidBody as error:
         text = f"the worker's result is not JSON: {error.detail}"
         await polling.report(visit.worker, visit.job, lambda lease: Failed(text, None, lease))
         log.warning("%s/%s: %s", visit.endpoint.id, visit.job, text)
         raise
-    await polling.report(visit.worker, visit.job, lambda lease: _event(lease, report, visit))
+    too_large = is_oversized(report.output, platform)
+    if not (too_large and report.progress):
+        await polling.report(visit.worker, visit.job, lambda lease: _event(lease, report, visit))
     if report.stop_worker:
         visit.endpoint.refresh(visit.worker)
+    if too_large:
+        raise _too_large(visit)
     return visit.reply("worker.report", b"{}")
 
 
 async def stream(visit: Visit) -> Response:
     """One stream chunk."""
     platform = visit.endpoint.platform
-    report = wire.report(await read_body(visit.request, platform.result_body_limit + _ENVELOPE))
+    report = wire.report(await _body(visit))
     if report.output is not None:
         chunks = split_chunk(report.output, platform)
         await visit.endpoint.polling.report(visit.worker, visit.job, lambda lease: Emitted(lease, chunks))
@@ -137,6 +139,21 @@ async def ping(visit: Visit) -> Response:
     else:
         await visit.endpoint.polling.ping(visit.worker, query.get("job_id", "").split(","))
     return visit.reply("worker.ping", b"{}")
+
+
+async def _body(visit: Visit) -> bytes:
+    limit = visit.endpoint.platform.result_body_limit
+    try:
+        return await read_body(visit.request, limit + _ENVELOPE)
+    except BodyTooLarge:
+        raise BodyTooLarge(limit) from None
+
+
+def _too_large(visit: Visit) -> BodyTooLarge:
+    limit = visit.endpoint.platform.result_body_limit
+    log.warning("%s/%s: the result is above %d bytes, so it is refused as RunPod refuses it: upload it and "
+                "return its URL", visit.endpoint.id, visit.job, limit)  # fmt: skip
+    return BodyTooLarge(limit)
 
 
 def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | Completed | Failed:
@@ -168,7 +185,9 @@ def _visited(verb: Verb) -> Handler:
 
 
 def _route(path: str, verb: Verb, method: str) -> Route:
-    return Route(f"/v2/{{endpoint_id}}{path}", _visited(verb), methods=[method], include_in_schema=False)
+    route = Route(f"/v2/{{endpoint_id}}{path}", _visited(verb), methods=[method], include_in_schema=False)
+    route.methods = {method}  # a HEAD that Starlette adds to GET would take a job and drop it
+    return route
 
 
 routes = [

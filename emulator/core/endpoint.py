@@ -34,6 +34,7 @@ from emulator.core.job import (
     Retried,
     Shortened,
     Taken,
+    Transition,
     submit,
 )  # fmt: skip
 from emulator.core.polling import PollingWorkers
@@ -75,6 +76,12 @@ class Endpoint(Engine):
         self.polling = PollingWorkers(self)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
+
+    def heard(self, transition: Transition) -> None:
+        """Wake whom a transition concerns; where a waiting worker may not have the job, all that wait for one."""
+        super().heard(transition)
+        if transition.queued and self.polling.bars(transition.job.id):
+            self._room.call(("queue", self.id))
 
     def stop_job(self, job: Job) -> None:
         """Tell the worker that the job, as it was, is no longer its own."""

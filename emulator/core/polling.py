@@ -18,6 +18,7 @@ from emulator.core.waiting import Caller, Outcome
 
 if TYPE_CHECKING:
     from emulator.core.endpoint import Endpoint
+    from emulator.core.fleet import Worker
     from emulator.core.job import Job
     from emulator.core.timers import Timer
 
@@ -35,9 +36,12 @@ class _Visitor:
 
     stopping: dict[str, int] = field(default_factory=dict)
     """Jobs that it must stop, and when it was last told."""
+    dropped: set[str] = field(default_factory=set)
+    """Jobs that it does not hold, though they still count as its own."""
     callers: set[Caller] = field(default_factory=set)
-    leaving: bool = False
     silence: Timer | None = None
+    once_free: Callable[[], None] | None = None
+    """What happens when the last of its jobs has ended."""
 
 
 class PollingWorkers:
@@ -48,6 +52,8 @@ class PollingWorkers:
         self._timeline = endpoint.world.timeline
         self._room = endpoint.world.room
         self._visitors: dict[str, _Visitor] = {}
+        self._leaving: set[str] = set()
+        """Workers whose end has begun; some poll until the very last."""
 
     async def take(self, worker: str, most: int, idle: bool, until: int, caller: Caller) -> list[Job]:
         """Up to `most` jobs, waiting for the first until the time `until`.
@@ -55,15 +61,19 @@ class PollingWorkers:
         A worker that says it is `idle` holds nothing: what it was given it has dropped.
         A worker nobody knew is welcome, one that is leaving gets nothing, at once.
         """
-        visitor = await self._welcome(worker, most)
-        if visitor.leaving:
+        if worker in self._leaving:
             return []
-        if idle:
-            self._dropped(worker)
+        visitor = await self._welcome(worker, most, idle)
         visitor.callers.add(caller)
         try:
+            if visitor.once_free is not None:
+                # Held all the same: an answer at once would be asked for again at once.
+                await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
+                return []
             lease = self._endpoint.platform.worker_lease
-            return await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping)
+            jobs = await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping)
+            visitor.dropped.difference_update(job.id for job in jobs)
+            return jobs
         finally:
             visitor.callers.discard(caller)
             self._heard_from(worker, visitor)
@@ -91,7 +101,7 @@ class PollingWorkers:
         self._heard_from(worker, visitor)
         held = set(jobs)
         for job_id in visitor.stopping.keys() - held:
-            del visitor.stopping[job_id]
+            self._let_go(visitor, job_id)
         for job_id in self._endpoint.fleet.workers[worker].jobs & held:
             await self._endpoint.renew(worker, job_id)
 
@@ -112,26 +122,49 @@ class PollingWorkers:
         if visitor is not None and job_id in visitor.stopping:
             self._refused(worker, job_id, event(0))
             return False
-        return await self._endpoint.report(job_id, event(job.lease))
+        counts = await self._endpoint.report(job_id, event(job.lease))
+        self._check_free(worker)
+        return counts
 
     def must_stop(self, worker: str, job_id: str) -> None:
-        """A job was taken from the worker: tell it."""
+        """A job was taken from the worker: tell it, unless it has dropped the job already."""
         visitor = self._visitors.get(worker)
-        if visitor is not None:
+        if visitor is None:
+            return
+        if job_id in visitor.dropped:
+            visitor.dropped.remove(job_id)
+        else:
             visitor.stopping[job_id] = 0
             self._room.call(("stop", self._endpoint.id, worker))
+            # The job may wait again, and the worker that is now barred from it may wait first.
+            self._room.call(("queue", self._endpoint.id))
+        self._check_free(worker)
 
     def obeyed(self, worker: str, job_id: str) -> bool:
         """Whether the worker has let go of a job that it must stop."""
         visitor = self._visitors.get(worker)
         return visitor is None or job_id not in visitor.stopping
 
+    def bars(self, job_id: str) -> bool:
+        """Whether some worker may not have this job now."""
+        return any(job_id in visitor.stopping for visitor in self._visitors.values())
+
     def dismiss(self, worker: str) -> None:
         """Answer the worker's polls at once from now on, so that it can leave."""
-        visitor = self._visitors.get(worker)
-        if visitor is not None:
-            visitor.leaving = True
+        self._leaving.add(worker)
         self.release_polls(worker)
+
+    def retire(self, worker: str, once_free: Callable[[], None]) -> None:
+        """Give the worker no job more, and call `once_free` when those that it has are over."""
+        visitor = self._visitors.setdefault(worker, _Visitor())
+        visitor.once_free = once_free
+        self.release_polls(worker)
+        self._check_free(worker)
+
+    def left(self, worker: str) -> None:
+        """The worker's program has ended: nothing of it will poll any more."""
+        self._leaving.discard(worker)
+        self.forget(worker)
 
     def release_polls(self, worker: str) -> None:
         """Answer the polls that the worker has open."""
@@ -150,7 +183,7 @@ class PollingWorkers:
         while True:
             now = self._timeline.now()
             due = [job_id for job_id, said in visitor.stopping.items() if now >= said + SAY_AGAIN]
-            if due or visitor.leaving or caller.gone:
+            if due or worker in self._leaving or caller.gone:
                 visitor.stopping.update(dict.fromkeys(due, now))
                 return due
             again = min((said + SAY_AGAIN for said in visitor.stopping.values()), default=until)
@@ -158,7 +191,7 @@ class PollingWorkers:
             if (outcome is not Outcome.NEWS and self._timeline.now() >= until) or outcome is Outcome.CLOSED:
                 return []
 
-    async def _welcome(self, worker: str, concurrency: int) -> _Visitor:
+    async def _welcome(self, worker: str, concurrency: int, idle: bool) -> _Visitor:
         visitor = self._visitors.get(worker)
         if visitor is None:
             visitor = self._visitors[worker] = _Visitor()
@@ -167,16 +200,29 @@ class PollingWorkers:
         if known is None:
             fleet.welcome(worker)
             log.info("%s/%s: a worker has come", self._endpoint.id, worker)
+        elif idle:
+            self._dropped(visitor, known)
         wanted = concurrency + len(known.jobs if known else ())
         if known is None or known.is_coming_up or known.concurrency != wanted:
             await self._endpoint.worker_ready(worker, wanted)
         self._heard_from(worker, visitor)
         return visitor
 
-    def _dropped(self, worker: str) -> None:
-        fleet = self._endpoint.fleet
-        for job_id in list(fleet.workers[worker].jobs):
-            fleet.release(worker, job_id)
+    def _dropped(self, visitor: _Visitor, worker: Worker) -> None:
+        for job_id in list(worker.jobs):
+            visitor.dropped.add(job_id)
+            self._endpoint.fleet.release(worker.id, job_id)
+
+    def _let_go(self, visitor: _Visitor, job_id: str) -> None:
+        if visitor.stopping.pop(job_id, None) is not None:
+            self._room.call(("queue", self._endpoint.id))  # it may have the job again
+
+    def _check_free(self, worker: str) -> None:
+        visitor = self._visitors.get(worker)
+        known = self._endpoint.fleet.workers.get(worker)
+        if visitor is not None and visitor.once_free is not None and not (known and known.jobs):
+            once_free, visitor.once_free = visitor.once_free, None
+            once_free()
 
     def _heard_from(self, worker: str, visitor: _Visitor) -> None:
         if self._visitors.get(worker) is not visitor:
@@ -190,11 +236,15 @@ class PollingWorkers:
         visitor = self._visitors.get(worker)
         if visitor is not None and not visitor.callers:
             log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
-            self._endpoint.later(self._endpoint.worker_gone(worker))
+            known = self._endpoint.fleet.workers.get(worker)
+            if known is not None and known.ours:
+                self._endpoint.refresh(worker)
+            else:
+                self._endpoint.later(self._endpoint.worker_gone(worker))
 
     def _refused(self, worker: str, job_id: str, event: object) -> None:
         if not isinstance(event, Progressed):
             visitor = self._visitors.get(worker)
             if visitor is not None and isinstance(event, Completed | Failed):
-                visitor.stopping.pop(job_id, None)
+                self._let_go(visitor, job_id)
             log.info("%s/%s: its %s came too late and does not count", worker, job_id, type(event).__name__)

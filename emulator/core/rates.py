@@ -58,7 +58,7 @@ class Limits:
         A refused request does not count.
         """
         name = _row_name(operation, self._platform)
-        if name not in self._rows:
+        if name not in self._rows or not self._platform.rate_limit_window:
             yield
             return
         pool = self._pools[name]

@@ -74,6 +74,8 @@ class WaitingRoom:
             return Outcome.CLOSED
         if caller is not None and caller.gone:
             return Outcome.HUNG_UP
+        if until is not None and until <= self.timeline.now():
+            return Outcome.DEADLINE
         waiter = Waiter(self, topic)
         self._topics.setdefault(topic, {})[waiter] = None
         if until is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 from collections.abc import Callable
 
@@ -33,12 +35,21 @@ def _ended(transition: Transition) -> None:
     job = transition.job
     name = _name(transition)
     if job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT):
-        log.warning("%s %s: %s", name, job.status.value, (job.error or "")[:300])
+        log.warning("%s %s: %s", name, job.status.value, _reason(job.error or "")[:300])
     elif job.taken_at is None or job.ended_at is None:
         log.info("%s %s", name, job.status.value)
     else:
         delay, run = job.taken_at - job.submitted_at, job.ended_at - job.taken_at
         log.info("%s %s after %d ms in the queue and %d ms of work", name, job.status.value, delay, run)
+
+
+def _reason(error: str) -> str:
+    """The error in a few words: a raised one is JSON text that also holds its traceback, which the log has already."""
+    if error.startswith('{"error_type"'):
+        with contextlib.suppress(ValueError, KeyError):
+            raised = json.loads(error)
+            return f"{raised['error_type']} {raised['error_message']}"
+    return error
 
 
 def _name(transition: Transition) -> str:

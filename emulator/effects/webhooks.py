@@ -86,16 +86,20 @@ class Webhooks:
     async def _sort(self) -> None:
         """Move what is due into its host's line, and be back for the next."""
         self._sorting = False
-        for delivery in await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
-            host = _host(delivery.url)
-            line = self._lines.setdefault(host, _Line())
-            line.waiting.append(delivery)
-            if line.calls < PER_HOST:
-                line.calls += 1
-                self._spawn(self._work(host, line))
+        while claimed := await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
+            for delivery in claimed:
+                self._line_up(delivery)
         due = await self._store.next_delivery_due()
         if due is not None:
             self._wake_at(due)
+
+    def _line_up(self, delivery: Delivery) -> None:
+        host = _host(delivery.url)
+        line = self._lines.setdefault(host, _Line())
+        line.waiting.append(delivery)
+        if line.calls < PER_HOST:
+            line.calls += 1
+            self._spawn(self._work(host, line))
 
     def _wake_at(self, due: int) -> None:
         if self._alarm is not None and self._alarm[0] <= due:

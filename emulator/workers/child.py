@@ -83,15 +83,17 @@ class Child:
         return f"exited with code {code}"
 
     async def _read_log(self, stream: asyncio.StreamReader) -> None:
-        rest = b""
+        rest = bytearray()
         while data := await stream.read(_READ):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._log_line(line)
+            first, *others = data.split(b"\n")
+            rest += first
+            for line in others:
+                self._log_line(rest)
+                rest = bytearray(line)
         if rest:
             self._log_line(rest)
 
-    def _log_line(self, line: bytes) -> None:
+    def _log_line(self, line: bytearray) -> None:
         where, text = self._where(line.decode("utf-8", "replace").rstrip("\r"))
         self.last_lines.append(text)
         log.info("%s | %s", where, text)

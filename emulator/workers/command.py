@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emulator.core.endpoint import Endpoint
+from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
 from emulator.workers.child import Child
 
@@ -55,7 +56,7 @@ class CommandPool:
             running.end()
 
     def replace(self, worker: str) -> None:
-        """End a program that asked for it; a fresh one takes its place."""
+        """End a program that asked for it, once its other jobs are over; a fresh one takes its place."""
         running = self._workers.get(worker)
         if running is not None:
             running.replace()
@@ -76,6 +77,8 @@ class CommandPool:
     def _over(self, worker: str, task: asyncio.Task[None]) -> None:
         self._lives.discard(task)
         self._workers.pop(worker, None)
+        if self._endpoint is not None:
+            self._endpoint.polling.left(worker)
         if not task.cancelled() and task.exception() is not None:
             log.error("worker %s failed", worker, exc_info=task.exception())
 
@@ -134,7 +137,11 @@ class _CommandWorker:
         self._child.end()
 
     def replace(self) -> None:
-        """End the program now; a fresh one takes its place."""
+        """Give it no job more; when those it holds are over, end it. A fresh one takes its place."""
+        if not self._ended:
+            self._endpoint.polling.retire(self.id, self._replace)
+
+    def _replace(self) -> None:
         if not self._ended:
             self.end()
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
@@ -160,4 +167,5 @@ class _CommandWorker:
             await self._endpoint.worker_broken(self.id, text)
             return
         log.warning("%s/%s: %s", self._endpoint.id, self.id, how)
-        await self._endpoint.worker_gone(self.id)
+        if known is None or known.state is not WorkerState.UNHEALTHY:  # such a one stays in sight
+            await self._endpoint.worker_gone(self.id)

@@ -15,7 +15,10 @@ async def test_a_job_goes_from_submission_to_its_webhook():
     await world.emulator.timeline.settle()
     ((url, body),) = world.post.calls
     assert url == "http://127.0.0.1:9/done"
-    assert body == (
-        f'{{"delayTime":0,"executionTime":250,"id":"{job.id}","input":{{"a":1}},"output":"done",'
-        '"status":"COMPLETED","webhook":"http://127.0.0.1:9/done"}'
-    ).encode()
+    assert (
+        body
+        == (
+            f'{{"delayTime":0,"executionTime":250,"id":"{job.id}","input":{{"a":1}},"output":"done",'
+            '"status":"COMPLETED","webhook":"http://127.0.0.1:9/done"}'
+        ).encode()
+    )

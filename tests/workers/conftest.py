@@ -28,6 +28,8 @@ from tests.workers.processes import Family
 
 LIMIT = 20.0
 
+ALONE = {"workers_max": 1}
+
 DO = """
     import asyncio, ctypes, json, os, resource, signal, subprocess, sys, time
     import runpod

@@ -96,19 +96,20 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take what was read and give every frame that is complete."""
+        """Take what was read and give every frame that is complete; raises ValueError for what is no frame."""
         buffer = self._buffer
         buffer += data
         start = 0
         while len(buffer) - start >= HEADER.size:
-            kind, name_length, body_length = HEADER.unpack_from(buffer, start)
+            number, name_length, body_length = HEADER.unpack_from(buffer, start)
+            kind = Kind(number)
             name_at = start + HEADER.size
             body_at = name_at + name_length
             end = body_at + body_length
             if len(buffer) < end:
                 break
             name = bytes(buffer[name_at:body_at]).decode()
-            yield Frame(Kind(kind), name, bytes(memoryview(buffer)[body_at:end]))
+            yield Frame(kind, name, bytes(memoryview(buffer)[body_at:end]))
             start = end
         if start:
             del buffer[:start]

@@ -1,0 +1,53 @@
+"""One live server for all official clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compat.servers import HANDLERS, Command, commands, until
+
+RUNSYNC_WAIT = 2_000
+"""What /runsync without `wait` waits in `live`, in ms; the service waits 90 s."""
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """`serve handlers`, ready, with an endpoint of their own for tests that count or purge."""
+    mock = HANDLERS / "mock_worker.py"
+    own = [part for client in ("python", "asyncio", "js", "curl") for part in ("--endpoint", f"own_{client}={mock}")]
+    with commands(tmp_path_factory.mktemp("live")) as start:
+        yield start("serve", HANDLERS, *own, "--port", 0, "--set", f"runsync_wait={RUNSYNC_WAIT}").ready()
+
+
+class Queue:
+    """An endpoint whose three workers are busy and whose queue holds two jobs more."""
+
+    def __init__(self, server: Command, endpoint: str) -> None:
+        self._server = server
+        self.endpoint = endpoint
+        self.jobs = [self._ask("POST", "run", {"input": {"mock_delay": 600}})["id"] for _ in range(5)]
+        until(lambda: self.counts() == (3, 2))
+
+    def counts(self) -> tuple[int, int]:
+        """How many jobs run, and how many wait."""
+        jobs = self._ask("GET", "health")["jobs"]
+        return jobs["inProgress"], jobs["inQueue"]
+
+    def end(self) -> None:
+        """Cancel every job."""
+        for job in self.jobs:
+            self._server.http.post(f"/{self.endpoint}/cancel/{job}")
+        until(lambda: self.counts() == (0, 0))
+
+    def _ask(self, method: str, path: str, body: object = None) -> dict[str, object]:
+        return self._server.http.request(method, f"/{self.endpoint}/{path}", json=body).json()
+
+
+@pytest.fixture
+def full_queue(live: Command, request: pytest.FixtureRequest) -> Iterator[Queue]:
+    """Fill the endpoint that the test names with `@pytest.mark.parametrize("full_queue", [...], indirect=True)`."""
+    queue = Queue(live, request.param)
+    yield queue
+    queue.end()

@@ -1,0 +1,51 @@
+"""Two ways in which time passes in a test, and neither is a timer.
+
+``advanced``: a virtual clock is moved, deadline by deadline. ``frozen``: the system's
+clock is frozen and ticked, no alarm ever rings, and the next verb must notice by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from emulator.core.clock import RealClock, VirtualClock
+from emulator.core.platform import Profile
+from emulator.core.timers import Timeline
+from tests.worlds import TestWorld, make_world
+
+
+class Passing:
+    """Makes one world and lets time pass in it."""
+
+    def __init__(self, frozen: Any = None) -> None:
+        self._frozen = frozen
+        self.clock = VirtualClock() if frozen is None else RealClock()
+        self._world: TestWorld | None = None
+
+    def world(self, profile: Profile = "observed", **options: Any) -> TestWorld:
+        self._world = make_world(profile, clock=self.clock, **options)
+        return self._world
+
+    async def by(self, milliseconds: int) -> None:
+        """Let time pass. Nothing has been called since, so a frozen world does not know yet."""
+        if self._frozen is not None:
+            self._frozen.tick(timedelta(milliseconds=milliseconds))
+        elif self._world is not None:
+            await self._world.advance(milliseconds)
+        else:
+            self.clock.move_to(self.clock.now() + milliseconds)
+
+
+@pytest.fixture(params=["advanced", "frozen"])
+def passing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Passing]:
+    if request.param == "advanced":
+        yield Passing()
+        return
+    monkeypatch.setattr(Timeline, "_ring", lambda timeline: None)
+    with freeze_time("2026-01-05 12:00:00", ignore=["_pytest.timing"]) as frozen:
+        yield Passing(frozen)

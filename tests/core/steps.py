@@ -1,0 +1,73 @@
+"""Small steps that many tests take."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from emulator.api import wire
+from emulator.core.errors import JobNotFound
+from emulator.core.job import Job
+from emulator.core.platform import Platform
+from tests.worlds import TestWorld
+
+Value = TypeVar("Value")
+
+
+def finish(coroutine: Coroutine[Any, Any, Value]) -> Value:
+    """The result of a coroutine that must not suspend."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    raise AssertionError("it suspended")
+
+
+async def turns(count: int = 10) -> None:
+    """Let everything run that is ready."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def started(coroutine: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
+    """A task that has run up to its first wait."""
+    task = asyncio.ensure_future(coroutine)
+    await turns(1)
+    return task
+
+
+async def take_now(world: TestWorld, worker: str, most: int = 1, lease: int | None = None) -> list[Job]:
+    """What the worker gets at this very moment, also when that is nothing."""
+    task = await started(world.take(worker, most, lease))
+    if not task.done():
+        await world.endpoint.health()
+    return await task
+
+
+async def is_gone(world: TestWorld, job_id: str) -> bool:
+    """Whether clients get a 404 for the job."""
+    try:
+        await world.endpoint.status(job_id)
+    except JobNotFound:
+        return True
+    return False
+
+
+def envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
+    """What a client sees of the job."""
+    body: dict[str, Any] = json.loads(wire.envelope(job, at, platform))
+    return body
+
+
+async def seen(world: TestWorld, job_id: str) -> dict[str, Any]:
+    """What /status says now."""
+    job = await world.endpoint.status(job_id)
+    return envelope(job, world.emulator.timeline.now(), world.endpoint.platform)
+
+
+both_profiles = pytest.mark.parametrize("profile", ["observed", "documented"])

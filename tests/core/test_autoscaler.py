@@ -1,0 +1,261 @@
+"""When another worker starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from emulator.core.endpoint import Submission
+from emulator.core.job import Completed
+from tests.core.passage import Passing
+from tests.core.steps import both_profiles, take_now
+from tests.worlds import TestWorld, make_world
+
+COUNT = {"scaler": "REQUEST_COUNT"}
+DELAY = {"scaler": "QUEUE_DELAY"}
+JOB = Submission(b'{"a":1}')
+LOW = Submission(b'{"a":1}', low_priority=True)
+
+
+async def submit(world: TestWorld, *submissions: Submission) -> list[str]:
+    return [(await world.endpoint.submit(submission)).id for submission in submissions]
+
+
+def started(world: TestWorld) -> int:
+    return len(world.launcher.started)
+
+
+# Requests count
+
+
+async def test_each_waiting_job_without_a_slot_starts_a_worker_up_to_the_maximum():
+    world = make_world(**COUNT)
+    counts = []
+    for _ in range(5):
+        await submit(world, JOB)
+        counts.append(started(world))
+    assert counts == [1, 2, 3, 3, 3]
+
+
+async def test_free_slots_are_used_before_another_worker_starts():
+    world = make_world(**COUNT)
+    await world.worker(concurrency=3)
+    await submit(world, JOB, JOB, JOB)
+    assert started(world) == 1
+    await submit(world, JOB)
+    assert started(world) == 2
+
+
+async def test_a_job_taken_leaves_the_others_to_the_remaining_slots():
+    world = make_world(**COUNT)
+    worker = await world.worker()
+    await submit(world, JOB)
+    assert started(world) == 1
+    await take_now(world, worker)
+    assert started(world) == 1
+    await submit(world, JOB)
+    assert started(world) == 2
+
+
+async def test_several_jobs_may_share_one_start():
+    world = make_world(**COUNT, scaler_requests=4, workers_max=0)
+    await submit(world, *[JOB] * 8)
+    world.endpoint.fleet.settings = dataclasses.replace(world.endpoint.settings, workers_max=10)
+    await world.endpoint.worker_gone("nobody")
+    assert started(world) == 2
+
+
+async def test_jobs_that_come_one_by_one_share_a_start_as_well():
+    world = make_world(**COUNT, scaler_requests=4, workers_max=10)
+    await submit(world, *[JOB] * 8)
+    assert started(world) == 2
+
+
+# Queue delay
+
+
+async def test_the_first_worker_starts_at_once_and_each_further_one_after_the_delay(passing: Passing):
+    world = passing.world(**DELAY, workers_max=3)
+    await submit(world, *[JOB] * 5)
+    assert started(world) == 1
+    for count in (1, 2):
+        await passing.by(3_999)
+        await world.endpoint.health()
+        assert started(world) == count
+        await passing.by(1)
+        await world.endpoint.health()
+        assert started(world) == count + 1
+    await passing.by(60_000)
+    await world.endpoint.health()
+    assert started(world) == 3
+
+
+async def test_a_shortage_that_ends_before_the_delay_starts_nobody(passing: Passing):
+    world = passing.world(**DELAY)
+    await submit(world, JOB, JOB)
+    (worker,) = world.launcher.started
+    await passing.by(3_000)
+    await world.endpoint.worker_ready(worker, 2)
+    await take_now(world, worker, most=2)
+    await passing.by(2_000)
+    await world.endpoint.health()
+    assert started(world) == 1
+
+
+async def test_a_new_shortage_waits_the_whole_delay_again(passing: Passing):
+    world = passing.world(**DELAY)
+    worker = await world.worker()
+    await submit(world, JOB, JOB)
+    await passing.by(3_000)
+    (first,) = await take_now(world, worker)
+    await world.endpoint.report(first.id, Completed(first.lease))
+    (second,) = await take_now(world, worker)
+    await submit(world, JOB)
+    await passing.by(3_999)
+    await world.endpoint.health()
+    assert started(world) == 1
+    await passing.by(1)
+    await world.endpoint.health()
+    assert started(world) == 2
+    assert second.worker == worker
+
+
+@pytest.mark.parametrize("way_out", ["cancel", "purge"])
+async def test_jobs_that_left_the_queue_start_nobody_after_the_delay(way_out: str):
+    world = make_world(**DELAY)
+    jobs = await submit(world, JOB, JOB, JOB)
+    if way_out == "purge":
+        await world.endpoint.purge()
+    else:
+        for job in jobs:
+            await world.endpoint.cancel(job)
+    await world.advance(60_000)
+    assert started(world) == 1
+
+
+async def test_jobs_that_expired_in_the_queue_start_nobody_after_the_delay():
+    world = make_world(**DELAY, scaler_delay=11_000)
+    short = Submission(b'{"a":1}', ttl=10_000)
+    await submit(world, short, short)
+    await world.advance(60_000)
+    assert started(world) == 1
+
+
+# Both
+
+
+SCALERS = pytest.mark.parametrize("scaler", [COUNT, DELAY], ids=["requests", "delay"])
+
+
+@SCALERS
+async def test_a_low_priority_job_never_starts_a_worker(scaler: dict[str, Any]):
+    world = make_world(**scaler)
+    await submit(world, *[LOW] * 5)
+    await world.advance(60_000)
+    assert world.launcher.started == []
+    assert (await world.endpoint.health()).queued == 5
+
+
+@SCALERS
+async def test_a_low_priority_job_is_taken_by_a_worker_that_is_there_in_its_turn(scaler: dict[str, Any]):
+    world = make_world(**scaler)
+    low, normal = await submit(world, LOW, JOB)
+    assert started(world) == 1
+    (worker,) = world.launcher.started
+    await world.endpoint.worker_ready(worker, 2)
+    assert [job.id for job in await take_now(world, worker, most=2)] == [low, normal]
+
+
+async def test_a_low_priority_job_in_the_only_slot_does_not_starve_a_normal_one():
+    world = make_world(**COUNT)
+    worker = await world.worker()
+    await submit(world, LOW, JOB)
+    assert started(world) == 1
+    await take_now(world, worker)
+    assert started(world) == 2
+
+
+@SCALERS
+@both_profiles
+async def test_with_a_maximum_of_zero_nothing_ever_starts(profile, scaler: dict[str, Any]):
+    world = make_world(profile, **(scaler | {"workers_max": 0}))
+    (job,) = await submit(world, JOB)
+    await world.endpoint.first_worker()
+    await world.advance(3_600_000)
+    assert world.launcher.started == []
+    assert (await world.endpoint.status(job)).status.value == "IN_QUEUE"
+
+
+@SCALERS
+async def test_the_minimum_is_brought_up_with_the_first_look_at_the_queue(scaler: dict[str, Any]):
+    world = make_world(**scaler, workers_min=2)
+    await world.endpoint.worker_gone("nobody")
+    assert started(world) == 2
+
+
+@SCALERS
+async def test_the_minimum_is_restored_when_a_kept_worker_is_lost(scaler: dict[str, Any]):
+    world = make_world(**scaler, workers_min=1)
+    worker = await world.worker()
+    await world.endpoint.worker_gone(worker)
+    assert started(world) == 2
+
+
+async def test_a_worker_that_could_not_start_is_tried_again_after_the_back_off(passing: Passing):
+    world = passing.world()
+    await submit(world, JOB)
+    for attempt, wait in enumerate((1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000), 1):
+        assert started(world) == attempt
+        await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+        assert (await world.endpoint.health()).workers.unhealthy == 1
+        await passing.by(wait - 1)
+        await submit(world, LOW)
+        assert started(world) == attempt
+        await passing.by(1)
+        await world.endpoint.health()
+    assert started(world) == 8
+    assert (await world.endpoint.health()).workers.unhealthy == 0
+
+
+async def test_a_broken_worker_leaves_the_jobs_waiting():
+    world = make_world()
+    (job,) = await submit(world, JOB)
+    for _ in range(4):
+        await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+        await world.advance(30_000)
+    assert (await world.endpoint.status(job)).status.value == "IN_QUEUE"
+
+
+async def test_nobody_is_tried_again_for_jobs_that_were_purged_meanwhile():
+    world = make_world()
+    await submit(world, JOB)
+    await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+    await world.endpoint.purge()
+    await world.advance(60_000)
+    assert started(world) == 1
+
+
+@SCALERS
+async def test_a_stopped_autoscaler_starts_nothing_more(scaler: dict[str, Any]):
+    world = make_world(**scaler, workers_min=1)
+    await submit(world, JOB, JOB)
+    before = started(world)
+    world.endpoint.autoscaler.stop()
+    world.endpoint.autoscaler.start_one()
+    await submit(world, JOB)
+    await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+    await world.advance(60_000)
+    assert started(world) == before
+
+
+async def test_workers_scale_down_to_zero_and_up_again(passing: Passing):
+    world = passing.world()
+    _, job = await world.running()
+    await world.endpoint.report(job.id, Completed(job.lease))
+    await passing.by(5_000)
+    assert sum((await world.endpoint.health()).workers) == 0
+    assert world.launcher.stopped == world.launcher.started[:1]
+    await submit(world, JOB)
+    assert started(world) == 2

@@ -1,0 +1,90 @@
+"""The ledger of evidence."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+
+from emulator.core import errors
+from emulator.core.fidelity import BEHAVIOURS, LEDGER, Behaviour, Ledger, Row, weakest
+from emulator.core.job import JobStatus
+from emulator.core.platform import Evidence, Platform, preset
+from tests.core.steps import both_profiles
+
+FIELDS = {field.name for field in dataclasses.fields(Platform)}
+ENTRIES = [*LEDGER.values(), *BEHAVIOURS]
+RANK = ["observed", "client", "documented", "guess"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.text[:40])
+def test_every_field_that_the_ledger_names_exists(entry: Row | Behaviour):
+    assert set(entry.fields) <= FIELDS
+    assert len(set(entry.fields)) == len(entry.fields)
+    assert entry.text.strip()
+
+
+def test_a_row_is_filed_under_its_own_name():
+    assert all(name == row.id for name, row in LEDGER.items())
+
+
+@both_profiles
+@pytest.mark.parametrize("row", LEDGER.values(), ids=lambda row: row.id)
+def test_a_label_is_the_weakest_of_the_row_and_what_decides_it(profile, row: Row):
+    platform = preset(profile)
+    labels = [row.evidence.label, *(platform.evidence_of(name).label for name in row.fields)]
+    expected = max(labels, key=RANK.index)
+    assert Ledger(platform).header(row.id) == f"{expected}; row={row.id}"
+    assert weakest(row, platform).label == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "profile", "changes", "label"),
+    [
+        ("run.accepted", "observed", {}, "observed"),
+        ("run.accepted", "documented", {}, "documented"),
+        ("run.accepted", "observed", {"id_suffix": "-x9"}, "guess"),
+        ("status.completed", "observed", {}, "observed"),
+        ("status.completed", "documented", {}, "documented"),
+        ("runsync.in_queue", "observed", {}, "documented"),
+        ("runsync.in_queue", "observed", {"runsync_wait": 1_000}, "guess"),
+        ("status_sync.in_queue", "observed", {}, "guess"),
+        ("runsync.failed", "observed", {}, "client"),
+        ("status.timed_out", "observed", {}, "guess"),
+        ("error.no_token", "documented", {}, "observed"),
+    ],
+)
+def test_labels_of_single_rows(row: str, profile, changes: dict[str, object], label: str):
+    assert Ledger(preset(profile, **changes)).header(row) == f"{label}; row={row}"
+
+
+def test_an_answer_without_a_row_is_a_mistake():
+    with pytest.raises(KeyError):
+        Ledger(preset("observed")).header("no.such_row")
+
+
+def error_classes(base: type[errors.RequestError]) -> list[type[errors.RequestError]]:
+    return [base, *itertools.chain.from_iterable(error_classes(kind) for kind in base.__subclasses__())]
+
+
+LEAVES = [kind for kind in error_classes(errors.RequestError) if not kind.__subclasses__()]
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_row(kind: type[errors.RequestError]):
+    assert kind.row in LEDGER
+
+
+def test_every_status_of_every_answer_with_an_envelope_has_a_row():
+    names = [status.value.lower() for status in JobStatus]
+    for operation in ("runsync", "status", "status_sync", "stream"):
+        assert {f"{operation}.{name}" for name in names} <= set(LEDGER)
+
+
+def test_what_every_guess_says_is_a_guess_for_every_profile():
+    guesses = [row.id for row in LEDGER.values() if row.evidence is Evidence.GUESS]
+    assert guesses
+    for profile in ("observed", "documented"):
+        ledger = Ledger(preset(profile))
+        assert all(ledger.header(row).startswith("guess; ") for row in guesses)

@@ -1,0 +1,188 @@
+"""Request windows and limits of requests at once."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import ExitStack
+
+import pytest
+
+from emulator.core.errors import RateLimited
+from emulator.core.platform import Platform, preset
+from emulator.core.rates import Limits, Operation, rows_of
+from emulator.core.timers import Timeline
+from tests.core.passage import Passing
+from tests.core.steps import both_profiles
+
+NOON = 1_700_000_000_000
+
+
+def ask(limits: Limits, operation: Operation, at: int = NOON, workers: int = 0) -> int | None:
+    """None when the request was let in and answered, else the seconds after which to come back."""
+    try:
+        with limits.admit(operation, at, workers):
+            return None
+    except RateLimited as refusal:
+        return int(refusal.headers["Retry-After"])
+
+
+def admitted(limits: Limits, operation: Operation, at: int = NOON, workers: int = 0) -> int:
+    """How many requests are let in at one moment."""
+    return next(count for count in itertools.count() if ask(limits, operation, at, workers) is not None)
+
+
+@both_profiles
+def test_the_published_table(profile):
+    assert {name: tuple(row) for name, row in rows_of(preset(profile)).items()} == {
+        "run": (1000, 200),
+        "runsync": (2000, 400),
+        "status": (2000, 400),
+        "stream": (2000, 400),
+        "cancel": (100, 20),
+        "purge": (2, 0),
+        "requests": (10, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation", "rate"),
+    [("run", 1000), ("runsync", 2000), ("status", 2000), ("status_sync", 2000), ("stream", 2000), ("cancel", 100)],
+)
+def test_each_operation_admits_its_own_number_in_a_window(operation: str, rate: int):
+    assert admitted(Limits(preset("observed")), Operation(operation)) == rate
+
+
+@pytest.mark.parametrize("operation", [Operation.RETRY, Operation.HEALTH])
+def test_operations_without_a_row_have_no_limit(operation: Operation):
+    limits = Limits(preset("observed", run_rate=1))
+    with ExitStack() as open_requests:
+        for _ in range(3_000):
+            open_requests.enter_context(limits.admit(operation, NOON, 0))
+
+
+def test_operations_do_not_use_up_each_others_window():
+    limits = Limits(preset("observed"))
+    assert admitted(limits, Operation.PURGE) == 2
+    assert admitted(limits, Operation.REQUESTS) == 10
+    assert admitted(limits, Operation.CANCEL) == 100
+
+
+def test_status_sync_counts_as_status():
+    limits = Limits(preset("observed", status_rate=3))
+    assert [ask(limits, op) for op in (Operation.STATUS, Operation.STATUS_SYNC)] == [None, None]
+    assert admitted(limits, Operation.STATUS_SYNC) == 1
+    assert ask(limits, Operation.STATUS) is not None
+    assert ask(limits, Operation.STREAM) is None
+
+
+def test_streams_share_the_status_row_where_asked():
+    limits = Limits(preset("observed", status_rate=3, shared_status_pool=True))
+    assert [ask(limits, op) for op in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM)] == [None] * 3
+    assert ask(limits, Operation.STREAM) is not None
+
+
+def counting(passing: Passing, **changes: object) -> tuple[Limits, Timeline]:
+    return Limits(preset("observed", run_rate=2, **changes)), Timeline(passing.clock)
+
+
+async def test_a_window_opens_with_the_first_request_and_lasts_ten_seconds(passing: Passing):
+    limits, line = counting(passing)
+    await passing.by(3_700)
+    assert [ask(limits, Operation.RUN, line.now()) for _ in range(3)] == [None, None, 10]
+    await passing.by(9_999)
+    assert ask(limits, Operation.RUN, line.now()) == 1
+    await passing.by(1)
+    assert [ask(limits, Operation.RUN, line.now()) for _ in range(3)] == [None, None, 10]
+
+
+async def test_an_aligned_window_ends_with_the_clocks_ten_seconds(passing: Passing):
+    limits, line = counting(passing, rate_window="aligned")
+    await passing.by(13_700 - line.now() % 10_000)
+    assert line.now() % 10_000 == 3_700
+    assert [ask(limits, Operation.RUN, line.now()) for _ in range(3)] == [None, None, 7]
+    await passing.by(6_299)
+    assert ask(limits, Operation.RUN, line.now()) == 1
+    await passing.by(1)
+    assert [ask(limits, Operation.RUN, line.now()) for _ in range(3)] == [None, None, 10]
+
+
+async def test_the_next_window_opens_with_its_own_first_request(passing: Passing):
+    limits, line = counting(passing)
+    assert admitted(limits, Operation.RUN, line.now()) == 2
+    await passing.by(14_000)
+    assert admitted(limits, Operation.RUN, line.now()) == 2
+    await passing.by(9_000)
+    assert ask(limits, Operation.RUN, line.now()) == 1
+
+
+@pytest.mark.parametrize(("later", "seconds"), [(0, 10), (1, 10), (8_999, 2), (9_000, 1), (9_999, 1)])
+def test_retry_after_is_rounded_up_and_at_least_one(later: int, seconds: int):
+    limits = Limits(preset("observed", run_rate=1))
+    ask(limits, Operation.RUN, NOON)
+    assert ask(limits, Operation.RUN, NOON + later) == seconds
+
+
+def test_a_refused_request_does_not_count():
+    limits = Limits(preset("observed", run_rate=1, run_concurrency=1))
+    with limits.admit(Operation.RUN, NOON, 0):
+        for _ in range(5):
+            assert ask(limits, Operation.RUN, NOON + 10_000) == 1
+    assert ask(limits, Operation.RUN, NOON + 10_000) is None
+
+
+@pytest.mark.parametrize(("operation", "most"), [("run", 200), ("cancel", 20), ("requests", 2), ("stream", 400)])
+def test_requests_at_once_are_limited_and_leave_room_when_answered(operation: str, most: int):
+    limits = Limits(preset("observed"))
+    with ExitStack() as open_requests:
+        for _ in range(most - 1):
+            open_requests.enter_context(limits.admit(Operation(operation), NOON, 0))
+        with limits.admit(Operation(operation), NOON, 0):
+            assert ask(limits, Operation(operation)) == 1
+        assert ask(limits, Operation(operation)) is None
+
+
+def test_a_request_that_fails_leaves_room_too():
+    limits = Limits(preset("observed", run_concurrency=1))
+    with pytest.raises(KeyError), limits.admit(Operation.RUN, NOON, 0):
+        raise KeyError
+    assert ask(limits, Operation.RUN) is None
+
+
+def test_purges_are_not_limited_at_once():
+    limits = Limits(preset("observed", purge_rate=1_000))
+    with ExitStack() as open_requests:
+        for _ in range(1_000):
+            open_requests.enter_context(limits.admit(Operation.PURGE, NOON, 0))
+
+
+@pytest.mark.parametrize(("workers", "rate"), [(0, 1000), (20, 1000), (21, 1050), (50, 2500)])
+def test_running_workers_raise_the_rate(workers: int, rate: int):
+    limits = Limits(preset("observed"))
+    assert admitted(limits, Operation.RUN, workers=workers) == rate
+
+
+def refusal(platform: Platform) -> RateLimited:
+    limits = Limits(platform)
+    ask(limits, Operation.RUN)
+    with pytest.raises(RateLimited) as refused, limits.admit(Operation.RUN, NOON + 2_500, 0):
+        pass
+    return refused.value
+
+
+def test_the_body_and_headers_of_a_refusal():
+    plain = refusal(preset("observed", run_rate=1))
+    assert (plain.status, plain.title, plain.detail) == (429, "Too Many Requests", "rate limit exceeded")
+    assert plain.headers == {"Retry-After": "8"}
+    fuller = refusal(preset("observed", run_rate=1, rate_limit_headers=True))
+    assert fuller.headers == {"Retry-After": "8", "RateLimit": "limit=1, remaining=0, reset=8"}
+
+
+def test_endpoints_count_apart():
+    platform = preset("observed")
+    assert [admitted(Limits(platform), Operation.PURGE) for _ in range(2)] == [2, 2]
+
+
+def test_a_window_of_no_length_limits_nothing():
+    for window in ("first_request", "aligned"):
+        limits = Limits(preset("observed", run_rate=1, rate_limit_window=0, rate_window=window))
+        assert [ask(limits, Operation.RUN) for _ in range(3)] == [None] * 3

@@ -1,0 +1,46 @@
+"""One endpoint's settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.core.errors import ConfigurationError
+from emulator.core.platform import preset
+from emulator.core.settings import EndpointSettings, default_settings
+from tests.core.steps import both_profiles
+
+
+@both_profiles
+def test_an_endpoint_starts_from_the_documented_defaults(profile):
+    assert default_settings("ep", preset(profile)) == EndpointSettings(
+        id="ep", workers_min=0, workers_max=3, idle_timeout=5_000, execution_timeout=600_000, job_ttl=86_400_000
+    )
+
+
+def test_changed_platform_fields_become_the_endpoints_settings():
+    platform = preset("observed", workers_min=1, workers_max=2, idle_timeout=7, execution_timeout=6_000, job_ttl=60_000)
+    expected = EndpointSettings("e", 1, 2, idle_timeout=7, execution_timeout=6_000, job_ttl=60_000)
+    assert default_settings("e", platform) == expected
+
+
+def test_more_workers_at_least_than_at_most_is_a_mistake():
+    with pytest.raises(ConfigurationError, match=r"ep: workers_min \(4\) is above workers_max \(3\)"):
+        default_settings("ep", preset("observed", workers_min=4))
+
+
+def test_no_workers_at_all_are_allowed():
+    assert default_settings("ep", preset("observed", workers_max=0)).workers_max == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"job_ttl": 9_999}, {"job_ttl": 604_800_001}, {"execution_timeout": 4_999}, {"execution_timeout": 604_800_001}],
+)
+def test_a_time_outside_the_services_range_is_a_mistake(change: dict[str, int]):
+    ((name, value),) = change.items()
+    with pytest.raises(ConfigurationError, match=f"{name} must be from .* got {value}"):
+        default_settings("ep", preset("observed", **change))
+
+
+def test_no_execution_timeout_at_all_is_allowed():
+    assert default_settings("ep", preset("observed", execution_timeout=0)).execution_timeout == 0

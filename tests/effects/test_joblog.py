@@ -1,0 +1,91 @@
+"""What a developer reads about jobs."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from emulator.core.endpoint import Submission
+from emulator.core.job import Completed, Failed, Progressed, TimedOut
+from tests.core.steps import take_now
+from tests.worlds import make_world
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture):
+    """The lines logged since the last look, each with its level."""
+    caplog.set_level(logging.INFO, "emulator.jobs")
+
+    def look() -> list[tuple[str, str]]:
+        seen = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "emulator.jobs"]
+        caplog.clear()
+        return seen
+
+    return look
+
+
+async def test_a_finished_job_tells_how_long_it_waited_and_worked(lines):
+    world = make_world()
+    job = await world.endpoint.submit(Submission(b'{"a":1}'))
+    await world.advance(1_200)
+    worker = await world.worker()
+    await take_now(world, worker)
+    await world.endpoint.report(job.id, Progressed(1, b"1"))
+    await world.advance(300)
+    assert lines() == []
+    await world.endpoint.report(job.id, Completed(1))
+    assert lines() == [("INFO", f"ep/{job.id} COMPLETED after 1200 ms in the queue and 300 ms of work")]
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [(Failed("boom", None, 1), "FAILED: boom"), (TimedOut("job timed out"), "TIMED_OUT: job timed out")],
+)
+async def test_a_job_that_failed_warns_with_its_error(lines, report, line: str):
+    world = make_world()
+    _, job = await world.running()
+    await world.endpoint.report(job.id, report)
+    assert lines() == [("WARNING", f"ep/{job.id} {line}")]
+
+
+async def test_a_long_error_is_cut(lines):
+    world = make_world()
+    _, job = await world.running()
+    await world.endpoint.report(job.id, Failed("x" * 5_000, None, 1))
+    ((_, line),) = lines()
+    assert line.endswith(": " + "x" * 300)
+
+
+async def test_a_cancelled_job_tells_how_far_it_came(lines):
+    world = make_world()
+    waiting = await world.endpoint.submit(Submission(b'{"a":1}'))
+    await world.endpoint.cancel(waiting.id)
+    assert lines() == [("INFO", f"ep/{waiting.id} CANCELLED")]
+    _, job = await world.running()
+    await world.endpoint.cancel(job.id)
+    assert lines() == [("INFO", f"ep/{job.id} CANCELLED after 0 ms in the queue and 0 ms of work")]
+
+
+async def test_a_second_try_warns(lines):
+    world = make_world()
+    worker, job = await world.running()
+    await world.endpoint.worker_gone(worker)
+    assert lines() == [("WARNING", f"ep/{job.id}: its worker was lost; it is tried once more")]
+
+
+@pytest.mark.parametrize(("profile", "warns"), [("observed", True), ("documented", False)])
+async def test_an_input_that_will_be_stripped_warns_at_once(lines, profile, warns: bool):
+    world = make_world(profile)
+    await world.endpoint.submit(Submission(b'{"a":{}}'))
+    assert lines() == []
+    job = await world.endpoint.submit(Submission(b"{}"))
+    assert [(level, line.split(":")[0]) for level, line in lines()] == [("WARNING", f"ep/{job.id}")] * warns
+
+
+async def test_a_deleted_job_is_not_worth_a_line(lines):
+    world = make_world()
+    await world.endpoint.submit(Submission(b'{"a":1}', ttl=10_000))
+    await world.advance(10_000)
+    await world.endpoint.purge()
+    assert lines() == []

@@ -1,0 +1,382 @@
+"""The memory store: records, indexes that follow them, and no step that suspends."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+
+import pytest
+
+from emulator.core.deliveries import Delivery, DeliveryStatus
+from emulator.core.errors import IllegalTransition, JobNotFound
+from emulator.core.job import (
+    Cancelled,
+    Completed,
+    Emitted,
+    Event,
+    Failed,
+    Forgotten,
+    Job,
+    JobStatus,
+    Requeued,
+    Retried,
+    Returned,
+    Shortened,
+    Taken,
+    Transition,
+    apply,
+    submit,
+)  # fmt: skip
+from emulator.core.store import JobStore
+from emulator.stores.memory import MemoryStore
+from tests.core.steps import finish
+from tests.core.test_job import QUEUED
+
+
+class Shelf:
+    """A store with one endpoint's jobs, and every transition that was heard of."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.heard: list[Transition] = []
+        self.store.listen(self.heard.append)
+
+    def create(self, job_id: str, **changes: object) -> Job:
+        place = finish(self.store.next_place())
+        job = QUEUED._replace(id=job_id, place=place, lease=0, retries=0, **changes)
+        finish(self.store.create(submit(job)))
+        return job
+
+    def update(self, job_id: str, event: Event, at: int = 2_000) -> Transition:
+        return finish(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
+
+    def claim(self, most: int, worker: str = "w1") -> list[str]:
+        claimed = finish(self.store.claim("ep", most, lambda job: apply(job, Taken(worker), 2_000)))
+        return [transition.job.id for transition in claimed]
+
+    def queued(self) -> list[str]:
+        return finish(self.store.queued("ep"))
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def methods(kind: type) -> set[str]:
+    return {name for name, method in vars(kind).items() if inspect.isfunction(method) and not name.startswith("_")}
+
+
+def test_it_is_a_job_store():
+    assert methods(MemoryStore) == methods(JobStore)
+    for name in methods(JobStore):
+        assert inspect.signature(getattr(MemoryStore, name)) == inspect.signature(getattr(JobStore, name))
+
+
+def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
+    job = shelf.create("a")
+    assert finish(shelf.store.get("ep", "a")) == job
+    for endpoint, job_id in (("ep", "b"), ("other", "a")):
+        with pytest.raises(JobNotFound):
+            finish(shelf.store.get(endpoint, job_id))
+
+
+@pytest.mark.parametrize("verb", ["get", "drain", "update"])
+def test_what_is_not_there_raises(shelf: Shelf, verb: str):
+    arguments = [lambda job: apply(job, Cancelled(), 1)] if verb == "update" else []
+    with pytest.raises(JobNotFound):
+        finish(getattr(shelf.store, verb)("ep", "nobody", *arguments))
+    assert shelf.heard == []
+
+
+def test_places_rise(shelf: Shelf):
+    places = [finish(shelf.store.next_place()) for _ in range(5)]
+    assert places == sorted(set(places))
+
+
+def test_a_change_that_raises_writes_nothing(shelf: Shelf):
+    job = shelf.create("a")
+    before = len(shelf.heard)
+    with pytest.raises(IllegalTransition):
+        shelf.update("a", Completed(0))
+    assert finish(shelf.store.get("ep", "a")) == job
+    assert len(shelf.heard) == before
+
+
+def test_a_claim_that_raises_writes_nothing(shelf: Shelf):
+    shelf.create("a")
+    with pytest.raises(IllegalTransition):
+        finish(shelf.store.claim("ep", 1, lambda job: apply(job, Completed(0), 1)))
+    assert shelf.queued() == ["a"]
+
+
+# The queue
+
+
+def test_jobs_are_claimed_in_the_order_of_their_places(shelf: Shelf):
+    for job_id in "zab":
+        shelf.create(job_id)
+    assert shelf.claim(2) == ["z", "a"]
+    assert shelf.claim(2) == ["b"]
+    assert shelf.claim(2) == []
+
+
+def test_claiming_an_unknown_endpoint_gives_nothing(shelf: Shelf):
+    assert finish(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "queue"),
+    [
+        (Returned(1), ["a", "b"]),
+        (Requeued(1), ["a", "b"]),
+        (Completed(1), ["b"]),
+        (Cancelled(), ["b"]),
+        (Forgotten(), ["b"]),
+        (Emitted(1, (b"1",)), ["b"]),
+    ],
+)
+def test_the_queue_holds_exactly_what_waits(shelf: Shelf, event: Event, queue: list[str]):
+    shelf.create("a")
+    shelf.create("b")
+    shelf.claim(1)
+    shelf.update("a", event)
+    assert shelf.queued() == queue
+
+
+def test_a_retried_job_waits_at_its_new_place(shelf: Shelf):
+    for job_id in "ab":
+        shelf.create(job_id)
+    shelf.claim(1)
+    shelf.update("a", Failed("boom", None, 1))
+    shelf.update("a", Retried(finish(shelf.store.next_place())))
+    assert shelf.queued() == ["b", "a"]
+
+
+def test_a_claim_that_ends_a_job_goes_on_with_the_next(shelf: Shelf):
+    for job_id in "abc":
+        shelf.create(job_id, expires_at=1_500 if job_id == "a" else 61_000)
+
+    def step(job: Job) -> Transition:
+        return apply(job, Forgotten() if job.expires_at < 2_000 else Taken("w1"), 2_000)
+
+    claimed = finish(shelf.store.claim("ep", 2, step))
+    assert [(transition.job.id, transition.after is None) for transition in claimed] == [("a", True), ("b", False)]
+
+
+def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
+    for job_id in "abcd":
+        shelf.create(job_id)
+
+    def step(job: Job) -> Transition | None:
+        return apply(job, Taken("w1"), 2_000) if job.id in "bd" else None
+
+    claimed = finish(shelf.store.claim("ep", 5, step))
+    assert [transition.job.id for transition in claimed] == ["b", "d"]
+    assert shelf.queued() == ["a", "c"]
+    assert finish(shelf.store.claim("ep", 5, lambda job: None)) == []
+    assert shelf.claim(5) == ["a", "c"]
+
+
+# Deadlines
+
+
+def test_the_earliest_deadline_follows_the_records(shelf: Shelf):
+    assert finish(shelf.store.next_due()) is None
+    shelf.create("a", expires_at=9_000)
+    shelf.create("b", expires_at=8_000, execution_timeout=3_000)
+    assert finish(shelf.store.next_due()) == 8_000
+    shelf.update("b", Taken("w1", 6_500), 2_000)
+    assert finish(shelf.store.next_due()) == 5_000
+    shelf.update("b", Completed(1), 3_000)
+    assert finish(shelf.store.next_due()) == 9_000
+    shelf.update("b", Shortened(1_000), 3_000)
+    assert finish(shelf.store.next_due()) == 4_000
+    shelf.update("b", Forgotten(), 4_000)
+    shelf.update("a", Forgotten(), 4_000)
+    assert finish(shelf.store.next_due()) is None
+
+
+def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
+    for job_id, expires_at in (("a", 9_000), ("b", 8_000), ("c", 8_500)):
+        shelf.create(job_id, expires_at=expires_at)
+    assert finish(shelf.store.due(7_999)) is None
+    assert finish(shelf.store.due(8_000)) == ("ep", "b")
+    shelf.update("b", Forgotten())
+    assert finish(shelf.store.due(9_000)) == ("ep", "c")
+
+
+# Chunks
+
+
+def drain(shelf: Shelf) -> tuple[str, list[bytes]]:
+    status, chunks = finish(shelf.store.drain("ep", "a"))
+    return status.value, chunks
+
+
+def test_chunks_are_drained_once_with_the_status_of_that_moment(shelf: Shelf):
+    shelf.create("a")
+    assert drain(shelf) == ("IN_QUEUE", [])
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1", b"2")))
+    shelf.update("a", Emitted(1, (b"3",)))
+    assert drain(shelf) == ("IN_PROGRESS", [b"1", b"2", b"3"])
+    assert drain(shelf) == ("IN_PROGRESS", [])
+    shelf.update("a", Emitted(1, (b"4",)))
+    shelf.update("a", Completed(1))
+    assert drain(shelf) == ("COMPLETED", [b"4"])
+
+
+@pytest.mark.parametrize("event", [Requeued(1), Returned(1)])
+def test_a_new_run_starts_with_an_empty_stream(shelf: Shelf, event: Event):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    shelf.update("a", event)
+    assert drain(shelf) == ("IN_QUEUE", [])
+
+
+def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    shelf.update("a", Failed("boom", None, 1))
+    shelf.update("a", Retried(9))
+    assert drain(shelf) == ("IN_QUEUE", [])
+
+
+def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    shelf.update("a", Forgotten())
+    shelf.create("a")
+    assert drain(shelf) == ("IN_QUEUE", [])
+
+
+# Counts and pages
+
+
+def test_counts_follow_every_transition(shelf: Shelf):
+    store = shelf.store
+
+    def counted() -> tuple[int, int, int, int, int]:
+        counts = finish(store.counts("ep"))
+        ended = {status.value: count for status, count in counts.ended.items() if count}
+        assert set(ended) <= {"COMPLETED", "FAILED", "CANCELLED"}
+        return counts.queued, counts.running, counts.queued_low_priority, counts.requeued, sum(ended.values())
+
+    assert counted() == (0, 0, 0, 0, 0)
+    shelf.create("a")
+    shelf.create("b", low_priority=True)
+    shelf.create("c", low_priority=True)
+    assert counted() == (3, 0, 2, 0, 0)
+    shelf.claim(2)
+    assert counted() == (1, 2, 1, 0, 0)
+    shelf.update("b", Requeued(1))
+    assert counted() == (2, 1, 2, 1, 0)
+    shelf.update("a", Failed("boom", None, 1))
+    assert counted() == (2, 0, 2, 1, 1)
+    shelf.update("a", Retried(9))
+    assert counted() == (3, 0, 2, 1, 1)
+    shelf.update("c", Cancelled())
+    assert counted() == (2, 0, 1, 1, 2)
+    for job_id in "abc":
+        shelf.update(job_id, Forgotten())
+    assert counted() == (0, 0, 0, 1, 2)
+    assert Counter(finish(store.counts("ep")).now.values()) == {0: len(JobStatus)}
+
+
+def test_a_returned_claim_counts_as_no_second_try(shelf: Shelf):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Returned(1))
+    assert finish(shelf.store.counts("ep")).requeued == 0
+
+
+def test_recent_jobs_come_newest_first(shelf: Shelf):
+    for job_id in "abcde":
+        shelf.create(job_id)
+    shelf.update("c", Forgotten())
+
+    def page(offset: int, limit: int) -> tuple[str, int]:
+        jobs, total = finish(shelf.store.recent("ep", offset, limit))
+        return "".join(job.id for job in jobs), total
+
+    assert page(0, 10) == ("edba", 4)
+    assert page(1, 2) == ("db", 4)
+    assert page(9, 2) == ("", 4)
+    assert finish(shelf.store.recent("other", 0, 10)) == ([], 0)
+
+
+# Listeners
+
+
+def test_every_listener_hears_of_every_write_in_order_and_finds_it_written(shelf: Shelf):
+    found: list[JobStatus] = []
+    shelf.store.listen(lambda news: found.append(finish(shelf.store.get("ep", news.job.id)).status))
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Completed(1))
+    assert [type(news.event).__name__ for news in shelf.heard] == ["Submitted", "Taken", "Completed"]
+    assert [status.value for status in found] == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+
+
+# Deliveries
+
+
+def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
+    """A job that ends and owes a delivery."""
+    shelf.create(job_id)
+    delivery = Delivery("ep", job_id, serial, "http://127.0.0.1/hook", b"{}", due=due)
+    finish(
+        shelf.store.update(
+            "ep",
+            job_id,
+            lambda job: Transition(job, Cancelled(), apply(job, Cancelled(), due).after, due, delivery),
+        )
+    )
+    return delivery
+
+
+def test_due_deliveries_are_given_out_once_earliest_first(shelf: Shelf):
+    late, soon, later = owe(shelf, "a", 3_000), owe(shelf, "b", 2_000), owe(shelf, "c", 9_000)
+    assert finish(shelf.store.next_delivery_due()) == 2_000
+    assert finish(shelf.store.claim_deliveries(1_999, 10)) == []
+    assert finish(shelf.store.claim_deliveries(3_000, 1)) == [soon]
+    assert finish(shelf.store.claim_deliveries(3_000, 10)) == [late]
+    assert finish(shelf.store.claim_deliveries(3_000, 10)) == []
+    assert finish(shelf.store.next_delivery_due()) == 9_000
+    assert finish(shelf.store.claim_deliveries(9_000, 10)) == [later]
+    assert finish(shelf.store.next_delivery_due()) is None
+
+
+def test_a_delivery_that_is_still_owed_is_given_out_again_at_its_new_time(shelf: Shelf):
+    delivery = owe(shelf, "a", 2_000)
+    finish(shelf.store.claim_deliveries(2_000, 10))
+    again = delivery._replace(attempts=1, due=7_000)
+    finish(shelf.store.record_delivery(again))
+    assert finish(shelf.store.next_delivery_due()) == 7_000
+    assert finish(shelf.store.claim_deliveries(7_000, 10)) == [again]
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.GIVEN_UP])
+def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus):
+    delivery = owe(shelf, "a", 2_000)
+    finish(shelf.store.claim_deliveries(2_000, 10))
+    finish(shelf.store.record_delivery(delivery._replace(attempts=1, status=status)))
+    assert finish(shelf.store.next_delivery_due()) is None
+    assert not shelf.store._deliveries
+
+
+def test_a_delivery_outlives_its_job(shelf: Shelf):
+    delivery = owe(shelf, "a", 2_000)
+    shelf.update("a", Forgotten())
+    assert finish(shelf.store.claim_deliveries(2_000, 10)) == [delivery]
+
+
+def test_a_refused_change_owes_nothing(shelf: Shelf):
+    shelf.create("a")
+    with pytest.raises(IllegalTransition):
+        shelf.update("a", Completed(1))
+    assert finish(shelf.store.next_delivery_due()) is None

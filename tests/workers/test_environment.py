@@ -1,0 +1,134 @@
+"""Workers that are started elsewhere, and the options that declare endpoints for workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from dotenv import dotenv_values
+
+from emulator.cli import cli
+from emulator.config import Service, read_settings
+from emulator.core.errors import ConfigurationError
+from emulator.workers.environment import PING_INTERVAL, host_name, worker_environment
+from tests.compat.servers import LIMIT, until
+from tests.workers import programs
+from tests.workers.programs import Host, client, program
+
+host = programs.host
+
+# Workers from elsewhere
+
+
+def worker_env(*arguments: str) -> str:
+    """What `worker-env` prints."""
+    done = CliRunner().invoke(cli, ["worker-env", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+AWKWARD = ("--worker", "w1", "--worker-key", 'a $b "c" `d` \\ #e', "--api-key", "k=1 $ID")
+EXPECTED = worker_environment("http://10.0.0.7:8000", "ep", "w1", 'a $b "c" `d` \\ #e', "k=1 $ID")
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.7:8000", "http://10.0.0.7:8000/", "http://10.0.0.7:8000/v2"])
+def test_the_printed_environment_is_exactly_what_a_shell_exports(url: str) -> None:
+    shell = shutil.which("sh")
+    assert shell is not None
+    printed = worker_env("ep", "--url", url, *AWKWARD)
+    show = f"{printed}\n{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    answer = subprocess.run([shell, "-c", show], env={}, capture_output=True, text=True, check=True, timeout=LIMIT)
+    exported = {name: value for name, value in json.loads(answer.stdout).items() if name.startswith("RUNPOD_")}
+    assert exported == EXPECTED
+
+
+def test_the_printed_environment_is_exactly_what_a_dotenv_file_gives(tmp_path: Path) -> None:
+    file = tmp_path / "worker.env"
+    file.write_text(worker_env("ep", "--url", "http://10.0.0.7:8000", "--format", "dotenv", *AWKWARD))
+    assert dotenv_values(file) == EXPECTED
+
+
+def test_every_printed_worker_has_an_id_of_its_own() -> None:
+    ids = [re.search(r"RUNPOD_POD_ID=(\w+)", worker_env("ep")) for _ in range(2)]
+    first, second = (found[1] for found in ids if found)
+    assert first != second
+    assert re.fullmatch(r"[a-z0-9]{14}", first)
+
+
+def test_the_environment_of_a_worker() -> None:
+    given = worker_environment("http://h:1", "ep", "w1", "wk", "ck")
+    assert given == {
+        "RUNPOD_WEBHOOK_GET_JOB": "http://h:1/v2/ep/job-take/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": "http://h:1/v2/ep/job-done/$RUNPOD_POD_ID/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_POST_STREAM": "http://h:1/v2/ep/job-stream/$RUNPOD_POD_ID/$ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_PING": "http://h:1/v2/ep/ping/$RUNPOD_POD_ID?gpu=CPU",
+        "RUNPOD_AI_API_KEY": "wk",
+        "RUNPOD_POD_ID": "w1",
+        "RUNPOD_ENDPOINT_ID": "ep",
+        "RUNPOD_POD_HOSTNAME": "w1-64410d87",
+        "RUNPOD_PING_INTERVAL": "10000",
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        "RUNPOD_SKIP_GPU_CHECK": "true",
+        "RUNPOD_ENDPOINT_BASE_URL": "http://h:1/v2",
+        "RUNPOD_API_KEY": "ck",
+    }
+    assert (host_name("w1"), PING_INTERVAL) == ("w1-64410d87", 10_000)
+
+
+def test_an_endpoint_alone_waits_for_workers_from_elsewhere(host: Host, tmp_path: Path) -> None:
+    server = host(None, endpoint=["ep"], workers_min=2).ready()
+    here = client(server)
+    job = here.submit("ME")
+    assert here.workers() == {} and server.processes() == set()
+    printed = worker_env("ep", "--url", server.root_url, "--worker", "mine")
+    line = f"{printed}\nexec {program(tmp_path)}"
+    with subprocess.Popen(["sh", "-c", line], env={"PATH": os.defpath}, cwd=tmp_path) as worker:
+        try:
+            ended = here.ended(job)
+            assert ended["output"] == ended["workerId"] == "mine"
+            until(lambda: here.workers() == {"idle": 1})
+        finally:
+            worker.kill()
+
+
+# Saying it wrong
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"command": ["ep"]}, "--command ep: write ID=COMMAND, as in ID='python -u handler.py'"),
+        ({"command": ["ep="]}, "--command ep=: write ID=COMMAND"),
+        ({"command": ["ep=  "]}, "write ID=COMMAND"),
+        ({"command": ["ep=python 'x"]}, "--command ep=python 'x: No closing quotation"),
+        ({"command": ["a b=python x"]}, "'a b' can't be an endpoint id"),
+        ({"command": ["=python x"]}, "'' can't be an endpoint id"),
+        ({"command": ["ep=x", "ep=y"]}, "two handlers for endpoint ep: x and y"),
+        ({"command": ["ep=x"], "endpoint": ["ep"]}, "two handlers for endpoint ep: workers started elsewhere and x"),
+        ({"endpoint": ["ep="]}, "--endpoint ep=: write ID=HANDLER, or ID alone for workers started elsewhere"),
+        ({"endpoint": ["a/b"]}, "'a/b' can't be an endpoint id"),
+        ({}, "nothing to serve"),
+    ],
+)
+def test_a_wrong_option_says_what_to_write(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(text)) as error:
+        read_settings(**settings).services()
+    assert error.value.exit_code == 2
+
+
+def test_a_command_is_split_as_a_shell_does() -> None:
+    services = read_settings(command=["ep=python -u 'my handler.py' --x=\"1 2\""], endpoint=["far"]).services()
+    assert services == {
+        "ep": Service(command=("python", "-u", "my handler.py", "--x=1 2")),
+        "far": Service(),
+    }
+    assert str(services["far"]) == "workers started elsewhere"
