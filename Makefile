@@ -19,7 +19,7 @@ chaos: $(VENV)/.test
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.webhooks
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

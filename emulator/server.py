@@ -109,7 +109,7 @@ class Server:
         try:
             port_file.unlink(missing_ok=True)
             if not os.access(port_file.parent, os.W_OK):
-                raise PermissionError(errno.EACCES, "not a folder that this user can write to")
+                raise PermissionError(errno.EACCES, f"{port_file.parent} is no folder that this user can write to")
         except OSError as error:
             raise ConfigurationError(f"--port-file {port_file}: {error.strerror}") from error
 
