@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
@@ -127,33 +127,34 @@ async def test_a_slow_receiver_times_out():
         assert await post.send(receiver.url, BODY) == ""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def closed_port() -> Iterator[tuple[socket.socket, str]]:
+    """A port that is taken but refuses, as nobody listens yet."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken, f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 async def test_a_refused_connection_is_said_each_time():
-    port = free_port()
-    async with posting() as post:
-        for _ in range(3):
-            problem = await post.send(f"http://127.0.0.1:{port}/hook", BODY)
-            assert f"127.0.0.1:{port}" in problem
+    with closed_port() as (_, host):
+        async with posting() as post:
+            for _ in range(3):
+                assert host in await post.send(f"http://{host}/hook", BODY)
 
 
 async def test_a_receiver_that_comes_up_after_refusals_gets_its_call_once():
-    port = free_port()
-    async with posting() as post:
-        for _ in range(2):
-            assert await post.send(f"http://127.0.0.1:{port}/hook", BODY) != ""
-        receiver = Receiver("")
-        runner = web.ServerRunner(web.Server(receiver))
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        assert await post.send(f"http://127.0.0.1:{port}/hook", BODY) == ""
-        assert await post.send(f"http://127.0.0.1:{port}/hook", BODY) == ""
-        assert receiver.requests == [("POST", "/hook", BODY)] * 2
-        await runner.cleanup()
+    with closed_port() as (taken, host):
+        async with posting() as post:
+            for _ in range(2):
+                assert await post.send(f"http://{host}/hook", BODY) != ""
+            receiver = Receiver("")
+            runner = web.ServerRunner(web.Server(receiver))
+            await runner.setup()
+            await web.SockSite(runner, taken).start()
+            for _ in range(2):
+                assert await post.send(f"http://{host}/hook", BODY) == ""
+            assert receiver.requests == [("POST", "/hook", BODY)] * 2
+            await runner.cleanup()
 
 
 async def test_a_connection_that_breaks_off_is_a_problem_and_not_an_exception():
