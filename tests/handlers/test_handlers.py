@@ -369,7 +369,8 @@ def alone() -> Iterator[Callable[[Path], tuple[int, str]]]:
 
 
 def start_alone(path: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(path), "--test_input", json.dumps(requests(path)[0])]
+    # Unbuffered: the SDK's threads may still print at the very end, and a buffer's lock would then abort the exit.
+    command = [sys.executable, "-u", str(path), "--test_input", json.dumps(requests(path)[0])]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
