@@ -280,12 +280,15 @@ def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
 
 
 def _value(raw: msgspec.Raw | None) -> Any:
-    return None if raw is None else json.loads(bytes(raw), parse_int=_number)
+    return None if raw is None else _plain.decode(str(raw, "utf-8"))
 
 
 def _number(text: str) -> int | float:
     """Python refuses to read very long integers; here they are as good as infinite."""
     return int(text) if len(text) < 20 else float(text)
+
+
+_plain = json.JSONDecoder(parse_int=_number)
 
 
 def _limit(policy: Mapping[str, Any], name: str, low: int, high: int, platform: Platform) -> int | None:

@@ -6,13 +6,14 @@ import asyncio
 import errno
 import secrets
 import socket
+import struct
 from urllib.parse import urlsplit
 
 import aiohttp
 
 _CONNECTIONS = 64
-_KNOCK = 0.001
-"""Seconds that a knock may take; a refusal on loopback takes a few microseconds."""
+_KNOCK = struct.pack("ll", 0, 1_000)
+"""A millisecond as a `timeval`: what a knock may take; a refusal on loopback takes a few microseconds."""
 _READ = 64 * 1024
 """Bytes of an answer that are read, so that its connection can be used again."""
 
@@ -78,7 +79,7 @@ def _refuses(url: str) -> bool:
 def _knock(address: str, port: int) -> int:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_KNOCK)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _KNOCK)
         return probe.connect_ex((address, port))
 
 

@@ -24,6 +24,8 @@ log = logging.getLogger("emulator.webhooks")
 
 AT_ONCE = 64
 PER_HOST = 4
+REST = 50
+"""Milliseconds between two bursts of calls to a host that fails: called job by job it would slow every request."""
 _CLAIM = 1_000
 
 
@@ -42,11 +44,12 @@ class Post(Protocol):
 class _Line:
     """The deliveries of one host that are due."""
 
-    __slots__ = ("calls", "waiting")
+    __slots__ = ("calls", "rests", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[Delivery] = deque()
         self.calls = 0
+        self.rests = False
 
 
 class Webhooks:
@@ -59,6 +62,8 @@ class Webhooks:
         self._post = post
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rests: dict[str, int] = {}
+        """When a host that failed just now is called again."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._alarm: tuple[int, Timer] | None = None
         self._sorting = False
@@ -97,9 +102,24 @@ class Webhooks:
         host = _host(delivery.url)
         line = self._lines.setdefault(host, _Line())
         line.waiting.append(delivery)
+        rest = self._rests.get(host, 0)
+        if line.rests:
+            return
+        if line.calls or rest <= self._timeline.now():
+            self._call(host, line)
+        else:
+            line.rests = True
+            self._timeline.at(rest, lambda: self._rested(host, line))
+
+    def _call(self, host: str, line: _Line) -> None:
         if line.calls < PER_HOST:
             line.calls += 1
             self._spawn(self._work(host, line))
+
+    def _rested(self, host: str, line: _Line) -> None:
+        line.rests = False
+        for _ in range(min(PER_HOST, len(line.waiting))):
+            self._call(host, line)
 
     def _wake_at(self, due: int) -> None:
         if self._alarm is not None and self._alarm[0] <= due:
@@ -129,8 +149,13 @@ class Webhooks:
         except Exception as error:
             log.exception("a webhook call failed")
             problem = f"{type(error).__name__}: {error}"
+        now = self._timeline.now()
+        if problem:
+            self._rests[_host(delivery.url)] = now + REST
+        else:
+            self._rests.pop(_host(delivery.url), None)
         delays = self._platform.webhook_retry_delays
-        after = attempted(delivery, not problem, self._timeline.now(), delays)
+        after = attempted(delivery, not problem, now, delays)
         await self._store.record_delivery(after)
         _log_attempt(after, problem, len(delays) + 1)
         if after.status is DeliveryStatus.OWED:
@@ -185,6 +210,8 @@ class LatePost:
 
 
 def _log_attempt(after: Delivery, problem: str, most: int) -> None:
+    if not log.isEnabledFor(logging.WARNING if problem else logging.INFO):
+        return
     where = f"webhook of {after.endpoint}/{after.job}, attempt {after.attempts} of {most}"
     if not problem:
         log.info("%s: acknowledged by %s", where, after.url)

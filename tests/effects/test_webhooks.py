@@ -9,6 +9,7 @@ import pytest
 from emulator.core.endpoint import Submission
 from emulator.core.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
 from emulator.core.platform import DAY
+from emulator.effects.webhooks import REST
 from tests.core.passage import Passing
 from tests.core.steps import both_profiles, is_gone, take_now
 from tests.worlds import RecordingPost, TestWorld, make_world
@@ -176,3 +177,22 @@ async def test_the_end_of_the_retention_calls_nobody_again():
     await end(world)
     await world.advance(DAY)
     assert len(await settled(world)) == 1
+
+
+async def test_a_host_that_failed_just_now_rests_and_is_then_called_for_all_that_came_meanwhile():
+    world = make_world(post=RecordingPost(lambda url, body: "down"), webhook_retry_delays=())
+
+    async def end_one() -> None:
+        job = await world.endpoint.submit(Submission(b'{"a":1}', webhook="http://dead/"))
+        await world.endpoint.cancel(job.id)
+        await world.emulator.timeline.settle()
+
+    await end_one()
+    assert len(world.post.calls) == 1
+    for _ in range(6):
+        await end_one()
+    await world.advance(REST - 1)
+    assert len(world.post.calls) == 1
+    await world.advance(1)
+    await world.emulator.timeline.settle()
+    assert len(world.post.calls) == 7
