@@ -158,19 +158,14 @@ class Door(APIRoute):
         return handler
 
 
-def guarded(operation: Operation, verb: Verb) -> Handler:
-    """The request handler that lets a call through to `verb`, or answers why not."""
+def answering(work: Callable[[Request, Emulator, HttpCaller], Awaitable[Response]]) -> Handler:
+    """A request handler that does `work`, and turns whatever goes wrong into an answer."""
 
     async def answer(request: Request) -> Response:
         emulator: Emulator = request.app.state.emulator
         caller = HttpCaller(request)
         try:
-            access: Access = request.app.state.access
-            access.check(request.headers.get("authorization"))
-            endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-            with ExitStack() as admission:
-                _admit(admission, operation, endpoint)
-                return await verb(Call(request, endpoint, caller, emulator.ledger, admission))
+            return await work(request, emulator, caller)
         except RequestError as error:
             return problem(error, emulator)
         except (ClientDisconnect, asyncio.CancelledError):
@@ -182,6 +177,21 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
         finally:
             caller.answered()
 
+    return answer
+
+
+def guarded(operation: Operation, verb: Verb) -> Handler:
+    """The request handler that lets a call through to `verb`, or answers why not."""
+
+    async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
+        access: Access = request.app.state.access
+        access.check(request.headers.get("authorization"))
+        endpoint = emulator.endpoint(request.path_params["endpoint_id"])
+        with ExitStack() as admission:
+            _admit(admission, operation, endpoint)
+            return await verb(Call(request, endpoint, caller, emulator.ledger, admission))
+
+    answer = answering(let_in)
     answer.__name__ = operation.value
     answer.__doc__ = verb.__doc__
     return answer

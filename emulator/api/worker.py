@@ -6,20 +6,19 @@ under a form's content type, and any key is accepted unless told otherwise.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from emulator.api import wire
-from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, problem, read_body
+from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, answering, read_body
 from emulator.core.endpoint import Endpoint
-from emulator.core.errors import BodyTooLarge, InternalError, InvalidBody, RequestError
+from emulator.core.errors import BodyTooLarge, InvalidBody
 from emulator.core.job import Completed, Emitted, Failed, Progressed
 from emulator.core.results import ending, is_oversized, oversized, split_chunk
 from emulator.emulator import Emulator
@@ -163,25 +162,13 @@ def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | 
 
 
 def _visited(verb: Verb) -> Handler:
-    async def answer(request: Request) -> Response:
-        emulator: Emulator = request.app.state.emulator
-        caller = HttpCaller(request)
-        try:
-            access: Access = request.app.state.worker_access
-            access.check(request.headers.get("authorization"))
-            endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-            return await verb(Visit(request, endpoint, caller, emulator))
-        except RequestError as error:
-            return problem(error, emulator)
-        except (ClientDisconnect, asyncio.CancelledError):
-            return Response(status_code=499)
-        except Exception:
-            log.exception("%s %s failed", request.method, request.url.path)
-            return problem(InternalError(), emulator)
-        finally:
-            caller.answered()
+    async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
+        access: Access = request.app.state.worker_access
+        access.check(request.headers.get("authorization"))
+        endpoint = emulator.endpoint(request.path_params["endpoint_id"])
+        return await verb(Visit(request, endpoint, caller, emulator))
 
-    return answer
+    return answering(let_in)
 
 
 def _route(path: str, verb: Verb, method: str) -> Route:
