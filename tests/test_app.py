@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.conftest import no_endless_wait  # noqa: F401 - a fixture
-from tests.api.doors import JOB, KEY, PROFILES, Visit, open_doors, refused
+from tests.api.doors import JOB, KEY, PROFILES, Visit, expect_problem, open_doors
 
 ALLOWED = {
     "/v2/ep/run": "POST",
@@ -59,7 +59,7 @@ async def test_a_wrong_method_is_405_with_the_right_ones(path):
         if method == "HEAD":
             assert (answer.status_code, answer.content) == (405, b"")
         else:
-            refused(answer, 405, "Method Not Allowed", "method not allowed")
+            expect_problem(answer, 405, "Method Not Allowed", "method not allowed")
         assert answer.headers["allow"] == ALLOWED[path]
         assert answer.headers["x-emulator-fidelity"] == "guess; row=error.method_not_allowed"
 
@@ -70,7 +70,7 @@ async def test_a_route_that_is_not_emulated_says_so_loudly(path):
     detail = f"{NOT_EMULATED[path]} exists on RunPod but is not emulated: see docs/fidelity.md, 'What is not emulated'"
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         answer = await doors.http.request(method, path, content=b"{}")
-        refused(answer, 501, "Not Implemented", detail)
+        expect_problem(answer, 501, "Not Implemented", detail)
         assert answer.headers["x-emulator-fidelity"] == "guess; row=error.not_emulated"
 
 
@@ -78,13 +78,13 @@ async def test_a_route_that_is_not_emulated_says_so_loudly(path):
 async def test_a_path_that_exists_nowhere_is_404(path):
     doors = open_doors()
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS"):
-        refused(await doors.http.request(method, path), 404, "Not Found", "route not found")
+        expect_problem(await doors.http.request(method, path), 404, "Not Found", "route not found")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_a_missing_route_needs_no_key(profile):
     doors = open_doors(profile, key=None)
-    refused(await doors.http.get("/v2/ep/nope"), 404, "Not Found", "route not found")
+    expect_problem(await doors.http.get("/v2/ep/nope"), 404, "Not Found", "route not found")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_no_key_can_be_read_across_origins_too():
 async def test_without_cors_a_preflight_is_refused_as_in_production(path):
     doors = open_doors(cors="none", key=None)
     answer = await doors.http.options(path, headers=PREFLIGHT)
-    refused(answer, 405, "Method Not Allowed", "method not allowed")
+    expect_problem(answer, 405, "Method Not Allowed", "method not allowed")
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 

@@ -116,7 +116,7 @@ def body(status: int, title: str, detail: str) -> bytes:
     return json.dumps({"status": status, "title": title, "detail": detail}, separators=(",", ":")).encode()
 
 
-def refused(answer: httpx.Response, status: int, title: str, detail: str) -> bool:
+def expect_problem(answer: httpx.Response, status: int, title: str, detail: str) -> bool:
     """Assert that an answer is exactly this problem, in JSON and with its evidence."""
     assert (answer.status_code, answer.content) == (status, body(status, title, detail))
     assert answer.headers["content-type"] == "application/json"
@@ -124,9 +124,9 @@ def refused(answer: httpx.Response, status: int, title: str, detail: str) -> boo
     return True
 
 
-def bad_request(answer: httpx.Response, detail: str) -> bool:
+def expect_bad_request(answer: httpx.Response, detail: str) -> bool:
     """Assert a 400 of this detail."""
-    return refused(answer, 400, "Bad Request", f"bad request: {detail}")
+    return expect_problem(answer, 400, "Bad Request", f"bad request: {detail}")
 
 
 class Visit:

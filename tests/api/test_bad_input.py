@@ -2,17 +2,17 @@
 
 import pytest
 
-from tests.api.doors import JOB, bad_request, open_doors, refused
+from tests.api.doors import JOB, expect_bad_request, expect_problem, open_doors
 
 ROUTES = ["/run", "/runsync"]
 EXECUTION = "policy.executionTimeout must be a whole number of milliseconds from 5000 to 604800000"
 TTL = "policy.ttl must be a whole number of milliseconds from 10000 to 604800000"
 
 
-async def refuse(body: bytes, route: str, detail: str, row: str):
+async def expect_refusal(body: bytes, route: str, detail: str, row: str):
     doors = open_doors()
     answer = await doors.post(route, content=body)
-    bad_request(answer, detail)
+    expect_bad_request(answer, detail)
     assert answer.headers["x-emulator-fidelity"] == f"guess; row=error.{row}"
     assert (await doors.get("/health")).json()["jobs"]["inQueue"] == 0
 
@@ -30,14 +30,14 @@ async def refuse(body: bytes, route: str, detail: str, row: str):
     ],
 )
 async def test_no_input(body, route):
-    await refuse(body, route, "body: input is required", "input_missing")
+    await expect_refusal(body, route, "body: input is required", "input_missing")
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("text", ["[]", '[{"a":1}]', '"text"', '""', "5", "-0.5", "0", "true", "false"])
 async def test_an_input_that_is_no_object(text, route):
     body = b'{"input":%s}' % text.encode()
-    await refuse(body, route, "body: input must be an object", "input_not_object")
+    await expect_refusal(body, route, "body: input must be an object", "input_not_object")
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -45,14 +45,14 @@ async def test_an_input_that_is_no_object(text, route):
 @pytest.mark.parametrize("text", ["[]", '"text"', "5", "true", "false", "0", '""'])
 async def test_a_part_that_must_be_an_object(name, text, route):
     body = b'{"input":{"a":1},"%s":%s}' % (name.encode(), text.encode())
-    await refuse(body, route, f"body: {name} must be an object", "invalid_body")
+    await expect_refusal(body, route, f"body: {name} must be an object", "invalid_body")
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("text", ["5", "true", "false", "0", "[]", "{}", '["http://h/"]'])
 async def test_a_webhook_that_is_no_string(text, route):
     body = b'{"input":{"a":1},"webhook":%s}' % text.encode()
-    await refuse(body, route, "body: webhook must be a string", "invalid_body")
+    await expect_refusal(body, route, "body: webhook must be a string", "invalid_body")
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -62,20 +62,20 @@ async def test_a_webhook_that_is_no_string(text, route):
 )  # fmt: skip
 async def test_a_webhook_that_is_no_http_url(url, route):
     body = b'{"input":{"a":1},"webhook":"%s"}' % url.encode()
-    await refuse(body, route, "body: webhook must be an http or https URL", "webhook_invalid")
+    await expect_refusal(body, route, "body: webhook must be an http or https URL", "webhook_invalid")
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("text", ['"yes"', '"true"', '""', "[]", "{}", "2", "-1", "0.5"])
 async def test_a_low_priority_that_is_neither_true_nor_false(text, route):
     body = b'{"input":{"a":1},"policy":{"lowPriority":%s}}' % text.encode()
-    await refuse(body, route, "body: policy.lowPriority must be true or false", "invalid_body")
+    await expect_refusal(body, route, "body: policy.lowPriority must be true or false", "invalid_body")
 
 
 @pytest.mark.parametrize("text", ["0", "1", "0.0", "1.0"])
 async def test_a_low_priority_that_only_equals_true_or_false(text):
     body = b'{"input":{"a":1},"policy":{"lowPriority":%s}}' % text.encode()
-    await refuse(body, "/run", "body: policy.lowPriority must be true or false", "invalid_body")
+    await expect_refusal(body, "/run", "body: policy.lowPriority must be true or false", "invalid_body")
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -85,7 +85,7 @@ async def test_a_low_priority_that_only_equals_true_or_false(text):
 )
 async def test_an_execution_timeout_out_of_range(text, route):
     body = b'{"input":{"a":1},"policy":{"executionTimeout":%s}}' % text.encode()
-    await refuse(body, route, EXECUTION, "out_of_range")
+    await expect_refusal(body, route, EXECUTION, "out_of_range")
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -95,35 +95,35 @@ async def test_an_execution_timeout_out_of_range(text, route):
 )
 async def test_a_ttl_out_of_range(text, route):
     body = b'{"input":{"a":1},"policy":{"ttl":%s}}' % text.encode()
-    await refuse(body, route, TTL, "out_of_range")
+    await expect_refusal(body, route, TTL, "out_of_range")
 
 
 @pytest.mark.parametrize("text", ["true", '"6000"', "5000.5", "[]"])
 async def test_what_is_no_whole_number_cannot_be_clamped(text):
     doors = open_doors(out_of_range="clamp")
     body = b'{"input":{"a":1},"policy":{"executionTimeout":%s}}' % text.encode()
-    bad_request(await doors.post("/run", content=body), EXECUTION)
+    expect_bad_request(await doors.post("/run", content=body), EXECUTION)
 
 
 async def test_the_ranges_are_fields():
     doors = open_doors(job_ttl_min=1, job_ttl_max=86_400_000)
     await doors.submit(b'{"input":{"a":1},"policy":{"ttl":1}}')
     answer = await doors.post("/run", content=b'{"input":{"a":1},"policy":{"ttl":86400001}}')
-    bad_request(answer, "policy.ttl must be a whole number of milliseconds from 1 to 86400000")
+    expect_bad_request(answer, "policy.ttl must be a whole number of milliseconds from 1 to 86400000")
 
 
 @pytest.mark.parametrize("route", ["status-sync", "stream"])
 async def test_a_wait_of_two_signs_is_out_of_range(route):
     job = await (doors := open_doors()).completed()
     answer = await doors.get(f"/{route}/{job.id}?wait=--5")
-    bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
+    expect_bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
 
 
 @pytest.mark.parametrize("route", ["status-sync", "stream"])
 async def test_a_wait_of_5000_digits_is_out_of_range(route):
     job = await (doors := open_doors()).completed()
     answer = await doors.get(f"/{route}/{job.id}?wait={'9' * 5_000}")
-    bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
+    expect_bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
 
 
 @pytest.mark.parametrize("ttl", ["--1", "9" * 5_000], ids=["two signs", "5000 digits"])
@@ -155,10 +155,10 @@ async def test_an_unknown_endpoint(method, path):
     for endpoint in ("nope", "EP", "ep2", "e", "%20", "..."):
         content = JOB if method == "POST" else None
         answer = await doors.http.request(method, f"/v2/{endpoint}{path}", content=content)
-        refused(answer, 404, "Not Found", "endpoint not found")
+        expect_problem(answer, 404, "Not Found", "endpoint not found")
         assert answer.headers["x-emulator-fidelity"] == "guess; row=error.endpoint_not_found"
 
 
 @pytest.mark.parametrize("job_id", ["x", "%00", "%F0%9F%90%A2", "a b", "..%2e", "'--", "x" * 500])
 async def test_an_id_that_is_no_id(job_id):
-    refused(await open_doors().get(f"/status/{job_id}"), 404, "Not Found", "job not found")
+    expect_problem(await open_doors().get(f"/status/{job_id}"), 404, "Not Found", "job not found")

@@ -5,13 +5,13 @@ import tracemalloc
 
 import pytest
 
-from tests.api.doors import JOB, Doors, bad_request, open_doors
+from tests.api.doors import JOB, Doors, expect_bad_request, open_doors
 
 ROUTES = ["/run", "/runsync"]
 DEEP = 10_000
 
 
-async def refuse(body: bytes, route: str) -> Doors:
+async def expect_refusal(body: bytes, route: str) -> Doors:
     doors = open_doors()
     answer = await doors.post(route, content=body)
     assert answer.status_code == 400, answer.text
@@ -118,27 +118,27 @@ SHALLOW = {
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 async def test_what_is_no_json_is_refused(body, route):
-    await refuse(body, route)
+    await expect_refusal(body, route)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", NOT_UTF8.values(), ids=NOT_UTF8)
 async def test_what_is_no_utf8_is_refused(body, route):
     doors = open_doors()
-    bad_request(await doors.post(route, content=body), "body: invalid json: not UTF-8")
+    expect_bad_request(await doors.post(route, content=body), "body: invalid json: not UTF-8")
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
 async def test_what_is_no_object_is_refused(body, route):
-    bad_request(await open_doors().post(route, content=body), "body: must be a json object")
+    expect_bad_request(await open_doors().post(route, content=body), "body: must be a json object")
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", TOO_DEEP.values(), ids=TOO_DEEP)
 async def test_what_is_nested_too_deep_is_refused(body, route):
     answer = await open_doors().post(route, content=body)
-    bad_request(answer, "body: invalid json: nested more than 500 levels deep")
+    expect_bad_request(answer, "body: invalid json: nested more than 500 levels deep")
 
 
 @pytest.mark.parametrize("body", SHALLOW.values(), ids=SHALLOW)
@@ -152,18 +152,18 @@ async def test_the_depth_that_is_allowed_is_a_field():
     doors = open_doors(json_depth_limit=3)
     await doors.submit(inside(b"[1]"))
     answer = await doors.post("/run", content=inside(b"[[1]]"))
-    bad_request(answer, "body: invalid json: nested more than 3 levels deep")
+    expect_bad_request(answer, "body: invalid json: nested more than 3 levels deep")
 
 
 async def test_a_depth_beyond_the_parsers_own_is_refused_too():
     doors = open_doors(json_depth_limit=10**9)
     answer = await doors.post("/run", content=inside(b"[" * 100_000 + b"]" * 100_000))
-    bad_request(answer, "body: invalid json: nested too deep")
+    expect_bad_request(answer, "body: invalid json: nested too deep")
 
 
 async def test_a_string_of_brackets_is_no_object():
     answer = await open_doors().post("/run", content=b'"' + b"[" * 501 + b'"')
-    bad_request(answer, "body: must be a json object")
+    expect_bad_request(answer, "body: must be a json object")
 
 
 @pytest.mark.parametrize("name", ["policy", "s3Config"])
@@ -177,7 +177,7 @@ async def test_an_integer_of_5000_digits_is_no_fault(name):
 async def test_a_number_beyond_all_others_is_out_of_range(name, low, number):
     body = b'{"input":{"a":1},"policy":{"%s":%s}}' % (name.encode(), number)
     answer = await open_doors().post("/run", content=body)
-    bad_request(answer, f"policy.{name} must be a whole number of milliseconds from {low} to 604800000")
+    expect_bad_request(answer, f"policy.{name} must be a whole number of milliseconds from {low} to 604800000")
 
 
 async def test_the_search_for_strings_is_linear():
@@ -185,7 +185,7 @@ async def test_the_search_for_strings_is_linear():
     began = time.process_time()
     answer = await doors.post("/run", content=b"[" * 501 + b'"' + b'\\"' * 5_000)
     assert time.process_time() - began < 0.2
-    bad_request(answer, "body: invalid json: nested more than 500 levels deep")
+    expect_bad_request(answer, "body: invalid json: nested more than 500 levels deep")
 
 
 async def test_brackets_beside_a_long_string_take_no_memory():

@@ -3,7 +3,7 @@
 import pytest
 
 from emulator.api.guards import Access
-from tests.api.doors import JOB, KEY, PROFILES, open_doors, refused
+from tests.api.doors import JOB, KEY, PROFILES, expect_problem, open_doors
 
 ANY_KEY = Access()
 TWO_KEYS = Access(keys=frozenset({"rpa_ONE", "rpa_TWO"}))
@@ -27,7 +27,7 @@ async def ask(access, authorization, name="authorization"):
 async def test_no_key_is_refused_on_every_route(method, path, profile):
     doors = open_doors(profile, key=None)
     answer = await doors.http.request(method, f"/v2/ep{path}", content=JOB if method == "POST" else None)
-    refused(answer, 401, "Unauthorized", "no token provided")
+    expect_problem(answer, 401, "Unauthorized", "no token provided")
     assert answer.headers["x-emulator-fidelity"] == "observed; row=error.no_token"
 
 
@@ -35,14 +35,14 @@ async def test_no_key_is_refused_on_every_route(method, path, profile):
 async def test_a_wrong_key_is_refused_on_every_route(method, path):
     doors = open_doors(access=TWO_KEYS, key="rpa_THREE")
     answer = await doors.http.request(method, f"/v2/ep{path}", content=JOB if method == "POST" else None)
-    refused(answer, 401, "Unauthorized", "invalid api key")
+    expect_problem(answer, 401, "Unauthorized", "invalid api key")
     assert answer.headers["x-emulator-fidelity"] == "guess; row=error.invalid_key"
 
 
 @pytest.mark.parametrize("empty", ["", " ", "Bearer", "Bearer ", "bearer   ", "BEARER"])
 @pytest.mark.parametrize("access", [ANY_KEY, TWO_KEYS])
 async def test_an_empty_key_is_no_key(access, empty):
-    refused(await ask(access, empty), 401, "Unauthorized", "no token provided")
+    expect_problem(await ask(access, empty), 401, "Unauthorized", "no token provided")
 
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "BeArEr {}", "Bearer   {}", "{}", " {} "])
@@ -50,7 +50,7 @@ async def test_every_form_of_a_key_is_understood(form):
     for name in ("authorization", "Authorization", "AUTHORIZATION"):
         assert (await ask(ANY_KEY, form.format(KEY), name)).status_code == 200
         assert (await ask(TWO_KEYS, form.format("rpa_TWO"), name)).status_code == 200
-        refused(await ask(TWO_KEYS, form.format("rpa_two"), name), 401, "Unauthorized", "invalid api key")
+        expect_problem(await ask(TWO_KEYS, form.format("rpa_two"), name), 401, "Unauthorized", "invalid api key")
 
 
 @pytest.mark.parametrize("key", ["x", "any thing", "Basic dTpw", "Bearer Bearer", "żółw"])
@@ -65,7 +65,7 @@ async def test_each_of_the_given_keys_will_do(key):
 
 @pytest.mark.parametrize("key", ["rpa_ON", "rpa_ONEx", "rpa_ONE rpa_TWO", "rpa_ONE,rpa_TWO", "Basic rpa_ONE"])
 async def test_nothing_but_a_given_key_will_do(key):
-    refused(await ask(TWO_KEYS, f"Bearer {key}"), 401, "Unauthorized", "invalid api key")
+    expect_problem(await ask(TWO_KEYS, f"Bearer {key}"), 401, "Unauthorized", "invalid api key")
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "wrong"])
@@ -76,7 +76,7 @@ async def test_without_auth_nobody_is_asked(authorization):
 async def test_the_key_comes_before_the_endpoint_the_job_and_the_body():
     doors = open_doors(access=TWO_KEYS, key=None)
     for path, content in (("/v2/nope/run", JOB), ("/v2/ep/run", b"not json"), ("/v2/ep/cancel/x", b"")):
-        refused(await doors.http.post(path, content=content), 401, "Unauthorized", "no token provided")
+        expect_problem(await doors.http.post(path, content=content), 401, "Unauthorized", "no token provided")
 
 
 async def test_who_is_not_let_in_does_not_count_against_the_limits():

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.api.doors import JOB, Doors, Visit, open_doors, refused
+from tests.api.doors import JOB, Doors, Visit, expect_problem, open_doors
 
 MIB = 1024 * 1024
 PART = 64 * 1024
@@ -32,8 +32,8 @@ async def peak_of(call) -> tuple:
         tracemalloc.stop()
 
 
-def too_large(answer, limit: str):
-    refused(answer, 400, "Bad Request", f"bad request: body: exceeded max body size of {limit}")
+def expect_too_large(answer, limit: str):
+    expect_problem(answer, 400, "Bad Request", f"bad request: body: exceeded max body size of {limit}")
 
 
 @pytest.mark.parametrize(("path", "limit", "name"), LIMITS)
@@ -47,7 +47,7 @@ async def test_a_body_at_the_limit_passes_and_one_byte_more_does_not(path, limit
         held = await doors.hold(doors.post(path, content=body))
         await doors.world.advance(1_000)
         assert (await held).status_code == 200
-    too_large(await doors.post(path, content=body + b" "), name)
+    expect_too_large(await doors.post(path, content=body + b" "), name)
     assert (await doors.get("/health")).json()["jobs"]["inQueue"] == 1
 
 
@@ -56,7 +56,7 @@ async def test_64_mib_without_a_length_never_stay_in_memory(path, limit, name):
     doors = open_doors()
     answer, peak = await peak_of(doors.post(path, content=stream(64 * MIB)))
     assert "content-length" not in answer.request.headers
-    too_large(answer, name)
+    expect_too_large(answer, name)
     assert peak < limit + MIB
 
 
@@ -65,18 +65,18 @@ async def test_64_mib_announced_are_never_held_at_all(path, limit, name):
     doors = open_doors()
     length = {"content-length": str(64 * MIB)}
     answer, peak = await peak_of(doors.post(path, content=stream(64 * MIB), headers=length))
-    too_large(answer, name)
+    expect_too_large(answer, name)
     assert peak < MIB
 
 
 async def test_an_announced_length_that_is_too_large_is_enough():
     answer = await open_doors().post("/run", content=JOB, headers={"content-length": str(10 * MIB + 1)})
-    too_large(answer, "10MiB")
+    expect_too_large(answer, "10MiB")
 
 
 async def test_a_length_that_is_too_small_helps_nobody():
     answer = await open_doors().post("/run", content=stream(11 * MIB), headers={"content-length": "5"})
-    too_large(answer, "10MiB")
+    expect_too_large(answer, "10MiB")
 
 
 async def test_a_body_may_come_in_any_parts():
@@ -91,7 +91,7 @@ async def test_a_body_may_come_in_any_parts():
 async def test_the_limits_are_fields(limit, name):
     doors = open_doors(run_body_limit=limit, runsync_body_limit=limit)
     for path in ("/run", "/runsync"):
-        too_large(await doors.post(path, content=job_of(limit + 1)), name)
+        expect_too_large(await doors.post(path, content=job_of(limit + 1)), name)
     assert (await doors.post("/run", content=job_of(limit))).status_code == 200
 
 
@@ -111,7 +111,7 @@ async def test_the_evidence_of_the_refusal_on_runsync():
 async def test_a_malformed_length_is_no_fault(length):
     doors = open_doors(run_body_limit=64)
     assert (await doors.post("/run", content=JOB, headers={"content-length": length})).status_code in (200, 400)
-    too_large(await doors.post("/run", content=job_of(65), headers={"content-length": length}), "64 bytes")
+    expect_too_large(await doors.post("/run", content=job_of(65), headers={"content-length": length}), "64 bytes")
 
 
 @pytest.mark.parametrize("path", ["/v2/ep/run", "/v2/ep/runsync"])

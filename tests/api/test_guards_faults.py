@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from emulator.core.errors import EmulatorError
-from tests.api.doors import JOB, open_doors, refused
+from tests.api.doors import JOB, expect_problem, open_doors
 
 DETAIL = "internal error of the emulator: its log has the traceback"
 
@@ -37,7 +37,7 @@ async def test_a_fault_is_told_and_logged(verb, method, path, error, monkeypatch
     monkeypatch.setattr(doors.endpoint, verb, fault)
     path = "/v2/ep" + path.replace("x", job.id)
     answer = await doors.http.request(method, path, content=JOB)
-    refused(answer, 500, "Internal Server Error", DETAIL)
+    expect_problem(answer, 500, "Internal Server Error", DETAIL)
     assert answer.headers["x-emulator-fidelity"] == "guess; row=error.internal"
     (record,) = caplog.records
     assert record.getMessage() == f"{method} {path} failed"
@@ -66,4 +66,4 @@ async def test_a_fault_in_the_events_does_not_reach_the_client_as_text(monkeypat
 
     monkeypatch.setattr(doors.endpoint, "status", fault)
     answer = await doors.get(f"/stream/{job.id}", headers={"accept": "text/event-stream"})
-    refused(answer, 500, "Internal Server Error", DETAIL)
+    expect_problem(answer, 500, "Internal Server Error", DETAIL)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from emulator.core.job import Completed, JobStatus
-from tests.api.doors import PROFILES, bad_request, open_doors, refused
+from tests.api.doors import PROFILES, expect_bad_request, expect_problem, open_doors
 
 
 async def test_cancel_of_a_queued_job_removes_it():
@@ -41,7 +41,9 @@ async def test_cancel_of_an_ended_job_echoes_it(times):
 async def test_cancel_of_an_ended_job_is_refused_when_asked():
     doors = open_doors(cancel_terminal="reject")
     job = await doors.completed()
-    refused(await doors.post(f"/cancel/{job.id}"), 400, "Bad Request", "job is not in a cancellable state: COMPLETED")
+    expect_problem(
+        await doors.post(f"/cancel/{job.id}"), 400, "Bad Request", "job is not in a cancellable state: COMPLETED"
+    )
 
 
 async def test_retry_of_a_failed_job_runs_it_again_under_its_id_with_its_input():
@@ -83,7 +85,7 @@ async def test_retry_in_another_state_is_refused_and_changes_nothing(status):
         await doors.post(f"/cancel/{job_id}")
     before = (await doors.get(f"/status/{job_id}")).content
     answer = await doors.post(f"/retry/{job_id}")
-    refused(answer, 400, "Bad Request", f"job is not in a retryable state: {status}")
+    expect_problem(answer, 400, "Bad Request", f"job is not in a retryable state: {status}")
     assert (await doors.get(f"/status/{job_id}")).content == before
 
 
@@ -91,7 +93,7 @@ async def test_the_title_of_a_refused_retry_belongs_to_its_status():
     doors = open_doors(retry_wrong_state_status=409)
     job_id = await doors.submit()
     answer = await doors.post(f"/retry/{job_id}")
-    refused(answer, 409, "Conflict", "job is not in a retryable state: IN_QUEUE")
+    expect_problem(answer, 409, "Conflict", "job is not in a retryable state: IN_QUEUE")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}"])
@@ -103,7 +105,7 @@ async def test_purge_removes_what_waits_and_nothing_else(content):
     answer = await doors.post("/purge-queue", content=content)
     assert (answer.status_code, answer.text) == (200, '{"removed":2,"status":"completed"}')
     for job_id in waiting:
-        refused(await doors.get(f"/status/{job_id}"), 404, "Not Found", "job not found")
+        expect_problem(await doors.get(f"/status/{job_id}"), 404, "Not Found", "job not found")
     await doors.complete(job)
     assert (await doors.get(f"/status/{running}")).json()["status"] == "COMPLETED"
 
@@ -259,7 +261,7 @@ async def test_requests_pages_are_as_long_as_the_field_says():
     ],
 )
 async def test_a_page_that_cannot_be_is_refused(query, detail):
-    bad_request(await open_doors().get(f"/requests?{query}"), detail)
+    expect_bad_request(await open_doors().get(f"/requests?{query}"), detail)
 
 
 async def test_every_id_looks_as_clients_want_it():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.api.doors import Doors, Visit, bad_request, open_doors, refused, until
+from tests.api.doors import Doors, Visit, expect_bad_request, expect_problem, open_doors, until
 
 EVENTS = {"accept": "text/event-stream"}
 
@@ -106,19 +106,19 @@ async def test_a_line_break_between_tokens_stays_one_event():
 
 async def test_an_unknown_job_is_a_problem_in_json():
     answer = await open_doors().get("/stream/nope", headers=EVENTS)
-    refused(answer, 404, "Not Found", "job not found")
+    expect_problem(answer, 404, "Not Found", "job not found")
 
 
 async def test_an_unknown_endpoint_is_a_problem_in_json():
     answer = await open_doors().http.get("/v2/nope/stream/x", headers=EVENTS)
-    refused(answer, 404, "Not Found", "endpoint not found")
+    expect_problem(answer, 404, "Not Found", "endpoint not found")
 
 
 async def test_a_wrong_wait_is_a_problem_in_json():
     doors = open_doors()
     job = await started(doors)
     answer = await doors.get(f"/stream/{job.id}?wait=1", headers=EVENTS)
-    bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
+    expect_bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
 
 
 async def test_a_reader_who_left_consumes_nothing_and_leaves_no_wait():

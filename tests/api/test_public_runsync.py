@@ -5,7 +5,7 @@ import re
 import pytest
 
 from emulator.core.job import JobStatus
-from tests.api.doors import JOB, PROFILES, Visit, bad_request, open_doors, until
+from tests.api.doors import JOB, PROFILES, Visit, expect_bad_request, open_doors, until
 
 RANGE = "must be a whole number of milliseconds from 1000 to 300000"
 
@@ -161,7 +161,7 @@ async def test_a_server_that_stops_answers_what_it_holds():
 async def test_a_wait_out_of_range_is_refused_and_queues_nothing():
     doors = open_doors()
     for wait in (999, 300_001, 0, -1, "90s", "1.5", ""):
-        bad_request(await doors.post(f"/runsync?wait={wait}", content=JOB), f"wait {RANGE}")
+        expect_bad_request(await doors.post(f"/runsync?wait={wait}", content=JOB), f"wait {RANGE}")
     assert (await doors.get("/health")).json()["jobs"]["inQueue"] == 0
 
 
@@ -177,7 +177,7 @@ async def test_a_wait_out_of_range_is_clamped_when_asked(sent, means):
 
 async def test_a_wait_that_is_no_number_cannot_be_clamped():
     answer = await open_doors(out_of_range="clamp").post("/runsync?wait=soon", content=JOB)
-    bad_request(answer, f"wait {RANGE}")
+    expect_bad_request(answer, f"wait {RANGE}")
 
 
 async def test_many_are_held_at_once_and_each_gets_its_own_job():

@@ -3,7 +3,7 @@
 import pytest
 
 from emulator.core.job import Completed
-from tests.api.doors import JOB, PROFILES, Doors, Visit, bad_request, open_doors, refused, until
+from tests.api.doors import JOB, PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
 
 BOTH = ["GET", "POST"]
 
@@ -191,7 +191,7 @@ async def test_a_post_by_id_takes_any_body(route, content):
 @pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
 async def test_a_job_that_nobody_has_is_404(route):
     doors = open_doors()
-    refused(await doors.post(f"/{route}/nope"), 404, "Not Found", "job not found")
+    expect_problem(await doors.post(f"/{route}/nope"), 404, "Not Found", "job not found")
 
 
 @pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
@@ -200,7 +200,7 @@ async def test_a_job_of_another_endpoint_is_404(route):
     other = doors.world.emulator.add(doors.endpoint.settings.__class__("other", 0, 3, 5_000, 600_000, 60_000), None)
     job = await doors.failed()
     answer = await doors.http.post(f"/v2/{other.id}/{route}/{job.id}")
-    refused(answer, 404, "Not Found", "job not found")
+    expect_problem(answer, 404, "Not Found", "job not found")
     assert (await doors.get(f"/status/{job.id}")).status_code == 200
 
 
@@ -209,7 +209,7 @@ async def test_an_expired_job_is_404(route):
     doors = open_doors()
     job = await doors.failed()
     await doors.world.advance(1_800_000)
-    refused(await doors.post(f"/{route}/{job.id}"), 404, "Not Found", "job not found")
+    expect_problem(await doors.post(f"/{route}/{job.id}"), 404, "Not Found", "job not found")
 
 
 async def test_a_result_is_kept_for_30_minutes():
@@ -250,7 +250,7 @@ async def test_a_wrong_ttl_is_refused_and_changes_nothing(ttl):
     doors = open_doors()
     job = await doors.completed()
     answer = await doors.http.get(f"/v2/ep/status/{job.id}", params={"ttl": ttl})
-    bad_request(answer, "ttl must be a whole number of milliseconds of 1 or more")
+    expect_bad_request(answer, "ttl must be a whole number of milliseconds of 1 or more")
     await doors.world.advance(10_000)
     assert (await doors.get(f"/status/{job.id}")).status_code == 200
 
@@ -309,7 +309,7 @@ async def test_a_job_that_expires_ends_the_hold_with_404():
     job_id = await doors.submit(b'{"input":{"a":1},"policy":{"ttl":10000}}')
     held = await doors.hold(doors.get(f"/status-sync/{job_id}"))
     await doors.world.advance(10_000)
-    refused(await held, 404, "Not Found", "job not found")
+    expect_problem(await held, 404, "Not Found", "job not found")
 
 
 async def test_a_caller_who_leaves_frees_the_hold():
@@ -327,4 +327,4 @@ async def test_a_wrong_wait_is_refused(wait):
     doors = open_doors()
     job = await doors.completed()
     answer = await doors.http.get(f"/v2/ep/status-sync/{job.id}", params={"wait": wait})
-    bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
+    expect_bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.doors import PROFILES, Doors, Visit, bad_request, open_doors, refused, until
+from tests.api.doors import PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
 
 BOTH = ["GET", "POST"]
 
@@ -200,7 +200,7 @@ async def test_a_wrong_wait_is_refused_and_consumes_nothing(method, wait):
     job = await started(doors)
     await doors.emit(job, b"1")
     answer = await doors.http.request(method, f"/v2/ep/stream/{job.id}", params={"wait": wait})
-    bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
+    expect_bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
     assert (await doors.get(f"/stream/{job.id}")).json()["stream"] == [{"output": 1}]
 
 
@@ -209,7 +209,7 @@ async def test_a_job_that_is_deleted_ends_the_hold_with_404():
     job_id = await doors.submit()
     held = await doors.hold(doors.get(f"/stream/{job_id}"))
     await doors.post("/purge-queue")
-    refused(await held, 404, "Not Found", "job not found")
+    expect_problem(await held, 404, "Not Found", "job not found")
 
 
 async def test_a_server_that_stops_answers_what_it_holds():

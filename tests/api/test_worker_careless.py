@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from emulator.api.guards import FIDELITY, Access
 from emulator.core.job import JobStatus
 from emulator.core.platform import Profile
-from tests.api.doors import JOB, PROFILES, bad_request, body, open_doors, refused
+from tests.api.doors import JOB, PROFILES, body, expect_bad_request, expect_problem, open_doors
 from tests.api.worker_calls import (
     PING,
     WORKER_CALLS,
@@ -153,7 +153,7 @@ async def test_a_result_above_the_limit_is_refused(
     doors = open_doors(profile, result_body_limit=LIMIT)
     job = await holding(doors)
     answer = await post(doors, done_path(job), b'{"output": "' + b"x" * size + b'"}')
-    assert bad_request(answer, TOO_LARGE)
+    assert expect_bad_request(answer, TOO_LARGE)
     shown = await status(doors, job)
     assert {name: shown[name] for name in ("status", "output", "error") if name in shown} == ENDS[profile]
     assert "upload it and return its URL" in caplog.text
@@ -187,7 +187,7 @@ async def test_progress_above_the_limit_is_refused_and_the_job_goes_on() -> None
     doors = open_doors(result_body_limit=100)
     job = await holding(doors)
     answer = await post(doors, done_path(job), b'{"status":"IN_PROGRESS","output":"' + b"x" * 100 + b'"}')
-    assert bad_request(answer, "body: exceeded max body size of 100 bytes")
+    assert expect_bad_request(answer, "body: exceeded max body size of 100 bytes")
     shown = await status(doors, job)
     assert (shown["status"], "output" in shown) == ("IN_PROGRESS", False)
 
@@ -195,7 +195,7 @@ async def test_progress_above_the_limit_is_refused_and_the_job_goes_on() -> None
 async def test_a_chunk_above_the_limit_is_refused_and_the_job_goes_on() -> None:
     doors = open_doors(result_body_limit=LIMIT)
     job = await holding(doors)
-    assert bad_request(await post(doors, stream_path(job), b'{"output":"' + b"x" * 2 * LIMIT + b'"}'), TOO_LARGE)
+    assert expect_bad_request(await post(doors, stream_path(job), b'{"output":"' + b"x" * 2 * LIMIT + b'"}'), TOO_LARGE)
     assert (await status(doors, job))["status"] == "IN_PROGRESS"
 
 
@@ -242,7 +242,7 @@ async def test_a_late_result_that_is_not_json_changes_nothing() -> None:
 @pytest.mark.parametrize(("method", "path"), WORKER_CALLS)
 async def test_an_unknown_endpoint_is_not_found(method: str, path: str) -> None:
     answer = await open_doors().http.request(method, f"/v2/nope{path}", content=b"{}")
-    assert refused(answer, 404, "Not Found", "endpoint not found")
+    assert expect_problem(answer, 404, "Not Found", "endpoint not found")
 
 
 @pytest.mark.parametrize(("method", "path"), WORKER_CALLS)

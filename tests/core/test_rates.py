@@ -58,6 +58,7 @@ def test_operations_without_a_row_have_no_limit(operation: Operation):
     with ExitStack() as open_requests:
         for _ in range(3_000):
             open_requests.enter_context(limits.admit(operation, NOON, 0))
+        assert ask(limits, operation) is None
 
 
 def test_operations_do_not_use_up_each_others_window():
@@ -151,8 +152,9 @@ def test_a_request_that_fails_leaves_room_too():
 def test_purges_are_not_limited_at_once():
     limits = Limits(preset("observed", purge_rate=1_000))
     with ExitStack() as open_requests:
-        for _ in range(1_000):
+        for _ in range(999):
             open_requests.enter_context(limits.admit(Operation.PURGE, NOON, 0))
+        assert ask(limits, Operation.PURGE) is None
 
 
 @pytest.mark.parametrize(("workers", "rate"), [(0, 1000), (20, 1000), (21, 1050), (50, 2500)])
