@@ -1,4 +1,4 @@
-"""Writes the parts of the docs that follow from the code: docs/fidelity.md and the README's state diagram.
+"""Writes the parts of the docs that follow from the code: docs/fidelity.md, and the README's options and states.
 
 `python docs/generate.py` writes them; `make docs` does the same. A test holds them against the code.
 """
@@ -10,13 +10,13 @@ from collections import defaultdict
 from pathlib import Path
 
 from emulator.app import NOT_EMULATED
-from emulator.config import as_text
+from emulator.config.options import EndpointOptions, all_options, default_text, flag, form, kind
+from emulator.config.values import as_text
 from emulator.core.fidelity import BEHAVIOURS, LEDGER, weakest
 from emulator.core.job import TRANSITIONS, Shortened
 from emulator.core.platform import Platform, preset, source_of
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- states: begin -->", "<!-- states: end -->"
 
 _INTRO = """# Fidelity: what is known, and how well
 
@@ -42,8 +42,11 @@ These routes exist on RunPod. Here they answer 501, loudly, and never pretend:
 Also absent:
 
 - GPUs, images, regions, network volumes, prices, the console and the management API.
-- FlashBoot and cold starts: a worker is up as fast as its Python process starts.
-- Throttled workers, and the lag of the real `/health` counters: here they are true at every moment.
+- FlashBoot, and cold starts by themselves: a worker is up as fast as its program starts, unless `--cold-start` and
+  `--throttle` say how long the container and the machine take.
+- The lag of the real `/health` counters: here they are true at every moment. A worker that runs old code after a reload
+  counts as running until it ends; the state `Outdated` is not in `/health`.
+- Scaling down after days without requests.
 - The edge in front of the service: 524 after 100 s, 502 for large bodies, and the moment after `/run` in which
   `/status` may answer 404.
 - Execution timeouts come on time; the real ones come 5-10 s late.
@@ -70,11 +73,27 @@ def state_diagram() -> str:
     return "\n".join(("```mermaid", "stateDiagram-v2", *lines, "```"))
 
 
+def options_table() -> str:
+    """Every option: its flag, which names its variable too, its key, its default and what it does."""
+    lines = ["| option | value | default | for one endpoint | |", "|---|---|---|---|---|"]
+    for name, field in all_options().items():
+        called = "HANDLER..." if name == "handlers" else flag(name)
+        own = "yes" if name in EndpointOptions.model_fields else ""
+        value = form(field) or kind(field)
+        lines.append(f"| `{called}` | {value} | {default_text(field)} | {own} | {field.description} |")
+    return "\n".join(lines)
+
+
 def readme(text: str) -> str:
-    """The README with a fresh diagram."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{state_diagram()}\n{END}{after}"
+    """The README with fresh options and states."""
+    return _between(_between(text, "states", state_diagram()), "options", options_table())
+
+
+def _between(text: str, name: str, content: str) -> str:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def _answers() -> str:

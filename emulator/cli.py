@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from emulator import __version__
 from emulator.core.errors import ConfigurationError
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from emulator.log import begin_log
 
 _COMMAND_GRACE = 3.0
 """Seconds that the command of `exec` has to end when the emulator is told to."""
 
-_SERVER_OPTIONS = (
-    click.option("--endpoint", multiple=True, metavar="ID=HANDLER", help="Serve HANDLER as endpoint ID; ID alone waits for workers started elsewhere (repeatable)."),
-    click.option("--command", multiple=True, metavar="ID=COMMAND", help="Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable)."),
-    click.option("--worker-key", multiple=True, metavar="KEY", help="Accept only workers with this key (repeatable). [any]"),
-    click.option("--host", help="Address to listen on. [127.0.0.1]"),
-    click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [8000]"),
-    click.option("--port-file", metavar="FILE", help="Write the port there once everything is ready."),
-    click.option("--profile", type=click.Choice(["observed", "documented"]), help="Which reading of the service. [observed]"),
-    click.option("--set", "set_", multiple=True, metavar="FIELD=VALUE", help="Change one field of 'runpod-emulator fields'."),
-    click.option("--workers-min", type=int, help="Workers of each endpoint that are always on. [0]"),
-    click.option("--workers-max", type=int, help="Workers that each endpoint may have. [3]"),
-    click.option("--execution-timeout", metavar="TIME", help="Longest run of a job: 600000 (ms), 600s, 10m; 0 is none. [600s]"),
-    click.option("--job-ttl", metavar="TIME", help="Life of a job from its submission. [24h]"),
-    click.option("--api-key", multiple=True, metavar="KEY", help="Accept only this key (repeatable). [any key]"),
-    click.option("--no-auth", is_flag=True, default=None, help="Ask for no key."),
-    click.option("--no-rate-limits", is_flag=True, default=None, help="Never answer 429."),
-    click.option("--python", metavar="PATH", help="Interpreter that runs the handlers. [this one]"),
-    click.option("--seed", type=int, help="Seed of ids."),
-    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]"),
-)  # fmt: skip
 
+class ServerCommand(click.Command):
+    """A command that takes every option of a server; they follow from the model, which is imported when needed."""
 
-def _server_options(command: Command) -> Command:
-    for option in reversed(_SERVER_OPTIONS):
-        command = option(command)
-    return command
+    @functools.cached_property
+    def _options(self) -> list[click.Parameter]:
+        from emulator.flags import server_options
+
+        return server_options(but={parameter.name for parameter in self.params})
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters, and the server's options."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *self._options, own[-1]]
 
 
 @click.group()
@@ -55,14 +42,24 @@ def cli() -> None:
     """RunPod Serverless on your machine."""
 
 
-@cli.command()
+@cli.command(cls=ServerCommand)
 @click.argument("handlers", nargs=-1)
-@_server_options
-def serve(handlers: tuple[str, ...], **options: Any) -> None:
+def serve(**options: Any) -> None:
     """Serve HANDLERS: file.py, file.py:function, package.module:function or a directory."""
+    _serve(options)
+
+
+@cli.command(cls=ServerCommand)
+@click.argument("handlers", nargs=-1)
+def dev(**options: Any) -> None:
+    """Serve HANDLERS, bring changed code into use at once, and colour the log: serve --reload --log-color."""
+    _serve(options | {"reload": True, "log_color": True})
+
+
+def _serve(options: dict[str, Any]) -> None:
     from emulator.server import Server, run, until_signal
 
-    server = Server(_settings(handlers, options))
+    server = Server(_settings(options))
 
     async def main() -> None:
         stopped = asyncio.ensure_future(until_signal())
@@ -76,13 +73,10 @@ def serve(handlers: tuple[str, ...], **options: Any) -> None:
     run(main())
 
 
-@cli.command(name="exec", context_settings={"ignore_unknown_options": False})
+@cli.command(name="exec", cls=ServerCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
-@click.option(
-    "--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name (repeatable)."
-)
-@_server_options
-def execute(words: tuple[str, ...], handlers: tuple[str, ...], **options: Any) -> None:
+@click.option("--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name.")
+def execute(words: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.
 
     RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND.
@@ -91,7 +85,7 @@ def execute(words: tuple[str, ...], handlers: tuple[str, ...], **options: Any) -
 
     if options.get("port") is None:
         options["port"] = 0
-    server = Server(_settings(handlers, options))
+    server = Server(_settings(options))
 
     async def main() -> int:
         stopped = asyncio.ensure_future(until_signal())
@@ -143,10 +137,19 @@ def worker_env(endpoint: str, url: str, worker: str | None, worker_key: str, api
 @click.option("--set", "set_", multiple=True, metavar="FIELD=VALUE", help="Show it with this change.")
 def fields(profile: str, set_: tuple[str, ...]) -> None:
     """Print every number and disputed behaviour, its evidence and what the presets make of it."""
-    from emulator.config import read_settings
+    from emulator.config.settings import read_settings
     from emulator.listing import print_fields
 
     print_fields(read_settings(profile=profile, set=list(set_)).platform())
+
+
+@cli.command(cls=ServerCommand)
+@click.argument("handlers", nargs=-1)
+def config(**options: Any) -> None:
+    """Print what the options of serve come to, and where each value comes from; exit 2 if they could not be served."""
+    from emulator.listing import print_config
+
+    print_config(_settings(options))
 
 
 def main() -> None:
@@ -158,27 +161,33 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _settings(handlers: tuple[str, ...], options: dict[str, Any]) -> Any:
-    from emulator.config import hidden_modules, read_settings
+def _settings(options: dict[str, Any]) -> Any:
+    from emulator.config.settings import read_settings
 
-    given: dict[str, Any] = {"set" if name == "set_" else name: value for name, value in options.items()}
-    given["handlers"] = handlers
     given = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in given.items()
+        for name, value in options.items()
         if value is not None and value != ()
     }
     settings = read_settings(**given)
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    begin_log(settings.log_level, settings.log_color)
+    _warn(settings)
+    return settings
+
+
+def _warn(settings: Any) -> None:
+    """Say what may be a mistake and is no error."""
+    from emulator.config.services import hidden_modules
+    from emulator.config.settings import unknown_variables
+
+    log = logging.getLogger("emulator")
+    for name in unknown_variables():
+        log.warning("%s is in the environment and no option: 'runpod-emulator serve --help' lists them", name)
     for service in settings.services().values():
         for file in hidden_modules(service.handler or ""):
-            logging.getLogger("emulator").warning(
+            log.warning(
                 "%s hides the module %s of the standard library from its neighbours: rename it", file, file.stem
             )
-    return settings
 
 
 async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> bool:

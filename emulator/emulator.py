@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import logging
 from collections.abc import Callable
 
+from emulator.core.capacity import Capacity
 from emulator.core.clock import Clock, RealClock
 from emulator.core.endpoint import Endpoint
 from emulator.core.engine import World
@@ -26,6 +29,9 @@ from emulator.stores.memory import MemoryStore
 from emulator.workers.command import Command, CommandPool, Nobody
 from emulator.workers.pool import Pool
 from emulator.workers.process import Program
+from emulator.workers.reload import Reloader
+
+log = logging.getLogger("emulator")
 
 
 class Emulator:
@@ -42,6 +48,7 @@ class Emulator:
         clock: Clock | None = None,
         store: JobStore | None = None,
         post: Post | None = None,
+        capacity: Capacity | None = None,
         rate_limits: bool = True,
         seed: int | None = None,
     ) -> None:
@@ -52,6 +59,7 @@ class Emulator:
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
         self._pools: list[Pool | CommandPool] = []
+        self._reloader = Reloader()
         self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
         self._world = World(
             platform=platform,
@@ -59,6 +67,7 @@ class Emulator:
             store=self.store,
             room=self.room,
             ids=Ids(seed),
+            capacity=capacity or Capacity(),
             rate_limits=rate_limits,
             webhook_body=webhook_body,
             on_won=(job_log(platform), self._webhooks.won),
@@ -77,10 +86,15 @@ class Emulator:
 
     def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
         """A new endpoint that is served by worker processes."""
+        if program.folder is not None:
+            imported = functools.partial(self._reloader.imported, settings.id)
+            program = dataclasses.replace(program, imported=imported)
         pool = Pool(program)
         endpoint = self.add(settings, pool)
         pool.serve(endpoint)
         self._pools.append(pool)
+        if program.folder is not None:
+            self._reloader.add(endpoint, program.files)
         return endpoint
 
     def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
@@ -89,6 +103,8 @@ class Emulator:
         endpoint = self.add(settings, pool)
         pool.serve(endpoint)
         self._pools.append(pool)
+        if command.reload:
+            self._reloader.add(endpoint, command.files)
         return endpoint
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:
@@ -102,16 +118,20 @@ class Emulator:
         except KeyError:
             raise EndpointNotFound from None
 
-    async def start(self) -> None:
+    async def start(self, lenient: bool = False) -> None:
         """Start each endpoint's first worker, all in parallel, and wait until every one is up.
 
-        Raises ConfigurationError when a handler cannot be imported.
+        Raises ConfigurationError when a handler cannot be imported; if `lenient`, that is
+        logged, and the endpoint waits for a change of its files.
         """
+        self._reloader.start()
         checks = (endpoint.first_worker() for endpoint in self.endpoints.values())
         outcomes = await asyncio.gather(*checks, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures:
-            raise failures[0]
+        for failure in failures:
+            if not (lenient and isinstance(failure, ConfigurationError)):
+                raise failure
+            log.error("%s", failure)
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""
@@ -120,6 +140,7 @@ class Emulator:
     async def stop(self) -> None:
         """End waits, workers and webhook calls; leaves no process behind."""
         self.hang_up()
+        await self._reloader.close()
         for endpoint in self.endpoints.values():
             endpoint.autoscaler.stop()
         await asyncio.gather(*(pool.close() for pool in self._pools))

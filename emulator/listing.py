@@ -8,10 +8,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from emulator import __version__
-from emulator.config import as_text
+from emulator.config.fields import changed_fields
+from emulator.config.options import EndpointOptions, all_options
+from emulator.config.plans import plan_all
+from emulator.config.settings import Settings
+from emulator.config.values import as_text
 from emulator.core.platform import Platform, source_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from emulator.server import Server
 
 
@@ -41,7 +47,6 @@ def banner(server: Server) -> str:
 
 def print_fields(platform: Platform) -> None:
     """Every field: its value, unit and evidence, and the other preset's value where that differs."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="runpod-emulator fields")
@@ -53,4 +58,44 @@ def print_fields(platform: Platform) -> None:
         value = f"{as_text(getattr(platform, field.name))} {source.unit}".strip()
         other = "" if source.documented is None else as_text(source.documented) or '""'
         table.add_row(field.name, value, platform.evidence_of(field.name).label, other, source.text)
+    _print(table)
+
+
+def print_config(settings: Settings) -> None:
+    """What every option comes to, for the server and then for each endpoint where it differs; and who says so.
+
+    Raises ConfigurationError when they could not be served.
+    """
+    from rich.table import Table
+
+    plans = plan_all(settings)
+    table = Table(title=str(settings.file.path) if settings.file else "no configuration file")
+    for heading in ("option", "value", "from"):
+        table.add_column(heading, overflow="fold")
+    for name in all_options():
+        table.add_row(name, *_told(settings, name))
+    for plan in plans:
+        endpoint = plan.settings.id
+        table.add_section()
+        table.add_row(f"endpoint {endpoint}", str(plan.service), "")
+        for name in EndpointOptions.model_fields:
+            told = _told(settings, name, endpoint)
+            if told != _told(settings, name):
+                table.add_row(f"  {name}", *told)
+    _print(table)
+
+
+def _told(settings: Settings, name: str, endpoint: str = "") -> tuple[str, str]:
+    """The value of an option as text, and where it comes from."""
+    value, origin = settings.effective(name, endpoint)
+    if name == "environment":
+        value = settings.environment_of(endpoint)
+    if value is None and name in changed_fields(settings.platform()):
+        value = getattr(settings.platform(), name)
+    return "" if value is None else as_text(value), origin
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
     Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)

@@ -18,9 +18,10 @@ import uvicorn
 from emulator.api import wire
 from emulator.api.guards import Access
 from emulator.app import create_app
-from emulator.config import Service, Settings
+from emulator.config.plans import Plan, plan_all
+from emulator.config.settings import Settings
+from emulator.core.capacity import Capacity
 from emulator.core.errors import ConfigurationError, PortTaken
-from emulator.core.settings import EndpointSettings, default_settings
 from emulator.emulator import Emulator
 from emulator.workers.command import Command
 from emulator.workers.environment import worker_environment
@@ -30,6 +31,8 @@ Outcome = TypeVar("Outcome")
 DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
 
+_FEWEST_PROCESSES = 8
+"""Places for worker processes on a small machine, where twice the cores would throttle a handful of endpoints."""
 _LAST_ANSWERS = 2
 """Seconds that open requests have to be answered once every wait was ended."""
 
@@ -42,16 +45,19 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        platform = settings.platform()
-        services = settings.services()
+        plans = plan_all(settings)
         self.emulator = Emulator(
-            platform, wire.webhook_body, rate_limits=not settings.no_rate_limits, seed=settings.seed
+            settings.platform(),
+            wire.webhook_body,
+            capacity=Capacity(settings.max_processes or max(_FEWEST_PROCESSES, 2 * (os.cpu_count() or 1))),
+            rate_limits=not settings.no_rate_limits,
+            seed=settings.seed,
         )
         self._socket = _bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self._lifeline, self._held_end = os.pipe()
-        for endpoint_id, service in services.items():
-            self._add(default_settings(endpoint_id, platform), service)
+        for plan in plans:
+            self._add(plan)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
         self.app = create_app(self.emulator, access, worker_access)
@@ -78,15 +84,26 @@ class Server:
         """Environment variables that point RunPod clients here."""
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key}
 
-    def _add(self, endpoint: EndpointSettings, service: Service) -> None:
+    def _add(self, plan: Plan) -> None:
+        service, reload = plan.service, self.settings.reload
+        fresh = (
+            {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}
+        )  # a stale .pyc may pass for new: it tells by the second
         if service.handler:
-            program = Program(service.handler, self.settings.python, self._lifeline, self.client_environment())
-            self.emulator.add_program(endpoint, program)
+            environment = {**self.client_environment(), **plan.environment, **fresh}
+            program = Program(
+                service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
+                folder=plan.folder if reload else None,
+            )  # fmt: skip
+            self.emulator.add_program(plan.settings, program)
         elif service.command:
-            environment = functools.partial(self._worker_environment, endpoint.id)
-            self.emulator.add_command(endpoint, Command(service.command, environment))
+            protocol = functools.partial(self._worker_environment, plan.settings.id)
+            command = Command(
+                service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload
+            )
+            self.emulator.add_command(plan.settings, command)
         else:
-            self.emulator.add_remote(endpoint)
+            self.emulator.add_remote(plan.settings)
 
     def _worker_environment(self, endpoint: str, worker: str) -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
@@ -98,7 +115,7 @@ class Server:
             self._claim(self.settings.port_file)
         self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
         await self._web.listening.wait()
-        await self.emulator.start()
+        await self.emulator.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self.settings.port_file is not None:
             _write_whole(self.settings.port_file, str(self.port))

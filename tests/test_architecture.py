@@ -17,11 +17,11 @@ LAYERS = [
     {"emulator"},
     {"api"},
     {"app", "server"},
-    {"__main__", "cli", "listing", "probe", "pytest_plugin"},
+    {"__main__", "cli", "flags", "listing", "log", "probe", "pytest_plugin"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
-TOGETHER = [{"app", "server"}, {"__main__", "cli", "listing", "probe"}]
-CONFIG_READERS = {"app", "server", "__main__", "cli", "listing", "pytest_plugin"}
+TOGETHER = [{"app", "server"}, {"__main__", "cli", "flags", "listing", "log", "probe"}]
+CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin"}
 CLOCK = ROOT / "core" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50

@@ -11,16 +11,10 @@ from typing import Any
 
 import pytest
 
-from emulator.config import (
-    Service,
-    Settings,
-    as_text,
-    changed_fields,
-    file_of,
-    hidden_modules,
-    milliseconds,
-    read_settings,
-)
+from emulator.config.fields import changed_fields
+from emulator.config.services import Service, hidden_modules
+from emulator.config.settings import Settings, read_settings
+from emulator.config.values import as_text, file_of, milliseconds
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import DAY, HOUR, MINUTE, Platform, Profile, preset
 

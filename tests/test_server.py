@@ -20,7 +20,7 @@ import pytest
 
 import emulator.server as server_module
 from emulator import __version__
-from emulator.config import read_settings
+from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.server import Server
 from tests.compat.servers import HANDLERS, LIMIT, Command, Starter, commands, until

@@ -24,6 +24,7 @@ class RecordingLauncher:
     stopped: list[str] = field(default_factory=list)
     stopped_jobs: list[tuple[str, str, int]] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
     over_http: bool = False
 
     def start(self, worker: str) -> None:
@@ -34,6 +35,9 @@ class RecordingLauncher:
 
     def replace(self, worker: str) -> None:
         self.replaced.append(worker)
+
+    def retire(self, worker: str) -> None:
+        self.retired.append(worker)
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         self.stopped_jobs.append((worker, job, lease))

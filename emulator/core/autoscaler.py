@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from emulator.core.fleet import Fleet
-from emulator.core.platform import Platform
 from emulator.core.timers import Timeline, Timer
 
 
@@ -18,9 +17,8 @@ class Autoscaler:
     those of workers that are still coming up.
     """
 
-    def __init__(self, fleet: Fleet, platform: Platform, timeline: Timeline, new_worker: Callable[[], str]) -> None:
+    def __init__(self, fleet: Fleet, timeline: Timeline, new_worker: Callable[[], str]) -> None:
         self._fleet = fleet
-        self._platform = platform
         self._timeline = timeline
         self._new_worker = new_worker
         self._waiting = 0
@@ -39,15 +37,23 @@ class Autoscaler:
             self.start_one()
         if waiting <= fleet.free_slots:
             self._end_delay()
-        elif self._platform.scaler == "REQUEST_COUNT":
+        elif fleet.settings.scaler == "REQUEST_COUNT":
             self._start_for_requests()
         else:
             self._start_for_delay()
 
-    def start_one(self) -> None:
-        """Bring up one worker now, within the maximum."""
+    def start_one(self, at_once: bool = False) -> None:
+        """Bring up one worker now, within the maximum; `at_once` without simulated delays."""
         if not self._stopped and self._fleet.may_start:
-            self._fleet.start(self._new_worker())
+            self._fleet.start(self._new_worker(), at_once)
+
+    def start_candidate(self) -> str | None:
+        """Bring up a worker that tries new code, at once, beyond the maximum if need be; answers its id."""
+        if self._stopped:
+            return None
+        worker = self._new_worker()
+        self._fleet.start(worker, at_once=True)
+        return worker
 
     def stop(self) -> None:
         """Start nothing any more."""
@@ -60,7 +66,7 @@ class Autoscaler:
 
     def _start_for_requests(self) -> None:
         fleet = self._fleet
-        each = max(1, self._platform.scaler_requests)
+        each = max(1, fleet.settings.scaler_requests)
         short = self._waiting - fleet.free_slots
         wanted = -(-(self._waiting + self._running) // each)
         workers = min(-(-short // each), wanted - fleet.alive)
@@ -73,7 +79,7 @@ class Autoscaler:
         if not fleet.alive:
             self.start_one()
         if self._delay is None and fleet.alive < fleet.settings.workers_max:
-            due = self._timeline.now() + self._platform.scaler_delay
+            due = self._timeline.now() + fleet.settings.scaler_delay
             self._delay = self._timeline.at(due, self._delay_over)
 
     def _delay_over(self) -> None:

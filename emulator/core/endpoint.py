@@ -20,7 +20,7 @@ from emulator.core.errors import (
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import Launcher, WorkerCounts, WorkerState
+from emulator.core.fleet import Launcher, Worker, WorkerCounts, WorkerState
 from emulator.core.job import (
     Cancelled,
     Completed,
@@ -38,6 +38,7 @@ from emulator.core.job import (
     submit,
 )  # fmt: skip
 from emulator.core.polling import PollingWorkers
+from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Caller, Outcome
 
@@ -74,6 +75,7 @@ class Endpoint(Engine):
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
         super().__init__(settings, world, launcher)
         self.polling = PollingWorkers(self)
+        self._release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
 
@@ -215,21 +217,20 @@ class Endpoint(Engine):
         """A worker is up, or now wants `concurrency` jobs at once."""
         await self._now()
         self.fleet.ready(worker, concurrency)
+        self._release.ready(worker)
         self._room.call(("fleet", self.id))
         await self._balance()
 
     async def worker_broken(self, worker: str, reason: str) -> None:
         """A worker ended before it was up. It stays unhealthy; another try comes later."""
         await self._now()
-        if self._checked:
-            log.error("%s", reason)
-        self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
-        self._room.call(("fleet", self.id))
+        self._broken(worker, reason)
 
     async def worker_gone(self, worker: str, replace: bool = False) -> None:
         """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
         at = await self._now()
         self.polling.forget(worker)
+        self._release.failed(worker)
         for job_id in sorted(self.fleet.forget(worker)):
             await self._change(job_id, lambda job: lost_event(job, self.platform), at)
         if replace:
@@ -253,15 +254,34 @@ class Endpoint(Engine):
 
         Raises ConfigurationError with the worker's own words when it cannot start.
         """
-        self.autoscaler.start_one()
-        await self._balance()
-        while any(w.state is WorkerState.INITIALIZING for w in self.fleet.workers.values()):
+        for _ in range(max(1, self.settings.workers_min)):
+            self.autoscaler.start_one(at_once=True)
+        while any(worker.is_coming_up for worker in self.fleet.workers.values()):
             if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
                 return
         self._checked = True
-        for worker in self.fleet.workers.values():
+        for worker in list(self.fleet.workers.values()):
             if worker.state is WorkerState.UNHEALTHY:
                 raise ConfigurationError(worker.reason)
+        self._cool_down()
+
+    async def reload(self) -> bool | None:
+        """Bring the workers to the code as it is now; answers whether it could be started.
+
+        None when it was not found out: a newer reload or the server's end came first.
+        """
+        await self._now()
+        outcome: list[bool | None] = []
+
+        def done(good: bool | None) -> None:
+            outcome.append(good)
+            self._room.call(("fleet", self.id))
+
+        self._release.begin(done)
+        while not outcome:
+            if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
+                return None
+        return outcome[0]
 
     async def take(
         self,
@@ -317,6 +337,26 @@ class Endpoint(Engine):
             return
         self.fleet.release(worker, job_id)
         await self._balance()
+
+    def _cool_down(self) -> None:
+        """Where cold starts are simulated, the import check must not spare the first job one."""
+        if self.settings.throttle.high or self.settings.cold_start.high:
+            for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
+                if worker.ours and worker.state is WorkerState.IDLE:
+                    self.fleet.dismiss(worker)
+
+    def _overdue(self, worker: Worker) -> None:
+        """A worker takes too long to be ready: end it, and try again later."""
+        reason = f"the worker was not ready within {self.settings.init_timeout / 1000:g} s (init_timeout)"
+        self._launcher.stop(worker.id)
+        self._broken(worker.id, f"endpoint {self.id}: {reason}")
+
+    def _broken(self, worker: str, reason: str) -> None:
+        if self._checked:
+            log.error("%s", reason)
+        self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
+        self._release.failed(worker)
+        self._room.call(("fleet", self.id))
 
     async def _check_queue(self) -> None:
         platform = self.platform

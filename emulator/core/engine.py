@@ -12,9 +12,10 @@ from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Any
 
 from emulator.core.autoscaler import Autoscaler
+from emulator.core.capacity import Capacity
 from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
-from emulator.core.fleet import Fleet, Launcher
+from emulator.core.fleet import Fleet, Launcher, Worker
 from emulator.core.ids import Ids
 from emulator.core.job import (
     Cancelled,
@@ -49,6 +50,7 @@ class World:
     store: JobStore
     room: WaitingRoom
     ids: Ids
+    capacity: Capacity
     rate_limits: bool
     webhook_body: Callable[[Job, Platform], bytes]
     on_won: Sequence[Callable[[Transition], None]]
@@ -64,8 +66,8 @@ class Engine:
         self.world = world
         self.platform = world.platform
         self.limits = Limits(world.platform)
-        self.fleet = Fleet(settings, world.timeline, launcher)
-        self.autoscaler = Autoscaler(self.fleet, world.platform, world.timeline, world.ids.worker)
+        self.fleet = Fleet(settings, world.timeline, launcher, world.capacity, self._overdue, world.ids.seed)
+        self.autoscaler = Autoscaler(self.fleet, world.timeline, world.ids.worker)
         self._launcher = launcher
         self._tasks: set[asyncio.Future[None]] = set()
         self._store = world.store
@@ -114,6 +116,10 @@ class Engine:
         self._timeline.end()
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
+
+    def _overdue(self, worker: Worker) -> None:
+        """A worker takes too long to be ready."""
+        raise NotImplementedError
 
     def _shows_start(self, event: Event) -> bool:
         return self.platform.stream_wakes_on_status and isinstance(event, Taken)

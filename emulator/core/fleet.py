@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from emulator.core.arrivals import Arrivals, Step
+from emulator.core.capacity import Capacity
 from emulator.core.job import Taken, Transition
 from emulator.core.settings import EndpointSettings
 from emulator.core.timers import Timeline, Timer
@@ -13,6 +15,8 @@ from emulator.core.timers import Timeline, Timer
 FIRST_BACKOFF = 1_000
 """Milliseconds before a worker that could not start is tried again; doubles up to LONGEST_BACKOFF."""
 LONGEST_BACKOFF = 30_000
+GIVE_WAY = 100
+"""Milliseconds that a worker must have been idle before it gives way to one that has no room."""
 
 
 class WorkerState(str, Enum):
@@ -43,6 +47,10 @@ class Launcher(Protocol):
         """End a worker that asked for it; a fresh one takes its place."""
         ...
 
+    def retire(self, worker: str) -> None:
+        """Give a worker no job more, and end it when those that it holds are over."""
+        ...
+
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """Stop one job that no longer belongs to the worker."""
         ...
@@ -53,25 +61,39 @@ class Worker:
     """One worker as the rules see it."""
 
     id: str
-    state: WorkerState = WorkerState.INITIALIZING
+    state: WorkerState = WorkerState.THROTTLED
     concurrency: int = 1
     jobs: set[str] = field(default_factory=set)
     idle_timer: Timer | None = None
+    coming: Timer | None = None
+    """The next step of its coming up."""
     over_http: bool = False
     ours: bool = True
     """Whether we started it: only such a worker counts against the maximum, and is ever stopped."""
+    outdated: bool = False
+    """Whether it runs old code, and only finishes what it holds."""
     reason: str = ""
     """Why it is unhealthy, in its own last words."""
 
     @property
     def is_coming_up(self) -> bool:
         """Whether it has not been ready yet."""
-        return self.state is WorkerState.INITIALIZING
+        return self.state in (WorkerState.INITIALIZING, WorkerState.THROTTLED)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of ours that serves, or soon will."""
+        return self.ours and not self.outdated and self.state is not WorkerState.UNHEALTHY
+
+    def begin_initializing(self) -> None:
+        """It has its machine."""
+        if self.state is WorkerState.THROTTLED:
+            self.state = WorkerState.INITIALIZING
 
     @property
     def free_slots(self) -> int:
         """How many jobs it could take now, or once it is up."""
-        if self.state is WorkerState.UNHEALTHY:
+        if self.outdated or self.state is WorkerState.UNHEALTHY:
             return 0
         return max(0, self.concurrency - len(self.jobs))
 
@@ -90,11 +112,24 @@ class WorkerCounts(NamedTuple):
 class Fleet:
     """Starts and ends workers through a `Launcher`, and knows what each of them holds."""
 
-    def __init__(self, settings: EndpointSettings, timeline: Timeline, launcher: Launcher) -> None:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        timeline: Timeline,
+        launcher: Launcher,
+        capacity: Capacity | None = None,
+        overdue: Step = lambda worker: None,
+        seed: int | None = None,
+    ) -> None:
         self.settings = settings
         self.workers: dict[str, Worker] = {}
+        self.keeps_last = False
+        """Whether the last worker must stay, and no other may come: newer code is broken."""
         self._timeline = timeline
         self._launcher = launcher
+        self._capacity = capacity or Capacity()
+        self._capacity.lend(self._give_way)
+        self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, overdue, seed)
         self._concurrency = 1
         self._failures = 0
         self._no_start_before = 0
@@ -102,7 +137,7 @@ class Fleet:
     @property
     def alive(self) -> int:
         """Workers of ours that are up or coming up."""
-        return sum(worker.ours and worker.state is not WorkerState.UNHEALTHY for worker in self.workers.values())
+        return sum(worker.counts for worker in self.workers.values())
 
     @property
     def free_slots(self) -> int:
@@ -117,15 +152,17 @@ class Fleet:
     @property
     def may_start(self) -> bool:
         """Whether one more worker is within the maximum, and none has failed just now."""
-        room = self.settings.starts_workers and self.alive < self.settings.workers_max
+        most = min(1, self.settings.workers_max) if self.keeps_last else self.settings.workers_max
+        room = self.settings.starts_workers and self.alive < most
         return room and self._timeline.now() >= self._no_start_before
 
-    def start(self, worker_id: str) -> None:
-        """Bring up one worker more."""
+    def start(self, worker_id: str, at_once: bool = False) -> None:
+        """Bring up one worker more; `at_once` without simulated delays."""
         self._bury_unhealthy()
         over_http = self._launcher.over_http
-        self.workers[worker_id] = Worker(worker_id, concurrency=self._concurrency, over_http=over_http)
-        self._launcher.start(worker_id)
+        worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http)
+        self.workers[worker_id] = worker
+        self._arrivals.begin(worker, at_once)
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
@@ -138,6 +175,7 @@ class Fleet:
         worker = self.workers.get(worker_id)
         if worker is not None:
             worker.concurrency = concurrency
+            self._arrivals.end(worker)
             self._settle(worker)
 
     def failed(self, worker_id: str, reason: str) -> int:
@@ -146,6 +184,7 @@ class Fleet:
         if worker is not None:
             worker.state = WorkerState.UNHEALTHY
             worker.reason = reason
+            self._let_go(worker)
         backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
         self._failures += 1
         self._no_start_before = self._timeline.now() + backoff
@@ -156,8 +195,22 @@ class Fleet:
         worker = self.workers.pop(worker_id, None)
         if worker is None:
             return set()
-        self._stop_idling(worker)
+        self._let_go(worker)
         return worker.jobs
+
+    def dismiss(self, worker: Worker) -> None:
+        """End a worker that holds no job."""
+        del self.workers[worker.id]
+        self._let_go(worker)
+        self._launcher.stop(worker.id)
+
+    def outdate(self, worker: Worker) -> None:
+        """End a worker that runs old code, at once or when its jobs are over."""
+        if not worker.jobs:
+            self.dismiss(worker)
+        elif not worker.outdated:
+            worker.outdated = True
+            self._launcher.retire(worker.id)
 
     def release(self, worker_id: str, job: str) -> None:
         """A worker dropped a job that still counts as its own."""
@@ -203,8 +256,10 @@ class Fleet:
 
     def _start_idling(self, worker: Worker) -> None:
         if worker.idle_timer is None and worker.ours:
-            due = self._timeline.now() + self.settings.idle_timeout
-            worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
+            wait = self.settings.idle_timeout
+            if self._capacity.contended:
+                wait = min(wait, GIVE_WAY)
+            worker.idle_timer = self._timeline.at(self._timeline.now() + wait, lambda: self._idled_out(worker))
 
     def _stop_idling(self, worker: Worker) -> None:
         if worker.idle_timer is not None:
@@ -213,11 +268,25 @@ class Fleet:
 
     def _idled_out(self, worker: Worker) -> None:
         worker.idle_timer = None
-        if worker.id not in self.workers or worker.jobs:
-            return
-        if self.alive > self.settings.workers_min:
-            del self.workers[worker.id]
-            self._launcher.stop(worker.id)
+        if worker.id in self.workers and self._may_go(worker):
+            self.dismiss(worker)
+
+    def _give_way(self) -> bool:
+        """End an idle worker, because another endpoint's has no room; answers whether there was one."""
+        for worker in self.workers.values():
+            if worker.ours and self._may_go(worker):
+                self.dismiss(worker)
+                return True
+        return False
+
+    def _may_go(self, worker: Worker) -> bool:
+        fewest = max(1, self.settings.workers_min) if self.keeps_last else self.settings.workers_min
+        return worker.state is WorkerState.IDLE and self.alive > fewest
+
+    def _let_go(self, worker: Worker) -> None:
+        self._stop_idling(worker)
+        self._arrivals.end(worker)
+        self._capacity.release(worker.id)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):

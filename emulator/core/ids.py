@@ -13,6 +13,7 @@ class Ids:
     """Mints ids; the same seed mints the same ones in the same order."""
 
     def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
         self._random = random.Random(seed)
 
     def job(self, suffix: str, sync: bool) -> str:

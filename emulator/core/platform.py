@@ -150,6 +150,12 @@ class Platform:
     workers_min: int = _fact(0, _DOCUMENTED, "workers that are always on", "workers")
     workers_max: int = _fact(3, _DOCUMENTED, "ceiling of an endpoint's workers", "workers")
     idle_timeout: int = _fact(5 * SECOND, _DOCUMENTED, "an idle worker's life", "ms")
+    init_timeout: int = _fact(
+        7 * MINUTE,
+        _DOCUMENTED,
+        "a worker that takes longer to start is unhealthy; RUNPOD_INIT_TIMEOUT changes it",
+        "ms",
+    )
     scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] = _disputed(
         "REQUEST_COUNT", "QUEUE_DELAY", _OBSERVED, "a recorded endpoint scaled by request count"
     )

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import Platform
+
+
+class Span(NamedTuple):
+    """A duration somewhere from `low` to `high` milliseconds; the seed decides where, None the server's."""
+
+    low: int = 0
+    high: int = 0
+    seed: int | None = None
+
+
+AT_ONCE = Span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +31,15 @@ class EndpointSettings:
     execution_timeout: int
     """Limit of a job without a policy of its own; 0 is none."""
     job_ttl: int
+    scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] = "REQUEST_COUNT"
+    scaler_requests: int = 1
+    scaler_delay: int = 4_000
+    init_timeout: int = 0
+    """How long a worker's process may take to be ready; 0 is for ever."""
+    throttle: Span = AT_ONCE
+    """Simulated wait for a machine before each worker."""
+    cold_start: Span = AT_ONCE
+    """Simulated start of a container before each worker's process."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
 
@@ -29,20 +50,21 @@ class EndpointSettings:
             )
 
 
-def default_settings(endpoint: str, platform: Platform) -> EndpointSettings:
-    """An endpoint with the platform's defaults; raises ConfigurationError for a time outside the platform's range."""
-    _check("job_ttl", platform.job_ttl, platform.job_ttl_min, platform.job_ttl_max)
-    if platform.execution_timeout:
+def default_settings(endpoint: str, platform: Platform, **changes: Any) -> EndpointSettings:
+    """An endpoint with the platform's defaults and some `changes`.
+
+    Raises ConfigurationError for a time outside the platform's range.
+    """
+    names = (
+        "workers_min", "workers_max", "idle_timeout", "execution_timeout", "job_ttl", "scaler", "scaler_requests",
+        "scaler_delay", "init_timeout",
+    )  # fmt: skip
+    settings = EndpointSettings(id=endpoint, **({name: getattr(platform, name) for name in names} | changes))
+    _check("job_ttl", settings.job_ttl, platform.job_ttl_min, platform.job_ttl_max)
+    if settings.execution_timeout:
         low, high = platform.execution_timeout_min, platform.execution_timeout_max
-        _check("execution_timeout", platform.execution_timeout, low, high)
-    return EndpointSettings(
-        id=endpoint,
-        workers_min=platform.workers_min,
-        workers_max=platform.workers_max,
-        idle_timeout=platform.idle_timeout,
-        execution_timeout=platform.execution_timeout,
-        job_ttl=platform.job_ttl,
-    )
+        _check("execution_timeout", settings.execution_timeout, low, high)
+    return settings
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -9,9 +9,12 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 log = logging.getLogger("emulator.worker")
 
+RUNNER = Path(__file__).with_name("runner")
+"""What runs in a child, in any interpreter."""
 TERMINATE_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 _LAST_WORDS = 0.5

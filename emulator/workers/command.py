@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
-from emulator.workers.child import Child
+from emulator.workers.child import RUNNER, Child
+from emulator.workers.reload import python_files
 
 log = logging.getLogger("emulator.worker")
 
@@ -22,8 +25,19 @@ class Command:
 
     words: Sequence[str]
     environment: Callable[[str], Mapping[str, str]]
+    lifeline: int
+    """Read end of a pipe that only the server holds open: at its end the program ends too."""
     directory: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    reload: bool = False
+    """Whether the folders of its Python files are watched."""
+
+    def files(self) -> list[str]:
+        """Every Python file below the folders of those that the command names."""
+        here = Path(self.directory or ".").absolute()
+        scripts = [here / word for word in self.words if word.endswith(".py")]
+        folders = {script.parent for script in scripts if script.is_file()}
+        return [file for folder in folders for file in python_files(folder)]
 
 
 class CommandPool:
@@ -60,6 +74,12 @@ class CommandPool:
         running = self._workers.get(worker)
         if running is not None:
             running.replace()
+
+    def retire(self, worker: str) -> None:
+        """Give a program no job more, and end it when those that it holds are over."""
+        running = self._workers.get(worker)
+        if running is not None:
+            running.replace(successor=False)
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """The program learns of it by polling; when it does not obey in time, it is replaced."""
@@ -98,6 +118,9 @@ class Nobody:
         """Whoever started the worker must replace it."""
         log.warning("worker %s asked to be replaced by a fresh one: restart it where it was started", worker)
 
+    def retire(self, worker: str) -> None:
+        """Never asked: a worker that is not ours has no code of ours."""
+
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """The worker learns of it by polling."""
 
@@ -111,6 +134,7 @@ class _CommandWorker:
         self._command = command
         self._child = Child(lambda line: (f"{endpoint.id}/{worker}", line))
         self._ended = False
+        self._wants_successor = True
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
@@ -120,10 +144,13 @@ class _CommandWorker:
             **self._command.environment(self.id),
             "PYTHONUNBUFFERED": "1",
         }
+        command = self._command
+        tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(command.lifeline))
         try:
-            await self._child.start(self._command.words, environment, directory=self._command.directory)
+            words = (*tether, *command.words)
+            await self._child.start(words, environment, (command.lifeline,), command.directory)
         except OSError as error:
-            await self._report_end(f"cannot run {self._command.words[0]}: {error.strerror or error}")
+            await self._report_end(f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}")
             return
         if self._ended:
             self._child.end()
@@ -136,15 +163,16 @@ class _CommandWorker:
         self._endpoint.polling.dismiss(self.id)
         self._child.end()
 
-    def replace(self) -> None:
-        """Give it no job more; when those it holds are over, end it. A fresh one takes its place."""
+    def replace(self, successor: bool = True) -> None:
+        """Give it no job more; when those it holds are over, end it. A `successor` takes its place."""
+        self._wants_successor = self._wants_successor and successor
         if not self._ended:
             self._endpoint.polling.retire(self.id, self._replace)
 
     def _replace(self) -> None:
         if not self._ended:
             self.end()
-            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
+            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=self._wants_successor))
 
     def expect_obedience(self, job: str) -> None:
         """Replace the program unless it lets go of the job in time."""

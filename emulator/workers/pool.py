@@ -47,6 +47,12 @@ class Pool:
         if process is not None:
             process.replace()
 
+    def retire(self, worker: str) -> None:
+        """Give a process no job more, and end it when those that it holds are over."""
+        process = self._processes.get(worker)
+        if process is not None:
+            process.retire()
+
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """Stop one job."""
         process = self._processes.get(worker)

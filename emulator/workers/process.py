@@ -8,9 +8,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import orjson
 
@@ -19,13 +18,12 @@ from emulator.core.handout import handout
 from emulator.core.job import Emitted, Job, Progressed
 from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
-from emulator.workers.child import Child
+from emulator.workers.child import RUNNER, Child
 from emulator.workers.environment import host_name
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pack, unpack_result
 
 log = logging.getLogger("emulator.worker")
 
-RUNNER = Path(__file__).with_name("runner")
 STOP_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
@@ -40,6 +38,17 @@ class Program:
     lifeline: int
     """Read end of a pipe that only the server holds open: at its end workers end too."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    concurrency: int = 1
+    """Jobs at once of a handler that has no concurrency_modifier."""
+    directory: str | None = None
+    folder: str | None = None
+    """The handler's own folder, where `imported` learns which files below it its code comes from."""
+    imported: Callable[[list[str]], None] = lambda files: None
+
+    def files(self) -> list[str]:
+        """The handler's file, where it names one."""
+        path = self.handler if self.handler.endswith(".py") else self.handler.rpartition(":")[0]
+        return [os.path.abspath(os.path.join(self.directory or "", path))] if path.endswith(".py") else []
 
 
 class WorkerProcess:
@@ -57,6 +66,7 @@ class WorkerProcess:
         self._capacity = 0
         self._cooperative = False
         self._retiring = False
+        self._wants_successor = True
         self._ended = False
         self._slot = asyncio.Event()
         self._child = Child(self._where)
@@ -92,12 +102,19 @@ class WorkerProcess:
         self._stopping[job] = loop.call_later(STOP_GRACE, self._disobeyed, job)
 
     def replace(self) -> None:
-        """End the child now; a fresh one takes its place."""
+        """End the child now; a fresh one takes its place, unless it was retired."""
         if not self._ended:
             self._ended = True
             self._caller.hang_up()
-            self._hand_over = asyncio.ensure_future(self._endpoint.worker_gone(self.id, replace=True))
+            gone = self._endpoint.worker_gone(self.id, replace=self._wants_successor)
+            self._hand_over = asyncio.ensure_future(gone)
             self._end_process()
+
+    def retire(self) -> None:
+        """Give the child no job more, and end it when those that it holds are over."""
+        self._wants_successor = False
+        self._take_no_more()
+        self._retire()
 
     def end(self) -> None:
         """End the child for good."""
@@ -115,9 +132,13 @@ class WorkerProcess:
         command = [
             self._program.python, str(RUNNER), "--handler", self._program.handler,
             "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
+            "--concurrency", str(self._program.concurrency),
         ]  # fmt: skip
+        if self._program.folder is not None:
+            command += ["--folder", self._program.folder]
         try:
-            await self._child.start(command, self._environment(), (theirs.fileno(), self._program.lifeline))
+            descriptors = (theirs.fileno(), self._program.lifeline)
+            await self._child.start(command, self._environment(), descriptors, self._program.directory)
         except OSError as error:
             ours.close()
             self._broken = f"{self._program.python} could not be started: {error}"
@@ -183,6 +204,8 @@ class WorkerProcess:
             await self._wants(facts["concurrency"])
         elif kind is Kind.CAPACITY:
             await self._wants(int(body))
+        elif kind is Kind.FILES:
+            self._program.imported(orjson.loads(body))
         elif kind is Kind.BROKEN:
             self._broken = body.decode("utf-8", "replace")
 

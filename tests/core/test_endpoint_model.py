@@ -63,6 +63,7 @@ class Town:
 
     def __init__(self) -> None:
         self.world = make_world(
+            init_timeout=0,  # workers that the endpoint starts by itself never come up
             rate_limits=False, workers_max=10_000, job_ttl=TTL, run_retention=KEPT, worker_lease=LEASE,
             settings=lambda settings: dataclasses.replace(settings, idle_timeout=10**12, execution_timeout=LIMIT),
         )  # fmt: skip

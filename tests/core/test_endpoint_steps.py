@@ -70,6 +70,8 @@ async def test_every_verb_is_one_step():
     everything(driver)
     start = Driver(make_world(workers_max=0))
     start.first_worker()
+    start.world.endpoint.autoscaler.stop()
+    assert start.reload() is None
     verbs = {
         name
         for name, verb in (vars(Engine) | vars(Endpoint)).items()

@@ -13,13 +13,24 @@ from tests.core.steps import both_profiles
 @both_profiles
 def test_an_endpoint_starts_from_the_documented_defaults(profile):
     assert default_settings("ep", preset(profile)) == EndpointSettings(
-        id="ep", workers_min=0, workers_max=3, idle_timeout=5_000, execution_timeout=600_000, job_ttl=86_400_000
+        id="ep",
+        workers_min=0,
+        workers_max=3,
+        idle_timeout=5_000,
+        execution_timeout=600_000,
+        job_ttl=86_400_000,
+        scaler={"observed": "REQUEST_COUNT", "documented": "QUEUE_DELAY"}[profile],
+        scaler_requests=1,
+        scaler_delay=4_000,
+        init_timeout=420_000,
     )
 
 
 def test_changed_platform_fields_become_the_endpoints_settings():
     platform = preset("observed", workers_min=1, workers_max=2, idle_timeout=7, execution_timeout=6_000, job_ttl=60_000)
-    expected = EndpointSettings("e", 1, 2, idle_timeout=7, execution_timeout=6_000, job_ttl=60_000)
+    expected = EndpointSettings(
+        "e", 1, 2, idle_timeout=7, execution_timeout=6_000, job_ttl=60_000, init_timeout=420_000
+    )
     assert default_settings("e", platform) == expected
 
 

@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from emulator.cli import cli, serve
-from emulator.config import read_settings
+from emulator.config.settings import read_settings
 from emulator.core.fleet import FIRST_BACKOFF, LONGEST_BACKOFF
 from emulator.core.platform import preset
 from emulator.core.polling import OBEY

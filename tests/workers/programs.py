@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from emulator.config import read_settings
+from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError
 from emulator.server import Server
 from tests.compat.servers import LIMIT, Command, commands, until

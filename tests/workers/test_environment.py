@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from dotenv import dotenv_values
 
 from emulator.cli import cli
-from emulator.config import Service, read_settings
+from emulator.config.services import Service
+from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError
 from emulator.workers.environment import PING_INTERVAL, host_name, worker_environment
 from tests.compat.servers import LIMIT, until

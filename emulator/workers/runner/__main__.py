@@ -1,5 +1,7 @@
 """Starts a worker process: `python RUNNER_FOLDER --handler SPEC --channel FD --lifeline FD [-- ARGUMENT ...]`.
 
+Or a program that ends with the server: `python RUNNER_FOLDER --tether FD WORD ...`.
+
 The folder is loaded as a package under a private name and leaves `sys.path`, so that
 none of its modules can be imported, or shadow one, in the handler's code.
 """
@@ -27,4 +29,6 @@ if __name__ == "__main__":
     load_runner(here)
     from importlib import import_module
 
+    if sys.argv[1:2] == ["--tether"]:
+        import_module(PACKAGE + ".tether").main(sys.argv[2:])
     import_module(PACKAGE + ".worker").main(sys.argv[1:])

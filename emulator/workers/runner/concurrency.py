@@ -13,10 +13,11 @@ from .tracebacks import user_traceback
 class Concurrency:
     """A number that the handler's `concurrency_modifier` moves, and only while no job is in flight."""
 
-    def __init__(self, modifier: Callable[[int], Any] | None) -> None:
+    def __init__(self, modifier: Callable[[int], Any] | None, fixed: int = 1) -> None:
+        """`fixed` is the number where there is no modifier."""
         self.modifier = modifier
-        self.applied = 1
-        self._wanted = 1
+        self.applied = fixed if modifier is None else 1
+        self._wanted = self.applied
 
     def review(self, in_flight: int) -> bool:
         """Ask the modifier, and tell whether `applied` changed.

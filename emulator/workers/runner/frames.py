@@ -9,6 +9,7 @@ Parent to child
 Child to parent
     READY     the handler is imported; the body is JSON: {"concurrency", "cooperative", "runpod_version"}
     BROKEN    the handler could not be imported; the body is the traceback
+    FILES     the files of the handler's own folder that its code comes from so far, a JSON list of paths
     CAPACITY  how many jobs the worker wants at once, as decimal text
     PROGRESS  the JSON of a progress update
     CHUNK     the JSON of one stream chunk
@@ -42,6 +43,7 @@ class Kind(IntEnum):
     DONE = 8
     REFUSED = 9
     STOPPED = 10
+    FILES = 11
 
 
 class Frame(NamedTuple):

@@ -26,7 +26,7 @@ def hold_lifeline(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            _let_the_kernel_watch(descriptor)
+            let_the_kernel_watch(descriptor)
     threading.Thread(target=_wait_for_the_end, args=(descriptor,), name="lifeline", daemon=True).start()
 
 
@@ -37,14 +37,16 @@ def _wait_for_the_end(descriptor: int) -> None:
     end_process_group()
 
 
-def _let_the_kernel_watch(descriptor: int) -> None:
+def let_the_kernel_watch(descriptor: int) -> int:
     """Have the whole group killed when the pipe's writer is gone, also while code holds the interpreter's lock.
 
     Whom a descriptor signals belongs to the open file, which all workers share: so the
-    pipe is opened once more, for this group alone.
+    pipe is opened once more, for this group alone. Answers that descriptor, which must stay open.
+    Raises OSError.
     """
     own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)
     leads = os.getpgrp() == os.getpid()
     fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp() if leads else os.getpid())
     fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
+    return own

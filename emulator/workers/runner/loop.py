@@ -13,6 +13,7 @@ from typing import Any
 from .channel import Channel
 from .concurrency import Concurrency
 from .frames import Frame, Kind, pack_result
+from .imported import OwnFiles
 from .installed import runpod_version
 from .jobs import Jobs
 from .output import flush_output, say
@@ -28,12 +29,13 @@ SELF_CANCELLED = "The handler was cancelled from within: asyncio.CancelledError 
 class JobLoop:
     """What `runpod.serverless.start` runs until the process ends."""
 
-    def __init__(self, config: Any, channel: Channel, jobs: Jobs) -> None:
+    def __init__(self, config: Any, channel: Channel, jobs: Jobs, files: OwnFiles | None, concurrency: int) -> None:
         self.ready = False
         self._config = config
         self._channel = channel
         self._jobs = jobs
-        self._concurrency = Concurrency(config.get("concurrency_modifier"))
+        self._files = files
+        self._concurrency = Concurrency(config.get("concurrency_modifier"), concurrency)
         self._stopped: set[str] = set()
         self._leaving = False
         self._process = os.getpid()
@@ -56,6 +58,7 @@ class JobLoop:
             loop.remove_reader(self._channel.fileno())
 
     def _announce(self) -> None:
+        self._tell_files()
         body = {
             "concurrency": self._concurrency.applied,
             "cooperative": is_cooperative(self._config["handler"]),
@@ -124,6 +127,12 @@ class JobLoop:
         self._jobs.tasks.pop(name, None)
         self._stopped.discard(name)
         self._channel.send(kind, name, body)
+        self._tell_files()
+
+    def _tell_files(self) -> None:
+        files = self._files.news() if self._files is not None else None
+        if files is not None:
+            self._channel.send(Kind.FILES, body=json.dumps(files).encode())
 
     def _review(self) -> None:
         if not self._leaving and self._concurrency.review(len(self._jobs.tasks)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 from . import loading
 from .channel import Channel
 from .frames import Kind
+from .imported import OwnFiles
 from .jobs import Jobs
 from .lifeline import hold_lifeline
 from .loading import HandlerError
@@ -20,7 +22,7 @@ from .results import NotJSON, encode
 from .standin import RunpodPackage
 from .tracebacks import user_traceback
 
-_USAGE = "usage: runner --handler SPEC --channel FD --lifeline FD [-- ARGUMENT ...]"
+_USAGE = "usage: runner --handler SPEC --channel FD --lifeline FD [--concurrency N] [--folder PATH] [-- ARGUMENT ...]"
 _NO_START = """\
 {place} ended without calling runpod.serverless.start, and it defines no function named handler. Write in it
 
@@ -33,11 +35,17 @@ _NO_HANDLER = 'runpod.serverless.start needs a dict that holds the handler: star
 
 
 class Worker:
-    """Loads a handler and serves it; its public methods are what `runpod.serverless` offers."""
+    """Loads a handler and serves it; its public methods are what `runpod.serverless` offers.
 
-    def __init__(self, channel: Channel, jobs: Jobs) -> None:
+    With a `folder`, the server is told which files below it the handler's code comes from.
+    `concurrency` is for a handler without a modifier of its own.
+    """
+
+    def __init__(self, channel: Channel, jobs: Jobs, folder: str = "", concurrency: int = 1) -> None:
         self._channel = channel
         self._jobs = jobs
+        self._files = OwnFiles(folder) if folder else None
+        self._concurrency = concurrency
         self._loop: JobLoop | None = None
         self._noting = False
         self._noted: dict[str, Any] = {}
@@ -60,7 +68,7 @@ class Worker:
             return
         if not callable(config["handler"]):
             raise TypeError(f"The handler is not callable: {config['handler']!r}")
-        self._loop = JobLoop(config, self._channel, self._jobs)
+        self._loop = JobLoop(config, self._channel, self._jobs, self._files, self._concurrency)
         asyncio.run(self._loop.run())
 
     def progress_update(self, job: dict[str, Any], progress: Any) -> None:
@@ -88,36 +96,40 @@ class Worker:
                 raise HandlerError(_NO_START.format(place=place))
             self.start({"handler": module.handler})
 
-    def give_up(self, reason: str) -> NoReturn:
+    def give_up(self, reason: str, error: BaseException | None = None) -> NoReturn:
         """Tell the server that no job can be served, and end; threads of the handler cannot keep us."""
         flush_output()
+        files = self._files.news(error) if self._files is not None else None
+        if files is not None:
+            self._channel.send(Kind.FILES, body=json.dumps(files).encode())
         self._channel.send(Kind.BROKEN, body=reason.encode("utf-8", "backslashreplace"))
         os._exit(1)
 
 
 def main(argv: list[str]) -> None:
     """What `__main__` runs."""
-    spec, channel, lifeline, arguments = _options(argv)
+    options, arguments = _options(argv)
+    try:
+        spec, channel, lifeline = options["--handler"], int(options["--channel"]), int(options["--lifeline"])
+        concurrency = int(options.get("--concurrency", "1"))
+    except (KeyError, ValueError):
+        sys.exit(_USAGE)
     hold_lifeline(lifeline)
     jobs = Jobs()
     mark_output(jobs)
-    worker = Worker(Channel(channel), jobs)
+    worker = Worker(Channel(channel), jobs, options.get("--folder", ""), concurrency)
     RunpodPackage(worker.start, worker.progress_update).install()
     try:
         worker.run(spec, arguments)
     except BaseException as error:
         if worker.ready:
             raise
-        worker.give_up(str(error) if isinstance(error, HandlerError) else user_traceback(error))
+        worker.give_up(str(error) if isinstance(error, HandlerError) else user_traceback(error), error)
 
 
-def _options(argv: list[str]) -> tuple[str, int, int, list[str]]:
-    """Three options in any order; argparse would cost more than all the rest of this folder."""
+def _options(argv: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Options in any order, and the handler's arguments; argparse would cost more than all the rest of this folder."""
     own, arguments = argv, []
     if "--" in argv:
         own, arguments = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
-    given = {own[at]: own[at + 1] for at in range(0, len(own) - 1, 2)}
-    try:
-        return given["--handler"], int(given["--channel"]), int(given["--lifeline"]), arguments
-    except (KeyError, ValueError):
-        sys.exit(_USAGE)
+    return {own[at]: own[at + 1] for at in range(0, len(own) - 1, 2)}, arguments

@@ -1,0 +1,1 @@
+"""Settings: what flags, environment variables and the configuration file make of them."""

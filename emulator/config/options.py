@@ -1,0 +1,141 @@
+"""Every option there is. Flags, environment variables, keys of the configuration file and the README's table
+all follow from these two models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from emulator.config.values import Duration, Milliseconds, Variables
+
+PREFIX = "RUNPOD_EMULATOR_"
+"""Of every environment variable that is an option."""
+
+_File = Annotated[Path, Field(strict=False)]
+
+
+def _option(default: Any, text: str, form: str = "", *, shown: str = "", **limits: Any) -> Any:
+    """An option: its default, its help `text`, the `form` of its value, and what the help shows as its default."""
+    return Field(default, description=text, json_schema_extra={"form": form, "shown": shown}, **limits)
+
+
+class EndpointOptions(BaseModel):
+    """What may be told of one endpoint, in its table, or of all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workers_min: int | None = _option(None, "Workers that are always on.", shown="0", ge=0)
+    workers_max: int | None = _option(None, "Workers that there may be.", shown="3", ge=0)
+    idle_timeout: Milliseconds | None = _option(None, "Life of an idle worker.", "TIME", shown="5s", ge=1)
+    scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] | None = _option(
+        None, "What brings up another worker.", shown="REQUEST_COUNT"
+    )
+    scaler_value: float | None = _option(
+        None,
+        "Jobs for each worker (REQUEST_COUNT), or seconds that a job may wait (QUEUE_DELAY).",
+        shown="1, or 4",
+        gt=0,
+    )
+    execution_timeout: Milliseconds | None = _option(
+        None, "Longest run of a job: 600000 (ms), 600s, 10m; 0 is none.", "TIME", shown="600s", ge=0
+    )
+    job_ttl: Milliseconds | None = _option(None, "Life of a job from its submission.", "TIME", shown="24h", ge=0)
+    init_timeout: Milliseconds | None = _option(
+        None, "Longest start of a worker; 0 is none. RUNPOD_INIT_TIMEOUT (s) among its variables goes before it.",
+        "TIME", shown="7m", ge=0,
+    )  # fmt: skip
+    cold_start: Duration | None = _option(
+        None,
+        "Simulated start of a container before each worker: 2s, a range 1s-3s, or 1s-3s seed 7.",
+        "SPAN",
+        shown="0",
+    )
+    throttle: Duration | None = _option(
+        None, "Simulated wait for a machine before each worker, in the form of a cold start.", "SPAN", shown="0"
+    )
+    concurrency: int | None = _option(
+        None, "Jobs at once in a worker whose handler has no concurrency_modifier.", shown="1", ge=1
+    )
+    environment: Variables = _option({}, "A variable for the workers (repeatable).", "NAME=VALUE")
+    directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
+    python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")
+
+
+class ServerOptions(EndpointOptions):
+    """What a server may be told."""
+
+    handlers: list[str] = _option([], "Handlers to serve under their own names, as of the command serve.", "HANDLER")
+    endpoint: list[str] = _option(
+        [], "Serve HANDLER as endpoint ID; ID alone waits for workers started elsewhere (repeatable).", "ID=HANDLER"
+    )
+    command: list[str] = _option(
+        [],
+        "Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable).",
+        "ID=COMMAND",
+    )
+    host: str = _option("127.0.0.1", "Address to listen on.")
+    port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
+    port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
+    profile: Literal["observed", "documented"] = _option("observed", "Which reading of the service.")
+    set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
+    api_key: list[str] = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")
+    worker_key: list[str] = _option([], "Accept only workers with this key (repeatable).", "KEY", shown="any key")
+    no_auth: bool = _option(False, "Ask for no key.")
+    no_rate_limits: bool = _option(False, "Never answer 429.")
+    max_processes: int | None = _option(
+        None, "Workers that may have a process at once; one more is throttled.", shown="2 x cores, at least 8", ge=1
+    )
+    reload: bool = _option(False, "Bring changed code into use at once.")
+    seed: int | None = _option(None, "Seed of ids, cold starts and throttling.", shown="none")
+    log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the log shows.")
+    log_color: bool = _option(False, "Colour the log.")
+
+
+class GivenOptions(ServerOptions):
+    """What flags and environment variables may tell."""
+
+    config: _File | None = _option(None, "Configuration file.", "FILE", shown="runpod-emulator.toml here or above")
+
+
+def all_options() -> dict[str, FieldInfo]:
+    """Every option by name: the server's own first, then those of endpoints."""
+    of_endpoints = EndpointOptions.model_fields
+    own = {name: field for name, field in GivenOptions.model_fields.items() if name not in of_endpoints}
+    return own | of_endpoints
+
+
+def form(field: FieldInfo) -> str:
+    """How an option's value is written, empty where its type says it."""
+    return str(_extra(field)["form"])
+
+
+def kind(field: FieldInfo) -> str:
+    """What an option's value is in a word, or the words it may be."""
+    (bare,) = [part for part in get_args(field.annotation) if part is not type(None)][:1] or [field.annotation]
+    if get_origin(field.annotation) is Literal or get_origin(bare) is Literal:
+        return " or ".join(f"`{word}`" for word in get_args(bare) or get_args(field.annotation))
+    return {int: "a number", float: "a number", bool: "a flag"}.get(bare, "a text")
+
+
+def default_text(field: FieldInfo) -> str:
+    """An option's default in words, empty where there is none to speak of."""
+    return str(_extra(field)["shown"]) or ("" if field.default in (None, False, [], {}) else str(field.default))
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
+
+
+def flag(name: str) -> str:
+    """The command line's name of an option."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """The environment's name of an option."""
+    return PREFIX + name.upper()

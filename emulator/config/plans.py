@@ -1,0 +1,101 @@
+"""What becomes of each endpoint: its settings, what serves it, and how its workers run."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emulator.config.options import EndpointOptions
+from emulator.config.services import Service
+from emulator.config.settings import OF_PLATFORM, Settings, scaling
+from emulator.config.values import file_of
+from emulator.core.errors import ConfigurationError
+from emulator.core.platform import SECOND, Platform
+from emulator.core.settings import EndpointSettings, default_settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One endpoint to serve; its workers run in `directory`, None for the server's."""
+
+    settings: EndpointSettings
+    service: Service
+    python: str
+    environment: dict[str, str]
+    concurrency: int
+    directory: str | None
+
+    @property
+    def folder(self) -> str:
+        """Where the handler's own code is: the folder of its file, or where its modules are looked for."""
+        here = self.directory or os.getcwd()
+        return os.path.dirname(os.path.join(here, file_of(self.service.handler or "") or "_"))
+
+
+def plan_all(settings: Settings) -> list[Plan]:
+    """Every endpoint to serve; raises ConfigurationError."""
+    platform = settings.platform()
+    return [_plan(settings, platform, endpoint, service) for endpoint, service in settings.services().items()]
+
+
+def _plan(settings: Settings, platform: Platform, endpoint: str, service: Service) -> Plan:
+    environment = settings.environment_of(endpoint)
+    directory = _directory(settings, endpoint)
+    concurrency = settings.effective("concurrency", endpoint)
+    table = settings.table(endpoint)
+    if service.handler is None and table is not None and table.concurrency is not None:
+        raise ConfigurationError(
+            f"{concurrency.origin}: concurrency: it is the program's own concurrency_modifier that decides, "
+            "so this is for handlers only"
+        )
+    if directory is not None and service.handler and file_of(service.handler):
+        service = service._replace(handler=os.path.abspath(service.handler))
+    return Plan(
+        settings=_settings(settings, platform, endpoint, environment),
+        service=service,
+        python=settings.effective("python", endpoint).value,
+        environment=environment,
+        concurrency=concurrency.value or 1,
+        directory=directory,
+    )
+
+
+def _settings(settings: Settings, platform: Platform, endpoint: str, environment: dict[str, str]) -> EndpointSettings:
+    found = {name: settings.effective(name, endpoint).value for name in (*OF_PLATFORM, "cold_start", "throttle")}
+    changes: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
+    changes |= scaling(changes.get("scaler", platform.scaler), settings.effective("scaler_value", endpoint))
+    if "RUNPOD_INIT_TIMEOUT" in environment:
+        changes["init_timeout"] = _seconds("RUNPOD_INIT_TIMEOUT", environment["RUNPOD_INIT_TIMEOUT"])
+    try:
+        return default_settings(endpoint, platform, **changes)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}{_origins(settings, str(error), endpoint)}") from error
+
+
+def _origins(settings: Settings, text: str, endpoint: str) -> str:
+    """Where the options that a text names come from."""
+    named = [name for name in EndpointOptions.model_fields if re.search(rf"\b{name}\b", text)]
+    origins = {name: settings.effective(name, endpoint).origin for name in named}
+    said = [f"{name} is set by {origin}" for name, origin in origins.items() if origin != "default"]
+    return f": {', '.join(said)}" if said else ""
+
+
+def _directory(settings: Settings, endpoint: str) -> str | None:
+    directory, origin = settings.effective("directory", endpoint)
+    if directory is not None:
+        if not Path(directory).is_dir():
+            raise ConfigurationError(f"{origin}: directory: there is no folder {directory}")
+        return str(Path(directory).absolute())
+    if settings.file is not None and settings.table(endpoint) is not None and settings.file.is_elsewhere:
+        return str(settings.file.folder)
+    return None
+
+
+def _seconds(name: str, text: str) -> int:
+    try:
+        return round(float(text) * SECOND)
+    except ValueError:
+        raise ConfigurationError(f"{name}: write seconds, got {text!r}") from None

@@ -1,0 +1,150 @@
+"""What serves each endpoint: handlers, programs, or workers that are started elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from emulator.config.file import ConfigFile, EndpointTable
+from emulator.config.values import file_of
+from emulator.core.errors import ConfigurationError
+
+_ENDPOINT_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_NOT_HANDLERS = ("_", "test_", "conftest")
+
+
+class Service(NamedTuple):
+    """What serves an endpoint: a handler, a command, or neither when its workers are started elsewhere."""
+
+    handler: str | None = None
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.handler or " ".join(self.command) or "workers started elsewhere"
+
+
+def services(endpoint: list[str], command: list[str], handlers: list[str]) -> dict[str, Service]:
+    """What serves each endpoint, by its id, from entries `ID=HANDLER`, `ID=COMMAND` and handlers alone.
+
+    Raises ConfigurationError.
+    """
+    found: dict[str, Service] = {}
+    for endpoint_id, service in (*_named(endpoint), *_commands(command), *_unnamed(handlers)):
+        if endpoint_id in found:
+            raise ConfigurationError(
+                f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {service}. "
+                "Name one with --endpoint ID=HANDLER"
+            )
+        found[endpoint_id] = service
+    return found
+
+
+def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]:
+    """What was `found`, and what the tables of a file describe; raises ConfigurationError, which names the line."""
+    found = dict(found)
+    for endpoint_id, table in file.tables.endpoints.items():
+        try:
+            service = _described(table)
+            if endpoint_id in found and service != Service():
+                raise ConfigurationError(f"something else serves {endpoint_id} already: {found[endpoint_id]}")
+            found.setdefault(checked_id(endpoint_id, str(service)), service)
+        except (ConfigurationError, ValueError) as error:
+            raise ConfigurationError(f"{file.place('endpoints', endpoint_id)}: {error}") from error
+    return found
+
+
+def _described(table: EndpointTable) -> Service:
+    if table.handler is not None and table.command is not None:
+        raise ConfigurationError("write a handler or a command, not both")
+    if table.handler is not None:
+        return Service(checked_handler(table.handler))
+    if table.command is None:
+        return Service()
+    words = shlex.split(table.command) if isinstance(table.command, str) else table.command
+    if not words:
+        raise ConfigurationError("command: write a program and its arguments")
+    return Service(command=tuple(words))
+
+
+def hidden_modules(handler: str) -> list[Path]:
+    """Files beside a handler, or itself, that hide a module of the standard library."""
+    path = Path(file_of(handler) or "")
+    if path.suffix != ".py":
+        return []
+    return sorted(file for file in path.parent.glob("*.py") if file.stem in sys.stdlib_module_names)
+
+
+def _named(entries: list[str]) -> list[tuple[str, Service]]:
+    named: list[tuple[str, Service]] = []
+    for entry in entries:
+        endpoint_id, equals, handler = entry.partition("=")
+        if equals and not handler:
+            raise ConfigurationError(f"--endpoint {entry}: write ID=HANDLER, or ID alone for workers started elsewhere")
+        named.append((checked_id(endpoint_id, handler), Service(checked_handler(handler) if equals else None)))
+    return named
+
+
+def _commands(entries: list[str]) -> list[tuple[str, Service]]:
+    commands: list[tuple[str, Service]] = []
+    for entry in entries:
+        endpoint_id, _, line = entry.partition("=")
+        try:
+            words = tuple(shlex.split(line))
+        except ValueError as error:
+            raise ConfigurationError(f"--command {entry}: {error}") from error
+        if not words:
+            raise ConfigurationError(f"--command {entry}: write ID=COMMAND, as in ID='python -u handler.py'")
+        commands.append((checked_id(endpoint_id, line), Service(command=words)))
+    return commands
+
+
+def _unnamed(handlers: list[str]) -> list[tuple[str, Service]]:
+    unnamed: list[tuple[str, Service]] = []
+    for handler in handlers:
+        for one in _files_in(Path(handler)) if Path(handler).is_dir() else [handler]:
+            service = Service(checked_handler(one))
+            unnamed.append((checked_id(_stem(one), one), service))
+    return unnamed
+
+
+def _files_in(folder: Path) -> list[str]:
+    files = [str(file) for file in sorted(folder.glob("*.py")) if not file.name.startswith(_NOT_HANDLERS)]
+    if not files:
+        raise ConfigurationError(f"no handler in {folder}: it has no .py file")
+    return files
+
+
+def _stem(handler: str) -> str:
+    path = file_of(handler)
+    if path is not None:
+        return Path(path).stem
+    return handler.partition(":")[0].rpartition(".")[2]
+
+
+def checked_id(endpoint_id: str, handler: str) -> str:
+    """The id, if it can be one; raises ConfigurationError."""
+    if not _ENDPOINT_ID.fullmatch(endpoint_id):
+        raise ConfigurationError(
+            f"{endpoint_id!r} can't be an endpoint id (letters, digits, - and _): name one with --endpoint ID={handler}"
+        )
+    return endpoint_id
+
+
+def checked_handler(handler: str) -> str:
+    """The handler, if it is written as one and its file is there; raises ConfigurationError."""
+    path = file_of(handler)
+    if path is not None:
+        if not Path(path).is_file():
+            raise ConfigurationError(f"handler {handler}: there is no file {path}")
+        return handler
+    module, colon, function = handler.partition(":")
+    if not colon and ("/" in handler or "." not in handler):
+        raise ConfigurationError(f"handler {handler}: there is no file or folder of this name")
+    if not colon or not all(part.isidentifier() for part in f"{module}.{function}".split(".")):
+        raise ConfigurationError(
+            f"handler {handler}: write file.py, file.py:function, package.module:function or a directory"
+        )
+    return handler

@@ -1,0 +1,86 @@
+"""The forms in which values are written: durations, spans, variables, and back to text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetPydanticSchema
+from pydantic_core import core_schema
+
+from emulator.core.platform import DAY, HOUR, MINUTE, SECOND
+from emulator.core.settings import Span
+
+_UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?")
+_HOW = "write milliseconds, or a number with ms, s, m, h or d"
+
+
+def milliseconds(text: Any) -> Any:
+    """A duration such as `600000`, `600s`, `10m` or `24h` in ms; raises ValueError."""
+    if not isinstance(text, str):
+        return text
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(_HOW)
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def span(text: Any) -> Span:
+    """A duration, or a range of them such as `1s-3s` or `1s-3s seed 7`; raises ValueError."""
+    if isinstance(text, Span):
+        return text
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return Span(text, text)
+    match = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7")
+    low = milliseconds(match[1])
+    high = low if match[2] is None else milliseconds(match[2])
+    if high < low:
+        raise ValueError(f"the range {text} ends before it begins")
+    return Span(low, high, None if match[3] is None else int(match[3]))
+
+
+def variables(given: Any) -> Any:
+    """Variables by name, from a mapping or from entries `NAME=VALUE`; raises ValueError."""
+    if not isinstance(given, list | tuple):
+        return given
+    found: dict[str, str] = {}
+    for entry in given:
+        name, equals, value = str(entry).partition("=")
+        if not (name and equals):
+            raise ValueError(f"{entry}: write NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def file_of(handler: str) -> str | None:
+    """The file of `file.py` and `file.py:function`; None for `package.module:function`."""
+    path, _, function = handler.rpartition(":")
+    if path.endswith(".py") and all(part.isidentifier() for part in function.split(".")):
+        return path
+    return handler if handler.endswith(".py") else None
+
+
+Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
+Duration = Annotated[
+    Span, GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(span))
+]
+Variables = Annotated[dict[str, str], BeforeValidator(variables)]
+
+
+def as_text(value: Any) -> str:
+    """A value in the form in which it is written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Span):
+        length = str(value.low) if value.low == value.high else f"{value.low}-{value.high}"
+        return length if value.seed is None else f"{length} seed {value.seed}"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={value}" for name, value in value.items())
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value)

@@ -1,0 +1,87 @@
+"""How a worker of ours comes up: throttled for want of a machine, then cold, then in a process of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from emulator.core.capacity import Capacity
+from emulator.core.settings import EndpointSettings, Span
+
+if TYPE_CHECKING:
+    from emulator.core.fleet import Launcher, Worker
+    from emulator.core.timers import Timeline
+
+Step = Callable[["Worker"], None]
+
+
+class Arrivals:
+    """The steps of one endpoint's workers from their first mention to the launch of their process.
+
+    `overdue` is called for a worker that is not ready `init_timeout` after its launch.
+    """
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        timeline: Timeline,
+        launcher: Launcher,
+        capacity: Capacity,
+        overdue: Step,
+        seed: int | None,
+    ) -> None:
+        self._settings = settings
+        self._timeline = timeline
+        self._launcher = launcher
+        self._capacity = capacity
+        self._overdue = overdue
+        self._throttle = _draws(settings.throttle, f"{seed} {settings.id} throttle" if seed is not None else None)
+        self._cold_start = _draws(settings.cold_start, f"{seed} {settings.id} cold" if seed is not None else None)
+
+    def begin(self, worker: Worker, at_once: bool) -> None:
+        """Bring the worker up; `at_once` without simulated throttling and cold start."""
+        if at_once:
+            self._capacity.claim(worker.id, lambda: self._launch(worker))
+        else:
+            self._after(self._throttle(), worker, self._throttled)
+
+    def end(self, worker: Worker) -> None:
+        """The worker is ready, or gone before that."""
+        if worker.coming is not None:
+            worker.coming.cancel()
+            worker.coming = None
+
+    def _throttled(self, worker: Worker) -> None:
+        self._capacity.claim(worker.id, lambda: self._warm_up(worker))
+
+    def _warm_up(self, worker: Worker) -> None:
+        worker.begin_initializing()
+        self._after(self._cold_start(), worker, self._launch)
+
+    def _launch(self, worker: Worker) -> None:
+        worker.begin_initializing()
+        self._launcher.start(worker.id)
+        if worker.is_coming_up and self._settings.init_timeout:
+            self._after(self._settings.init_timeout, worker, self._look_again)
+
+    def _look_again(self, worker: Worker) -> None:
+        if worker.is_coming_up:
+            self._overdue(worker)
+
+    def _after(self, delay: int, worker: Worker, step: Step) -> None:
+        if not delay:
+            step(worker)
+            return
+
+        def due() -> None:
+            worker.coming = None
+            step(worker)
+
+        worker.coming = self._timeline.at(self._timeline.now() + delay, due)
+
+
+def _draws(span: Span, seed: str | None) -> Callable[[], int]:
+    """Durations within the span, in ms; the span's own seed goes before `seed`."""
+    chance = random.Random(seed if span.seed is None else span.seed)
+    return lambda: span.low if span.low == span.high else chance.randint(span.low, span.high)
