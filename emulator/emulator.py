@@ -21,6 +21,7 @@ from emulator.core.job import Job, Transition
 from emulator.core.platform import Platform
 from emulator.core.settings import EndpointSettings
 from emulator.core.store import JobStore
+from emulator.core.stubs import StubBook
 from emulator.core.timers import Timeline
 from emulator.core.waiting import WaitingRoom
 from emulator.effects.joblog import job_log
@@ -30,6 +31,7 @@ from emulator.workers.command import Command, CommandPool, Nobody
 from emulator.workers.pool import Pool
 from emulator.workers.process import Program
 from emulator.workers.reload import Reloader
+from emulator.workers.scripted import ScriptedPool
 
 log = logging.getLogger("emulator")
 
@@ -58,7 +60,8 @@ class Emulator:
         self.store = store or MemoryStore()
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
-        self._pools: list[Pool | CommandPool] = []
+        self.stubs = StubBook()
+        self._pools: list[Pool | CommandPool | ScriptedPool] = []
         self._reloader = Reloader()
         self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
         self._world = World(
@@ -68,6 +71,7 @@ class Emulator:
             room=self.room,
             ids=Ids(seed),
             capacity=capacity or Capacity(),
+            stubs=self.stubs,
             rate_limits=rate_limits,
             webhook_body=webhook_body,
             on_won=(job_log(platform), self._webhooks.won),
@@ -105,6 +109,14 @@ class Emulator:
         self._pools.append(pool)
         if command.reload:
             self._reloader.add(endpoint, command.files)
+        return endpoint
+
+    def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
+        """A new endpoint whose jobs only stubs answer."""
+        pool = ScriptedPool(concurrency)
+        endpoint = self.add(dataclasses.replace(settings, mock=True), pool)
+        pool.serve(endpoint)
+        self._pools.append(pool)
         return endpoint
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from emulator.api import models, wire
 from emulator.api.guards import FIDELITY, Call, Door, Verb, guarded
+from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v2/{endpoint_id}", route_class=Door, tags=["queue"])
 async def run(call: Call) -> Response:
     """Queue a job and answer at once."""
     body = await call.body(call.platform.run_body_limit)
-    job = await call.endpoint.submit(wire.submission(body, call.platform, sync=False))
+    job = await call.endpoint.submit(_submission(call, body, sync=False))
     return call.reply("run.accepted", wire.accepted(job))
 
 
@@ -34,7 +35,7 @@ async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
     until = call.wait(call.platform.runsync_wait)
     body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
-    job = await call.endpoint.submit(wire.submission(body, call.platform, sync=True))
+    job = await call.endpoint.submit(_submission(call, body, sync=True))
     job = await call.endpoint.wait(job.id, until, call.caller)
     failed = job.status is JobStatus.FAILED
     return _envelope(call, Operation.RUNSYNC, job, call.platform.runsync_failed_status if failed else 200)
@@ -43,12 +44,15 @@ async def runsync(call: Call) -> Response:
 async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
-    return _envelope(call, Operation.STATUS, await call.endpoint.status(call.job_id, ttl))
+    job = await call.endpoint.status(call.job_id, ttl)
+    call.endpoint.plays.polled(call.job_id)
+    return _envelope(call, Operation.STATUS, job)
 
 
 async def status_sync(call: Call) -> Response:
     """The job once it has ended, or as it is when the wait is over."""
     until = call.wait(call.platform.status_sync_wait)
+    call.endpoint.plays.polled(call.job_id)
     return _envelope(call, Operation.STATUS_SYNC, await call.endpoint.wait(call.job_id, until, call.caller))
 
 
@@ -60,6 +64,7 @@ async def stream(call: Call) -> Response:
     until = call.wait(call.platform.stream_wait)
     if "text/event-stream" in call.request.headers.get("accept", ""):
         return await _events(call)
+    call.endpoint.plays.polled(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
     return call.reply(f"stream.{status.value.lower()}", wire.stream(status, chunks, call.platform))
 
@@ -117,6 +122,13 @@ class Events(EventSourceResponse):
     @staticmethod
     async def _listen_for_exit_signal() -> None:
         await anyio.sleep_forever()
+
+
+def _submission(call: Call, body: bytes, sync: bool) -> Submission:
+    submission = wire.submission(body, call.platform, sync)
+    if not call.endpoint.world.stubs:
+        return submission
+    return submission._replace(headers=dict(call.request.headers))
 
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:

@@ -16,10 +16,15 @@ def deadline_event(job: Job, platform: Platform) -> Event:
             return TimedOut(platform.timed_out_error)
         return Forgotten()
     if job.next_deadline == job.runs_until:
-        if platform.execution_timeout_end == "timed_out":
-            return TimedOut(platform.timed_out_error)
-        return Failed("executionTimeout exceeded")
+        return overrun_event(platform)
     return lost_event(job, platform)
+
+
+def overrun_event(platform: Platform) -> Event:
+    """What becomes of a running job that exceeds its execution timeout."""
+    if platform.execution_timeout_end == "timed_out":
+        return TimedOut(platform.timed_out_error)
+    return Failed("executionTimeout exceeded")
 
 
 def lost_event(job: Job, platform: Platform) -> Event:

@@ -6,11 +6,13 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 
 from __future__ import annotations
 
-from collections.abc import Container
+import random
+from collections.abc import Container, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 
-from emulator.core.deadlines import lost_event
+from emulator.core.deadlines import lost_event, overrun_event
 from emulator.core.engine import Engine, World, log
 from emulator.core.errors import (
     ConfigurationError,
@@ -22,6 +24,7 @@ from emulator.core.errors import (
 )  # fmt: skip
 from emulator.core.fleet import Launcher, Worker, WorkerCounts, WorkerState
 from emulator.core.job import (
+    TRANSITIONS,
     Cancelled,
     Completed,
     Emitted,
@@ -37,9 +40,11 @@ from emulator.core.job import (
     Transition,
     submit,
 )  # fmt: skip
+from emulator.core.plays import Plays, never_matched
 from emulator.core.polling import PollingWorkers
 from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
+from emulator.core.stubs import Question
 from emulator.core.waiting import Caller, Outcome
 
 Report = Progressed | Emitted | Completed | Failed
@@ -56,6 +61,8 @@ class Submission(NamedTuple):
     s3_config: bytes | None = None
     sync: bool = False
     """Handed in through /runsync."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Of the request, by names in lower case: stubs may look at them."""
 
 
 class Health(NamedTuple):
@@ -75,6 +82,9 @@ class Endpoint(Engine):
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
         super().__init__(settings, world, launcher)
         self.polling = PollingWorkers(self)
+        chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
+        unmatched = never_matched(world.stubs) if settings.mock else None
+        self.plays = Plays(self, world.stubs, chance, unmatched)
         self._release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
@@ -82,6 +92,7 @@ class Endpoint(Engine):
     def heard(self, transition: Transition) -> None:
         """Wake whom a transition concerns; where a waiting worker may not have the job, all that wait for one."""
         super().heard(transition)
+        self.plays.heard(transition)
         if transition.queued and self.polling.bars(transition.job.id):
             self._room.call(("queue", self.id))
 
@@ -100,9 +111,10 @@ class Endpoint(Engine):
         platform = self.platform
         ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
         limit = submission.execution_timeout
+        job_id = self.world.ids.job(platform.id_suffix, submission.sync)
         job = Job(
             endpoint=self.id,
-            id=self.world.ids.job(platform.id_suffix, submission.sync),
+            id=job_id,
             status=JobStatus.IN_QUEUE,
             input=submission.input,
             submitted_at=at,
@@ -113,6 +125,7 @@ class Endpoint(Engine):
             low_priority=submission.low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
+            held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)),
         )
         transition = submit(job)
         await self._store.create(transition)
@@ -171,10 +184,11 @@ class Endpoint(Engine):
     async def retry(self, job_id: str) -> Job:
         """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
         at = await self._now()
-        await self._load(job_id, at)
+        job = await self._load(job_id, at)
         place = await self._store.next_place()
+        held = Retried in TRANSITIONS[job.status] and self.plays.begin_again(job_id)
         try:
-            transition = await self._change(job_id, Retried(place), at)
+            transition = await self._change(job_id, Retried(place, held), at)
         except IllegalTransition as illegal:
             raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
         await self._balance()
@@ -320,6 +334,14 @@ class Endpoint(Engine):
         except (IllegalTransition, JobNotFound):
             return False
         return True
+
+    async def strike(self, job_id: str, lease: int) -> None:
+        """A script says that the run exceeds its execution timeout now; too late does not count."""
+        at = await self._now()
+        with suppress(IllegalTransition, JobNotFound):
+            overrun = overrun_event(self.platform)
+            await self._change(job_id, lambda job: overrun if job.lease == lease else Renewed(lease, None), at)
+        await self._balance()
 
     async def renew(self, worker: str, job_id: str) -> None:
         """A worker that may fall silent has said that it still holds the job."""

@@ -35,6 +35,7 @@ from emulator.core.platform import Platform
 from emulator.core.rates import Limits
 from emulator.core.settings import EndpointSettings
 from emulator.core.store import JobStore
+from emulator.core.stubs import StubBook
 from emulator.core.timers import Timeline
 from emulator.core.waiting import WaitingRoom
 
@@ -51,6 +52,7 @@ class World:
     room: WaitingRoom
     ids: Ids
     capacity: Capacity
+    stubs: StubBook
     rate_limits: bool
     webhook_body: Callable[[Job, Platform], bytes]
     on_won: Sequence[Callable[[Transition], None]]
@@ -156,6 +158,11 @@ class Engine:
                     jobs.append(transition.job)
         return jobs
 
+    async def change(self, job_id: str, event: Event) -> None:
+        """Apply what a script or the passing of time causes; raises IllegalTransition, JobNotFound."""
+        await self._change(job_id, event, await self._now())
+        await self._balance()
+
     async def _change(self, job_id: str, event: Event | Callable[[Job], Event], at: int) -> Transition:
         transition = await self._store.update(
             self.id, job_id, lambda job: self._step(job, event(job) if callable(event) else event, at)
@@ -180,7 +187,7 @@ class Engine:
 
     async def _balance(self) -> None:
         counts = await self._store.counts(self.id)
-        self.autoscaler.balance(counts.queued - counts.queued_low_priority, counts.running)
+        self.autoscaler.balance(counts.queued - counts.queued_unscaled, counts.running)
 
 
 def _unasked(event: Event) -> bool:

@@ -52,6 +52,8 @@ class Job(NamedTuple):
     place: int
     """Rank in the queue; smaller runs first. A job that comes back keeps its rank, so it stands at the head."""
     low_priority: bool = False
+    held: bool = False
+    """Whether it waits where no worker can see it: a script keeps it there."""
     webhook: str | None = None
     s3_config: bytes | None = None
     worker: str | None = None
@@ -85,6 +87,11 @@ class Job(NamedTuple):
         return self.taken_at + self.execution_timeout
 
     @property
+    def scales(self) -> bool:
+        """Whether it may bring up a worker while it waits."""
+        return not (self.low_priority or self.held)
+
+    @property
     def input_is_empty(self) -> bool:
         """Whether the input is an object without members."""
         return self.input == b"{}" or (self.input.startswith(b"{") and self.input[1:-1].isspace())
@@ -93,6 +100,11 @@ class Job(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """A client handed the job in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A job that was held back is there for the workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,7 @@ class Retried:
     """A client asked for another run: all counts start anew, at the tail of the queue."""
 
     place: int
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +203,7 @@ class Forgotten:
 
 
 Event = (
-    Submitted | Taken | Renewed | Returned | Requeued | Progressed | Emitted | Completed | Failed
+    Submitted | Released | Taken | Renewed | Returned | Requeued | Progressed | Emitted | Completed | Failed
     | Cancelled | TimedOut | Retried | Shortened | Forgotten
 )  # fmt: skip
 
@@ -228,10 +241,10 @@ class Transition:
 
     @property
     def queued(self) -> bool:
-        """Whether the job has just entered the queue."""
-        return (
-            self.after is not None and self.after.status is JobStatus.IN_QUEUE and not isinstance(self.event, Shortened)
-        )
+        """Whether workers can have the job from now on."""
+        after = self.after
+        waits = after is not None and after.status is JobStatus.IN_QUEUE and not after.held
+        return waits and not isinstance(self.event, Shortened)
 
 
 NEW = None
@@ -241,6 +254,7 @@ _S = JobStatus
 TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
     NEW: {Submitted: _S.IN_QUEUE},
     _S.IN_QUEUE: {
+        Released: _S.IN_QUEUE,
         Taken: _S.IN_PROGRESS,
         Shortened: _S.IN_QUEUE,
         Cancelled: _S.CANCELLED,
@@ -327,7 +341,7 @@ def _retried(job: Job, event: Retried, at: int) -> Job:
     ttl = job.expires_at - job.submitted_at
     return fresh._replace(
         place=event.place, submitted_at=at, expires_at=at + ttl, retries=0,
-        error=None, ended_at=None, kept_until=None,
+        held=event.held, error=None, ended_at=None, kept_until=None,
     )  # fmt: skip
 
 
@@ -338,6 +352,7 @@ def _shortened(job: Job, event: Shortened, at: int) -> Job:
 
 
 _CHANGES: dict[type[Any], Callable[[Job, Any, int], Job]] = {
+    Released: lambda job, event, at: job._replace(held=False),
     Taken: _taken,
     Renewed: _renewed,
     Returned: _returned,

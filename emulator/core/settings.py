@@ -40,6 +40,8 @@ class EndpointSettings:
     """Simulated wait for a machine before each worker."""
     cold_start: Span = AT_ONCE
     """Simulated start of a container before each worker's process."""
+    mock: bool = False
+    """Whether no handler runs what no stub matches."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
 

@@ -29,7 +29,8 @@ class Counts:
     now: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
     ended: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
     """Cumulative, by the terminal state that was reached."""
-    queued_low_priority: int = 0
+    queued_unscaled: int = 0
+    """Jobs that wait and bring up no worker."""
     requeued: int = 0
     """Cumulative: lost workers' jobs that were put back."""
 

@@ -14,11 +14,13 @@ from emulator.core.store import Change, Claim, Counts, Listener
 class _Shelf:
     """One endpoint's jobs and indexes."""
 
-    __slots__ = ("chunks", "counts", "jobs", "queue")
+    __slots__ = ("chunks", "counts", "held", "jobs", "queue")
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.queue: Schedule[str] = Schedule()
+        self.held: dict[str, int] = {}
+        """Places of the jobs that no worker can see."""
         self.chunks: dict[str, list[bytes]] = {}
         self.counts = Counts()
 
@@ -97,7 +99,10 @@ class MemoryStore:
 
     async def queued(self, endpoint: str) -> list[str]:
         """Ids of the waiting jobs, first in the queue first."""
-        return self._shelf(endpoint).queue.keys()
+        shelf = self._shelf(endpoint)
+        if not shelf.held:
+            return shelf.queue.keys()
+        return sorted((*shelf.queue.keys(), *shelf.held), key=lambda job: shelf.jobs[job].place)
 
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
         """One page of the jobs, newest first, and how many there are."""
@@ -150,7 +155,11 @@ class MemoryStore:
             shelf.jobs[job.id] = after
         self._keep_chunks(shelf, transition)
         queued = after is not None and after.status is JobStatus.IN_QUEUE
-        shelf.queue.set(job.id, job.place if queued else None)
+        shelf.queue.set(job.id, job.place if queued and not job.held else None)
+        if queued and job.held:
+            shelf.held[job.id] = job.place
+        elif shelf.held:
+            shelf.held.pop(job.id, None)
         self._deadlines.set((job.endpoint, job.id), after.next_deadline if after else None)
         _count(shelf.counts, before, after, transition)
         if transition.delivery is not None:
@@ -174,10 +183,10 @@ class MemoryStore:
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
     if before is not None:
         counts.now[before.status] -= 1
-        counts.queued_low_priority -= before.low_priority and before.status is JobStatus.IN_QUEUE
+        counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
     if after is not None:
         counts.now[after.status] += 1
-        counts.queued_low_priority += after.low_priority and after.status is JobStatus.IN_QUEUE
+        counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
         if transition.ended:
             counts.ended[after.status] += 1
     if isinstance(transition.event, Requeued):

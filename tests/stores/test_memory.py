@@ -264,7 +264,7 @@ def test_counts_follow_every_transition(shelf: Shelf):
         counts = finish(store.counts("ep"))
         ended = {status.value: count for status, count in counts.ended.items() if count}
         assert set(ended) <= {"COMPLETED", "FAILED", "CANCELLED"}
-        return counts.queued, counts.running, counts.queued_low_priority, counts.requeued, sum(ended.values())
+        return counts.queued, counts.running, counts.queued_unscaled, counts.requeued, sum(ended.values())
 
     assert counted() == (0, 0, 0, 0, 0)
     shelf.create("a")

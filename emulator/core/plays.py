@@ -1,0 +1,146 @@
+"""Which script each job of an endpoint plays, and how far it is."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from emulator.core.errors import IllegalTransition, JobNotFound
+from emulator.core.job import Job, Released, Requeued, Transition
+from emulator.core.script import Ending, Pause, Scene, Script
+from emulator.core.settings import Span
+from emulator.core.stubs import Question, Stub, StubBook
+from emulator.core.waiting import Caller, Outcome
+
+if TYPE_CHECKING:
+    from emulator.core.engine import Engine
+
+
+class Play:
+    """One job's script in one run."""
+
+    def __init__(self, question: Question, stub: Stub) -> None:
+        self.question = question
+        self.stub = stub
+        self.polls = 0
+        """By clients, since the last pause began."""
+        self.held_until: int | None = None
+        self.call = stub.matched
+        self.next_run()
+
+    def next_run(self) -> None:
+        """Begin the script of another run."""
+        self.script: Script = self.stub.next_script()
+        self.run = self.stub.played
+
+
+class Plays:
+    """The scripts of one endpoint's jobs. `unmatched` makes the script of a job that no stub matches, if any."""
+
+    def __init__(
+        self, engine: Engine, book: StubBook, chance: random.Random, unmatched: Callable[[Question], Stub] | None
+    ) -> None:
+        self._engine = engine
+        self._book = book
+        self._chance = chance
+        self._unmatched = unmatched
+        self._plays: dict[str, Play] = {}
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._plays
+
+    def get(self, job_id: str) -> Play | None:
+        """What the job plays; None when a handler runs it."""
+        return self._plays.get(job_id)
+
+    def begin(self, job_id: str, question: Question) -> bool:
+        """Choose the script of a job that is about to be queued; answers whether it is held back."""
+        stub = self._book.choose(question)
+        if stub is None and self._unmatched is not None:
+            stub = self._unmatched(question)
+        if stub is None:
+            return False
+        play = self._plays[job_id] = Play(question, stub)
+        return self._hold(job_id, play)
+
+    def begin_again(self, job_id: str) -> bool:
+        """The same for one that a client retries."""
+        play = self._plays.pop(job_id, None)
+        return play is not None and self.begin(job_id, play.question)
+
+    def heard(self, transition: Transition) -> None:
+        """Follow a job into its next run, or forget it."""
+        play = self._plays.get(transition.job.id)
+        if play is None:
+            return
+        if transition.after is None:
+            del self._plays[transition.job.id]
+        elif isinstance(transition.event, Requeued):
+            play.next_run()
+
+    def polled(self, job_id: str) -> None:
+        """A client has looked at the job."""
+        play = self._plays.get(job_id)
+        if play is not None:
+            play.polls += 1
+            if play.held_until is not None:
+                self._consider(job_id, play)
+            self._engine.world.room.call(("poll", self._engine.id, job_id))
+
+    def scene(self, job: Job, play: Play) -> Scene:
+        """What the values of the job's script can be made of."""
+        return Scene(
+            job.endpoint, job.id, play.question.input, play.question.headers, play.call, play.run,
+            self._engine.world.timeline.now(), self._chance,
+        )  # fmt: skip
+
+    async def pause(self, job_id: str, play: Play, pause: Pause, caller: Caller) -> bool:
+        """Let a pause pass; False when the caller hung up or the emulator stops."""
+        world = self._engine.world
+        due = world.timeline.now() + self.draw(pause.time)
+        play.polls = 0
+        while world.timeline.now() < due or play.polls < pause.polls:
+            until = due if play.polls >= pause.polls else None
+            outcome = await world.room.wait(("poll", self._engine.id, job_id), until, caller)
+            if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
+                return False
+        return not caller.gone
+
+    def draw(self, span: Span) -> int:
+        """A duration within the span, in ms."""
+        return span.low if span.low == span.high else self._chance.randint(span.low, span.high)
+
+    def _hold(self, job_id: str, play: Play) -> bool:
+        pause = play.script.in_queue
+        if pause.nothing:
+            return False
+        timeline = self._engine.world.timeline
+        play.polls = 0
+        play.held_until = timeline.now() + self.draw(pause.time)
+        timeline.at(play.held_until, lambda: self._consider(job_id, play))
+        return True
+
+    def _consider(self, job_id: str, play: Play) -> None:
+        """Let a held job go if its time and its polls have come."""
+        due = play.held_until
+        if due is not None and self._engine.world.timeline.now() >= due and play.polls >= play.script.in_queue.polls:
+            play.held_until = None
+            self._engine.later(self._release(job_id))
+
+    async def _release(self, job_id: str) -> None:
+        try:
+            await self._engine.change(job_id, Released())
+        except (IllegalTransition, JobNotFound):
+            return
+
+
+def never_matched(book: StubBook) -> Callable[[Question], Stub]:
+    """What a job plays that no stub matches and no handler runs: a failure that says why."""
+
+    def unmatched(question: Question) -> Stub:
+        reason = f"no stub matches this job; {book.nearest(question)}"
+        script = Script(Ending.ERROR, error=lambda scene: reason)
+        return Stub("unmatched", (script,))
+
+    return unmatched

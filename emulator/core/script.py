@@ -1,0 +1,87 @@
+"""What a scripted worker performs instead of code, as data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from emulator.core.settings import AT_ONCE, Span
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the values of a script can be made of: one job in one run."""
+
+    endpoint: str
+    job: str
+    input: Any
+    """The parsed input of the job."""
+    headers: Mapping[str, str]
+    call: int
+    """How many jobs the stub has matched, this one among them."""
+    run: int
+    """How many runs of the stub there were, this one among them."""
+    now: int
+    chance: random.Random
+
+
+Value = Callable[[Scene], bytes]
+"""Makes a JSON text; raises ScriptError."""
+
+
+Text = Callable[[Scene], str]
+"""Makes a text; raises ScriptError."""
+
+
+class ScriptError(Exception):
+    """A value of a script cannot be made; the job fails with this text."""
+
+
+class Ending(str, Enum):
+    """How a script ends."""
+
+    OUTPUT = "output"
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A time that passes, and polls by clients that must come, before the next thing happens: the later counts."""
+
+    time: Span = AT_ONCE
+    polls: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not (self.time.high or self.polls)
+
+
+NO_PAUSE = Pause()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A progress update or a stream chunk, after a pause."""
+
+    value: Value
+    is_chunk: bool = False
+    pause: Pause = NO_PAUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One run: a pause in the queue, steps, a pause, the end."""
+
+    ending: Ending
+    output: Value | None = None
+    error: Text | None = None
+    in_queue: Pause = NO_PAUSE
+    steps: tuple[Step, ...] = field(default=())
+    before_end: Pause = NO_PAUSE

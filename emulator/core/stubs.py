@@ -1,0 +1,137 @@
+"""Stubs: which script a job plays. A stub matches jobs; a book of them chooses."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from emulator.core.script import Script
+
+
+@dataclass
+class Question:
+    """A job that looks for its stub."""
+
+    endpoint: str
+    raw_input: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+
+    @cached_property
+    def input(self) -> Any:
+        """The parsed input."""
+        return json.loads(self.raw_input)
+
+
+Check = Callable[[Question], str]
+"""Answers what differs, "" when nothing does."""
+
+
+@dataclass(slots=True)
+class Stub:
+    """A match and what follows from it.
+
+    `scripts` are played one a run, the last one again and again. `calls` are the
+    numbers, from 1, of the jobs it takes among those that its checks let through.
+    """
+
+    id: str
+    scripts: tuple[Script, ...]
+    endpoint: str = "*"
+    """A pattern as in a shell."""
+    checks: tuple[Check, ...] = ()
+    calls: frozenset[int] = frozenset()
+    priority: int = 0
+    times: int | None = None
+    place: str = ""
+    """Where it was written, as `stubs/llm.yaml:12`."""
+    source: Any = None
+    """As it was written, for those who list it."""
+    asked: int = 0
+    matched: int = 0
+    played: int = 0
+
+    @property
+    def used_up(self) -> bool:
+        """Whether it has matched as often as it may."""
+        return self.times is not None and self.matched >= self.times
+
+    def differences(self, question: Question) -> list[str]:
+        """What keeps it from matching, apart from counts."""
+        if not fnmatch.fnmatchcase(question.endpoint, self.endpoint):
+            return [f"endpoint: expected {self.endpoint}, got {question.endpoint}"]
+        return [difference for check in self.checks if (difference := check(question))]
+
+    def matches(self, question: Question) -> bool:
+        """Whether the job is one of its own; counts it."""
+        if self.used_up or self.differences(question):
+            return False
+        self.asked += 1
+        if self.calls and self.asked not in self.calls:
+            return False
+        self.matched += 1
+        return True
+
+    def next_script(self) -> Script:
+        """The script of the next run."""
+        script = self.scripts[min(self.played, len(self.scripts) - 1)]
+        self.played += 1
+        return script
+
+
+class StubBook:
+    """The stubs of one emulator: those of higher priority first, of equal ones the youngest."""
+
+    def __init__(self) -> None:
+        self._stubs: list[Stub] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._stubs)
+
+    def __iter__(self) -> Iterator[Stub]:
+        return iter(self._stubs)
+
+    def add(self, stub: Stub) -> None:
+        """One stub more; one of the same id is replaced."""
+        self.remove(stub.id)
+        self._stubs.insert(0, stub)
+        self._stubs.sort(key=lambda one: -one.priority)
+
+    def remove(self, stub_id: str) -> bool:
+        """Drop a stub; answers whether there was one."""
+        left = [stub for stub in self._stubs if stub.id != stub_id]
+        was_there = len(left) < len(self._stubs)
+        self._stubs = left
+        return was_there
+
+    def get(self, stub_id: str) -> Stub | None:
+        """The stub of this id."""
+        return next((stub for stub in self._stubs if stub.id == stub_id), None)
+
+    def clear(self) -> None:
+        """Drop every stub."""
+        self._stubs = []
+
+    def choose(self, question: Question) -> Stub | None:
+        """The first stub that matches."""
+        return next((stub for stub in self._stubs if stub.matches(question)), None)
+
+    def nearest(self, question: Question) -> str:
+        """Why none matched: the stub that fits best, and what differs."""
+        if not self._stubs:
+            return "there is no stub at all"
+        ranked = min(self._stubs, key=lambda stub: (len(stub.differences(question)), stub.used_up))
+        name = f"{ranked.id} ({ranked.place})" if ranked.place else ranked.id
+        differences = ranked.differences(question)
+        if not differences:
+            why = (
+                f"it has matched {ranked.matched} times, which is all it may"
+                if ranked.used_up
+                else (f"this was call {ranked.asked} of it, and it is for {', '.join(map(str, sorted(ranked.calls)))}")
+            )
+            differences = [why]
+        return f"the nearest is {name}: {'; '.join(differences)}"

@@ -1,0 +1,215 @@
+"""Workers that perform a script instead of code: all mocking. Time is the emulator's, there is no process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from emulator.core.endpoint import Endpoint
+from emulator.core.job import Emitted, Failed, Job, Progressed
+from emulator.core.plays import Play
+from emulator.core.results import ending, split_chunk
+from emulator.core.script import Ending, Pause, ScriptError, Value
+from emulator.core.settings import Span
+from emulator.core.waiting import Caller
+
+log = logging.getLogger("emulator.worker")
+
+_FOR_EVER = Pause(Span(1 << 52, 1 << 52))
+
+
+class Stage:
+    """Where one worker's scripts are performed.
+
+    `over` is told of each job that the worker has done with, `crash` when a script
+    says that the worker dies.
+    """
+
+    def __init__(self, endpoint: Endpoint, over: Callable[[str], None], crash: Callable[[], None]) -> None:
+        self._endpoint = endpoint
+        self._over = over
+        self._crash = crash
+        self._performers: dict[str, Caller] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def perform(self, job: Job, play: Play) -> None:
+        """Begin the job's script; virtual time stands whenever it does not pause."""
+        caller = self._performers[job.id] = Caller()
+        self._endpoint.world.timeline.begin()
+        task = asyncio.ensure_future(self._perform(job, play, caller))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._done(job.id, caller, done))
+
+    def stop(self, job_id: str) -> bool:
+        """End the job's script; answers whether there was one."""
+        caller = self._performers.pop(job_id, None)
+        if caller is None:
+            return False
+        caller.hang_up()
+        return True
+
+    def close(self) -> None:
+        """End every script."""
+        for job_id in list(self._performers):
+            self.stop(job_id)
+
+    def _done(self, job_id: str, caller: Caller, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._endpoint.world.timeline.end()
+        if self._performers.get(job_id) is caller:
+            del self._performers[job_id]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the script of %s/%s failed", self._endpoint.id, job_id, exc_info=task.exception())
+        self._over(job_id)
+
+    async def _perform(self, job: Job, play: Play, caller: Caller) -> None:
+        script = play.script
+        try:
+            for step in script.steps:
+                if not await self._pause(job, play, step.pause, caller):
+                    return
+                await self._endpoint.report(job.id, self._step(job, play, step.value, step.is_chunk))
+            pause = _FOR_EVER if script.ending is Ending.NEVER else script.before_end
+            if await self._pause(job, play, pause, caller):
+                await self._end(job, play)
+        except ScriptError as error:
+            await self._endpoint.report(job.id, Failed(str(error), None, job.lease))
+
+    async def _pause(self, job: Job, play: Play, pause: Pause, caller: Caller) -> bool:
+        if pause.nothing:
+            return not caller.gone
+        timeline = self._endpoint.world.timeline
+        timeline.end()
+        try:
+            return await self._endpoint.plays.pause(job.id, play, pause, caller)
+        finally:
+            timeline.begin()
+
+    def _step(self, job: Job, play: Play, value: Value, is_chunk: bool) -> Progressed | Emitted:
+        text = value(self._endpoint.plays.scene(job, play))
+        if is_chunk:
+            return Emitted(job.lease, split_chunk(text, self._endpoint.platform))
+        return Progressed(job.lease, text)
+
+    async def _end(self, job: Job, play: Play) -> None:
+        script, platform = play.script, self._endpoint.platform
+        if script.ending is Ending.CRASH:
+            self._crash()
+        elif script.ending is Ending.TIMEOUT:
+            await self._endpoint.strike(job.id, job.lease)
+        else:
+            scene = self._endpoint.plays.scene(job, play)
+            output = script.output(scene) if script.output else None
+            error = script.error(scene) if script.error else None
+            await self._endpoint.report(job.id, ending(job.lease, output, error, platform))
+
+
+class ScriptedPool:
+    """The scripted workers of one endpoint: the `Launcher` behind its fleet. Each does `concurrency` jobs at once."""
+
+    over_http = False
+
+    def __init__(self, concurrency: int = 1) -> None:
+        self._concurrency = concurrency
+        self._endpoint: Endpoint | None = None
+        self._workers: dict[str, _ScriptedWorker] = {}
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Work for this endpoint."""
+        self._endpoint = endpoint
+
+    def start(self, worker: str) -> None:
+        """Bring up a worker; it is ready at once."""
+        assert self._endpoint is not None
+        self._workers[worker] = _ScriptedWorker(worker, self._endpoint, self._concurrency, self._workers)
+
+    def stop(self, worker: str) -> None:
+        """End a worker that holds no job."""
+        self._then(worker, _ScriptedWorker.end)
+
+    def replace(self, worker: str) -> None:
+        """End a worker; a fresh one takes its place."""
+        self._then(worker, _ScriptedWorker.die)
+
+    def retire(self, worker: str) -> None:
+        """Never asked: a script has no code that could change."""
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """End the script of one job."""
+        self._then(worker, lambda one: one.stage.stop(job))
+
+    async def close(self) -> None:
+        """End every worker and wait until each is gone."""
+        lives = [worker.life for worker in self._workers.values()]
+        for worker in list(self._workers.values()):
+            worker.end()
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    def _then(self, worker: str, act: Callable[[_ScriptedWorker], object]) -> None:
+        running = self._workers.get(worker)
+        if running is not None:
+            act(running)
+
+
+class _ScriptedWorker:
+    """One worker; `life` is its task."""
+
+    def __init__(self, worker: str, endpoint: Endpoint, concurrency: int, siblings: dict[str, _ScriptedWorker]) -> None:
+        self.id = worker
+        self.stage = Stage(endpoint, self._over, self.die)
+        self._endpoint = endpoint
+        self._room = endpoint.world.room
+        self._timeline = endpoint.world.timeline
+        self._concurrency = concurrency
+        self._siblings = siblings
+        self._jobs = 0
+        self._caller = Caller()
+        self._timeline.begin()
+        self.life = asyncio.ensure_future(self._live())
+        self.life.add_done_callback(self._ended)
+
+    def end(self) -> None:
+        """End for good."""
+        self._caller.hang_up()
+        self.stage.close()
+        self._siblings.pop(self.id, None)
+
+    def die(self) -> None:
+        """End in the middle of things; its jobs are lost, and a fresh worker comes."""
+        if self.id in self._siblings:
+            self.end()
+            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
+
+    async def _live(self) -> None:
+        await self._endpoint.worker_ready(self.id, self._concurrency)
+        while not self._caller.gone:
+            free = self._concurrency - self._jobs
+            jobs = await self._idly(free)
+            if self._room.closed:
+                return
+            for job in jobs:
+                play = self._endpoint.plays.get(job.id)
+                assert play is not None  # where no stub matches, the failure is a script too
+                self._jobs += 1
+                self.stage.perform(job, play)
+
+    async def _idly(self, free: int) -> list[Job]:
+        """Wait for a free slot, or for jobs to fill it; virtual time passes meanwhile."""
+        self._timeline.end()
+        try:
+            if free:
+                return await self._endpoint.take(self.id, free, None, self._caller)
+            await self._room.wait(("slot", self._endpoint.id, self.id), None, self._caller)
+            return []
+        finally:
+            self._timeline.begin()
+
+    def _over(self, job_id: str) -> None:
+        self._jobs -= 1
+        self._room.call(("slot", self._endpoint.id, self.id))
+
+    def _ended(self, life: asyncio.Task[None]) -> None:
+        self._timeline.end()
+        if not life.cancelled() and life.exception() is not None:
+            log.error("worker %s failed", self.id, exc_info=life.exception())
