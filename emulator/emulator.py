@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from emulator.core.capacity import Capacity
-from emulator.core.clock import Clock, RealClock
+from emulator.core.clock import AutoClock, Clock, RealClock
 from emulator.core.endpoint import Endpoint
 from emulator.core.engine import World
 from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
@@ -61,6 +61,9 @@ class Emulator:
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
         self.stubs = StubBook()
+        self._auto = isinstance(self.timeline.clock, AutoClock)
+        self.unread: set[tuple[str, str]] = set()
+        """Jobs that have ended, and no client has seen that."""
         self._pools: list[Pool | CommandPool | ScriptedPool] = []
         self._reloader = Reloader()
         self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
@@ -123,6 +126,12 @@ class Emulator:
         """A new endpoint that only workers started elsewhere serve."""
         return self.add(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
 
+    def has_read(self, job: Job) -> None:
+        """A client has seen the job as it is."""
+        if job.status.terminal and (job.endpoint, job.id) in self.unread:
+            self.unread.remove((job.endpoint, job.id))
+            self.timeline.hurry()
+
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """The endpoint of this id; raises EndpointNotFound."""
         try:
@@ -171,7 +180,18 @@ class Emulator:
             with contextlib.suppress(JobNotFound):
                 await self.endpoints[endpoint_id].expire(job_id, now)
 
+    async def may_skip_to(self, due: int) -> bool:
+        """Whether the time until `due` may be left out: not past the end of a result that nobody has read."""
+        job = await self.store.due(due)
+        return job not in self.unread
+
     def _heard(self, transition: Transition) -> None:
+        key = transition.job.endpoint, transition.job.id
+        if transition.ended:
+            if self._auto:
+                self.unread.add(key)
+        elif transition.after is None or not transition.job.status.terminal:
+            self.unread.discard(key)
         endpoint = self.endpoints.get(transition.job.endpoint)
         if endpoint is not None:
             endpoint.heard(transition)

@@ -26,6 +26,7 @@ class RecordingLauncher:
     replaced: list[str] = field(default_factory=list)
     retired: list[str] = field(default_factory=list)
     over_http: bool = False
+    real: bool = False
 
     def start(self, worker: str) -> None:
         self.started.append(worker)

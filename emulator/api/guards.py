@@ -76,6 +76,7 @@ class Call:
     """One request that was let in."""
 
     request: Request
+    emulator: Emulator
     endpoint: Endpoint
     caller: HttpCaller
     ledger: Ledger
@@ -186,10 +187,11 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
         access.check(request.headers.get("authorization"))
+        caller.hurries = True
         endpoint = emulator.endpoint(request.path_params["endpoint_id"])
         with ExitStack() as admission:
             _admit(admission, operation, endpoint)
-            return await verb(Call(request, endpoint, caller, emulator.ledger, admission))
+            return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
 
     answer = answering(let_in)
     answer.__name__ = operation.value

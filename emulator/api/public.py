@@ -66,6 +66,8 @@ async def stream(call: Call) -> Response:
         return await _events(call)
     call.endpoint.plays.polled(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+    if status.terminal:
+        call.emulator.has_read(await call.endpoint.status(call.job_id))
     return call.reply(f"stream.{status.value.lower()}", wire.stream(status, chunks, call.platform))
 
 
@@ -132,6 +134,7 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
 
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
+    call.emulator.has_read(job)
     row = f"{operation.value}.{job.status.value.lower()}"
     return call.reply(row, wire.envelope(job, call.now(), call.platform), status)
 

@@ -51,6 +51,9 @@ class Arrivals:
         if worker.coming is not None:
             worker.coming.cancel()
             worker.coming = None
+        if worker.boots:
+            worker.boots = False
+            self._timeline.end()
 
     def _throttled(self, worker: Worker) -> None:
         self._capacity.claim(worker.id, lambda: self._warm_up(worker))
@@ -61,6 +64,9 @@ class Arrivals:
 
     def _launch(self, worker: Worker) -> None:
         worker.begin_initializing()
+        if self._launcher.real:
+            worker.boots = True
+            self._timeline.begin()
         self._launcher.start(worker.id)
         if worker.is_coming_up and self._settings.init_timeout:
             self._after(self._settings.init_timeout, worker, self._look_again)

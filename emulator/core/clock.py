@@ -51,6 +51,23 @@ class VirtualClock:
         self._now = max(self._now, at)
 
 
+class AutoClock(RealClock):
+    """Real time that is moved ahead while somebody waits and nothing runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped = 0
+        """Milliseconds that have been left out so far."""
+
+    def now(self) -> int:
+        """The present time, with all that was left out."""
+        return super().now() + self.skipped
+
+    def skip_to(self, at: int) -> None:
+        """Leave out the time until `at`; a time that has passed is ignored."""
+        self.skipped += max(0, at - self.now())
+
+
 async def turn() -> None:
     """Let everything else that is ready run once."""
     await asyncio.sleep(0)

@@ -34,6 +34,8 @@ class Launcher(Protocol):
 
     over_http: bool
     """Whether its workers come over HTTP, and so learn of stops by polling."""
+    real: bool
+    """Whether its workers are programs, which take real time to start and to work."""
 
     def start(self, worker: str) -> None:
         """Bring a worker of this id up; it reports itself ready, or broken."""
@@ -67,6 +69,8 @@ class Worker:
     idle_timer: Timer | None = None
     coming: Timer | None = None
     """The next step of its coming up."""
+    boots: bool = False
+    """Whether its program has been started and is not ready; virtual time stands meanwhile."""
     over_http: bool = False
     ours: bool = True
     """Whether we started it: only such a worker counts against the maximum, and is ever stopped."""
@@ -196,7 +200,10 @@ class Fleet:
         if worker is None:
             return set()
         self._let_go(worker)
-        return worker.jobs
+        jobs = set(worker.jobs)
+        for job in jobs:
+            self._drop(worker, job)
+        return jobs
 
     def dismiss(self, worker: Worker) -> None:
         """End a worker that holds no job."""
@@ -216,7 +223,7 @@ class Fleet:
         """A worker dropped a job that still counts as its own."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            worker.jobs.discard(job)
+            self._drop(worker, job)
             self._settle(worker)
 
     def heard(self, transition: Transition) -> None:
@@ -224,7 +231,7 @@ class Fleet:
         if isinstance(transition.event, Taken):
             worker = self.workers.get(transition.event.worker)
             if worker is not None:
-                worker.jobs.add(transition.job.id)
+                self._hold(worker, transition.job.id)
                 self._settle(worker)
         elif transition.left_worker:
             before = transition.before
@@ -282,6 +289,19 @@ class Fleet:
     def _may_go(self, worker: Worker) -> bool:
         fewest = max(1, self.settings.workers_min) if self.keeps_last else self.settings.workers_min
         return worker.state is WorkerState.IDLE and self.alive > fewest
+
+    def _hold(self, worker: Worker, job: str) -> None:
+        """The worker has the job; virtual time stands while a program of ours works, which only we know of here."""
+        if job not in worker.jobs:
+            worker.jobs.add(job)
+            if worker.over_http and worker.ours and self._launcher.real:
+                self._timeline.begin()
+
+    def _drop(self, worker: Worker, job: str) -> None:
+        if job in worker.jobs:
+            worker.jobs.remove(job)
+            if worker.over_http and worker.ours and self._launcher.real:
+                self._timeline.end()
 
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)

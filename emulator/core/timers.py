@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from emulator.core.clock import Clock, VirtualClock, turn
+from emulator.core.clock import AutoClock, Clock, VirtualClock, turn
 from emulator.core.schedule import Schedule
 
 log = logging.getLogger("emulator.timers")
@@ -20,6 +20,8 @@ log = logging.getLogger("emulator.timers")
 BATCH = 1_000
 """Deadlines fired before the loop gets its turn."""
 
+_TURNS = 3
+"""Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
 _LONGEST_ALARM = 24 * 3600.0
 
@@ -33,6 +35,10 @@ class JobDeadlines(Protocol):
 
     async def expire_next(self, now: int) -> None:
         """Let the job with the earliest deadline, not later than `now`, meet it."""
+        ...
+
+    async def may_skip_to(self, due: int) -> bool:
+        """Whether the time until the earliest deadline, `due`, may be left out."""
         ...
 
 
@@ -68,6 +74,9 @@ class Timeline:
         self._closed = False
         self._activities = 0
         self._calm: list[asyncio.Future[None]] = []
+        self._impatient = 0
+        self._again = False
+        self._jumping: asyncio.Task[None] | None = None
 
     def watch(self, jobs: JobDeadlines) -> None:
         """Fire the deadlines of these jobs too."""
@@ -171,6 +180,40 @@ class Timeline:
             for waiter in calm:
                 if not waiter.done():
                     waiter.set_result(None)
+            self.hurry()
+
+    def begin_waiting(self) -> None:
+        """Somebody waits for time to pass: an automatic clock leaves out what nobody needs."""
+        self._impatient += 1
+        self.hurry()
+
+    def end_waiting(self) -> None:
+        """Somebody waits no more."""
+        self._impatient -= 1
+
+    def hurry(self) -> None:
+        """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
+        idle = self._impatient and not (self._activities or self._closed or self._jumping)
+        if idle and isinstance(self.clock, AutoClock):
+            self._jumping = asyncio.ensure_future(self._jump(self.clock))
+            self._jumping.add_done_callback(self._jumped)
+
+    async def _jump(self, clock: AutoClock) -> None:
+        for _ in range(_TURNS):
+            await turn()
+        due = await self.next_due()
+        if due is None or self._activities or not self._impatient:
+            return
+        if self._jobs is None or await self._jobs.may_skip_to(due):
+            clock.skip_to(due)
+            await self.catch_up()
+            self._again = True
+
+    def _jumped(self, jump: asyncio.Task[None]) -> None:
+        self._jumping = None
+        if self._again:
+            self._again = False
+            self.hurry()
 
     async def settle(self) -> None:
         """Wait until no activity is counted."""
@@ -185,6 +228,8 @@ class Timeline:
             self._alarm.cancel()
         self._alarm = None
         self._closed = True
+        if self._jumping:
+            self._jumping.cancel()
 
     async def _fire(self, due: int) -> None:
         first = self._schedule.first()

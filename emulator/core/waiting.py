@@ -26,6 +26,9 @@ class Outcome(Enum):
 class Caller:
     """Someone on the other end of a wait, who may leave."""
 
+    hurries = False
+    """Whether an automatic clock may leave out time while this one waits."""
+
     def __init__(self) -> None:
         self.gone = False
         self._waiter: Waiter | None = None
@@ -82,9 +85,14 @@ class WaitingRoom:
             waiter.timer = self.timeline.at(until, lambda: waiter.end(Outcome.DEADLINE))
         if caller is not None:
             caller.attach(waiter)
+        hurries = caller is not None and caller.hurries
+        if hurries:
+            self.timeline.begin_waiting()
         try:
             return await waiter.future
         finally:
+            if hurries:
+                self.timeline.end_waiting()
             self._depart(waiter, caller)
 
     def call(self, topic: Hashable, most: int | None = None) -> None:

@@ -44,6 +44,7 @@ class CommandPool:
     """Starts and ends the command workers of one endpoint: the `Launcher` behind its fleet."""
 
     over_http = True
+    real = True
 
     def __init__(self, command: Command) -> None:
         self._command = command
@@ -107,6 +108,7 @@ class Nobody:
     """The launcher of an endpoint whose workers are started elsewhere: there is nothing it could do."""
 
     over_http = True
+    real = False
 
     def start(self, worker: str) -> None:
         """Never asked: such an endpoint starts no worker."""

@@ -15,6 +15,7 @@ class Pool:
     """Starts and ends worker processes of one program."""
 
     over_http = False
+    real = True
 
     def __init__(self, program: Program) -> None:
         self._program = program

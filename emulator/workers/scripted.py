@@ -109,6 +109,7 @@ class ScriptedPool:
     """The scripted workers of one endpoint: the `Launcher` behind its fleet. Each does `concurrency` jobs at once."""
 
     over_http = False
+    real = False
 
     def __init__(self, concurrency: int = 1) -> None:
         self._concurrency = concurrency

@@ -58,6 +58,9 @@ def everything(driver: Driver) -> None:
     driver.refuse(worker, three.id, 1)
     assert driver.cancel(three.id).status is JobStatus.CANCELLED
     assert [job.id for job in driver.take(other, 1, None, Caller())] == [four.id]
+    driver.strike(four.id, 9)
+    with pytest.raises(IllegalTransition):
+        driver.change(four.id, Released())
     driver.worker_gone(other, replace=True)
     assert driver.requests(0, 10)[1] == 4
     assert driver.purge() == 2
