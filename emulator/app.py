@@ -11,15 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
-from emulator.api import admin, public, worker
+from emulator.api import public, worker
+from emulator.api.admin import alive
+from emulator.api.admin.app import LateAdmin
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.page import describe
 from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.emulator import Emulator
+from emulator.worlds import Worlds
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -41,12 +44,22 @@ _ABOUT = """A local stand-in for `https://api.runpod.ai/v2/<endpoint_id>`.
 Every answer carries `X-Emulator-Fidelity`: how well that answer of the real service is known."""
 
 
-def create_app(emulator: Emulator, access: Access, worker_access: Access | None = None) -> FastAPI:
-    """The application that serves one emulator; workers need no key unless `worker_access` asks for one."""
+def create_app(
+    worlds: Worlds | Emulator, access: Access, worker_access: Access | None = None, admin_access: Access | None = None
+) -> FastAPI:
+    """The application that serves these worlds.
+
+    Workers need no key unless `worker_access` asks for one; the admin API is for
+    callers on this machine, unless `admin_access` asks for a key.
+    """
+    if isinstance(worlds, Emulator):
+        worlds = Worlds(worlds)
+    emulator = worlds.first
     app = FastAPIOffline(
         title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False, redoc_url=None
     )
-    app.state.emulator = emulator
+    app.state.worlds = worlds
+    app.state.admin_access = admin_access
     app.state.access = access
     app.state.worker_access = worker_access or Access(required=False)
     app.state.ready = False
@@ -55,7 +68,14 @@ def create_app(emulator: Emulator, access: Access, worker_access: Access | None 
         for path, name in NOT_EMULATED.items()
     }
     hot = [missing.pop(_FLASH), *public.router.routes]
-    app.router.routes[:] = [*hot, *worker.routes, *admin.router.routes, *missing.values(), *app.router.routes]
+    app.router.routes[:] = [
+        *hot,
+        *worker.routes,
+        *alive.router.routes,
+        Mount("/__emulator", LateAdmin(app.state)),
+        *missing.values(),
+        *app.router.routes,
+    ]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":
         app.add_middleware(
@@ -85,7 +105,7 @@ class TidyPath:
 
 def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return problem(NotEmulated(name), request.app.state.emulator)
+        return problem(NotEmulated(name), request.app.state.worlds.first)
 
     return answer
 
@@ -95,7 +115,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     ours: RequestError = RouteNotFound()
     if status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
-    return problem(ours, request.app.state.emulator)
+    return problem(ours, request.app.state.worlds.first)
 
 
 def _allowed(request: Request) -> list[str]:

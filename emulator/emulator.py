@@ -7,23 +7,28 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
 
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, Clock, RealClock
+from emulator.core.deliveries import Delivery
 from emulator.core.endpoint import Endpoint
 from emulator.core.engine import World
 from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
 from emulator.core.fidelity import Ledger
 from emulator.core.fleet import Launcher
+from emulator.core.history import History
 from emulator.core.ids import Ids
 from emulator.core.job import Job, Transition
+from emulator.core.journal import Journal
 from emulator.core.platform import Platform
-from emulator.core.settings import EndpointSettings
+from emulator.core.settings import EndpointSettings, default_settings
 from emulator.core.store import JobStore
 from emulator.core.stubs import StubBook
 from emulator.core.timers import Timeline
-from emulator.core.waiting import WaitingRoom
+from emulator.core.waiting import Caller, Outcome, WaitingRoom
 from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
@@ -34,6 +39,23 @@ from emulator.workers.reload import Reloader
 from emulator.workers.scripted import ScriptedPool
 
 log = logging.getLogger("emulator")
+
+
+NEWS = ("news",)
+"""The topic of everything that happens to jobs and webhooks."""
+KEPT = 10_000
+"""Webhook calls that are remembered."""
+
+
+_KINDS = {Pool: "handler", CommandPool: "command", ScriptedPool: "mock", type(None): "remote"}
+
+
+class Attempt(NamedTuple):
+    """One webhook call: `problem` is what went wrong, "" for nothing."""
+
+    at: int
+    delivery: Delivery
+    problem: str
 
 
 class Emulator:
@@ -64,9 +86,12 @@ class Emulator:
         self._auto = isinstance(self.timeline.clock, AutoClock)
         self.unread: set[tuple[str, str]] = set()
         """Jobs that have ended, and no client has seen that."""
-        self._pools: list[Pool | CommandPool | ScriptedPool] = []
+        self._pools: dict[str, Pool | CommandPool | ScriptedPool] = {}
         self._reloader = Reloader()
-        self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
+        self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
+        self._webhooks = Webhooks(
+            self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout), self._tried
+        )
         self._world = World(
             platform=platform,
             timeline=self.timeline,
@@ -80,8 +105,13 @@ class Emulator:
             on_won=(job_log(platform), self._webhooks.won),
         )
         self.rate_limits = rate_limits
+        self.attempts: deque[Attempt] = deque(maxlen=KEPT)
+        """Webhook calls, oldest first."""
+        self.journal = Journal()
+        self.history = History()
         self.timeline.watch(self)
         self.store.listen(self._heard)
+        self.store.listen(self.history.heard)
 
     def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
         """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
@@ -99,7 +129,7 @@ class Emulator:
         pool = Pool(program)
         endpoint = self.add(settings, pool)
         pool.serve(endpoint)
-        self._pools.append(pool)
+        self._pools[settings.id] = pool
         if program.folder is not None:
             self._reloader.add(endpoint, program.files)
         return endpoint
@@ -109,7 +139,7 @@ class Emulator:
         pool = CommandPool(command)
         endpoint = self.add(settings, pool)
         pool.serve(endpoint)
-        self._pools.append(pool)
+        self._pools[settings.id] = pool
         if command.reload:
             self._reloader.add(endpoint, command.files)
         return endpoint
@@ -119,8 +149,19 @@ class Emulator:
         pool = ScriptedPool(concurrency)
         endpoint = self.add(dataclasses.replace(settings, mock=True), pool)
         pool.serve(endpoint)
-        self._pools.append(pool)
+        self._pools[settings.id] = pool
         return endpoint
+
+    def add_mock_now(self, endpoint_id: str, concurrency: int = 1, **changes: Any) -> Endpoint:
+        """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
+        endpoint = self.add_mock(default_settings(endpoint_id, self.platform, **changes), concurrency)
+        endpoint.begin()
+        return endpoint
+
+    def kind_of(self, endpoint_id: str) -> str:
+        """What serves an endpoint: handler, command, mock or remote; raises EndpointNotFound."""
+        self.endpoint(endpoint_id)
+        return _KINDS[type(self._pools.get(endpoint_id))]
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:
         """A new endpoint that only workers started elsewhere serve."""
@@ -154,9 +195,43 @@ class Emulator:
                 raise failure
             log.error("%s", failure)
 
+    async def reset(self, endpoint_id: str | None = None) -> None:
+        """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.
+
+        Ids and dice begin anew, so that what follows is what would follow a start.
+        Raises EndpointNotFound.
+        """
+        chosen = list(self.endpoints.values()) if endpoint_id is None else [self.endpoint(endpoint_id)]
+        for endpoint in chosen:
+            await endpoint.reset()
+        self.journal.clear(endpoint_id)
+        self.history.clear(endpoint_id)
+        if endpoint_id is None:
+            self.attempts.clear()
+            self.unread.clear()
+            self.stubs.reset()
+            self._world.ids.reset()
+
+    def open(self) -> None:
+        """Begin without waiting for workers: they come when there are jobs, and what goes wrong is logged."""
+        self._reloader.start()
+        for endpoint in self.endpoints.values():
+            endpoint.begin()
+
+    async def remove(self, endpoint_id: str) -> None:
+        """Serve an endpoint no more: its jobs are cancelled, its workers end. Raises EndpointNotFound."""
+        endpoint = self.endpoint(endpoint_id)
+        await endpoint.close()
+        del self.endpoints[endpoint_id]
+        pool = self._pools.pop(endpoint_id, None)
+        if pool is not None:
+            await pool.close()
+
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""
         self.room.close()
+        for wake in self._feeds.values():
+            wake()
 
     async def stop(self) -> None:
         """End waits, workers and webhook calls; leaves no process behind."""
@@ -164,7 +239,7 @@ class Emulator:
         await self._reloader.close()
         for endpoint in self.endpoints.values():
             endpoint.autoscaler.stop()
-        await asyncio.gather(*(pool.close() for pool in self._pools))
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         await self._webhooks.close()
         self.timeline.close()
 
@@ -185,6 +260,45 @@ class Emulator:
         job = await self.store.due(due)
         return job not in self.unread
 
+    async def wait_for(self, done: Callable[[], Awaitable[bool]], until: int, caller: Caller) -> bool:
+        """Wait until `done`, looked at whenever something has happened; False when the time `until` comes first."""
+        while not await done():
+            if await self.room.wait(NEWS, until, caller) is not Outcome.NEWS:
+                return await done()
+        return True
+
+    async def run_until_idle(self, most: int) -> list[int]:
+        """Move a virtual clock until `idle`, by `most` ms; answers the deadlines that fired."""
+        end = self.timeline.now() + most
+        fired: list[int] = []
+        while True:
+            await self.timeline.settle()
+            due = await self.timeline.next_due()
+            if due is None or due > end or await self.idle():
+                return fired
+            fired += await self.timeline.advance(due)
+
+    @contextlib.contextmanager
+    def listening(self, heard: Callable[[Transition], None], wake: Callable[[], None]) -> Iterator[None]:
+        """Call `heard` with every transition, and `wake` when the emulator stops."""
+        self._feeds[heard] = wake
+        try:
+            yield
+        finally:
+            del self._feeds[heard]
+
+    async def idle(self) -> bool:
+        """Whether no job waits or runs, and no webhook is owed."""
+        for endpoint in self.endpoints:
+            counts = await self.store.counts(endpoint)
+            if counts.queued or counts.running:
+                return False
+        return not await self.store.owes()
+
+    def _tried(self, delivery: Delivery, problem: str) -> None:
+        self.attempts.append(Attempt(self.timeline.now(), delivery, problem))
+        self.room.call(NEWS)
+
     def _heard(self, transition: Transition) -> None:
         key = transition.job.endpoint, transition.job.id
         if transition.ended:
@@ -192,6 +306,9 @@ class Emulator:
                 self.unread.add(key)
         elif transition.after is None or not transition.job.status.terminal:
             self.unread.discard(key)
+        self.room.call(NEWS)
+        for heard in self._feeds:
+            heard(transition)
         endpoint = self.endpoints.get(transition.job.endpoint)
         if endpoint is not None:
             endpoint.heard(transition)

@@ -32,7 +32,7 @@ def banner(server: Server) -> str:
     example = "echo" if "echo" in ids else ids[0]
     return "\n".join(
         (
-            f"runpod-emulator {__version__}, profile {server.settings.profile}",
+            f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",
             f"  base URL   {server.base_url}",
             f"  endpoints  {', '.join(ids)}",
             f"  API page   {server.base_url.removesuffix('/v2')}/docs",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import functools
 import os
+import random
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
@@ -21,16 +23,20 @@ from emulator.app import create_app
 from emulator.config.plans import Plan, plan_all
 from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
+from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.emulator import Emulator
+from emulator.mocking.files import read_stub_files
 from emulator.workers.command import Command
 from emulator.workers.environment import worker_environment
 from emulator.workers.process import Program
+from emulator.worlds import Worlds
 
 Outcome = TypeVar("Outcome")
 DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
 
+_CLOCKS: dict[str, type[RealClock | VirtualClock]] = {"real": RealClock, "virtual": VirtualClock, "auto": AutoClock}
 _FEWEST_PROCESSES = 8
 """Places for worker processes on a small machine, where twice the cores would throttle a handful of endpoints."""
 _LAST_ANSWERS = 2
@@ -46,21 +52,19 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         plans = plan_all(settings)
-        self.emulator = Emulator(
-            settings.platform(),
-            wire.webhook_body,
-            capacity=Capacity(settings.max_processes or max(_FEWEST_PROCESSES, 2 * (os.cpu_count() or 1))),
-            rate_limits=not settings.no_rate_limits,
-            seed=settings.seed,
-        )
+        self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
+        self._plans = plans
+        self._stubs = read_stub_files(settings.stubs)
+        self._capacity = Capacity(settings.max_processes or max(_FEWEST_PROCESSES, 2 * (os.cpu_count() or 1)))
         self._socket = _bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self._lifeline, self._held_end = os.pipe()
-        for plan in plans:
-            self._add(plan)
+        self.emulator = self._make_world("")
+        self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
-        self.app = create_app(self.emulator, access, worker_access)
+        admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
+        self.app = create_app(self._worlds, access, worker_access, admin_access)
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
@@ -84,7 +88,31 @@ class Server:
         """Environment variables that point RunPod clients here."""
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key}
 
-    def _add(self, plan: Plan) -> None:
+    def _make_world(self, name: str) -> Emulator:
+        """A world with the server's endpoints and stubs, and the server's seed."""
+        settings = self.settings
+        world = Emulator(
+            settings.platform(),
+            wire.webhook_body,
+            clock=_CLOCKS[settings.clock](),
+            capacity=self._capacity,
+            rate_limits=not settings.no_rate_limits,
+            seed=self.seed,
+        )
+        for stub in self._stubs.stubs:
+            world.stubs.add(dataclasses.replace(stub))
+        world.stubs.keep()
+        for plan in self._plans:
+            self._add(world, name, plan)
+        return world
+
+    def _open_world(self, name: str) -> Emulator:
+        """A world that is made while the server runs; its workers come when there are jobs."""
+        world = self._make_world(name)
+        world.open()
+        return world
+
+    def _add(self, world: Emulator, namespace: str, plan: Plan) -> None:
         service, reload = plan.service, self.settings.reload
         fresh = (
             {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}
@@ -95,19 +123,21 @@ class Server:
                 service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
                 folder=plan.folder if reload else None,
             )  # fmt: skip
-            self.emulator.add_program(plan.settings, program)
+            world.add_program(plan.settings, program)
         elif service.command:
-            protocol = functools.partial(self._worker_environment, plan.settings.id)
+            protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
             command = Command(
                 service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload
             )
-            self.emulator.add_command(plan.settings, command)
+            world.add_command(plan.settings, command)
+        elif service.mock:
+            world.add_mock(plan.settings, plan.concurrency)
         else:
-            self.emulator.add_remote(plan.settings)
+            world.add_remote(plan.settings)
 
-    def _worker_environment(self, endpoint: str, worker: str) -> dict[str, str]:
+    def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
-        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key)
+        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key, namespace)
 
     async def start(self) -> None:
         """Serve the port, then import every handler; raises ConfigurationError when one is broken."""
@@ -132,11 +162,11 @@ class Server:
 
     async def stop(self) -> None:
         """End waits, requests, workers and the port, in this order; leaves no process behind."""
-        self.emulator.hang_up()
+        self._worlds.hang_up()
         self._web.leave()
         if self._serving is not None:
             await self._serving
-        await self.emulator.stop()
+        await self._worlds.stop()
         os.close(self._lifeline)
         os.close(self._held_end)
         self._socket.close()

@@ -21,10 +21,15 @@ from emulator.core.platform import Platform
 from emulator.core.rates import Operation
 from emulator.core.waiting import Caller, Waiter
 from emulator.emulator import Emulator
+from emulator.worlds import Worlds
 
 log = logging.getLogger("emulator.api")
 
 FIDELITY = "X-Emulator-Fidelity"
+NAMESPACE = b"x-emulator-namespace"
+"""The header that names a namespace, as it is in a scope."""
+WORLD, BODY, JOB = "emulator.world", "emulator.body", "emulator.job"
+"""What the journal finds in the scope of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,17 @@ class Access:
         """Accept `Bearer KEY` or the bare key; raises NoToken, InvalidKey."""
         if not self.required:
             return
-        scheme, _, rest = (authorization or "").strip().partition(" ")
-        key = rest.strip() if scheme.lower() == "bearer" else (authorization or "").strip()
+        key = bare_key(authorization or "")
         if not key:
             raise NoToken
         if self.keys and key not in self.keys:
             raise InvalidKey
+
+
+def bare_key(authorization: str) -> str:
+    """The key in `Bearer KEY` or `KEY`."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else authorization.strip()
 
 
 class HttpCaller(Caller):
@@ -117,7 +127,8 @@ class Call:
 
     async def body(self, limit: int, row: str | None = None) -> bytes:
         """The whole body; raises BodyTooLarge, whose ledger row is `row`."""
-        return await read_body(self.request, limit, row)
+        body = self.request.scope[BODY] = await read_body(self.request, limit, row)
+        return body
 
     def reply(self, row: str, body: bytes, status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
@@ -159,13 +170,35 @@ class Door(APIRoute):
         return handler
 
 
-def answering(work: Callable[[Request, Emulator, HttpCaller], Awaitable[Response]]) -> Handler:
+def world_of_client(request: Request) -> Emulator:
+    """The world that a client's header, or else its key, names; raises NamespaceInvalid."""
+    worlds: Worlds = request.app.state.worlds
+    namespace = key = b""
+    for name, value in request.scope["headers"]:
+        if name == NAMESPACE:
+            namespace = value
+        elif name == b"authorization":
+            key = value
+    return worlds.of(namespace.decode("latin-1"), bare_key(key.decode("latin-1")) if worlds.by_key else "")
+
+
+def world_of_worker(request: Request) -> Emulator:
+    """The world that a worker's URL names, as `&ns=NAME`; raises NamespaceInvalid."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.of(request.query_params.get("ns", ""))
+
+
+def answering(
+    work: Callable[[Request, Emulator, HttpCaller], Awaitable[Response]],
+    find_world: Callable[[Request], Emulator] = world_of_client,
+) -> Handler:
     """A request handler that does `work`, and turns whatever goes wrong into an answer."""
 
     async def answer(request: Request) -> Response:
-        emulator: Emulator = request.app.state.emulator
         caller = HttpCaller(request)
+        emulator: Emulator = request.app.state.worlds.first
         try:
+            emulator = request.scope[WORLD] = find_world(request)
             return await work(request, emulator, caller)
         except RequestError as error:
             return problem(error, emulator)
@@ -194,9 +227,30 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
             return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
 
     answer = answering(let_in)
-    answer.__name__ = operation.value
-    answer.__doc__ = verb.__doc__
-    return answer
+
+    async def journaled(request: Request) -> Response:
+        response = await answer(request)
+        _note(request, operation, response.status_code)
+        return response
+
+    journaled.__name__ = operation.value
+    journaled.__doc__ = verb.__doc__
+    return journaled
+
+
+def _note(request: Request, operation: Operation, status: int) -> None:
+    """Write a request into the journal of its world."""
+    scope = request.scope
+    emulator: Emulator | None = scope.get(WORLD)
+    if emulator is None:
+        return
+    path, query = scope["path"], scope["query_string"].decode("latin-1")
+    told = request.path_params
+    emulator.journal.add(
+        emulator.timeline.now(), told["endpoint_id"], operation.value,
+        (scope["method"], path, query, scope["headers"]),
+        scope.get(BODY, b""), status, scope.get(JOB, "") or told.get("job_id", ""),
+    )  # fmt: skip
 
 
 def problem(error: RequestError, emulator: Emulator) -> Response:

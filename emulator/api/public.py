@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from emulator.api import models, wire
-from emulator.api.guards import FIDELITY, Call, Door, Verb, guarded
+from emulator.api.guards import FIDELITY, JOB, Call, Door, Verb, guarded
 from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Job, JobStatus
@@ -28,6 +28,7 @@ async def run(call: Call) -> Response:
     """Queue a job and answer at once."""
     body = await call.body(call.platform.run_body_limit)
     job = await call.endpoint.submit(_submission(call, body, sync=False))
+    call.request.scope[JOB] = job.id
     return call.reply("run.accepted", wire.accepted(job))
 
 
@@ -36,6 +37,7 @@ async def runsync(call: Call) -> Response:
     until = call.wait(call.platform.runsync_wait)
     body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     job = await call.endpoint.submit(_submission(call, body, sync=True))
+    call.request.scope[JOB] = job.id
     job = await call.endpoint.wait(job.id, until, call.caller)
     failed = job.status is JobStatus.FAILED
     return _envelope(call, Operation.RUNSYNC, job, call.platform.runsync_failed_status if failed else 200)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emulator.api import wire
-from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, answering, read_body
+from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, answering, read_body, world_of_worker
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InvalidBody
 from emulator.core.job import Completed, Emitted, Failed, Progressed
@@ -168,7 +168,7 @@ def _visited(verb: Verb) -> Handler:
         endpoint = emulator.endpoint(request.path_params["endpoint_id"])
         return await verb(Visit(request, endpoint, caller, emulator))
 
-    return answering(let_in)
+    return answering(let_in, world_of_worker)
 
 
 def _route(path: str, verb: Verb, method: str) -> Route:

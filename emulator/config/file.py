@@ -28,10 +28,11 @@ NAME = "runpod-emulator.toml"
 
 
 class EndpointTable(EndpointOptions):
-    """One endpoint; without handler and command, workers started elsewhere serve it."""
+    """One endpoint; without handler, command and mock, workers started elsewhere serve it."""
 
     handler: str | None = None
     command: list[str] | str | None = None
+    mock: bool = False
 
 
 class Tables(BaseModel):
@@ -97,7 +98,12 @@ def _from_here(file: ConfigFile) -> ConfigFile:
         return file
     server = file.tables.server
     tables = Tables(
-        server=_moved(server, file.folder, handlers=[_moved_path(one, file.folder) for one in server.handlers]),
+        server=_moved(
+            server,
+            file.folder,
+            handlers=[_moved_path(one, file.folder) for one in server.handlers],
+            stubs=[Path(os.path.relpath(file.folder / one)) for one in server.stubs],
+        ),
         platform=file.tables.platform,
         endpoints={name: _moved(table, file.folder) for name, table in file.tables.endpoints.items()},
     )

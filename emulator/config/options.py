@@ -77,6 +77,18 @@ class ServerOptions(EndpointOptions):
         "Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable).",
         "ID=COMMAND",
     )
+    mock: list[str] = _option([], "Serve endpoint ID by stubs alone (repeatable).", "ID")
+    stubs: list[_File] = _option([], "Stubs and faults: a YAML or JSON file, or a folder (repeatable).", "FILE")
+    fault_profile: list[str] = _option([], "Faults of a named profile (repeatable).", "NAME")
+    clock: Literal["real", "virtual", "auto"] = _option(
+        "real", "Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs."
+    )
+    namespaces: Literal["header", "key"] = _option(
+        "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
+    )
+    admin_key: list[str] = _option(
+        [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
+    )
     host: str = _option("127.0.0.1", "Address to listen on.")
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
@@ -90,7 +102,9 @@ class ServerOptions(EndpointOptions):
         None, "Workers that may have a process at once; one more is throttled.", shown="2 x cores, at least 8", ge=1
     )
     reload: bool = _option(False, "Bring changed code into use at once.")
-    seed: int | None = _option(None, "Seed of ids, cold starts and throttling.", shown="none")
+    seed: int | None = _option(
+        None, "What decides ids, cold starts, stubs and faults: the same seed, the same run.", shown="a new one"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the log shows.")
     log_color: bool = _option(False, "Colour the log.")
 

@@ -17,22 +17,24 @@ _NOT_HANDLERS = ("_", "test_", "conftest")
 
 
 class Service(NamedTuple):
-    """What serves an endpoint: a handler, a command, or neither when its workers are started elsewhere."""
+    """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere."""
 
     handler: str | None = None
     command: tuple[str, ...] = ()
+    mock: bool = False
 
     def __str__(self) -> str:
-        return self.handler or " ".join(self.command) or "workers started elsewhere"
+        return self.handler or " ".join(self.command) or ("stubs" if self.mock else "workers started elsewhere")
 
 
-def services(endpoint: list[str], command: list[str], handlers: list[str]) -> dict[str, Service]:
-    """What serves each endpoint, by its id, from entries `ID=HANDLER`, `ID=COMMAND` and handlers alone.
+def services(endpoint: list[str], command: list[str], mock: list[str], handlers: list[str]) -> dict[str, Service]:
+    """What serves each endpoint, by its id, from entries `ID=HANDLER`, `ID=COMMAND`, `ID` and handlers alone.
 
     Raises ConfigurationError.
     """
     found: dict[str, Service] = {}
-    for endpoint_id, service in (*_named(endpoint), *_commands(command), *_unnamed(handlers)):
+    mocks = [(checked_id(endpoint_id, "HANDLER"), Service(mock=True)) for endpoint_id in mock]
+    for endpoint_id, service in (*_named(endpoint), *_commands(command), *mocks, *_unnamed(handlers)):
         if endpoint_id in found:
             raise ConfigurationError(
                 f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {service}. "
@@ -57,8 +59,10 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
 
 
 def _described(table: EndpointTable) -> Service:
-    if table.handler is not None and table.command is not None:
-        raise ConfigurationError("write a handler or a command, not both")
+    if (table.handler is not None) + (table.command is not None) + table.mock > 1:
+        raise ConfigurationError("write one of handler, command and mock, not several")
+    if table.mock:
+        return Service(mock=True)
     if table.handler is not None:
         return Service(checked_handler(table.handler))
     if table.command is None:

@@ -85,7 +85,7 @@ class Settings(ServerOptions):
 
         What flags and variables name is served instead of what the configuration file describes.
         """
-        found = services(self.endpoint, self.command, self.handlers)
+        found = services(self.endpoint, self.command, self.mock, self.handlers)
         if self._file is not None and not self._names_services():
             found = described(self._file, found)
         if not found:
@@ -94,7 +94,7 @@ class Settings(ServerOptions):
 
     def _names_services(self) -> bool:
         given = self._flags.model_fields_set | self._variables.model_fields_set
-        return bool(given & {"endpoint", "command", "handlers"})
+        return bool(given & {"endpoint", "command", "mock", "handlers"})
 
     def _tables(self, endpoint: str) -> list[tuple[EndpointTable | ServerOptions, tuple[str, ...]]]:
         """The tables of the file that say something of an endpoint, the nearest first, and their keys."""

@@ -6,7 +6,6 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 
 from __future__ import annotations
 
-import random
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -40,7 +39,6 @@ from emulator.core.job import (
     Transition,
     submit,
 )  # fmt: skip
-from emulator.core.plays import Plays, never_matched
 from emulator.core.polling import PollingWorkers
 from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
@@ -82,9 +80,6 @@ class Endpoint(Engine):
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
         super().__init__(settings, world, launcher)
         self.polling = PollingWorkers(self)
-        chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
-        unmatched = never_matched(world.stubs) if settings.mock else None
-        self.plays = Plays(self, world.stubs, chance, unmatched)
         self._release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
@@ -92,7 +87,6 @@ class Endpoint(Engine):
     def heard(self, transition: Transition) -> None:
         """Wake whom a transition concerns; where a waiting worker may not have the job, all that wait for one."""
         super().heard(transition)
-        self.plays.heard(transition)
         if transition.queued and self.polling.bars(transition.job.id):
             self._room.call(("queue", self.id))
 
@@ -278,6 +272,11 @@ class Endpoint(Engine):
             if worker.state is WorkerState.UNHEALTHY:
                 raise ConfigurationError(worker.reason)
         self._cool_down()
+
+    def begin(self) -> None:
+        """Serve without an import check: what goes wrong is logged, and workers come when there are jobs."""
+        self._checked = True
+        self.later(self._balance())
 
     async def reload(self) -> bool | None:
         """Bring the workers to the code as it is now; answers whether it could be started.

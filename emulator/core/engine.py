@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import random
 from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from emulator.core.job import (
     apply,
 )
 from emulator.core.platform import Platform
+from emulator.core.plays import Plays, never_matched
 from emulator.core.rates import Limits
 from emulator.core.settings import EndpointSettings
 from emulator.core.store import JobStore
@@ -70,6 +72,9 @@ class Engine:
         self.limits = Limits(world.platform)
         self.fleet = Fleet(settings, world.timeline, launcher, world.capacity, self._overdue, world.ids.seed)
         self.autoscaler = Autoscaler(self.fleet, world.timeline, world.ids.worker)
+        chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
+        unmatched = never_matched(world.stubs) if settings.mock else None
+        self.plays = Plays(self, world.stubs, chance, unmatched)
         self._launcher = launcher
         self._tasks: set[asyncio.Future[None]] = set()
         self._store = world.store
@@ -91,6 +96,7 @@ class Engine:
         job, event = transition.job, transition.event
         self._timeline.expect(job.next_deadline)
         self.fleet.heard(transition)
+        self.plays.heard(transition)
         if transition.queued:
             self._room.call(("queue", self.id), most=1)
         over = transition.ended or transition.after is None
@@ -100,6 +106,29 @@ class Engine:
             self._room.call(("stream", self.id, job.id))
         if transition.left_worker and _unasked(event) and transition.before is not None:
             self.stop_job(transition.before)
+
+    async def reset(self) -> None:
+        """Forget every job, without a word to anybody but those who wait; workers stay, and drop what they do."""
+        for worker in list(self.fleet.workers.values()):
+            for job_id in list(worker.jobs):
+                job = await self._store.get(self.id, job_id)
+                self.fleet.release(worker.id, job_id)
+                self.stop_job(job)
+        await self._store.clear(self.id)
+        self.limits = Limits(self.platform)
+        for topic in ("end", "stream"):
+            self._room.call_all(topic, self.id)
+        self.plays.clear()
+        await self._balance()
+
+    async def close(self) -> None:
+        """Cancel every job and start no worker any more: the endpoint is about to be taken away."""
+        at = await self._now()
+        self.autoscaler.stop()
+        jobs, _ = await self._store.recent(self.id, 0, 1 << 31)
+        for job in jobs:
+            if not job.status.terminal:
+                await self._change(job.id, Cancelled(), at)
 
     def stop_job(self, job: Job) -> None:
         """Tell the worker that the job, as it was, is no longer its own."""

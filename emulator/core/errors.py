@@ -6,7 +6,7 @@
     ├── RequestError            what a client sees, in the service's own shape
     │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
     │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
-    │   │                            NotCancellable
+    │   │                            NotCancellable, NamespaceInvalid
     │   ├── Unauthorized        401  NoToken, InvalidKey
     │   ├── NotFound            404  EndpointNotFound, JobNotFound, RouteNotFound
     │   ├── MethodNotAllowed    405
@@ -171,6 +171,18 @@ class NotCancellable(BadRequest):
 
     def __init__(self, job_status: str) -> None:
         super().__init__(f"job is not in a cancellable state: {job_status}")
+
+
+class NamespaceInvalid(BadRequest):
+    """This server has no such namespace, and can't make one."""
+
+    row = "error.namespace"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no namespace {name[:100]!r}: a name has up to 100 letters, digits, dots, - and _, and begins with one "
+            "of the first two; a server without namespaces has none"
+        )
 
 
 class Unauthorized(RequestError):

@@ -70,6 +70,7 @@ _ROWS = (
     Row("error.invalid_key", _GUESS, "recorded on the load-balancing host, never on this one"),
     Row("error.endpoint_not_found", _GUESS, "the detail was seen, the rest of the body not"),
     Row("error.job_not_found", _GUESS, "the detail was seen, the rest of the body not"),
+    Row("error.namespace", _GUESS, "namespaces are this emulator's own"),
     Row("error.route_not_found", _GUESS, "never seen"),
     Row("error.method_not_allowed", _GUESS, "never seen"),
     Row("error.body_too_large", _OBSERVED, "recorded for /run", ("run_body_limit",)),

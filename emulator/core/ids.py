@@ -14,13 +14,19 @@ class Ids:
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
-        self._random = random.Random(seed)
+        self._jobs = random.Random(seed)
+        self._workers = random.Random(None if seed is None else f"{seed} workers")
+
+    def reset(self) -> None:
+        """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
+        if self.seed is not None:
+            self._jobs.seed(self.seed)
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed ``sync-`` for /runsync."""
-        plain = uuid.UUID(int=self._random.getrandbits(128), version=4)
+        plain = uuid.UUID(int=self._jobs.getrandbits(128), version=4)
         return f"{'sync-' if sync else ''}{plain}{suffix}"
 
     def worker(self) -> str:
         """Fourteen lower-case letters and digits."""
-        return "".join(self._random.choices(_ALPHABET, k=14))
+        return "".join(self._workers.choices(_ALPHABET, k=14))

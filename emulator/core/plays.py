@@ -44,6 +44,7 @@ class Plays:
         self._engine = engine
         self._book = book
         self._chance = chance
+        self._dice = chance.getstate()
         self._unmatched = unmatched
         self._plays: dict[str, Play] = {}
 
@@ -78,6 +79,11 @@ class Plays:
             del self._plays[transition.job.id]
         elif isinstance(transition.event, Requeued):
             play.next_run()
+
+    def clear(self) -> None:
+        """Forget every script, and begin the dice anew."""
+        self._plays.clear()
+        self._chance.setstate(self._dice)
 
     def polled(self, job_id: str) -> None:
         """A client has looked at the job."""

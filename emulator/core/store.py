@@ -96,12 +96,20 @@ class JobStore(Protocol):
         """One page of the endpoint's jobs, newest first, and how many there are."""
         ...
 
+    async def clear(self, endpoint: str) -> None:
+        """Forget the endpoint's jobs, counters and deliveries; nobody hears of it."""
+        ...
+
     async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
         """Owed deliveries that are due; each is given out once until `record_delivery`."""
         ...
 
     async def record_delivery(self, delivery: Delivery) -> None:
         """Write what an attempt made of a delivery."""
+        ...
+
+    async def owes(self) -> bool:
+        """Whether any delivery is owed."""
         ...
 
     async def next_delivery_due(self) -> int | None:

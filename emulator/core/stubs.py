@@ -88,6 +88,7 @@ class StubBook:
 
     def __init__(self) -> None:
         self._stubs: list[Stub] = []
+        self._kept: list[Stub] = []
 
     def __bool__(self) -> bool:
         return bool(self._stubs)
@@ -115,6 +116,16 @@ class StubBook:
     def clear(self) -> None:
         """Drop every stub."""
         self._stubs = []
+
+    def keep(self) -> None:
+        """The stubs there are now come back with each reset."""
+        self._kept = list(self._stubs)
+
+    def reset(self) -> None:
+        """Drop what came after `keep`, and count anew."""
+        self._stubs = list(self._kept)
+        for stub in self._stubs:
+            stub.asked = stub.matched = stub.played = 0
 
     def choose(self, question: Question) -> Stub | None:
         """The first stub that matches."""

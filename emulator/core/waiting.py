@@ -102,6 +102,12 @@ class WaitingRoom:
             for waiter in list(waiters)[:most]:
                 waiter.end(Outcome.NEWS)
 
+    def call_all(self, *beginning: Hashable) -> None:
+        """Wake the waiters of every topic that begins so."""
+        for topic in list(self._topics):
+            if isinstance(topic, tuple) and topic[: len(beginning)] == beginning:
+                self.call(topic)
+
     def leave(self, waiter: Waiter) -> None:
         """Forget a waiter."""
         waiters = self._topics.get(waiter.topic)

@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -55,7 +55,16 @@ class _Line:
 class Webhooks:
     """The sender of one emulator."""
 
-    def __init__(self, store: JobStore, timeline: Timeline, platform: Platform, post: Post) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        timeline: Timeline,
+        platform: Platform,
+        post: Post,
+        tried: Callable[[Delivery, str], None] = lambda delivery, problem: None,
+    ) -> None:
+        """`tried` is told of each attempt, with what went wrong, "" for nothing."""
+        self._tried = tried
         self._store = store
         self._timeline = timeline
         self._platform = platform
@@ -162,6 +171,7 @@ class Webhooks:
         delays = self._platform.webhook_retry_delays
         after = attempted(delivery, not problem, now, delays)
         await self._store.record_delivery(after)
+        self._tried(after, problem)
         _log_attempt(after, problem, len(delays) + 1)
         if after.status is DeliveryStatus.OWED:
             self._wake_at(after.due)

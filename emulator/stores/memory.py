@@ -109,6 +109,20 @@ class MemoryStore:
         jobs = self._shelf(endpoint).jobs
         return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
 
+    async def clear(self, endpoint: str) -> None:
+        """Forget the endpoint's jobs, counters and deliveries; nobody hears of it."""
+        shelf = self._shelves.pop(endpoint, None)
+        if shelf is None:
+            return
+        if self._shelves:
+            for job in shelf.jobs:
+                self._deadlines.set((endpoint, job), None)
+        else:
+            self._deadlines = Schedule()
+        for key in [key for key in self._deliveries if key[0] == endpoint]:
+            del self._deliveries[key]
+            self._owed.set(key, None)
+
     async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
         """Owed deliveries that are due, `most` at most."""
         claimed: list[Delivery] = []
@@ -126,6 +140,10 @@ class MemoryStore:
             self._owe(delivery)
         else:
             self._deliveries.pop(delivery.key, None)
+
+    async def owes(self) -> bool:
+        """Whether any delivery is owed."""
+        return bool(self._deliveries)
 
     async def next_delivery_due(self) -> int | None:
         """When the next owed delivery that is not given out is due."""

@@ -11,19 +11,22 @@ def host_name(worker: str) -> str:
     return f"{worker}-64410d87"
 
 
-def worker_environment(url: str, endpoint: str, worker: str, worker_key: str, client_key: str) -> dict[str, str]:
+def worker_environment(
+    url: str, endpoint: str, worker: str, worker_key: str, client_key: str, namespace: str = ""
+) -> dict[str, str]:
     """The variables that make `runpod.serverless.start` a worker of `endpoint` at `url`.
 
     `url` has no path. The SDK puts ids into these URLs by replacing text, and appends
     parameters blindly: they must have exactly this form. `client_key` is for handlers
-    that call endpoints themselves.
+    that call endpoints themselves; `namespace` chooses one of the worlds there.
     """
     base = f"{url}/v2/{endpoint}"
+    tail = "?gpu=CPU" + (f"&ns={namespace}" if namespace else "")
     return {
-        "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=CPU",
-        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=CPU",
-        "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=CPU",
-        "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID?gpu=CPU",
+        "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID{tail}",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID{tail}",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID{tail}",
+        "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID{tail}",
         "RUNPOD_AI_API_KEY": worker_key,
         "RUNPOD_POD_ID": worker,
         "RUNPOD_ENDPOINT_ID": endpoint,

@@ -9,7 +9,8 @@ import pytest
 
 from emulator.core.endpoint import Endpoint, Submission
 from emulator.core.engine import Engine
-from emulator.core.job import Completed, Emitted, Failed, JobStatus, Progressed
+from emulator.core.errors import IllegalTransition
+from emulator.core.job import Completed, Emitted, Failed, JobStatus, Progressed, Released
 from emulator.core.waiting import Caller
 from tests.core.steps import finish
 from tests.worlds import TestWorld, make_world

@@ -1,0 +1,113 @@
+"""The admin API as an application of its own, with its own OpenAPI page. Built when it is first called."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from emulator import __version__
+from emulator.api.guards import Access
+from emulator.core.errors import EmulatorError, RequestError
+
+_ABOUT = """What tests and tools tell the emulator, and ask of it.
+
+A namespace is chosen as clients choose it: by the header `X-Emulator-Namespace`, or by the key where the
+server was started with `--namespaces key`. Times are milliseconds since the epoch, durations are text such as
+`2s` or milliseconds."""
+
+
+class LateAdmin:
+    """The admin API, built at its first call: nobody should wait for it at the start."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if self._app is None:
+            self._app = admin_app(self._state)
+        await self._app(scope, receive, send)
+
+
+def admin_app(state: Any) -> FastAPI:
+    """The application; `state` holds `worlds` and `admin_access`."""
+    from emulator.api.admin import mocks
+    from emulator.api.admin import state as facts
+
+    app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
+    app.state.worlds = state.worlds
+    app.include_router(facts.router)
+    app.include_router(mocks.router)
+    app.add_exception_handler(RequestError, _known)
+    app.add_exception_handler(EmulatorError, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    access: Access | None = state.admin_access
+
+    @app.middleware("http")
+    async def let_in(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        try:
+            _check(request, access)
+        except RequestError as error:
+            return _problem(error.status, error.title, error.detail)
+        return await go_on(request)
+
+    return app
+
+
+def _check(request: Request, access: Access | None) -> None:
+    if access is not None:
+        access.check(request.headers.get("authorization"))
+    elif not _is_local(request.client.host if request.client else ""):
+        raise RemoteAdmin
+
+
+class RemoteAdmin(RequestError):
+    """Without an admin key only callers on this machine are let in."""
+
+    status = 403
+    title = "Forbidden"
+    detail = "the admin API is for this machine only; start the server with --admin-key KEY to open it"
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("", "testclient")
+
+
+def _problem(status: int, title: str, detail: str) -> JSONResponse:
+    return JSONResponse({"status": status, "title": title, "detail": detail}, status)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return _problem(error.status, error.title, error.detail)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return _problem(400, "Bad Request", str(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    title = {404: "Not Found", 405: "Method Not Allowed"}.get(error.status_code, "Error")
+    return _problem(error.status_code, title, str(error.detail))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    return _problem(400, "Bad Request", f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))

@@ -1,0 +1,136 @@
+"""What tests tell the emulator: stubs, endpoints, namespaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from emulator.api.admin.state import World
+from emulator.core.errors import NotFound
+from emulator.mocking.models import Stub
+
+router = APIRouter(tags=["what shall happen"])
+
+
+class NoSuchThing(NotFound):
+    """The admin API knows nothing of this name."""
+
+
+# Stubs
+
+
+class Listed(BaseModel):
+    """One stub, and how often it was of use."""
+
+    id: str
+    priority: int
+    place: str = Field(description="the file and line it was written on, empty for one that came by the API")
+    asked: int = Field(description="jobs that fitted it but for the number of the call")
+    matched: int = Field(description="jobs that it took")
+    played: int = Field(description="runs, with those after a retry")
+    stub: Any = Field(description="as it was written")
+
+
+class Added(BaseModel):
+    """The ids of the stubs that were added, in their order."""
+
+    ids: list[str]
+
+
+@router.get("/stubs")
+async def stubs(world: World) -> list[Listed]:
+    """Every stub, in the order in which they are asked."""
+    return [
+        Listed(
+            id=one.id, priority=one.priority, place=one.place, asked=one.asked, matched=one.matched, played=one.played,
+            stub=one.source,
+        )
+        for one in world.stubs
+    ]  # fmt: skip
+
+
+@router.post("/stubs", status_code=201)
+async def add_stubs(world: World, given: Stub | list[Stub]) -> Added:
+    """One stub or several; one of an id that is there replaces it."""
+    several = given if isinstance(given, list) else [given]
+    added = [one.to_core() for one in several]
+    for one in added:
+        world.stubs.add(one)
+    return Added(ids=[one.id for one in added])
+
+
+@router.delete("/stubs", status_code=204)
+async def clear_stubs(world: World) -> None:
+    """Drop every stub."""
+    world.stubs.clear()
+
+
+@router.delete("/stubs/{stub_id}", status_code=204)
+async def remove_stub(world: World, stub_id: str) -> None:
+    """Drop one stub."""
+    if not world.stubs.remove(stub_id):
+        raise NoSuchThing(f"there is no stub {stub_id}")
+
+
+# Endpoints
+
+
+class Endpoint(BaseModel):
+    """One endpoint."""
+
+    id: str
+    kind: str = Field(description="handler, command, mock or remote")
+    workers_min: int
+    workers_max: int
+
+
+class NewEndpoint(BaseModel):
+    """A mock endpoint to serve from now on."""
+
+    id: str = Field(pattern="^[a-zA-Z0-9_-]+$")
+    workers_min: int = Field(0, ge=0)
+    workers_max: int = Field(3, ge=0)
+    concurrency: int = Field(1, ge=1)
+
+
+@router.get("/endpoints")
+async def endpoints(world: World) -> list[Endpoint]:
+    """Every endpoint."""
+    return [
+        Endpoint(id=one.id, kind=world.kind_of(one.id), workers_min=one.settings.workers_min,
+                 workers_max=one.settings.workers_max)
+        for one in world.endpoints.values()
+    ]  # fmt: skip
+
+
+@router.post("/endpoints", status_code=201)
+async def add_endpoint(world: World, wish: NewEndpoint) -> Endpoint:
+    """Serve one endpoint more, by stubs alone."""
+    world.add_mock_now(wish.id, wish.concurrency, workers_min=wish.workers_min, workers_max=wish.workers_max)
+    return Endpoint(id=wish.id, kind="mock", workers_min=wish.workers_min, workers_max=wish.workers_max)
+
+
+@router.delete("/endpoints/{endpoint_id}", status_code=204)
+async def remove_endpoint(world: World, endpoint_id: str) -> None:
+    """Serve an endpoint no more: its jobs are cancelled, its workers end."""
+    await world.remove(endpoint_id)
+
+
+# Namespaces
+
+
+@router.get("/namespaces")
+async def namespaces(request: Request) -> list[str]:
+    """Every namespace there is."""
+    names: list[str] = request.app.state.worlds.names
+    return names
+
+
+@router.delete("/namespaces/{name}", status_code=204)
+async def drop_namespace(request: Request, name: str) -> None:
+    """End a world and forget it."""
+    if not await request.app.state.worlds.drop(name):
+        raise NoSuchThing(f"there is no namespace {name}")

@@ -1,0 +1,99 @@
+"""The JSON of the admin API: jobs, requests, webhook calls and transitions as people read them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import orjson
+
+from emulator.core.history import Moment
+from emulator.core.job import Job, Transition
+from emulator.core.journal import Entry
+from emulator.emulator import Attempt
+
+
+def record(job: Job) -> dict[str, Any]:
+    """A whole job; times are ms since the epoch, null where there is none."""
+    return {
+        "id": job.id,
+        "endpoint": job.endpoint,
+        "status": job.status.value,
+        "input": parsed(job.input),
+        "output": None if job.output is None else parsed(job.output),
+        "error": job.error,
+        "webhook": job.webhook,
+        "lowPriority": job.low_priority,
+        "held": job.held,
+        "worker": job.worker,
+        "lease": job.lease,
+        "retries": job.retries,
+        "executionTimeout": job.execution_timeout,
+        "submittedAt": job.submitted_at,
+        "takenAt": job.taken_at,
+        "endedAt": job.ended_at,
+        "expiresAt": job.expires_at,
+        "keptUntil": job.kept_until,
+    }
+
+
+def moment(one: Moment) -> dict[str, Any]:
+    """One transition of a job."""
+    return {"at": one.at, "event": one.event, "status": one.status, "worker": one.worker, "retries": one.retries}
+
+
+def entry(one: Entry) -> dict[str, Any]:
+    """One request; a body that is no JSON is text."""
+    return {
+        "number": one.number,
+        "at": one.at,
+        "endpoint": one.endpoint,
+        "operation": one.operation,
+        "method": one.method,
+        "path": one.path,
+        "query": one.query,
+        "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in one.headers},
+        "body": parsed(one.body) if one.body else None,
+        "status": one.status,
+        "job": one.job or None,
+    }
+
+
+def attempt(one: Attempt) -> dict[str, Any]:
+    """One webhook call."""
+    delivery = one.delivery
+    return {
+        "at": one.at,
+        "endpoint": delivery.endpoint,
+        "job": delivery.job,
+        "url": delivery.url,
+        "attempt": delivery.attempts,
+        "acknowledged": not one.problem,
+        "problem": one.problem or None,
+        "status": delivery.status.value,
+        "body": parsed(delivery.body),
+    }
+
+
+def transition(one: Transition) -> str:
+    """One transition, for the event feed."""
+    job = one.job
+    status = "GONE" if one.after is None else job.status.value
+    return orjson.dumps(
+        {
+            "at": one.at,
+            "event": type(one.event).__name__,
+            "endpoint": job.endpoint,
+            "id": job.id,
+            "status": status,
+            "worker": job.worker,
+            "retries": job.retries,
+        }
+    ).decode()
+
+
+def parsed(text: bytes) -> Any:
+    """The value of a JSON text; what is none comes as text."""
+    with contextlib.suppress(ValueError):
+        return orjson.loads(text)
+    return text.decode("utf-8", "replace")
