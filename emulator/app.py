@@ -68,14 +68,8 @@ def create_app(
         for path, name in NOT_EMULATED.items()
     }
     hot = [missing.pop(_FLASH), *public.router.routes]
-    app.router.routes[:] = [
-        *hot,
-        *worker.routes,
-        *alive.router.routes,
-        Mount("/__emulator", LateAdmin(app.state)),
-        *missing.values(),
-        *app.router.routes,
-    ]
+    own = [*alive.router.routes, Mount("/__emulator", LateAdmin(app.state))]
+    app.router.routes[:] = [*hot, *worker.routes, *own, *missing.values(), *app.router.routes]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":
         app.add_middleware(

@@ -24,9 +24,10 @@ from emulator.core.ids import Ids
 from emulator.core.job import Job, Transition
 from emulator.core.journal import Journal
 from emulator.core.platform import Platform
+from emulator.core.receiver import Receiver
 from emulator.core.settings import EndpointSettings, default_settings
 from emulator.core.store import JobStore
-from emulator.core.stubs import StubBook
+from emulator.core.stubs import Stub, StubBook
 from emulator.core.timers import Timeline
 from emulator.core.waiting import Caller, Outcome, WaitingRoom
 from emulator.effects.joblog import job_log
@@ -107,6 +108,7 @@ class Emulator:
         self.rate_limits = rate_limits
         self.attempts: deque[Attempt] = deque(maxlen=KEPT)
         """Webhook calls, oldest first."""
+        self.receiver = Receiver()
         self.journal = Journal()
         self.history = History()
         self.timeline.watch(self)
@@ -158,6 +160,13 @@ class Emulator:
         endpoint.begin()
         return endpoint
 
+    def stub(self, stub: Stub) -> str:
+        """Add a stub; an endpoint that it names is served from now on, by stubs alone if nobody serves it. Answers its id."""
+        self.stubs.add(stub)
+        if stub.endpoint not in self.endpoints and not set(stub.endpoint) & set("*?["):
+            self.add_mock_now(stub.endpoint)
+        return stub.id
+
     def kind_of(self, endpoint_id: str) -> str:
         """What serves an endpoint: handler, command, mock or remote; raises EndpointNotFound."""
         self.endpoint(endpoint_id)
@@ -208,6 +217,7 @@ class Emulator:
         self.history.clear(endpoint_id)
         if endpoint_id is None:
             self.attempts.clear()
+            self.receiver.clear()
             self.unread.clear()
             self.stubs.reset()
             self._world.ids.reset()

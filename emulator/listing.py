@@ -12,7 +12,7 @@ from emulator.config.fields import changed_fields
 from emulator.config.options import EndpointOptions, all_options
 from emulator.config.plans import plan_all
 from emulator.config.settings import Settings
-from emulator.config.values import as_text
+from emulator.values import as_text
 from emulator.core.platform import Platform, source_of
 
 if TYPE_CHECKING:

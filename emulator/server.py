@@ -196,14 +196,19 @@ class _Web(uvicorn.Server):
         await self._leaving.wait()
 
 
-def run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Run a coroutine on the fastest loop there is."""
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The fastest loop there is."""
     try:
         import uvloop
-
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     except ImportError:
-        loop = asyncio.new_event_loop()
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Run a coroutine on the fastest loop there is."""
+    loop = new_loop()
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(main)

@@ -13,15 +13,16 @@ ROOT = Path(__file__).parents[1] / "emulator"
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"core"},
-    {"config", "effects", "workers", "stores"},
-    {"emulator"},
+    {"values"},
+    {"config", "effects", "mocking", "workers", "stores"},
+    {"emulator", "worlds"},
     {"api"},
     {"app", "server"},
-    {"__main__", "cli", "flags", "listing", "log", "probe", "pytest_plugin"},
+    {"__main__", "cli", "flags", "listing", "log", "probe", "pytest_plugin", "testing"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
-TOGETHER = [{"app", "server"}, {"__main__", "cli", "flags", "listing", "log", "probe"}]
-CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin"}
+TOGETHER = [{"app", "server"}, {"emulator", "worlds"}, {"pytest_plugin", "testing"}, {"__main__", "cli", "flags", "listing", "log", "probe"}]
+CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin", "testing"}
 CLOCK = ROOT / "core" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50

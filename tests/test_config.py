@@ -14,9 +14,9 @@ import pytest
 from emulator.config.fields import changed_fields
 from emulator.config.services import Service, hidden_modules
 from emulator.config.settings import Settings, read_settings
-from emulator.config.values import as_text, file_of, milliseconds
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import DAY, HOUR, MINUTE, Platform, Profile, preset
+from emulator.values import as_text, file_of, milliseconds
 
 FIELDS = [field.name for field in dataclasses.fields(Platform)]
 

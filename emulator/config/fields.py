@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from emulator.config.values import milliseconds
+from emulator.values import milliseconds
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import Platform, source_of
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from emulator.config.options import EndpointOptions, ServerOptions
-from emulator.config.values import file_of
+from emulator.values import file_of
 from emulator.core.errors import ConfigurationError
 
 if sys.version_info >= (3, 11):

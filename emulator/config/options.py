@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from emulator.config.values import Duration, Milliseconds, Variables
+from emulator.values import Duration, Milliseconds, Variables
 
 PREFIX = "RUNPOD_EMULATOR_"
 """Of every environment variable that is an option."""
@@ -103,7 +103,7 @@ class ServerOptions(EndpointOptions):
     )
     reload: bool = _option(False, "Bring changed code into use at once.")
     seed: int | None = _option(
-        None, "What decides ids, cold starts, stubs and faults: the same seed, the same run.", shown="a new one"
+        None, "Decides ids, cold starts, stubs and faults: the same seed, the same run.", shown="a new one"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the log shows.")
     log_color: bool = _option(False, "Colour the log.")

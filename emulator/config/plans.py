@@ -11,7 +11,7 @@ from typing import Any
 from emulator.config.options import EndpointOptions
 from emulator.config.services import Service
 from emulator.config.settings import OF_PLATFORM, Settings, scaling
-from emulator.config.values import file_of
+from emulator.values import file_of
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform
 from emulator.core.settings import EndpointSettings, default_settings

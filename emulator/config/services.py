@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emulator.config.file import ConfigFile, EndpointTable
-from emulator.config.values import file_of
+from emulator.values import file_of
 from emulator.core.errors import ConfigurationError
 
 _ENDPOINT_ID = re.compile(r"[a-zA-Z0-9_-]+")

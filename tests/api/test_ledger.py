@@ -216,6 +216,11 @@ async def _(profile):
     return await open_doors(profile).get("/status/nope")
 
 
+@row("error.namespace", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/status/nope", headers={"X-Emulator-Namespace": "nobody"})
+
+
 @row("error.route_not_found", "guess")
 async def _(profile):
     return await open_doors(profile).get("/nope")

@@ -74,6 +74,10 @@ async def test_every_verb_is_one_step():
     everything(driver)
     start = Driver(make_world(workers_max=0))
     start.first_worker()
+    start.submit(HOOKED)
+    start.reset()
+    start.submit(HOOKED)
+    start.close()
     start.world.endpoint.autoscaler.stop()
     assert start.reload() is None
     verbs = {

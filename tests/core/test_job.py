@@ -19,6 +19,7 @@ from emulator.core.job import (
     Job,
     JobStatus,
     Progressed,
+    Released,
     Renewed,
     Requeued,
     Retried,
@@ -37,6 +38,7 @@ from tests.core.steps import finish
 TABLE = """
             new       IN_QUEUE     IN_PROGRESS  COMPLETED  FAILED    CANCELLED  TIMED_OUT  gone
 Submitted   IN_QUEUE  -            -            -          -         -          -          -
+Released    -         IN_QUEUE     -            -          -         -          -          -
 Taken       -         IN_PROGRESS  -            -          -         -          -          -
 Renewed     -         -            IN_PROGRESS  -          -         -          -          -
 Returned    -         -            IN_QUEUE     -          -         -          -          -
@@ -60,6 +62,7 @@ EVENTS: dict[str, Event] = {
     type(event).__name__: event
     for event in (
         Submitted(),
+        Released(),
         Taken("w2", 9_000),
         Renewed(LEASE, 9_500),
         Returned(LEASE),

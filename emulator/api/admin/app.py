@@ -41,13 +41,14 @@ class LateAdmin:
 
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
-    from emulator.api.admin import mocks
+    from emulator.api.admin import hooks, mocks
     from emulator.api.admin import state as facts
 
     app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
     app.state.worlds = state.worlds
     app.include_router(facts.router)
     app.include_router(mocks.router)
+    app.include_router(hooks.router)
     app.add_exception_handler(RequestError, _known)
     app.add_exception_handler(EmulatorError, _refused)
     app.add_exception_handler(HTTPException, _http)

@@ -56,10 +56,7 @@ async def stubs(world: World) -> list[Listed]:
 async def add_stubs(world: World, given: Stub | list[Stub]) -> Added:
     """One stub or several; one of an id that is there replaces it."""
     several = given if isinstance(given, list) else [given]
-    added = [one.to_core() for one in several]
-    for one in added:
-        world.stubs.add(one)
-    return Added(ids=[one.id for one in added])
+    return Added(ids=[world.stub(one.to_core()) for one in several])
 
 
 @router.delete("/stubs", status_code=204)

@@ -10,7 +10,7 @@ import orjson
 from emulator.core.history import Moment
 from emulator.core.job import Job, Transition
 from emulator.core.journal import Entry
-from emulator.emulator import Attempt
+from emulator.emulator import Attempt, Emulator
 
 
 def record(job: Job) -> dict[str, Any]:
@@ -35,6 +35,15 @@ def record(job: Job) -> dict[str, Any]:
         "expiresAt": job.expires_at,
         "keptUntil": job.kept_until,
     }
+
+
+async def all_jobs(world: Emulator, endpoint: str | None = None) -> list[dict[str, Any]]:
+    """The records of all jobs, or of one endpoint's, newest first; raises EndpointNotFound."""
+    found: list[dict[str, Any]] = []
+    for name in world.endpoints if endpoint is None else [world.endpoint(endpoint).id]:
+        jobs, _ = await world.store.recent(name, 0, 1 << 31)
+        found += [record(job) for job in jobs]
+    return sorted(found, key=lambda job: -job["submittedAt"])
 
 
 def moment(one: Moment) -> dict[str, Any]:

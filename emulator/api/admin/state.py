@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -17,11 +17,11 @@ from starlette.responses import Response
 from emulator.api.admin import shapes
 from emulator.api.guards import HttpCaller, world_of_client
 from emulator.api.public import Events
-from emulator.config.values import Milliseconds
+from emulator.values import Milliseconds
 from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus, Transition
-from emulator.core.journal import Entry
+from emulator.core.journal import Entry, Journal
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
 
@@ -56,12 +56,9 @@ async def jobs(
     world: World, endpoint: str | None = None, status: JobStatus | None = None, limit: int = 100
 ) -> Response:
     """The jobs there are, newest first."""
-    found: list[dict[str, Any]] = []
-    for name in world.endpoints if endpoint is None else [world.endpoint(endpoint).id]:
-        page, _ = await world.store.recent(name, 0, limit if status is None else 1 << 31)
-        found += [shapes.record(job) for job in page if status in (None, job.status)]
-    found.sort(key=lambda job: -job["submittedAt"])
-    return _json({"jobs": found[:limit]})
+    found = await shapes.all_jobs(world, endpoint)
+    wanted = [job for job in found if status is None or job["status"] == status.value]
+    return _json({"jobs": wanted[:limit], "total": len(wanted)})
 
 
 @router.get("/jobs/{job_id}")
@@ -129,7 +126,7 @@ async def requests(
     world: World, endpoint: str | None = None, operation: str | None = None, limit: int = 100
 ) -> Response:
     """The last requests of clients, oldest first."""
-    wish = Filter(endpoint=endpoint, operation=operation)
+    wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
     found = world.journal.find(lambda one: not wish.differences(one))
     return _json({"requests": [shapes.entry(one) for one in found[-limit:]], "total": len(found)})
 
@@ -154,26 +151,35 @@ class Verified(BaseModel):
 @router.post("/requests/verify")
 async def verify(world: World, wish: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    if wish.match.is_empty:
+    return verified(world.journal, wish.match, wish.count, wish.at_least, wish.at_most)
+
+
+def verified(
+    journal: Journal, match: Filter, count: int | None = None, at_least: int | None = None, at_most: int | None = None
+) -> Verified:
+    """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
+    if match.is_empty:
         raise InvalidBody("match: say which requests are meant; an empty one would fit any")
-    found = world.journal.find(lambda one: not wish.match.differences(one))
-    at_least = wish.at_least if wish.at_least is not None else (1 if wish.count is None and wish.at_most is None else 0)
-    low = wish.count if wish.count is not None else at_least
-    high = wish.count if wish.count is not None else wish.at_most
-    ok = low <= len(found) and (high is None or len(found) <= high)
-    return Verified(
-        ok=ok, count=len(found), detail="" if ok else _instead(wish.match, len(found), low, high, world.journal)
-    )
-
-
-def _instead(match: Filter, count: int, low: int, high: int | None, journal: Iterable[Entry]) -> str:
+    found = sum(not match.differences(one) for one in journal)
+    low, high = count, count
+    if count is None:
+        low, high = at_least if at_least is not None else int(at_most is None), at_most
+    assert low is not None
+    if low <= found and (high is None or found <= high):
+        return Verified(ok=True, count=found)
     expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
-    ranked = sorted(
-        (entry for entry in journal if match.differences(entry)), key=lambda one: len(match.differences(one))
+    return Verified(
+        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal)}"
     )
-    lines = [f"expected {expected} such requests, got {count}"]
-    lines += [f"{one.method} {one.path}: {'; '.join(match.differences(one))}" for one in ranked[:5]]
-    return "\n".join(lines if ranked else [*lines, "no other request came"])
+
+
+def _others(match: Filter, journal: Journal) -> str:
+    """The requests that came instead, the nearest first."""
+    others = [(differences, entry) for entry in journal if (differences := match.differences(entry))]
+    if not others:
+        return "; no other request came"
+    ranked = sorted(others, key=lambda other: len(other[0]))
+    return "".join(f"\n{entry.method} {entry.path}: {'; '.join(differences)}" for differences, entry in ranked[:5])
 
 
 @router.get("/webhooks")
@@ -275,21 +281,21 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
     caller = HttpCaller(request)
     caller.hurries = True
-    missing = ""
+    problem = ""
 
     async def done() -> bool:
-        nonlocal missing
-        missing = await _missing(world, wish)
-        return not missing
+        nonlocal problem
+        problem = await missing(world, wish)
+        return not problem
 
     try:
         ok = await world.wait_for(done, world.timeline.now() + wish.timeout, caller)
     finally:
         caller.answered()
-    return Met(ok=ok, detail="" if ok else missing)
+    return Met(ok=ok, detail="" if ok else problem)
 
 
-async def _missing(world: Emulator, wish: Awaited) -> str:
+async def missing(world: Emulator, wish: Awaited) -> str:
     """What does not hold yet, empty for nothing."""
     if wish.idle and not await world.idle():
         return "jobs wait or run, or a webhook is owed"

@@ -1,0 +1,59 @@
+"""A receiver for webhooks, so that a test needs none: `/__emulator/hooks/<namespace>/<name>`, `-` for no namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from emulator.api.admin import shapes
+from emulator.api.admin.state import Wish, World
+from emulator.emulator import NEWS
+
+router = APIRouter(prefix="/hooks", tags=["webhooks"])
+
+
+class Answers(Wish):
+    """What the receiver answers next."""
+
+    status: int = Field(ge=100, le=599)
+    times: int = Field(1, ge=1, le=1_000)
+
+
+class Call(BaseModel):
+    """One call that was received."""
+
+    at: int
+    name: str
+    headers: dict[str, str]
+    body: Any
+    status: int = Field(description="what it was answered")
+
+
+@router.get("")
+async def received(world: World, name: str | None = None) -> list[Call]:
+    """The calls that came, oldest first."""
+    return [
+        Call(at=one.at, name=one.name, headers=dict(one.headers), body=shapes.parsed(one.body), status=one.status)
+        for one in world.receiver
+        if name in (None, one.name)
+    ]
+
+
+@router.post("/answers", status_code=204)
+async def answer(world: World, wish: Answers) -> None:
+    """Answer the next calls with this status; all others with 200."""
+    world.receiver.answer(wish.status, wish.times)
+
+
+@router.post("/{namespace}/{name}")
+async def receive(request: Request, namespace: str, name: str) -> Response:
+    """Take one webhook call."""
+    worlds = request.app.state.worlds
+    world = worlds.first if namespace == "-" else worlds.named(namespace)
+    status = world.receiver.take(world.timeline.now(), name, dict(request.headers), await request.body())
+    world.room.call(NEWS)
+    return Response(status_code=status)

@@ -1,0 +1,126 @@
+"""What a job must be like for a stub to match it: checks that answer, in one line, what differs."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from emulator.core.stubs import Check, Question
+
+_LONGEST = 100
+_MISSING = object()
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def input_check(expected: Any) -> Check:
+    """The input holds `expected`: objects have its members, lists its items and no more, all else is equal."""
+    return _readable(lambda question: _difference(expected, question.input, "input"))
+
+
+def input_regex_check(path: str, pattern: str) -> Check:
+    """The pattern is found at a path of the input, as `options.0.name`: in a text, or in the JSON of anything else."""
+    compiled = re.compile(pattern)
+
+    def check(question: Question) -> str:
+        found = functools.reduce(_member, path.split("."), question.input)
+        if found is _MISSING:
+            return f"input.{path}: missing"
+        text = found if isinstance(found, str) else _json.encode(found)
+        return "" if compiled.search(text) else f"input.{path}: expected a match of {_cut(pattern)}, got {shown(found)}"
+
+    return _readable(check)
+
+
+def header_check(name: str, expected: str) -> Check:
+    """A header has this value; the case of its name does not count."""
+
+    def check(question: Question) -> str:
+        actual = question.headers.get(name.lower())
+        return "" if actual == expected else f"header {name}: expected {shown(expected)}, got {_header(actual)}"
+
+    return check
+
+
+def header_regex_check(name: str, pattern: str) -> Check:
+    """A pattern is found in a header's value; the case of its name does not count."""
+    compiled = re.compile(pattern)
+
+    def check(question: Question) -> str:
+        actual = question.headers.get(name.lower())
+        if actual is not None and compiled.search(actual):
+            return ""
+        return f"header {name}: expected a match of {_cut(pattern)}, got {_header(actual)}"
+
+    return check
+
+
+def shown(value: Any) -> str:
+    """A value as compact JSON in one line, at most 100 characters of it."""
+    if isinstance(value, str):
+        return _cut(_json.encode(value[: _LONGEST + 1]))
+    # bit by bit: a difference is told of every stub that does not match, and an input may be huge, or deep
+    return _cut("".join(itertools.islice(_json.iterencode(value), _LONGEST + 1)))
+
+
+def _readable(check: Check) -> Check:
+    """A check that no input makes fail: one of Python's limits met is a difference."""
+
+    def careful(question: Question) -> str:
+        try:
+            return check(question)
+        except RecursionError:
+            return "input: nests too deep to be compared"
+        except ValueError as error:
+            return f"input: cannot be read: {_cut(str(error))}"
+
+    return careful
+
+
+def _difference(expected: Any, actual: Any, path: str) -> str:
+    """The first difference, "" when there is none."""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for name, value in expected.items():
+            if name not in actual:
+                return f"{path}.{name}: missing"
+            if difference := _difference(value, actual[name], f"{path}.{name}"):
+                return difference
+        return ""
+    if isinstance(expected, list | tuple) and isinstance(actual, list):
+        if len(expected) != len(actual):
+            return f"{path}: expected {_items(len(expected))}, got {len(actual)}"
+        pairs = zip(expected, actual, strict=True)
+        differences = (_difference(*pair, f"{path}.{place}") for place, pair in enumerate(pairs))
+        return next(filter(None, differences), "")
+    if _same(expected, actual):
+        return ""
+    return f"{path}: expected {shown(expected)}, got {shown(actual)}"
+
+
+def _same(expected: Any, actual: Any) -> bool:
+    """Whether scalars are equal as JSON has it: 1 is 1.0, and true is no number."""
+    return isinstance(expected, bool) == isinstance(actual, bool) and bool(expected == actual)
+
+
+def _member(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(key, _MISSING)
+    if isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
+        return value[int(key)]
+    return _MISSING
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.splitlines())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _header(value: str | None) -> str:
+    return "nothing" if value is None else shown(value)

@@ -1,0 +1,91 @@
+"""A mock endpoint on a virtual clock, whose stubs are written as users write them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from emulator.api import wire
+from emulator.core.clock import VirtualClock
+from emulator.core.endpoint import Submission
+from emulator.core.job import Job
+from emulator.core.platform import preset
+from emulator.core.script import Scene
+from emulator.core.settings import default_settings
+from emulator.emulator import Emulator
+from emulator.mocking.models import Stub
+
+NOW = 1_700_000_000_000
+
+
+class MockWorld:
+    """One emulator with the mock endpoint `ep`."""
+
+    def __init__(self, seed: int = 1) -> None:
+        platform = preset("observed")
+        self.emulator = Emulator(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
+        self.endpoint = self.emulator.add_mock(default_settings("ep", platform))
+
+    def stub(self, **written: Any) -> None:
+        """Add a stub."""
+        book = self.emulator.stubs
+        book.add(Stub.model_validate(written).to_core(taken={stub.id for stub in book}))
+
+    async def submit(self, given: Any = None, headers: Mapping[str, str] | None = None) -> str:
+        """Hand in a job; answers its id."""
+        raw = json.dumps({"prompt": "hello"} if given is None else given).encode()
+        return (await self.endpoint.submit(Submission(raw, headers=headers or {}))).id
+
+    async def pass_by(self, milliseconds: int = 0) -> None:
+        """Let time pass, and everything happen that it brings."""
+        timeline = self.emulator.timeline
+        await timeline.advance(timeline.now() + milliseconds)
+
+    async def polled(self, job_id: str, times: int = 1) -> Job:
+        """The job as a client sees it that polls some times, with all that follows from it."""
+        for _ in range(times):
+            self.endpoint.plays.polled(job_id)
+            await self.pass_by()
+        return await self.endpoint.status(job_id)
+
+    async def status(self, job_id: str) -> str:
+        """The job's status; no client's poll."""
+        return (await self.endpoint.status(job_id)).status.value
+
+    async def ended(self, given: Any = None, headers: Mapping[str, str] | None = None) -> tuple[str, Any, str | None]:
+        """Status, output and error of a new job that takes no time."""
+        job_id = await self.submit(given, headers)
+        await self.pass_by()
+        return result(await self.endpoint.status(job_id))
+
+    async def chunks(self, job_id: str) -> list[Any]:
+        """The stream chunks that nobody has read yet."""
+        _, chunks = await self.endpoint.next_chunks(job_id, self.emulator.timeline.now())
+        return [json.loads(chunk) for chunk in chunks]
+
+
+@asynccontextmanager
+async def mock_world(seed: int = 1) -> AsyncIterator[MockWorld]:
+    """A world that ends with the block."""
+    world = MockWorld(seed)
+    try:
+        yield world
+    finally:
+        await world.emulator.stop()
+
+
+def result(job: Job) -> tuple[str, Any, str | None]:
+    """Status, output and error of a job."""
+    return job.status.value, None if job.output is None else json.loads(job.output), job.error
+
+
+def scene(given: Any = None, seed: int = 1, **changes: Any) -> Scene:
+    """What templates are evaluated in."""
+    members = {
+        "endpoint": "ep", "job": "job-1", "input": {} if given is None else given, "headers": {"x-tenant": "acme"},
+        "call": 3, "run": 2, "now": NOW, "chance": random.Random(seed),
+    }  # fmt: skip
+    return Scene(**{**members, **changes})
