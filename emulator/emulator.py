@@ -132,6 +132,9 @@ class Emulator:
             if not (lenient and isinstance(failure, ConfigurationError)):
                 raise failure
             log.error("%s", failure)
+        for endpoint, outcome in zip(list(self.endpoints), outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._reloader.failed(endpoint)
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""

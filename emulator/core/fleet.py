@@ -139,6 +139,11 @@ class Fleet:
         self._no_start_before = 0
 
     @property
+    def over_http(self) -> bool:
+        """Whether workers come over HTTP."""
+        return self._launcher.over_http
+
+    @property
     def alive(self) -> int:
         """Workers of ours that are up or coming up."""
         return sum(worker.counts for worker in self.workers.values())
