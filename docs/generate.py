@@ -11,10 +11,10 @@ from pathlib import Path
 
 from emulator.app import NOT_EMULATED
 from emulator.config.options import EndpointOptions, all_options, default_text, flag, form, kind
-from emulator.values import as_text
 from emulator.core.fidelity import BEHAVIOURS, LEDGER, weakest
 from emulator.core.job import TRANSITIONS, Shortened
 from emulator.core.platform import Platform, preset, source_of
+from emulator.values import as_text
 
 ROOT = Path(__file__).parent.parent
 

@@ -75,6 +75,7 @@ def _serve(options: dict[str, Any]) -> None:
 
 @cli.command(name="exec", cls=ServerCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
+@click.option("--port", type=int, help="Port to listen on. [a free one]")
 @click.option("--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name.")
 def execute(words: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.

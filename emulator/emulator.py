@@ -203,6 +203,9 @@ class Emulator:
             if not (lenient and isinstance(failure, ConfigurationError)):
                 raise failure
             log.error("%s", failure)
+        for endpoint, outcome in zip(list(self.endpoints), outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._reloader.failed(endpoint)
 
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.

@@ -22,7 +22,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     default = default_text(field)
     text = f"{field.description} [{default}]" if default else field.description
     if kind is bool:
-        return click.Option([flag(name), name], is_flag=True, default=None, help=field.description)
+        off = "--" + name.removeprefix("no_").replace("_", "-") if name.startswith("no_") else flag(f"no_{name}")
+        return click.Option([f"{flag(name)}/{off}", name], default=None, help=field.description)
     repeatable = get_origin(kind) in (list, dict)
     return click.Option(
         [flag(name), name], type=_click_type(kind), multiple=repeatable, metavar=form(field) or None, help=text

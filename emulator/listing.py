@@ -8,12 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from emulator import __version__
-from emulator.config.fields import changed_fields
-from emulator.config.options import EndpointOptions, all_options
-from emulator.config.plans import plan_all
-from emulator.config.settings import Settings
-from emulator.values import as_text
+from emulator.config.options import EndpointOptions, all_options, default_text
+from emulator.config.plans import Plan, plan_all
+from emulator.config.settings import DEFAULT, OF_PLATFORM, Settings
 from emulator.core.platform import Platform, source_of
+from emulator.values import as_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,33 +65,44 @@ def print_config(settings: Settings) -> None:
 
     Raises ConfigurationError when they could not be served.
     """
+    from rich.markup import escape
     from rich.table import Table
 
     plans = plan_all(settings)
-    table = Table(title=str(settings.file.path) if settings.file else "no configuration file")
+    title = str(settings.file.path) if settings.file else "no configuration file"
+    table = Table(title=escape(title))
     for heading in ("option", "value", "from"):
         table.add_column(heading, overflow="fold")
     for name in all_options():
-        table.add_row(name, *_told(settings, name))
+        table.add_row(name, *map(escape, _told(settings, name)))
     for plan in plans:
-        endpoint = plan.settings.id
         table.add_section()
-        table.add_row(f"endpoint {endpoint}", str(plan.service), "")
+        table.add_row(f"endpoint {plan.settings.id}", escape(str(plan.service)), "")
         for name in EndpointOptions.model_fields:
-            told = _told(settings, name, endpoint)
+            told = _told_of(settings, name, plan)
             if told != _told(settings, name):
-                table.add_row(f"  {name}", *told)
+                table.add_row(f"  {name}", *map(escape, told))
     _print(table)
 
 
-def _told(settings: Settings, name: str, endpoint: str = "") -> tuple[str, str]:
+def _told(settings: Settings, name: str, endpoint: str | None = None) -> tuple[str, str]:
     """The value of an option as text, and where it comes from."""
-    value, origin = settings.effective(name, endpoint)
     if name == "environment":
-        value = settings.environment_of(endpoint)
-    if value is None and name in changed_fields(settings.platform()):
+        variables = settings.variables_of(endpoint)
+        origins = dict.fromkeys(variable.origin for variable in variables.values()) or {DEFAULT: None}
+        return as_text({name: variable.value for name, variable in variables.items()}), ", ".join(origins)
+    value, origin = settings.effective(name, endpoint)
+    if value is None and name in OF_PLATFORM:
         value = getattr(settings.platform(), name)
-    return "" if value is None else as_text(value), origin
+    return default_text(all_options()[name]) if value is None else as_text(value), origin
+
+
+def _told_of(settings: Settings, name: str, plan: Plan) -> tuple[str, str]:
+    """The same for one endpoint, whose variables may say it too."""
+    variables = settings.variables_of(plan.settings.id)
+    if name == "init_timeout" and "RUNPOD_INIT_TIMEOUT" in variables:
+        return as_text(plan.settings.init_timeout), variables["RUNPOD_INIT_TIMEOUT"].origin
+    return _told(settings, name, plan.settings.id)
 
 
 def _print(table: Table) -> None:

@@ -10,11 +10,9 @@ True
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 

@@ -16,6 +16,7 @@ _UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?")
 _HOW = "write milliseconds, or a number with ms, s, m, h or d"
+_HOW_SPAN = f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7"
 
 
 def milliseconds(text: Any) -> Any:
@@ -36,9 +37,12 @@ def span(text: Any) -> Span:
         return Span(text, text)
     match = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7")
-    low = milliseconds(match[1])
-    high = low if match[2] is None else milliseconds(match[2])
+        raise ValueError(_HOW_SPAN)
+    try:
+        low = milliseconds(match[1])
+        high = low if match[2] is None else milliseconds(match[2])
+    except ValueError:
+        raise ValueError(_HOW_SPAN) from None
     if high < low:
         raise ValueError(f"the range {text} ends before it begins")
     return Span(low, high, None if match[3] is None else int(match[3]))

@@ -21,7 +21,12 @@ LAYERS = [
     {"__main__", "cli", "flags", "listing", "log", "probe", "pytest_plugin", "testing"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
-TOGETHER = [{"app", "server"}, {"emulator", "worlds"}, {"pytest_plugin", "testing"}, {"__main__", "cli", "flags", "listing", "log", "probe"}]
+TOGETHER = [
+    {"app", "server"},
+    {"emulator", "worlds"},
+    {"pytest_plugin", "testing"},
+    {"__main__", "cli", "flags", "listing", "log", "probe"},
+]
 CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin", "testing"}
 CLOCK = ROOT / "core" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"

@@ -78,7 +78,7 @@ def test_python_m_emulator_is_the_command(start: Starter) -> None:
 def test_every_command_and_option_is_explained(run: Callable[..., Answer]) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("serve", "exec", "wait", "fields"):
+    for name in ("serve", "dev", "exec", "config", "worker-env", "wait", "fields"):
         assert re.search(rf"^  {name} +[A-Z]", out, re.MULTILINE)
         code, own, _ = run(name, "--help")
         assert code == 0
@@ -175,6 +175,122 @@ def test_a_wrong_variable_of_the_environment_exits_with_2(
     code, _, err = run("serve", ECHO)
     assert code == 2
     assert "valid integer" in err
+
+
+# The configuration file
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts commands below a folder with a handler and a configuration file."""
+    folder = tmp_path_factory.mktemp("configured")
+    write(folder, "def handler(job):\n    return [job['input'], __import__('os').environ['MODEL']]\n", "h.py")
+    write(folder, "[server]\nport = 9000\nporrt = 1\n", "wrong.toml")
+    write(
+        folder,
+        "[server]\nworkers_max = 2\n[endpoints.llm]\nhandler = 'h.py'\nenvironment = { MODEL = 'tiny' }\n",
+        "runpod-emulator.toml",
+    )
+    (folder / "below").mkdir()
+    with commands(folder / "below") as start:
+        yield start
+
+
+def test_a_wrong_key_stops_the_start_with_one_line(configured: Starter) -> None:
+    command = configured("serve", "--config", "../wrong.toml")
+    assert command.code() == 2
+    assert command.out.whole() == ""
+    said = "runpod-emulator: ../wrong.toml:3: server.porrt: no such key; the nearest is port\n"
+    assert command.err.whole() == said
+
+
+def test_config_of_a_file_above_and_a_variable_that_is_no_option(configured: Starter) -> None:
+    command = configured("config", RUNPOD_EMULATOR_PROT="9000", RUNPOD_EMULATOR_SEED="7")
+    assert command.code() == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in command.out.whole().splitlines() if "│" in line]
+    assert ["workers_max", "2", "../runpod-emulator.toml:2"] in rows
+    assert ["seed", "7", "RUNPOD_EMULATOR_SEED"] in rows
+    assert ["environment", "MODEL=tiny", "../runpod-emulator.toml:5"] in rows
+    (warning,) = command.err.whole().splitlines()
+    assert re.search(
+        r"WARNING RUNPOD_EMULATOR_PROT is in the environment and no option: '.+ --help' lists them$", warning
+    )
+
+
+def test_a_file_above_is_served(configured: Starter) -> None:
+    client = (
+        "import json, os, urllib.request as u; "
+        "r = u.Request(os.environ['RUNPOD_ENDPOINT_BASE_URL'] + '/llm/runsync', b'{\"input\": {\"a\": 1}}', "
+        "{'Authorization': os.environ['RUNPOD_API_KEY']}); print(json.load(u.urlopen(r))['output'])"
+    )
+    command = configured("exec", "--", sys.executable, "-c", client)
+    assert command.code() == 0, command.err.whole()
+    assert command.out.whole() == "[{'a': 1}, 'tiny']\n"
+
+
+def test_a_file_is_utf_8_in_every_locale(configured: Starter, tmp_path: Path) -> None:
+    (tmp_path / "utf8.toml").write_bytes("# für alle\n[endpoints.a]\n".encode())
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    command = configured("config", "--config", tmp_path / "utf8.toml", **locale)
+    assert command.code() == 0
+
+
+FILES = {
+    "an unknown key": (
+        "[server]\nporrt = 1\n",
+        "runpod-emulator.toml:2: server.porrt: no such key; the nearest is port",
+    ),
+    "a wrong type": (
+        "[server]\n\nport = '1'\n",
+        "runpod-emulator.toml:3: server.port: Input should be a valid integer",
+    ),
+    "an impossible value": ("[endpoints.a]\nconcurrency = 0\n", "runpod-emulator.toml:2: endpoints.a.concurrency: "),
+    "a contradiction": ("[endpoints.a]\nworkers_min = 9\n", "workers_min is set by runpod-emulator.toml:2"),
+    "a field": ("[platform]\ncors = 'shut'\n[endpoints.a]\n", "runpod-emulator.toml:2: cors is one of open, none"),
+    "no TOML": (
+        "[server]\nport: 1\n",
+        "runpod-emulator.toml: Expected '=' after a key in a key/value pair (at line 2,",
+    ),
+    "nothing": ("", "nothing to serve: name a handler"),
+}
+
+
+@pytest.mark.parametrize("command", ["serve", "dev", "exec", "config"])
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_that_could_not_be_served_exits_with_2_and_one_line(
+    run: Callable[..., Answer], tmp_path: Path, command: str, case: str
+) -> None:
+    text, words = FILES[case]
+    write(tmp_path, text, "runpod-emulator.toml")
+    code, out, err = run(command, *(("--", "true") if command == "exec" else ()))
+    assert (code, out) == (2, "")
+    assert err.startswith("runpod-emulator: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+@pytest.mark.parametrize("command", ["serve", "dev", "exec", "config"])
+def test_a_variable_that_is_no_option_is_warned_about(
+    run: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, command: str
+) -> None:
+    monkeypatch.setenv("RUNPOD_EMULATOR_WORKERS", "3")
+    monkeypatch.setenv("RUNPOD_EMULATOR_WORKERS_MIN", "9")
+    run(command, *(("--handler", ECHO, "--", "true") if command == "exec" else (ECHO,)))
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "RUNPOD_EMULATOR_WORKERS is in the environment and no option: 'runpod-emulator serve --help' lists them"
+    ]
+
+
+def test_dev_is_serve_with_reload_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+    monkeypatch.setattr(cli, "_serve", given.append)
+    for command in ("dev", "serve"):
+        cli.cli.main([command, "h.py", "--port", "0"], standalone_mode=False)
+    dev, serve = given
+    assert (dev["reload"], dev["log_color"]) == (True, True)
+    assert (serve["reload"], serve["log_color"]) == (None, None)
+    assert {**dev, "reload": None, "log_color": None} == serve
 
 
 def test_a_taken_port_exits_with_3(run: Callable[..., Answer]) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from emulator.values import milliseconds
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import Platform, source_of
+from emulator.values import milliseconds
 
 
 @functools.cache
@@ -28,18 +28,18 @@ def changed_fields(platform: Platform) -> dict[str, Any]:
     return {field.name: getattr(platform, field.name) for field in dataclasses.fields(platform)}
 
 
-def parse_field(entry: str) -> tuple[str, Any]:
-    """The name and value of an entry `field=value`; raises ConfigurationError."""
+def parse_field(entry: str, place: str = "--set") -> tuple[str, Any]:
+    """The name and value of an entry `field=value`, which stands at `place`; raises ConfigurationError."""
     name, equals, text = entry.partition("=")
     name = name.strip()
     if not equals:
-        raise ConfigurationError(f"--set {entry}: write field=value")
+        raise ConfigurationError(f"{place} {entry}: write field=value")
     kind = field_types().get(name)
-    return name, field_value(name, _literal(text.strip(), kind), f"--set {entry}")
+    return name, field_value(name, _literal(text.strip(), kind), f"{place} {entry}")
 
 
-def field_value(name: str, value: Any, place: str) -> Any:
-    """The value of a field; raises ConfigurationError, which begins with its `place`."""
+def field_value(name: str, value: Any, place: str, strict: bool = False) -> Any:
+    """The value of a field; raises ConfigurationError, which begins with its `place`. `strict` takes no other type."""
     known = field_types()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
@@ -48,7 +48,9 @@ def field_value(name: str, value: Any, place: str) -> Any:
     try:
         if kind is int and source_of(name).unit == "ms":
             value = milliseconds(value)
-        return TypeAdapter(kind).validate_python(value)
+        if strict and get_origin(kind) is tuple and isinstance(value, list):
+            value = tuple(value)
+        return TypeAdapter(kind).validate_python(value, strict=strict)
     except ValidationError as error:
         why = error.errors()[0]["msg"]
     except ValueError as error:

@@ -6,17 +6,19 @@ import dataclasses
 import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from emulator.config.lines import Keys, lines_of
 from emulator.config.options import EndpointOptions, ServerOptions
-from emulator.values import file_of
 from emulator.core.errors import ConfigurationError
+from emulator.values import file_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -59,13 +61,24 @@ class ConfigFile:
         return self.path.absolute().parent
 
     @property
+    def name(self) -> str:
+        """The file as it is called from the working directory."""
+        return os.path.relpath(self.path)
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether its folder is not the working directory."""
         return self.folder != Path.cwd()
 
     def place(self, *keys: str) -> str:
-        """Where a key is, as `runpod-emulator.toml:12`."""
-        return f"{self.path.name}:{line_of(self.text, keys)}"
+        """Where a key is, as `runpod-emulator.toml:12`; a key that is not there is where its table is."""
+        while keys and keys not in self._lines:
+            keys = keys[:-1]
+        return f"{self.name}:{self._lines.get(keys, 1)}"
+
+    @cached_property
+    def _lines(self) -> dict[Keys, int]:
+        return lines_of(self.text)
 
 
 def find_file(start: Path) -> Path | None:
@@ -76,82 +89,66 @@ def find_file(start: Path) -> Path | None:
 def read_file(path: Path) -> ConfigFile:
     """What a configuration file says; raises ConfigurationError, which names the key and its line."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path.name}: {error}") from error
+        raise ConfigurationError(f"{os.path.relpath(path)}: {error}") from error
     try:
         return _from_here(ConfigFile(path, text, Tables.model_validate(content, strict=True)))
     except ValidationError as error:
         first = error.errors()[0]
-        keys = tuple(str(key) for key in first["loc"])
-        known = _known(first["loc"], content)
-        place = f"{path.name}:{line_of(text, known)}: {'.'.join(known)}"
-        raise ConfigurationError(f"{place}: {_problem(first, keys)}") from error
+        keys = _known(first["loc"], content)
+        place = ConfigFile(path, text, Tables()).place(*keys)
+        raise ConfigurationError(f"{place}: {'.'.join(keys)}: {_problem(first, keys)}") from error
 
 
 def _from_here(file: ConfigFile) -> ConfigFile:
     """The file with its relative paths as they are called from the working directory."""
     if not file.is_elsewhere:
         return file
-    server = file.tables.server
+    server, folder = file.tables.server, file.folder
     tables = Tables(
         server=_moved(
             server,
-            file.folder,
-            handlers=[_moved_path(one, file.folder) for one in server.handlers],
-            stubs=[Path(os.path.relpath(file.folder / one)) for one in server.stubs],
+            folder,
+            handlers=[_moved_handler(one, folder) for one in server.handlers],
+            endpoint=[_moved_entry(one, folder) for one in server.endpoint],
+            stubs=[Path(os.path.relpath(folder / one)) for one in server.stubs],
         ),
         platform=file.tables.platform,
-        endpoints={name: _moved(table, file.folder) for name, table in file.tables.endpoints.items()},
+        endpoints={name: _moved(table, folder) for name, table in file.tables.endpoints.items()},
     )
     return dataclasses.replace(file, tables=tables)
 
 
 def _moved(table: Table, folder: Path, **changes: Any) -> Table:
-    for name in ("handler", "directory", "python", "port_file"):
+    for name in ("directory", "port_file"):
         value = getattr(table, name, None)
-        if name in table.model_fields_set and value is not None:
-            changes[name] = type(value)(_moved_path(str(value), folder))
+        if value is not None:
+            changes[name] = Path(os.path.relpath(folder / value))
+    if "python" in table.model_fields_set and os.sep in table.python and not os.path.isabs(table.python):
+        changes["python"] = os.path.relpath(folder / table.python)
+    handler = getattr(table, "handler", None)
+    if handler is not None:
+        changes["handler"] = _moved_handler(handler, folder)
     return table.model_copy(update={name: value for name, value in changes.items() if name in table.model_fields_set})
 
 
-def _moved_path(text: str, folder: Path) -> str:
-    """A path of the file; a program or module, which is no path, stays as it is."""
-    is_path = "/" in text or file_of(text) is not None or (folder / text).is_dir()
-    return os.path.relpath(folder / text) if is_path and not os.path.isabs(text) else text
+def _moved_entry(entry: str, folder: Path) -> str:
+    """An entry `ID=HANDLER` or `ID` of the file."""
+    endpoint, equals, handler = entry.partition("=")
+    return f"{endpoint}={_moved_handler(handler, folder)}" if equals else entry
 
 
-def line_of(text: str, keys: Sequence[str]) -> int:
-    """The line, from 1, on which the value of a key begins; 1 when it is not there.
-
-    Found by asking the parser: it is the line after the longest beginning of the text
-    that can be read and does not hold the key, which the next readable one does.
-    """
-    lines = text.splitlines(keepends=True)
-    before = 0
-    for count in range(1, len(lines) + 1):
-        try:
-            content = tomllib.loads("".join(lines[:count]))
-        except tomllib.TOMLDecodeError:
-            continue
-        if _holds(content, keys):
-            return before + 1
-        before = count
-    return 1
+def _moved_handler(text: str, folder: Path) -> str:
+    """A handler of the file; a module, which is no path, stays as it is."""
+    is_path = file_of(text) is not None or os.sep in text or (folder / text).is_dir()
+    return os.path.relpath(folder / text) if is_path else text
 
 
-def _holds(content: Any, keys: Sequence[str]) -> bool:
-    for key in keys:
-        if not isinstance(content, Mapping) or key not in content:
-            return False
-        content = content[key]
-    return True
-
-
-def _known(location: tuple[int | str, ...], content: Any) -> tuple[str, ...]:
+def _known(location: tuple[int | str, ...], content: Any) -> Keys:
     """The keys of a location that are in the file; pydantic adds places in lists and names of types."""
     keys: list[str] = []
     for key in location:
@@ -162,12 +159,21 @@ def _known(location: tuple[int | str, ...], content: Any) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _problem(error: ErrorDetails, keys: tuple[str, ...]) -> str:
+def _problem(error: ErrorDetails, keys: Keys) -> str:
+    if error["type"] == "is_instance_of":
+        return "write a text"
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "write a table here"
     if error["type"] != "extra_forbidden":
         return error["msg"].removeprefix("Value error, ")
-    model: type[BaseModel] = Tables
     *above, wrong = keys
+    model: type[BaseModel] = Tables
     if above:
         model = ServerOptions if above[0] == "server" else EndpointTable
     near = difflib.get_close_matches(wrong, model.model_fields, n=1, cutoff=0.0)[0]
+    likely = difflib.SequenceMatcher(None, wrong, near).ratio() > 0.4
+    if isinstance(error["input"], Mapping) and model is EndpointTable and not likely:
+        return "no such table; an endpoint's id has no dots"
+    if wrong in ServerOptions.model_fields and model is not ServerOptions and near != "endpoints":
+        return "no such key; it belongs in the table [server]"
     return f"no such key; the nearest is {near}"

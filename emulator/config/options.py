@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from emulator.values import Duration, Milliseconds, Variables
@@ -15,7 +15,7 @@ from emulator.values import Duration, Milliseconds, Variables
 PREFIX = "RUNPOD_EMULATOR_"
 """Of every environment variable that is an option."""
 
-_File = Annotated[Path, Field(strict=False)]
+_File = Annotated[Path, BeforeValidator(lambda given: Path(given) if isinstance(given, str) else given)]
 
 
 def _option(default: Any, text: str, form: str = "", *, shown: str = "", **limits: Any) -> Any:
@@ -39,6 +39,7 @@ class EndpointOptions(BaseModel):
         "Jobs for each worker (REQUEST_COUNT), or seconds that a job may wait (QUEUE_DELAY).",
         shown="1, or 4",
         gt=0,
+        allow_inf_nan=False,
     )
     execution_timeout: Milliseconds | None = _option(
         None, "Longest run of a job: 600000 (ms), 600s, 10m; 0 is none.", "TIME", shown="600s", ge=0

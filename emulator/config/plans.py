@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emulator.config.options import EndpointOptions
 from emulator.config.services import Service
-from emulator.config.settings import OF_PLATFORM, Settings, scaling
-from emulator.values import file_of
+from emulator.config.settings import DEFAULT, OF_PLATFORM, Effective, Settings, scaling
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform
 from emulator.core.settings import EndpointSettings, default_settings
+from emulator.values import file_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Plan:
     def folder(self) -> str:
         """Where the handler's own code is: the folder of its file, or where its modules are looked for."""
         here = self.directory or os.getcwd()
-        return os.path.dirname(os.path.join(here, file_of(self.service.handler or "") or "_"))
+        return os.path.dirname(os.path.realpath(os.path.join(here, file_of(self.service.handler or "") or "_")))
 
 
 def plan_all(settings: Settings) -> list[Plan]:
@@ -42,7 +43,7 @@ def plan_all(settings: Settings) -> list[Plan]:
 
 
 def _plan(settings: Settings, platform: Platform, endpoint: str, service: Service) -> Plan:
-    environment = settings.environment_of(endpoint)
+    environment = settings.variables_of(endpoint)
     directory = _directory(settings, endpoint)
     concurrency = settings.effective("concurrency", endpoint)
     table = settings.table(endpoint)
@@ -54,21 +55,23 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
     if directory is not None and service.handler and file_of(service.handler):
         service = service._replace(handler=os.path.abspath(service.handler))
     return Plan(
-        settings=_settings(settings, platform, endpoint, environment),
+        settings=_settings(settings, platform, endpoint, environment.get("RUNPOD_INIT_TIMEOUT")),
         service=service,
-        python=settings.effective("python", endpoint).value,
-        environment=environment,
+        python=_python(settings.effective("python", endpoint)),
+        environment={name: variable.value for name, variable in environment.items()},
         concurrency=concurrency.value or 1,
         directory=directory,
     )
 
 
-def _settings(settings: Settings, platform: Platform, endpoint: str, environment: dict[str, str]) -> EndpointSettings:
+def _settings(
+    settings: Settings, platform: Platform, endpoint: str, init_timeout: Effective | None
+) -> EndpointSettings:
     found = {name: settings.effective(name, endpoint).value for name in (*OF_PLATFORM, "cold_start", "throttle")}
     changes: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
     changes |= scaling(changes.get("scaler", platform.scaler), settings.effective("scaler_value", endpoint))
-    if "RUNPOD_INIT_TIMEOUT" in environment:
-        changes["init_timeout"] = _seconds("RUNPOD_INIT_TIMEOUT", environment["RUNPOD_INIT_TIMEOUT"])
+    if init_timeout is not None:
+        changes["init_timeout"] = _seconds("RUNPOD_INIT_TIMEOUT", init_timeout)
     try:
         return default_settings(endpoint, platform, **changes)
     except ConfigurationError as error:
@@ -79,7 +82,7 @@ def _origins(settings: Settings, text: str, endpoint: str) -> str:
     """Where the options that a text names come from."""
     named = [name for name in EndpointOptions.model_fields if re.search(rf"\b{name}\b", text)]
     origins = {name: settings.effective(name, endpoint).origin for name in named}
-    said = [f"{name} is set by {origin}" for name, origin in origins.items() if origin != "default"]
+    said = [f"{name} is set by {origin}" for name, origin in origins.items() if origin != DEFAULT]
     return f": {', '.join(said)}" if said else ""
 
 
@@ -87,15 +90,26 @@ def _directory(settings: Settings, endpoint: str) -> str | None:
     directory, origin = settings.effective("directory", endpoint)
     if directory is not None:
         if not Path(directory).is_dir():
-            raise ConfigurationError(f"{origin}: directory: there is no folder {directory}")
+            raise ConfigurationError(f"{origin}: there is no folder {directory}")
         return str(Path(directory).absolute())
-    if settings.file is not None and settings.table(endpoint) is not None and settings.file.is_elsewhere:
+    if settings.file is not None and settings.serves_the_file and settings.file.is_elsewhere:
         return str(settings.file.folder)
     return None
 
 
-def _seconds(name: str, text: str) -> int:
+def _python(given: Effective) -> str:
+    """The interpreter; a path starts from here, wherever the workers' directory is."""
+    path = os.path.abspath(given.value) if os.sep in given.value else given.value
+    if shutil.which(path) is None:
+        raise ConfigurationError(f"{given.origin}: there is no program {given.value}")
+    return str(path)
+
+
+def _seconds(name: str, given: Effective) -> int:
     try:
-        return round(float(text) * SECOND)
+        seconds = float(given.value)
     except ValueError:
-        raise ConfigurationError(f"{name}: write seconds, got {text!r}") from None
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise ConfigurationError(f"{given.origin}: {name}: write seconds, got {given.value!r}")
+    return round(seconds * SECOND)

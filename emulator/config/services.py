@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from emulator.config.file import ConfigFile, EndpointTable
-from emulator.values import file_of
 from emulator.core.errors import ConfigurationError
+from emulator.values import file_of
 
 _ENDPOINT_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_HANDLERS = ("_", "test_", "conftest")
@@ -27,20 +29,25 @@ class Service(NamedTuple):
         return self.handler or " ".join(self.command) or ("stubs" if self.mock else "workers started elsewhere")
 
 
-def services(endpoint: list[str], command: list[str], mock: list[str], handlers: list[str]) -> dict[str, Service]:
-    """What serves each endpoint, by its id, from entries `ID=HANDLER`, `ID=COMMAND`, `ID` and handlers alone.
+SERVICES = ("endpoint", "command", "mock", "handlers")
+"""The options that name what is served."""
 
-    Raises ConfigurationError.
+
+def services(given: Mapping[str, tuple[list[str], str]]) -> dict[str, Service]:
+    """What serves each endpoint, by its id, from the entries of `SERVICES` and who gave them.
+
+    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, and handlers alone. Raises ConfigurationError.
     """
     found: dict[str, Service] = {}
-    mocks = [(checked_id(endpoint_id, "HANDLER"), Service(mock=True)) for endpoint_id in mock]
-    for endpoint_id, service in (*_named(endpoint), *_commands(command), *mocks, *_unnamed(handlers)):
-        if endpoint_id in found:
-            raise ConfigurationError(
-                f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {service}. "
-                "Name one with --endpoint ID=HANDLER"
-            )
-        found[endpoint_id] = service
+    for name, parse in (("endpoint", _named), ("command", _commands), ("mock", _mocks), ("handlers", _unnamed)):
+        entries, origin = given[name]
+        for endpoint_id, service in parse(entries, origin):
+            if endpoint_id in found:
+                raise ConfigurationError(
+                    f"two handlers for endpoint {endpoint_id}: {found[endpoint_id]} and {service}. "
+                    "Name one with --endpoint ID=HANDLER"
+                )
+            found[endpoint_id] = service
     return found
 
 
@@ -48,13 +55,18 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
     """What was `found`, and what the tables of a file describe; raises ConfigurationError, which names the line."""
     found = dict(found)
     for endpoint_id, table in file.tables.endpoints.items():
+        keys = ["endpoints", endpoint_id]
+        place = file.place(*keys)
+        if not _ENDPOINT_ID.fullmatch(endpoint_id):
+            raise ConfigurationError(f"{place}: {endpoint_id!r} can't be an endpoint id (letters, digits, - and _)")
+        keys += [name for name in ("handler", "command") if getattr(table, name) is not None][-1:]
         try:
             service = _described(table)
-            if endpoint_id in found and service != Service():
-                raise ConfigurationError(f"something else serves {endpoint_id} already: {found[endpoint_id]}")
-            found.setdefault(checked_id(endpoint_id, str(service)), service)
         except (ConfigurationError, ValueError) as error:
-            raise ConfigurationError(f"{file.place('endpoints', endpoint_id)}: {error}") from error
+            raise ConfigurationError(f"{file.place(*keys)}: {'.'.join(keys)}: {error}") from error
+        if endpoint_id in found and service != Service():
+            raise ConfigurationError(f"{place}: something else serves {endpoint_id} already: {found[endpoint_id]}")
+        found.setdefault(endpoint_id, service)
     return found
 
 
@@ -68,8 +80,8 @@ def _described(table: EndpointTable) -> Service:
     if table.command is None:
         return Service()
     words = shlex.split(table.command) if isinstance(table.command, str) else table.command
-    if not words:
-        raise ConfigurationError("command: write a program and its arguments")
+    if not words or not words[0]:
+        raise ConfigurationError("write a program and its arguments")
     return Service(command=tuple(words))
 
 
@@ -81,37 +93,51 @@ def hidden_modules(handler: str) -> list[Path]:
     return sorted(file for file in path.parent.glob("*.py") if file.stem in sys.stdlib_module_names)
 
 
-def _named(entries: list[str]) -> list[tuple[str, Service]]:
-    named: list[tuple[str, Service]] = []
+def _named(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     for entry in entries:
         endpoint_id, equals, handler = entry.partition("=")
         if equals and not handler:
-            raise ConfigurationError(f"--endpoint {entry}: write ID=HANDLER, or ID alone for workers started elsewhere")
-        named.append((checked_id(endpoint_id, handler), Service(checked_handler(handler) if equals else None)))
-    return named
+            raise ConfigurationError(f"{origin} {entry}: write ID=HANDLER, or ID alone for workers started elsewhere")
+        with _placed(origin):
+            yield checked_id(endpoint_id, handler), Service(checked_handler(handler) if equals else None)
 
 
-def _commands(entries: list[str]) -> list[tuple[str, Service]]:
-    commands: list[tuple[str, Service]] = []
+def _commands(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     for entry in entries:
         endpoint_id, _, line = entry.partition("=")
         try:
             words = tuple(shlex.split(line))
         except ValueError as error:
-            raise ConfigurationError(f"--command {entry}: {error}") from error
-        if not words:
-            raise ConfigurationError(f"--command {entry}: write ID=COMMAND, as in ID='python -u handler.py'")
-        commands.append((checked_id(endpoint_id, line), Service(command=words)))
-    return commands
+            raise ConfigurationError(f"{origin} {entry}: {error}") from error
+        if not words or not words[0]:
+            raise ConfigurationError(f"{origin} {entry}: write ID=COMMAND, as in ID='python -u handler.py'")
+        with _placed(origin):
+            yield checked_id(endpoint_id, line), Service(command=words)
 
 
-def _unnamed(handlers: list[str]) -> list[tuple[str, Service]]:
-    unnamed: list[tuple[str, Service]] = []
+def _mocks(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
+    for entry in entries:
+        with _placed(origin):
+            yield checked_id(entry, "HANDLER"), Service(mock=True)
+
+
+def _unnamed(handlers: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     for handler in handlers:
-        for one in _files_in(Path(handler)) if Path(handler).is_dir() else [handler]:
-            service = Service(checked_handler(one))
-            unnamed.append((checked_id(_stem(one), one), service))
-    return unnamed
+        with _placed(origin):
+            for one in _files_in(Path(handler)) if Path(handler).is_dir() else [handler]:
+                service = Service(checked_handler(one))
+                yield checked_id(_stem(one), one), service
+
+
+@contextlib.contextmanager
+def _placed(origin: str) -> Iterator[None]:
+    """Say where an entry comes from, unless it is the command line, which the user has before his eyes."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if origin.startswith("--"):
+            raise
+        raise ConfigurationError(f"{origin}: {error}") from error
 
 
 def _files_in(folder: Path) -> list[str]:
@@ -145,6 +171,8 @@ def checked_handler(handler: str) -> str:
             raise ConfigurationError(f"handler {handler}: there is no file {path}")
         return handler
     module, colon, function = handler.partition(":")
+    if handler and Path(handler).is_dir():
+        raise ConfigurationError(f"handler {handler}: it is a folder: name a file in it")
     if not colon and ("/" in handler or "." not in handler):
         raise ConfigurationError(f"handler {handler}: there is no file or folder of this name")
     if not colon or not all(part.isidentifier() for part in f"{module}.{function}".split(".")):

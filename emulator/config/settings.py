@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from emulator.config.fields import field_value, parse_field
 from emulator.config.file import ConfigFile, EndpointTable, find_file, read_file
 from emulator.config.options import PREFIX, GivenOptions, ServerOptions, all_options, flag, variable
-from emulator.config.services import Service, described, services
+from emulator.config.services import SERVICES, Service, described, services
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform, preset
 
 OF_PLATFORM = ("workers_min", "workers_max", "idle_timeout", "execution_timeout", "job_ttl", "scaler", "init_timeout")
 """Options that are fields of the platform too."""
+DEFAULT = "default"
 
 
 class _Variables(GivenOptions, BaseSettings):
@@ -46,21 +48,48 @@ class Settings(ServerOptions):
         """The configuration file, if there is one."""
         return self._file
 
-    def effective(self, name: str, endpoint: str = "") -> Effective:
+    def effective(self, name: str, endpoint: str | None = None) -> Effective:
         """What an option comes to, for one endpoint or for the server."""
+        told = self._told(name, endpoint)
+        if told is not None:
+            return told
+        if name in OF_PLATFORM and (origin := self.origin_of_field(name)) != DEFAULT:
+            return Effective(getattr(self.platform(), name), origin)
+        return Effective(all_options()[name].get_default(call_default_factory=True), DEFAULT)
+
+    def _told(self, name: str, endpoint: str | None = None) -> Effective | None:
+        """What flags, variables and tables make of an option; None when none of them names it."""
         for given, called in ((self._flags, flag), (self._variables, variable)):
             if name in given.model_fields_set:
                 return Effective(getattr(given, name), called(name))
         for table, keys in self._tables(endpoint):
             if self._file and name in table.model_fields_set:
                 return Effective(getattr(table, name), self._file.place(*keys, name))
-        return Effective(all_options()[name].get_default(call_default_factory=True), "default")
+        return None
 
-    def environment_of(self, endpoint: str) -> dict[str, str]:
+    def origin_of_field(self, name: str) -> str:
+        """Who says what a field of the platform is, beside the options of its name."""
+        if any(entry.partition("=")[0].strip() == name for entry in self.set):
+            return self.effective("set").origin
+        if self._file and name in self._file.tables.platform:
+            return self._file.place("platform", name)
+        changed = getattr(preset(self.profile), name) != getattr(preset("observed"), name)
+        return self.effective("profile").origin if changed else DEFAULT
+
+    def variables_of(self, endpoint: str | None) -> dict[str, Effective]:
         """The variables of an endpoint's workers; each from where it counts most."""
-        tables = [table for table, _ in self._tables(endpoint)]
-        layers = (*reversed(tables), self._variables, self._flags)
-        return {name: value for layer in layers for name, value in layer.environment.items()}
+        found: dict[str, Effective] = {}
+        for table, keys in reversed(self._tables(endpoint)):
+            for name, value in table.environment.items():
+                assert self._file is not None
+                found[name] = Effective(value, self._file.place(*keys, "environment", name))
+        for given, called in ((self._variables, variable), (self._flags, flag)):
+            found |= {name: Effective(value, called("environment")) for name, value in given.environment.items()}
+        return found
+
+    def environment_of(self, endpoint: str | None) -> dict[str, str]:
+        """The same without who says so."""
+        return {name: variable.value for name, variable in self.variables_of(endpoint).items()}
 
     def table(self, endpoint: str) -> EndpointTable | None:
         """The endpoint's own table in the configuration file."""
@@ -71,38 +100,49 @@ class Settings(ServerOptions):
         changes: dict[str, Any] = {}
         for name, value in (self._file.tables.platform if self._file else {}).items():
             assert self._file is not None
-            changes[name] = field_value(name, value, self._file.place("platform", name))
-        changes |= dict(parse_field(entry) for entry in self.set)
+            changes[name] = field_value(name, value, self._file.place("platform", name), strict=True)
+        changes |= dict(parse_field(entry, self._place_of("set")) for entry in self.set)
         changes |= {name: getattr(self, name) for name in OF_PLATFORM if getattr(self, name) is not None}
-        changes |= scaling(changes.get("scaler", preset(self.profile).scaler), self.effective("scaler_value"))
         try:
             return preset(self.profile, **changes)
         except ValueError as error:
-            raise ConfigurationError(str(error)) from error
+            name = str(error).partition(" ")[0]
+            raise ConfigurationError(f"{self.origin_of_field(name)}: {error}") from error
+
+    @property
+    def serves_the_file(self) -> bool:
+        """Whether the configuration file says what is served: no flag and no variable does."""
+        given = self._flags.model_fields_set | self._variables.model_fields_set
+        return self._file is not None and not given & set(SERVICES)
 
     def services(self) -> dict[str, Service]:
         """What serves each endpoint, by its id; raises ConfigurationError.
 
         What flags and variables name is served instead of what the configuration file describes.
         """
-        found = services(self.endpoint, self.command, self.mock, self.handlers)
-        if self._file is not None and not self._names_services():
+        given = {name: Effective(self.effective(name).value, self._place_of(name)) for name in SERVICES}
+        if not self.serves_the_file:
+            own = self._flags.model_fields_set | self._variables.model_fields_set
+            given = {name: value if name in own else Effective([], DEFAULT) for name, value in given.items()}
+        found = services({name: (value.value, value.origin) for name, value in given.items()})
+        if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
         if not found:
             raise ConfigurationError("nothing to serve: name a handler, as in 'runpod-emulator serve handler.py'")
         return found
 
-    def _names_services(self) -> bool:
-        given = self._flags.model_fields_set | self._variables.model_fields_set
-        return bool(given & {"endpoint", "command", "mock", "handlers"})
+    def _place_of(self, name: str) -> str:
+        """Who says what a list of the server is, with its key where that is the file."""
+        origin = self.effective(name).origin
+        return origin if origin.startswith(("--", PREFIX)) else f"{origin}: server.{name}"
 
-    def _tables(self, endpoint: str) -> list[tuple[EndpointTable | ServerOptions, tuple[str, ...]]]:
+    def _tables(self, endpoint: str | None) -> list[tuple[EndpointTable | ServerOptions, tuple[str, ...]]]:
         """The tables of the file that say something of an endpoint, the nearest first, and their keys."""
         if self._file is None:
             return []
-        own = self.table(endpoint)
         server = (self._file.tables.server, ("server",))
-        return [server] if own is None else [(own, ("endpoints", endpoint)), server]
+        own = None if endpoint is None else self.table(endpoint)
+        return [server] if own is None else [(own, ("endpoints", str(endpoint))), server]
 
 
 def scaling(scaler: str, value: Effective) -> dict[str, int]:
@@ -129,14 +169,20 @@ def read_settings(**given: Any) -> Settings:
     try:
         settings._variables = _Variables()
     except SettingsError as error:
-        name = re.sub(r'.*field "(\w+)".*', lambda match: variable(match[1]), str(error))
-        raise ConfigurationError(f'{name}: write a list as JSON, such as \'["one", "two"]\'') from error
+        name = re.sub(r'.*field "(\w+)".*', r"\1", str(error))
+        example = '\'{"NAME": "value"}\'' if name == "environment" else '\'["one", "two"]\''
+        kind = "variables" if name == "environment" else "a list"
+        raise ConfigurationError(f"{variable(name)}: write {kind} as JSON, such as {example}") from error
     except ValidationError as error:
         raise _refused(error, variable) from error
     path = settings._flags.config or settings._variables.config or find_file(Path.cwd())
     settings._file = read_file(path) if path else None
     for name in ServerOptions.model_fields:
-        setattr(settings, name, settings.effective(name).value)
+        if name not in OF_PLATFORM:
+            setattr(settings, name, settings.effective(name).value)
+    for name in OF_PLATFORM:
+        told = settings._told(name)
+        setattr(settings, name, told and told.value)
     return settings
 
 
@@ -146,6 +192,6 @@ def unknown_variables() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
-def _refused(error: ValidationError, called: Any) -> ConfigurationError:
+def _refused(error: ValidationError, called: Callable[[str], str]) -> ConfigurationError:
     first = error.errors()[0]
     return ConfigurationError(f"{called(str(first['loc'][0]))}: {first['msg'].removeprefix('Value error, ')}")

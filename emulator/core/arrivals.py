@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from emulator.core.capacity import Capacity
+from emulator.core.capacity import Capacity, Lender
 from emulator.core.settings import EndpointSettings, Span
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Arrivals:
         timeline: Timeline,
         launcher: Launcher,
         capacity: Capacity,
+        owner: Lender,
         overdue: Step,
         seed: int | None,
     ) -> None:
@@ -35,6 +36,8 @@ class Arrivals:
         self._timeline = timeline
         self._launcher = launcher
         self._capacity = capacity
+        self._owner = owner
+        self._stopped = False
         self._overdue = overdue
         self._throttle = _draws(settings.throttle, f"{seed} {settings.id} throttle" if seed is not None else None)
         self._cold_start = _draws(settings.cold_start, f"{seed} {settings.id} cold" if seed is not None else None)
@@ -42,9 +45,18 @@ class Arrivals:
     def begin(self, worker: Worker, at_once: bool) -> None:
         """Bring the worker up; `at_once` without simulated throttling and cold start."""
         if at_once:
-            self._capacity.claim(worker.id, lambda: self._launch(worker))
+            self._capacity.claim(worker.id, self._owner, lambda: self._launch(worker))
         else:
             self._after(self._throttle(), worker, self._throttled)
+
+    def force(self, worker: Worker) -> None:
+        """Bring the worker up now, above the limit of processes if need be."""
+        self._capacity.seize(worker.id)
+        self._launch(worker)
+
+    def stop(self) -> None:
+        """Launch nothing any more."""
+        self._stopped = True
 
     def end(self, worker: Worker) -> None:
         """The worker is ready, or gone before that."""
@@ -56,13 +68,15 @@ class Arrivals:
             self._timeline.end()
 
     def _throttled(self, worker: Worker) -> None:
-        self._capacity.claim(worker.id, lambda: self._warm_up(worker))
+        self._capacity.claim(worker.id, self._owner, lambda: self._warm_up(worker))
 
     def _warm_up(self, worker: Worker) -> None:
         worker.begin_initializing()
         self._after(self._cold_start(), worker, self._launch)
 
     def _launch(self, worker: Worker) -> None:
+        if self._stopped:
+            return
         worker.begin_initializing()
         if self._launcher.real:
             worker.boots = True

@@ -48,16 +48,18 @@ class Autoscaler:
             self._fleet.start(self._new_worker(), at_once)
 
     def start_candidate(self) -> str | None:
-        """Bring up a worker that tries new code, at once, beyond the maximum if need be; answers its id."""
-        if self._stopped:
+        """Bring up a worker that tries new code, at once, one above the maximum if need be; answers its id."""
+        settings = self._fleet.settings
+        if self._stopped or not (settings.starts_workers and settings.workers_max):
             return None
         worker = self._new_worker()
-        self._fleet.start(worker, at_once=True)
+        self._fleet.start_candidate(worker)
         return worker
 
     def stop(self) -> None:
         """Start nothing any more."""
         self._stopped = True
+        self._fleet.stop_arrivals()
         self._end_delay()
 
     def try_again_in(self, delay: int) -> None:
@@ -78,7 +80,7 @@ class Autoscaler:
         fleet = self._fleet
         if not fleet.alive:
             self.start_one()
-        if self._delay is None and fleet.alive < fleet.settings.workers_max:
+        if self._delay is None and fleet.may_start:
             due = self._timeline.now() + fleet.settings.scaler_delay
             self._delay = self._timeline.at(due, self._delay_over)
 

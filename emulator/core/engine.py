@@ -216,6 +216,8 @@ class Engine:
 
     async def _balance(self) -> None:
         counts = await self._store.counts(self.id)
+        self.fleet.queued = counts.queued
+        self.fleet.make_room()
         self.autoscaler.balance(counts.queued - counts.queued_unscaled, counts.running)
 
 

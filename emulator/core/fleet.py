@@ -15,8 +15,6 @@ from emulator.core.timers import Timeline, Timer
 FIRST_BACKOFF = 1_000
 """Milliseconds before a worker that could not start is tried again; doubles up to LONGEST_BACKOFF."""
 LONGEST_BACKOFF = 30_000
-GIVE_WAY = 100
-"""Milliseconds that a worker must have been idle before it gives way to one that has no room."""
 
 
 class WorkerState(str, Enum):
@@ -74,6 +72,8 @@ class Worker:
     over_http: bool = False
     ours: bool = True
     """Whether we started it: only such a worker counts against the maximum, and is ever stopped."""
+    version: int = 0
+    """Counts the changes of code before its start."""
     outdated: bool = False
     """Whether it runs old code, and only finishes what it holds."""
     reason: str = ""
@@ -127,16 +127,25 @@ class Fleet:
     ) -> None:
         self.settings = settings
         self.workers: dict[str, Worker] = {}
+        self.queued = 0
+        """Jobs that wait: as long as there are any, no worker is too many."""
+        self.version = 0
+        """Counts the changes of code; workers that start now run the newest."""
         self.keeps_last = False
         """Whether the last worker must stay, and no other may come: newer code is broken."""
         self._timeline = timeline
         self._launcher = launcher
         self._capacity = capacity or Capacity()
-        self._capacity.lend(self._give_way)
-        self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, overdue, seed)
+        self._capacity.lend(self)
+        self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
         self._concurrency = 1
         self._failures = 0
         self._no_start_before = 0
+
+    @property
+    def over_http(self) -> bool:
+        """Whether workers come over HTTP."""
+        return self._launcher.over_http
 
     @property
     def alive(self) -> int:
@@ -162,11 +171,22 @@ class Fleet:
 
     def start(self, worker_id: str, at_once: bool = False) -> None:
         """Bring up one worker more; `at_once` without simulated delays."""
+        self._arrivals.begin(self._new(worker_id), at_once)
+
+    def start_candidate(self, worker_id: str) -> None:
+        """Bring up a worker that tries new code, above the limit of processes if need be."""
+        self._arrivals.force(self._new(worker_id))
+
+    def _new(self, worker_id: str) -> Worker:
         self._bury_unhealthy()
         over_http = self._launcher.over_http
-        worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http)
+        worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http, version=self.version)
         self.workers[worker_id] = worker
-        self._arrivals.begin(worker, at_once)
+        return worker
+
+    def stop_arrivals(self) -> None:
+        """Launch no worker any more."""
+        self._arrivals.stop()
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
@@ -174,9 +194,10 @@ class Fleet:
 
     def ready(self, worker_id: str, concurrency: int) -> None:
         """A worker is up, or wants another number of jobs at once."""
-        self._failures = 0
         self._concurrency = concurrency
         worker = self.workers.get(worker_id)
+        if worker is None or worker.is_coming_up:
+            self._failures = self._no_start_before = 0
         if worker is not None:
             worker.concurrency = concurrency
             self._arrivals.end(worker)
@@ -260,13 +281,25 @@ class Fleet:
         else:
             worker.state = WorkerState.IDLE
             self._start_idling(worker)
+            self.make_room()
+
+    def make_room(self) -> None:
+        """End an idle worker if another endpoint's waits for a place."""
+        if self._capacity.wanted_by_others(self):
+            self.give_way()
+
+    def give_way(self) -> bool:
+        """End a worker that has nothing to do; answers whether there was one."""
+        for worker in self.workers.values():
+            if self._may_go(worker):
+                self.dismiss(worker)
+                return True
+        return False
 
     def _start_idling(self, worker: Worker) -> None:
         if worker.idle_timer is None and worker.ours:
-            wait = self.settings.idle_timeout
-            if self._capacity.contended:
-                wait = min(wait, GIVE_WAY)
-            worker.idle_timer = self._timeline.at(self._timeline.now() + wait, lambda: self._idled_out(worker))
+            due = self._timeline.now() + self.settings.idle_timeout
+            worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
 
     def _stop_idling(self, worker: Worker) -> None:
         if worker.idle_timer is not None:
@@ -275,20 +308,18 @@ class Fleet:
 
     def _idled_out(self, worker: Worker) -> None:
         worker.idle_timer = None
-        if worker.id in self.workers and self._may_go(worker):
+        if worker.id not in self.workers or worker.jobs:
+            return
+        if self._may_go(worker):
             self.dismiss(worker)
-
-    def _give_way(self) -> bool:
-        """End an idle worker, because another endpoint's has no room; answers whether there was one."""
-        for worker in self.workers.values():
-            if worker.ours and self._may_go(worker):
-                self.dismiss(worker)
-                return True
-        return False
+        elif self.queued:
+            self._start_idling(worker)
 
     def _may_go(self, worker: Worker) -> bool:
+        """Whether the worker is one too many: only those that are up count, and while jobs wait none is."""
         fewest = max(1, self.settings.workers_min) if self.keeps_last else self.settings.workers_min
-        return worker.state is WorkerState.IDLE and self.alive > fewest
+        up = sum(one.counts and not one.is_coming_up for one in self.workers.values())
+        return worker.ours and worker.state is WorkerState.IDLE and not self.queued and up > fewest
 
     def _hold(self, worker: Worker, job: str) -> None:
         """The worker has the job; virtual time stands while a program of ours works, which only we know of here."""

@@ -33,24 +33,29 @@ class Release:
             if worker.ours and worker.is_coming_up:
                 self._fleet.dismiss(worker)
         self._done = done
+        self._fleet.version += 1
         self._fleet.keeps_last = True
         self._candidate = self._autoscaler.start_candidate()
         if self._candidate is None:
+            self._fleet.keeps_last = False
             done(None)
 
-    def ready(self, worker: str) -> None:
-        """A worker is up: if it is the one that tries new code, the others are outdated."""
-        if worker != self._candidate:
+    def ready(self, worker_id: str) -> None:
+        """A worker is up: if it is the first to run the newest code, the others are outdated."""
+        fleet = self._fleet
+        worker = fleet.workers.get(worker_id)
+        if not fleet.keeps_last or worker is None or worker.version < fleet.version:
             return
-        self._candidate = None
-        self._fleet.keeps_last = False
-        for old in list(self._fleet.workers.values()):
-            if old.counts and old.id != worker:
-                self._fleet.outdate(old)
-        self._done(True)
+        fleet.keeps_last = False
+        for old in list(fleet.workers.values()):
+            if old.counts and old.version < fleet.version:
+                fleet.outdate(old)
+        if worker_id == self._candidate:
+            self._candidate = None
+            self._done(True)
 
-    def failed(self, worker: str) -> None:
+    def failed(self, worker_id: str) -> None:
         """A worker could not be started, or ended."""
-        if worker == self._candidate:
+        if worker_id == self._candidate:
             self._candidate = None
             self._done(False)

@@ -42,13 +42,19 @@ class Program:
     """Jobs at once of a handler that has no concurrency_modifier."""
     directory: str | None = None
     folder: str | None = None
-    """The handler's own folder, where `imported` learns which files below it its code comes from."""
-    imported: Callable[[list[str]], None] = lambda files: None
+    """The handler's own folder, where `imported` learns which files below it its code comes from.
+
+    It is told all of them by now, and those that were saved after they may have been read.
+    """
+    imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
 
     def files(self) -> list[str]:
         """The handler's file, where it names one."""
         path = self.handler if self.handler.endswith(".py") else self.handler.rpartition(":")[0]
-        return [os.path.abspath(os.path.join(self.directory or "", path))] if path.endswith(".py") else []
+        if not path.endswith(".py"):
+            return []
+        own = os.path.abspath(os.path.join(self.directory or "", path))
+        return [own, os.path.realpath(own)]
 
 
 class WorkerProcess:
@@ -205,7 +211,7 @@ class WorkerProcess:
         elif kind is Kind.CAPACITY:
             await self._wants(int(body))
         elif kind is Kind.FILES:
-            self._program.imported(orjson.loads(body))
+            self._program.imported(*orjson.loads(body))
         elif kind is Kind.BROKEN:
             self._broken = body.decode("utf-8", "replace")
 

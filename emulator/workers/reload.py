@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emulator.core.clock import turn
 from emulator.core.endpoint import Endpoint
 
 log = logging.getLogger("emulator.reload")
@@ -26,21 +27,40 @@ class _Code:
 
     endpoint: Endpoint
     find: Callable[[], Iterable[str]]
-    """Files that are its code, whatever else is known."""
+    """Files that are its code, whatever its workers import."""
+    imported: set[str] = field(default_factory=set)
+    broken: bool = False
+    """Whether it could not be started: then any file beside its own may be what it lacks."""
     looks: dict[str, Look] = field(default_factory=dict)
 
-    def add(self, files: Iterable[str]) -> None:
-        """More files are its code."""
-        for file in files:
-            self.looks.setdefault(file, _look(file))
+    def files(self) -> set[str]:
+        """Every file that is, or may be, its code."""
+        files = {*self.find(), *self.imported}
+        if self.broken:
+            files |= {file for folder in {os.path.dirname(file) for file in files} for file in _beside(folder)}
+        return files
+
+    def add(self, files: Iterable[str], newer: Iterable[str] = ()) -> None:
+        """Its workers have imported these files; `newer` ones may have been saved since."""
+        self.imported.update(files)
+        for file in self.files():
+            self.looks.setdefault(file, None if file in newer else _look(file))
+        for file in newer:
+            self.looks[file] = None
 
     def changed(self) -> list[str]:
-        """The files that look different now; the next call compares with this one."""
-        self.add(self.find())
-        now = {file: _look(file) for file in self.looks}
-        changed = [os.path.relpath(file) for file, look in now.items() if look != self.looks[file]]
+        """The files that look different now, new and lost ones too; the next call compares with this one."""
+        now = {file: _look(file) for file in {*self.files(), *self.looks}}
+        changed = sorted(os.path.relpath(file) for file, look in now.items() if look != self.looks.get(file))
         self.looks = now
         return changed
+
+    def tried(self, good: bool) -> None:
+        """Its present state could be started, or not."""
+        self.broken = not good
+        self.add(())
+        files = self.files()
+        self.looks = {file: look for file, look in self.looks.items() if file in files}
 
 
 class Reloader:
@@ -56,13 +76,23 @@ class Reloader:
     def add(self, endpoint: Endpoint, find: Callable[[], Iterable[str]]) -> None:
         """Watch what `find` answers, and what the endpoint's workers import."""
         code = self._codes[endpoint.id] = _Code(endpoint, find)
-        code.add(find())
+        code.add(())
+        if not endpoint.settings.workers_max:
+            return
+        if endpoint.fleet.over_http and not code.looks:
+            log.warning("%s: its command names no Python file, so nothing is watched", endpoint.id)
 
-    def imported(self, endpoint: str, files: Iterable[str]) -> None:
-        """A worker of the endpoint has told which files its code comes from."""
-        self._codes[endpoint].add(files)
-        if self._all_folders() != self._folders:
-            self._moved.set()
+    def imported(self, endpoint: str, files: Iterable[str], newer: Iterable[str]) -> None:
+        """A worker has told which files its code comes from, and which of them were saved meanwhile."""
+        self._codes[endpoint].add(files, newer)
+        self._follow()
+        if newer:
+            self._look()
+
+    def failed(self, endpoint: str) -> None:
+        """The endpoint's code could not be started."""
+        if endpoint in self._codes:
+            self._codes[endpoint].tried(False)
 
     def start(self) -> None:
         """Watch from now on, if there is anything to watch."""
@@ -78,41 +108,69 @@ class Reloader:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
+        try:
+            while True:
+                await self._watch_folders()
+        except Exception as error:
+            log.exception("files can't be watched any more (%s): changed code is in use after a restart only", error)
+
+    async def _watch_folders(self) -> None:
+        """Look at the files whenever something happens in their folders, until these are others."""
         from watchfiles import awatch
 
-        while True:
-            self._moved.clear()
-            self._folders = self._all_folders()
-            if not self._folders:
-                await self._moved.wait()
-                continue
-            changes = awatch(
-                *self._folders, watch_filter=None, recursive=False, debounce=_GATHER, step=50,
-                stop_event=self._moved, ignore_permission_denied=True,
-            )  # fmt: skip
-            async for _ in changes:
-                self._look()
-            self._look()  # what changed while nobody watched
+        self._moved.clear()
+        self._folders = self._all_folders()
+        if not self._folders:
+            await self._moved.wait()
+            return
+        changes = awatch(
+            *self._folders, watch_filter=None, recursive=False, debounce=_GATHER, step=50,
+            stop_event=self._moved, ignore_permission_denied=True,
+        )  # fmt: skip
+        change = asyncio.ensure_future(anext(changes, None))
+        await turn()  # the watch begins with the first step; what changed before is looked for now
+        self._look()
+        while await change is not None:
+            self._look()
+            change = asyncio.ensure_future(anext(changes, None))
 
     def _all_folders(self) -> set[str]:
         folders = {os.path.dirname(file) for code in self._codes.values() for file in code.looks}
         return {folder for folder in folders if os.path.isdir(folder)}
 
+    def _follow(self) -> None:
+        if self._all_folders() != self._folders:
+            self._moved.set()
+
     def _look(self) -> None:
         for code in self._codes.values():
             changed = code.changed()
             if changed:
-                task = asyncio.ensure_future(self._reload(code.endpoint, changed))
+                task = asyncio.ensure_future(self._reload(code, changed))
                 self._reloads.add(task)
                 task.add_done_callback(self._reloads.discard)
+        self._follow()
 
-    async def _reload(self, endpoint: Endpoint, changed: list[str]) -> None:
+    async def _reload(self, code: _Code, changed: list[str]) -> None:
+        endpoint = code.endpoint
         log.info("%s: %s changed", endpoint.id, ", ".join(changed))
         good = await endpoint.reload()
+        if good is None:
+            return
+        code.tried(good)
+        self._follow()
         if good:
             log.info("%s: new jobs run the new code", endpoint.id)
-        elif good is False:
+        else:
             log.error("%s: the new code can't be started; the last good workers stay until a file changes", endpoint.id)
+
+
+def _beside(folder: str) -> list[str]:
+    """The source files in a folder."""
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".py")]
+    except OSError:
+        return []
 
 
 def python_files(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -13,7 +14,8 @@ from emulator.api import wire
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Job
 from emulator.core.platform import Platform
-from tests.worlds import TestWorld
+from emulator.core.settings import default_settings
+from tests.worlds import RecordingLauncher, TestWorld, make_world
 
 Value = TypeVar("Value")
 
@@ -41,12 +43,33 @@ async def started(coroutine: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
     return task
 
 
+async def answer(task: asyncio.Task[Value]) -> Value:
+    """What the task answers; it must have nothing more to wait for."""
+    await turns()
+    assert task.done(), "it still waits"
+    return await task
+
+
 async def take_now(world: TestWorld, worker: str, most: int = 1, lease: int | None = None) -> list[Job]:
     """What the worker gets at this very moment, also when that is nothing."""
     task = await started(world.take(worker, most, lease))
     if not task.done():
         await world.endpoint.health()
     return await task
+
+
+def world_with(limit: int | None = None, **changes: Any) -> TestWorld:
+    """A world whose endpoint has these settings, and room for `limit` processes."""
+    world = make_world(settings=lambda settings: dataclasses.replace(settings, **changes))
+    world.endpoint.world.capacity.limit = limit
+    return world
+
+
+def beside(world: TestWorld, endpoint: str = "other", **changes: Any) -> TestWorld:
+    """One endpoint more in the same emulator."""
+    launcher = RecordingLauncher()
+    settings = default_settings(endpoint, world.emulator.platform, **changes)
+    return dataclasses.replace(world, endpoint=world.emulator.add(settings, launcher), launcher=launcher)
 
 
 async def is_gone(world: TestWorld, job_id: str) -> bool:

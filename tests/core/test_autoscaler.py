@@ -9,8 +9,9 @@ import pytest
 
 from emulator.core.endpoint import Submission
 from emulator.core.job import Completed
+from emulator.core.settings import Span
 from tests.core.passage import Passing
-from tests.core.steps import both_profiles, take_now
+from tests.core.steps import beside, both_profiles, finish, take_now, world_with
 from tests.worlds import TestWorld, make_world
 
 COUNT = {"scaler": "REQUEST_COUNT"}
@@ -259,3 +260,119 @@ async def test_workers_scale_down_to_zero_and_up_again(passing: Passing):
     assert world.launcher.stopped == world.launcher.started[:1]
     await submit(world, JOB)
     assert started(world) == 2
+
+
+# Two endpoints of one emulator
+
+
+async def test_each_endpoint_follows_its_own_scaler():
+    counting = world_with(scaler="REQUEST_COUNT", workers_max=9)
+    delaying = beside(counting, scaler="QUEUE_DELAY", workers_max=9)
+    for world in (counting, delaying):
+        await submit(world, *[JOB] * 4)
+    assert (started(counting), started(delaying)) == (4, 1)
+    await counting.advance(4_000)
+    assert (started(counting), started(delaying)) == (4, 2)
+
+
+async def test_each_endpoint_counts_requests_in_its_own_portions():
+    world = world_with(**COUNT, workers_max=9, scaler_requests=2)
+    other = beside(world, **COUNT, workers_max=9, scaler_requests=5)
+    for each in (world, other):
+        await submit(each, *[JOB] * 11)
+    assert (started(world), started(other)) == (6, 3)
+
+
+async def test_each_endpoint_waits_its_own_delay():
+    world = world_with(**DELAY, scaler_delay=1_000)
+    other = beside(world, **DELAY, scaler_delay=2_500)
+    for each in (world, other):
+        await submit(each, *[JOB] * 5)
+    counts = []
+    for _ in range(5):
+        await world.advance(500)
+        counts.append((started(world), started(other)))
+    assert counts == [(1, 1), (2, 1), (2, 1), (3, 1), (3, 2)]
+
+
+async def test_each_endpoint_keeps_its_own_minimum_and_maximum():
+    world = world_with(workers_min=1, workers_max=1)
+    other = beside(world, workers_min=2, workers_max=4)
+    for each in (world, other):
+        await submit(each, *[JOB] * 9)
+    assert (started(world), started(other)) == (1, 4)
+
+
+# Simulated delays
+
+
+@SCALERS
+async def test_a_worker_that_is_simulated_to_come_up_is_not_started_twice(scaler: dict[str, Any]):
+    world = world_with(**scaler, throttle=Span(1_000, 1_000), cold_start=Span(1_000, 1_000), scaler_delay=300)
+    await submit(world, JOB)
+    for _ in range(40):
+        await world.advance(100)
+        await world.endpoint.worker_gone("nobody")
+    assert (started(world), len(world.endpoint.fleet.workers)) == (1, 1)
+
+
+async def test_the_minimum_is_restored_with_simulated_delays():
+    world = world_with(workers_min=1, cold_start=Span(1_000, 1_000))
+    world.endpoint.autoscaler.start_one(at_once=True)
+    await world.endpoint.worker_ready(world.launcher.started[0], 1)
+    await world.endpoint.worker_gone(world.launcher.started[0])
+    await world.advance(999)
+    assert started(world) == 1
+    await world.advance(1)
+    assert started(world) == 2
+
+
+async def test_one_started_at_once_is_still_within_the_maximum():
+    world = world_with(workers_max=1, cold_start=Span(1_000, 1_000))
+    for _ in range(3):
+        world.endpoint.autoscaler.start_one(at_once=True)
+    assert started(world) == 1
+
+
+# The worker that tries new code
+
+
+async def test_a_candidate_starts_beyond_the_maximum_and_without_simulated_delays():
+    world = world_with(workers_max=1, throttle=Span(9, 9), cold_start=Span(9, 9))
+    world.endpoint.autoscaler.start_one(at_once=True)
+    candidate = world.endpoint.autoscaler.start_candidate()
+    assert world.launcher.started[1:] == [candidate]
+    assert world.endpoint.fleet.alive == 2
+
+
+async def test_a_candidate_does_not_wait_for_a_back_off():
+    world = world_with()
+    world.endpoint.autoscaler.start_one()
+    await world.endpoint.worker_broken(world.launcher.started[0], "broken")
+    world.endpoint.autoscaler.start_one()
+    assert started(world) == 1
+    assert world.endpoint.autoscaler.start_candidate() == world.launcher.started[1]
+
+
+def test_a_stopped_autoscaler_starts_no_candidate():
+    world = world_with()
+    world.endpoint.autoscaler.stop()
+    assert world.endpoint.autoscaler.start_candidate() is None
+    assert world.launcher.started == []
+
+
+async def test_a_scaler_delay_of_zero_does_not_spin_while_none_may_start():
+    world = world_with(**DELAY, scaler_delay=0)
+    await submit(world, JOB)
+    await world.endpoint.worker_broken(world.launcher.started[0], "broken")
+    finish(world.endpoint.submit(JOB))
+    finish(world.emulator.timeline.catch_up())
+
+
+async def test_a_job_that_came_just_before_its_worker_would_have_idled_out_keeps_it():
+    world = world_with()
+    await world.worker()
+    await world.advance(4_999)
+    await submit(world, JOB)
+    await world.advance(60_000)
+    assert (world.launcher.stopped, started(world)) == ([], 1)

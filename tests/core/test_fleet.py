@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from emulator.core.capacity import Capacity
 from emulator.core.clock import VirtualClock
 from emulator.core.fleet import Fleet, WorkerState
 from emulator.core.job import Cancelled, Completed, Forgotten, Progressed, Requeued, Taken, apply
@@ -18,19 +19,36 @@ from tests.core.test_job import LEASE, QUEUED
 from tests.worlds import RecordingLauncher
 
 
+class Owner:
+    """Another endpoint's workers, none of which gives way."""
+
+    def give_way(self) -> bool:
+        return False
+
+
 class Set:
     """A fleet, its launcher and its time."""
 
-    def __init__(self, clock: object = None, **settings: int) -> None:
+    def __init__(self, clock: object = None, limit: int | None = None, **settings: int) -> None:
         self.launcher = RecordingLauncher()
         self.line = Timeline(clock or VirtualClock())
         endpoint = dataclasses.replace(default_settings("ep", preset("observed")), **settings)
-        self.fleet = Fleet(endpoint, self.line, self.launcher)
+        self.capacity = Capacity(limit)
+        self.fleet = Fleet(endpoint, self.line, self.launcher, self.capacity)
 
     def up(self, *workers: str, concurrency: int = 1) -> None:
         for worker in workers:
             self.fleet.start(worker)
             self.fleet.ready(worker, concurrency)
+
+    def strangers_claim(self, worker: str) -> None:
+        """A worker of another endpoint wants a place."""
+        self.capacity.claim(worker, Owner(), lambda: None)
+
+    @property
+    def contended(self) -> bool:
+        """Whether anybody waits for a place."""
+        return self.capacity.wanted_by_others(Owner())
 
     def take(self, worker: str, job: str = "j1"):
         taken = apply(QUEUED._replace(id=job), Taken(worker), 2_000)
@@ -280,3 +298,216 @@ def test_an_idle_timeout_of_zero_does_not_spin():
     finish(it.line.catch_up())
     due = finish(it.line.next_due())
     assert due is None or due > it.line.now()
+
+
+def test_with_an_end_of_idling_in_sight_a_dismissed_worker_leaves_no_timer():
+    it = Set()
+    it.up("w1")
+    it.fleet.dismiss(it.fleet.workers["w1"])
+    assert it.launcher.stopped == ["w1"]
+    assert it.counted() == {}
+    assert finish(it.line.next_due()) is None
+
+
+# Coming up
+
+
+def test_a_worker_without_a_machine_is_throttled_and_counts_as_one_that_is_coming_up():
+    it = Set(limit=0, workers_max=2)
+    it.fleet.start("w1")
+    assert it.counted() == {"throttled": 1}
+    assert (it.fleet.alive, it.fleet.free_slots, it.fleet.may_start) == (1, 1, True)
+    it.fleet.start("w2")
+    assert it.counted() == {"throttled": 2}
+    assert not it.fleet.may_start
+    assert it.launcher.started == []
+
+
+def test_a_worker_that_gets_its_machine_is_initializing():
+    it = Set(limit=1)
+    it.up("w1")
+    it.take("w1")
+    it.fleet.start("w2")
+    assert it.counted() == {"running": 1, "throttled": 1}
+    it.fleet.forget("w1")
+    assert it.counted() == {"initializing": 1}
+    assert it.launcher.started == ["w1", "w2"]
+
+
+def test_a_throttled_worker_that_fails_is_unhealthy_like_any_other():
+    it = Set(limit=0)
+    it.fleet.start("w1")
+    assert it.fleet.failed("w1", "no such module") == 1_000
+    assert it.counted() == {"unhealthy": 1}
+    assert not it.contended
+
+
+def test_where_workers_are_started_elsewhere_none_may_start():
+    it = Set(starts_workers=False)
+    assert not it.fleet.may_start
+
+
+# Outdated workers
+
+
+def test_an_idle_worker_that_is_outdated_ends_at_once():
+    it = Set()
+    it.up("w1")
+    it.fleet.outdate(it.fleet.workers["w1"])
+    assert (it.launcher.stopped, it.launcher.retired) == (["w1"], [])
+    assert it.counted() == {}
+
+
+def test_a_busy_worker_that_is_outdated_is_retired_once_and_counts_as_running():
+    it = Set()
+    it.up("w1")
+    it.take("w1")
+    for _ in range(2):
+        it.fleet.outdate(it.fleet.workers["w1"])
+    assert (it.launcher.stopped, it.launcher.retired) == ([], ["w1"])
+    assert it.counted() == {"running": 1}
+    assert it.fleet.running == 1
+
+
+def test_an_outdated_worker_has_no_slot_and_leaves_its_place_within_the_maximum():
+    it = Set(workers_max=1)
+    it.up("w1", concurrency=4)
+    it.take("w1")
+    assert (it.fleet.free_slots, it.fleet.alive, it.fleet.may_start) == (3, 1, False)
+    it.fleet.outdate(it.fleet.workers["w1"])
+    assert (it.fleet.free_slots, it.fleet.alive, it.fleet.may_start) == (0, 0, True)
+    it.fleet.ready("w1", 8)
+    assert it.fleet.free_slots == 0
+
+
+def test_an_outdated_worker_still_tells_which_jobs_it_held():
+    it = Set()
+    it.up("w1", concurrency=2)
+    job = it.take("w1", "j1")
+    it.take("w1", "j2")
+    it.fleet.outdate(it.fleet.workers["w1"])
+    it.fleet.heard(apply(job, Completed(LEASE), 3_000))
+    assert it.fleet.forget("w1") == {"j2"}
+
+
+async def test_an_outdated_worker_does_not_stand_in_for_one_of_the_minimum():
+    it = Set(workers_min=1)
+    it.up("old", "new")
+    job = it.take("old")
+    it.fleet.outdate(it.fleet.workers["old"])
+    it.fleet.heard(apply(job, Completed(LEASE), 3_000))
+    await it.line.advance(it.line.now() + 60_000)
+    assert "new" in it.fleet.workers and "new" not in it.launcher.stopped
+
+
+# The last worker while newer code is broken
+
+
+async def test_the_last_worker_is_kept_past_its_idle_timeout_where_one_is_kept():
+    it = Set()
+    it.fleet.keeps_last = True
+    it.up("w1", "w2")
+    await it.line.advance(it.line.now() + 600_000)
+    assert it.launcher.stopped == ["w1"]
+    assert not it.fleet.may_start
+
+
+async def test_where_one_is_kept_the_minimum_is_kept_too():
+    it = Set(workers_min=2)
+    it.fleet.keeps_last = True
+    it.up("w1", "w2", "w3")
+    await it.line.advance(it.line.now() + 600_000)
+    assert it.launcher.stopped == ["w1"]
+
+
+def test_where_the_last_is_kept_another_may_start_only_when_there_is_none():
+    it = Set(workers_max=3)
+    it.fleet.keeps_last = True
+    assert it.fleet.may_start
+    it.fleet.start("w1")
+    assert not it.fleet.may_start
+    it.fleet.forget("w1")
+    assert it.fleet.may_start
+    it.fleet.keeps_last = False
+    it.up("w2")
+    assert it.fleet.may_start
+
+
+def test_a_broken_worker_is_not_the_last_one():
+    it = Set()
+    it.fleet.keeps_last = True
+    it.fleet.start("w1")
+    it.fleet.failed("w1", "broken")
+    finish(it.line.catch_up())
+    it.line.clock.move_to(it.line.now() + 1_000)
+    assert it.fleet.may_start
+
+
+def test_a_maximum_of_zero_is_kept_as_well():
+    it = Set(workers_max=0)
+    it.fleet.keeps_last = True
+    assert not it.fleet.may_start
+
+
+# Giving way
+
+
+def test_a_worker_with_nothing_to_do_gives_way_as_soon_as_its_job_has_ended():
+    it = Set(limit=1)
+    it.up("w1")
+    job = it.take("w1")
+    it.strangers_claim("theirs")
+    assert it.launcher.stopped == []
+    it.fleet.heard(apply(job, Completed(LEASE), 3_000))
+    assert it.launcher.stopped == ["w1"]
+    assert not it.contended
+
+
+def test_no_worker_gives_way_while_jobs_wait():
+    it = Set(limit=1)
+    it.up("w1")
+    it.fleet.queued = 1
+    it.strangers_claim("theirs")
+    assert it.launcher.stopped == []
+    it.fleet.queued = 0
+    it.fleet.make_room()
+    assert it.launcher.stopped == ["w1"]
+
+
+def test_one_worker_gives_way_for_one_that_waits():
+    it = Set(limit=3)
+    it.up("w1", "w2", "w3")
+    finish(it.line.catch_up())
+    it.line.clock.move_to(it.line.now() + 1_000)
+    it.strangers_claim("theirs")
+    assert len(it.launcher.stopped) == 1
+    assert not it.contended
+
+
+@pytest.mark.parametrize("state", ["initializing", "running", "unhealthy", "welcome"])
+def test_only_an_idle_worker_of_ours_gives_way(state: str):
+    it = Set(limit=1)
+    if state == "welcome":
+        it.fleet.welcome("w1")
+        it.fleet.ready("w1", 1)
+        it.fleet.start("w2")
+    else:
+        it.fleet.start("w1")
+        if state == "running":
+            it.fleet.ready("w1", 1)
+            it.take("w1")
+        elif state == "unhealthy":
+            it.fleet.failed("w1", "broken")
+            it.strangers_claim("elsewhere")
+    it.strangers_claim("theirs")
+    assert it.launcher.stopped == []
+    assert it.contended
+
+
+def test_the_kept_last_worker_does_not_give_way():
+    it = Set(limit=1)
+    it.fleet.keeps_last = True
+    it.up("w1")
+    it.line.clock.move_to(it.line.now() + 1_000)
+    it.strangers_claim("theirs")
+    assert (it.launcher.stopped, it.contended) == ([], True)

@@ -17,13 +17,13 @@ from starlette.responses import Response
 from emulator.api.admin import shapes
 from emulator.api.guards import HttpCaller, world_of_client
 from emulator.api.public import Events
-from emulator.values import Milliseconds
 from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus, Transition
 from emulator.core.journal import Entry, Journal
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
+from emulator.values import Milliseconds
 
 router = APIRouter(tags=["what happened"])
 

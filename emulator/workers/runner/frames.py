@@ -9,7 +9,8 @@ Parent to child
 Child to parent
     READY     the handler is imported; the body is JSON: {"concurrency", "cooperative", "runpod_version"}
     BROKEN    the handler could not be imported; the body is the traceback
-    FILES     the files of the handler's own folder that its code comes from so far, a JSON list of paths
+    FILES     the files of the handler's own folder that its code comes from so far, and those that may
+              have been saved since they were read: two JSON lists of paths in a list
     CAPACITY  how many jobs the worker wants at once, as decimal text
     PROGRESS  the JSON of a progress update
     CHUNK     the JSON of one stream chunk

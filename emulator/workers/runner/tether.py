@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from typing import NoReturn
 
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> NoReturn:
         if select.select([lifeline], [], [], 0)[0]:  # the server went before the kernel watched
             sys.exit(1)
     os.close(lifeline)
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, which the program would inherit
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execvp(words[0], words)
     except OSError as error:

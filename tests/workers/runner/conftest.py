@@ -29,10 +29,20 @@ _LEFT_OUT = ("RUNPOD_", "PYTHON")
 class Child:
     """One runner process, seen from the server."""
 
-    def __init__(self, spec: str, *, cwd: Path, python: tuple[str, ...], arguments: tuple[str, ...], **env: str):
+    def __init__(
+        self,
+        spec: str,
+        *,
+        cwd: Path,
+        python: tuple[str, ...],
+        options: tuple[str, ...],
+        arguments: tuple[str, ...],
+        **env: str,
+    ):
         self.socket, theirs = socket.socketpair()
         lifeline, self.lifeline = os.pipe()
         command = [*python, RUNNER, "--handler", spec, "--channel", f"{theirs.fileno()}", "--lifeline", f"{lifeline}"]
+        command += options
         self.process = subprocess.Popen(
             [*command, "--", *arguments] if arguments else command,
             cwd=cwd,
@@ -180,6 +190,7 @@ def starter(folder: Path) -> Iterator[Starter]:
         if source:
             (folder / "handler.py").write_text(textwrap.dedent(source))
         options.setdefault("python", (sys.executable,))
+        options.setdefault("options", ())
         options.setdefault("arguments", ())
         children.append(Child(spec, cwd=folder, **options))
         return children[-1]

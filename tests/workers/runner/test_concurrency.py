@@ -15,6 +15,21 @@ def test_without_a_modifier_it_is_one() -> None:
     assert concurrency.applied == 1
 
 
+@pytest.mark.parametrize("fixed", [1, 4])
+def test_without_a_modifier_it_is_what_the_worker_was_told(fixed: int) -> None:
+    concurrency = Concurrency(None, fixed)
+    assert concurrency.applied == fixed
+    assert not concurrency.review(0) and not concurrency.review(fixed)
+    assert concurrency.applied == fixed
+
+
+def test_a_modifier_counts_for_more_than_what_the_worker_was_told_and_starts_from_one() -> None:
+    asked: list[int] = []
+    concurrency = Concurrency(lambda current: asked.append(current) or 2, 4)
+    assert concurrency.review(0)
+    assert (concurrency.applied, asked) == (2, [1])
+
+
 def test_an_idle_worker_takes_the_new_value_at_once() -> None:
     concurrency = Concurrency(lambda current: 4)
     assert concurrency.review(0)

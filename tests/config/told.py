@@ -1,0 +1,189 @@
+"""What a user tells a server: words of the command line, variables and a file; and what every option may be told."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from emulator import cli
+from emulator.config.file import NAME
+from emulator.config.options import EndpointOptions, GivenOptions, all_options, flag, variable
+from emulator.config.plans import Plan, plan_all
+from emulator.config.settings import Settings, read_settings
+from emulator.core.errors import ConfigurationError
+from emulator.core.settings import Span
+
+ENDPOINT_OPTIONS = list(EndpointOptions.model_fields)
+SERVER_KEYS = [name for name in all_options() if name != "config"]
+
+
+def write(folder: Path, *names: str) -> None:
+    """Empty files."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def configure(text: str, path: str = NAME) -> None:
+    """A configuration file."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(textwrap.dedent(text))
+
+
+def told(*words: str) -> Settings:
+    """Settings that the command line `serve WORDS` makes."""
+    given = cli.serve.make_context("serve", list(words)).params
+    return read_settings(
+        **{
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value not in (None, ())
+        }
+    )
+
+
+def use(settings: Settings) -> None:
+    """What a start makes of settings."""
+    settings.platform()
+    settings.services()
+    plan_all(settings)
+
+
+def refusal(*words: str, **given: Any) -> str:
+    """Why settings are refused, when they are read or used."""
+    with pytest.raises(ConfigurationError) as caught:
+        use(told(*words) if words else read_settings(**given))
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def refused_file(text: str) -> str:
+    """Why a configuration file is refused."""
+    configure(text)
+    return refusal()
+
+
+def plans(*words: str) -> dict[str, Plan]:
+    """What would be served, by endpoint."""
+    return {plan.settings.id: plan for plan in plan_all(told(*words))}
+
+
+class Sample(NamedTuple):
+    """One value of an option: words of the command line, a variable, a value in TOML, and what they mean."""
+
+    words: tuple[str, ...]
+    variable: str
+    key: str
+    value: Any
+
+
+def _text(name: str, text: str, value: Any = None, key: str = "") -> Sample:
+    return Sample((flag(name), text), text, key or json.dumps(text), text if value is None else value)
+
+
+def _number(name: str, number: float) -> Sample:
+    return _text(name, str(number), number, str(number))
+
+
+def _list(name: str, *entries: str) -> Sample:
+    words = tuple(word for entry in entries for word in (flag(name), entry))
+    return Sample(words, json.dumps(entries), json.dumps(entries), list(entries))
+
+
+def _switch(name: str, on: bool) -> Sample:
+    text = str(on).lower()
+    return Sample((flag(name),) if on else (), text, text, on)
+
+
+SAMPLES: dict[str, tuple[Sample, Sample]] = {
+    "handlers": (
+        Sample(("h.py",), '["h.py"]', '["h.py"]', ["h.py"]),
+        Sample(("i.py", "j.py"), '["i.py", "j.py"]', '["i.py", "j.py"]', ["i.py", "j.py"]),
+    ),
+    "endpoint": (_list("endpoint", "x=h.py", "y"), _list("endpoint", "z=i.py")),
+    "command": (_list("command", "c=python -u h.py"), _list("command", "d=sh run.sh", "e=true")),
+    "host": (_text("host", "0.0.0.0"), _text("host", "::1")),
+    "port": (_number("port", 9000), _number("port", 0)),
+    "port_file": (_text("port_file", "port.txt", Path("port.txt")), _text("port_file", "p", Path("p"))),
+    "profile": (_text("profile", "documented"), _text("profile", "observed")),
+    "set": (_list("set", "run_retention=5", "id_suffix=-x"), _list("set", "run_retention=6")),
+    "api_key": (_list("api_key", "one", "two"), _list("api_key", "three")),
+    "worker_key": (_list("worker_key", "one", "two"), _list("worker_key", "three")),
+    "no_auth": (_switch("no_auth", True), _switch("no_auth", False)),
+    "no_rate_limits": (_switch("no_rate_limits", True), _switch("no_rate_limits", False)),
+    "max_processes": (_number("max_processes", 4), _number("max_processes", 5)),
+    "reload": (_switch("reload", True), _switch("reload", False)),
+    "seed": (_number("seed", 7), _number("seed", 8)),
+    "log_level": (_text("log_level", "debug"), _text("log_level", "error")),
+    "log_color": (_switch("log_color", True), _switch("log_color", False)),
+    "config": (_text("config", "one.toml", Path("one.toml")), _text("config", "two.toml", Path("two.toml"))),
+    "workers_min": (_number("workers_min", 1), _number("workers_min", 2)),
+    "workers_max": (_number("workers_max", 5), _number("workers_max", 6)),
+    "idle_timeout": (_text("idle_timeout", "7s", 7_000), _number("idle_timeout", 8_000)),
+    "scaler": (_text("scaler", "QUEUE_DELAY"), _text("scaler", "REQUEST_COUNT")),
+    "scaler_value": (_number("scaler_value", 2.0), _number("scaler_value", 3.0)),
+    "execution_timeout": (_text("execution_timeout", "10m", 600_000), _number("execution_timeout", 30_000)),
+    "job_ttl": (_text("job_ttl", "1h", 3_600_000), _number("job_ttl", 20_000)),
+    "init_timeout": (_text("init_timeout", "30s", 30_000), _number("init_timeout", 0)),
+    "cold_start": (
+        _text("cold_start", "1s-3s seed 7", Span(1_000, 3_000, 7)),
+        _text("cold_start", "2000", Span(2_000, 2_000), "2000"),
+    ),
+    "throttle": (_text("throttle", "1s", Span(1_000, 1_000)), _text("throttle", "5ms-10ms", Span(5, 10))),
+    "concurrency": (_number("concurrency", 2), _number("concurrency", 3)),
+    "environment": (
+        Sample(
+            ("--environment", "A=1", "--environment", "B=x=y"),
+            '{"A": "1", "B": "x=y"}',
+            '{ A = "1", B = "x=y" }',
+            {"A": "1", "B": "x=y"},
+        ),
+        Sample(("--environment", "C="), '["C="]', '{ C = "" }', {"C": ""}),
+    ),
+    "directory": (_text("directory", "one", Path("one")), _text("directory", "two", Path("two"))),
+    "python": (_text("python", "/usr/bin/python3"), _text("python", "python3")),
+}
+"""Two values of every option; the first is not the default."""
+
+
+def each_option(names: list[str]) -> Any:
+    """A parameter `name` for each option."""
+    return pytest.mark.parametrize("name", names)
+
+
+def furnish(folder: Path) -> None:
+    """Everything that the samples name."""
+    write(folder, "h.py", "i.py", "j.py", "one.toml", "two.toml", "one/h.py", "two/h.py")
+
+
+def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings in which some of the layers `flag`, `variable`, `endpoint` and `server` tell an option."""
+    tables = ["[server]", "", "[endpoints.a]", 'handler = "h.py"', ""]
+    if "server" in layers:
+        tables[1] = f"{name} = {layers['server'].key}"
+    if "endpoint" in layers:
+        tables[4] = f"{name} = {layers['endpoint'].key}"
+    configure("\n".join(tables))
+    if "variable" in layers:
+        monkeypatch.setenv(variable(name), layers["variable"].variable)
+    return told(*layers["flag"].words if "flag" in layers else ())
+
+
+def origin(name: str, layer: str) -> str:
+    """What `give` makes the origin of an option."""
+    return {
+        "flag": flag(name),
+        "variable": variable(name),
+        "endpoint": "runpod-emulator.toml:5",
+        "server": "runpod-emulator.toml:2",
+        "default": "default",
+    }[layer]
+
+
+assert set(SAMPLES) == set(GivenOptions.model_fields), "give a new option two samples"
