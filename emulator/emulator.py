@@ -14,6 +14,8 @@ from emulator.core.clock import Clock, RealClock
 from emulator.core.endpoint import Endpoint
 from emulator.core.engine import World
 from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
+from emulator.core.faults import FaultBook
+from emulator.core.faulty import FaultyEndpoint
 from emulator.core.fidelity import Ledger
 from emulator.core.fleet import Launcher
 from emulator.core.ids import Ids
@@ -24,6 +26,7 @@ from emulator.core.store import JobStore
 from emulator.core.stubs import StubBook
 from emulator.core.timers import Timeline
 from emulator.core.waiting import WaitingRoom
+from emulator.effects.faulty_post import FaultyPost
 from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
@@ -61,9 +64,12 @@ class Emulator:
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
         self.stubs = StubBook()
+        self.faults = FaultBook(seed, self.timeline)
         self._pools: list[Pool | CommandPool | ScriptedPool] = []
         self._reloader = Reloader()
-        self._webhooks = Webhooks(self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout))
+        post = post or LatePost(platform.webhook_timeout)
+        around = FaultyPost(post, self.faults, self.timeline)
+        self._webhooks = Webhooks(self.store, self.timeline, platform, post, around=around)
         self._world = World(
             platform=platform,
             timeline=self.timeline,
@@ -72,6 +78,7 @@ class Emulator:
             ids=Ids(seed),
             capacity=capacity or Capacity(),
             stubs=self.stubs,
+            faults=self.faults,
             rate_limits=rate_limits,
             webhook_body=webhook_body,
             on_won=(job_log(platform), self._webhooks.won),
@@ -84,7 +91,7 @@ class Emulator:
         """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
         if settings.id in self.endpoints:
             raise ConfigurationError(f"two handlers for endpoint {settings.id}: name one with --endpoint ID=HANDLER")
-        endpoint = Endpoint(settings, self._world, launcher)
+        endpoint = FaultyEndpoint(settings, self._world, launcher)
         self.endpoints[settings.id] = endpoint
         return endpoint
 

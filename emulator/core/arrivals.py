@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emulator.core.capacity import Capacity
+from emulator.core.faults import FaultKind
 from emulator.core.settings import EndpointSettings, Span
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Arrivals:
         overdue: Step,
         seed: int | None,
     ) -> None:
+        self.held_up: Callable[[FaultKind], int] = lambda kind: 0
+        """How much longer a step takes for a fault of this kind, in ms."""
         self._settings = settings
         self._timeline = timeline
         self._launcher = launcher
@@ -44,7 +47,7 @@ class Arrivals:
         if at_once:
             self._capacity.claim(worker.id, lambda: self._launch(worker))
         else:
-            self._after(self._throttle(), worker, self._throttled)
+            self._after(self._throttle() + self.held_up(FaultKind.THROTTLED_WORKERS), worker, self._throttled)
 
     def end(self, worker: Worker) -> None:
         """The worker is ready, or gone before that."""
@@ -57,7 +60,7 @@ class Arrivals:
 
     def _warm_up(self, worker: Worker) -> None:
         worker.begin_initializing()
-        self._after(self._cold_start(), worker, self._launch)
+        self._after(self._cold_start() + self.held_up(FaultKind.COLD_STARTS), worker, self._launch)
 
     def _launch(self, worker: Worker) -> None:
         worker.begin_initializing()

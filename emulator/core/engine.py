@@ -15,6 +15,7 @@ from emulator.core.autoscaler import Autoscaler
 from emulator.core.capacity import Capacity
 from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
+from emulator.core.faults import FaultBook
 from emulator.core.fleet import Fleet, Launcher, Worker
 from emulator.core.ids import Ids
 from emulator.core.job import (
@@ -53,6 +54,7 @@ class World:
     ids: Ids
     capacity: Capacity
     stubs: StubBook
+    faults: FaultBook
     rate_limits: bool
     webhook_body: Callable[[Job, Platform], bytes]
     on_won: Sequence[Callable[[Transition], None]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from emulator.core.arrivals import Arrivals, Step
 from emulator.core.capacity import Capacity
+from emulator.core.faults import FaultKind
 from emulator.core.job import Taken, Transition
 from emulator.core.settings import EndpointSettings
 from emulator.core.timers import Timeline, Timer
@@ -163,6 +165,10 @@ class Fleet:
         worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http)
         self.workers[worker_id] = worker
         self._arrivals.begin(worker, at_once)
+
+    def delay_arrivals(self, held_up: Callable[[FaultKind], int]) -> None:
+        """Ask how much longer, in ms, each worker to come takes for a fault of a kind."""
+        self._arrivals.held_up = held_up
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""

@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -41,6 +41,18 @@ class Post(Protocol):
         ...
 
 
+class Around(Protocol):
+    """What stands between the sender and its calls."""
+
+    def pass_on(self, delivery: Delivery, send: Callable[[Delivery], None]) -> None:
+        """Hand a call that is due to `send`, now or later."""
+        ...
+
+    async def send(self, delivery: Delivery) -> str:
+        """Make one call; answers as `Post.send`."""
+        ...
+
+
 class _Line:
     """The deliveries of one host that are due."""
 
@@ -55,7 +67,8 @@ class _Line:
 class Webhooks:
     """The sender of one emulator."""
 
-    def __init__(self, store: JobStore, timeline: Timeline, platform: Platform, post: Post) -> None:
+    def __init__(self, store: JobStore, timeline: Timeline, platform: Platform, post: Post, *, around: Around) -> None:
+        self._around = around
         self._store = store
         self._timeline = timeline
         self._platform = platform
@@ -93,7 +106,7 @@ class Webhooks:
         self._sorting = False
         while claimed := await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
             for delivery in claimed:
-                self._line_up(delivery)
+                self._around.pass_on(delivery, self._line_up)
         due = await self._store.next_delivery_due()
         if due is not None:
             self._wake_at(due)
@@ -145,7 +158,7 @@ class Webhooks:
 
     async def _attempt(self, delivery: Delivery) -> None:
         try:
-            problem = await self._post.send(delivery.url, delivery.body)
+            problem = await self._around.send(delivery)
         except Exception as error:
             log.exception("a webhook call failed")
             problem = f"{type(error).__name__}: {error}"
