@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
 from emulator.api import admin, public, worker
+from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.page import describe
 from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
@@ -60,7 +61,7 @@ def create_app(emulator: Emulator, access: Access, worker_access: Access | None 
     if emulator.platform.cors == "open":
         app.add_middleware(
             CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"],
-            expose_headers=[FIDELITY, "Retry-After", "RateLimit"],
+            expose_headers=[FIDELITY, FAULT, "Retry-After", "RateLimit"],
         )  # fmt: skip
     app.add_middleware(TidyPath)
     plain = app.openapi

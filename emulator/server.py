@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import uvicorn
 
 from emulator.api import wire
+from emulator.api.connection import BreakableProtocol
 from emulator.api.guards import Access
 from emulator.app import create_app
 from emulator.config.plans import Plan, plan_all
@@ -64,6 +65,7 @@ class Server:
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
+            http=BreakableProtocol,
         )  # fmt: skip
         self._web = _Web(config)
         self._serving: asyncio.Task[None] | None = None

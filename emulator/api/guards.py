@@ -1,8 +1,9 @@
-"""What stands before every door: the key, the endpoint, rate limits, body size, hang-ups."""
+"""What stands before every door: the key, the endpoint, faults, rate limits, body size, hang-ups."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.faults import Edge
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToken, RequestError
 from emulator.core.fidelity import Ledger
@@ -187,14 +189,24 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
         access: Access = request.app.state.access
         access.check(request.headers.get("authorization"))
         endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-        with ExitStack() as admission:
-            _admit(admission, operation, endpoint)
-            return await verb(Call(request, endpoint, caller, emulator.ledger, admission))
+        serve = functools.partial(_serve, verb, operation, request, endpoint, caller, emulator.ledger)
+        if emulator.faults:
+            edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
+            return await edge.answer(serve)
+        return await serve()
 
     answer = answering(let_in)
     answer.__name__ = operation.value
     answer.__doc__ = verb.__doc__
     return answer
+
+
+async def _serve(
+    verb: Verb, operation: Operation, request: Request, endpoint: Endpoint, caller: HttpCaller, ledger: Ledger
+) -> Response:
+    with ExitStack() as admission:
+        _admit(admission, operation, endpoint)
+        return await verb(Call(request, endpoint, caller, ledger, admission))
 
 
 def problem(error: RequestError, emulator: Emulator) -> Response:
