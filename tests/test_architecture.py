@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "emulator"
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"core"},
-    {"config", "effects", "workers", "stores"},
+    {"config", "effects", "mocking", "stores", "workers"},
     {"emulator"},
     {"api"},
     {"app", "server"},
@@ -21,7 +21,7 @@ LAYERS = [
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
 TOGETHER = [{"app", "server"}, {"__main__", "cli", "flags", "listing", "log", "probe"}]
-CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin"}
+CONFIG_READERS = {"mocking", "app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin"}
 CLOCK = ROOT / "core" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50

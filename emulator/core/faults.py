@@ -88,6 +88,7 @@ class Fault:
     asked: int = 0
     struck: int = 0
     _dice: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+    _delays: random.Random = field(default_factory=random.Random, repr=False, compare=False)
     _salt: str = ""
 
     @property
@@ -100,6 +101,7 @@ class Fault:
         own = seed if self.seed is None else str(self.seed)
         self._salt = str(random.getrandbits(64)) if own is None else own
         self._dice = random.Random(f"{self._salt} dice")
+        self._delays = random.Random(f"{self._salt} delays" if self.delay.seed is None else self.delay.seed)
         self.asked = self.struck = 0
 
     def strikes(self) -> bool:
@@ -112,7 +114,7 @@ class Fault:
     def draw_delay(self) -> int:
         """A duration within the rule's delay, in ms."""
         low, high, _ = self.delay
-        return low if low == high else self._dice.randint(low, high)
+        return low if low == high else self._delays.randint(low, high)
 
     def delay_of(self, key: str) -> int:
         """The same, but always the same for one key, and without using up the dice."""

@@ -133,7 +133,22 @@ class FaultyEndpoint(Endpoint):
         fitting = [job for job in self._copies.values() if job.worker != worker and job.id not in barred]
         for job in fitting[:most]:
             del self._copies[job.id]
-        return [self.ghosts.copy(job, worker) for job in fitting[:most]]
+        return [self._copy(job, worker) for job in fitting[:most]]
+
+    def _copy(self, job: Job, worker: str) -> Job:
+        copy = self.ghosts.copy(job, worker)
+        self._end_in_time(copy)
+        return copy
+
+    def _end_in_time(self, ghost: Job) -> None:
+        """Stop a ghost when its run would have exceeded its limit, or the job its life."""
+        due = ghost.expires_at if ghost.runs_until is None else min(ghost.expires_at, ghost.runs_until)
+        self._timeline.at(due, lambda: self._stop_ghost(ghost))
+
+    def _stop_ghost(self, ghost: Job) -> None:
+        if self.ghosts.knows(ghost.id, ghost.lease):
+            super().stop_job(ghost)
+            self.ghosts.end(ghost.id, ghost.lease)
 
     def _handed_out(self, job: Job, at: int) -> None:
         assert job.worker is not None
@@ -180,6 +195,7 @@ class FaultyEndpoint(Endpoint):
             self.ghosts.haunt(held, job.lease, worker.id)
             await self._change(held, lambda job: lost_event(job, self.platform), at)
             self.ghosts.settle(worker.id, held)
+            self._end_in_time(job)
         if worker.ours and not worker.outdated:
             self.fleet.outdate(worker)
         await self._balance()
@@ -218,6 +234,12 @@ class FaultyEndpoint(Endpoint):
             self.ghosts.end(job_id, lease)
         else:
             await super().refuse(worker, job_id, lease)
+
+    async def strike(self, job_id: str, lease: int) -> None:
+        """A script says that the run exceeds its execution timeout now."""
+        await super().strike(job_id, lease)
+        if self.ghosts.knows(job_id, lease):
+            self.ghosts.end(job_id, lease)
 
     async def _haunted(self, job_id: str, event: Report) -> bool:
         counts = await super().report(job_id, event)

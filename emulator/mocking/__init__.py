@@ -1,0 +1,1 @@
+"""What users write to make the emulator pretend: the forms of faults, and their meaning in the core."""
