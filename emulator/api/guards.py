@@ -189,11 +189,10 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
         access: Access = request.app.state.access
         access.check(request.headers.get("authorization"))
         endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-        serve = functools.partial(_serve, verb, operation, request, endpoint, caller, emulator.ledger)
-        if emulator.faults:
-            edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
-            return await edge.answer(serve)
-        return await serve()
+        if not emulator.faults:
+            return await _serve(verb, operation, request, endpoint, caller, emulator.ledger)
+        edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
+        return await edge.answer(functools.partial(_serve, verb, operation, request, endpoint, caller, emulator.ledger))
 
     answer = answering(let_in)
     answer.__name__ = operation.value

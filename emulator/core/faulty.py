@@ -73,7 +73,7 @@ class FaultyEndpoint(Endpoint):
     def heard(self, transition: Transition) -> None:
         """Forget what was in store for a hand-out that is over."""
         job_id = transition.job.id
-        if transition.left_worker or transition.after is None:
+        if (self._runs or self._copies) and (transition.left_worker or transition.after is None):
             self._runs.pop(job_id, None)
             self._copies.pop(job_id, None)
         super().heard(transition)

@@ -117,4 +117,5 @@ class Either(Container[str]):
         self._both = one, other
 
     def __contains__(self, key: object) -> bool:
-        return any(key in part for part in self._both)
+        one, other = self._both
+        return isinstance(key, str) and (key in one or key in other)
