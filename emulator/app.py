@@ -18,6 +18,7 @@ from emulator import __version__
 from emulator.api import public, worker
 from emulator.api.admin import alive
 from emulator.api.admin.app import LateAdmin
+from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.page import describe
 from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
@@ -74,7 +75,7 @@ def create_app(
     if emulator.platform.cors == "open":
         app.add_middleware(
             CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"],
-            expose_headers=[FIDELITY, "Retry-After", "RateLimit"],
+            expose_headers=[FIDELITY, FAULT, "Retry-After", "RateLimit"],
         )  # fmt: skip
     app.add_middleware(TidyPath)
     plain = app.openapi

@@ -17,6 +17,8 @@ from emulator.core.deliveries import Delivery
 from emulator.core.endpoint import Endpoint
 from emulator.core.engine import World
 from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
+from emulator.core.faults import FaultBook
+from emulator.core.faulty import FaultyEndpoint
 from emulator.core.fidelity import Ledger
 from emulator.core.fleet import Launcher
 from emulator.core.history import History
@@ -30,6 +32,7 @@ from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
 from emulator.core.timers import Timeline
 from emulator.core.waiting import Caller, Outcome, WaitingRoom
+from emulator.effects.faulty_post import FaultyPost
 from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
@@ -84,15 +87,16 @@ class Emulator:
         self.room = WaitingRoom(self.timeline)
         self.endpoints: dict[str, Endpoint] = {}
         self.stubs = StubBook()
+        self.faults = FaultBook(seed, self.timeline)
         self._auto = isinstance(self.timeline.clock, AutoClock)
         self.unread: set[tuple[str, str]] = set()
         """Jobs that have ended, and no client has seen that."""
         self._pools: dict[str, Pool | CommandPool | ScriptedPool] = {}
         self._reloader = Reloader()
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        self._webhooks = Webhooks(
-            self.store, self.timeline, platform, post or LatePost(platform.webhook_timeout), self._tried
-        )
+        post = post or LatePost(platform.webhook_timeout)
+        around = FaultyPost(post, self.faults, self.timeline)
+        self._webhooks = Webhooks(self.store, self.timeline, platform, post, self._tried, around=around)
         self._world = World(
             platform=platform,
             timeline=self.timeline,
@@ -101,6 +105,7 @@ class Emulator:
             ids=Ids(seed),
             capacity=capacity or Capacity(),
             stubs=self.stubs,
+            faults=self.faults,
             rate_limits=rate_limits,
             webhook_body=webhook_body,
             on_won=(job_log(platform), self._webhooks.won),
@@ -119,7 +124,7 @@ class Emulator:
         """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
         if settings.id in self.endpoints:
             raise ConfigurationError(f"two handlers for endpoint {settings.id}: name one with --endpoint ID=HANDLER")
-        endpoint = Endpoint(settings, self._world, launcher)
+        endpoint = FaultyEndpoint(settings, self._world, launcher)
         self.endpoints[settings.id] = endpoint
         return endpoint
 
@@ -161,9 +166,9 @@ class Emulator:
         return endpoint
 
     def stub(self, stub: Stub) -> str:
-        """Add a stub; an endpoint that it names is served from now on, by stubs alone if nobody serves it. Answers its id."""
+        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
         self.stubs.add(stub)
-        if stub.endpoint not in self.endpoints and not set(stub.endpoint) & set("*?["):
+        if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.add_mock_now(stub.endpoint)
         return stub.id
 
@@ -223,6 +228,7 @@ class Emulator:
             self.receiver.clear()
             self.unread.clear()
             self.stubs.reset()
+            self.faults.reset()
             self._world.ids.reset()
 
     def open(self) -> None:

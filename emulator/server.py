@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import uvicorn
 
 from emulator.api import wire
+from emulator.api.connection import BreakableProtocol
 from emulator.api.guards import Access
 from emulator.app import create_app
 from emulator.config.plans import Plan, plan_all
@@ -25,8 +26,9 @@ from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, PortTaken
+from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
-from emulator.mocking.files import read_stub_files
+from emulator.mocking.start import read_mocking
 from emulator.workers.command import Command
 from emulator.workers.environment import worker_environment
 from emulator.workers.process import Program
@@ -54,7 +56,7 @@ class Server:
         plans = plan_all(settings)
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
         self._plans = plans
-        self._stubs = read_stub_files(settings.stubs)
+        self._mocking = read_mocking(settings.stubs, settings.fault_profile)
         self._capacity = Capacity(settings.max_processes or max(_FEWEST_PROCESSES, 2 * (os.cpu_count() or 1)))
         self._socket = _bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
@@ -68,6 +70,7 @@ class Server:
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
+            http=BreakableProtocol,
         )  # fmt: skip
         self._web = _Web(config)
         self._serving: asyncio.Task[None] | None = None
@@ -99,11 +102,16 @@ class Server:
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
         )
-        for stub in self._stubs.stubs:
-            world.stubs.add(dataclasses.replace(stub))
-        world.stubs.keep()
         for plan in self._plans:
             self._add(world, name, plan)
+        for stub in self._mocking.stubs:
+            world.stubs.add(dataclasses.replace(stub))
+            if stub.names_endpoint and stub.endpoint not in world.endpoints:
+                world.add_mock(default_settings(stub.endpoint, world.platform))
+        for fault in self._mocking.faults:
+            world.faults.add(fault.to_core(world.timeline.now()))
+        world.stubs.keep()
+        world.faults.keep()
         return world
 
     def _open_world(self, name: str) -> Emulator:

@@ -109,7 +109,7 @@ class Emulator:
     # What happened
 
     def requests(self, **match: Any) -> list[dict[str, Any]]:
-        """The requests of clients that fit, oldest first: endpoint, operation, method, path, status, job, body, headers."""
+        """The requests of clients that fit, oldest first; `match` is that of `POST /__emulator/requests/find`."""
         wish = Filter.model_validate(match)
         return self._do(_later(lambda: [shapes.entry(one) for one in self._world.journal if not wish.differences(one)]))
 
@@ -150,7 +150,7 @@ class Emulator:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
 
     async def _add_stub(self, stub: Stub) -> str:
-        return self._world.stub(stub.to_core())
+        return self._world.stub(stub.to_core(taken=[one.id for one in self._world.stubs]))
 
     async def _wait(self, wish: Awaited) -> str:
         problem = ""

@@ -1,8 +1,9 @@
-"""What stands before every door: the key, the endpoint, rate limits, body size, hang-ups."""
+"""What stands before every door: the key, the endpoint, faults, rate limits, body size, hang-ups."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.faults import Edge
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToken, RequestError
 from emulator.core.fidelity import Ledger
@@ -222,9 +224,11 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
         access.check(request.headers.get("authorization"))
         caller.hurries = True
         endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-        with ExitStack() as admission:
-            _admit(admission, operation, endpoint)
-            return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
+        serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
+        if not emulator.faults:
+            return await serve()
+        edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
+        return await edge.answer(serve)
 
     answer = answering(let_in)
 
@@ -251,6 +255,14 @@ def _note(request: Request, operation: Operation, status: int) -> None:
         (scope["method"], path, query, scope["headers"]),
         scope.get(BODY, b""), status, scope.get(JOB, "") or told.get("job_id", ""),
     )  # fmt: skip
+
+
+async def _serve(
+    verb: Verb, operation: Operation, request: Request, emulator: Emulator, endpoint: Endpoint, caller: HttpCaller
+) -> Response:
+    with ExitStack() as admission:
+        _admit(admission, operation, endpoint)
+        return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
 
 
 def problem(error: RequestError, emulator: Emulator) -> Response:

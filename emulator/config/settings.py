@@ -127,7 +127,7 @@ class Settings(ServerOptions):
         found = services({name: (value.value, value.origin) for name, value in given.items()})
         if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
-        if not found:
+        if not found and not self.stubs:
             raise ConfigurationError("nothing to serve: name a handler, as in 'runpod-emulator serve handler.py'")
         return found
 

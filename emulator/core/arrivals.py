@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emulator.core.capacity import Capacity, Lender
+from emulator.core.faults import FaultKind
 from emulator.core.settings import EndpointSettings, Span
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Arrivals:
         overdue: Step,
         seed: int | None,
     ) -> None:
+        self.held_up: Callable[[FaultKind], int] = lambda kind: 0
+        """How much longer a step takes for a fault of this kind, in ms."""
         self._settings = settings
         self._timeline = timeline
         self._launcher = launcher
@@ -47,7 +50,7 @@ class Arrivals:
         if at_once:
             self._capacity.claim(worker.id, self._owner, lambda: self._launch(worker))
         else:
-            self._after(self._throttle(), worker, self._throttled)
+            self._after(self._throttle() + self.held_up(FaultKind.THROTTLED_WORKERS), worker, self._throttled)
 
     def force(self, worker: Worker) -> None:
         """Bring the worker up now, above the limit of processes if need be."""
@@ -72,7 +75,7 @@ class Arrivals:
 
     def _warm_up(self, worker: Worker) -> None:
         worker.begin_initializing()
-        self._after(self._cold_start(), worker, self._launch)
+        self._after(self._cold_start() + self.held_up(FaultKind.COLD_STARTS), worker, self._launch)
 
     def _launch(self, worker: Worker) -> None:
         if self._stopped:

@@ -61,6 +61,8 @@ class Submission(NamedTuple):
     """Handed in through /runsync."""
     headers: Mapping[str, str] = MappingProxyType({})
     """Of the request, by names in lower case: stubs may look at them."""
+    held: bool = False
+    """Whether no worker ever sees it."""
 
 
 class Health(NamedTuple):
@@ -119,7 +121,7 @@ class Endpoint(Engine):
             low_priority=submission.low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)),
+            held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)) or submission.held,
         )
         transition = submit(job)
         await self._store.create(transition)

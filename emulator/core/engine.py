@@ -6,6 +6,7 @@ The only caller of `apply`. The verbs that clients and workers use are in `endpo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import random
@@ -16,6 +17,8 @@ from emulator.core.autoscaler import Autoscaler
 from emulator.core.capacity import Capacity
 from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
+from emulator.core.errors import JobNotFound
+from emulator.core.faults import FaultBook
 from emulator.core.fleet import Fleet, Launcher, Worker
 from emulator.core.ids import Ids
 from emulator.core.job import (
@@ -55,6 +58,7 @@ class World:
     ids: Ids
     capacity: Capacity
     stubs: StubBook
+    faults: FaultBook
     rate_limits: bool
     webhook_body: Callable[[Job, Platform], bytes]
     on_won: Sequence[Callable[[Transition], None]]
@@ -111,9 +115,9 @@ class Engine:
         """Forget every job, without a word to anybody but those who wait; workers stay, and drop what they do."""
         for worker in list(self.fleet.workers.values()):
             for job_id in list(worker.jobs):
-                job = await self._store.get(self.id, job_id)
                 self.fleet.release(worker.id, job_id)
-                self.stop_job(job)
+                with contextlib.suppress(JobNotFound):
+                    self.stop_job(await self._store.get(self.id, job_id))
         await self._store.clear(self.id)
         self.limits = Limits(self.platform)
         for topic in ("end", "stream"):

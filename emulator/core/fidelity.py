@@ -86,6 +86,7 @@ _ROWS = (
     Row("error.queue_full", _GUESS, "a rule of older docs", ("queue_limit_rule", "queue_limit_floor", "queue_limit_per_worker")),
     Row("error.not_emulated", _GUESS, "the emulator's own answer for routes it does not have"),
     Row("error.internal", _GUESS, "a fault of the emulator"),
+    Row("error.fault", _GUESS, "an answer that a fault makes because it was told to"),
 )  # fmt: skip
 
 LEDGER: dict[str, Row] = {row.id: row for row in _ROWS}

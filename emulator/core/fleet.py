@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from emulator.core.arrivals import Arrivals, Step
 from emulator.core.capacity import Capacity
+from emulator.core.faults import FaultKind
 from emulator.core.job import Taken, Transition
 from emulator.core.settings import EndpointSettings
 from emulator.core.timers import Timeline, Timer
@@ -187,6 +189,10 @@ class Fleet:
     def stop_arrivals(self) -> None:
         """Launch no worker any more."""
         self._arrivals.stop()
+
+    def delay_arrivals(self, held_up: Callable[[FaultKind], int]) -> None:
+        """Ask how much longer, in ms, each worker to come takes for a fault of a kind."""
+        self._arrivals.held_up = held_up
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""

@@ -56,6 +56,11 @@ class Stub:
     played: int = 0
 
     @property
+    def names_endpoint(self) -> bool:
+        """Whether its endpoint is one id, and no pattern."""
+        return not set(self.endpoint) & set("*?[")
+
+    @property
     def used_up(self) -> bool:
         """Whether it has matched as often as it may."""
         return self.times is not None and self.matched >= self.times

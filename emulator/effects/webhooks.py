@@ -41,6 +41,18 @@ class Post(Protocol):
         ...
 
 
+class Around(Protocol):
+    """What stands between the sender and its calls."""
+
+    def pass_on(self, delivery: Delivery, send: Callable[[Delivery], None]) -> None:
+        """Hand a call that is due to `send`, now or later."""
+        ...
+
+    async def send(self, delivery: Delivery) -> str:
+        """Make one call; answers as `Post.send`."""
+        ...
+
+
 class _Line:
     """The deliveries of one host that are due."""
 
@@ -62,9 +74,12 @@ class Webhooks:
         platform: Platform,
         post: Post,
         tried: Callable[[Delivery, str], None] = lambda delivery, problem: None,
+        *,
+        around: Around,
     ) -> None:
         """`tried` is told of each attempt, with what went wrong, "" for nothing."""
         self._tried = tried
+        self._around = around
         self._store = store
         self._timeline = timeline
         self._platform = platform
@@ -102,7 +117,7 @@ class Webhooks:
         self._sorting = False
         while claimed := await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
             for delivery in claimed:
-                self._line_up(delivery)
+                self._around.pass_on(delivery, self._line_up)
         due = await self._store.next_delivery_due()
         if due is not None:
             self._wake_at(due)
@@ -159,7 +174,7 @@ class Webhooks:
 
     async def _attempt(self, delivery: Delivery) -> None:
         try:
-            problem = await self._post.send(delivery.url, delivery.body)
+            problem = await self._around.send(delivery)
         except Exception as error:
             log.exception("a webhook call failed")
             problem = f"{type(error).__name__}: {error}"

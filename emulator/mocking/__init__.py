@@ -1,1 +1,1 @@
-"""Mocking: what users write of stubs, in files, JSON or Python, becomes stubs of the core."""
+"""Mocking: what users write of stubs and faults, in files, JSON or Python, becomes objects of the core."""

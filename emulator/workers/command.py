@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,12 @@ class CommandPool:
         if running is not None:
             running.replace(successor=False)
 
+    def kill(self, worker: str) -> None:
+        """Let a program die in the middle of things."""
+        running = self._workers.get(worker)
+        if running is not None:
+            running.kill()
+
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """The program learns of it by polling; when it does not obey in time, it is replaced."""
         running = self._workers.get(worker)
@@ -158,6 +165,10 @@ class _CommandWorker:
             self._child.end()
         await self._child.ended()
         await self._report_end(f"the worker {self._child.how_it_ended()}")
+
+    def kill(self) -> None:
+        """Let the program die as it would of a crash: nobody has asked for it."""
+        self._child.kill(signal.SIGKILL)
 
     def end(self) -> None:
         """End the program for good; its polls are answered, so that it can leave."""

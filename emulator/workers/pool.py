@@ -54,6 +54,12 @@ class Pool:
         if process is not None:
             process.retire()
 
+    def kill(self, worker: str) -> None:
+        """Let a process die in the middle of things."""
+        process = self._processes.get(worker)
+        if process is not None:
+            process.kill()
+
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """Stop one job."""
         process = self._processes.get(worker)

@@ -116,6 +116,10 @@ class WorkerProcess:
             self._hand_over = asyncio.ensure_future(gone)
             self._end_process()
 
+    def kill(self) -> None:
+        """Let the child die as it would of a crash: nobody has asked for it."""
+        self._child.kill(signal.SIGKILL)
+
     def retire(self) -> None:
         """Give the child no job more, and end it when those that it holds are over."""
         self._wants_successor = False

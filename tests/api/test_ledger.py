@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from emulator.api.guards import Access
+from emulator.core.faults import Fault, FaultKind
 from emulator.core.fidelity import LEDGER
 from tests.api.doors import JOB, PROFILES, Doors, open_doors, until
 
@@ -306,6 +307,13 @@ async def _(profile):
         raise ZeroDivisionError
 
     doors.endpoint.health = fault
+    return await doors.get("/health")
+
+
+@row("error.fault", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    doors.world.emulator.faults.add(Fault("", FaultKind.STATUS, status=502))
     return await doors.get("/health")
 
 

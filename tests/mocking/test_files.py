@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from emulator.core.errors import ConfigurationError
 from emulator.mocking.files import StubFile, read_stub_files, refuse
+from emulator.values import span
 from tests.mocking.mocks import MockWorld, scene
 
 
@@ -144,7 +145,17 @@ stubs:
 
 
 NOT_A_RESPONSE = 'write a response as a mapping, such as {output: "hello"}; this is'
-NO_TIME = "write milliseconds, or a number with ms, s, m, h or d"
+
+
+def why_no_time() -> str:
+    """What `values` says of a text that is no span."""
+    try:
+        return str(span("soon"))
+    except ValueError as error:
+        return str(error)
+
+
+NO_TIME = why_no_time()
 HEAD = "stubs:\n  - id: a\n    respond:\n"
 """Three lines of a stub; what follows is of its response."""
 
@@ -174,7 +185,8 @@ HEAD = "stubs:\n  - id: a\n    respond:\n"
         ),
         (
             "stubs:\n  - respond: {}\n    match:\n      input_regex:\n        a.b: '('\n",
-            ":5: stubs.0.match.input_regex.a.b: no regular expression: missing ), unterminated subpattern at position 0",
+            ":5: stubs.0.match.input_regex.a.b: no regular expression: "
+            "missing ), unterminated subpattern at position 0",
         ),
         (
             "stubs:\n  - respond: {}\n    match:\n      headers:\n        a: {regex: '['}\n",

@@ -10,13 +10,21 @@ from starlette.requests import Request
 
 from emulator.api.admin.state import World
 from emulator.core.errors import NotFound
+from emulator.mocking.faults import Fault
 from emulator.mocking.models import Stub
+from emulator.mocking.profiles import profile
 
 router = APIRouter(tags=["what shall happen"])
 
 
 class NoSuchThing(NotFound):
     """The admin API knows nothing of this name."""
+
+
+class Added(BaseModel):
+    """The ids of what was added, in order."""
+
+    ids: list[str]
 
 
 # Stubs
@@ -32,12 +40,6 @@ class Listed(BaseModel):
     matched: int = Field(description="jobs that it took")
     played: int = Field(description="runs, with those after a retry")
     stub: Any = Field(description="as it was written")
-
-
-class Added(BaseModel):
-    """The ids of the stubs that were added, in their order."""
-
-    ids: list[str]
 
 
 @router.get("/stubs")
@@ -56,7 +58,10 @@ async def stubs(world: World) -> list[Listed]:
 async def add_stubs(world: World, given: Stub | list[Stub]) -> Added:
     """One stub or several; one of an id that is there replaces it."""
     several = given if isinstance(given, list) else [given]
-    return Added(ids=[world.stub(one.to_core()) for one in several])
+    ids: list[str] = []
+    for one in several:
+        ids.append(world.stub(one.to_core(taken=[stub.id for stub in world.stubs])))
+    return Added(ids=ids)
 
 
 @router.delete("/stubs", status_code=204)
@@ -70,6 +75,50 @@ async def remove_stub(world: World, stub_id: str) -> None:
     """Drop one stub."""
     if not world.stubs.remove(stub_id):
         raise NoSuchThing(f"there is no stub {stub_id}")
+
+
+# Faults
+
+
+class ListedFault(BaseModel):
+    """One fault, and how often it was of use."""
+
+    id: str
+    asked: int = Field(description="calls that fitted it")
+    struck: int = Field(description="calls that it struck")
+    fault: str
+
+
+@router.get("/faults")
+async def faults(world: World) -> list[ListedFault]:
+    """Every fault that has not ended by itself."""
+    return [ListedFault(id=one.id, asked=one.asked, struck=one.struck, fault=one.kind.value) for one in world.faults]
+
+
+@router.post("/faults", status_code=201)
+async def add_faults(world: World, given: Fault | list[Fault]) -> Added:
+    """One fault or several; one of an id that is there replaces it."""
+    several = given if isinstance(given, list) else [given]
+    return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in several])
+
+
+@router.post("/faults/profiles/{name}", status_code=201)
+async def add_profile(world: World, name: str) -> Added:
+    """All faults of a named profile."""
+    return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in profile(name)])
+
+
+@router.delete("/faults", status_code=204)
+async def clear_faults(world: World) -> None:
+    """Drop every fault."""
+    world.faults.clear()
+
+
+@router.delete("/faults/{fault_id}", status_code=204)
+async def remove_fault(world: World, fault_id: str) -> None:
+    """Drop one fault."""
+    if not world.faults.remove(fault_id):
+        raise NoSuchThing(f"there is no fault {fault_id}")
 
 
 # Endpoints

@@ -21,8 +21,10 @@ from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus, Transition
 from emulator.core.journal import Entry, Journal
+from emulator.core.stubs import Question
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
+from emulator.mocking.checks import input_check
 from emulator.values import Milliseconds
 
 router = APIRouter(tags=["what happened"])
@@ -100,7 +102,8 @@ class Filter(Wish):
             if value is not None and value != getattr(entry, name)
         ]
         if self.body is not None:
-            found += differences(self.body, entry.json, "body")
+            difference = input_check(self.body)(Question("", entry.body or b"null"))
+            found += [difference.replace("input", "body", 1)] if difference else []
         given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
         found += [
             f"header {name}: expected {value!r}, got {given.get(name.lower())!r}"
@@ -166,7 +169,7 @@ def verified(
         low, high = at_least if at_least is not None else int(at_most is None), at_most
     assert low is not None
     if low <= found and (high is None or found <= high):
-        return Verified(ok=True, count=found)
+        return Verified(ok=True, count=found, detail="")
     expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
     return Verified(
         ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal)}"

@@ -1,0 +1,44 @@
+"""The connection under a request, for answers that must break it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from typing import Any
+
+from starlette.types import Receive, Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+EXTENSION = "emulator.connection"
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER of no time: what is closed so is reset, and what was not sent yet is lost."""
+
+
+class BreakableProtocol(HttpToolsProtocol):
+    """HTTP whose requests can reach their connection: the scope's extension holds `reset` and `close`."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: {"reset": self._reset, "close": self.transport.close}}
+
+    def _reset(self) -> None:
+        transport = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(transport.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
+
+
+async def break_off(scope: Scope, receive: Receive, how: str) -> None:
+    """End the connection: `reset` it, or `close` it once all is sent.
+
+    Raises ConnectionResetError where the connection is out of reach.
+    """
+    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    if ways is None:
+        raise ConnectionResetError("a fault ends the connection here")
+    ways[how]()
+    while (await receive())["type"] != "http.disconnect":
+        pass
