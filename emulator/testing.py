@@ -16,17 +16,23 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from emulator.api.admin import shapes
-from emulator.api.admin.state import Awaited, Filter, missing, verified
+from emulator.api.admin.state import Awaited, Filter, verified, wait_until
 from emulator.config.settings import read_settings
+from emulator.core.errors import ConfigurationError
+from emulator.core.receiver import Received
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator as World
+from emulator.mocking.faults import Fault
 from emulator.mocking.models import Stub
+from emulator.mocking.profiles import profile
 from emulator.server import Server, new_loop
 
 Value = TypeVar("Value")
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 """Seconds of real time that anything asked of the emulator's thread may take."""
 
 
@@ -34,7 +40,8 @@ class Emulator:
     """A server on a free port of this machine, with one world, in a thread of its own.
 
     `endpoints` are ids of mock endpoints; an id that a stub names is served too. `options`
-    are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`.
+    are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
+    seed it is 0. It works inside a running event loop, under freezegun, and in any thread.
     """
 
     def __init__(self, *endpoints: str, **options: Any) -> None:
@@ -43,6 +50,8 @@ class Emulator:
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self.clock = Clock(self)
+        self.webhooks = Webhooks(self)
 
     def start(self) -> Emulator:
         """Serve; raises ConfigurationError."""
@@ -50,14 +59,19 @@ class Emulator:
         self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runpod-emulator", daemon=True)
         self._thread.start()
-        self._server = self._do(_made(settings))
-        self._do(self._server.start())
+        try:
+            self._server = self._do(_call(lambda: Server(settings)))
+            self._do(self._server.start())
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
         """Stop; leaves no thread and no process behind. Harmless when it does not run."""
-        if self._server is not None and self._loop is not None and self._thread is not None:
-            self._do(self._server.stop())
+        if self._loop is not None and self._thread is not None:
+            if self._server is not None:
+                self._do(self._server.stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_PATIENCE)
             self._loop.close()
@@ -99,23 +113,45 @@ class Emulator:
     # What shall happen
 
     def stub(self, **stub: Any) -> str:
-        """Add a stub, in the form of a stub file; answers its id. Its endpoint is served from now on."""
-        return self._do(self._add_stub(Stub.model_validate(stub)))
+        """Add a stub, in the form of a stub file; its endpoint is served from now on. Answers its id.
+
+        >>> with Emulator() as emu:
+        ...     emu.stub(id="slow", endpoint="llm", respond={"delay": "30s", "output": "{{ input.prompt }}"})
+        'slow'
+        """
+        written = _checked(Stub, stub)
+        return self._do(_call(lambda: self._world.stub(written.to_core(taken=[one.id for one in self._world.stubs]))))
+
+    def fault(self, kind: str, **fault: Any) -> str:
+        """Add a fault, in the form of a stub file; answers its id.
+
+        >>> with Emulator() as emu:
+        ...     emu.fault("status", status=429, headers={"Retry-After": 2}, times=1, id="busy")
+        'busy'
+        """
+        written = _checked(Fault, {"fault": kind, **fault})
+        return self._do(_call(lambda: self._world.faults.add(written.to_core(self._world.timeline.now())).id))
+
+    def profile(self, name: str) -> None:
+        """Add the faults of a profile: flaky-network, cold-fleet, rate-limited, edge-timeouts or worker-crashes."""
+        for fault in profile(name):
+            self._do(_call(lambda fault=fault: self._world.faults.add(fault.to_core(self._world.timeline.now()))))  # type: ignore[misc]
 
     def reset(self) -> None:
-        """Forget jobs, requests, webhooks and stubs; for use before each test."""
+        """Forget jobs, requests, webhooks, stubs and faults; for use before each test."""
         self._do(self._world.reset())
 
     # What happened
 
     def requests(self, **match: Any) -> list[dict[str, Any]]:
         """The requests of clients that fit, oldest first; `match` is that of `POST /__emulator/requests/find`."""
-        wish = Filter.model_validate(match)
-        return self._do(_later(lambda: [shapes.entry(one) for one in self._world.journal if not wish.differences(one)]))
+        wish = _checked(Filter, match)
+        return self._do(_call(lambda: [shapes.entry(one) for one in self._world.journal if not wish.differences(one)]))
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
         """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
-        answer = self._do(_later(lambda: verified(self._world.journal, Filter.model_validate(match), count)))
+        wish = _checked(Filter, match)
+        answer = self._do(_call(lambda: verified(self._world.journal, wish, count)))
         if not answer.ok:
             raise AssertionError(answer.detail)
 
@@ -123,12 +159,13 @@ class Emulator:
         """Whole records of the jobs there are, newest first."""
         return self._do(shapes.all_jobs(self._world, endpoint))
 
-    def wait_for(self, *, timeout: float = 10.0, **what: Any) -> None:
+    def wait_for(self, *, timeout: float | None = None, **what: Any) -> None:
         """Hold until idle=True, job=ID, status="COMPLETED" with count=2, or webhooks=1.
 
         `timeout` is seconds on the emulator's clock. Raises TimeoutError, which says what is the case instead.
         """
-        problem = self._do(self._wait(Awaited.model_validate({**what, "timeout": round(timeout * 1000)})))
+        wish = _checked(Awaited, {**what, "timeout": None if timeout is None else round(timeout * 1000)})
+        problem = self._do(wait_until(self._world, wish, Caller()))
         if problem:
             raise TimeoutError(problem)
 
@@ -149,27 +186,67 @@ class Emulator:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
 
-    async def _add_stub(self, stub: Stub) -> str:
-        return self._world.stub(stub.to_core(taken=[one.id for one in self._world.stubs]))
 
-    async def _wait(self, wish: Awaited) -> str:
-        problem = ""
+class Clock:
+    """The time of an emulator. Only one that was made with clock="virtual" can be moved."""
 
-        async def done() -> bool:
-            nonlocal problem
-            problem = await missing(self._world, wish)
-            return not problem
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
 
-        caller = Caller()
-        caller.hurries = True
-        world = self._world
-        await world.wait_for(done, world.timeline.now() + wish.timeout, caller)
-        return problem
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._emulator._world.timeline.now() / 1000
+
+    def advance(self, seconds: float) -> list[float]:
+        """Move on, deadline by deadline; answers the deadlines that fired, in seconds since the epoch.
+
+        >>> with Emulator("llm", clock="virtual") as emu:
+        ...     before = emu.clock.now()
+        ...     _ = emu.clock.advance(3600)
+        ...     emu.clock.now() - before
+        3600.0
+        """
+        timeline = self._emulator._world.timeline
+        fired = self._emulator._do(timeline.advance(timeline.now() + round(seconds * 1000)))
+        return [due / 1000 for due in fired]
+
+    def run_until_idle(self, most: float = 7 * 86_400) -> list[float]:
+        """Move on until no job waits or runs and no webhook is owed, by `most` seconds."""
+        return [due / 1000 for due in self._emulator._do(self._emulator._world.run_until_idle(round(most * 1000)))]
 
 
-async def _made(settings: Any) -> Server:
-    return Server(settings)
+class Webhooks:
+    """A receiver for webhooks, on the emulator's own port."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    @property
+    def url(self) -> str:
+        """What a client gives as `webhook`."""
+        return self._emulator.base_url.removesuffix("/v2") + "/__emulator/hooks/-/test"
+
+    @property
+    def received(self) -> list[Received]:
+        """The calls that came, oldest first; each has `json`, `headers` and the `status` it was answered."""
+        return self._emulator._do(_call(lambda: list(self._emulator._world.receiver)))
+
+    def answer(self, status: int, times: int = 1) -> None:
+        """Answer the next calls with this status; all others with 200."""
+        self._emulator._do(_call(lambda: self._emulator._world.receiver.answer(status, times)))
 
 
-async def _later(work: Callable[[], Value]) -> Value:
+Model = TypeVar("Model", Stub, Fault, Filter, Awaited)
+
+
+def _checked(model: type[Model], given: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from error
+
+
+async def _call(work: Callable[[], Value]) -> Value:
     return work()

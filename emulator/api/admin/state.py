@@ -29,7 +29,16 @@ from emulator.values import Milliseconds
 
 router = APIRouter(tags=["what happened"])
 
-World = Annotated[Emulator, Depends(world_of_client)]
+_PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
+"""Milliseconds that a wait lasts which does not say how long."""
+
+
+async def _world(request: Request) -> Emulator:
+    # A plain function would run in a thread, where there is no event loop.
+    return world_of_client(request)
+
+
+World = Annotated[Emulator, Depends(_world)]
 
 
 class Wish(BaseModel):
@@ -267,7 +276,9 @@ class Awaited(Wish):
     count: int = Field(1, ge=1)
     endpoint: str | None = Field(None, description="only jobs of this endpoint")
     webhooks: int | None = Field(None, ge=1, description="so many webhook calls were acknowledged")
-    timeout: Milliseconds = Field(10_000, ge=0, le=600_000, description="on the emulator's clock")
+    timeout: Milliseconds | None = Field(
+        None, ge=0, description="on the emulator's clock; 10 s of real time, a day of any other when left out"
+    )
 
 
 class Met(BaseModel):
@@ -283,6 +294,15 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
     if not (wish.idle or wish.job or wish.status or wish.webhooks):
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
     caller = HttpCaller(request)
+    try:
+        problem = await wait_until(world, wish, caller)
+    finally:
+        caller.answered()
+    return Met(ok=not problem, detail=problem)
+
+
+async def wait_until(world: Emulator, wish: Awaited, caller: Caller) -> str:
+    """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
     caller.hurries = True
     problem = ""
 
@@ -291,11 +311,9 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
         problem = await missing(world, wish)
         return not problem
 
-    try:
-        ok = await world.wait_for(done, world.timeline.now() + wish.timeout, caller)
-    finally:
-        caller.answered()
-    return Met(ok=ok, detail="" if ok else problem)
+    usual = _PATIENCE if _mode(world) == "real" else _VIRTUAL_PATIENCE
+    await world.wait_for(done, world.timeline.now() + (usual if wish.timeout is None else wish.timeout), caller)
+    return problem
 
 
 async def missing(world: Emulator, wish: Awaited) -> str:
