@@ -31,8 +31,6 @@ Outcome = TypeVar("Outcome")
 DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
 
-_FEWEST_PROCESSES = 8
-"""Places for worker processes on a small machine, where twice the cores would throttle a handful of endpoints."""
 _LAST_ANSWERS = 2
 """Seconds that open requests have to be answered once every wait was ended."""
 
@@ -49,7 +47,7 @@ class Server:
         self.emulator = Emulator(
             settings.platform(),
             wire.webhook_body,
-            capacity=Capacity(settings.max_processes or max(_FEWEST_PROCESSES, 2 * (os.cpu_count() or 1))),
+            capacity=Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1)),
             rate_limits=not settings.no_rate_limits,
             seed=settings.seed,
         )
