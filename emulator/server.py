@@ -39,8 +39,6 @@ DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
 
 _CLOCKS: dict[str, type[RealClock | VirtualClock]] = {"real": RealClock, "virtual": VirtualClock, "auto": AutoClock}
-_FEWEST_PROCESSES = 8
-"""Places for worker processes on a small machine, where twice the cores would throttle a handful of endpoints."""
 _LAST_ANSWERS = 2
 """Seconds that open requests have to be answered once every wait was ended."""
 
@@ -57,7 +55,7 @@ class Server:
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
         self._plans = plans
         self._mocking = read_mocking(settings.stubs, settings.fault_profile)
-        self._capacity = Capacity(settings.max_processes or max(_FEWEST_PROCESSES, 2 * (os.cpu_count() or 1)))
+        self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
         self._socket = _bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self._lifeline, self._held_end = os.pipe()

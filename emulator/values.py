@@ -13,6 +13,7 @@ from emulator.core.platform import DAY, HOUR, MINUTE, SECOND
 from emulator.core.settings import Span
 
 _UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_LONGEST = 1_000 * 366 * DAY
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?")
 _HOW = "write milliseconds, or a number with ms, s, m, h or d"
@@ -26,7 +27,10 @@ def milliseconds(text: Any) -> Any:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(_HOW)
-    return round(float(match[1]) * _UNITS[match[2]])
+    duration = float(match[1]) * _UNITS[match[2]]
+    if duration > _LONGEST:
+        raise ValueError("that is more than 1,000 years")
+    return round(duration)
 
 
 def span(text: Any) -> Span:

@@ -100,7 +100,10 @@ class ServerOptions(EndpointOptions):
     no_auth: bool = _option(False, "Ask for no key.")
     no_rate_limits: bool = _option(False, "Never answer 429.")
     max_processes: int | None = _option(
-        None, "Workers that may have a process at once; one more is throttled.", shown="2 x cores, at least 8", ge=1
+        None,
+        "Workers that may have a process at once; one more is throttled.",
+        shown="one an endpoint, and 2 x cores",
+        ge=1,
     )
     reload: bool = _option(False, "Bring changed code into use at once.")
     seed: int | None = _option(

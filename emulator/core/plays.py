@@ -47,6 +47,7 @@ class Plays:
         self._dice = chance.getstate()
         self._unmatched = unmatched
         self._plays: dict[str, Play] = {}
+        self._seeded: dict[Span, random.Random] = {}
 
     def __contains__(self, job_id: object) -> bool:
         return job_id in self._plays
@@ -83,6 +84,7 @@ class Plays:
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
         self._plays.clear()
+        self._seeded.clear()
         self._chance.setstate(self._dice)
 
     def polled(self, job_id: str) -> None:
@@ -97,7 +99,7 @@ class Plays:
     def scene(self, job: Job, play: Play) -> Scene:
         """What the values of the job's script can be made of."""
         return Scene(
-            job.endpoint, job.id, play.question.input, play.question.headers, play.call, play.run,
+            job.endpoint, job.id, play.question, play.question.headers, play.call, play.run,
             self._engine.world.timeline.now(), self._chance,
         )  # fmt: skip
 
@@ -114,8 +116,13 @@ class Plays:
         return not caller.gone
 
     def draw(self, span: Span) -> int:
-        """A duration within the span, in ms."""
-        return span.low if span.low == span.high else self._chance.randint(span.low, span.high)
+        """A duration within the span, in ms; a span with a seed of its own has dice of its own."""
+        if span.low == span.high:
+            return span.low
+        chance = self._chance
+        if span.seed is not None:
+            chance = self._seeded.setdefault(span, random.Random(span.seed))
+        return chance.randint(span.low, span.high)
 
     def _hold(self, job_id: str, play: Play) -> bool:
         pause = play.script.in_queue

@@ -6,9 +6,18 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from emulator.core.settings import AT_ONCE, Span
+
+
+class Asked(Protocol):
+    """A job as its client handed it in."""
+
+    @property
+    def input(self) -> Any:
+        """The parsed input; raises ValueError or RecursionError for one that Python can't hold."""
+        ...
 
 
 @dataclass(slots=True)
@@ -17,8 +26,8 @@ class Scene:
 
     endpoint: str
     job: str
-    input: Any
-    """The parsed input of the job."""
+    question: Asked
+    """What the client asked for."""
     headers: Mapping[str, str]
     call: int
     """How many jobs the stub has matched, this one among them."""
@@ -26,6 +35,11 @@ class Scene:
     """How many runs of the stub there were, this one among them."""
     now: int
     chance: random.Random
+
+    @property
+    def input(self) -> Any:
+        """The parsed input of the job."""
+        return self.question.input
 
 
 Value = Callable[[Scene], bytes]

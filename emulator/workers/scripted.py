@@ -75,6 +75,9 @@ class Stage:
                 await self._end(job, play)
         except ScriptError as error:
             await self._endpoint.report(job.id, Failed(str(error), None, job.lease))
+        except Exception as error:
+            log.exception("the script of %s/%s failed", self._endpoint.id, job.id)
+            await self._endpoint.report(job.id, Failed(f"{type(error).__name__}: {error}", None, job.lease))
 
     async def _pause(self, job: Job, play: Play, pause: Pause, caller: Caller) -> bool:
         if pause.nothing:

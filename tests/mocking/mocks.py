@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from emulator.api import wire
@@ -84,8 +85,9 @@ def result(job: Job) -> tuple[str, Any, str | None]:
 
 def scene(given: Any = None, seed: int = 1, **changes: Any) -> Scene:
     """What templates are evaluated in."""
+    asked = SimpleNamespace(input={} if given is None else given)
     members = {
-        "endpoint": "ep", "job": "job-1", "input": {} if given is None else given, "headers": {"x-tenant": "acme"},
+        "endpoint": "ep", "job": "job-1", "question": asked, "headers": {"x-tenant": "acme"},
         "call": 3, "run": 2, "now": NOW, "chance": random.Random(seed),
     }  # fmt: skip
     return Scene(**{**members, **changes})
