@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -69,7 +69,9 @@ def create_app(
         for path, name in NOT_EMULATED.items()
     }
     hot = [missing.pop(_FLASH), *public.router.routes]
-    own = [*alive.router.routes, Mount("/__emulator", LateAdmin(app.state))]
+    quick = APIRouter()
+    quick.include_router(alive.router, prefix="/__emulator")
+    own = [*quick.routes, Mount("/__emulator", LateAdmin(app.state))]
     app.router.routes[:] = [*hot, *worker.routes, *own, *missing.values(), *app.router.routes]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":

@@ -94,9 +94,7 @@ class Emulator:
         self._pools: dict[str, Pool | CommandPool | ScriptedPool] = {}
         self._reloader = Reloader()
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        post = post or LatePost(platform.webhook_timeout)
-        around = FaultyPost(post, self.faults, self.timeline)
-        self._webhooks = Webhooks(self.store, self.timeline, platform, post, self._tried, around=around)
+        self._webhooks = self._sender(post or LatePost(platform.webhook_timeout))
         self._world = World(
             platform=platform,
             timeline=self.timeline,
@@ -119,6 +117,10 @@ class Emulator:
         self.timeline.watch(self)
         self.store.listen(self._heard)
         self.store.listen(self.history.heard)
+
+    def _sender(self, post: Post) -> Webhooks:
+        around = FaultyPost(post, self.faults, self.timeline)
+        return Webhooks(self.store, self.timeline, self.platform, post, self._tried, around=around)
 
     def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
         """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""

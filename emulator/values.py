@@ -29,7 +29,7 @@ def milliseconds(text: Any) -> Any:
         raise ValueError(_HOW)
     duration = float(match[1]) * _UNITS[match[2]]
     if duration > _LONGEST:
-        raise ValueError("that is more than 1,000 years")
+        raise ValueError("that is longer than any time here")
     return round(duration)
 
 
@@ -45,8 +45,8 @@ def span(text: Any) -> Span:
     try:
         low = milliseconds(match[1])
         high = low if match[2] is None else milliseconds(match[2])
-    except ValueError:
-        raise ValueError(_HOW_SPAN) from None
+    except ValueError as error:
+        raise ValueError(_HOW_SPAN if str(error) == _HOW else str(error)) from None
     if high < low:
         raise ValueError(f"the range {text} ends before it begins")
     return Span(low, high, None if match[3] is None else int(match[3]))

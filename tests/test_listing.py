@@ -196,7 +196,7 @@ def test_a_folder_in_brackets_is_printed_as_it_is() -> None:
         ("[server]\nport = \n", "line 2"),
         ("[platform]\nworkers_maxx = 1\n[endpoints.a]\n", "runpod-emulator.toml:2: no field workers_maxx"),
         ("[endpoints.a]\nhandler = 'missing.py'\n", "there is no file missing.py"),
-        ("[endpoints.a]\nhandler = 'h.py'\ncommand = 'true'\n", "write a handler or a command, not both"),
+        ("[endpoints.a]\nhandler = 'h.py'\ncommand = 'true'\n", "write one of handler, command and mock, not several"),
         ("[endpoints.a]\nworkers_min = 9\n", "workers_min (9) is above workers_max (3)"),
         ("[endpoints.a]\ncommand = 'true'\nconcurrency = 2\n", "runpod-emulator.toml:3: concurrency: "),
         ("[endpoints.'a b']\n", "can't be an endpoint id"),

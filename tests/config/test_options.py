@@ -90,7 +90,7 @@ def test_a_value_whose_kind_says_little_has_a_form(name: str) -> None:
         ("environment", ""),
         ("api_key", "any key"),
         ("port_file", ""),
-        ("seed", "none"),
+        ("seed", "a new one"),
     ],
 )
 def test_a_default_in_words(name: str, text: str) -> None:

@@ -188,7 +188,7 @@ def test_a_table_without_a_handler_has_options_for_a_handler_of_the_server(folde
 
 
 IMPOSSIBLE = {
-    "both": ("handler = 'h.py'\ncommand = 'true'", "write a handler or a command, not both"),
+    "both": ("handler = 'h.py'\ncommand = 'true'", "write one of handler, command and mock"),
     "no words": ("command = ''", "write a program and its arguments"),
     "no list": ("command = []", "write a program and its arguments"),
     "blank": ("command = '  '", "write a program and its arguments"),

@@ -108,6 +108,15 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     ),
     "endpoint": (_list("endpoint", "x=h.py", "y"), _list("endpoint", "z=i.py")),
     "command": (_list("command", "c=python -u h.py"), _list("command", "d=sh run.sh", "e=true")),
+    "mock": (_list("mock", "m", "n"), _list("mock", "o")),
+    "stubs": (
+        _list("stubs", "s.yaml", "t.yaml")._replace(value=[Path("s.yaml"), Path("t.yaml")]),
+        _list("stubs", "s.yaml")._replace(value=[Path("s.yaml")]),
+    ),
+    "fault_profile": (_list("fault_profile", "flaky-network", "cold-fleet"), _list("fault_profile", "rate-limited")),
+    "clock": (_text("clock", "virtual"), _text("clock", "auto")),
+    "namespaces": (_text("namespaces", "key"), _text("namespaces", "header")),
+    "admin_key": (_list("admin_key", "one", "two"), _list("admin_key", "three")),
     "host": (_text("host", "0.0.0.0"), _text("host", "::1")),
     "port": (_number("port", 9000), _number("port", 0)),
     "port_file": (_text("port_file", "port.txt", Path("port.txt")), _text("port_file", "p", Path("p"))),
@@ -159,7 +168,7 @@ def each_option(names: list[str]) -> Any:
 
 def furnish(folder: Path) -> None:
     """Everything that the samples name."""
-    write(folder, "h.py", "i.py", "j.py", "one.toml", "two.toml", "one/h.py", "two/h.py")
+    write(folder, "h.py", "i.py", "j.py", "one.toml", "two.toml", "s.yaml", "t.yaml", "one/h.py", "two/h.py")
 
 
 def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatch) -> Settings:

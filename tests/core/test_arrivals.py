@@ -363,6 +363,6 @@ async def test_no_worker_is_launched_once_the_server_is_stopping():
         async def close(self) -> None:
             await world.advance(1_000)
 
-    world.emulator._pools.append(Slow())
+    world.emulator._pools["slow"] = Slow()
     await world.emulator.stop()
     assert world.launcher.started == []

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from emulator import __version__
 
-router = APIRouter(prefix="/__emulator", tags=["emulator"])
+router = APIRouter(tags=["emulator"])
 
 
 class Alive(BaseModel):

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
 from emulator.api.guards import Access
-from emulator.core.errors import EmulatorError, RequestError
+from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
 
@@ -41,11 +41,12 @@ class LateAdmin:
 
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
-    from emulator.api.admin import hooks, mocks
+    from emulator.api.admin import alive, hooks, mocks
     from emulator.api.admin import state as facts
 
     app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
     app.state.worlds = state.worlds
+    app.include_router(alive.router)
     app.include_router(facts.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
@@ -103,8 +104,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    title = {404: "Not Found", 405: "Method Not Allowed"}.get(error.status_code, "Error")
-    return _problem(error.status_code, title, str(error.detail))
+    ours: RequestError = RouteNotFound()
+    if error.status_code == 405:
+        ours = MethodNotAllowed((error.headers or {}).get("Allow", ""))
+    answer = _problem(ours.status, ours.title, ours.detail)
+    answer.headers.update(ours.headers)
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
