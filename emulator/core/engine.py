@@ -220,7 +220,7 @@ class Engine:
 
     async def _balance(self) -> None:
         counts = await self._store.counts(self.id)
-        self.fleet.queued = counts.queued
+        self.fleet.queued = counts.queued - counts.held
         self.fleet.make_room()
         self.autoscaler.balance(counts.queued - counts.queued_unscaled, counts.running)
 

@@ -31,6 +31,8 @@ class Counts:
     """Cumulative, by the terminal state that was reached."""
     queued_unscaled: int = 0
     """Jobs that wait and bring up no worker."""
+    held: int = 0
+    """Jobs that wait where no worker can see them."""
     requeued: int = 0
     """Cumulative: lost workers' jobs that were put back."""
 

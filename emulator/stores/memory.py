@@ -202,9 +202,11 @@ def _count(counts: Counts, before: Job | None, after: Job | None, transition: Tr
     if before is not None:
         counts.now[before.status] -= 1
         counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
+        counts.held -= before.status is JobStatus.IN_QUEUE and before.held
     if after is not None:
         counts.now[after.status] += 1
         counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
+        counts.held += after.status is JobStatus.IN_QUEUE and after.held
         if transition.ended:
             counts.ended[after.status] += 1
     if isinstance(transition.event, Requeued):

@@ -1,0 +1,187 @@
+"""The emulator inside a Python program, and the pytest plugin."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import freezegun
+import httpx
+import pytest
+
+import emulator.testing
+from emulator.core.errors import ConfigurationError
+from emulator.testing import Emulator
+
+pytest_plugins = ["pytester"]
+
+HELLO = {"input": {"prompt": "hello"}}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Emulator]:
+    with Emulator("llm", clock="virtual") as emu:
+        yield emu
+
+
+@pytest.fixture
+def emu(shared: Emulator) -> Emulator:
+    shared.reset()
+    return shared
+
+
+def post(emu: Emulator, path: str = "/llm/run", body: Any = HELLO) -> httpx.Response:
+    return httpx.post(emu.base_url + path, json=body, headers={"authorization": emu.key}, trust_env=False)
+
+
+def status(emu: Emulator, job: str) -> httpx.Response:
+    return httpx.get(f"{emu.base_url}/llm/status/{job}", headers={"authorization": emu.key}, trust_env=False)
+
+
+def test_a_stub_answers(emu: Emulator):
+    emu.stub(endpoint="llm", respond={"output": "{{ input.prompt }}"})
+    assert post(emu, "/llm/runsync").json()["output"] == "hello"
+    emu.assert_requested(endpoint="llm", operation="runsync", body=HELLO, count=1)
+    assert [job["status"] for job in emu.jobs("llm")] == ["COMPLETED"]
+
+
+def test_what_did_not_come_is_told_with_what_came(emu: Emulator):
+    post(emu, body={"input": {"prompt": "bye"}})
+    with pytest.raises(
+        AssertionError, match=r'(?s)expected at least 1 .* body.input.prompt: expected "hello", got "bye"'
+    ):
+        emu.assert_requested(operation="run", body=HELLO)
+    assert emu.requests(operation="cancel") == []
+
+
+def test_a_fault_strikes_as_often_as_it_may(emu: Emulator):
+    emu.fault("status", status=429, headers={"Retry-After": 2}, times=1)
+    first, second = post(emu), post(emu)
+    assert (first.status_code, first.headers["retry-after"], second.status_code) == (429, "2", 200)
+
+
+def test_a_virtual_hour_passes_at_once(emu: Emulator):
+    emu.stub(endpoint="llm", respond={"queue_delay": "30m", "delay": "20m", "output": 1})
+    emu.webhooks.answer(500, times=2)
+    job = post(emu, body={**HELLO, "webhook": emu.webhooks.url, "policy": {"executionTimeout": 3_600_000}}).json()["id"]
+    emu.clock.advance(29 * 60)
+    assert status(emu, job).json()["status"] == "IN_QUEUE"
+    emu.clock.run_until_idle()
+    emu.wait_for(webhooks=1, status="COMPLETED")
+    assert [(call.status, call.json["output"]) for call in emu.webhooks.received] == [(500, 1), (500, 1), (200, 1)]
+    assert status(emu, job).json()["executionTime"] == 20 * 60_000
+    emu.clock.advance(30 * 60)
+    assert status(emu, job).status_code == 404
+
+
+def test_a_wait_in_vain_says_what_is_missing(emu: Emulator):
+    with pytest.raises(TimeoutError, match="0 of 1 jobs were COMPLETED"):
+        emu.wait_for(status="COMPLETED", timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda emu: emu.stub(respond={"outputt": 1}), "outputt: no such key"),
+        (lambda emu: emu.fault("latency", status=1), "status"),
+        (lambda emu: emu.profile("nope"), "no fault profile nope"),
+        (lambda emu: emu.requests(endpointt="x"), "endpointt"),
+        (lambda emu: emu.wait_for(statuss="x"), "statuss"),
+    ],
+)
+def test_a_wrong_wish_is_refused(emu: Emulator, wrong: Any, said: str):
+    with pytest.raises(ConfigurationError, match=said):
+        wrong(emu)
+
+
+def test_it_works_inside_a_running_loop_and_leaves_no_thread():
+    async def main() -> str:
+        async with Emulator("llm") as emu:
+            emu.stub(endpoint="llm", respond={"output": 1})
+            return str(post(emu, "/llm/runsync").json()["status"])
+
+    before = threading.active_count()
+    assert asyncio.run(main()) == "COMPLETED"
+    assert threading.active_count() <= before
+
+
+def test_two_at_once_do_not_see_each_other():
+    with Emulator("llm") as one, Emulator("llm") as two:
+        post(one)
+        assert (len(one.requests()), len(two.requests())) == (1, 0)
+
+
+def test_it_works_under_a_frozen_clock():
+    with freezegun.freeze_time("2030-01-01"), Emulator("llm") as emu:
+        emu.stub(endpoint="llm", respond={"output": 1})
+        assert post(emu, "/llm/runsync").json()["status"] == "COMPLETED"
+        assert emu.clock.now() == 1_893_456_000
+
+
+def test_what_does_not_run_says_how_to_run_it():
+    emu = Emulator()
+    with pytest.raises(RuntimeError, match="with Emulator"):
+        _ = emu.base_url
+    emu.stop()
+
+
+def test_a_wrong_option_stops_the_start():
+    with pytest.raises(ConfigurationError, match="--clock"):
+        Emulator(clock="slow").start()
+
+
+def test_the_same_seed_gives_the_same_journal_three_times():
+    def run() -> list[Any]:
+        with Emulator("llm", clock="virtual", seed=7) as emu:
+            emu.stub(endpoint="llm", respond={"delay": "1s-9s", "output": "{{ uuid() }}"})
+            emu.fault("status", status=500, probability=0.5, operations=["status"])
+            jobs = [post(emu).json()["id"] for _ in range(5)]
+            for job in jobs:
+                emu.clock.advance(3)
+                status(emu, job)
+            told = emu.requests()
+            return [{name: value for name, value in one.items() if name != "headers"} for one in told] + emu.jobs()
+
+    first = run()
+    assert run() == first
+    assert run() == first
+
+
+def test_the_examples_of_the_docstrings_are_true():
+    assert doctest.testmod(emulator.testing).failed == 0
+
+
+# The plugin
+
+
+def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        """
+        import os
+        import httpx
+        import pytest
+
+        bases = []
+
+        def run(emu):
+            return httpx.post(emu.base_url + "/llm/run", json={"input": {"a": 1}}, headers={"authorization": "k"})
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_shared(runpod_emulator, number):
+            assert os.environ["RUNPOD_ENDPOINT_BASE_URL"] == runpod_emulator.base_url
+            assert runpod_emulator.jobs() == []
+            runpod_emulator.stub(endpoint="llm", respond={"output": 1})
+            assert run(runpod_emulator).status_code == 200
+            bases.append(runpod_emulator.base_url)
+
+        @pytest.mark.runpod_emulator("llm", clock="virtual", profile="rate-limited")
+        def test_own(runpod_emulator):
+            assert runpod_emulator.clock.advance(5) == []
+            assert len(set(bases)) == 1 and runpod_emulator.base_url not in bases
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
+    outcome.assert_outcomes(passed=3)
