@@ -179,7 +179,9 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(py
 
         @pytest.mark.runpod_emulator("llm", clock="virtual", profile="rate-limited")
         def test_own(runpod_emulator):
-            assert runpod_emulator.clock.advance(5) == []
+            before = runpod_emulator.clock.now()
+            runpod_emulator.clock.advance(5)
+            assert runpod_emulator.clock.now() - before == 5
             assert len(set(bases)) == 1 and runpod_emulator.base_url not in bases
         """
     )

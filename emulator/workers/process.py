@@ -21,6 +21,7 @@ from emulator.core.waiting import Caller
 from emulator.workers.child import RUNNER, Child
 from emulator.workers.environment import host_name
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pack, unpack_result
+from emulator.workers.scripted import Stage
 
 log = logging.getLogger("emulator.worker")
 
@@ -68,6 +69,9 @@ class WorkerProcess:
         self._caller = Caller()
         self._jobs: dict[str, int] = {}
         """Lease by id of every job that the child holds, also of those it was told to stop."""
+        self._scripted: set[str] = set()
+        """Jobs that play a script here instead of running in the child."""
+        self._stage = Stage(endpoint, self._performed, lambda: self._child.kill(signal.SIGKILL))
         self._stopping: dict[str, asyncio.TimerHandle] = {}
         self._capacity = 0
         self._cooperative = False
@@ -98,7 +102,7 @@ class WorkerProcess:
 
     def stop_job(self, job: str, lease: int) -> None:
         """Stop a job that no longer belongs to this worker; its siblings go on."""
-        if self._jobs.get(job) != lease or job in self._stopping:
+        if self._stage.stop(job) or self._jobs.get(job) != lease or job in self._stopping:
             return
         if len(self._jobs) == 1 and not self._cooperative:
             self.replace()
@@ -265,12 +269,19 @@ class WorkerProcess:
         return lease
 
     def _forget_all(self) -> None:
+        self._stage.close()
         for job in list(self._jobs):
             del self._jobs[job]
             self._timeline.end()
         for timer in self._stopping.values():
             timer.cancel()
         self._stopping.clear()
+
+    def _performed(self, job: str) -> None:
+        """A script is over."""
+        self._scripted.discard(job)
+        self._slot.set()
+        self._retire()
 
     def _disobeyed(self, job: str) -> None:
         log.warning("%s/%s: the handler did not stop within %g s: its worker is replaced",
@@ -284,13 +295,13 @@ class WorkerProcess:
 
     def _retire(self) -> None:
         """Replace a worker that gets no new job, once its last job that counts has ended."""
-        if self._retiring and all(job in self._stopping for job in self._jobs):
+        if self._retiring and not self._scripted and all(job in self._stopping for job in self._jobs):
             self.replace()
 
     async def _lane(self) -> None:
         """Take jobs whenever the child has a free slot."""
         while not self._ended:
-            free = 0 if self._retiring else self._capacity - len(self._jobs)
+            free = 0 if self._retiring else self._capacity - len(self._jobs) - len(self._scripted)
             if free <= 0:
                 self._slot.clear()
                 await self._slot.wait()
@@ -305,6 +316,11 @@ class WorkerProcess:
                 await self._writer.drain()
 
     def _hand_out(self, job: Job) -> None:
+        play = self._endpoint.plays.get(job.id)
+        if play is not None:
+            self._scripted.add(job.id)
+            self._stage.perform(job, play)
+            return
         self._jobs[job.id] = job.lease
         self._timeline.begin()
         self._send(pack(Kind.JOB, job.id, handout(job, self._endpoint.platform)))

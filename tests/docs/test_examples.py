@@ -1,0 +1,41 @@
+"""The examples pass, are short, and are what docs/testing-clients.md shows."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emulator.mocking.files import read_stub_files
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "test_backend.py"
+PAGE = (ROOT / "docs" / "testing-clients.md").read_text()
+
+
+def test_the_examples_pass():
+    command = [sys.executable, "-m", "pytest", str(EXAMPLES), "-q", "-o", "addopts=", "-p", "no:cacheprovider"]
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 0, outcome.stdout
+    assert "9 passed" in outcome.stdout
+
+
+def test_each_example_is_shorter_than_fifteen_lines():
+    tests = [node for node in ast.parse(EXAMPLES.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert len(tests) == 10
+    assert all((test.end_lineno or 0) - test.lineno < 15 for test in tests)
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_the_page_shows_what_is_tested(block: str):
+    for part in block.strip().split("\n\n\n"):
+        assert part.strip() in EXAMPLES.read_text()
+
+
+def test_the_stub_of_the_page_is_one(tmp_path: Path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "stubs.yaml").write_text(block)
+    (stub,) = read_stub_files([tmp_path]).stubs
+    assert stub.endpoint == "llm*"
