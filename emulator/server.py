@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 
@@ -28,11 +28,14 @@ from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
-from emulator.mocking.start import read_mocking
 from emulator.workers.command import Command
 from emulator.workers.environment import worker_environment
 from emulator.workers.process import Program
 from emulator.worlds import Worlds
+
+if TYPE_CHECKING:
+    from emulator.core.stubs import Stub
+    from emulator.mocking.faults import Fault
 
 Outcome = TypeVar("Outcome")
 DEFAULT_KEY = "runpod-emulator"
@@ -54,7 +57,7 @@ class Server:
         plans = plan_all(settings)
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
         self._plans = plans
-        self._mocking = read_mocking(settings.stubs, settings.fault_profile)
+        self._stubs, self._faults = _read_mocking(settings)
         self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
         self._socket = _bind(settings.host, settings.port)
         self.port: int = self._socket.getsockname()[1]
@@ -102,11 +105,11 @@ class Server:
         )
         for plan in self._plans:
             self._add(world, name, plan)
-        for stub in self._mocking.stubs:
+        for stub in self._stubs:
             world.stubs.add(dataclasses.replace(stub))
             if stub.names_endpoint and stub.endpoint not in world.endpoints:
                 world.add_mock(default_settings(stub.endpoint, world.platform))
-        for fault in self._mocking.faults:
+        for fault in self._faults:
             world.faults.add(fault.to_core(world.timeline.now()))
         world.stubs.keep()
         world.faults.keep()
@@ -239,6 +242,16 @@ async def until_signal(on_signal: Callable[[], None] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
+
+
+def _read_mocking(settings: Settings) -> tuple[list[Stub], list[Fault]]:
+    """The stubs and faults of the start; their reader is loaded when there are any: it takes a tenth of a second."""
+    if not (settings.stubs or settings.fault_profile):
+        return [], []
+    from emulator.mocking.start import read_mocking
+
+    mocking = read_mocking(settings.stubs, settings.fault_profile)
+    return mocking.stubs, mocking.faults
 
 
 def _bind(host: str, port: int) -> socket.socket:

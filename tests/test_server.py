@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -482,3 +484,10 @@ def test_a_crash_and_a_cancel_cost_one_worker_each(start: Starter) -> None:
     assert (after["status"], after["output"]) == ("COMPLETED", "next")
     if PROC:
         until(lambda: len(server.processes()) == 2)
+
+
+def test_the_start_loads_no_reader_that_it_does_not_need():
+    heavy = "'jinja2', 'yaml', 'aiohttp', 'watchfiles', 'emulator.mocking.models'"
+    code = f"import sys, emulator.server; print([name for name in ({heavy}) if name in sys.modules])"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert outcome.stdout == "[]\n"
