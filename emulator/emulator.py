@@ -222,6 +222,9 @@ class Emulator:
         """
         chosen = list(self.endpoints.values()) if endpoint_id is None else [self.endpoint(endpoint_id)]
         for endpoint in chosen:
+            await endpoint.stop_work()
+        await self.store.clear(endpoint_id)
+        for endpoint in chosen:
             await endpoint.reset()
         self.journal.clear(endpoint_id)
         self.history.clear(endpoint_id)

@@ -487,7 +487,7 @@ def test_a_crash_and_a_cancel_cost_one_worker_each(start: Starter) -> None:
 
 
 def test_the_start_loads_no_reader_that_it_does_not_need():
-    heavy = "'jinja2', 'yaml', 'aiohttp', 'watchfiles', 'emulator.mocking.models'"
+    heavy = "'jinja2', 'yaml', 'aiohttp', 'emulator.mocking.models'"
     code = f"import sys, emulator.server; print([name for name in ({heavy}) if name in sys.modules])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout == "[]\n"

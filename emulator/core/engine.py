@@ -111,14 +111,16 @@ class Engine:
         if transition.left_worker and _unasked(event) and transition.before is not None:
             self.stop_job(transition.before)
 
-    async def reset(self) -> None:
-        """Forget every job, without a word to anybody but those who wait; workers stay, and drop what they do."""
+    async def stop_work(self) -> None:
+        """Take every job from its worker, without a word to anybody; workers stay."""
         for worker in list(self.fleet.workers.values()):
             for job_id in list(worker.jobs):
                 self.fleet.release(worker.id, job_id)
                 with contextlib.suppress(JobNotFound):
                     self.stop_job(await self._store.get(self.id, job_id))
-        await self._store.clear(self.id)
+
+    async def reset(self) -> None:
+        """Begin anew after every job was forgotten: those who wait for one are told."""
         self.limits = Limits(self.platform)
         for topic in ("end", "stream"):
             self._room.call_all(topic, self.id)

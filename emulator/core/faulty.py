@@ -80,13 +80,13 @@ class FaultyEndpoint(Endpoint):
         if self.ghosts and transition.queued:  # the worker that waits first may be one that may not have it
             self._room.call(("queue", self.id))
 
-    async def reset(self) -> None:
-        """Forget every job, and what the faults had in store for them."""
+    async def stop_work(self) -> None:
+        """Take every job from its worker, with what the faults had in store for it."""
         for worker in list(self.fleet.workers):
             self.ghosts.lay(worker)
         self._runs.clear()
         self._copies.clear()
-        await super().reset()
+        await super().stop_work()
 
     def stop_job(self, job: Job) -> None:
         """Tell the worker to stop, unless it is to go on."""

@@ -98,8 +98,8 @@ class JobStore(Protocol):
         """One page of the endpoint's jobs, newest first, and how many there are."""
         ...
 
-    async def clear(self, endpoint: str) -> None:
-        """Forget the endpoint's jobs, counters and deliveries; nobody hears of it."""
+    async def clear(self, endpoint: str | None = None) -> None:
+        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
         ...
 
     async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:

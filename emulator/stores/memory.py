@@ -109,16 +109,17 @@ class MemoryStore:
         jobs = self._shelf(endpoint).jobs
         return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
 
-    async def clear(self, endpoint: str) -> None:
-        """Forget the endpoint's jobs, counters and deliveries; nobody hears of it."""
+    async def clear(self, endpoint: str | None = None) -> None:
+        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        if endpoint is None:
+            self._shelves, self._deadlines = {}, Schedule()
+            self._deliveries, self._owed = {}, Schedule()
+            return
         shelf = self._shelves.pop(endpoint, None)
         if shelf is None:
             return
-        if self._shelves:
-            for job in shelf.jobs:
-                self._deadlines.set((endpoint, job), None)
-        else:
-            self._deadlines = Schedule()
+        for job in shelf.jobs:
+            self._deadlines.set((endpoint, job), None)
         for key in [key for key in self._deliveries if key[0] == endpoint]:
             del self._deliveries[key]
             self._owed.set(key, None)
