@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: serve test compat chaos bench lint format docs clean
+.PHONY: serve test compat chaos soak bench lint format docs clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
@@ -17,6 +17,9 @@ compat: $(VENV)/.test
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m pytest -m chaos tests/chaos
+
+soak: $(VENV)/.test
+	$(BIN)/python -m pytest -m soak tests
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.webhooks

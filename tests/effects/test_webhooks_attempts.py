@@ -306,11 +306,12 @@ def settlements(world: TestWorld) -> Counter[tuple[tuple[str, str, int], Deliver
 
 
 @pytest.mark.usefixtures("quick")
-async def test_no_delivery_of_a_hundred_thousand_jobs_is_lost_on_a_dead_receiver():
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
+async def test_no_delivery_of_many_jobs_is_lost_on_a_dead_receiver(count: int):
     receiver = DeadReceiver()
     world = make_world(post=receiver, rate_limits=False, workers_max=0)
     outcomes = settlements(world)
-    jobs = [await world.endpoint.submit(JOB._replace(low_priority=True)) for _ in range(100_000)]
+    jobs = [await world.endpoint.submit(JOB._replace(low_priority=True)) for _ in range(count)]
     for job in jobs:
         await world.endpoint.cancel(job.id)
     made = []
