@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ class World:
     """Called once for every transition, where the write won; must not raise or wait."""
 
 
-class Engine:
+class Engine(ABC):
     """Applies events to the jobs of one endpoint, and passes the news on."""
 
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
@@ -154,9 +155,10 @@ class Engine:
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
 
+    @abstractmethod
     def _overdue(self, worker: Worker) -> None:
         """A worker takes too long to be ready."""
-        raise NotImplementedError
+        ...
 
     def _shows_start(self, event: Event) -> bool:
         return self.platform.stream_wakes_on_status and isinstance(event, Taken)
