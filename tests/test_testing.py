@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -187,3 +188,19 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(py
     )
     outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
     outcome.assert_outcomes(passed=3)
+
+
+def test_the_event_feed_tells_every_transition(emu: Emulator):
+    emu.stub(endpoint="llm", respond={"output": 1})
+    seen: list[str] = []
+    feed = emu.base_url.removesuffix("/v2") + "/__emulator/events"
+    with httpx.stream("GET", feed, params={"endpoint": "llm"}, trust_env=False, timeout=30) as answer:
+        job = post(emu).json()["id"]
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                told = json.loads(line.removeprefix("data: "))
+                assert told["id"] == job
+                seen.append(told["event"])
+            if seen[-1:] == ["Completed"]:
+                break
+    assert seen == ["Submitted", "Taken", "Completed"]

@@ -1,4 +1,4 @@
-"""A saved file comes into use while the server runs, for handlers and for programs alike."""
+"""A saved file comes into use while the server runs; what only programs do is in test_reload_commands.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from tests.workers.processes import needs_proc
 from tests.workers.sites import SOON, Site, replace
 
 host = sites.host
-site = sites.site
-handler_site = sites.handler_site
+site = handler_site = sites.handler_site
 
 # What counts
 

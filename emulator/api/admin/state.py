@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -342,10 +343,6 @@ async def missing(world: Emulator, wish: Awaited) -> str:
 @router.get("/events")
 async def events(world: World, endpoint: str | None = None) -> Events:
     """Every transition from now on, as server-sent events."""
-    return Events(_feed(world, endpoint))
-
-
-async def _feed(world: Emulator, endpoint: str | None) -> AsyncIterator[ServerSentEvent]:
     news: deque[Transition] = deque(maxlen=10_000)
     ready = asyncio.Event()
 
@@ -354,13 +351,17 @@ async def _feed(world: Emulator, endpoint: str | None) -> AsyncIterator[ServerSe
             news.append(transition)
             ready.set()
 
-    caller = Caller()
-    with world.listening(heard, ready.set):
-        while not (caller.gone or world.room.closed):
-            await ready.wait()
-            ready.clear()
-            while news:
-                yield ServerSentEvent(event="transition", data=shapes.transition(news.popleft()), sep="\n")
+    listening = ExitStack()
+    listening.enter_context(world.listening(heard, ready.set))
+    return Events(_feed(world, news, ready)).counted(listening)
+
+
+async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
+    while not world.room.closed:
+        await ready.wait()
+        ready.clear()
+        while news:
+            yield ServerSentEvent(event="transition", data=shapes.transition(news.popleft()), sep="\n")
 
 
 def _json(value: Any) -> Response:
