@@ -111,12 +111,13 @@ async def test_a_truncated_event_stream_ends(server: Server, client: httpx.Async
 
 
 async def test_who_hangs_up_during_latency_leaves_nothing_behind(server: Server) -> None:
-    fault(server, FaultKind.LATENCY, delay=Span(10**9, 10**9), times=1)
+    rule = fault(server, FaultKind.LATENCY, delay=Span(10**9, 10**9), times=1)
     with socket.create_connection(("127.0.0.1", server.port)) as bare:
         bare.sendall(b"GET /v2/echo/health HTTP/1.1\r\nHost: emulator\r\nAuthorization: key\r\n\r\n")
         room = server.emulator.room
         await until(lambda: ("fault", "echo") in room._topics)
     await until(lambda: ("fault", "echo") not in room._topics)
+    assert rule.struck == 1
 
 
 async def test_a_worker_process_dies_in_the_middle_of_a_stream(tmp_path: Path, client: httpx.AsyncClient) -> None:

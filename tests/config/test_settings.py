@@ -470,4 +470,6 @@ def test_a_servers_scaler_value_is_for_the_scaler_of_each_endpoint(furnished: Pa
 def test_what_is_served_is_read_with_everything_else(folder: Path) -> None:
     write(folder, "h.py")
     configure("[server]\nhandlers = ['h.py']\n")
-    use(read_settings())
+    settings = read_settings()
+    use(settings)
+    assert list(settings.services()) == ["h"]

@@ -367,6 +367,7 @@ async def test_a_scaler_delay_of_zero_does_not_spin_while_none_may_start():
     await world.endpoint.worker_broken(world.launcher.started[0], "broken")
     finish(world.endpoint.submit(JOB))
     finish(world.emulator.timeline.catch_up())
+    assert started(world) == 1
 
 
 async def test_a_job_that_came_just_before_its_worker_would_have_idled_out_keeps_it():

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from emulator.api.admin.state import World
 from emulator.core.errors import NotFound
+from emulator.emulator import Emulator
 from emulator.mocking.faults import Fault
 from emulator.mocking.models import Stub
 from emulator.mocking.profiles import profile
@@ -98,14 +99,17 @@ async def faults(world: World) -> list[ListedFault]:
 @router.post("/faults", status_code=201)
 async def add_faults(world: World, given: Fault | list[Fault]) -> Added:
     """One fault or several; one of an id that is there replaces it."""
-    several = given if isinstance(given, list) else [given]
-    return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in several])
+    return _add_faults(world, given if isinstance(given, list) else [given])
 
 
 @router.post("/faults/profiles/{name}", status_code=201)
 async def add_profile(world: World, name: str) -> Added:
     """All faults of a named profile."""
-    return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in profile(name)])
+    return _add_faults(world, profile(name))
+
+
+def _add_faults(world: Emulator, faults: list[Fault]) -> Added:
+    return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in faults])
 
 
 @router.delete("/faults", status_code=204)
