@@ -21,7 +21,7 @@ from emulator.api.admin.app import LateAdmin
 from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.page import describe
-from emulator.core.errors import MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
+from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
 
@@ -64,6 +64,7 @@ def create_app(
     app.state.access = access
     app.state.worker_access = worker_access or Access(required=False)
     app.state.ready = False
+    app.state.serve = _serves_no_more
     missing = {
         path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
         for path, name in NOT_EMULATED.items()
@@ -83,6 +84,10 @@ def create_app(
     plain = app.openapi
     app.openapi = functools.cache(lambda: describe(plain(), emulator.platform))  # type: ignore[method-assign]
     return app
+
+
+async def _serves_no_more(world: Emulator, endpoint: str, table: object) -> None:
+    raise ConfigurationError("this application has no server that could start workers")
 
 
 class TidyPath:

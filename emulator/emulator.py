@@ -27,7 +27,7 @@ from emulator.core.job import Job, Transition
 from emulator.core.journal import Journal
 from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
-from emulator.core.settings import EndpointSettings, default_settings
+from emulator.core.settings import EndpointSettings, checked, default_settings
 from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
 from emulator.core.timers import Timeline
@@ -37,6 +37,8 @@ from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
 from emulator.workers.command import Command, CommandPool, Nobody
+from emulator.workers.functions import Function
+from emulator.workers.guests import WithGuests
 from emulator.workers.pool import Pool
 from emulator.workers.process import Program
 from emulator.workers.reload import Reloader
@@ -146,7 +148,7 @@ class Emulator:
     def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
         """A new endpoint that is served by programs we start."""
         pool = CommandPool(command)
-        endpoint = self.add(settings, pool)
+        endpoint = self._add_polled(settings, pool)
         pool.serve(endpoint)
         self._pools[settings.id] = pool
         if command.reload:
@@ -161,9 +163,9 @@ class Emulator:
         self._pools[settings.id] = pool
         return endpoint
 
-    def add_mock_now(self, endpoint_id: str, concurrency: int = 1, **changes: Any) -> Endpoint:
+    def add_mock_now(self, endpoint_id: str) -> Endpoint:
         """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
-        endpoint = self.add_mock(default_settings(endpoint_id, self.platform, **changes), concurrency)
+        endpoint = self.add_mock(default_settings(endpoint_id, self.platform))
         endpoint.begin()
         return endpoint
 
@@ -174,6 +176,21 @@ class Emulator:
             self.add_mock_now(stub.endpoint)
         return stub.id
 
+    def add_function(self, endpoint_id: str, function: Function) -> None:
+        """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
+        endpoint = self.endpoints.get(endpoint_id) or self.add_mock_now(endpoint_id)
+        pool = self._pools.get(endpoint_id)
+        if not isinstance(pool, ScriptedPool):
+            raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
+        pool.function = function
+        endpoint.plays.has_handler = True
+
+    def _drop_functions(self) -> None:
+        for endpoint_id, pool in self._pools.items():
+            if isinstance(pool, ScriptedPool) and pool.function is not None:
+                pool.function = None
+                self.endpoints[endpoint_id].plays.has_handler = False
+
     def kind_of(self, endpoint_id: str) -> str:
         """What serves an endpoint: handler, command, mock or remote; raises EndpointNotFound."""
         self.endpoint(endpoint_id)
@@ -181,7 +198,14 @@ class Emulator:
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:
         """A new endpoint that only workers started elsewhere serve."""
-        return self.add(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
+        return self._add_polled(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
+
+    def _add_polled(self, settings: EndpointSettings, own: Launcher) -> Endpoint:
+        """One whose workers come over HTTP; what stubs answer is played by guests."""
+        launcher = WithGuests(own)
+        endpoint = self.add(settings, launcher)
+        launcher.serve(endpoint)
+        return endpoint
 
     def has_read(self, job: Job) -> None:
         """A client has seen the job as it is."""
@@ -214,6 +238,23 @@ class Emulator:
             if isinstance(outcome, BaseException):
                 self._reloader.failed(endpoint)
 
+    async def start_one(self, endpoint_id: str) -> None:
+        """Start the first worker of an endpoint that was added to a world at work.
+
+        Raises ConfigurationError when its handler cannot be imported; then nobody serves it.
+        """
+        self._reloader.start()
+        try:
+            await self.endpoint(endpoint_id).first_worker()
+        except ConfigurationError:
+            await self.remove(endpoint_id)
+            raise
+
+    async def configure(self, endpoint_id: str, **changes: Any) -> None:
+        """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""
+        endpoint = self.endpoint(endpoint_id)
+        await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
+
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.
 
@@ -234,6 +275,7 @@ class Emulator:
             self.unread.clear()
             self.stubs.reset()
             self.faults.reset()
+            self._drop_functions()
             self._world.ids.reset()
 
     def open(self) -> None:
@@ -247,6 +289,7 @@ class Emulator:
         endpoint = self.endpoint(endpoint_id)
         await endpoint.close()
         del self.endpoints[endpoint_id]
+        self._reloader.forget(endpoint_id)
         pool = self._pools.pop(endpoint_id, None)
         if pool is not None:
             await pool.close()

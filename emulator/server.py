@@ -21,7 +21,8 @@ from emulator.api import wire
 from emulator.api.connection import BreakableProtocol
 from emulator.api.guards import Access
 from emulator.app import create_app
-from emulator.config.plans import Plan, plan_all
+from emulator.config.file import EndpointTable
+from emulator.config.plans import Plan, plan_all, plan_one
 from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
@@ -36,6 +37,7 @@ from emulator.worlds import Worlds
 if TYPE_CHECKING:
     from emulator.core.stubs import Stub
     from emulator.mocking.faults import Fault
+    from emulator.mocking.start import Mocking
 
 Outcome = TypeVar("Outcome")
 DEFAULT_KEY = "runpod-emulator"
@@ -68,6 +70,7 @@ class Server:
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
         self.app = create_app(self._worlds, access, worker_access, admin_access)
+        self.app.state.serve = self.serve
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
@@ -75,6 +78,7 @@ class Server:
         )  # fmt: skip
         self._web = _Web(config)
         self._serving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def base_url(self) -> str:
@@ -105,15 +109,37 @@ class Server:
         )
         for plan in self._plans:
             self._add(world, name, plan)
-        for stub in self._stubs:
-            world.stubs.add(dataclasses.replace(stub))
-            if stub.names_endpoint and stub.endpoint not in world.endpoints:
-                world.add_mock(default_settings(stub.endpoint, world.platform))
-        for fault in self._faults:
-            world.faults.add(fault.to_core(world.timeline.now()))
-        world.stubs.keep()
-        world.faults.keep()
+        for endpoint in self._mocked(world):
+            world.add_mock(default_settings(endpoint, world.platform))
+        self._keep_mocking(world)
         return world
+
+    def _mocked(self, world: Emulator) -> list[str]:
+        """Endpoints that stubs of files name, and that nobody serves."""
+        named = dict.fromkeys(stub.endpoint for stub in self._stubs if stub.names_endpoint)
+        return [endpoint for endpoint in named if endpoint not in world.endpoints]
+
+    def _keep_mocking(self, world: Emulator) -> None:
+        world.stubs.keep_instead([dataclasses.replace(stub) for stub in self._stubs])
+        world.faults.keep_instead([fault.to_core(world.timeline.now()) for fault in self._faults])
+
+    async def _watch_mocking(self) -> None:
+        from emulator.mocking.watch import watch_mocking
+
+        await watch_mocking(self.settings.stubs, self.settings.fault_profile, self._mock_anew)
+
+    def _mock_anew(self, mocking: Mocking) -> None:
+        self._stubs, self._faults = mocking.stubs, mocking.faults
+        for world in self._worlds:
+            for endpoint in self._mocked(world):
+                world.add_mock_now(endpoint)
+            self._keep_mocking(world)
+
+    async def serve(self, world: Emulator, endpoint: str, table: EndpointTable) -> None:
+        """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
+        plan = plan_one(self.settings, endpoint, table)
+        self._add(world, self._worlds.name_of(world), plan)
+        await world.start_one(endpoint)
 
     def _open_world(self, name: str) -> Emulator:
         """A world that is made while the server runs; its workers come when there are jobs."""
@@ -154,6 +180,8 @@ class Server:
             self._claim(self.settings.port_file)
         self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
         await self._web.listening.wait()
+        if self.settings.stubs:
+            self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self.settings.port_file is not None:
@@ -172,6 +200,9 @@ class Server:
     async def stop(self) -> None:
         """End waits, requests, workers and the port, in this order; leaves no process behind."""
         self._worlds.hang_up()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         self._web.leave()
         if self._serving is not None:
             await self._serving

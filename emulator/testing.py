@@ -29,6 +29,7 @@ from emulator.mocking.faults import Fault
 from emulator.mocking.models import Stub
 from emulator.mocking.profiles import profile
 from emulator.server import Server, new_loop
+from emulator.workers.functions import Function
 
 Value = TypeVar("Value")
 
@@ -131,6 +132,19 @@ class Emulator:
         """
         written = _checked(Fault, {"fault": kind, **fault})
         return self._do(_call(lambda: self._world.faults.add(written.to_core(self._world.timeline.now())).id))
+
+    def handler(self, endpoint: str, function: Callable[..., Any], *, return_aggregate_stream: bool = False) -> None:
+        """Let a function of this process run the jobs of an endpoint that no stub answers, until the next reset.
+
+        It gets and returns what a handler does; it may be async, or a generator, whose results
+        are the stream. Each job has a thread of its own. Raises ConfigurationError where the
+        endpoint has a handler already.
+
+        >>> with Emulator() as emu:
+        ...     emu.handler("adder", lambda job: job["input"]["a"] + 1)
+        """
+        work = Function(function, return_aggregate_stream)
+        self._do(_call(lambda: self._world.add_function(endpoint, work)))
 
     def profile(self, name: str) -> None:
         """Add the faults of a profile: flaky-network, cold-fleet, rate-limited, edge-timeouts or worker-crashes."""

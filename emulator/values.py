@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetPydanticSchema
+from pydantic import BeforeValidator, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
 from emulator.core.platform import DAY, HOUR, MINUTE, SECOND
@@ -75,7 +75,11 @@ def file_of(handler: str) -> str | None:
 
 Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
 Duration = Annotated[
-    Span, GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(span))
+    Span,
+    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(span)),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["2s", "1s-3s", 250]}
+    ),
 ]
 Variables = Annotated[dict[str, str], BeforeValidator(variables)]
 

@@ -31,6 +31,10 @@ class Worlds:
         """Every namespace there is, but for the first world."""
         return list(self._named)
 
+    def name_of(self, world: Emulator) -> str:
+        """The world's namespace, "" for the first."""
+        return next((name for name, one in self._named.items() if one is world), "")
+
     def of(self, namespace: str, key: str = "") -> Emulator:
         """The world that a client names by header, or else by its key; raises NamespaceInvalid."""
         if not namespace and self.by_key and key != self._first_key:

@@ -72,3 +72,8 @@ def test_result_expired(runpod_emulator: Emulator, backend: Backend) -> None:
     job = backend.submit("hello")
     runpod_emulator.clock.advance(30 * 60 + 1)
     assert backend.state(job)["status"] == "EXPIRED"
+
+
+def test_a_function_is_the_handler(runpod_emulator: Emulator, backend: Backend) -> None:
+    runpod_emulator.handler("llm", lambda job: job["input"]["prompt"].upper())
+    assert backend.wait(backend.submit("hello"))["output"] == "HELLO"

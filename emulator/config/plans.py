@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emulator.config.file import EndpointTable
 from emulator.config.options import EndpointOptions
-from emulator.config.services import Service
+from emulator.config.services import Service, checked_id, service_of
 from emulator.config.settings import DEFAULT, OF_PLATFORM, Effective, Settings, scaling
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform
@@ -40,6 +41,17 @@ def plan_all(settings: Settings) -> list[Plan]:
     """Every endpoint to serve; raises ConfigurationError."""
     platform = settings.platform()
     return [_plan(settings, platform, endpoint, service) for endpoint, service in settings.services().items()]
+
+
+def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
+    """One endpoint more, as its table says, and else as all are; raises ConfigurationError."""
+    told = {name: getattr(table, name) for name in table.model_fields_set & set(EndpointOptions.model_fields)}
+    own = settings.with_flags(**told)
+    try:
+        service = service_of(table)
+    except ValueError as error:
+        raise ConfigurationError(f"command: {error}") from error
+    return _plan(own, own.platform(), checked_id(endpoint, "HANDLER"), service)
 
 
 def _plan(settings: Settings, platform: Platform, endpoint: str, service: Service) -> Plan:

@@ -61,7 +61,7 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
             raise ConfigurationError(f"{place}: {endpoint_id!r} can't be an endpoint id (letters, digits, - and _)")
         keys += [name for name in ("handler", "command") if getattr(table, name) is not None][-1:]
         try:
-            service = _described(table)
+            service = service_of(table)
         except (ConfigurationError, ValueError) as error:
             raise ConfigurationError(f"{file.place(*keys)}: {'.'.join(keys)}: {error}") from error
         if endpoint_id in found and service != Service():
@@ -70,7 +70,8 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
     return found
 
 
-def _described(table: EndpointTable) -> Service:
+def service_of(table: EndpointTable) -> Service:
+    """What serves an endpoint by its table; raises ConfigurationError, or ValueError for an unfinished quotation."""
     if (table.handler is not None) + (table.command is not None) + table.mock > 1:
         raise ConfigurationError("write one of handler, command and mock, not several")
     if table.mock:

@@ -109,6 +109,13 @@ class Settings(ServerOptions):
             name = str(error).partition(" ")[0]
             raise ConfigurationError(f"{self.origin_of_field(name)}: {error}") from error
 
+    def with_flags(self, **told: Any) -> Settings:
+        """The same with options that go before all others."""
+        own = self.model_copy()
+        flags = {name: getattr(self._flags, name) for name in self._flags.model_fields_set}
+        own._flags = GivenOptions.model_construct(**(flags | told))
+        return own
+
     @property
     def serves_the_file(self) -> bool:
         """Whether the configuration file says what is served: no flag and no variable does."""

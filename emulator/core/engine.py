@@ -37,7 +37,7 @@ from emulator.core.job import (
     apply,
 )
 from emulator.core.platform import Platform
-from emulator.core.plays import Plays, never_matched
+from emulator.core.plays import Plays
 from emulator.core.rates import Limits
 from emulator.core.settings import EndpointSettings
 from emulator.core.store import JobStore
@@ -78,8 +78,7 @@ class Engine(ABC):
         self.fleet = Fleet(settings, world.timeline, launcher, world.capacity, self._overdue, world.ids.seed)
         self.autoscaler = Autoscaler(self.fleet, world.timeline, world.ids.worker)
         chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
-        unmatched = never_matched(world.stubs) if settings.mock else None
-        self.plays = Plays(self, world.stubs, chance, unmatched)
+        self.plays = Plays(self, world.stubs, chance, has_handler=not settings.mock)
         self._launcher = launcher
         self._tasks: set[asyncio.Future[None]] = set()
         self._store = world.store
@@ -126,6 +125,12 @@ class Engine(ABC):
         for topic in ("end", "stream"):
             self._room.call_all(topic, self.id)
         self.plays.clear()
+        await self._balance()
+
+    async def configure(self, settings: EndpointSettings) -> None:
+        """Go on with other settings; those of a job are for jobs to come."""
+        self.settings = settings
+        self.fleet.configure(settings)
         await self._balance()
 
     async def close(self) -> None:
@@ -224,9 +229,10 @@ class Engine(ABC):
 
     async def _balance(self) -> None:
         counts = await self._store.counts(self.id)
-        self.fleet.queued = counts.queued - counts.held
+        plays = self.plays
+        self.fleet.queued = counts.queued - counts.held - len(plays.waiting)
         self.fleet.make_room()
-        self.autoscaler.balance(counts.queued - counts.queued_unscaled, counts.running)
+        self.autoscaler.balance(counts.queued - counts.queued_unscaled - plays.waiting_scaled, counts.running)
 
 
 def _unasked(event: Event) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
+from itertools import count
 from typing import Any
 
 from emulator.core.errors import RequestError
@@ -146,7 +147,7 @@ class FaultBook:
     def add(self, fault: Fault) -> Fault:
         """One rule more; one of the same id is replaced. Its counts begin at none."""
         self._added += 1
-        fault.id = fault.id or f"fault-{self._added}"
+        fault.id = fault.id or next(name for n in count(self._added) if self.get(name := f"fault-{n}") is None)
         self.remove(fault.id)
         fault.begin(self._seed_of(fault))
         self._faults.append(fault)
@@ -170,6 +171,15 @@ class FaultBook:
     def keep(self) -> None:
         """The rules there are now come back with each reset."""
         self._kept = list(self._faults)
+
+    def keep_instead(self, faults: list[Fault]) -> None:
+        """Put these in the place of the kept ones; what came since stays, behind them."""
+        kept = {fault.id for fault in self._kept}
+        since = [fault for fault in self if fault.id not in kept]
+        self._faults = list(since)
+        self._kept = [self.add(fault) for fault in faults]
+        ids = {fault.id for fault in self._kept}
+        self._faults = self._kept + [fault for fault in since if fault.id not in ids]
 
     def reset(self) -> None:
         """Drop what came after `keep`; what is left counts anew, with its dice as at first."""

@@ -17,7 +17,7 @@ from emulator.core.engine import World
 from emulator.core.errors import JobNotFound
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.fleet import Launcher
-from emulator.core.ghosts import Either, Ghosts, HauntedPolling
+from emulator.core.ghosts import Ghosts, HauntedPolling
 from emulator.core.job import (
     Completed,
     Emitted,
@@ -30,6 +30,7 @@ from emulator.core.job import (
     Taken,
     Transition,
 )
+from emulator.core.polling import Either
 from emulator.core.rates import Operation
 from emulator.core.settings import EndpointSettings
 

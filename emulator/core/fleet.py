@@ -186,6 +186,16 @@ class Fleet:
         self.workers[worker_id] = worker
         return worker
 
+    def configure(self, settings: EndpointSettings) -> None:
+        """Go on with other settings: idle workers above the new maximum end, busy ones after their idle timeout."""
+        self.settings = settings
+        for worker in [one for one in self.workers.values() if one.counts and one.state is WorkerState.IDLE]:
+            self._stop_idling(worker)
+            if self.alive > settings.workers_max:
+                self.dismiss(worker)
+            else:
+                self._start_idling(worker)
+
     def stop_arrivals(self) -> None:
         """Launch no worker any more."""
         self._arrivals.stop()

@@ -6,7 +6,7 @@ busy, and may not have the same job for its own: its reports could not be told a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emulator.core.fleet import Fleet
@@ -108,14 +108,3 @@ class HauntedPolling(PollingWorkers):
         counts = await self._endpoint.report(job_id, event(lease))
         self._check_free(worker)
         return counts
-
-
-class Either(Container[str]):
-    """What is in one of two containers."""
-
-    def __init__(self, one: Container[str], other: Container[str]) -> None:
-        self._both = one, other
-
-    def __contains__(self, key: object) -> bool:
-        one, other = self._both
-        return isinstance(key, str) and (key in one or key in other)

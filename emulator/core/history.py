@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from emulator.core.job import Transition
+from emulator.core.remains import free_later
 
 KEPT = 10_000
 """Jobs; those that moved longest ago are forgotten."""
@@ -52,4 +53,5 @@ class History:
     def clear(self, endpoint: str | None = None) -> None:
         """Forget all, or the jobs of one endpoint."""
         kept = {} if endpoint is None else {key: value for key, value in self._moments.items() if key[0] != endpoint}
+        free_later([self._moments])
         self._moments = kept

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from emulator.core.remains import free_later
+
 KEPT = 10_000
 """Requests; older ones are forgotten."""
 
@@ -71,4 +73,5 @@ class Journal:
     def clear(self, endpoint: str | None = None) -> None:
         """Forget all, or those of one endpoint."""
         kept = [] if endpoint is None else [entry for entry in self._entries if entry.endpoint != endpoint]
+        free_later([self._entries])
         self._entries = deque(kept, maxlen=KEPT)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emulator.core.errors import IllegalTransition, JobNotFound
-from emulator.core.job import Job, Released, Requeued, Transition
+from emulator.core.job import Job, JobStatus, Released, Requeued, Transition
+from emulator.core.remains import free_later
 from emulator.core.script import Ending, Pause, Scene, Script
 from emulator.core.settings import Span
 from emulator.core.stubs import Question, Stub, StubBook
@@ -36,16 +37,20 @@ class Play:
 
 
 class Plays:
-    """The scripts of one endpoint's jobs. `unmatched` makes the script of a job that no stub matches, if any."""
+    """The scripts of one endpoint's jobs. Where it has no handler, a job that no stub matches plays a failure."""
 
-    def __init__(
-        self, engine: Engine, book: StubBook, chance: random.Random, unmatched: Callable[[Question], Stub] | None
-    ) -> None:
+    def __init__(self, engine: Engine, book: StubBook, chance: random.Random, has_handler: bool) -> None:
         self._engine = engine
         self._book = book
         self._chance = chance
         self._dice = chance.getstate()
-        self._unmatched = unmatched
+        self.has_handler = has_handler
+        self.waits: Callable[[], None] | None = None
+        """Called when a job with a script can be taken, where the endpoint's own workers play none."""
+        self.waiting: set[str] = set()
+        """Such jobs."""
+        self.waiting_scaled = 0
+        """How many of them would bring up a worker."""
         self._plays: dict[str, Play] = {}
         self._seeded: dict[Span, random.Random] = {}
 
@@ -59,10 +64,10 @@ class Plays:
     def begin(self, job_id: str, question: Question) -> bool:
         """Choose the script of a job that is about to be queued; answers whether it is held back."""
         stub = self._book.choose(question)
-        if stub is None and self._unmatched is not None:
-            stub = self._unmatched(question)
         if stub is None:
-            return False
+            if self.has_handler:
+                return False
+            stub = self._unmatched(question)
         play = self._plays[job_id] = Play(question, stub)
         return self._hold(job_id, play)
 
@@ -80,10 +85,26 @@ class Plays:
             del self._plays[transition.job.id]
         elif isinstance(transition.event, Requeued):
             play.next_run()
+        if self.waits is not None:
+            self._note(transition, self.waits)
+
+    def _note(self, transition: Transition, waits: Callable[[], None]) -> None:
+        job, after = transition.job, transition.after
+        if after is not None and after.status is JobStatus.IN_QUEUE and not after.held:
+            if job.id not in self.waiting:
+                self.waiting.add(job.id)
+                self.waiting_scaled += job.scales
+            waits()
+        elif job.id in self.waiting:
+            self.waiting.remove(job.id)
+            self.waiting_scaled -= not job.low_priority
 
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
-        self._plays.clear()
+        free_later([self._plays])
+        self._plays = {}
+        self.waiting.clear()
+        self.waiting_scaled = 0
         self._seeded.clear()
         self._chance.setstate(self._dice)
 
@@ -147,13 +168,6 @@ class Plays:
         except (IllegalTransition, JobNotFound):
             return
 
-
-def never_matched(book: StubBook) -> Callable[[Question], Stub]:
-    """What a job plays that no stub matches and no handler runs: a failure that says why."""
-
-    def unmatched(question: Question) -> Stub:
-        reason = f"no stub matches this job; {book.nearest(question)}"
-        script = Script(Ending.ERROR, error=lambda scene: reason)
-        return Stub("unmatched", (script,))
-
-    return unmatched
+    def _unmatched(self, question: Question) -> Stub:
+        reason = f"no stub matches this job; {self._book.nearest(question)}"
+        return Stub("unmatched", (Script(Ending.ERROR, error=lambda scene: reason),))

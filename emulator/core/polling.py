@@ -8,7 +8,7 @@ ping of it no longer lists the job; reports that come meanwhile do not count.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,17 @@ SAY_AGAIN = 1_000
 """Milliseconds between two mentions of a job to stop; a stop that reaches the SDK too early is lost."""
 OBEY = 10_000
 """Milliseconds that a worker of ours has to stop a job before its process ends."""
+
+
+class Either(Container[str]):
+    """What is in one of two containers."""
+
+    def __init__(self, one: Container[str], other: Container[str]) -> None:
+        self._both = one, other
+
+    def __contains__(self, key: object) -> bool:
+        one, other = self._both
+        return isinstance(key, str) and (key in one or key in other)
 
 
 @dataclass(slots=True)
@@ -71,7 +82,8 @@ class PollingWorkers:
                 await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
                 return []
             lease = self._endpoint.platform.worker_lease
-            jobs = await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping)
+            barred = Either(visitor.stopping, self._endpoint.plays)  # a program can't play a script
+            jobs = await self._endpoint.take(worker, most, until, caller, lease, barred)
             visitor.dropped.difference_update(job.id for job in jobs)
             return jobs
         finally:

@@ -61,7 +61,13 @@ def default_settings(endpoint: str, platform: Platform, **changes: Any) -> Endpo
         "workers_min", "workers_max", "idle_timeout", "execution_timeout", "job_ttl", "scaler", "scaler_requests",
         "scaler_delay", "init_timeout",
     )  # fmt: skip
-    settings = EndpointSettings(id=endpoint, **({name: getattr(platform, name) for name in names} | changes))
+    return checked(
+        EndpointSettings(id=endpoint, **({name: getattr(platform, name) for name in names} | changes)), platform
+    )
+
+
+def checked(settings: EndpointSettings, platform: Platform) -> EndpointSettings:
+    """The settings; raises ConfigurationError for a time outside the platform's range."""
     _check("job_ttl", settings.job_ttl, platform.job_ttl_min, platform.job_ttl_max)
     if settings.execution_timeout:
         low, high = platform.execution_timeout_min, platform.execution_timeout_max

@@ -126,6 +126,17 @@ class StubBook:
         """The stubs there are now come back with each reset."""
         self._kept = list(self._stubs)
 
+    def keep_instead(self, stubs: list[Stub]) -> None:
+        """Put these in the place of the kept ones; what came since stays, and stays younger."""
+        kept = {stub.id for stub in self._kept}
+        since = [stub for stub in self._stubs if stub.id not in kept]
+        self._stubs = []
+        for stub in stubs:
+            self.add(stub)
+        self.keep()
+        for stub in reversed(since):
+            self.add(stub)
+
     def reset(self) -> None:
         """Drop what came after `keep`, and count anew."""
         self._stubs = list(self._kept)

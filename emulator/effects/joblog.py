@@ -23,7 +23,7 @@ def job_log(platform: Platform) -> Callable[[Transition], None]:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
         elif isinstance(transition.event, Submitted) and platform.strip_empty_input and transition.job.input_is_empty:
             log.warning(
-                "%s: its input is an empty object, which RunPod removes, so no worker will take it "
+                "%s: its input is an empty object, which RunPod removes, and its workers take no job without one "
                 "(change that with --set strip_empty_input=false)",
                 _name(transition),
             )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 from emulator.core.deliveries import Delivery, DeliveryStatus
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
+from emulator.core.remains import free_later
 from emulator.core.schedule import Schedule
 from emulator.core.store import Change, Claim, Counts, Listener
 
@@ -23,6 +25,10 @@ class _Shelf:
         """Places of the jobs that no worker can see."""
         self.chunks: dict[str, list[bytes]] = {}
         self.counts = Counts()
+
+    def remains(self) -> list[dict[Any, Any] | list[Any]]:
+        """What is to be freed once nobody uses it any more."""
+        return [self.jobs, self.held, self.chunks, *self.queue.remains()]
 
 
 class MemoryStore:
@@ -112,14 +118,16 @@ class MemoryStore:
     async def clear(self, endpoint: str | None = None) -> None:
         """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
         if endpoint is None:
+            free_later(part for shelf in self._shelves.values() for part in shelf.remains())
+            free_later((*self._deadlines.remains(), *self._owed.remains(), self._deliveries))
             self._shelves, self._deadlines = {}, Schedule()
             self._deliveries, self._owed = {}, Schedule()
             return
         shelf = self._shelves.pop(endpoint, None)
         if shelf is None:
             return
-        for job in shelf.jobs:
-            self._deadlines.set((endpoint, job), None)
+        free_later((*shelf.remains(), *self._deadlines.remains()))
+        self._deadlines = self._deadlines.without(lambda key: key[0] == endpoint)
         for key in [key for key in self._deliveries if key[0] == endpoint]:
             del self._deliveries[key]
             self._owed.set(key, None)

@@ -84,10 +84,18 @@ class Reloader:
 
     def imported(self, endpoint: str, files: Iterable[str], newer: Iterable[str]) -> None:
         """A worker has told which files its code comes from, and which of them were saved meanwhile."""
-        self._codes[endpoint].add(files, newer)
+        code = self._codes.get(endpoint)
+        if code is None:
+            return
+        code.add(files, newer)
         self._follow()
         if newer:
             self._look()
+
+    def forget(self, endpoint: str) -> None:
+        """The endpoint is served no more."""
+        if self._codes.pop(endpoint, None) is not None:
+            self._follow()
 
     def failed(self, endpoint: str) -> None:
         """The endpoint's code could not be started."""
@@ -96,7 +104,8 @@ class Reloader:
 
     def start(self) -> None:
         """Watch from now on, if there is anything to watch."""
-        if self._codes:
+        self._follow()
+        if self._codes and self._watching is None:
             self._watching = asyncio.ensure_future(self._watch())
 
     async def close(self) -> None:
@@ -143,7 +152,7 @@ class Reloader:
             self._moved.set()
 
     def _look(self) -> None:
-        for code in self._codes.values():
+        for code in list(self._codes.values()):
             changed = code.changed()
             if changed:
                 task = asyncio.ensure_future(self._reload(code, changed))

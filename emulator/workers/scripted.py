@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from emulator.core.endpoint import Endpoint
+from emulator.core.handout import handout
 from emulator.core.job import Emitted, Failed, Job, Progressed
 from emulator.core.plays import Play
 from emulator.core.results import ending, split_chunk
 from emulator.core.script import Ending, Pause, ScriptError, Value
 from emulator.core.settings import Span
 from emulator.core.waiting import Caller
+from emulator.workers.functions import Call, Function
+from emulator.workers.runner.frames import Result
 
 log = logging.getLogger("emulator.worker")
 
@@ -30,35 +34,45 @@ class Stage:
         self._endpoint = endpoint
         self._over = over
         self._crash = crash
-        self._performers: dict[str, Caller] = {}
+        self._stops: dict[str, Callable[[], None]] = {}
+        """How to end what each job does."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def perform(self, job: Job, play: Play) -> None:
         """Begin the job's script; virtual time stands whenever it does not pause."""
-        caller = self._performers[job.id] = Caller()
-        self._endpoint.world.timeline.begin()
-        task = asyncio.ensure_future(self._perform(job, play, caller))
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._done(job.id, caller, done))
+        caller = Caller()
+        self._begin(job.id, caller.hang_up, self._perform(job, play, caller))
+
+    def call(self, job: Job, function: Function) -> None:
+        """Run the job in a function of this process; virtual time stands until it ends."""
+        call = Call(function, handout(job, self._endpoint.platform))
+        self._begin(job.id, call.stop, self._run(job, call))
 
     def stop(self, job_id: str) -> bool:
-        """End the job's script; answers whether there was one."""
-        caller = self._performers.pop(job_id, None)
-        if caller is None:
+        """End what the job does; answers whether it did anything."""
+        stop = self._stops.pop(job_id, None)
+        if stop is None:
             return False
-        caller.hang_up()
+        stop()
         return True
 
     def close(self) -> None:
         """End every script."""
-        for job_id in list(self._performers):
+        for job_id in list(self._stops):
             self.stop(job_id)
 
-    def _done(self, job_id: str, caller: Caller, task: asyncio.Task[None]) -> None:
+    def _begin(self, job_id: str, stop: Callable[[], None], work: Coroutine[Any, Any, None]) -> None:
+        self._stops[job_id] = stop
+        self._endpoint.world.timeline.begin()
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._done(job_id, stop, done))
+
+    def _done(self, job_id: str, stop: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._endpoint.world.timeline.end()
-        if self._performers.get(job_id) is caller:
-            del self._performers[job_id]
+        if self._stops.get(job_id) is stop:
+            del self._stops[job_id]
         if not task.cancelled() and task.exception() is not None:
             log.error("the script of %s/%s failed", self._endpoint.id, job_id, exc_info=task.exception())
         self._over(job_id)
@@ -78,6 +92,14 @@ class Stage:
         except Exception as error:
             log.exception("the script of %s/%s failed", self._endpoint.id, job.id)
             await self._endpoint.report(job.id, Failed(f"{type(error).__name__}: {error}", None, job.lease))
+
+    async def _run(self, job: Job, call: Call) -> None:
+        platform = self._endpoint.platform
+        async for told in call.reports():
+            if isinstance(told, Result):
+                await self._endpoint.report(job.id, ending(job.lease, told.output, told.error, platform))
+            else:
+                await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(told, platform)))
 
     async def _pause(self, job: Job, play: Play, pause: Pause, caller: Caller) -> bool:
         if pause.nothing:
@@ -115,6 +137,8 @@ class ScriptedPool:
     real = False
 
     def __init__(self, concurrency: int = 1) -> None:
+        self.function: Function | None = None
+        """Runs the jobs that no stub answers."""
         self._concurrency = concurrency
         self._endpoint: Endpoint | None = None
         self._workers: dict[str, _ScriptedWorker] = {}
@@ -126,7 +150,7 @@ class ScriptedPool:
     def start(self, worker: str) -> None:
         """Bring up a worker; it is ready at once."""
         assert self._endpoint is not None
-        self._workers[worker] = _ScriptedWorker(worker, self._endpoint, self._concurrency, self._workers)
+        self._workers[worker] = _ScriptedWorker(worker, self._endpoint, self._concurrency, self)
 
     def stop(self, worker: str) -> None:
         """End a worker that holds no job."""
@@ -150,6 +174,10 @@ class ScriptedPool:
             worker.end()
         await asyncio.gather(*lives, return_exceptions=True)
 
+    def left(self, worker: str) -> bool:
+        """A worker has ended; answers whether it was one."""
+        return self._workers.pop(worker, None) is not None
+
     def _then(self, worker: str, act: Callable[[_ScriptedWorker], object]) -> None:
         running = self._workers.get(worker)
         if running is not None:
@@ -159,14 +187,14 @@ class ScriptedPool:
 class _ScriptedWorker:
     """One worker; `life` is its task."""
 
-    def __init__(self, worker: str, endpoint: Endpoint, concurrency: int, siblings: dict[str, _ScriptedWorker]) -> None:
+    def __init__(self, worker: str, endpoint: Endpoint, concurrency: int, pool: ScriptedPool) -> None:
         self.id = worker
         self.stage = Stage(endpoint, self._over, self.die)
         self._endpoint = endpoint
         self._room = endpoint.world.room
         self._timeline = endpoint.world.timeline
         self._concurrency = concurrency
-        self._siblings = siblings
+        self._pool = pool
         self._jobs = 0
         self._caller = Caller()
         self._timeline.begin()
@@ -177,11 +205,11 @@ class _ScriptedWorker:
         """End for good."""
         self._caller.hang_up()
         self.stage.close()
-        self._siblings.pop(self.id, None)
+        self._pool.left(self.id)
 
     def die(self) -> None:
         """End in the middle of things; its jobs are lost, and a fresh worker comes."""
-        if self.id in self._siblings:
+        if self._pool.left(self.id):
             self.end()
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
 
@@ -193,10 +221,16 @@ class _ScriptedWorker:
             if self._room.closed:
                 return
             for job in jobs:
-                play = self._endpoint.plays.get(job.id)
-                assert play is not None  # where no stub matches, the failure is a script too
                 self._jobs += 1
-                self.stage.perform(job, play)
+                self._do(job)
+
+    def _do(self, job: Job) -> None:
+        play = self._endpoint.plays.get(job.id)
+        if play is not None:
+            self.stage.perform(job, play)
+        else:
+            assert self._pool.function is not None  # else what no stub matches plays a failure
+            self.stage.call(job, self._pool.function)
 
     async def _idly(self, free: int) -> list[Job]:
         """Wait for a free slot, or for jobs to fill it; virtual time passes meanwhile."""

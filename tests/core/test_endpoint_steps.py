@@ -75,6 +75,7 @@ async def test_every_verb_is_one_step():
     start = Driver(make_world(workers_max=0))
     start.first_worker()
     start.submit(HOOKED)
+    start.configure(start.world.endpoint.settings)
     start.stop_work()
     start.reset()
     start.submit(HOOKED)

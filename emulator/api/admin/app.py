@@ -46,6 +46,7 @@ def admin_app(state: Any) -> FastAPI:
 
     app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
     app.state.worlds = state.worlds
+    app.state.serve = state.serve
     app.include_router(alive.router)
     app.include_router(facts.router)
     app.include_router(mocks.router)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from emulator.api.admin.state import World
-from emulator.core.errors import NotFound
+from emulator.api.admin.state import Wish, World
+from emulator.config.file import EndpointTable
+from emulator.config.settings import Effective, scaling
+from emulator.core.errors import ConfigurationError, NotFound
 from emulator.emulator import Emulator
 from emulator.mocking.faults import Fault
 from emulator.mocking.models import Stub
 from emulator.mocking.profiles import profile
+from emulator.values import Milliseconds
 
 router = APIRouter(tags=["what shall happen"])
 
@@ -135,32 +138,75 @@ class Endpoint(BaseModel):
     kind: str = Field(description="handler, command, mock or remote")
     workers_min: int
     workers_max: int
+    idle_timeout: int = Field(description="ms")
+    execution_timeout: int = Field(description="ms; 0 is none")
+    job_ttl: int = Field(description="ms")
+    scaler: str
 
 
-class NewEndpoint(BaseModel):
-    """A mock endpoint to serve from now on."""
+class NewEndpoint(EndpointTable):
+    """An endpoint to serve from now on: by a handler or a command, by stubs alone without either.
+
+    Its other members are those of an endpoint's table in the configuration file.
+    """
 
     id: str = Field(pattern="^[a-zA-Z0-9_-]+$")
-    workers_min: int = Field(0, ge=0)
-    workers_max: int = Field(3, ge=0)
-    concurrency: int = Field(1, ge=1)
+    remote: bool = Field(False, description="workers that are started elsewhere serve it")
+
+
+class Changes(Wish):
+    """Settings to change; what is left out stays."""
+
+    workers_min: int | None = Field(None, ge=0)
+    workers_max: int | None = Field(None, ge=0)
+    idle_timeout: Milliseconds | None = Field(None, ge=1)
+    execution_timeout: Milliseconds | None = Field(None, ge=0)
+    job_ttl: Milliseconds | None = Field(None, ge=0)
+    init_timeout: Milliseconds | None = Field(None, ge=0)
+    scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] | None = None
+    scaler_value: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 @router.get("/endpoints")
 async def endpoints(world: World) -> list[Endpoint]:
     """Every endpoint."""
-    return [
-        Endpoint(id=one.id, kind=world.kind_of(one.id), workers_min=one.settings.workers_min,
-                 workers_max=one.settings.workers_max)
-        for one in world.endpoints.values()
-    ]  # fmt: skip
+    return [_shown(world, endpoint_id) for endpoint_id in world.endpoints]
 
 
 @router.post("/endpoints", status_code=201)
-async def add_endpoint(world: World, wish: NewEndpoint) -> Endpoint:
-    """Serve one endpoint more, by stubs alone."""
-    world.add_mock_now(wish.id, wish.concurrency, workers_min=wish.workers_min, workers_max=wish.workers_max)
-    return Endpoint(id=wish.id, kind="mock", workers_min=wish.workers_min, workers_max=wish.workers_max)
+async def add_endpoint(request: Request, world: World, wish: NewEndpoint) -> Endpoint:
+    """Serve one endpoint more; a handler is imported before the answer, which says what went wrong."""
+    if wish.id in world.endpoints:
+        raise ConfigurationError(f"endpoint {wish.id} is served already")
+    table = wish
+    if not (wish.handler or wish.command or wish.remote):
+        table = wish.model_copy(update={"mock": True})
+    await request.app.state.serve(world, wish.id, table)
+    return _shown(world, wish.id)
+
+
+@router.patch("/endpoints/{endpoint_id}")
+async def change_endpoint(world: World, endpoint_id: str, wish: Changes) -> Endpoint:
+    """Change settings of an endpoint at work; those of a job are for jobs to come."""
+    changes = {name: value for name in wish.model_fields_set if (value := getattr(wish, name)) is not None}
+    value = changes.pop("scaler_value", None)
+    scaler = changes.get("scaler", world.endpoint(endpoint_id).settings.scaler)
+    await world.configure(endpoint_id, **changes, **scaling(scaler, Effective(value, "this request")))
+    return _shown(world, endpoint_id)
+
+
+def _shown(world: Emulator, endpoint_id: str) -> Endpoint:
+    settings = world.endpoint(endpoint_id).settings
+    return Endpoint(
+        id=endpoint_id,
+        kind=world.kind_of(endpoint_id),
+        workers_min=settings.workers_min,
+        workers_max=settings.workers_max,
+        idle_timeout=settings.idle_timeout,
+        execution_timeout=settings.execution_timeout,
+        job_ttl=settings.job_ttl,
+        scaler=settings.scaler,
+    )
 
 
 @router.delete("/endpoints/{endpoint_id}", status_code=204)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from emulator.api import wire
 from emulator.api.guards import Access
 from emulator.app import create_app
+from emulator.config.file import EndpointTable
+from emulator.config.plans import plan_one
+from emulator.config.settings import read_settings
 from emulator.core.clock import VirtualClock
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
@@ -33,9 +37,15 @@ class Admin:
         self.first = make_world()
         self.worlds = Worlds(self.first, make_world, **options)
         app = create_app(self.worlds, Access(), admin_access=admin)
+        app.state.serve = self._serve
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, client=client), base_url="http://emulator", trust_env=False
         )
+
+    @staticmethod
+    async def _serve(world: Emulator, endpoint: str, table: EndpointTable) -> None:
+        world.add_mock(plan_one(read_settings(config=os.devnull), endpoint, table).settings)
+        await world.start_one(endpoint)
 
     async def ask(self, method: str, path: str, expected: int = 200, **options: Any) -> Any:
         answer = await self.http.request(method, f"/__emulator{path}", **options)

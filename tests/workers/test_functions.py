@@ -1,0 +1,158 @@
+"""Handlers that are functions of the test: they are told and answer what a handler file does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator.core.errors import ConfigurationError
+from emulator.testing import Emulator
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Emulator]:
+    with Emulator("llm", clock="virtual") as emu:
+        yield emu
+
+
+@pytest.fixture
+def emu(shared: Emulator) -> Emulator:
+    shared.reset()
+    return shared
+
+
+def ask(emu: Emulator, method: str, path: str, **given: Any) -> Any:
+    body = {"input": given} if method == "POST" and "run" in path else None
+    return httpx.request(method, emu.base_url + path, json=body, headers={"authorization": emu.key}).json()
+
+
+def test_it_gets_the_job_and_its_value_is_the_output(emu: Emulator):
+    seen: list[Any] = []
+    emu.handler("llm", lambda job: seen.append(job) or {"sum": job["input"]["a"] + 1})
+    answer = ask(emu, "POST", "/llm/runsync", a=1)
+    assert answer["output"] == {"sum": 2}
+    assert seen == [{"id": answer["id"], "input": {"a": 1}}]
+
+
+def test_an_endpoint_that_nobody_serves_is_served_from_now_on(emu: Emulator):
+    emu.handler("fresh", lambda job: "new")
+    assert ask(emu, "POST", "/fresh/runsync", a=1)["output"] == "new"
+
+
+def test_a_stub_goes_before_it(emu: Emulator):
+    emu.handler("llm", lambda job: "function")
+    emu.stub(endpoint="llm", match={"input": {"a": 1}}, respond={"output": "stub"})
+    assert [ask(emu, "POST", "/llm/runsync", a=a)["output"] for a in (1, 2)] == ["stub", "function"]
+
+
+def test_what_it_raises_fails_the_job(emu: Emulator):
+    def broken(job: Any) -> None:
+        raise ValueError("no such model")
+
+    emu.handler("llm", broken)
+    answer = ask(emu, "POST", "/llm/runsync", a=1)
+    assert (answer["status"], "no such model" in answer["error"]) == ("FAILED", True)
+
+
+def test_an_error_it_returns_fails_the_job(emu: Emulator):
+    emu.handler("llm", lambda job: {"error": "out of memory"})
+    answer = ask(emu, "POST", "/llm/runsync", a=1)
+    assert (answer["status"], answer["error"]) == ("FAILED", "out of memory")
+
+
+@pytest.mark.parametrize("aggregate", [False, True])
+def test_a_generator_streams(emu: Emulator, aggregate: bool):
+    def count(job: Any) -> Iterator[int]:
+        yield from range(job["input"]["most"])
+
+    emu.handler("llm", count, return_aggregate_stream=aggregate)
+    job = ask(emu, "POST", "/llm/run", most=3)["id"]
+    emu.wait_for(job=job)
+    assert [part["output"] for part in ask(emu, "GET", f"/llm/stream/{job}")["stream"]] == [0, 1, 2]
+    assert ask(emu, "GET", f"/llm/status/{job}").get("output") == ([0, 1, 2] if aggregate else [])
+
+
+def test_an_async_generator_streams(emu: Emulator):
+    async def count(job: Any) -> AsyncIterator[int]:
+        for number in range(2):
+            yield number
+
+    emu.handler("llm", count)
+    job = ask(emu, "POST", "/llm/run", most=3)["id"]
+    emu.wait_for(job=job)
+    assert [part["output"] for part in ask(emu, "GET", f"/llm/stream/{job}")["stream"]] == [0, 1]
+
+
+def test_a_cancel_reaches_one_that_waits(emu: Emulator):
+    began, left = threading.Event(), threading.Event()
+
+    async def wait(job: Any) -> None:
+        began.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            left.set()
+            raise
+
+    emu.handler("llm", wait)
+    job = ask(emu, "POST", "/llm/run", a=1)["id"]
+    assert began.wait(10)
+    assert ask(emu, "POST", f"/llm/cancel/{job}")["status"] == "CANCELLED"
+    assert left.wait(10)
+    emu.wait_for(idle=True)
+
+
+def test_one_that_does_not_stop_goes_on_unheard_and_the_next_job_runs(emu: Emulator):
+    began, may_end = threading.Event(), threading.Event()
+
+    def wait(job: Any) -> str:
+        if job["input"].get("long"):
+            began.set()
+            may_end.wait(10)
+        return "done"
+
+    emu.handler("llm", wait)
+    job = ask(emu, "POST", "/llm/run", long=True)["id"]
+    assert began.wait(10)
+    ask(emu, "POST", f"/llm/cancel/{job}")
+    assert ask(emu, "POST", "/llm/runsync", a=1)["output"] == "done"
+    may_end.set()
+    assert ask(emu, "GET", f"/llm/status/{job}")["status"] == "CANCELLED"
+
+
+def test_virtual_time_stands_while_it_works(emu: Emulator):
+    began, may_end = threading.Event(), threading.Event()
+
+    def wait(job: Any) -> str:
+        began.set()
+        may_end.wait(10)
+        return "done"
+
+    emu.handler("llm", wait)
+    job = ask(emu, "POST", "/llm/run", a=1)["id"]
+    assert began.wait(10)
+    moving = threading.Thread(target=emu.clock.advance, args=(60,))
+    moving.start()
+    may_end.set()
+    moving.join(10)
+    told = ask(emu, "GET", f"/llm/status/{job}")
+    assert (told["status"], told["executionTime"]) == ("COMPLETED", 0)
+
+
+def test_a_reset_takes_it_away(emu: Emulator):
+    emu.handler("llm", lambda job: "mine")
+    emu.reset()
+    assert "no stub matches" in ask(emu, "POST", "/llm/runsync", a=1)["error"]
+
+
+def test_it_is_refused_where_there_is_a_handler():
+    with (
+        Emulator(endpoint=["far"]) as emu,
+        pytest.raises(ConfigurationError, match="endpoint far has a handler of its own"),
+    ):
+        emu.handler("far", print)
