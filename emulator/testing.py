@@ -10,6 +10,7 @@ True
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -57,6 +58,7 @@ class Emulator:
     def start(self) -> Emulator:
         """Serve; raises ConfigurationError."""
         settings = read_settings(**self._options)
+        logging.getLogger("emulator").setLevel(settings.log_level.upper())
         self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runpod-emulator", daemon=True)
         self._thread.start()

@@ -204,3 +204,10 @@ def test_the_event_feed_tells_every_transition(emu: Emulator):
             if seen[-1:] == ["Completed"]:
                 break
     assert seen == ["Submitted", "Taken", "Completed"]
+
+
+def test_a_request_whose_connection_was_reset_has_no_status(emu: Emulator):
+    emu.fault("connection_reset", times=1)
+    with pytest.raises(httpx.TransportError):
+        post(emu)
+    assert [entry["status"] for entry in emu.requests()] == [0]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).resolve().parents[1]
 
-USE = '''
+USE = """
 from collections.abc import Iterator
 
 import pytest
@@ -64,7 +64,7 @@ def own() -> Iterator[Emulator]:
 @pytest.mark.runpod_emulator("llm", clock="virtual", profile="rate-limited")
 def test_with_the_fixture(runpod_emulator: Emulator, own: Emulator) -> None:
     assert own.base_url != runpod_emulator.base_url
-'''
+"""
 
 MISUSE = """
 from emulator.testing import Emulator

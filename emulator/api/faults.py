@@ -122,7 +122,12 @@ def _lower(fault: Fault) -> dict[str, str]:
 
 
 class _Reset(Response):
-    """No answer at all: the connection is reset."""
+    """No answer at all: the connection is reset. The journal has it as status 0."""
+
+    status_code = 0
+
+    def __init__(self) -> None:
+        self.raw_headers = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reset the connection."""

@@ -27,6 +27,7 @@ class Entry(NamedTuple):
     """As they came."""
     body: bytes
     status: int
+    """0 where the connection was reset instead of an answer."""
     job: str
     """The job that it made or is about, empty for none."""
 

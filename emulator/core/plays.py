@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emulator.core.errors import IllegalTransition, JobNotFound
@@ -108,13 +109,13 @@ class Plays:
         self._seeded.clear()
         self._chance.setstate(self._dice)
 
-    def polled(self, job_id: str) -> None:
-        """A client has looked at the job."""
+    async def polled(self, job_id: str) -> None:
+        """A client has looked at the job; the next look finds what this one brings about."""
         play = self._plays.get(job_id)
         if play is not None:
             play.polls += 1
-            if play.held_until is not None:
-                self._consider(job_id, play)
+            if self._may_go(play):
+                await self._release(job_id, play)
             self._engine.world.room.call(("poll", self._engine.id, job_id))
 
     def scene(self, job: Job, play: Play) -> Scene:
@@ -152,21 +153,22 @@ class Plays:
         timeline = self._engine.world.timeline
         play.polls = 0
         play.held_until = timeline.now() + self.draw(pause.time)
-        timeline.at(play.held_until, lambda: self._consider(job_id, play))
+        timeline.at(play.held_until, lambda: self._look_again(job_id, play))
         return True
 
-    def _consider(self, job_id: str, play: Play) -> None:
-        """Let a held job go if its time and its polls have come."""
+    def _may_go(self, play: Play) -> bool:
+        """Whether the time and the polls of a held job have come."""
         due = play.held_until
-        if due is not None and self._engine.world.timeline.now() >= due and play.polls >= play.script.in_queue.polls:
-            play.held_until = None
-            self._engine.later(self._release(job_id))
+        return due is not None and self._engine.world.timeline.now() >= due and play.polls >= play.script.in_queue.polls
 
-    async def _release(self, job_id: str) -> None:
-        try:
+    def _look_again(self, job_id: str, play: Play) -> None:
+        if self._may_go(play):
+            self._engine.later(self._release(job_id, play))
+
+    async def _release(self, job_id: str, play: Play) -> None:
+        play.held_until = None
+        with suppress(IllegalTransition, JobNotFound):
             await self._engine.change(job_id, Released())
-        except (IllegalTransition, JobNotFound):
-            return
 
     def _unmatched(self, question: Question) -> Stub:
         reason = f"no stub matches this job; {self._book.nearest(question)}"

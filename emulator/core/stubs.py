@@ -65,9 +65,13 @@ class Stub:
         """Whether it has matched as often as it may."""
         return self.times is not None and self.matched >= self.times
 
+    def serves(self, endpoint: str) -> bool:
+        """Whether it is for jobs of this endpoint."""
+        return fnmatch.fnmatchcase(endpoint, self.endpoint)
+
     def differences(self, question: Question) -> list[str]:
         """What keeps it from matching, apart from counts."""
-        if not fnmatch.fnmatchcase(question.endpoint, self.endpoint):
+        if not self.serves(question.endpoint):
             return [f"endpoint: expected {self.endpoint}, got {question.endpoint}"]
         return [difference for check in self.checks if (difference := check(question))]
 
@@ -151,7 +155,10 @@ class StubBook:
         """Why none matched: the stub that fits best, and what differs."""
         if not self._stubs:
             return "there is no stub at all"
-        ranked = min(self._stubs, key=lambda stub: (len(stub.differences(question)), stub.used_up))
+        ranked = min(
+            self._stubs,
+            key=lambda stub: (not stub.serves(question.endpoint), len(stub.differences(question)), stub.used_up),
+        )
         name = f"{ranked.id} ({ranked.place})" if ranked.place else ranked.id
         differences = ranked.differences(question)
         if not differences:

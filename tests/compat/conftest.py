@@ -1,12 +1,18 @@
-"""One live server for all official clients."""
+"""One live server for all official clients, and the packages of the JavaScript one."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.compat.servers import HANDLERS, Command, commands, until
+from tests.conftest import require
+
+PROJECT = Path(__file__).parent / "js"
 
 RUNSYNC_WAIT = 2_000
 """What /runsync without `wait` waits in `live`, in ms; the service waits 90 s."""
@@ -19,6 +25,18 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     own = [part for client in ("python", "asyncio", "js", "curl") for part in ("--endpoint", f"own_{client}={mock}")]
     with commands(tmp_path_factory.mktemp("live")) as start:
         yield start("serve", HANDLERS, *own, "--port", 0, "--set", f"runsync_wait={RUNSYNC_WAIT}").ready()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, with the packages that its lock names."""
+    require("node", "npm")
+    folder = tmp_path_factory.mktemp("js") / "project"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
 
 
 class Queue:

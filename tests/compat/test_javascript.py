@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.compat.conftest import Queue
+from tests.compat.conftest import PROJECT, Queue
 from tests.compat.servers import Command
-from tests.conftest import require
 
 pytestmark = pytest.mark.compat
-
-PROJECT = Path(__file__).parent / "js"
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, with the packages that its lock names."""
-    require("node", "npm")
-    folder = tmp_path_factory.mktemp("js") / "project"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ class Mock:
 
     async def look(self, job: str) -> Job:
         found = await self.endpoint.status(job)
-        self.endpoint.plays.polled(job)
+        await self.endpoint.plays.polled(job)
         return found
 
     async def seen(self, job: str) -> str:

@@ -48,7 +48,7 @@ class MockWorld:
     async def polled(self, job_id: str, times: int = 1) -> Job:
         """The job as a client sees it that polls some times, with all that follows from it."""
         for _ in range(times):
-            self.endpoint.plays.polled(job_id)
+            await self.endpoint.plays.polled(job_id)
             await self.pass_by()
         return await self.endpoint.status(job_id)
 

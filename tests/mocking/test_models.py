@@ -94,6 +94,12 @@ async def test_a_stub_takes_as_many_jobs_as_it_may(world: MockWorld):
     assert [(await world.ended())[1] for _ in range(4)] == [1, 2, "all", "all"]
 
 
+async def test_the_nearest_stub_is_one_of_the_same_endpoint_if_there_is_one(world: MockWorld):
+    world.stub(id="near", endpoint="ep", match={"input": {"prompt": "bye", "n": 1}}, respond={})
+    world.stub(id="other", endpoint="other", respond={})
+    assert "the nearest is near: " in ((await world.ended())[2] or "")
+
+
 async def test_a_stub_that_is_used_up_is_named_as_the_nearest(world: MockWorld):
     world.stub(id="one", times=1, respond=output(1))
     await world.ended()

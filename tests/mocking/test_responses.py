@@ -231,3 +231,12 @@ def test_a_response_that_makes_no_sense_is_refused(response: dict[str, Any], rea
     with pytest.raises(ValidationError) as refused:
         Response.model_validate(response)
     assert reason in str(refused.value)
+
+
+async def test_a_poll_lets_a_job_go_before_it_is_answered(world: MockWorld):
+    world.stub(respond={"polls_before_in_progress": 2, "never": True})
+    job_id = await world.submit()
+    for _ in range(2):
+        assert (await world.endpoint.status(job_id)).held
+        await world.endpoint.plays.polled(job_id)
+    assert not (await world.endpoint.status(job_id)).held

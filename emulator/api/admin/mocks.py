@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -14,9 +14,13 @@ from emulator.config.settings import Effective, scaling
 from emulator.core.errors import ConfigurationError, NotFound
 from emulator.emulator import Emulator
 from emulator.mocking.faults import Fault
+from emulator.mocking.forms import ONE, ONE_OR_SEVERAL, SEVERAL
 from emulator.mocking.models import Stub
 from emulator.mocking.profiles import profile
 from emulator.values import Milliseconds
+
+OneOrSeveralStubs = Annotated[Annotated[Stub, ONE] | Annotated[list[Stub], SEVERAL], ONE_OR_SEVERAL]
+OneOrSeveralFaults = Annotated[Annotated[Fault, ONE] | Annotated[list[Fault], SEVERAL], ONE_OR_SEVERAL]
 
 router = APIRouter(tags=["what shall happen"])
 
@@ -59,7 +63,7 @@ async def stubs(world: World) -> list[Listed]:
 
 
 @router.post("/stubs", status_code=201)
-async def add_stubs(world: World, given: Stub | list[Stub]) -> Added:
+async def add_stubs(world: World, given: OneOrSeveralStubs) -> Added:
     """One stub or several; one of an id that is there replaces it."""
     several = given if isinstance(given, list) else [given]
     ids: list[str] = []
@@ -100,7 +104,7 @@ async def faults(world: World) -> list[ListedFault]:
 
 
 @router.post("/faults", status_code=201)
-async def add_faults(world: World, given: Fault | list[Fault]) -> Added:
+async def add_faults(world: World, given: OneOrSeveralFaults) -> Added:
     """One fault or several; one of an id that is there replaces it."""
     return _add_faults(world, given if isinstance(given, list) else [given])
 
