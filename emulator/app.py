@@ -15,7 +15,7 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
-from emulator.api import public, worker
+from emulator.api import openai, public, receiver, worker
 from emulator.api.admin import alive
 from emulator.api.admin.app import LateAdmin
 from emulator.api.faults import FAULT
@@ -31,8 +31,6 @@ _FLASH = "/v2/flash/{rest:path}"
 
 NOT_EMULATED = {
     _FLASH: "the Flash sentinel /v2/flash",
-    "/v2/{endpoint_id}/openai": "the OpenAI-compatible route /openai",
-    "/v2/{endpoint_id}/openai/{rest:path}": "the OpenAI-compatible route /openai",
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
     "/v2/{endpoint_id}/metrics": "/metrics",
@@ -69,10 +67,10 @@ def create_app(
         path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
         for path, name in NOT_EMULATED.items()
     }
-    hot = [missing.pop(_FLASH), *public.router.routes]
+    hot = [missing.pop(_FLASH), *public.router.routes, *openai.router.routes]
     quick = APIRouter()
     quick.include_router(alive.router, prefix="/__emulator")
-    own = [*quick.routes, Mount("/__emulator", LateAdmin(app.state))]
+    own = [*quick.routes, receiver.route, Mount("/__emulator", LateAdmin(app.state))]
     app.router.routes[:] = [*hot, *worker.routes, *own, *missing.values(), *app.router.routes]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":
@@ -100,8 +98,10 @@ class TidyPath:
         """Pass the request on under its tidy path."""
         path: str = scope.get("path", "")
         if "//" in path or (path.endswith("/") and path != "/"):
+            raw: bytes = scope.get("raw_path") or path.encode()
             tidy = "/" + "/".join(part for part in path.split("/") if part)
-            scope = {**scope, "path": tidy, "raw_path": tidy.encode()}
+            tidy_raw = b"/" + b"/".join(part for part in raw.split(b"/") if part)
+            scope = {**scope, "path": tidy, "raw_path": tidy_raw}
         await self.app(scope, receive, send)
 
 

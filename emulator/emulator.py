@@ -34,7 +34,7 @@ from emulator.core.timers import Timeline
 from emulator.core.waiting import Caller, Outcome, WaitingRoom
 from emulator.effects.faulty_post import FaultyPost
 from emulator.effects.joblog import job_log
-from emulator.effects.webhooks import LatePost, Post, Webhooks
+from emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
 from emulator.stores.memory import MemoryStore
 from emulator.workers.command import Command, CommandPool, Nobody
 from emulator.workers.functions import Function
@@ -67,7 +67,7 @@ class Attempt(NamedTuple):
 class Emulator:
     """A whole emulator without ports: endpoints over one store and one timeline.
 
-    `webhook_body` renders the body of a webhook call, `post` makes the calls.
+    `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Emulator:
         capacity: Capacity | None = None,
         rate_limits: bool = True,
         seed: int | None = None,
+        calls_per_host: int = PER_HOST,
     ) -> None:
         self.platform = platform
         self.ledger = Ledger(platform)
@@ -96,7 +97,7 @@ class Emulator:
         self._pools: dict[str, Pool | CommandPool | ScriptedPool] = {}
         self._reloader = Reloader()
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        self._webhooks = self._sender(post or LatePost(platform.webhook_timeout))
+        self._webhooks = self._sender(post or LatePost(platform.webhook_timeout), calls_per_host)
         self._world = World(
             platform=platform,
             timeline=self.timeline,
@@ -120,9 +121,11 @@ class Emulator:
         self.store.listen(self._heard)
         self.store.listen(self.history.heard)
 
-    def _sender(self, post: Post) -> Webhooks:
+    def _sender(self, post: Post, per_host: int) -> Webhooks:
         around = FaultyPost(post, self.faults, self.timeline)
-        return Webhooks(self.store, self.timeline, self.platform, post, self._tried, around=around)
+        return Webhooks(
+            self.store, self.timeline, self.platform, post, self._tried, around=around, per_host=per_host
+        )  # fmt: skip
 
     def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
         """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""

@@ -28,6 +28,7 @@ from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.core.settings import default_settings
+from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
 from emulator.workers.command import Command
 from emulator.workers.environment import worker_environment
@@ -106,6 +107,7 @@ class Server:
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
+            calls_per_host=1 if settings.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
         )
         for plan in self._plans:
             self._add(world, name, plan)

@@ -35,7 +35,7 @@ from emulator.workers.functions import Function
 Value = TypeVar("Value")
 
 _PATIENCE = 60.0
-"""Seconds of real time that anything asked of the emulator's thread may take."""
+"""Seconds of real time that anything asked of the emulator's thread may take, but for the passing of virtual time."""
 
 
 class Emulator:
@@ -47,6 +47,9 @@ class Emulator:
     """
 
     def __init__(self, *endpoints: str, **options: Any) -> None:
+        self._asked = options
+        self._level: int | str | None = None
+        """Of the log before the start, where an option has changed it."""
         self._options = {"port": 0, "config": os.devnull, "log_level": "warning", "seed": 0, **options}
         self._options["mock"] = [*endpoints, *self._options.get("mock", [])] or ["mock"]
         self._server: Server | None = None
@@ -58,7 +61,8 @@ class Emulator:
     def start(self) -> Emulator:
         """Serve; raises ConfigurationError."""
         settings = read_settings(**self._options)
-        logging.getLogger("emulator").setLevel(settings.log_level.upper())
+        if "log_level" in self._asked:
+            self._level = _set_level(settings.log_level.upper())
         self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runpod-emulator", daemon=True)
         self._thread.start()
@@ -79,6 +83,9 @@ class Emulator:
             self._thread.join(_PATIENCE)
             self._loop.close()
         self._server = self._loop = self._thread = None
+        if self._level is not None:
+            _set_level(self._level)
+            self._level = None
 
     def __enter__(self) -> Emulator:
         return self.start()
@@ -181,7 +188,7 @@ class Emulator:
         `timeout` is seconds on the emulator's clock. Raises TimeoutError, which says what is the case instead.
         """
         wish = _checked(Awaited, {**what, "timeout": None if timeout is None else round(timeout * 1000)})
-        problem = self._do(wait_until(self._world, wish, Caller()))
+        problem = self._do(wait_until(self._world, wish, Caller()), None)
         if problem:
             raise TimeoutError(problem)
 
@@ -197,10 +204,10 @@ class Emulator:
     def _world(self) -> World:
         return self._running.emulator
 
-    def _do(self, work: Coroutine[Any, Any, Value]) -> Value:
+    def _do(self, work: Coroutine[Any, Any, Value], patience: float | None = _PATIENCE) -> Value:
         """Run a coroutine in the emulator's thread, and wait for its value."""
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(patience)
 
 
 class Clock:
@@ -223,12 +230,13 @@ class Clock:
         3600.0
         """
         timeline = self._emulator._world.timeline
-        fired = self._emulator._do(timeline.advance(timeline.now() + round(seconds * 1000)))
+        fired = self._emulator._do(timeline.advance(timeline.now() + round(seconds * 1000)), None)
         return [due / 1000 for due in fired]
 
     def run_until_idle(self, most: float = 7 * 86_400) -> list[float]:
         """Move on until no job waits or runs and no webhook is owed, by `most` seconds."""
-        return [due / 1000 for due in self._emulator._do(self._emulator._world.run_until_idle(round(most * 1000)))]
+        fired = self._emulator._do(self._emulator._world.run_until_idle(round(most * 1000)), None)
+        return [due / 1000 for due in fired]
 
 
 class Webhooks:
@@ -262,6 +270,14 @@ def _checked(model: type[Model], given: dict[str, Any]) -> Model:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from error
+
+
+def _set_level(level: int | str) -> int:
+    """Set the level of the emulator's log; answers the one before."""
+    log = logging.getLogger("emulator")
+    before = log.level
+    log.setLevel(level)
+    return before
 
 
 async def _call(work: Callable[[], Value]) -> Value:

@@ -35,7 +35,7 @@ def describe(schema: Schema, platform: Platform) -> Schema:
 def _finish(operation: Schema, platform: Platform) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
-    if "queue" not in operation["tags"]:
+    if not {"queue", "openai"} & set(operation["tags"]):
         return
     text = "How well this answer of the real service is known, and its row in docs/fidelity.md"
     for answer in answers.values():

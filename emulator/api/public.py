@@ -161,7 +161,8 @@ async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
             return
 
 
-def _parameter(name: str, place: str, text: str, **schema: Any) -> dict[str, Any]:
+def parameter(name: str, place: str, text: str, **schema: Any) -> dict[str, Any]:
+    """One parameter of the OpenAPI page."""
     required = place == "path"
     return {
         "name": name,
@@ -172,16 +173,14 @@ def _parameter(name: str, place: str, text: str, **schema: Any) -> dict[str, Any
     }
 
 
-_ENDPOINT = _parameter("endpoint_id", "path", "The endpoint's id")
-_JOB = _parameter("job_id", "path", "The id that /run or /runsync answered")
-_WAIT = _parameter(
-    "wait", "query", "How long to hold the answer, in ms", type="integer", minimum=1_000, maximum=300_000
-)
-_TTL = _parameter("ttl", "query", "Keep the result no longer than this, in ms", type="integer")
-_OFFSET = _parameter("offset", "query", "Jobs to skip", type="integer", minimum=0, default=0)
-_LIMIT = _parameter("limit", "query", "Jobs a page", type="integer", minimum=1, maximum=1_000)
+ENDPOINT = parameter("endpoint_id", "path", "The endpoint's id")
+_JOB = parameter("job_id", "path", "The id that /run or /runsync answered")
+_WAIT = parameter("wait", "query", "How long to hold the answer, in ms", type="integer", minimum=1_000, maximum=300_000)
+_TTL = parameter("ttl", "query", "Keep the result no longer than this, in ms", type="integer")
+_OFFSET = parameter("offset", "query", "Jobs to skip", type="integer", minimum=0, default=0)
+_LIMIT = parameter("limit", "query", "Jobs a page", type="integer", minimum=1, maximum=1_000)
 
-_TEXTS = {
+TEXTS = {
     400: "The request is wrong: `detail` says how",
     401: "No key, or one that is not accepted",
     404: "Unknown endpoint or job",
@@ -198,7 +197,7 @@ def _add(
     parameters: tuple[dict[str, Any], ...] = (),
     takes_job: bool = False,
 ) -> None:
-    extra: dict[str, Any] = {"parameters": [_ENDPOINT, *parameters], "security": [{"bearer": []}, {"bare": []}]}
+    extra: dict[str, Any] = {"parameters": [ENDPOINT, *parameters], "security": [{"bearer": []}, {"bare": []}]}
     if takes_job:
         schema = {"$ref": "#/components/schemas/JobRequest"}
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -211,7 +210,7 @@ def _add(
             summary=(verb.__doc__ or "").partition(".")[0].partition("\n")[0],
             responses={
                 200: {"model": answer, "content": {"text/event-stream": {}} if operation is Operation.STREAM else {}},
-                **{code: {"model": models.Problem, "description": text} for code, text in _TEXTS.items()},
+                **{code: {"model": models.Problem, "description": text} for code, text in TEXTS.items()},
             },
             openapi_extra=extra,
         )

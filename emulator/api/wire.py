@@ -39,7 +39,7 @@ _DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 def submission(body: bytes, platform: Platform, sync: bool) -> Submission:
     """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin."""
-    members = _cut(body, platform)
+    members = cut(body, platform)
     policy = _object(members, "policy")
     low_priority = policy.get("lowPriority")
     if low_priority is not None and not isinstance(low_priority, bool):
@@ -71,14 +71,14 @@ def report(body: bytes) -> WorkerReport:
     """The report in a worker's post; raises InvalidBody. An error that is no string becomes its JSON."""
     members = _decode(body)
     output = members.get("output")
-    error = _value(members.get("error"))
+    error = parsed(members.get("error"))
     if error and not isinstance(error, str):
         error = bytes(members["error"]).decode()
     return WorkerReport(
         output=None if output is None else bytes(output),
         error=error or None,
-        progress=_value(members.get("status")) == JobStatus.IN_PROGRESS.value,
-        stop_worker=bool(_value(members.get("stopPod"))),
+        progress=parsed(members.get("status")) == JobStatus.IN_PROGRESS.value,
+        stop_worker=bool(parsed(members.get("stopPod"))),
     )
 
 
@@ -206,7 +206,8 @@ def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
     return body
 
 
-def _cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
+def cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
+    """The raw text of the members of a JSON object; raises InvalidBody."""
     _check_depth(body, platform.json_depth_limit)
     return _decode(body)
 
@@ -252,7 +253,7 @@ def _input(raw: msgspec.Raw | None, platform: Platform) -> bytes:
 
 
 def _webhook(raw: msgspec.Raw | None, platform: Platform) -> str | None:
-    url = _value(raw)
+    url = parsed(raw)
     if url is None or url == "":
         return None
     if not isinstance(url, str):
@@ -271,7 +272,7 @@ def _is_http_url(url: str) -> bool:
 
 
 def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
-    value = _value(members.get(name))
+    value = parsed(members.get(name))
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -279,7 +280,8 @@ def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
     return value
 
 
-def _value(raw: msgspec.Raw | None) -> Any:
+def parsed(raw: msgspec.Raw | None) -> Any:
+    """The value of a member, None for a missing one."""
     return None if raw is None else _plain.decode(str(raw, "utf-8"))
 
 

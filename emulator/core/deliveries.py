@@ -38,9 +38,9 @@ class Delivery(NamedTuple):
     status: DeliveryStatus = DeliveryStatus.OWED
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """What tells this delivery from every other."""
-        return self.endpoint, self.job, self.serial
+    def key(self) -> tuple[int, str, str]:
+        """What tells this delivery from every other; of those due in one moment, the older job's is the first."""
+        return self.serial, self.endpoint, self.job
 
 
 def owes_delivery(job: Job, platform: Platform) -> bool:

@@ -137,8 +137,8 @@ class Endpoint(Engine):
             return (await self._change(job_id, Shortened(ttl), at)).job
         return job
 
-    async def wait(self, job_id: str, until: int, caller: Caller | None = None) -> Job:
-        """The record once the job has ended, or as it is at the time `until`. Raises JobNotFound."""
+    async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
+        """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
         while True:
             job = await self.status(job_id)
             if job.status.terminal:
@@ -146,7 +146,9 @@ class Endpoint(Engine):
             if await self._room.wait(("end", self.id, job_id), until, caller) is not Outcome.NEWS:
                 return await self.status(job_id)
 
-    async def next_chunks(self, job_id: str, until: int, caller: Caller | None = None) -> tuple[JobStatus, list[bytes]]:
+    async def next_chunks(
+        self, job_id: str, until: int | None, caller: Caller | None = None
+    ) -> tuple[JobStatus, list[bytes]]:
         """The status, and the stream chunks that nobody has read yet.
 
         Held until there is one, the job has ended or the time is `until`. A caller who

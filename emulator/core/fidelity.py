@@ -60,6 +60,10 @@ _ROWS = (
     Row("purge.removed", _OBSERVED, "recorded: removed and the word completed", ("purged_job",)),
     Row("health.counters", _OBSERVED, "recorded: five job counters, six worker counters", ("health_timed_out_failed",)),
     Row("requests.page", _GUESS, "nothing is known but its rate limit; shaped like the batch API's pages", ("requests_limit",)),
+    Row("openai.completed", _GUESS, "the unwrapping that served every public worker: the first item of a list, a string verbatim", ("openai_wait",)),
+    Row("openai.stream", _GUESS, "the worker's chunks verbatim, as server-sent events; clients and workers need it so", ("openai_hangup",)),
+    Row("openai.failed", _GUESS, "the status 500 was observed, the body not"),
+    Row("openai.waiting", _GUESS, "the edge's 524 was observed; the body is a guess", ("openai_wait",)),
     Row("worker.take", _CLIENT, "the SDK needs id and input", ("worker_poll_hold", "strip_empty_input")),
     Row("worker.batch", _CLIENT, "a list; the SDK checks nothing on this path", ("worker_poll_hold",)),
     Row("worker.empty", _CLIENT, "204: the SDK polls again at once", ("worker_poll_hold",)),
@@ -120,6 +124,7 @@ BEHAVIOURS = (
     Behaviour("Stream chunks above 1 MB are split when they are strings", _GUESS, ("stream_chunk_limit", "split_chunks")),
     Behaviour("Chunks of a lost or retried run that nobody has read are dropped", _GUESS),
     Behaviour("One more worker when a job waits and no slot is free; lowPriority jobs never cause one", _DOCUMENTED, ("scaler", "workers_max", "idle_timeout")),
+    Behaviour("A client of /openai that hangs up leaves its job running", _GUESS, ("openai_hangup",)),
     Behaviour("All keys belong to one user: rate windows are per endpoint and operation", _GUESS, ("rate_limit_window",)),
     Behaviour("CORS is open, unlike production", _GUESS, ("cors",)),
 )  # fmt: skip

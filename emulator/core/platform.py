@@ -136,6 +136,16 @@ class Platform:
     purged_job: Literal["gone", "cancelled"] = _fact("gone", _GUESS, "what a purged job leaves behind")
     requests_limit: int = _fact(50, _GUESS, "page size of /requests, as the batch API pages", "jobs")
 
+    openai_hangup: Literal["continue", "cancel"] = _fact(
+        "continue", _GUESS, "the job of an /openai request whose client has hung up, by analogy with /runsync"
+    )
+    openai_wait: int = _fact(
+        0,
+        _GUESS,
+        "hold of an /openai answer, 0 until its job ends; the edge has cut cold loads with 524 after 100 s",
+        "ms",
+    )
+
     worker_lease: int = _fact(
         40 * SECOND, _GUESS, "a silent worker is lost; a recorded job was handed out again after 40 s", "ms"
     )
@@ -177,6 +187,8 @@ class Platform:
     purge_rate: int = _fact(2, _DOCUMENTED, "/purge-queue", "requests per window")
     requests_rate: int = _fact(10, _DOCUMENTED, "/requests", "requests per window")
     requests_concurrency: int = _fact(2, _DOCUMENTED, "/requests", "requests at once")
+    openai_rate: int = _fact(2000, _DOCUMENTED, "/openai", "requests per window")
+    openai_concurrency: int = _fact(400, _DOCUMENTED, "/openai", "requests at once")
     requests_per_worker: int = _fact(
         50, _GUESS, "limit = max(base, running workers x this); 50 is an older example", "requests per window"
     )

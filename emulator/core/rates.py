@@ -25,6 +25,7 @@ class Operation(str, Enum):
     PURGE = "purge"
     HEALTH = "health"
     REQUESTS = "requests"
+    OPENAI = "openai"
 
 
 class Row(NamedTuple):
@@ -95,6 +96,7 @@ def rows_of(platform: Platform) -> dict[str, Row]:
         "cancel": Row(platform.cancel_rate, platform.cancel_concurrency),
         "purge": Row(platform.purge_rate, 0),
         "requests": Row(platform.requests_rate, platform.requests_concurrency),
+        "openai": Row(platform.openai_rate, platform.openai_concurrency),
     }
 
 

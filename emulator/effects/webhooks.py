@@ -76,6 +76,7 @@ class Webhooks:
         tried: Callable[[Delivery, str], None] = lambda delivery, problem: None,
         *,
         around: Around,
+        per_host: int = PER_HOST,
     ) -> None:
         """`tried` is told of each attempt, with what went wrong, "" for nothing."""
         self._tried = tried
@@ -88,6 +89,7 @@ class Webhooks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rests: dict[str, int] = {}
         """When a host that failed just now is called again."""
+        self._per_host = per_host
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._alarm: tuple[int, Timer] | None = None
         self._sorting = False
@@ -137,14 +139,14 @@ class Webhooks:
             self._timeline.at(rest, lambda: self._rested(host, line))
 
     def _call(self, host: str, line: _Line) -> None:
-        if line.calls < PER_HOST:
+        if line.calls < self._per_host:
             line.calls += 1
             self._spawn(self._work(host, line))
 
     def _rested(self, host: str, line: _Line) -> None:
         line.rests = False
         self._timeline.end_waiting()
-        for _ in range(min(PER_HOST, len(line.waiting))):
+        for _ in range(min(self._per_host, len(line.waiting))):
             self._call(host, line)
 
     def _wake_at(self, due: int) -> None:

@@ -39,8 +39,8 @@ class MemoryStore:
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self._listeners: list[Listener] = []
         self._places = 0
-        self._deliveries: dict[tuple[str, str, int], Delivery] = {}
-        self._owed: Schedule[tuple[str, str, int]] = Schedule()
+        self._deliveries: dict[tuple[int, str, str], Delivery] = {}
+        self._owed: Schedule[tuple[int, str, str]] = Schedule()
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` after every write, in the same step."""
@@ -128,7 +128,7 @@ class MemoryStore:
             return
         free_later((*shelf.remains(), *self._deadlines.remains()))
         self._deadlines = self._deadlines.without(lambda key: key[0] == endpoint)
-        for key in [key for key in self._deliveries if key[0] == endpoint]:
+        for key in [key for key in self._deliveries if key[1] == endpoint]:
             del self._deliveries[key]
             self._owed.set(key, None)
 

@@ -113,6 +113,26 @@ async def _(profile):
     return await doors.get(f"/stream/{job.id}", headers={"accept": "text/event-stream"})
 
 
+def openai(name: str, stream: bool = False, **options: int) -> None:
+    @row(f"openai.{name}", "guess")
+    async def ask(profile: str) -> httpx.Response:
+        doors = open_doors(profile, **options)
+        body = b'{"stream":true}' if stream else b"{}"
+        held = await doors.hold(doors.post("/openai/v1/completions", content=body))
+        if options:
+            await doors.world.advance(options["openai_wait"])
+            return await held
+        job = await doors.take()
+        await (doors.fail(job) if name == "failed" else doors.complete(job))
+        return await held
+
+
+openai("completed")
+openai("failed")
+openai("stream", stream=True)
+openai("waiting", openai_wait=1_000)
+
+
 @row("cancel.queued", "observed")
 async def _(profile):
     doors = open_doors(profile)

@@ -37,7 +37,7 @@ def test_without_delays_there_is_one_attempt():
 
 
 def test_the_key_tells_runs_of_one_job_apart():
-    assert OWED.key == ("ep", "j1", 1)
+    assert OWED.key == (1, "ep", "j1")
     assert OWED._replace(serial=2).key != OWED.key == OWED._replace(attempts=2, due=9).key
 
 

@@ -41,6 +41,7 @@ def test_the_published_table(profile):
         "cancel": (100, 20),
         "purge": (2, 0),
         "requests": (10, 2),
+        "openai": (2000, 400),
     }
 
 

@@ -166,7 +166,7 @@ async def test_at_most_four_calls_to_one_host_and_sixty_four_in_all():
         post.reply(len(post.calls) % len(post.open))
         await turns(4)
     assert post.most_together == 64
-    assert set(post.most.values()) == {4}
+    assert max(post.most.values()) == 4
     assert Counter(url for url, _ in post.calls) == {f"http://host{number}/": 10 for number in range(20)}
     assert len(set(post.calls)) == 200
 
@@ -322,7 +322,7 @@ async def test_no_delivery_of_many_jobs_is_lost_on_a_dead_receiver(count: int):
     assert made == [len(jobs), 2 * len(jobs), 3 * len(jobs)]
     assert len(receiver.attempts) == len(jobs)
     assert set(receiver.attempts.values()) == {3}
-    assert {(key[1], status) for key, status in outcomes} == {(job.id, DeliveryStatus.GIVEN_UP) for job in jobs}
+    assert {(key[2], status) for key, status in outcomes} == {(job.id, DeliveryStatus.GIVEN_UP) for job in jobs}
     assert outcomes.total() == len(jobs)
     await world.advance(600_000)
     assert receiver.attempts.total() == 3 * len(jobs)

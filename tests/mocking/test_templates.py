@@ -173,7 +173,7 @@ def test_a_value_that_never_ends_is_refused():
         ("{{ [nope] }}", "'nope' is undefined"),
         ("{{ input.nope.more }}", "'dict object' has no attribute 'nope'"),
         ("{{ 1 / 0 }}", "division by zero"),
-        ("{{ choice([]) }}", "Cannot choose from an empty sequence"),
+        ("{{ choice([]) }}", "failed: "),
         ("{{ input.keys }}", "builtin_function_or_method is no JSON"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "it nests too deep"),
         ("{% include 'x' %}", "no loader"),

@@ -16,7 +16,7 @@ from tests.workers.programs import WORKER, Client, Host, Hosted, client
 
 host = programs.host
 
-SOON = 1.0
+SOON = 5.0
 """Seconds in which a save is noticed, where a test is known to wait in vain."""
 
 HANDLER = """

@@ -1,4 +1,4 @@
-"""A receiver for webhooks, so that a test needs none: `/__emulator/hooks/<namespace>/<name>`, `-` for no namespace."""
+"""What the built-in receiver of webhooks has taken, and answers; `api/receiver.py` takes the calls."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from starlette.requests import Request
-from starlette.responses import Response
 
 from emulator.api.admin import shapes
 from emulator.api.admin.state import Wish, World
-from emulator.emulator import NEWS
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
 
@@ -35,7 +32,7 @@ class Call(BaseModel):
 
 @router.get("")
 async def received(world: World, name: str | None = None) -> list[Call]:
-    """The calls that came, oldest first."""
+    """The calls that came to `POST /__emulator/hooks/<namespace>/<name>`, oldest first; `-` is no namespace."""
     return [
         Call(at=one.at, name=one.name, headers=dict(one.headers), body=shapes.parsed(one.body), status=one.status)
         for one in world.receiver
@@ -47,13 +44,3 @@ async def received(world: World, name: str | None = None) -> list[Call]:
 async def answer(world: World, wish: Answers) -> None:
     """Answer the next calls with this status; all others with 200."""
     world.receiver.answer(wish.status, wish.times)
-
-
-@router.post("/{namespace}/{name}")
-async def receive(request: Request, namespace: str, name: str) -> Response:
-    """Take one webhook call."""
-    worlds = request.app.state.worlds
-    world = worlds.first if namespace == "-" else worlds.named(namespace)
-    status = world.receiver.take(world.timeline.now(), name, dict(request.headers), await request.body())
-    world.room.call(NEWS)
-    return Response(status_code=status)

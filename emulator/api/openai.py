@@ -1,0 +1,186 @@
+"""The OpenAI-compatible routes of an endpoint: a request becomes a job, and its output the bare answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import orjson
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from emulator.api import models, wire
+from emulator.api.guards import FIDELITY, JOB, Call, Door, guarded
+from emulator.api.public import ENDPOINT, TEXTS, Events, parameter
+from emulator.core.endpoint import Submission
+from emulator.core.errors import JobNotFound
+from emulator.core.job import Job, JobStatus
+from emulator.core.rates import Operation
+
+router = APIRouter(prefix="/v2/{endpoint_id}", route_class=Door, tags=["openai"])
+
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_NEVER = 1 << 30
+"""Seconds to the first comment line: between two chunks it could cut an event in two."""
+_EMPTY = (
+    "the worker's output is an empty list: a generator handler needs return_aggregate_stream: True "
+    "for requests that do not stream"
+)
+
+
+async def ask(call: Call) -> Response:
+    """Queue a job with `openai_route` and `openai_input`, and answer its output, unwrapped.
+
+    With `"stream": true` in the body the worker's chunks come as server-sent events.
+    """
+    submission, streams = await _submission(call)
+    job = await call.endpoint.submit(submission)
+    call.request.scope[JOB] = job.id
+    if streams:
+        return await _stream(call, job)
+    wait = call.platform.openai_wait
+    job = await call.endpoint.wait(job.id, call.now() + wait if wait else None, call.caller)
+    if call.caller.gone:
+        _left(call, job.id)
+    elif not job.status.terminal:
+        return _error(call, "openai.waiting", f"the job {job.id} is still {job.status.value}", 524)
+    return _answer(call, job)
+
+
+async def _submission(call: Call) -> tuple[Submission, bool]:
+    """The job of a request, and whether it asks for a stream; raises InvalidBody."""
+    body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
+    members: dict[str, msgspec.Raw] = {}
+    if call.request.method == "GET":
+        body = b"{}"
+    else:
+        members = wire.cut(body, call.platform)
+    given = b'{"openai_route":%s,"openai_input":%s}' % (orjson.dumps(_route(call)), body.strip())
+    headers = dict(call.request.headers) if call.endpoint.world.stubs else {}
+    return Submission(given, sync=True, headers=headers), wire.parsed(members.get("stream")) is True
+
+
+def _route(call: Call) -> str:
+    """The path behind /openai, its percent-encoding kept."""
+    raw: bytes = call.request.scope["raw_path"]
+    return raw.split(b"/openai", 1)[1].partition(b"?")[0].decode("latin-1") or "/"
+
+
+def _answer(call: Call, job: Job) -> Response:
+    call.emulator.has_read(job)
+    if job.status is not JobStatus.COMPLETED:
+        return _error(call, "openai.failed", _reason(job))
+    output = job.output or b"null"
+    if output.startswith(b"["):
+        items = _list.decode(output)
+        if not items:
+            return _error(call, "openai.failed", _EMPTY)
+        output = bytes(items[0])
+    return call.reply("openai.completed", _verbatim(output))
+
+
+def _verbatim(output: bytes) -> bytes:
+    """What is in a JSON string, or the JSON of anything else."""
+    if not output.startswith(b'"'):
+        return output
+    text: str = msgspec.json.decode(output)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _reason(job: Job) -> str:
+    return job.error or f"the job {job.id} is {job.status.value}"
+
+
+def _problem(message: str) -> bytes:
+    """An error as clients of OpenAI read it."""
+    return orjson.dumps({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
+
+
+def _error(call: Call, row: str, message: str, status: int = 500) -> Response:
+    return call.reply(row, _problem(message), status)
+
+
+def _left(call: Call, job_id: str) -> None:
+    """The client has hung up."""
+    if call.platform.openai_hangup == "cancel":
+        call.endpoint.later(_cancel(call, job_id))
+
+
+async def _cancel(call: Call, job_id: str) -> None:
+    try:
+        await call.endpoint.cancel(job_id)
+    except JobNotFound:
+        return
+
+
+async def _stream(call: Call, job: Job) -> Response:
+    """The chunks as they come; a job that fails before the first one is answered as without a stream."""
+    status, chunks = await call.endpoint.next_chunks(job.id, None, call.caller)
+    if call.caller.gone:
+        _left(call, job.id)
+    if not chunks and status.terminal and status is not JobStatus.COMPLETED:
+        return _answer(call, await call.endpoint.status(job.id))
+    headers = {FIDELITY: call.ledger.header("openai.stream")}
+    events = Events(_events(call, job.id, status, chunks), headers=headers, ping=_NEVER, sep="\n")
+    return events.counted(call.keep_admission())
+
+
+async def _events(call: Call, job_id: str, status: JobStatus, chunks: list[bytes]) -> AsyncIterator[bytes]:
+    sent = 0
+    try:
+        while not call.endpoint.world.room.closed:
+            for chunk in chunks:
+                yield _event(chunk)
+            sent += len(chunks)
+            if status.terminal:
+                break
+            status, chunks = await call.endpoint.next_chunks(job_id, None, call.caller)
+        async for last in _ending(call, job_id, status, sent):
+            yield last
+    except JobNotFound:
+        yield b"data: %s\n\n" % _problem(f"the job {job_id} is gone")
+    finally:
+        if not status.terminal:
+            _left(call, job_id)
+
+
+async def _ending(call: Call, job_id: str, status: JobStatus, sent: int) -> AsyncIterator[bytes]:
+    """What follows the last chunk: an error, or the output of a worker that has not streamed."""
+    if not status.terminal:
+        return
+    job = await call.endpoint.status(job_id)
+    call.emulator.has_read(job)
+    if status is not JobStatus.COMPLETED:
+        yield b"data: %s\n\n" % _problem(_reason(job))
+    elif not sent and job.output is not None:
+        output = job.output
+        for item in _list.decode(output) if output.startswith(b"[") else [output]:
+            yield _event(bytes(item))
+
+
+def _event(chunk: bytes) -> bytes:
+    return _verbatim(chunk) if chunk.startswith(b'"') else b"data: %s\n\n" % chunk
+
+
+_ROUTE = parameter("route", "path", "The path at OpenAI, such as `v1/chat/completions`; its percent-encoding is kept")
+
+
+def _add(method: str, summary: str, **extra: Any) -> None:
+    router.add_api_route(
+        "/openai/{route:path}",
+        guarded(Operation.OPENAI, ask),
+        methods=[method],
+        operation_id=f"openai_{method.lower()}",
+        summary=summary,
+        responses={
+            200: {"description": "What the worker answers", "content": {"application/json": {}, **extra}},
+            500: {"description": "The job failed, or has ended in another way"},
+            **{code: {"model": models.Problem, "description": text} for code, text in TEXTS.items()},
+        },
+        openapi_extra={"parameters": [ENDPOINT, _ROUTE], "security": [{"bearer": []}, {"bare": []}]},
+    )
+
+
+_add("POST", "Ask an OpenAI-compatible worker", **{"text/event-stream": {}})
+_add("GET", "Ask an OpenAI-compatible worker without a body, as for models")
