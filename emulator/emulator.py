@@ -15,7 +15,6 @@ from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, Clock, RealClock
 from emulator.core.deliveries import Delivery
 from emulator.core.endpoint import Endpoint
-from emulator.core.engine import World
 from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
 from emulator.core.faults import FaultBook
 from emulator.core.faulty import FaultyEndpoint
@@ -32,6 +31,7 @@ from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
 from emulator.core.timers import Timeline
 from emulator.core.waiting import Caller, Outcome, WaitingRoom
+from emulator.core.world import World
 from emulator.effects.faulty_post import FaultyPost
 from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks

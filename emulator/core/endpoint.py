@@ -12,16 +12,15 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from emulator.core.deadlines import lost_event, overrun_event
-from emulator.core.engine import Engine, World, log
+from emulator.core.engine import Engine
 from emulator.core.errors import (
-    ConfigurationError,
     IllegalTransition,
     JobNotFound,
     NotCancellable,
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import Launcher, Worker, WorkerCounts, WorkerState
+from emulator.core.fleet import Launcher, WorkerCounts
 from emulator.core.job import (
     TRANSITIONS,
     Cancelled,
@@ -40,10 +39,10 @@ from emulator.core.job import (
     submit,
 )  # fmt: skip
 from emulator.core.polling import PollingWorkers
-from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
 from emulator.core.stubs import Question
 from emulator.core.waiting import Caller, Outcome
+from emulator.core.world import World
 
 Report = Progressed | Emitted | Completed | Failed
 
@@ -82,9 +81,6 @@ class Endpoint(Engine):
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
         super().__init__(settings, world, launcher)
         self.polling = PollingWorkers(self)
-        self._release = Release(self.id, self.fleet, self.autoscaler)
-        self._checked = False
-        """Whether the import check is over: until then its caller tells what went wrong."""
 
     def heard(self, transition: Transition) -> None:
         """Wake whom a transition concerns; where a waiting worker may not have the job, all that wait for one."""
@@ -225,19 +221,6 @@ class Endpoint(Engine):
 
     # What workers do
 
-    async def worker_ready(self, worker: str, concurrency: int) -> None:
-        """A worker is up, or now wants `concurrency` jobs at once."""
-        await self._now()
-        self.fleet.ready(worker, concurrency)
-        self._release.ready(worker)
-        self._room.call(("fleet", self.id))
-        await self._balance()
-
-    async def worker_broken(self, worker: str, reason: str) -> None:
-        """A worker ended before it was up. It stays unhealthy; another try comes later."""
-        await self._now()
-        self._broken(worker, reason)
-
     async def worker_gone(self, worker: str, replace: bool = False) -> None:
         """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
         at = await self._now()
@@ -249,56 +232,10 @@ class Endpoint(Engine):
             self.autoscaler.start_one()
         await self._balance()
 
-    async def worker_unhealthy(self, worker: str, reason: str) -> None:
-        """A worker failed its own fitness check and leaves."""
-        known = self.fleet.workers.get(worker)
-        log.warning("%s/%s: %s", self.id, worker, reason)
-        if known is None or known.is_coming_up:
-            await self.worker_broken(worker, reason)
-
     def refresh(self, worker: str) -> None:
         """A worker asked to be replaced by a fresh one."""
         self.polling.release_polls(worker)
         self._launcher.replace(worker)
-
-    async def first_worker(self) -> None:
-        """Start a worker and wait until it is up: that is the import check.
-
-        Raises ConfigurationError with the worker's own words when it cannot start.
-        """
-        for _ in range(max(1, self.settings.workers_min)):
-            self.autoscaler.start_one(at_once=True)
-        while any(worker.is_coming_up for worker in self.fleet.workers.values()):
-            if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
-                return
-        self._checked = True
-        for worker in list(self.fleet.workers.values()):
-            if worker.state is WorkerState.UNHEALTHY:
-                raise ConfigurationError(worker.reason)
-        self._cool_down()
-
-    def begin(self) -> None:
-        """Serve without an import check: what goes wrong is logged, and workers come when there are jobs."""
-        self._checked = True
-        self.later(self._balance())
-
-    async def reload(self) -> bool | None:
-        """Bring the workers to the code as it is now; answers whether it could be started.
-
-        None when it was not found out: a newer reload or the server's end came first.
-        """
-        await self._now()
-        outcome: list[bool | None] = []
-
-        def done(good: bool | None) -> None:
-            outcome.append(good)
-            self._room.call(("fleet", self.id))
-
-        self._release.begin(done)
-        while not outcome:
-            if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
-                return None
-        return outcome[0]
 
     async def take(
         self,
@@ -362,26 +299,6 @@ class Endpoint(Engine):
             return
         self.fleet.release(worker, job_id)
         await self._balance()
-
-    def _cool_down(self) -> None:
-        """Where cold starts are simulated, the import check must not spare the first job one."""
-        if self.settings.throttle.high or self.settings.cold_start.high:
-            for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
-                if worker.ours and worker.state is WorkerState.IDLE:
-                    self.fleet.dismiss(worker)
-
-    def _overdue(self, worker: Worker) -> None:
-        """A worker takes too long to be ready: end it, and try again later."""
-        reason = f"the worker was not ready within {self.settings.init_timeout / 1000:g} s (init_timeout)"
-        self._launcher.stop(worker.id)
-        self._broken(worker.id, f"endpoint {self.id}: {reason}")
-
-    def _broken(self, worker: str, reason: str) -> None:
-        if self._checked:
-            log.error("%s", reason)
-        self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
-        self._release.failed(worker)
-        self._room.call(("fleet", self.id))
 
     async def _check_queue(self) -> None:
         platform = self.platform

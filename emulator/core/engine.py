@@ -5,23 +5,15 @@ The only caller of `apply`. The verbs that clients and workers use are in `endpo
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
-import logging
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Container
 
-from emulator.core.autoscaler import Autoscaler
-from emulator.core.capacity import Capacity
 from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
 from emulator.core.errors import JobNotFound
-from emulator.core.faults import FaultBook
-from emulator.core.fleet import Fleet, Launcher, Worker
-from emulator.core.ids import Ids
+from emulator.core.fleet import Launcher
 from emulator.core.job import (
     Cancelled,
     Emitted,
@@ -36,54 +28,22 @@ from emulator.core.job import (
     Transition,
     apply,
 )
-from emulator.core.platform import Platform
 from emulator.core.plays import Plays
 from emulator.core.rates import Limits
 from emulator.core.settings import EndpointSettings
-from emulator.core.store import JobStore
-from emulator.core.stubs import StubBook
-from emulator.core.timers import Timeline
-from emulator.core.waiting import WaitingRoom
-
-log = logging.getLogger("emulator.engine")
+from emulator.core.workforce import Workforce
+from emulator.core.world import World
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class World:
-    """What the endpoints of one emulator share."""
-
-    platform: Platform
-    timeline: Timeline
-    store: JobStore
-    room: WaitingRoom
-    ids: Ids
-    capacity: Capacity
-    stubs: StubBook
-    faults: FaultBook
-    rate_limits: bool
-    webhook_body: Callable[[Job, Platform], bytes]
-    on_won: Sequence[Callable[[Transition], None]]
-    """Called once for every transition, where the write won; must not raise or wait."""
-
-
-class Engine(ABC):
+class Engine(Workforce):
     """Applies events to the jobs of one endpoint, and passes the news on."""
 
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
-        self.id = settings.id
-        self.settings = settings
-        self.world = world
-        self.platform = world.platform
+        super().__init__(settings, world, launcher)
         self.limits = Limits(world.platform)
-        self.fleet = Fleet(settings, world.timeline, launcher, world.capacity, self._overdue, world.ids.seed)
-        self.autoscaler = Autoscaler(self.fleet, world.timeline, world.ids.worker)
         chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
         self.plays = Plays(self, world.stubs, chance, has_handler=not settings.mock)
-        self._launcher = launcher
-        self._tasks: set[asyncio.Future[None]] = set()
         self._store = world.store
-        self._timeline = world.timeline
-        self._room = world.room
 
     async def expire(self, job_id: str, at: int) -> None:
         """Let the job meet its deadline, if that is not later than `at`."""
@@ -127,12 +87,6 @@ class Engine(ABC):
         self.plays.clear()
         await self._balance()
 
-    async def configure(self, settings: EndpointSettings) -> None:
-        """Go on with other settings; those of a job are for jobs to come."""
-        self.settings = settings
-        self.fleet.configure(settings)
-        await self._balance()
-
     async def close(self) -> None:
         """Cancel every job and start no worker any more: the endpoint is about to be taken away."""
         at = await self._now()
@@ -147,30 +101,8 @@ class Engine(ABC):
         if job.worker is not None:
             self._launcher.stop_job(job.worker, job.id, job.lease)
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what a timer caused; virtual time waits for it."""
-        self._timeline.begin()
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        self._timeline.end()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a step of %s failed", self.id, exc_info=task.exception())
-
-    @abstractmethod
-    def _overdue(self, worker: Worker) -> None:
-        """A worker takes too long to be ready."""
-        ...
-
     def _shows_start(self, event: Event) -> bool:
         return self.platform.stream_wakes_on_status and isinstance(event, Taken)
-
-    async def _now(self) -> int:
-        await self._timeline.catch_up()
-        return self._timeline.now()
 
     async def _load(self, job_id: str, at: int) -> Job:
         job = await self._store.get(self.id, job_id)

@@ -13,7 +13,6 @@ from typing import Protocol, runtime_checkable
 
 from emulator.core.deadlines import lost_event
 from emulator.core.endpoint import Endpoint, Report, Submission
-from emulator.core.engine import World
 from emulator.core.errors import JobNotFound
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.fleet import Launcher
@@ -33,6 +32,7 @@ from emulator.core.job import (
 from emulator.core.polling import Either
 from emulator.core.rates import Operation
 from emulator.core.settings import EndpointSettings
+from emulator.core.world import World
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from emulator.core.engine import Engine
 from emulator.core.errors import IllegalTransition
 from emulator.core.job import Completed, Emitted, Failed, JobStatus, Progressed, Released
 from emulator.core.waiting import Caller
+from emulator.core.workforce import Workforce
 from tests.core.steps import finish
 from tests.worlds import TestWorld, make_world
 
@@ -84,7 +85,7 @@ async def test_every_verb_is_one_step():
     assert start.reload() is None
     verbs = {
         name
-        for name, verb in (vars(Engine) | vars(Endpoint)).items()
+        for name, verb in (vars(Workforce) | vars(Engine) | vars(Endpoint)).items()
         if inspect.iscoroutinefunction(verb) and name[0] != "_"
     }
     assert verbs == driver.driven | start.driven
