@@ -20,6 +20,7 @@ from emulator.api.admin import alive
 from emulator.api.admin.app import LateAdmin
 from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
+from emulator.api.load_balancer import LateForwarder, LoadBalancer
 from emulator.api.page import describe
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.emulator import Emulator
@@ -62,6 +63,7 @@ def create_app(
     app.state.access = access
     app.state.worker_access = worker_access or Access(required=False)
     app.state.ready = False
+    app.state.forwarder = LateForwarder()
     app.state.serve = _serves_no_more
     missing = {
         path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
@@ -79,6 +81,7 @@ def create_app(
             expose_headers=[FIDELITY, FAULT, "Retry-After", "RateLimit"],
         )  # fmt: skip
     app.add_middleware(TidyPath)
+    app.add_middleware(LoadBalancer)
     plain = app.openapi
     app.openapi = functools.cache(lambda: describe(plain(), emulator.platform))  # type: ignore[method-assign]
     return app

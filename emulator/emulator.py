@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import dataclasses
-import functools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, Clock, RealClock
 from emulator.core.deliveries import Delivery
-from emulator.core.endpoint import Endpoint
-from emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
+from emulator.core.errors import JobNotFound
 from emulator.core.faults import FaultBook
-from emulator.core.faulty import FaultyEndpoint
 from emulator.core.fidelity import Ledger
-from emulator.core.fleet import Launcher
 from emulator.core.history import History
 from emulator.core.ids import Ids
 from emulator.core.job import Job, Transition
 from emulator.core.journal import Journal
 from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
-from emulator.core.settings import EndpointSettings, checked, default_settings
 from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
 from emulator.core.timers import Timeline
@@ -35,14 +28,8 @@ from emulator.core.world import World
 from emulator.effects.faulty_post import FaultyPost
 from emulator.effects.joblog import job_log
 from emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
+from emulator.endpoints import Endpoints
 from emulator.stores.memory import MemoryStore
-from emulator.workers.command import Command, CommandPool, Nobody
-from emulator.workers.functions import Function
-from emulator.workers.guests import WithGuests
-from emulator.workers.pool import Pool
-from emulator.workers.process import Program
-from emulator.workers.reload import Reloader
-from emulator.workers.scripted import ScriptedPool
 
 log = logging.getLogger("emulator")
 
@@ -53,9 +40,6 @@ KEPT = 10_000
 """Webhook calls that are remembered."""
 
 
-_KINDS = {Pool: "handler", CommandPool: "command", ScriptedPool: "mock", type(None): "remote"}
-
-
 class Attempt(NamedTuple):
     """One webhook call: `problem` is what went wrong, "" for nothing."""
 
@@ -64,7 +48,7 @@ class Attempt(NamedTuple):
     problem: str
 
 
-class Emulator:
+class Emulator(Endpoints):
     """A whole emulator without ports: endpoints over one store and one timeline.
 
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
@@ -83,22 +67,18 @@ class Emulator:
         seed: int | None = None,
         calls_per_host: int = PER_HOST,
     ) -> None:
-        self.platform = platform
         self.ledger = Ledger(platform)
         self.timeline = Timeline(clock or RealClock())
         self.store = store or MemoryStore()
         self.room = WaitingRoom(self.timeline)
-        self.endpoints: dict[str, Endpoint] = {}
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
         self._auto = isinstance(self.timeline.clock, AutoClock)
         self.unread: set[tuple[str, str]] = set()
         """Jobs that have ended, and no client has seen that."""
-        self._pools: dict[str, Pool | CommandPool | ScriptedPool] = {}
-        self._reloader = Reloader()
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        self._webhooks = self._sender(post or LatePost(platform.webhook_timeout), calls_per_host)
-        self._world = World(
+        self._webhooks = self._sender(post or LatePost(platform.webhook_timeout), platform, calls_per_host)
+        world = World(
             platform=platform,
             timeline=self.timeline,
             store=self.store,
@@ -111,6 +91,7 @@ class Emulator:
             webhook_body=webhook_body,
             on_won=(job_log(platform), self._webhooks.won),
         )
+        super().__init__(world)
         self.rate_limits = rate_limits
         self.attempts: deque[Attempt] = deque(maxlen=KEPT)
         """Webhook calls, oldest first."""
@@ -121,56 +102,11 @@ class Emulator:
         self.store.listen(self._heard)
         self.store.listen(self.history.heard)
 
-    def _sender(self, post: Post, per_host: int) -> Webhooks:
+    def _sender(self, post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(post, self.faults, self.timeline)
         return Webhooks(
-            self.store, self.timeline, self.platform, post, self._tried, around=around, per_host=per_host
+            self.store, self.timeline, platform, post, self._tried, around=around, per_host=per_host
         )  # fmt: skip
-
-    def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
-        """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
-        if settings.id in self.endpoints:
-            raise ConfigurationError(f"two handlers for endpoint {settings.id}: name one with --endpoint ID=HANDLER")
-        endpoint = FaultyEndpoint(settings, self._world, launcher)
-        self.endpoints[settings.id] = endpoint
-        return endpoint
-
-    def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
-        """A new endpoint that is served by worker processes."""
-        if program.folder is not None:
-            imported = functools.partial(self._reloader.imported, settings.id)
-            program = dataclasses.replace(program, imported=imported)
-        pool = Pool(program)
-        endpoint = self.add(settings, pool)
-        pool.serve(endpoint)
-        self._pools[settings.id] = pool
-        if program.folder is not None:
-            self._reloader.add(endpoint, program.files)
-        return endpoint
-
-    def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
-        """A new endpoint that is served by programs we start."""
-        pool = CommandPool(command)
-        endpoint = self._add_polled(settings, pool)
-        pool.serve(endpoint)
-        self._pools[settings.id] = pool
-        if command.reload:
-            self._reloader.add(endpoint, command.files)
-        return endpoint
-
-    def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
-        """A new endpoint whose jobs only stubs answer."""
-        pool = ScriptedPool(concurrency)
-        endpoint = self.add(dataclasses.replace(settings, mock=True), pool)
-        pool.serve(endpoint)
-        self._pools[settings.id] = pool
-        return endpoint
-
-    def add_mock_now(self, endpoint_id: str) -> Endpoint:
-        """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
-        endpoint = self.add_mock(default_settings(endpoint_id, self.platform))
-        endpoint.begin()
-        return endpoint
 
     def stub(self, stub: Stub) -> str:
         """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
@@ -179,84 +115,11 @@ class Emulator:
             self.add_mock_now(stub.endpoint)
         return stub.id
 
-    def add_function(self, endpoint_id: str, function: Function) -> None:
-        """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
-        endpoint = self.endpoints.get(endpoint_id) or self.add_mock_now(endpoint_id)
-        pool = self._pools.get(endpoint_id)
-        if not isinstance(pool, ScriptedPool):
-            raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
-        pool.function = function
-        endpoint.plays.has_handler = True
-
-    def _drop_functions(self) -> None:
-        for endpoint_id, pool in self._pools.items():
-            if isinstance(pool, ScriptedPool) and pool.function is not None:
-                pool.function = None
-                self.endpoints[endpoint_id].plays.has_handler = False
-
-    def kind_of(self, endpoint_id: str) -> str:
-        """What serves an endpoint: handler, command, mock or remote; raises EndpointNotFound."""
-        self.endpoint(endpoint_id)
-        return _KINDS[type(self._pools.get(endpoint_id))]
-
-    def add_remote(self, settings: EndpointSettings) -> Endpoint:
-        """A new endpoint that only workers started elsewhere serve."""
-        return self._add_polled(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
-
-    def _add_polled(self, settings: EndpointSettings, own: Launcher) -> Endpoint:
-        """One whose workers come over HTTP; what stubs answer is played by guests."""
-        launcher = WithGuests(own)
-        endpoint = self.add(settings, launcher)
-        launcher.serve(endpoint)
-        return endpoint
-
     def has_read(self, job: Job) -> None:
         """A client has seen the job as it is."""
         if job.status.terminal and (job.endpoint, job.id) in self.unread:
             self.unread.remove((job.endpoint, job.id))
             self.timeline.hurry()
-
-    def endpoint(self, endpoint_id: str) -> Endpoint:
-        """The endpoint of this id; raises EndpointNotFound."""
-        try:
-            return self.endpoints[endpoint_id]
-        except KeyError:
-            raise EndpointNotFound from None
-
-    async def start(self, lenient: bool = False) -> None:
-        """Start each endpoint's first worker, all in parallel, and wait until every one is up.
-
-        Raises ConfigurationError when a handler cannot be imported; if `lenient`, that is
-        logged, and the endpoint waits for a change of its files.
-        """
-        self._reloader.start()
-        checks = (endpoint.first_worker() for endpoint in self.endpoints.values())
-        outcomes = await asyncio.gather(*checks, return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        for failure in failures:
-            if not (lenient and isinstance(failure, ConfigurationError)):
-                raise failure
-            log.error("%s", failure)
-        for endpoint, outcome in zip(list(self.endpoints), outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                self._reloader.failed(endpoint)
-
-    async def start_one(self, endpoint_id: str) -> None:
-        """Start the first worker of an endpoint that was added to a world at work.
-
-        Raises ConfigurationError when its handler cannot be imported; then nobody serves it.
-        """
-        self._reloader.start()
-        try:
-            await self.endpoint(endpoint_id).first_worker()
-        except ConfigurationError:
-            await self.remove(endpoint_id)
-            raise
-
-    async def configure(self, endpoint_id: str, **changes: Any) -> None:
-        """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""
-        endpoint = self.endpoint(endpoint_id)
-        await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
 
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.
@@ -264,7 +127,9 @@ class Emulator:
         Ids and dice begin anew, so that what follows is what would follow a start.
         Raises EndpointNotFound.
         """
-        chosen = list(self.endpoints.values()) if endpoint_id is None else [self.endpoint(endpoint_id)]
+        if endpoint_id is not None:
+            self.any_endpoint(endpoint_id)
+        chosen = [one for one in self.endpoints.values() if endpoint_id in (None, one.id)]
         for endpoint in chosen:
             await endpoint.stop_work()
         await self.store.clear(endpoint_id)
@@ -281,22 +146,6 @@ class Emulator:
             self._drop_functions()
             self._world.ids.reset()
 
-    def open(self) -> None:
-        """Begin without waiting for workers: they come when there are jobs, and what goes wrong is logged."""
-        self._reloader.start()
-        for endpoint in self.endpoints.values():
-            endpoint.begin()
-
-    async def remove(self, endpoint_id: str) -> None:
-        """Serve an endpoint no more: its jobs are cancelled, its workers end. Raises EndpointNotFound."""
-        endpoint = self.endpoint(endpoint_id)
-        await endpoint.close()
-        del self.endpoints[endpoint_id]
-        self._reloader.forget(endpoint_id)
-        pool = self._pools.pop(endpoint_id, None)
-        if pool is not None:
-            await pool.close()
-
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""
         self.room.close()
@@ -306,10 +155,7 @@ class Emulator:
     async def stop(self) -> None:
         """End waits, workers and webhook calls; leaves no process behind."""
         self.hang_up()
-        await self._reloader.close()
-        for endpoint in self.endpoints.values():
-            endpoint.autoscaler.stop()
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await self._stop_workers()
         await self._webhooks.close()
         self.timeline.close()
 

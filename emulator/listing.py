@@ -27,18 +27,22 @@ _PIPED_WIDTH = 200
 def banner(server: Server) -> str:
     """Where the server is and how to call it."""
     ids = list(server.emulator.endpoints)
+    balanced = list(server.emulator.balancers)
+    root = server.base_url.removesuffix("/v2")
     key = "" if server.settings.no_auth else f" -H {shlex.quote('Authorization: Bearer ' + server.key)}"
-    example = "echo" if "echo" in ids else ids[0]
+    example = "echo" if "echo" in ids else next(iter(ids), "")
+    body = """-H 'Content-Type: application/json' -d '{"input": {"message": "hello"}}'"""
+    call = f"{server.base_url}/{example}/runsync{key} {body}" if ids else f"{root}/lb/{balanced[0]}/{key}"
     return "\n".join(
         (
             f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",
             f"  base URL   {server.base_url}",
-            f"  endpoints  {', '.join(ids)}",
-            f"  API page   {server.base_url.removesuffix('/v2')}/docs",
+            *([f"  endpoints  {', '.join(ids)}"] if ids else []),
+            *(f"  balancer   {root}/lb/{one}/ or host {one}.*" for one in balanced),
+            f"  API page   {root}/docs",
             "",
             f"  export RUNPOD_ENDPOINT_BASE_URL={server.base_url}",
-            f"  curl -s {server.base_url}/{example}/runsync{key} -H 'Content-Type: application/json'"
-            """ -d '{"input": {"message": "hello"}}'""",
+            f"  curl -s {call}",
             "",
         )
     )

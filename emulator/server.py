@@ -31,7 +31,8 @@ from emulator.core.settings import default_settings
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
 from emulator.workers.command import Command
-from emulator.workers.environment import worker_environment
+from emulator.workers.environment import server_environment, worker_environment
+from emulator.workers.http_server import HttpServer
 from emulator.workers.process import Program
 from emulator.worlds import Worlds
 
@@ -74,7 +75,8 @@ class Server:
         self.app.state.serve = self.serve
         config = uvicorn.Config(
             self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
-            timeout_graceful_shutdown=_LAST_ANSWERS, ws="none", proxy_headers=False,
+            timeout_graceful_shutdown=_LAST_ANSWERS, proxy_headers=False,
+            ws="auto" if any(plan.service.balanced for plan in plans) else "none",
             http=BreakableProtocol,
         )  # fmt: skip
         self._web = _Web(config)
@@ -154,7 +156,9 @@ class Server:
         fresh = (
             {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}
         )  # a stale .pyc may pass for new: it tells by the second
-        if service.handler:
+        if service.balanced:
+            world.add_balancer(plan.settings, self._http_server(plan, fresh))
+        elif service.handler:
             environment = {**self.client_environment(), **plan.environment, **fresh}
             program = Program(
                 service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
@@ -171,6 +175,17 @@ class Server:
             world.add_mock(plan.settings, plan.concurrency)
         else:
             world.add_remote(plan.settings)
+
+    def _http_server(self, plan: Plan, fresh: dict[str, str]) -> HttpServer:
+        url = self.base_url.removesuffix("/v2")
+
+        def environment(worker: str, port: int, health_path: str) -> dict[str, str]:
+            return server_environment(url, plan.settings.id, worker, self.key, port, health_path)
+
+        return HttpServer(
+            environment, self._lifeline, plan.service.handler or "", plan.service.command, plan.python,
+            plan.directory, {**plan.environment, **fresh}, self.settings.reload,
+        )  # fmt: skip
 
     def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
@@ -208,6 +223,7 @@ class Server:
         self._web.leave()
         if self._serving is not None:
             await self._serving
+        await self.app.state.forwarder.close()
         await self._worlds.stop()
         os.close(self._lifeline)
         os.close(self._held_end)

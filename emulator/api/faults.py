@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from emulator.api.connection import break_off
-from emulator.core.endpoint import Endpoint
 from emulator.core.errors import JobNotFound, RequestError
 from emulator.core.faults import Fault, FaultKind, MadeByFault
 from emulator.core.rates import Operation
 from emulator.core.waiting import Caller, Outcome
+from emulator.core.workforce import Workforce
 
 FAULT = "X-Emulator-Fault"
 _INSTEAD = (FaultKind.STATUS, FaultKind.CONNECTION_RESET, FaultKind.TRUNCATED_BODY)
@@ -32,7 +32,7 @@ class Edge:
     """One request before the faults of its endpoint. `problem` makes an error's answer."""
 
     request: Request
-    endpoint: Endpoint
+    endpoint: Workforce
     operation: Operation
     caller: Caller
     problem: Callable[[RequestError], Response]

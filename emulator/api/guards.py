@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from emulator.api import wire
 from emulator.api.faults import Edge
+from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToken, RequestError
 from emulator.core.fidelity import Ledger
@@ -160,6 +161,7 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
 
 
 Verb = Callable[[Call], Awaitable[Response]]
+BalancedVerb = Callable[[Balancer, Emulator], Awaitable[Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -172,7 +174,7 @@ class Door(APIRoute):
         return handler
 
 
-def world_of_client(request: Request) -> Emulator:
+def world_of_client(request: HTTPConnection) -> Emulator:
     """The world that a client's header, or else its key, names; raises NamespaceInvalid."""
     worlds: Worlds = request.app.state.worlds
     namespace = key = b""
@@ -216,14 +218,20 @@ def answering(
     return answer
 
 
-def guarded(operation: Operation, verb: Verb) -> Handler:
-    """The request handler that lets a call through to `verb`, or answers why not."""
+def guarded(operation: Operation, verb: Verb, balanced: BalancedVerb | None = None) -> Handler:
+    """The request handler that lets a call through to `verb`, or answers why not.
+
+    `balanced` answers it on load-balancing endpoints; without it they refuse it.
+    """
 
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
         access.check(request.headers.get("authorization"))
         caller.hurries = True
-        endpoint = emulator.endpoint(request.path_params["endpoint_id"])
+        endpoint_id: str = request.path_params["endpoint_id"]
+        if balanced is not None and endpoint_id in emulator.balancers:
+            return await balanced(emulator.balancers[endpoint_id], emulator)
+        endpoint = emulator.endpoint(endpoint_id)
         serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         if not emulator.faults:
             return await serve()
@@ -234,7 +242,7 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
 
     async def journaled(request: Request) -> Response:
         response = await answer(request)
-        _note(request, operation, response.status_code)
+        note(request, request.path_params["endpoint_id"], operation, response.status_code)
         return response
 
     journaled.__name__ = operation.value
@@ -242,18 +250,17 @@ def guarded(operation: Operation, verb: Verb) -> Handler:
     return journaled
 
 
-def _note(request: Request, operation: Operation, status: int) -> None:
+def note(request: Request, endpoint_id: str, operation: Operation, status: int) -> None:
     """Write a request into the journal of its world."""
     scope = request.scope
     emulator: Emulator | None = scope.get(WORLD)
     if emulator is None:
         return
     path, query = scope["path"], scope["query_string"].decode("latin-1")
-    told = request.path_params
+    job: str = scope.get(JOB, "") or request.path_params.get("job_id", "")
     emulator.journal.add(
-        emulator.timeline.now(), told["endpoint_id"], operation.value,
-        (scope["method"], path, query, scope["headers"]),
-        scope.get(BODY, b""), status, scope.get(JOB, "") or told.get("job_id", ""),
+        emulator.timeline.now(), endpoint_id, operation.value, (scope["method"], path, query, scope["headers"]),
+        scope.get(BODY, b""), status, job,
     )  # fmt: skip
 
 

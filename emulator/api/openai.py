@@ -43,7 +43,8 @@ async def ask(call: Call) -> Response:
     job = await call.endpoint.wait(job.id, call.now() + wait if wait else None, call.caller)
     if call.caller.gone:
         _left(call, job.id)
-    elif not job.status.terminal:
+        return Response(status_code=499)
+    if not job.status.terminal:
         return _error(call, "openai.waiting", f"the job {job.id} is still {job.status.value}", 524)
     return _answer(call, job)
 
@@ -64,7 +65,8 @@ async def _submission(call: Call) -> tuple[Submission, bool]:
 def _route(call: Call) -> str:
     """The path behind /openai, its percent-encoding kept."""
     raw: bytes = call.request.scope["raw_path"]
-    return raw.split(b"/openai", 1)[1].partition(b"?")[0].decode("latin-1") or "/"
+    _, _, _endpoint, _openai, *route = raw.partition(b"?")[0].split(b"/")
+    return "/" + b"/".join(route).decode("latin-1")
 
 
 def _answer(call: Call, job: Job) -> Response:
@@ -127,19 +129,20 @@ async def _stream(call: Call, job: Job) -> Response:
 
 
 async def _events(call: Call, job_id: str, status: JobStatus, chunks: list[bytes]) -> AsyncIterator[bytes]:
-    sent = 0
+    sent, last = 0, b""
     try:
         while not call.endpoint.world.room.closed:
             for chunk in chunks:
-                yield _event(chunk)
+                last = _event(chunk)
+                yield last
             sent += len(chunks)
             if status.terminal:
                 break
             status, chunks = await call.endpoint.next_chunks(job_id, None, call.caller)
-        async for last in _ending(call, job_id, status, sent):
-            yield last
+        async for event in _ending(call, job_id, status, sent):
+            yield event if not last or last.endswith(b"\n\n") else b"\n\n" + event
     except JobNotFound:
-        yield b"data: %s\n\n" % _problem(f"the job {job_id} is gone")
+        yield b"\n\ndata: %s\n\n" % _problem(f"the job {job_id} is gone")
     finally:
         if not status.terminal:
             _left(call, job_id)

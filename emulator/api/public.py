@@ -16,10 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from emulator.api import models, wire
 from emulator.api.guards import FIDELITY, JOB, Call, Door, Verb, guarded
+from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
+from emulator.emulator import Emulator
 
 router = APIRouter(prefix="/v2/{endpoint_id}", route_class=Door, tags=["queue"])
 
@@ -94,6 +96,12 @@ async def purge(call: Call) -> Response:
 async def health(call: Call) -> Response:
     """Counters of jobs and workers."""
     return call.reply("health.counters", wire.health(await call.endpoint.health()))
+
+
+async def balanced_health(balancer: Balancer, emulator: Emulator) -> Response:
+    """The same of a load-balancing endpoint, which has no jobs."""
+    headers = {FIDELITY: emulator.ledger.header("health.balanced")}
+    return Response(wire.health(await balancer.health()), 200, headers, media_type="application/json")
 
 
 async def requests(call: Call) -> Response:
@@ -204,7 +212,7 @@ def _add(
     for method in methods:
         router.add_api_route(
             path,
-            guarded(operation, verb),
+            guarded(operation, verb, balanced_health if operation is Operation.HEALTH else None),
             methods=[method],
             operation_id=f"{operation.value}_{method.lower()}" if len(methods) > 1 else operation.value,
             summary=(verb.__doc__ or "").partition(".")[0].partition("\n")[0],

@@ -183,6 +183,8 @@ def requests_page(jobs: Iterable[Job], total: int, offset: int, limit: int, at: 
 
 def problem(error: RequestError) -> bytes:
     """The body of an error."""
+    if error.bare:
+        return orjson.dumps({"error": error.detail})
     return orjson.dumps({"status": error.status, "title": error.title, "detail": error.detail})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -30,8 +30,12 @@ NAME = "runpod-emulator.toml"
 
 
 class EndpointTable(EndpointOptions):
-    """One endpoint; without handler, command and mock, workers started elsewhere serve it."""
+    """One endpoint; without handler, command and mock, workers started elsewhere serve it.
 
+    One of type `load_balancer` has an ASGI application as handler, or a command that listens on $PORT.
+    """
+
+    type: Literal["queue", "load_balancer"] = "queue"
     handler: str | None = None
     command: list[str] | str | None = None
     mock: bool = False
@@ -115,6 +119,7 @@ def _from_here(file: ConfigFile) -> ConfigFile:
             folder,
             handlers=[_moved_handler(one, folder) for one in server.handlers],
             endpoint=[_moved_entry(one, folder) for one in server.endpoint],
+            load_balancer=[_moved_server(one, folder) for one in server.load_balancer],
             stubs=[Path(os.path.relpath(folder / one)) for one in server.stubs],
         ),
         platform=file.tables.platform,
@@ -140,6 +145,12 @@ def _moved_entry(entry: str, folder: Path) -> str:
     """An entry `ID=HANDLER` or `ID` of the file."""
     endpoint, equals, handler = entry.partition("=")
     return f"{endpoint}={_moved_handler(handler, folder)}" if equals else entry
+
+
+def _moved_server(entry: str, folder: Path) -> str:
+    """An entry `ID=SERVER` of the file; the words of a command are as they are where it runs."""
+    endpoint, _, server = entry.partition("=")
+    return entry if " " in server else f"{endpoint}={_moved_handler(server, folder)}"
 
 
 def _moved_handler(text: str, folder: Path) -> str:

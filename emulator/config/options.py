@@ -79,6 +79,12 @@ class ServerOptions(EndpointOptions):
         "ID=COMMAND",
     )
     mock: list[str] = _option([], "Serve endpoint ID by stubs alone (repeatable).", "ID")
+    load_balancer: list[str] = _option(
+        [],
+        "Serve load-balancing endpoint ID by an HTTP server: an ASGI application file.py:app, or a command "
+        "that listens on $PORT (repeatable).",
+        "ID=SERVER",
+    )
     stubs: list[_File] = _option([], "Stubs and faults: a YAML or JSON file, or a folder (repeatable).", "FILE")
     fault_profile: list[str] = _option([], "Faults of a named profile (repeatable).", "NAME")
     clock: Literal["real", "virtual", "auto"] = _option(

@@ -19,27 +19,32 @@ _NOT_HANDLERS = ("_", "test_", "conftest")
 
 
 class Service(NamedTuple):
-    """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere."""
+    """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere.
+
+    Where it is `balanced`, the handler is an ASGI application, and workers are HTTP servers.
+    """
 
     handler: str | None = None
     command: tuple[str, ...] = ()
     mock: bool = False
+    balanced: bool = False
 
     def __str__(self) -> str:
         return self.handler or " ".join(self.command) or ("stubs" if self.mock else "workers started elsewhere")
 
 
-SERVICES = ("endpoint", "command", "mock", "handlers")
+SERVICES = ("endpoint", "command", "mock", "load_balancer", "handlers")
 """The options that name what is served."""
 
 
 def services(given: Mapping[str, tuple[list[str], str]]) -> dict[str, Service]:
     """What serves each endpoint, by its id, from the entries of `SERVICES` and who gave them.
 
-    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, and handlers alone. Raises ConfigurationError.
+    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID=SERVER`, and handlers alone. Raises ConfigurationError.
     """
     found: dict[str, Service] = {}
-    for name, parse in (("endpoint", _named), ("command", _commands), ("mock", _mocks), ("handlers", _unnamed)):
+    parsers = (_named, _commands, _mocks, _servers, _unnamed)
+    for name, parse in zip(SERVICES, parsers, strict=True):
         entries, origin = given[name]
         for endpoint_id, service in parse(entries, origin):
             if endpoint_id in found:
@@ -72,6 +77,15 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
 
 def service_of(table: EndpointTable) -> Service:
     """What serves an endpoint by its table; raises ConfigurationError, or ValueError for an unfinished quotation."""
+    service = _service_of(table)
+    if table.type == "queue":
+        return service
+    if service.mock or service == Service():
+        raise ConfigurationError("a load balancer needs a server: write handler = 'file.py:app', or a command")
+    return service._replace(handler=service.handler and checked_app(service.handler), balanced=True)
+
+
+def _service_of(table: EndpointTable) -> Service:
     if (table.handler is not None) + (table.command is not None) + table.mock > 1:
         raise ConfigurationError("write one of handler, command and mock, not several")
     if table.mock:
@@ -114,6 +128,24 @@ def _commands(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
             raise ConfigurationError(f"{origin} {entry}: write ID=COMMAND, as in ID='python -u handler.py'")
         with _placed(origin):
             yield checked_id(endpoint_id, line), Service(command=words)
+
+
+def _servers(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
+    for entry in entries:
+        endpoint_id, _, server = entry.partition("=")
+        try:
+            words = tuple(shlex.split(server))
+        except ValueError as error:
+            raise ConfigurationError(f"{origin} {entry}: {error}") from error
+        if not words:
+            raise ConfigurationError(f"{origin} {entry}: write ID=SERVER, as in ID=app.py:app or ID='node server.js'")
+        with _placed(origin):
+            checked_id(endpoint_id, server)
+            is_app = len(words) == 1 and (":" in server or server.endswith(".py"))
+            yield (
+                endpoint_id,
+                Service(checked_app(server), balanced=True) if is_app else Service(command=words, balanced=True),
+            )
 
 
 def _mocks(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
@@ -162,6 +194,14 @@ def checked_id(endpoint_id: str, handler: str) -> str:
             f"{endpoint_id!r} can't be an endpoint id (letters, digits, - and _): name one with --endpoint ID={handler}"
         )
     return endpoint_id
+
+
+def checked_app(app: str) -> str:
+    """The ASGI application, if it is written as one and its file is there; raises ConfigurationError."""
+    checked_handler(app)
+    if ":" not in app:
+        raise ConfigurationError(f"application {app}: name it in its file, as in {app}:app")
+    return app
 
 
 def checked_handler(handler: str) -> str:

@@ -6,12 +6,15 @@
     ├── RequestError            what a client sees, in the service's own shape
     │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
     │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
-    │   │                            NotCancellable, NamespaceInvalid
+    │   │                            NotCancellable, NamespaceInvalid, WrongKind, NoWorkers,
+    │   │                            NoWorkerInTime
     │   ├── Unauthorized        401  NoToken, InvalidKey
-    │   ├── NotFound            404  EndpointNotFound, JobNotFound, RouteNotFound
+    │   ├── NotFound            404  EndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405
     │   ├── TooManyRequests     429  RateLimited, QueueFull
     │   ├── InternalError       500
+    │   ├── BadGateway          502  WorkerFailed, AnswerTooLarge
+    │   ├── AnswerTooLate       524
     │   └── NotEmulated         501
     ├── IllegalTransition       a job cannot do that now
     │   └── StaleLease          a report on a hand-out that is over
@@ -63,6 +66,8 @@ class RequestError(EmulatorError):
     detail = "internal error"
     row = "error.internal"
     headers: Mapping[str, str] = MappingProxyType({})
+    bare = False
+    """Whether the body is `{"error": detail}`, as on a few answers of the load balancer."""
 
     def __init__(self, detail: str | None = None) -> None:
         if detail is not None:
@@ -185,6 +190,29 @@ class NamespaceInvalid(BadRequest):
         )
 
 
+class WrongKind(BadRequest):
+    """A call of the queue API on a load-balancing endpoint, or the reverse."""
+
+    detail = "not allowed for QB API"
+    row = "error.wrong_kind"
+    bare = True
+
+
+class NoWorkers(BadRequest):
+    """No worker of the load-balancing endpoint can ever come: it may have none."""
+
+    detail = "no workers available"
+    row = "error.no_workers"
+    bare = True
+
+
+class NoWorkerInTime(BadRequest):
+    """No worker of the load-balancing endpoint was healthy in time."""
+
+    detail = "timed out waiting for worker"
+    row = "error.worker_timeout"
+
+
 class Unauthorized(RequestError):
     """The request carries no acceptable key."""
 
@@ -236,6 +264,13 @@ class RouteNotFound(NotFound):
     row = "error.route_not_found"
 
 
+class AffinityGone(NotFound):
+    """The one worker that may answer is gone."""
+
+    detail = "affinity_worker_gone"
+    row = "error.affinity_gone"
+
+
 class MethodNotAllowed(RequestError):
     """The route exists, but not for this method; `allow` is the Allow header."""
 
@@ -277,6 +312,39 @@ class QueueFull(TooManyRequests):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"queue is full: more than {limit} jobs wait for this endpoint", 1)
+
+
+class BadGateway(RequestError):
+    """A worker of a load-balancing endpoint has not answered rightly."""
+
+    status = 502
+    title = "Bad Gateway"
+    row = "error.bad_gateway"
+
+
+class WorkerFailed(BadGateway):
+    """The worker closed the connection, or refused it."""
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(f"the worker {worker} did not answer: {reason}")
+
+
+class AnswerTooLarge(BadGateway):
+    """The worker's answer exceeds the limit, given in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the worker's answer is larger than {limit // 1048576}MiB")
+
+
+class AnswerTooLate(RequestError):
+    """The worker took longer than a request may."""
+
+    status = 524
+    title = "A Timeout Occurred"
+    row = "error.answer_too_late"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the worker has not answered within {limit / 1000:g} s")
 
 
 class NotEmulated(RequestError):

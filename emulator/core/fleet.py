@@ -256,20 +256,32 @@ class Fleet:
             worker.outdated = True
             self._launcher.retire(worker.id)
 
+    def give(self, worker_id: str, job: str) -> None:
+        """A worker has a job, or a request."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            self._hold(worker, job)
+            self._settle(worker)
+
+    def touch(self, worker_id: str) -> None:
+        """A worker that holds nothing has done something: its idle time begins anew."""
+        worker = self.workers.get(worker_id)
+        if worker is not None and worker.idle_timer is not None:
+            self._stop_idling(worker)
+            self._start_idling(worker)
+
     def release(self, worker_id: str, job: str) -> None:
         """A worker dropped a job that still counts as its own."""
         worker = self.workers.get(worker_id)
         if worker is not None:
             self._drop(worker, job)
-            self._settle(worker)
+            if worker.state is not WorkerState.UNHEALTHY:
+                self._settle(worker)
 
     def heard(self, transition: Transition) -> None:
         """Follow a job to, or away from, its worker."""
         if isinstance(transition.event, Taken):
-            worker = self.workers.get(transition.event.worker)
-            if worker is not None:
-                self._hold(worker, transition.job.id)
-                self._settle(worker)
+            self.give(transition.event.worker, transition.job.id)
         elif transition.left_worker:
             before = transition.before
             if before is not None and before.worker is not None:
@@ -359,3 +371,4 @@ class Fleet:
         for worker in list(self.workers.values()):
             if worker.state is WorkerState.UNHEALTHY:
                 del self.workers[worker.id]
+                self._launcher.stop(worker.id)

@@ -157,6 +157,22 @@ class Platform:
         "failed", "timed_out", _OBSERVED, "FAILED 'job timed out after 1 retries'; the job-states page says TIMED_OUT"
     )
 
+    balancer_wait: int = _fact(120 * SECOND, _OBSERVED, "wait of a load-balanced request for a healthy worker", "ms")
+    balancer_strict_wait: int = _fact(
+        300 * SECOND, _DOCUMENTED, "the same for the one worker of a strict affinity", "ms"
+    )
+    balancer_answer_limit: int = _fact(330 * SECOND, _DOCUMENTED, "longest load-balanced request; then it is cut", "ms")
+    balancer_body_limit: int = _fact(
+        30 * MIB, _DOCUMENTED, "request and response of a load-balanced call; the refusals are a guess", "bytes"
+    )
+    ping_interval: int = _fact(1 * SECOND, _GUESS, "between two health checks of a load-balancing worker", "ms")
+    forward_authorization: bool = _fact(
+        False, _GUESS, "whether a load-balancing worker sees the key; 'your app never sees the key' was read"
+    )
+    websockets_count: bool = _fact(
+        False, _OBSERVED, "an open WebSocket keeps no worker: sessions were cut by scaling to zero"
+    )
+
     workers_min: int = _fact(0, _DOCUMENTED, "workers that are always on", "workers")
     workers_max: int = _fact(3, _DOCUMENTED, "ceiling of an endpoint's workers", "workers")
     idle_timeout: int = _fact(5 * SECOND, _DOCUMENTED, "an idle worker's life", "ms")

@@ -26,6 +26,8 @@ class Operation(str, Enum):
     HEALTH = "health"
     REQUESTS = "requests"
     OPENAI = "openai"
+    BALANCED = "balanced"
+    """Any request to a load-balancing endpoint."""
 
 
 class Row(NamedTuple):

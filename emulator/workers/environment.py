@@ -1,4 +1,4 @@
-"""The environment of a worker that speaks the worker protocol, as the official SDK reads it."""
+"""The environment of workers: of those that speak the worker protocol, and of those that are HTTP servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ PING_INTERVAL = 10_000
 def host_name(worker: str) -> str:
     """The host name that a worker of the service sees."""
     return f"{worker}-64410d87"
+
+
+def server_environment(
+    url: str, endpoint: str, worker: str, client_key: str, port: int, health_path: str
+) -> dict[str, str]:
+    """The variables of a load-balancing worker, which listens on `port` and answers health checks there."""
+    return {
+        "PORT": str(port),
+        "PORT_HEALTH": str(port),
+        "HEALTH_CHECK_PATH": health_path,
+        "RUNPOD_POD_ID": worker,
+        "RUNPOD_ENDPOINT_ID": endpoint,
+        "RUNPOD_POD_HOSTNAME": host_name(worker),
+        "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",
+        "RUNPOD_API_KEY": client_key,
+    }
 
 
 def worker_environment(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulator.core.clock import turn
-from emulator.core.endpoint import Endpoint
+from emulator.core.workforce import Workforce
 
 log = logging.getLogger("emulator.reload")
 
@@ -25,7 +25,7 @@ Look = tuple[int, int] | None
 class _Code:
     """The files of one endpoint, and how they looked when they were last tried."""
 
-    endpoint: Endpoint
+    endpoint: Workforce
     find: Callable[[], Iterable[str]]
     """Files that are its code, whatever its workers import."""
     imported: set[str] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Reloader:
         self._watching: asyncio.Task[None] | None = None
         self._reloads: set[asyncio.Task[None]] = set()
 
-    def add(self, endpoint: Endpoint, find: Callable[[], Iterable[str]]) -> None:
+    def add(self, endpoint: Workforce, find: Callable[[], Iterable[str]]) -> None:
         """Watch what `find` answers, and what the endpoint's workers import."""
         code = self._codes[endpoint.id] = _Code(endpoint, find)
         code.add(())

@@ -178,6 +178,7 @@ def wrong_values(name: str) -> list[str]:
             "endpoint",
             "command",
             "mock",
+            "load_balancer",
             "stubs",
             "fault_profile",
             "set",

@@ -109,6 +109,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "endpoint": (_list("endpoint", "x=h.py", "y"), _list("endpoint", "z=i.py")),
     "command": (_list("command", "c=python -u h.py"), _list("command", "d=sh run.sh", "e=true")),
     "mock": (_list("mock", "m", "n"), _list("mock", "o")),
+    "load_balancer": (_list("load_balancer", "l=h.py:app"), _list("load_balancer", "k=i.py:app", "n=node s.js")),
     "stubs": (
         _list("stubs", "s.yaml", "t.yaml")._replace(value=[Path("s.yaml"), Path("t.yaml")]),
         _list("stubs", "s.yaml")._replace(value=[Path("s.yaml")]),

@@ -139,7 +139,7 @@ class Endpoint(BaseModel):
     """One endpoint."""
 
     id: str
-    kind: str = Field(description="handler, command, mock or remote")
+    kind: str = Field(description="handler, command, mock, load_balancer or remote")
     workers_min: int
     workers_max: int
     idle_timeout: int = Field(description="ms")
@@ -174,13 +174,13 @@ class Changes(Wish):
 @router.get("/endpoints")
 async def endpoints(world: World) -> list[Endpoint]:
     """Every endpoint."""
-    return [_shown(world, endpoint_id) for endpoint_id in world.endpoints]
+    return [_shown(world, endpoint_id) for endpoint_id in world.all_endpoints]
 
 
 @router.post("/endpoints", status_code=201)
 async def add_endpoint(request: Request, world: World, wish: NewEndpoint) -> Endpoint:
     """Serve one endpoint more; a handler is imported before the answer, which says what went wrong."""
-    if wish.id in world.endpoints:
+    if wish.id in world.all_endpoints:
         raise ConfigurationError(f"endpoint {wish.id} is served already")
     table = wish
     if not (wish.handler or wish.command or wish.remote):
@@ -194,13 +194,13 @@ async def change_endpoint(world: World, endpoint_id: str, wish: Changes) -> Endp
     """Change settings of an endpoint at work; those of a job are for jobs to come."""
     changes = {name: value for name in wish.model_fields_set if (value := getattr(wish, name)) is not None}
     value = changes.pop("scaler_value", None)
-    scaler = changes.get("scaler", world.endpoint(endpoint_id).settings.scaler)
+    scaler = changes.get("scaler", world.any_endpoint(endpoint_id).settings.scaler)
     await world.configure(endpoint_id, **changes, **scaling(scaler, Effective(value, "this request")))
     return _shown(world, endpoint_id)
 
 
 def _shown(world: Emulator, endpoint_id: str) -> Endpoint:
-    settings = world.endpoint(endpoint_id).settings
+    settings = world.any_endpoint(endpoint_id).settings
     return Endpoint(
         id=endpoint_id,
         kind=world.kind_of(endpoint_id),

@@ -1,6 +1,7 @@
 """Starts a worker process: `python RUNNER_FOLDER --handler SPEC --channel FD --lifeline FD [-- ARGUMENT ...]`.
 
 Or a program that ends with the server: `python RUNNER_FOLDER --tether FD WORD ...`.
+Or an ASGI application: `python RUNNER_FOLDER --asgi SPEC PORT`.
 
 The folder is loaded as a package under a private name and leaves `sys.path`, so that
 none of its modules can be imported, or shadow one, in the handler's code.
@@ -31,4 +32,6 @@ if __name__ == "__main__":
 
     if sys.argv[1:2] == ["--tether"]:
         import_module(PACKAGE + ".tether").main(sys.argv[2:])
+    if sys.argv[1:2] == ["--asgi"]:
+        sys.exit(import_module(PACKAGE + ".asgi").main(sys.argv[2:]))
     import_module(PACKAGE + ".worker").main(sys.argv[1:])

@@ -1,0 +1,88 @@
+"""One WebSocket from a client to a worker, both ways until one of them closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from yarl import URL
+
+from emulator.api.forwarding import WORKER, Forwarder, headers_to_worker
+from emulator.core.balancer import Seat
+from emulator.core.errors import WorkerFailed
+from emulator.core.platform import Platform
+
+_OWN = "sec-websocket-"
+"""Headers that each of the two connections makes for itself."""
+_GOING_AWAY, _LOST = 1001, 1011
+"""Close codes: the client has left; the worker has."""
+
+
+async def bridge(
+    forwarder: Forwarder, socket: WebSocket, url: URL, seat: Seat, platform: Platform, heard: Callable[[], None]
+) -> None:
+    """Connect a client that has not been accepted yet; `heard` is called for each message.
+
+    Raises WorkerFailed when the worker does not take the connection.
+    """
+    headers = [(name, value) for name, value in headers_to_worker(socket.scope, platform) if not name.startswith(_OWN)]
+    try:
+        worker = await forwarder.session.ws_connect(
+            url, headers=headers, protocols=socket.scope["subprotocols"], autoclose=False, max_msg_size=0,
+            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+        )  # fmt: skip
+    except (aiohttp.ClientError, OSError) as error:
+        raise WorkerFailed(seat.worker, str(error) or type(error).__name__) from error
+    async with worker:
+        await socket.accept(worker.protocol, [(WORKER.encode(), seat.worker.encode())])
+        ways = {
+            asyncio.ensure_future(_to_worker(socket, worker, heard)),
+            asyncio.ensure_future(_to_client(socket, worker, heard)),
+        }
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _to_worker(
+    socket: WebSocket, worker: aiohttp.ClientWebSocketResponse[Any], heard: Callable[[], None]
+) -> None:
+    code = _GOING_AWAY
+    with contextlib.suppress(WebSocketDisconnect, aiohttp.ClientError, ConnectionError):
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                code = message.get("code") or code
+                break
+            heard()
+            if message.get("text") is not None:
+                await worker.send_str(message["text"])
+            else:
+                await worker.send_bytes(message.get("bytes") or b"")
+    await worker.close(code=code if 1000 <= code < 5000 and code not in (1005, 1006, 1015) else _GOING_AWAY)
+
+
+async def _to_client(
+    socket: WebSocket, worker: aiohttp.ClientWebSocketResponse[Any], heard: Callable[[], None]
+) -> None:
+    code, reason = _LOST, "the worker has gone"
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        while True:
+            message = await worker.receive()
+            if message.type is aiohttp.WSMsgType.TEXT:
+                await socket.send_text(message.data)
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                await socket.send_bytes(message.data)
+            else:
+                if message.type is aiohttp.WSMsgType.CLOSE:
+                    code, reason = message.data or 1000, message.extra or ""
+                break
+            heard()
+        await socket.close(code, reason)

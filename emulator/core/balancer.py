@@ -1,0 +1,221 @@
+"""The rules of a load-balancing endpoint: which worker answers a request, and how many workers there are.
+
+There is no queue and no job: a request waits for a healthy worker, and is that worker's own
+until it is answered. The state of a worker follows from its health checks.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import count
+from typing import NamedTuple
+
+from emulator.core.endpoint import Health
+from emulator.core.errors import AffinityGone, NoWorkerInTime, NoWorkers
+from emulator.core.fleet import Launcher, Worker, WorkerState
+from emulator.core.settings import EndpointSettings
+from emulator.core.waiting import Caller, Outcome
+from emulator.core.workforce import Workforce
+from emulator.core.world import World
+
+log = logging.getLogger("emulator.engine")
+
+_UP = (WorkerState.IDLE, WorkerState.RUNNING)
+_REMEMBERED = 1_000
+
+
+class Affinity(NamedTuple):
+    """The worker that a client asks for; empty for none."""
+
+    worker: str = ""
+    strict: bool = False
+    """Whether no other may answer."""
+    resume: bool = False
+    """Whether it is to be brought up again if it was scaled down."""
+
+
+def affinity_of(header: str) -> Affinity:
+    """What a request's `X-Runpod-Worker-Id` asks for: `ID`, `strict ID` or `strict-resume ID`."""
+    words = header.split()
+    if len(words) == 2 and words[0] in ("strict", "strict-resume"):
+        return Affinity(words[1], strict=True, resume=words[0] == "strict-resume")
+    return Affinity(words[0] if words else "")
+
+
+class Seat(NamedTuple):
+    """A request's place at a worker."""
+
+    worker: str
+    address: str
+    """Where the worker listens, as `http://127.0.0.1:PORT`."""
+    request: str
+    """What the worker holds; empty when it does not count."""
+
+
+class Balancer(Workforce):
+    """One load-balancing endpoint."""
+
+    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
+        super().__init__(settings, world, launcher)
+        self._waiting = 0
+        self._requests = count(1)
+        self._addresses: dict[str, str] = {}
+        self._resting: dict[str, None] = {}
+        """Workers that were scaled down, the longest ago first."""
+        self._starting: set[str] = set()
+        """Workers whose health check answers that they are not ready yet."""
+
+    # What clients do
+
+    async def admit(self, affinity: Affinity, caller: Caller, counts: bool = True) -> Seat | None:
+        """A place at a healthy worker, waiting for one; None for a caller who left.
+
+        Raises NoWorkers, NoWorkerInTime, AffinityGone.
+        """
+        at = await self._now()
+        until = at + (self.platform.balancer_strict_wait if affinity.strict else self.platform.balancer_wait)
+        self._waiting += 1
+        try:
+            return await self._admit(affinity, until, caller, counts)
+        finally:
+            self._waiting -= 1
+            await self._balance()
+
+    async def release(self, seat: Seat) -> None:
+        """A request has been answered, or its client has left."""
+        if not seat.request:
+            self.fleet.touch(seat.worker)
+            return
+        self.fleet.release(seat.worker, seat.request)
+        worker = self.fleet.workers.get(seat.worker)
+        if worker is not None and worker.outdated and not worker.jobs:
+            self.fleet.dismiss(worker)
+        await self._balance()
+
+    async def health(self) -> Health:
+        """The counters: no jobs, and workers, of whom all healthy ones are `ready`, and those that answer `running`."""
+        await self._now()
+        counts = self.fleet.counts()
+        starting = sum(
+            worker.id in self._starting and worker.state is WorkerState.INITIALIZING
+            for worker in self.fleet.workers.values()
+        )
+        counts = counts._replace(
+            ready=counts.idle + counts.running,
+            running=counts.running + starting,
+            initializing=counts.initializing - starting,
+        )
+        return Health(0, 0, 0, 0, 0, counts)
+
+    # What workers do
+
+    async def worker_healthy(self, worker: str, address: str) -> None:
+        """The worker's health check answers that it can serve."""
+        known = self.fleet.workers.get(worker)
+        if known is None or known.state in _UP:
+            return
+        self._addresses[worker] = address
+        self._starting.discard(worker)
+        self._resting.pop(worker, None)
+        await self.worker_ready(worker, self._share)
+        self._room.call(("balancer", self.id))
+
+    def worker_starting(self, worker: str) -> None:
+        """The worker's health check answers that it is not ready yet."""
+        self._starting.add(worker)
+
+    async def worker_ill(self, worker: str, reason: str) -> None:
+        """A healthy worker's health check fails: it gets no requests until it is well again."""
+        await self._now()
+        known = self.fleet.workers.get(worker)
+        if known is not None and known.state in _UP:
+            log.warning("%s/%s: %s: it gets no requests", self.id, worker, reason)
+            self.fleet.failed(worker, reason)
+            await self._balance()
+
+    async def worker_gone(self, worker: str) -> None:
+        """The worker's process ended without being asked to."""
+        await self._now()
+        self._forget(worker)
+        self._release.failed(worker)
+        self.fleet.forget(worker)
+        self._room.call(("balancer", self.id))
+        await self._balance()
+
+    def worker_stopped(self, worker: str) -> None:
+        """The worker was scaled down; it can be resumed."""
+        self._forget(worker)
+        self._resting[worker] = None
+        while len(self._resting) > _REMEMBERED:
+            del self._resting[next(iter(self._resting))]
+        self._room.call(("balancer", self.id))
+
+    async def close(self) -> None:
+        """Start no worker any more: the endpoint is about to be taken away."""
+        self.autoscaler.stop()
+
+    # Inside
+
+    @property
+    def _share(self) -> int:
+        """Requests in flight that one worker is there for."""
+        return max(1, self.settings.scaler_requests)
+
+    def _forget(self, worker: str) -> None:
+        self._addresses.pop(worker, None)
+        self._starting.discard(worker)
+
+    async def _admit(self, affinity: Affinity, until: int, caller: Caller, counts: bool) -> Seat | None:
+        while not caller.gone:
+            worker = self._choose(affinity)
+            if worker is not None:
+                return self._seat(worker, counts)
+            self._check(affinity)
+            await self._balance()
+            outcome = await self._room.wait(("balancer", self.id), until, caller)
+            if outcome is Outcome.DEADLINE and self._choose(affinity) is None:
+                raise NoWorkerInTime
+            if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
+                return None
+        return None
+
+    def _choose(self, affinity: Affinity) -> Worker | None:
+        """The worker asked for, or the healthy one with the fewest requests in flight."""
+        asked = self.fleet.workers.get(affinity.worker)
+        if asked is not None and self._serves(asked):
+            return asked
+        if affinity.strict:
+            return None
+        healthy = [worker for worker in self.fleet.workers.values() if self._serves(worker)]
+        return min(healthy, key=lambda worker: len(worker.jobs), default=None)
+
+    @staticmethod
+    def _serves(worker: Worker) -> bool:
+        return worker.state in _UP and not worker.outdated
+
+    def _check(self, affinity: Affinity) -> None:
+        """Raise where no wait can help; bring a worker up again that is to be resumed."""
+        if not self.settings.workers_max:
+            raise NoWorkers
+        if affinity.strict and affinity.worker not in self.fleet.workers:
+            if not (affinity.resume and affinity.worker in self._resting):
+                raise AffinityGone
+            if self.fleet.may_start:
+                self.fleet.start(affinity.worker)
+
+    def _seat(self, worker: Worker, counts: bool) -> Seat:
+        request = f"request-{next(self._requests)}" if counts else ""
+        if request:
+            self.fleet.give(worker.id, request)
+        else:
+            self.fleet.touch(worker.id)
+        return Seat(worker.id, self._addresses[worker.id], request)
+
+    async def _balance(self) -> None:
+        """Bring up workers for requests that wait, or that are more than the workers are there for."""
+        share = self._share
+        held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
+        over = sum(max(0, one - share) for one in held)
+        self.fleet.queued = self._waiting
+        self.fleet.make_room()
+        self.autoscaler.balance(self._waiting + over, sum(held) - over)

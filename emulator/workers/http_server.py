@@ -1,0 +1,260 @@
+"""Workers that are HTTP servers of their own, behind the load balancer: an ASGI application, or any command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.core.balancer import Balancer
+from emulator.core.fleet import WorkerState
+from emulator.values import file_of
+from emulator.workers.child import RUNNER, Child
+from emulator.workers.reload import python_files
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger("emulator.worker")
+
+HEALTH_PATH = "/ping"
+"""Where health checks go, unless HEALTH_CHECK_PATH among the endpoint's variables says otherwise."""
+_EAGER = 0.05
+"""Seconds between two health checks of a worker that has not been healthy yet."""
+_PATIENCE = 5.0
+"""Seconds that a health check may take."""
+_HINT_AFTER = 10.0
+"""Seconds after which the log says what a worker is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    """What a load-balancing worker runs: an ASGI `app` in an interpreter, or the words of a command.
+
+    `environment(worker, port, path)` gives the variables of the load balancer's contract.
+    """
+
+    environment: Callable[[str, int, str], Mapping[str, str]]
+    lifeline: int
+    """Read end of a pipe that only the server holds open: at its end the program ends too."""
+    app: str = ""
+    words: Sequence[str] = ()
+    python: str = sys.executable
+    directory: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    reload: bool = False
+    """Whether the folder of its code is watched."""
+
+    @property
+    def health_path(self) -> str:
+        """The path of health checks."""
+        return self.extra.get("HEALTH_CHECK_PATH") or HEALTH_PATH
+
+    def command(self, port: int) -> Sequence[str]:
+        """The program and its arguments."""
+        return (self.python, str(RUNNER), "--asgi", self.app, str(port)) if self.app else self.words
+
+    def files(self) -> list[str]:
+        """Every Python file below the folder of the application, or of the files that the command names."""
+        here = Path(self.directory or ".").absolute()
+        named = [file_of(self.app) or ""] if self.app else [word for word in self.words if word.endswith(".py")]
+        folders = {(here / file).parent for file in named if file and (here / file).is_file()}
+        return [file for folder in folders for file in python_files(folder)]
+
+    def __str__(self) -> str:
+        return self.app or " ".join(self.words)
+
+
+class HttpServerPool:
+    """Starts and ends the HTTP servers of one endpoint: the `Launcher` behind its fleet."""
+
+    over_http = True
+    real = True
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self._balancer: Balancer | None = None
+        self._workers: dict[str, _ServerWorker] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    def serve(self, balancer: Balancer) -> None:
+        """Work for this endpoint."""
+        self._balancer = balancer
+
+    def start(self, worker: str) -> None:
+        """Bring up a server; it is ready when its health check says so."""
+        assert self._balancer is not None
+        running = self._workers[worker] = _ServerWorker(worker, self._balancer, self.server, self._check)
+        life = asyncio.ensure_future(running.run())
+        self._lives.add(life)
+        life.add_done_callback(lambda task: self._over(worker, running, task))
+
+    def stop(self, worker: str) -> None:
+        """End a server that answers no request."""
+        running = self._workers.pop(worker, None)
+        if running is not None and self._balancer is not None:
+            running.end()
+            self._balancer.worker_stopped(worker)
+
+    def replace(self, worker: str) -> None:
+        """Never asked: such a worker asks for nothing."""
+
+    def retire(self, worker: str) -> None:
+        """It is stopped when its last request is answered."""
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """Never asked: there are no jobs."""
+
+    def kill(self, worker: str) -> None:
+        """Let a server die in the middle of things."""
+        running = self._workers.get(worker)
+        if running is not None:
+            running.kill()
+
+    async def close(self) -> None:
+        """End every server and wait until each is gone."""
+        for running in list(self._workers.values()):
+            running.end()
+        if self._lives:
+            await asyncio.wait(self._lives)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _check(self, url: str) -> int:
+        """The status of a health check, 0 for no answer."""
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE))
+        try:
+            async with self._session.get(url, allow_redirects=False) as answer:
+                return answer.status
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+            return 0
+
+    def _over(self, worker: str, running: _ServerWorker, task: asyncio.Task[None]) -> None:
+        self._lives.discard(task)
+        if self._workers.get(worker) is running:
+            del self._workers[worker]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker %s failed", worker, exc_info=task.exception())
+
+
+class _ServerWorker:
+    """One server; `run` is its whole life."""
+
+    def __init__(
+        self, worker: str, balancer: Balancer, server: HttpServer, check: Callable[[str], Awaitable[int]]
+    ) -> None:
+        self.id = worker
+        self._balancer = balancer
+        self._server = server
+        self._check = check
+        self._port = _free_port()
+        self._child = Child(lambda line: (f"{balancer.id}/{worker}", line))
+        self._ended = False
+        self._seen = 0
+        """The status of the last health check, 0 for none."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def run(self) -> None:
+        """Start the program, look after its health until it ends, report that."""
+        server = self._server
+        environment = {
+            **os.environ,
+            **server.extra,
+            **server.environment(self.id, self._port, server.health_path),
+            "PYTHONUNBUFFERED": "1",
+        }
+        tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(server.lifeline))
+        try:
+            words = (*tether, *server.command(self._port))
+            await self._child.start(words, environment, (server.lifeline,), server.directory)
+        except OSError as error:
+            await self._report_end(f"cannot start in {server.directory or os.getcwd()}: {error.strerror or error}")
+            return
+        if self._ended:
+            self._child.end()
+        life = asyncio.ensure_future(self._child.ended())
+        await self._look_after(life)
+        await life
+        await self._report_end(f"the worker {self._child.how_it_ended()}")
+
+    def end(self) -> None:
+        """End the server for good."""
+        self._ended = True
+        self._child.end()
+
+    def kill(self) -> None:
+        """Let the server die as it would of a crash: nobody has asked for it."""
+        self._child.kill(signal.SIGKILL)
+
+    async def _look_after(self, life: asyncio.Future[None]) -> None:
+        loop = asyncio.get_running_loop()
+        hint_at = loop.time() + _HINT_AFTER
+        while not (life.done() or self._ended):
+            status = await self._check(self.address + self._server.health_path)
+            if self._ended or life.done():
+                return
+            await self._judge(status)
+            coming = self._is_coming
+            if coming and loop.time() > hint_at:
+                hint_at = float("inf")
+                self._hint(status)
+            interval = _EAGER if coming else self._balancer.platform.ping_interval / 1000
+            await asyncio.wait({life}, timeout=interval)
+
+    async def _judge(self, status: int) -> None:
+        """200 is healthy, 204 on the way there; anything else is neither, and makes a healthy worker leave."""
+        if status == 200:
+            await self._balancer.worker_healthy(self.id, self.address)
+        elif status == 204:
+            self._balancer.worker_starting(self.id)
+        elif self._seen == 200:
+            told = f"its health check {self._server.health_path} " + (f"answers {status}" if status else "fails")
+            await self._balancer.worker_ill(self.id, told)
+        self._seen = status
+
+    @property
+    def _is_coming(self) -> bool:
+        known = self._balancer.fleet.workers.get(self.id)
+        return known is not None and known.is_coming_up
+
+    def _hint(self, status: int) -> None:
+        said = f"answers {status}" if status else "gives no answer"
+        log.warning(
+            "%s/%s: waiting for 200 from GET %s on port %d ($PORT); it %s",
+            self._balancer.id, self.id, self._server.health_path, self._port, said,
+        )  # fmt: skip
+
+    async def _report_end(self, how: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        known = self._balancer.fleet.workers.get(self.id)
+        if known is not None and known.is_coming_up:
+            reason = "\n".join((*self._child.last_lines, how))
+            await self._balancer.worker_broken(self.id, f"server {self._server} could not be started:\n{reason}")
+            return
+        log.warning("%s/%s: %s", self._balancer.id, self.id, how)
+        if known is None or known.state is not WorkerState.UNHEALTHY:
+            await self._balancer.worker_gone(self.id)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
