@@ -8,9 +8,11 @@ import base64
 import importlib.util
 import inspect
 import json
+import math
 import os
 import re
 import runpy
+import struct
 import subprocess
 import sys
 import time
@@ -288,6 +290,136 @@ def test_mock_takes_its_concurrency_from_the_environment(runpod: FakeRunpod, mon
     assert modifier(3) == 8
 
 
+# The OpenAI routes
+
+ASKED = [{"role": "user", "content": "no"}, {"role": "assistant", "content": "no"}, {"role": "user", "content": "a  b"}]
+
+
+@pytest.fixture
+def ask(load: Any) -> Callable[..., list[Any]]:
+    """What the handler yields for a route and a body."""
+    handler = load("openai_chat").handler
+    return lambda route, **body: run(handler, openai_route=route, openai_input=body)
+
+
+def events(chunks: list[str]) -> list[dict[str, Any]]:
+    """What is in the events of a stream that ends as it must."""
+    assert chunks[-1] == "data: [DONE]\n\n"
+    assert all(chunk.startswith("data: {") and chunk.endswith("}\n\n") for chunk in chunks[:-1])
+    return [json.loads(chunk.removeprefix("data: ")) for chunk in chunks[:-1]]
+
+
+def test_openai_chat_answers_the_last_user_message(ask: Any) -> None:
+    (answer,) = ask("/v1/chat/completions", model="emulator/echo", messages=ASKED)
+    assert answer == {
+        "id": "chatcmpl-job-1",
+        "created": 1_700_000_000,
+        "model": "emulator/echo",
+        "object": "chat.completion",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "logprobs": None,
+                "message": {"role": "assistant", "content": "You said: a  b"},
+            }
+        ],
+        "usage": {"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8},
+    }
+
+
+def test_openai_chat_reads_messages_in_parts(ask: Any) -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}, {"type": "text"}]
+    (answer,) = ask("/v1/chat/completions", messages=[{"role": "user", "content": parts}])
+    assert answer["choices"][0]["message"]["content"].split() == ["You", "said:", "a"]
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_openai_chat_gives_n_choices_of_so_many_tokens(ask: Any, name: str) -> None:
+    (answer,) = ask("/v1/chat/completions", messages=ASKED, n=2, **{name: 3})
+    told = [(each["index"], each["message"]["content"], each["finish_reason"]) for each in answer["choices"]]
+    assert told == [(0, "You said: a", "length"), (1, "You said: a", "length")]
+    assert answer["usage"]["completion_tokens"] == 6
+
+
+def test_openai_chat_streams(ask: Any) -> None:
+    found = events(ask("/v1/chat/completions", messages=ASKED, stream=True))
+    choices = [chunk["choices"][0] for chunk in found]
+    assert [choice["delta"].get("content") for choice in choices] == ["", "You", " said:", " a", "  b", None]
+    assert [choice["finish_reason"] for choice in choices] == [None] * 5 + ["stop"]
+    assert choices[0]["delta"]["role"] == "assistant"
+    assert {chunk["object"] for chunk in found} == {"chat.completion.chunk"}
+    assert not any("usage" in chunk for chunk in found)
+
+
+def test_openai_chat_streams_its_usage_if_asked(ask: Any) -> None:
+    *_, last = events(ask("/v1/completions", prompt="a b", stream=True, stream_options={"include_usage": True}))
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 6)
+
+
+def test_openai_chat_completes_each_prompt(ask: Any) -> None:
+    (answer,) = ask("/v1/completions", prompt=["a", [1, 2]])
+    assert [choice["text"] for choice in answer["choices"]] == ["You said: a", "You said: 1 2"]
+    assert (answer["id"], answer["object"]) == ("cmpl-job-1", "text_completion")
+    found = events(ask("/v1/completions", prompt="a b", stream=True))
+    assert [chunk["choices"][0]["text"] for chunk in found] == ["You", " said:", " a", " b", ""]
+
+
+def test_openai_chat_takes_the_delay_of_each_token(
+    load: Any, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_DELAY", "0.5")
+    handler = load("openai_chat").handler
+    run(handler, prompt="a")
+    assert naps == [0.5] * 3
+    run(handler, prompt="a", stream=True)
+    assert naps == [0.5] * 6
+
+
+def test_openai_chat_makes_unit_vectors_of_the_text_alone(ask: Any) -> None:
+    (answer,) = ask("/v1/embeddings", input=["a", "b", "a"], dimensions=8)
+    first, second, third = [each["embedding"] for each in answer["data"]]
+    assert first == third != second
+    assert [len(first), round(math.hypot(*first), 9)] == [8, 1]
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
+    (packed,) = ask("/v1/embeddings", input="a", dimensions=8, encoding_format="base64")
+    unpacked = struct.unpack("<8f", base64.b64decode(packed["data"][0]["embedding"]))
+    assert unpacked == pytest.approx(first)
+
+
+def test_openai_chat_lists_and_retrieves_its_model(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_SERVED_MODEL_NAME_OVERRIDE", "org/tiny")
+    handler = load("openai_chat").handler
+    (models,) = run(handler, openai_route="/v1/models", openai_input={})
+    assert [card["id"] for card in models["data"]] == ["org/tiny"]
+    assert run(handler, openai_route="/v1/models/org%2Ftiny", openai_input={}) == models["data"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body"), [("/v1/models/org%2Fother", {}), ("/v1/completions", {"model": "org/other", "stream": True})]
+)
+def test_openai_chat_fails_for_another_model(ask: Any, route: str, body: dict[str, Any]) -> None:
+    (answer,) = ask(route, **body)
+    assert answer == {
+        "error": {"message": "The model `org/other` does not exist.", "type": "worker_error", "code": None}
+    }
+
+
+def test_openai_chat_answers_an_unknown_route_with_an_error_object(ask: Any) -> None:
+    (answer,) = ask("/v1/nonsense")
+    assert (answer["object"], answer["type"], answer["code"], answer["param"]) == ("error", "NotFoundError", 404, None)
+    assert "/v1/nonsense" in answer["message"]
+
+
+def test_openai_chat_takes_native_inputs(load: Any) -> None:
+    handler = load("openai_chat").handler
+    (chat,) = run(handler, messages=ASKED, sampling_params={"max_tokens": 3})
+    assert chat["choices"][0]["message"]["content"] == "You said: a"
+    (text,) = run(handler, prompt="a b", sampling_params={"n": 2})
+    assert [choice["text"] for choice in text["choices"]] == ["You said: a b"] * 2
+    assert events(run(handler, prompt="a", stream=True))
+
+
 # All of them
 
 
@@ -379,6 +511,7 @@ def start_alone(path: Path) -> subprocess.Popen[str]:
 RESULTS = {
     "echo": "{'output': {'message': 'hello'}}",
     "mock_worker": "{'output': {'answer': 42}}",
+    "openai_chat": "{'output': <async_generator object handler",
     "parallel": "{'output': {'running_at_start': 1, 'running_at_end': 1}}",
     "picture": "{'output': {'image': 'iVBORw0KGgo",
     "progress": "{'output': {'steps': 4}}",

@@ -1,0 +1,170 @@
+"""Whoever follows docs/openai.md gets what it says: every command and snippet of it runs here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator.core.platform import preset
+from emulator.testing import Emulator
+from tests.compat.servers import LIMIT, ROOT, Command, commands
+from tests.conftest import require
+
+PAGE = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8")
+FIRST, SLOW, VLLM, MOCK, CANCELS = range(5)
+
+
+def blocks(language: str) -> list[str]:
+    """The page's code in this language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+SNIPPET, TEST = blocks("python")
+(CURL,) = [block for block in blocks("sh") if block.startswith("curl ")]
+COMMANDS = [block for block in blocks("sh") if block != CURL]
+
+
+def start_of(command: str) -> tuple[list[str], dict[str, str]]:
+    """The arguments of a command of the page, and the variables before it."""
+    words = shlex.split(command.replace("\\\n", " "))
+    at = words.index("runpod-emulator")
+    return words[at + 1 :], dict(word.split("=", 1) for word in words[:at])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Command]]:
+    """Each command of the page, where its files are. The example stands in for the vLLM worker."""
+    folder = tmp_path_factory.mktemp("openai")
+    (folder / "handlers").symlink_to(ROOT / "handlers")
+    (folder / "src").mkdir()
+    shutil.copy(ROOT / "handlers" / "openai_chat.py", folder / "src" / "main.py")
+    (folder / "stubs.yaml").write_text("".join(blocks("yaml")))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where `python` is
+    with commands(folder) as start:
+        started = []
+        for command in COMMANDS:
+            arguments, variables = start_of(command)
+            started.append(start(*arguments, "--port", 0, PATH=path, **variables))
+        yield [command.ready() for command in started]
+
+
+def ask(server: Command, endpoint: str, route: str, body: Any = None) -> httpx.Response:
+    method = "GET" if body is None else "POST"
+    return server.http.request(method, f"/{endpoint}/openai{route}", json=body)
+
+
+def chat(server: Command, endpoint: str, **more: Any) -> Any:
+    body = {"messages": [{"role": "user", "content": "hello"}], **more}
+    return ask(server, endpoint, "/v1/chat/completions", body).json()["choices"][0]["message"]["content"]
+
+
+def there(text: str, server: Command) -> str:
+    """A snippet that calls this server."""
+    assert "http://127.0.0.1:8000/" in text
+    return text.replace("http://127.0.0.1:8000", server.root_url)
+
+
+def run(*command: str, **options: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_page_has_the_commands_that_are_tested() -> None:
+    assert len(COMMANDS) == CANCELS + 1
+    assert all("runpod-emulator serve " in command for command in COMMANDS)
+
+
+def test_curl(served: list[Command]) -> None:
+    require("curl", "sh")
+    answer = json.loads(run("sh", "-c", there(CURL, served[FIRST])))
+    assert answer["choices"][0]["message"]["content"] == "You said: hello"
+
+
+def test_the_official_client(served: list[Command]) -> None:
+    printed = run(sys.executable, "-c", there(SNIPPET, served[FIRST]))
+    assert printed == "You said: hello\nYou said: hello"
+    assert "  # You said: hello\n" in SNIPPET
+
+
+def test_another_name_of_the_model(served: list[Command]) -> None:
+    models = ask(served[SLOW], "openai_chat", "/v1/models").json()
+    assert [model["id"] for model in models["data"]] == ["tiny"]
+    assert chat(served[SLOW], "openai_chat", model="tiny") == "You said: hello"
+
+
+def test_a_worker_that_the_server_starts(served: list[Command]) -> None:
+    assert chat(served[VLLM], "llm") == "You said: hello"
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| `(?:POST|GET) /v2.*$", PAGE, re.MULTILINE))
+def test_what_a_worker_sees(served: list[Command], row: str) -> None:
+    method, path, told = re.findall(r"^\| `(\S+) /v2/llm/openai([^` ]+)`.*\| `(.+)` \|$", row)[0]
+    body = {"messages": []} if method == "POST" else None
+    ask(served[VLLM], "llm", path, body)
+    jobs = served[VLLM].http.get(f"{served[VLLM].root_url}/__emulator/jobs").json()["jobs"]
+    assert json.loads(told.replace(": B}", f": {json.dumps(body)}}}")) in [job["input"] for job in jobs]
+
+
+def test_the_stubs(served: list[Command]) -> None:
+    server = served[MOCK]
+    assert chat(server, "llm", user="Ann") == "Hi, Ann"
+    events = ask(server, "llm", "/v1/chat/completions", {"stream": True})
+    assert events.headers["content-type"].startswith("text/event-stream")
+    *chunks, last = events.text.removesuffix("\n\n").split("\n\n")
+    texts = [json.loads(chunk.removeprefix("data: "))["choices"][0]["delta"]["content"] for chunk in chunks]
+    assert (texts, last) == (["Hel", "lo"], "data: [DONE]")
+    failed = ask(server, "llm", "/v1/chat/completions", {"model": "broken"})
+    error = {"message": "CUDA out of memory", "type": "server_error", "param": None, "code": None}
+    assert (failed.status_code, failed.json()) == (500, {"error": error})
+    shown = json.loads(re.findall(r"The error object is `(.+?)`", PAGE)[0].replace("…", '"CUDA out of memory"'))
+    assert shown == failed.json()
+
+
+@pytest.mark.parametrize(
+    ("output", "text"), [({"a": 1}, '{"a":1}'), ([{"a": 1}, 2], '{"a":1}'), ('{"a":1}', '{"a":1}'), (["{}"], "{}")]
+)
+def test_what_becomes_of_an_output(served: list[Command], output: Any, text: str) -> None:
+    server = served[MOCK]
+    stub = {"id": "output", "endpoint": "llm", "priority": 1, "respond": {"output": output}}
+    server.http.post(f"{server.root_url}/__emulator/stubs", json=stub).raise_for_status()
+    assert ask(server, "llm", "/v1/other", {}).text == text
+    server.http.delete(f"{server.root_url}/__emulator/stubs/output").raise_for_status()
+
+
+def test_the_test(runpod_emulator: Emulator) -> None:
+    names: dict[str, Any] = {}
+    exec(TEST, names)
+    names["test_a_busy_endpoint"](runpod_emulator)
+
+
+def test_the_fields_are_those_of_the_platform() -> None:
+    rows = re.findall(r"^\| `(openai_\w+)` \| `(\w+)` \|", PAGE, re.MULTILINE)
+    platform = preset("observed")
+    names = [field.name for field in fields(platform) if field.name.startswith("openai_")]
+    assert dict(rows) == {name: str(getattr(platform, name)) for name in names}
+    assert platform.rate_limit_window == 10_000
+
+
+def test_fields_that_are_set(served: list[Command]) -> None:
+    assert chat(served[CANCELS], "openai_chat") == "You said: hello"
+
+
+def test_links_lead_somewhere() -> None:
+    for target, _, anchor in re.findall(r"\]\(([^)#]+)(#([^)]+))?\)", PAGE):
+        file = ROOT / "docs" / target
+        assert file.exists(), target
+        titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
