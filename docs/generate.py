@@ -51,8 +51,7 @@ Also absent:
   `/status` may answer 404.
 - Execution timeouts come on time; the real ones come 5-10 s late.
 - HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
-  and 408 of a GET by itself over `http://` only: what is raised at once in production is tried again for up to 30 s over
-  plain HTTP.
+  and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
 - Load-balancing endpoints.
 """
 

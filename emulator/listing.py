@@ -51,12 +51,12 @@ def _https(server: Server) -> list[str]:
     if server.tls_base_url is None:
         return []
     folder = server.settings.tls_folder
-    command = "runpod-emulator tls" + (f" --tls-folder {shlex.quote(str(folder))}" if folder else "")
+    option = f" --tls-folder {shlex.quote(str(folder))}" if folder else ""
     return [
-        f"  HTTPS      {server.tls_base_url}",
-        f"  or         https://api.localhost:{server.tls_port}/v2",
-        f"             by a CA of this machine: `{command}` says how clients trust it. Over HTTPS the official Python",
-        "             client raises a 429 at once, as in production; over HTTP it tries a GET again for up to 30 s.",
+        f"  HTTPS      {server.tls_base_url}, or https://api.localhost:{server.tls_port}/v2",
+        f'             which a shell\'s clients trust after: eval "$(runpod-emulator tls --format shell{option})"',
+        "             A 429 of a GET: over HTTPS the official Python client raises it at once, as in production;",
+        "             over HTTP it tries again for up to 30 s.",
     ]
 
 
@@ -70,8 +70,8 @@ def tls_page(ca_file: Path, port: int) -> str:
         "",
         "Clients trust it by these variables, in the shell that they start from:",
         *(f"  {line}" for line in exports(trust(ca_file))),
-        f"{', '.join(REPLACING)} replace the trust of the system: no other HTTPS server is trusted while they are set.",
-        f"{', '.join(ADDING)} adds to it.",
+        f"{', '.join(REPLACING)} replace the trust of the system: while they are set,",
+        f"those programs trust no other HTTPS server. {', '.join(ADDING)} adds to it.",
         "",
         "Base URL while `runpod-emulator serve --tls` runs:",
         f"  https://127.0.0.1:{number}/v2",

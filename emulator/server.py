@@ -88,7 +88,7 @@ class Server:
         return [self._http] if self._https is None else [self._http, self._https]
 
     def _certified(self) -> ssl.SSLContext:
-        """What the HTTPS port shows its clients; its maker is loaded when needed: it takes a fifth of a second."""
+        """What the HTTPS port shows its clients; its maker is loaded only when needed."""
         from emulator.tls import Authority, default_folder
 
         authority = Authority(self.settings.tls_folder or default_folder())

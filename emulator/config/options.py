@@ -93,7 +93,7 @@ class ServerOptions(EndpointOptions):
     host: str = _option("127.0.0.1", "Address to listen on.")
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
-    tls: bool = _option(False, "Serve HTTPS too, with a certificate of a local CA: 'runpod-emulator tls' tells of it.")
+    tls: bool = _option(False, "Serve HTTPS too, with a certificate of a local CA that clients can trust.")
     tls_port: int = _option(8443, "Port for HTTPS; 0 takes a free one.", ge=0, le=65_535)
     tls_folder: _File | None = _option(
         None, "Where the local CA is kept.", "FOLDER", shown="runpod-emulator/tls in the user's configuration folder"
