@@ -50,8 +50,8 @@ Also absent:
 - The edge in front of the service: 524 after 100 s, 502 for large bodies, and the moment after `/run` in which
   `/status` may answer 404.
 - Execution timeouts come on time; the real ones come 5-10 s late.
-- The official Python client retries 429 and 408 by itself over plain HTTP, which it does not do over HTTPS: a 429 that
-  is raised in production may be retried for 30 s here.
+- HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
+  and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
 - Load-balancing endpoints.
 """
 

@@ -76,16 +76,17 @@ def _serve(options: dict[str, Any]) -> None:
 @cli.command(name="exec", cls=ServerCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option("--port", type=int, help="Port to listen on. [a free one]")
+@click.option("--tls-port", type=int, help="Port for HTTPS. [a free one]")
 @click.option("--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name.")
 def execute(words: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.
 
-    RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND.
+    RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND; with --tls the URL is that of HTTPS,
+    and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too.
     """
     from emulator.server import Server, run, until_signal
 
-    if options.get("port") is None:
-        options["port"] = 0
+    options |= {name: 0 for name in ("port", "tls_port") if options.get(name) is None}
     server = Server(_settings(options))
 
     async def main() -> int:
@@ -103,11 +104,14 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
 @cli.command()
 @click.option("-t", "--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait.")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server to wait for.")
-def wait(timeout: float, url: str) -> None:
+@click.option(
+    "--ca-file", metavar="FILE", help="What an https:// server is trusted by. [that of 'runpod-emulator tls']"
+)
+def wait(timeout: float, url: str, ca_file: str | None) -> None:
     """Wait until a server is ready; exit 1 when it is not in time."""
     from emulator.probe import until_ready
 
-    problem = until_ready(url, timeout)
+    problem = until_ready(url, timeout, ca_file)
     if problem:
         raise click.ClickException(f"not ready after {timeout:g} s: {problem}")
 
@@ -131,6 +135,21 @@ def worker_env(endpoint: str, url: str, worker: str | None, worker_key: str, api
     url = url.rstrip("/").removesuffix("/v2")
     for name, value in worker_environment(url, endpoint, worker or Ids().worker(), worker_key, api_key).items():
         print(f"export {name}={shlex.quote(value)}" if form == "shell" else f"{name}='{value}'")
+
+
+@cli.command()
+@click.option("--tls-folder", metavar="FOLDER", help="Where the local CA is kept. [as of serve]")
+@click.option("--tls-port", type=int, help="Port for HTTPS of the URLs. [as of serve]")
+@click.option("--format", "form", type=click.Choice(["text", "shell"]), default="text", show_default=True)
+def tls(form: str, **options: Any) -> None:
+    """Make the local CA of serve --tls if there is none, and print how clients trust it and reach the server."""
+    from emulator.config.settings import read_settings
+    from emulator.listing import exports, tls_page
+    from emulator.tls import Authority, default_folder, trust
+
+    settings = read_settings(**{name: value for name, value in options.items() if value is not None})
+    ca_file = Authority(settings.tls_folder or default_folder()).ca_file
+    print("\n".join(exports(trust(ca_file))) if form == "shell" else tls_page(ca_file, settings.tls_port))
 
 
 @cli.command()

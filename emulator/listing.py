@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import __version__
@@ -37,6 +38,7 @@ def banner(server: Server) -> str:
         (
             f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",
             f"  base URL   {server.base_url}",
+            *_https(server),
             *([f"  endpoints  {', '.join(ids)}"] if ids else []),
             *(f"  balancer   {root}/lb/{one}/ or host {one}.*" for one in balanced),
             f"  API page   {root}/docs",
@@ -46,6 +48,48 @@ def banner(server: Server) -> str:
             "",
         )
     )
+
+
+def _https(server: Server) -> list[str]:
+    """The same over HTTPS, and what it is good for."""
+    if server.tls_base_url is None:
+        return []
+    folder = server.settings.tls_folder
+    option = f" --tls-folder {shlex.quote(str(folder))}" if folder else ""
+    return [
+        f"  HTTPS      {server.tls_base_url}, or https://api.localhost:{server.tls_port}/v2",
+        f'             which a shell\'s clients trust after: eval "$(runpod-emulator tls --format shell{option})"',
+        "             A 429 of a GET: over HTTPS the official Python client raises it at once, as in production;",
+        "             over HTTP it tries again for up to 30 s.",
+    ]
+
+
+def tls_page(ca_file: Path, port: int) -> str:
+    """Where the local CA is, how clients trust it, and which names reach the server."""
+    from emulator.tls import ADDING, REPLACING, trust
+
+    number = port or "PORT"
+    lines = [
+        f"CA file    {ca_file}",
+        "",
+        "Clients trust it by these variables, in the shell that they start from:",
+        *(f"  {line}" for line in exports(trust(ca_file))),
+        f"{', '.join(REPLACING)} replace the trust of the system: while they are set,",
+        f"those programs trust no other HTTPS server. {', '.join(ADDING)} adds to it.",
+        "",
+        "Base URL while `runpod-emulator serve --tls` runs:",
+        f"  https://127.0.0.1:{number}/v2",
+        f"  https://api.localhost:{number}/v2   for clients that make https://ENDPOINT.api.localhost:{number} of it",
+        "",
+        "Where the system does not find *.localhost (glibc without nss-myhostname), write into /etc/hosts:",
+        "  127.0.0.1 api.localhost ENDPOINT.api.localhost",
+    ]
+    return "\n".join(lines)
+
+
+def exports(variables: dict[str, str]) -> list[str]:
+    """Lines that a shell evaluates."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 def print_fields(platform: Platform) -> None:

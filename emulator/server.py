@@ -1,24 +1,19 @@
-"""A server: a port, the emulator behind it, its start and its stop."""
+"""A server: its ports, the emulator behind them, its start and its stop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import errno
 import functools
 import os
 import random
 import signal
-import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import uvicorn
-
 from emulator.api import wire
-from emulator.api.connection import BreakableProtocol
 from emulator.api.guards import Access
 from emulator.app import create_app
 from emulator.config.file import EndpointTable
@@ -26,10 +21,11 @@ from emulator.config.plans import Plan, plan_all, plan_one
 from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
-from emulator.core.errors import ConfigurationError, PortTaken
+from emulator.core.errors import ConfigurationError
 from emulator.core.settings import default_settings
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
+from emulator.port import Port
 from emulator.workers.command import Command
 from emulator.workers.environment import server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
@@ -37,6 +33,8 @@ from emulator.workers.process import Program
 from emulator.worlds import Worlds
 
 if TYPE_CHECKING:
+    import ssl
+
     from emulator.core.stubs import Stub
     from emulator.mocking.faults import Fault
     from emulator.mocking.start import Mocking
@@ -46,14 +44,12 @@ DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
 
 _CLOCKS: dict[str, type[RealClock | VirtualClock]] = {"real": RealClock, "virtual": VirtualClock, "auto": AutoClock}
-_LAST_ANSWERS = 2
-"""Seconds that open requests have to be answered once every wait was ended."""
 
 
 class Server:
-    """One listening port with one emulator behind it.
+    """One port, or one for HTTP and one for HTTPS, with one emulator behind them.
 
-    Raises PortTaken when the port is in use, ConfigurationError for a wrong setting or handler.
+    Raises PortTaken when a port is in use, ConfigurationError for a wrong setting or handler.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -63,8 +59,10 @@ class Server:
         self._plans = plans
         self._stubs, self._faults = _read_mocking(settings)
         self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
-        self._socket = _bind(settings.host, settings.port)
-        self.port: int = self._socket.getsockname()[1]
+        self.ca_file: Path | None = None
+        self._http, self._https = self._take_ports()
+        self.port = self._http.number
+        self.tls_port = None if self._https is None else self._https.number
         self._lifeline, self._held_end = os.pipe()
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
@@ -73,22 +71,46 @@ class Server:
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
         self.app = create_app(self._worlds, access, worker_access, admin_access)
         self.app.state.serve = self.serve
-        config = uvicorn.Config(
-            self.app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
-            timeout_graceful_shutdown=_LAST_ANSWERS, proxy_headers=False,
-            ws="auto" if any(plan.service.balanced for plan in plans) else "none",
-            http=BreakableProtocol,
-        )  # fmt: skip
-        self._web = _Web(config)
-        self._serving: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+
+    def _take_ports(self) -> tuple[Port, Port | None]:
+        settings = self.settings
+        secure = self._certified() if settings.tls else None
+        plain = Port(settings.host, settings.port)
+        if secure is None:
+            return plain, None
+        try:
+            return plain, Port(settings.host, settings.tls_port, "--tls-port", secure)
+        except ConfigurationError:
+            plain.release()
+            raise
+
+    @property
+    def _ports(self) -> list[Port]:
+        return [self._http] if self._https is None else [self._http, self._https]
+
+    def _certified(self) -> ssl.SSLContext:
+        """What the HTTPS port shows its clients; its maker is loaded only when needed."""
+        from emulator.tls import Authority, default_folder
+
+        authority = Authority(self.settings.tls_folder or default_folder())
+        self.ca_file = authority.ca_file
+        return authority.context(self.settings.host, self.settings.tls_name)
 
     @property
     def base_url(self) -> str:
         """What clients set as RUNPOD_ENDPOINT_BASE_URL."""
+        return f"http://{self._reachable}:{self.port}/v2"
+
+    @property
+    def tls_base_url(self) -> str | None:
+        """The same over HTTPS; None when that is not served."""
+        return None if self.tls_port is None else f"https://{self._reachable}:{self.tls_port}/v2"
+
+    @property
+    def _reachable(self) -> str:
         host = self.settings.host
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-        return f"http://{reachable}:{self.port}/v2"
+        return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
     @property
     def key(self) -> str:
@@ -96,7 +118,15 @@ class Server:
         return self.settings.api_key[0] if self.settings.api_key else DEFAULT_KEY
 
     def client_environment(self) -> dict[str, str]:
-        """Environment variables that point RunPod clients here."""
+        """Environment variables that point RunPod clients here: over HTTPS, and trusting it, where that is served."""
+        if self.tls_base_url is None or self.ca_file is None:
+            return self._plain_environment()
+        from emulator.tls import trust
+
+        return {**self._plain_environment(), "RUNPOD_ENDPOINT_BASE_URL": self.tls_base_url, **trust(self.ca_file)}
+
+    def _plain_environment(self) -> dict[str, str]:
+        """The same over HTTP, for workers: what they download must not depend on our authority."""
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key}
 
     def _make_world(self, name: str) -> Emulator:
@@ -159,7 +189,7 @@ class Server:
         if service.balanced:
             world.add_balancer(plan.settings, self._http_server(plan, fresh))
         elif service.handler:
-            environment = {**self.client_environment(), **plan.environment, **fresh}
+            environment = {**self._plain_environment(), **plan.environment, **fresh}
             program = Program(
                 service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
                 folder=plan.folder if reload else None,
@@ -192,11 +222,10 @@ class Server:
         return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key, namespace)
 
     async def start(self) -> None:
-        """Serve the port, then import every handler; raises ConfigurationError when one is broken."""
+        """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""
         if self.settings.port_file is not None:
             self._claim(self.settings.port_file)
-        self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
-        await self._web.listening.wait()
+        await asyncio.gather(*(port.open(self.app) for port in self._ports))
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.start(lenient=self.settings.reload)
@@ -215,43 +244,16 @@ class Server:
             raise ConfigurationError(f"--port-file {port_file}: {error.strerror}") from error
 
     async def stop(self) -> None:
-        """End waits, requests, workers and the port, in this order; leaves no process behind."""
+        """End waits, requests, the ports and workers, in this order; leaves no process behind."""
         self._worlds.hang_up()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        self._web.leave()
-        if self._serving is not None:
-            await self._serving
+        await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self._worlds.stop()
         os.close(self._lifeline)
         os.close(self._held_end)
-        self._socket.close()
-
-
-class _Web(uvicorn.Server):
-    """uvicorn without its signal handling and without its tick ten times a second."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-        self._leaving = asyncio.Event()
-
-    def leave(self) -> None:
-        """Stop serving."""
-        self.should_exit = True
-        self._leaving.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the command's, not the web server's."""
-        yield
-
-    async def main_loop(self) -> None:
-        """Serve until `leave`."""
-        self.listening.set()
-        await self._leaving.wait()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -301,25 +303,6 @@ def _read_mocking(settings: Settings) -> tuple[list[Stub], list[Fault]]:
 
     mocking = read_mocking(settings.stubs, settings.fault_profile)
     return mocking.stubs, mocking.faults
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With protocol 0 asyncio would leave Nagle's algorithm on: 44 ms a request.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            why = "is in use" if error.errno == errno.EADDRINUSE else "may not be opened by this user"
-            way_out = "stop what listens there, or choose another with --port (0 takes a free one)"
-            raise PortTaken(f"port {port} on {host} {why}: {way_out}") from error
-        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
-    listener.setblocking(False)
-    return listener
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -50,7 +51,7 @@ class Emulator:
         self._asked = options
         self._level: int | str | None = None
         """Of the log before the start, where an option has changed it."""
-        self._options = {"port": 0, "config": os.devnull, "log_level": "warning", "seed": 0, **options}
+        self._options = {"port": 0, "tls_port": 0, "config": os.devnull, "log_level": "warning", "seed": 0, **options}
         self._options["mock"] = [*endpoints, *self._options.get("mock", [])] or ["mock"]
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,8 +108,13 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """What clients set as RUNPOD_ENDPOINT_BASE_URL: `http://127.0.0.1:PORT/v2`."""
-        return self._running.base_url
+        """What clients set as RUNPOD_ENDPOINT_BASE_URL: `http://127.0.0.1:PORT/v2`, or https with `tls=True`."""
+        return self._running.tls_base_url or self._running.base_url
+
+    @property
+    def ca_file(self) -> Path | None:
+        """With `tls=True`, what clients trust the emulator by; `environment` says it to most."""
+        return self._running.ca_file
 
     @property
     def key(self) -> str:
@@ -134,6 +140,9 @@ class Emulator:
 
     def fault(self, kind: str, **fault: Any) -> str:
         """Add a fault, in the form of a stub file; answers its id.
+
+        Over http:// the official Python client tries a GET again after 429 and 408, for up to 30 s; over
+        https:// it raises them, as in production: `Emulator(tls=True)`.
 
         >>> with Emulator() as emu:
         ...     emu.fault("status", status=429, headers={"Retry-After": 2}, times=1, id="busy")
@@ -248,7 +257,7 @@ class Webhooks:
     @property
     def url(self) -> str:
         """What a client gives as `webhook`."""
-        return self._emulator.base_url.removesuffix("/v2") + "/__emulator/hooks/-/test"
+        return self._emulator._running.base_url.removesuffix("/v2") + "/__emulator/hooks/-/test"
 
     @property
     def received(self) -> list[Received]:

@@ -17,12 +17,12 @@ LAYERS = [
     {"config", "effects", "mocking", "workers", "stores"},
     {"emulator", "endpoints", "worlds"},
     {"api"},
-    {"app", "server"},
+    {"app", "port", "server", "tls"},
     {"__main__", "cli", "flags", "listing", "log", "probe", "pytest_plugin", "testing"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
 TOGETHER = [
-    {"app", "server"},
+    {"app", "port", "server", "tls"},
     {"emulator", "endpoints", "worlds"},
     {"pytest_plugin", "testing"},
     {"__main__", "cli", "flags", "listing", "log", "probe"},

@@ -78,7 +78,7 @@ def test_python_m_emulator_is_the_command(start: Starter) -> None:
 def test_every_command_and_option_is_explained(run: Callable[..., Answer]) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("serve", "dev", "exec", "config", "worker-env", "wait", "fields"):
+    for name in ("serve", "dev", "exec", "config", "worker-env", "wait", "tls", "fields"):
         assert re.search(rf"^  {name} +[A-Z]", out, re.MULTILINE)
         code, own, _ = run(name, "--help")
         assert code == 0

@@ -15,10 +15,14 @@ from emulator.flags import server_options
 COMMANDS = ["serve", "dev", "exec", "config"]
 WITH_FLAGS = [name for name in all_options() if name != "handlers"]
 REPEATABLE = [
-    "endpoint", "command", "mock", "load_balancer", "stubs", "fault_profile", "admin_key", "set", "api_key",
+    "endpoint", "command", "mock", "load_balancer", "stubs", "fault_profile", "admin_key", "tls_name", "set", "api_key",
     "worker_key", "environment",
 ]  # fmt: skip
-SWITCHES = ["no_auth", "no_rate_limits", "reload", "log_color"]
+EXEC_PORTS = {
+    "port": "--port INTEGER Port to listen on. [a free one]",
+    "tls_port": "--tls-port INTEGER Port for HTTPS. [a free one]",
+}
+SWITCHES = ["tls", "no_auth", "no_rate_limits", "reload", "log_color"]
 
 
 def run(*words: str) -> Result:
@@ -52,15 +56,15 @@ def test_help_lists_every_option_once(command: str) -> None:
     found = explained(command)
     assert {name: len(found.get(flag(name), [])) for name in WITH_FLAGS} == dict.fromkeys(WITH_FLAGS, 1)
     own = {"--handler"} if command == "exec" else set()
-    off = {"--auth", "--rate-limits", "--no-reload", "--no-log-color"}
+    off = {"--no-tls", "--auth", "--rate-limits", "--no-reload", "--no-log-color"}
     assert set(found) == {flag(name) for name in WITH_FLAGS} | own | off | {"--help"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", WITH_FLAGS)
 def test_help_tells_an_option_with_its_form_and_default(command: str, name: str) -> None:
-    if (command, name) == ("exec", "port"):
-        assert explained(command)["--port"] == ["--port INTEGER Port to listen on. [a free one]"]
+    if command == "exec" and name in EXEC_PORTS:
+        assert explained(command)[flag(name)] == [EXEC_PORTS[name]]
         return
     field = all_options()[name]
     (line,) = explained(command)[flag(name)]

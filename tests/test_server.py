@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-import emulator.server as server_module
+import emulator.port as port_module
 from emulator import __version__
 from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError, PortTaken
@@ -45,7 +45,7 @@ async def server() -> AsyncIterator[Opener]:
 
     yield open_one
     for one in opened:
-        if one._socket.fileno() >= 0:
+        if not one._http.is_closed:
             await asyncio.wait_for(one.stop(), LIMIT)
 
 
@@ -137,7 +137,7 @@ async def test_the_port_file_of_an_earlier_run_is_gone_at_once(server: Opener, t
     one = server(write(tmp_path, "import time\ntime.sleep(60)\n"), port_file=port_file)
     starting = asyncio.ensure_future(one.start())
     try:
-        await one._web.listening.wait()
+        await one._http.listening.wait()
         assert not port_file.exists()
     finally:
         starting.cancel()
@@ -394,7 +394,7 @@ def test_a_client_that_never_finishes_its_request_does_not_hold_the_server(start
 async def test_a_request_that_is_cut_off_is_no_traceback(
     server: Opener, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server_module, "_LAST_ANSWERS", 0.05)
+    monkeypatch.setattr(port_module, "_LAST_ANSWERS", 0.05)
     one = server(ECHO)
     await one.start()
     _, silent = await asyncio.open_connection("127.0.0.1", one.port)
@@ -487,7 +487,7 @@ def test_a_crash_and_a_cancel_cost_one_worker_each(start: Starter) -> None:
 
 
 def test_the_start_loads_no_reader_that_it_does_not_need():
-    heavy = "'jinja2', 'yaml', 'aiohttp', 'emulator.mocking.models'"
+    heavy = "'jinja2', 'yaml', 'aiohttp', 'emulator.mocking.models', 'trustme', 'emulator.tls'"
     code = f"import sys, emulator.server; print([name for name in ({heavy}) if name in sys.modules])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout == "[]\n"

@@ -190,6 +190,27 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(py
     outcome.assert_outcomes(passed=3)
 
 
+def test_a_mark_gives_an_emulator_that_is_reached_over_https(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        f"""
+        import json
+        import os
+        import urllib.request
+
+        import pytest
+
+        @pytest.mark.runpod_emulator("llm", tls=True, tls_folder={str(pytester.path / "tls")!r})
+        def test_own(runpod_emulator):
+            assert os.environ["SSL_CERT_FILE"] == os.environ["REQUESTS_CA_BUNDLE"] == str(runpod_emulator.ca_file)
+            base = os.environ["RUNPOD_ENDPOINT_BASE_URL"]
+            assert base == runpod_emulator.base_url and base.startswith("https:")
+            request = urllib.request.Request(base + "/llm/health", headers={{"authorization": "key"}})
+            assert json.load(urllib.request.urlopen(request))["jobs"]["inQueue"] == 0
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers").assert_outcomes(passed=1)
+
+
 def test_the_event_feed_tells_every_transition(emu: Emulator):
     emu.stub(endpoint="llm", respond={"output": 1})
     seen: list[str] = []

@@ -11,6 +11,8 @@ from typing import Any
 from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_GOODBYE = 0.1
+"""Seconds that a TLS client has to say goodbye when the server ends."""
 EXTENSION = "emulator.connection"
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: what is closed so is reset, and what was not sent yet is lost."""
@@ -19,10 +21,29 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 class BreakableProtocol(HttpToolsProtocol):
     """HTTP whose requests can reach their connection: the scope's extension holds `reset` and `close`."""
 
+    _is_last = False
+
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: {"reset": self._reset, "close": self.transport.close}}
+
+    def shutdown(self) -> None:
+        """End with the server: at once when idle, else with the answer."""
+        super().shutdown()
+        self._is_last = True
+        self._hang_up()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or end."""
+        super().on_response_complete()
+        if self._is_last:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Do not wait for long until a TLS client says goodbye too: one that keeps its connection unread never does."""
+        if self.scheme == "https" and self.transport.is_closing():
+            self.loop.call_later(_GOODBYE, self.transport.abort)
 
     def _reset(self) -> None:
         transport = self.transport.get_extra_info("socket")

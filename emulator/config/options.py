@@ -99,6 +99,12 @@ class ServerOptions(EndpointOptions):
     host: str = _option("127.0.0.1", "Address to listen on.")
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
+    tls: bool = _option(False, "Serve HTTPS too, with a certificate of a local CA that clients can trust.")
+    tls_port: int = _option(8443, "Port for HTTPS; 0 takes a free one.", ge=0, le=65_535)
+    tls_folder: _File | None = _option(
+        None, "Where the local CA is kept.", "FOLDER", shown="runpod-emulator/tls in the user's configuration folder"
+    )
+    tls_name: list[str] = _option([], "The certificate is for this name or address too (repeatable).", "NAME")
     profile: Literal["observed", "documented"] = _option("observed", "Which reading of the service.")
     set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
     api_key: list[str] = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")

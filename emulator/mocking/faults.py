@@ -64,6 +64,10 @@ _LATE = (
 )  # fmt: skip
 _NEEDED = {_K.STATUS: "status", **dict.fromkeys(_LATE, "delay")}
 """Without which a kind would do nothing."""
+_STATUS = (
+    "The HTTP status of the answer. Over http:// the official Python client tries a GET again after 429 and 408, for "
+    "up to 30 s; over https:// (serve --tls) it raises them at once, as in production"
+)
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
 
@@ -97,7 +101,7 @@ class Fault(BaseModel):
     delay: Annotated[Duration, WithJsonSchema({"type": ["string", "integer"]})] | None = Field(
         None, description="A time or a range, as 1s or 1s-3s"
     )
-    status: int | None = Field(None, ge=400, le=599, description="The HTTP status of the answer")
+    status: int | None = Field(None, ge=400, le=599, description=_STATUS)
     headers: dict[str, str | int] = Field({}, description="Headers of the answer")
     body: Any = Field(None, description="Body of the answer, JSON or a text; the service's own error when left out")
     processed: bool = Field(False, description="Whether the request is carried out, and only its answer is lost")

@@ -169,7 +169,7 @@ def wrong_values(name: str) -> list[str]:
     if name == "scaler_value":
         return ["'1'", "true", "[1]", "0", "-1", "nan"]
     kinds = {
-        "a number": ("port", "max_processes", "seed", "workers_min", "workers_max", "concurrency"),
+        "a number": ("port", "tls_port", "max_processes", "seed", "workers_min", "workers_max", "concurrency"),
         "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout"),
         "a span": ("cold_start", "throttle"),
         "a word": ("profile", "log_level", "scaler"),
@@ -185,8 +185,9 @@ def wrong_values(name: str) -> list[str]:
             "api_key",
             "worker_key",
             "admin_key",
+            "tls_name",
         ),
-        "a flag": ("no_auth", "no_rate_limits", "reload", "log_color"),
+        "a flag": ("tls", "no_auth", "no_rate_limits", "reload", "log_color"),
         "variables": ("environment",),
     }
     return WRONG[next((kind for kind, names in kinds.items() if name in names), "a text")]
@@ -456,6 +457,13 @@ def test_a_directory_starts_from_the_folder_of_the_file(deep: Path, table: str) 
     plan = plans()["x"]
     assert os.path.realpath(plan.directory or "") == os.path.realpath(deep / "src")
     assert os.path.realpath(plan.service.handler or "") == os.path.realpath(deep / "h.py")
+
+
+def test_the_folder_of_the_local_ca_starts_from_the_folder_of_the_file(deep: Path) -> None:
+    above("[server]\ntls_folder = 'tls'\n")
+    path = told().tls_folder
+    assert path is not None
+    assert os.path.realpath(path) == os.path.realpath(deep / "tls")
 
 
 def test_a_port_file_starts_from_the_folder_of_the_file(deep: Path) -> None:

@@ -1,0 +1,118 @@
+"""A listening port: its socket, the web server on it, and how both end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from emulator.api.connection import BreakableProtocol
+from emulator.core.errors import ConfigurationError, PortTaken
+
+if TYPE_CHECKING:
+    import ssl
+
+_LAST_ANSWERS = 2
+"""Seconds that open requests have to be answered once every wait was ended."""
+
+
+class Port:
+    """One port, taken at once and served from `open` on; over HTTPS with a `secure` context.
+
+    Raises PortTaken when it is in use, ConfigurationError for an address that cannot be listened on;
+    `option` is where the user chose it.
+    """
+
+    def __init__(self, host: str, number: int, option: str = "--port", secure: ssl.SSLContext | None = None) -> None:
+        self._socket = _bind(host, number, option)
+        self._secure = secure
+        self._web: _Web | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.number: int = self._socket.getsockname()[1]
+        self.listening = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is free for others again."""
+        return self._socket.fileno() < 0
+
+    async def open(self, app: ASGIApp) -> None:
+        """Serve the application here from now on."""
+        self._web = _Web(app, self._secure, self.listening)
+        self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
+        await self.listening.wait()
+
+    async def close(self) -> None:
+        """Answer the open requests, end their connections, and give the port back."""
+        if self._web is not None and self._serving is not None:
+            self._web.leave()
+            await self._serving
+        self.release()
+
+    def release(self) -> None:
+        """Give back a port that was never opened."""
+        self._socket.close()
+
+
+class _Web(uvicorn.Server):
+    """uvicorn without its signal handling and without its tick ten times a second."""
+
+    def __init__(self, app: ASGIApp, secure: ssl.SSLContext | None, listening: asyncio.Event) -> None:
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
+            timeout_graceful_shutdown=_LAST_ANSWERS, proxy_headers=False, http=BreakableProtocol,
+            ws=_late_websockets,  # type: ignore[arg-type]
+        )  # fmt: skip
+        config.load()
+        config.ssl = secure  # not every version that we allow takes a context as an argument
+        super().__init__(config)
+        self._listening = listening
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Stop serving."""
+        self.should_exit = True
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command's, not the web server's."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Serve until `leave`."""
+        self._listening.set()
+        await self._leaving.wait()
+
+
+def _late_websockets(**given: Any) -> asyncio.Protocol:
+    """The protocol of a WebSocket, loaded for the first one: few servers ever meet one."""
+    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+
+    made: asyncio.Protocol = AutoWebSocketsProtocol(**given)  # type: ignore[misc]
+    return made
+
+
+def _bind(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With protocol 0 asyncio would leave Nagle's algorithm on: 44 ms a request.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            why = "is in use" if error.errno == errno.EADDRINUSE else "may not be opened by this user"
+            way_out = f"stop what listens there, or choose another with {option} (0 takes a free one)"
+            raise PortTaken(f"port {port} on {host} {why}: {way_out}") from error
+        raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
