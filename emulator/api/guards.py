@@ -21,6 +21,7 @@ from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToke
 from emulator.core.fidelity import Ledger
 from emulator.core.platform import Platform
 from emulator.core.rates import Operation
+from emulator.core.settings import FLASH
 from emulator.core.waiting import Caller, Waiter
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
@@ -216,14 +217,22 @@ def answering(
     return answer
 
 
-def guarded(operation: Operation, verb: Verb) -> Handler:
-    """The request handler that lets a call through to `verb`, or answers why not."""
+Find = Callable[[Request, Emulator], Awaitable[Endpoint]]
+
+
+async def endpoint_in_path(request: Request, emulator: Emulator) -> Endpoint:
+    """The endpoint in the path; raises EndpointNotFound."""
+    return emulator.endpoint(request.path_params["endpoint_id"])
+
+
+def guarded(operation: Operation, verb: Verb, find: Find = endpoint_in_path) -> Handler:
+    """The request handler that lets a call through to `verb`, or answers why not; `find` says whose it is."""
 
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
         access.check(request.headers.get("authorization"))
         caller.hurries = True
-        endpoint = emulator.endpoint(request.path_params["endpoint_id"])
+        endpoint = await find(request, emulator)
         serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         if not emulator.faults:
             return await serve()
@@ -251,7 +260,7 @@ def _note(request: Request, operation: Operation, status: int) -> None:
     path, query = scope["path"], scope["query_string"].decode("latin-1")
     told = request.path_params
     emulator.journal.add(
-        emulator.timeline.now(), told["endpoint_id"], operation.value,
+        emulator.timeline.now(), told.get("endpoint_id", FLASH), operation.value,
         (scope["method"], path, query, scope["headers"]),
         scope.get(BODY, b""), status, scope.get(JOB, "") or told.get("job_id", ""),
     )  # fmt: skip
