@@ -115,6 +115,7 @@ def _from_here(file: ConfigFile) -> ConfigFile:
             folder,
             handlers=[_moved_handler(one, folder) for one in server.handlers],
             endpoint=[_moved_entry(one, folder) for one in server.endpoint],
+            flash=[Path(os.path.relpath(folder / one)) for one in server.flash],
             stubs=[Path(os.path.relpath(folder / one)) for one in server.stubs],
         ),
         platform=file.tables.platform,

@@ -78,6 +78,9 @@ class ServerOptions(EndpointOptions):
         "Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable).",
         "ID=COMMAND",
     )
+    flash: list[_File] = _option(
+        [], "Serve the functions of a Flash app, from what 'flash build' left in its folder (repeatable).", "FOLDER"
+    )
     mock: list[str] = _option([], "Serve endpoint ID by stubs alone (repeatable).", "ID")
     stubs: list[_File] = _option([], "Stubs and faults: a YAML or JSON file, or a folder (repeatable).", "FILE")
     fault_profile: list[str] = _option([], "Faults of a named profile (repeatable).", "NAME")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emulator.config.file import ConfigFile, EndpointTable
+from emulator.config.flash import FlashResource, flash_resources
 from emulator.core.errors import ConfigurationError
+from emulator.core.settings import check_id
 from emulator.values import file_of
 
 _ENDPOINT_ID = re.compile(r"[a-zA-Z0-9_-]+")
@@ -19,27 +21,33 @@ _NOT_HANDLERS = ("_", "test_", "conftest")
 
 
 class Service(NamedTuple):
-    """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere."""
+    """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere.
+
+    For a function of a Flash app the plan makes the command.
+    """
 
     handler: str | None = None
     command: tuple[str, ...] = ()
     mock: bool = False
+    flash: FlashResource | None = None
 
     def __str__(self) -> str:
-        return self.handler or " ".join(self.command) or ("stubs" if self.mock else "workers started elsewhere")
+        code = self.handler or " ".join(self.command) or (self.flash and str(self.flash))
+        return code or ("stubs" if self.mock else "workers started elsewhere")
 
 
-SERVICES = ("endpoint", "command", "mock", "handlers")
+SERVICES = ("endpoint", "command", "mock", "flash", "handlers")
 """The options that name what is served."""
 
 
 def services(given: Mapping[str, tuple[list[str], str]]) -> dict[str, Service]:
     """What serves each endpoint, by its id, from the entries of `SERVICES` and who gave them.
 
-    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, and handlers alone. Raises ConfigurationError.
+    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, folders of Flash apps, and handlers alone. Raises
+    ConfigurationError.
     """
     found: dict[str, Service] = {}
-    for name, parse in (("endpoint", _named), ("command", _commands), ("mock", _mocks), ("handlers", _unnamed)):
+    for name, parse in zip(SERVICES, (_named, _commands, _mocks, _flash, _unnamed), strict=True):
         entries, origin = given[name]
         for endpoint_id, service in parse(entries, origin):
             if endpoint_id in found:
@@ -59,6 +67,8 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
         place = file.place(*keys)
         if not _ENDPOINT_ID.fullmatch(endpoint_id):
             raise ConfigurationError(f"{place}: {endpoint_id!r} can't be an endpoint id (letters, digits, - and _)")
+        with _placed(place):
+            check_id(endpoint_id)
         keys += [name for name in ("handler", "command") if getattr(table, name) is not None][-1:]
         try:
             service = service_of(table)
@@ -122,6 +132,13 @@ def _mocks(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
             yield checked_id(entry, "HANDLER"), Service(mock=True)
 
 
+def _flash(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
+    with _placed(origin):
+        for endpoint_id, resource in flash_resources(map(Path, entries)).items():
+            if resource.kind == "queue":
+                yield checked_id(endpoint_id, "HANDLER"), Service(flash=resource)
+
+
 def _unnamed(handlers: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     for handler in handlers:
         with _placed(origin):
@@ -161,6 +178,7 @@ def checked_id(endpoint_id: str, handler: str) -> str:
         raise ConfigurationError(
             f"{endpoint_id!r} can't be an endpoint id (letters, digits, - and _): name one with --endpoint ID={handler}"
         )
+    check_id(endpoint_id)
     return endpoint_id
 
 
