@@ -171,9 +171,9 @@ class Emulator:
 
     def stub(self, stub: Stub) -> str:
         """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
-        self.stubs.add(stub)
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.add_mock_now(stub.endpoint)
+        self.stubs.add(stub)
         return stub.id
 
     def add_function(self, endpoint_id: str, function: Function) -> None:

@@ -15,7 +15,8 @@ from emulator.flags import server_options
 COMMANDS = ["serve", "dev", "exec", "config"]
 WITH_FLAGS = [name for name in all_options() if name != "handlers"]
 REPEATABLE = [
-    "endpoint", "command", "mock", "stubs", "fault_profile", "admin_key", "set", "api_key", "worker_key", "environment",
+    "endpoint", "command", "flash", "mock", "stubs", "fault_profile", "admin_key", "set", "api_key", "worker_key",
+    "environment",
 ]  # fmt: skip
 SWITCHES = ["no_auth", "no_rate_limits", "reload", "log_color"]
 

@@ -140,7 +140,7 @@ class Settings(ServerOptions):
 
     @cached_property
     def flash_resources(self) -> dict[str, FlashResource]:
-        """The resources of the Flash apps, by endpoint id, also those that are not served; raises ConfigurationError."""
+        """The resources of the Flash apps by endpoint id, also what is not served; raises ConfigurationError."""
         folders, _ = self._served()["flash"]
         return flash_resources(map(Path, folders))
 

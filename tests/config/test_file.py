@@ -177,6 +177,7 @@ def wrong_values(name: str) -> list[str]:
             "handlers",
             "endpoint",
             "command",
+            "flash",
             "mock",
             "stubs",
             "fault_profile",
