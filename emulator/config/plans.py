@@ -126,7 +126,7 @@ def _directory(settings: Settings, endpoint: str, service: Service) -> str | Non
             raise ConfigurationError(f"{origin}: there is no folder {directory}")
         return str(Path(directory).absolute())
     if service.flash is not None:
-        return str(service.flash.folder.absolute())
+        return os.path.abspath(service.flash.folder)
     if settings.file is not None and settings.serves_the_file and settings.file.is_elsewhere:
         return str(settings.file.folder)
     return None

@@ -186,9 +186,7 @@ async def test_the_endpoints_faults_strike_it() -> None:
 async def test_a_job_that_is_not_there_yet_by_a_fault() -> None:
     doors = open_doors()
     job = await doors.submit()
-    doors.world.emulator.faults.add(
-        Fault("", FaultKind.NOT_FOUND_AFTER_RUN, endpoint="ep", times=1, delay=Span(1_000, 1_000))
-    )
+    doors.world.emulator.faults.add(Fault("", FaultKind.NOT_FOUND_AFTER_RUN, times=1, delay=Span(1_000, 1_000)))
     statuses = [(await flash(doors, "GET", f"/status/{job}", {})).status_code for _ in range(2)]
     assert statuses == [404, 200]
 
