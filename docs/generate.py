@@ -52,7 +52,7 @@ Also absent:
 - Execution timeouts come on time; the real ones come 5-10 s late.
 - The official Python client retries 429 and 408 by itself over plain HTTP, which it does not do over HTTPS: a 429 that
   is raised in production may be retried for 30 s here.
-- Load-balancing endpoints.
+- Load-balancing endpoints, and so the load-balanced functions of Flash apps; `flash dev` and `flash deploy`.
 """
 
 

@@ -20,6 +20,9 @@ BUILD = Path(".flash", ".build")
 MANIFEST = "flash_manifest.json"
 ENVIRONMENT = "production"
 """The client's own default; what is served here was deployed to no environment."""
+FLASH_ADVICE = (
+    "they need runpod-flash and what the app imports: name an interpreter that has them with --python"
+)
 
 Kind = Literal["queue", "load_balanced", "image"]
 _NUMBERS = {"workersMin": "workers_min", "workersMax": "workers_max", "scalerValue": "scaler_value"}
@@ -59,6 +62,7 @@ class FlashResource:
             "FLASH_APP": address.app,
             "FLASH_ENV": address.environment,
             "FLASH_ENVIRONMENT_ID": f"{address.app}-{address.environment}",
+            "RUNPOD_URL_MIXED_OK": "1",  # only one of the service's hosts is here, and that is no mistake
         }
         return own | ({"FLASH_ENDPOINT_TYPE": "lb"} if self.kind == "load_balanced" else {})
 

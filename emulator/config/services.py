@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emulator.config.file import ConfigFile, EndpointTable
-from emulator.config.flash import FlashResource, flash_resources
+from emulator.config.flash import FLASH_ADVICE, FlashResource, flash_resources
 from emulator.core.errors import ConfigurationError
 from emulator.core.settings import check_id
 from emulator.values import file_of
@@ -34,6 +34,11 @@ class Service(NamedTuple):
     def __str__(self) -> str:
         code = self.handler or " ".join(self.command) or (self.flash and str(self.flash))
         return code or ("stubs" if self.mock else "workers started elsewhere")
+
+    @property
+    def advice(self) -> str:
+        """What to look at when its command can't be started."""
+        return FLASH_ADVICE if self.flash else ""
 
 
 SERVICES = ("endpoint", "command", "mock", "flash", "handlers")

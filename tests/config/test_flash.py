@@ -38,6 +38,7 @@ def test_a_function_is_an_endpoint_whose_workers_run_its_program(folder: Path) -
         "FLASH_APP": "shop",
         "FLASH_ENV": "production",
         "FLASH_ENVIRONMENT_ID": "shop-production",
+        "RUNPOD_URL_MIXED_OK": "1",
     }
     assert plan.settings.flash == FlashAddress("shop", "production", "adder")
 
