@@ -20,9 +20,7 @@ BUILD = Path(".flash", ".build")
 MANIFEST = "flash_manifest.json"
 ENVIRONMENT = "production"
 """The client's own default; what is served here was deployed to no environment."""
-FLASH_ADVICE = (
-    "they need runpod-flash and what the app imports: name an interpreter that has them with --python"
-)
+FLASH_ADVICE = "they need runpod-flash and what the app imports: name an interpreter that has them with --python"
 
 Kind = Literal["queue", "load_balanced", "image"]
 _NUMBERS = {"workersMin": "workers_min", "workersMax": "workers_max", "scalerValue": "scaler_value"}
