@@ -40,7 +40,6 @@ NOT_EMULATED = {
     "/v2/ep/batch/b1/requests/r1": BATCH,
     "/v2/ep/batch/b1/finalize": BATCH,
     "/v2/ep/batch/b1/cancel": BATCH,
-    "/v2/flash/openai/v1/models": OPENAI,
     "/graphql": "the management API (GraphQL)",
 }
 

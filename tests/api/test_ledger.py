@@ -311,7 +311,7 @@ async def _(profile):
 
 @row("error.not_emulated", "guess")
 async def _(profile):
-    return await open_doors(profile).get("/openai/v1/models")
+    return await open_doors(profile).get("/batch")
 
 
 @row("error.internal", "guess")
