@@ -52,7 +52,7 @@ Also absent:
 - Execution timeouts come on time; the real ones come 5-10 s late.
 - HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
   and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
-- Load-balancing endpoints.
+- `flash dev` and `flash deploy`, which talk to the management API.
 """
 
 

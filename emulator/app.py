@@ -15,7 +15,7 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
-from emulator.api import openai, public, receiver, worker
+from emulator.api import flash, openai, public, receiver, worker
 from emulator.api.admin import alive
 from emulator.api.admin.app import LateAdmin
 from emulator.api.faults import FAULT
@@ -28,13 +28,9 @@ from emulator.worlds import Worlds
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
-_FLASH = "/v2/flash/{rest:path}"
-
 NOT_EMULATED = {
-    _FLASH: "the Flash sentinel /v2/flash",
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
-    "/v2/{endpoint_id}/metrics": "/metrics",
     "/graphql": "the management API (GraphQL)",
 }
 """Routes of the real service that answer 501, and what they are called."""
@@ -65,15 +61,15 @@ def create_app(
     app.state.ready = False
     app.state.forwarder = LateForwarder()
     app.state.serve = _serves_no_more
-    missing = {
-        path: Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
+    missing = [
+        Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
         for path, name in NOT_EMULATED.items()
-    }
-    hot = [missing.pop(_FLASH), *public.router.routes, *openai.router.routes]
+    ]
+    doors = [*public.router.routes, *openai.router.routes, *worker.routes, *flash.router.routes]
     quick = APIRouter()
     quick.include_router(alive.router, prefix="/__emulator")
     own = [*quick.routes, receiver.route, Mount("/__emulator", LateAdmin(app.state))]
-    app.router.routes[:] = [*hot, *worker.routes, *own, *missing.values(), *app.router.routes]
+    app.router.routes[:] = [*doors, *own, *missing, *app.router.routes]
     app.add_exception_handler(HTTPException, _framework_error)
     if emulator.platform.cors == "open":
         app.add_middleware(

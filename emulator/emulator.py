@@ -110,9 +110,9 @@ class Emulator(Endpoints):
 
     def stub(self, stub: Stub) -> str:
         """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
-        self.stubs.add(stub)
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.add_mock_now(stub.endpoint)
+        self.stubs.add(stub)
         return stub.id
 
     def has_read(self, job: Job) -> None:

@@ -198,8 +198,9 @@ class Server:
         elif service.command:
             protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
             command = Command(
-                service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload
-            )
+                service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload,
+                service.advice,
+            )  # fmt: skip
             world.add_command(plan.settings, command)
         elif service.mock:
             world.add_mock(plan.settings, plan.concurrency)

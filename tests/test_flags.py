@@ -15,8 +15,8 @@ from emulator.flags import server_options
 COMMANDS = ["serve", "dev", "exec", "config"]
 WITH_FLAGS = [name for name in all_options() if name != "handlers"]
 REPEATABLE = [
-    "endpoint", "command", "mock", "load_balancer", "stubs", "fault_profile", "admin_key", "tls_name", "set", "api_key",
-    "worker_key", "environment",
+    "endpoint", "command", "flash", "mock", "load_balancer", "stubs", "fault_profile", "admin_key", "tls_name", "set",
+    "api_key", "worker_key", "environment",
 ]  # fmt: skip
 EXEC_PORTS = {
     "port": "--port INTEGER Port to listen on. [a free one]",

@@ -22,6 +22,7 @@ from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToke
 from emulator.core.fidelity import Ledger
 from emulator.core.platform import Platform
 from emulator.core.rates import Operation
+from emulator.core.settings import FLASH
 from emulator.core.waiting import Caller, Waiter
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
@@ -218,8 +219,18 @@ def answering(
     return answer
 
 
-def guarded(operation: Operation, verb: Verb, balanced: BalancedVerb | None = None) -> Handler:
-    """The request handler that lets a call through to `verb`, or answers why not.
+Find = Callable[[Request, Emulator], Awaitable[Endpoint]]
+
+
+async def endpoint_in_path(request: Request, emulator: Emulator) -> Endpoint:
+    """The endpoint in the path; raises EndpointNotFound, WrongKind."""
+    return emulator.endpoint(request.path_params["endpoint_id"])
+
+
+def guarded(
+    operation: Operation, verb: Verb, find: Find = endpoint_in_path, balanced: BalancedVerb | None = None
+) -> Handler:
+    """The request handler that lets a call through to `verb`, or answers why not; `find` says whose it is.
 
     `balanced` answers it on load-balancing endpoints; without it they refuse it.
     """
@@ -228,10 +239,10 @@ def guarded(operation: Operation, verb: Verb, balanced: BalancedVerb | None = No
         access: Access = request.app.state.access
         access.check(request.headers.get("authorization"))
         caller.hurries = True
-        endpoint_id: str = request.path_params["endpoint_id"]
-        if balanced is not None and endpoint_id in emulator.balancers:
-            return await balanced(emulator.balancers[endpoint_id], emulator)
-        endpoint = emulator.endpoint(endpoint_id)
+        balancer = emulator.balancers.get(request.path_params.get("endpoint_id", "")) if balanced else None
+        if balancer is not None and balanced is not None:
+            return await balanced(balancer, emulator)
+        endpoint = await find(request, emulator)
         serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         if not emulator.faults:
             return await serve()
@@ -242,7 +253,7 @@ def guarded(operation: Operation, verb: Verb, balanced: BalancedVerb | None = No
 
     async def journaled(request: Request) -> Response:
         response = await answer(request)
-        note(request, request.path_params["endpoint_id"], operation, response.status_code)
+        note(request, request.path_params.get("endpoint_id", FLASH), operation, response.status_code)
         return response
 
     journaled.__name__ = operation.value

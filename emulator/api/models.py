@@ -117,6 +117,13 @@ class HealthAnswer(BaseModel):
     workers: WorkerCounters
 
 
+class MetricsAnswer(BaseModel):
+    """The endpoint's workers."""
+
+    readyWorkers: list[str] = Field(description="Ids of the workers that are up")
+    workers: WorkerCounters
+
+
 class RequestsPage(BaseModel):
     """One page of the endpoint's jobs, newest first."""
 

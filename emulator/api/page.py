@@ -9,6 +9,7 @@ from emulator.api.guards import FIDELITY
 from emulator.core.platform import Platform
 
 Schema = dict[str, Any]
+_OF_CLIENTS = {"queue", "openai", "flash"}
 
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -35,7 +36,7 @@ def describe(schema: Schema, platform: Platform) -> Schema:
 def _finish(operation: Schema, platform: Platform) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
-    if not {"queue", "openai"} & set(operation["tags"]):
+    if not _OF_CLIENTS & set(operation["tags"]):
         return
     text = "How well this answer of the real service is known, and its row in docs/fidelity.md"
     for answer in answers.values():
@@ -45,7 +46,7 @@ def _finish(operation: Schema, platform: Platform) -> None:
     for parameter in operation["parameters"]:
         parameter["schema"].update(_range(parameter["name"], platform))
     failed = str(platform.runsync_failed_status)
-    if operation["operationId"] == "runsync" and failed != "200":
+    if operation["operationId"].endswith("runsync") and failed != "200":
         envelope = answers["200"]["content"]["application/json"]["schema"]
         content = answers.setdefault(failed, {"description": "The job failed"}).setdefault("content", {})
         known = content.get("application/json", {}).get("schema")

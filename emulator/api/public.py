@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from fastapi import APIRouter
 from pydantic import BaseModel
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from emulator.api import models, wire
-from emulator.api.guards import FIDELITY, JOB, Call, Door, Verb, guarded
+from emulator.api.guards import FIDELITY, JOB, BalancedVerb, Call, Door, Find, Verb, endpoint_in_path, guarded
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
+from emulator.core.fleet import WorkerState
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
+from emulator.core.settings import FLASH
 from emulator.emulator import Emulator
-
-router = APIRouter(prefix="/v2/{endpoint_id}", route_class=Door, tags=["queue"])
 
 
 async def run(call: Call) -> Response:
@@ -104,6 +105,20 @@ async def balanced_health(balancer: Balancer, emulator: Emulator) -> Response:
     return Response(wire.health(await balancer.health()), 200, headers, media_type="application/json")
 
 
+async def metrics(call: Call) -> Response:
+    """The workers: which are up, and counters of all."""
+    counters = await call.endpoint.health()
+    ready = [worker.id for worker in call.endpoint.fleet.workers.values() if worker.state is WorkerState.IDLE]
+    return call.reply("metrics.workers", wire.metrics(ready, counters.workers))
+
+
+async def balanced_metrics(balancer: Balancer, emulator: Emulator) -> Response:
+    """The same of a load-balancing endpoint, whose busy workers are ready too."""
+    headers = {FIDELITY: emulator.ledger.header("metrics.workers")}
+    body = wire.metrics(balancer.healthy, (await balancer.health()).workers)
+    return Response(body, 200, headers, media_type="application/json")
+
+
 async def requests(call: Call) -> Response:
     """The endpoint's recent jobs, newest first, one page at a time."""
     offset = call.count("offset", 0, low=0)
@@ -169,8 +184,11 @@ async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
             return
 
 
-def parameter(name: str, place: str, text: str, **schema: Any) -> dict[str, Any]:
-    """One parameter of the OpenAPI page."""
+Parameter = dict[str, Any]
+
+
+def parameter(name: str, place: str, text: str, **schema: Any) -> Parameter:
+    """A parameter as the OpenAPI page describes it."""
     required = place == "path"
     return {
         "name": name,
@@ -196,43 +214,70 @@ TEXTS = {
 }
 
 
-def _add(
-    operation: Operation,
-    verb: Verb,
-    path: str,
-    methods: tuple[str, ...],
-    answer: type[BaseModel],
-    parameters: tuple[dict[str, Any], ...] = (),
-    takes_job: bool = False,
-) -> None:
-    extra: dict[str, Any] = {"parameters": [ENDPOINT, *parameters], "security": [{"bearer": []}, {"bare": []}]}
-    if takes_job:
+_BALANCED: dict[Operation, BalancedVerb] = {Operation.HEALTH: balanced_health, Operation.METRICS: balanced_metrics}
+"""What load-balancing endpoints answer too."""
+
+
+class Route(NamedTuple):
+    """A route of an endpoint: what it does, where it is, and how it is described."""
+
+    operation: Operation
+    verb: Verb
+    path: str
+    methods: tuple[str, ...]
+    answer: type[BaseModel]
+    parameters: tuple[Parameter, ...] = ()
+    takes_job: bool = False
+
+
+_BOTH = ("GET", "POST")
+
+ROUTES = (
+    Route(Operation.RUN, run, "/run", ("POST",), models.Accepted, takes_job=True),
+    Route(Operation.RUNSYNC, runsync, "/runsync", ("POST",), models.Envelope, (_WAIT,), takes_job=True),
+    Route(Operation.STATUS, status, "/status/{job_id}", _BOTH, models.Envelope, (_JOB, _TTL)),
+    Route(Operation.STATUS_SYNC, status_sync, "/status-sync/{job_id}", _BOTH, models.Envelope, (_JOB, _WAIT)),
+    Route(Operation.STREAM, stream, "/stream/{job_id}", _BOTH, models.StreamAnswer, (_JOB, _WAIT)),
+    Route(Operation.CANCEL, cancel, "/cancel/{job_id}", ("POST",), models.Accepted, (_JOB,)),
+    Route(Operation.RETRY, retry, "/retry/{job_id}", ("POST",), models.Accepted, (_JOB,)),
+    Route(Operation.PURGE, purge, "/purge-queue", ("POST",), models.Purged),
+    Route(Operation.HEALTH, health, "/health", ("GET",), models.HealthAnswer),
+    Route(Operation.METRICS, metrics, "/metrics", ("GET",), models.MetricsAnswer),
+    Route(Operation.REQUESTS, requests, "/requests", ("GET",), models.RequestsPage, (_OFFSET, _LIMIT)),
+)
+
+
+def declare(router: APIRouter, route: Route, find: Find, own: tuple[Parameter, ...], prefix: str = "") -> None:
+    """Serve a route to callers of the endpoints that `find` finds by the router's `own` parameters."""
+    parameters = [*own, *route.parameters]
+    extra: dict[str, Any] = {"parameters": parameters, "security": [{"bearer": []}, {"bare": []}]}
+    if route.takes_job:
         schema = {"$ref": "#/components/schemas/JobRequest"}
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    for method in methods:
+    name = prefix + route.operation.value
+    events: dict[str, Any] = {"text/event-stream": {}} if route.operation is Operation.STREAM else {}
+    for method in route.methods:
         router.add_api_route(
-            path,
-            guarded(operation, verb, balanced_health if operation is Operation.HEALTH else None),
+            route.path,
+            guarded(route.operation, route.verb, find, _BALANCED.get(route.operation)),
             methods=[method],
-            operation_id=f"{operation.value}_{method.lower()}" if len(methods) > 1 else operation.value,
-            summary=(verb.__doc__ or "").partition(".")[0].partition("\n")[0],
+            operation_id=f"{name}_{method.lower()}" if len(route.methods) > 1 else name,
+            summary=(route.verb.__doc__ or "").partition(".")[0].partition("\n")[0],
             responses={
-                200: {"model": answer, "content": {"text/event-stream": {}} if operation is Operation.STREAM else {}},
+                200: {"model": route.answer, "content": events},
                 **{code: {"model": models.Problem, "description": text} for code, text in TEXTS.items()},
             },
             openapi_extra=extra,
         )
 
 
-_BOTH = ("GET", "POST")
+class _EndpointId(StringConvertor):
+    """An endpoint's id in a path. Flash routes need not be tried before all others: none of these is theirs."""
 
-_add(Operation.RUN, run, "/run", ("POST",), models.Accepted, takes_job=True)
-_add(Operation.RUNSYNC, runsync, "/runsync", ("POST",), models.Envelope, (_WAIT,), takes_job=True)
-_add(Operation.STATUS, status, "/status/{job_id}", _BOTH, models.Envelope, (_JOB, _TTL))
-_add(Operation.STATUS_SYNC, status_sync, "/status-sync/{job_id}", _BOTH, models.Envelope, (_JOB, _WAIT))
-_add(Operation.STREAM, stream, "/stream/{job_id}", _BOTH, models.StreamAnswer, (_JOB, _WAIT))
-_add(Operation.CANCEL, cancel, "/cancel/{job_id}", ("POST",), models.Accepted, (_JOB,))
-_add(Operation.RETRY, retry, "/retry/{job_id}", ("POST",), models.Accepted, (_JOB,))
-_add(Operation.PURGE, purge, "/purge-queue", ("POST",), models.Purged)
-_add(Operation.HEALTH, health, "/health", ("GET",), models.HealthAnswer)
-_add(Operation.REQUESTS, requests, "/requests", ("GET",), models.RequestsPage, (_OFFSET, _LIMIT))
+    regex = f"(?!{FLASH}/)[^/]+"
+
+
+register_url_convertor("endpoint", _EndpointId())
+router = APIRouter(prefix="/v2/{endpoint_id:endpoint}", route_class=Door, tags=["queue"])
+for _route in ROUTES:
+    declare(router, _route, endpoint_in_path, (ENDPOINT,))

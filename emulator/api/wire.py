@@ -27,6 +27,7 @@ from emulator.core.errors import (
     RequestError,
     WebhookInvalid,
 )  # fmt: skip
+from emulator.core.fleet import WorkerCounts
 from emulator.core.handout import handout
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
@@ -171,6 +172,11 @@ def health(counters: Health) -> bytes:
         "retried": counters.retried,
     }
     return orjson.dumps({"jobs": jobs, "workers": counters.workers._asdict()})
+
+
+def metrics(ready: list[str], workers: WorkerCounts) -> bytes:
+    """The body of /metrics: the ids of the workers that are up, and the worker counters of /health."""
+    return orjson.dumps({"readyWorkers": ready, "workers": workers._asdict()})
 
 
 def requests_page(jobs: Iterable[Job], total: int, offset: int, limit: int, at: int, platform: Platform) -> bytes:

@@ -78,6 +78,9 @@ class ServerOptions(EndpointOptions):
         "Serve endpoint ID by a program that speaks the worker protocol, as in ID='python -u handler.py' (repeatable).",
         "ID=COMMAND",
     )
+    flash: list[_File] = _option(
+        [], "Serve the functions of a Flash app, from what 'flash build' left in its folder (repeatable).", "FOLDER"
+    )
     mock: list[str] = _option([], "Serve endpoint ID by stubs alone (repeatable).", "ID")
     load_balancer: list[str] = _option(
         [],

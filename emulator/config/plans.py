@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
 import re
 import shutil
@@ -17,6 +19,13 @@ from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform
 from emulator.core.settings import EndpointSettings, default_settings
 from emulator.values import file_of
+
+log = logging.getLogger("emulator")
+
+_NOT_SERVED = {
+    "load_balanced": "load-balanced functions are not served yet",
+    "image": "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,11 @@ class Plan:
 def plan_all(settings: Settings) -> list[Plan]:
     """Every endpoint to serve; raises ConfigurationError."""
     platform = settings.platform()
-    return [_plan(settings, platform, endpoint, service) for endpoint, service in settings.services().items()]
+    served = settings.services()
+    for endpoint, resource in settings.flash_resources.items():
+        if endpoint not in served:
+            log.warning("%s of Flash app %s: %s", resource.name, resource.app, _NOT_SERVED[resource.kind])
+    return [_plan(settings, platform, endpoint, service) for endpoint, service in served.items()]
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
@@ -56,7 +69,9 @@ def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
 
 def _plan(settings: Settings, platform: Platform, endpoint: str, service: Service) -> Plan:
     environment = settings.variables_of(endpoint)
-    directory = _directory(settings, endpoint)
+    variables = settings.environment_of(endpoint)
+    python = _python(settings.effective("python", endpoint))
+    directory = _directory(settings, endpoint, service)
     concurrency = settings.effective("concurrency", endpoint)
     table = settings.table(endpoint)
     if service.handler is None and table is not None and table.concurrency is not None:
@@ -66,11 +81,17 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         )
     if directory is not None and service.handler and file_of(service.handler):
         service = service._replace(handler=os.path.abspath(service.handler))
+    own = _settings(settings, platform, endpoint, environment.get("RUNPOD_INIT_TIMEOUT"))
+    if service.flash is not None:
+        address = service.flash.address(variables)
+        own = dataclasses.replace(own, flash=address)
+        variables |= service.flash.variables(address)
+        service = service._replace(command=(python, os.path.abspath(str(service.flash))))
     return Plan(
-        settings=_settings(settings, platform, endpoint, environment.get("RUNPOD_INIT_TIMEOUT")),
+        settings=own,
         service=service,
-        python=_python(settings.effective("python", endpoint)),
-        environment={name: variable.value for name, variable in environment.items()},
+        python=python,
+        environment=variables,
         concurrency=concurrency.value or 1,
         directory=directory,
     )
@@ -98,12 +119,14 @@ def _origins(settings: Settings, text: str, endpoint: str) -> str:
     return f": {', '.join(said)}" if said else ""
 
 
-def _directory(settings: Settings, endpoint: str) -> str | None:
+def _directory(settings: Settings, endpoint: str, service: Service) -> str | None:
     directory, origin = settings.effective("directory", endpoint)
     if directory is not None:
         if not Path(directory).is_dir():
             raise ConfigurationError(f"{origin}: there is no folder {directory}")
         return str(Path(directory).absolute())
+    if service.flash is not None:
+        return os.path.abspath(service.flash.folder)
     if settings.file is not None and settings.serves_the_file and settings.file.is_elsewhere:
         return str(settings.file.folder)
     return None

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emulator.config.file import ConfigFile, EndpointTable
+from emulator.config.flash import FLASH_ADVICE, FlashResource, flash_resources
 from emulator.core.errors import ConfigurationError
+from emulator.core.settings import check_id
 from emulator.values import file_of
 
 _ENDPOINT_ID = re.compile(r"[a-zA-Z0-9_-]+")
@@ -21,30 +23,38 @@ _NOT_HANDLERS = ("_", "test_", "conftest")
 class Service(NamedTuple):
     """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere.
 
-    Where it is `balanced`, the handler is an ASGI application, and workers are HTTP servers.
+    Where it is `balanced`, the handler is an ASGI application, and workers are HTTP servers. For a function of a
+    Flash app the plan makes the command.
     """
 
     handler: str | None = None
     command: tuple[str, ...] = ()
     mock: bool = False
     balanced: bool = False
+    flash: FlashResource | None = None
 
     def __str__(self) -> str:
-        return self.handler or " ".join(self.command) or ("stubs" if self.mock else "workers started elsewhere")
+        code = self.handler or " ".join(self.command) or (self.flash and str(self.flash))
+        return code or ("stubs" if self.mock else "workers started elsewhere")
+
+    @property
+    def advice(self) -> str:
+        """What to look at when its command can't be started."""
+        return FLASH_ADVICE if self.flash else ""
 
 
-SERVICES = ("endpoint", "command", "mock", "load_balancer", "handlers")
+SERVICES = ("endpoint", "command", "mock", "load_balancer", "flash", "handlers")
 """The options that name what is served."""
 
 
 def services(given: Mapping[str, tuple[list[str], str]]) -> dict[str, Service]:
     """What serves each endpoint, by its id, from the entries of `SERVICES` and who gave them.
 
-    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID=SERVER`, and handlers alone. Raises ConfigurationError.
+    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID=SERVER`, folders of Flash apps, and handlers alone.
+    Raises ConfigurationError.
     """
     found: dict[str, Service] = {}
-    parsers = (_named, _commands, _mocks, _servers, _unnamed)
-    for name, parse in zip(SERVICES, parsers, strict=True):
+    for name, parse in zip(SERVICES, (_named, _commands, _mocks, _servers, _flash, _unnamed), strict=True):
         entries, origin = given[name]
         for endpoint_id, service in parse(entries, origin):
             if endpoint_id in found:
@@ -64,6 +74,8 @@ def described(file: ConfigFile, found: dict[str, Service]) -> dict[str, Service]
         place = file.place(*keys)
         if not _ENDPOINT_ID.fullmatch(endpoint_id):
             raise ConfigurationError(f"{place}: {endpoint_id!r} can't be an endpoint id (letters, digits, - and _)")
+        with _placed(place):
+            check_id(endpoint_id)
         keys += [name for name in ("handler", "command") if getattr(table, name) is not None][-1:]
         try:
             service = service_of(table)
@@ -154,6 +166,13 @@ def _mocks(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
             yield checked_id(entry, "HANDLER"), Service(mock=True)
 
 
+def _flash(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
+    with _placed(origin):
+        for endpoint_id, resource in flash_resources(map(Path, entries)).items():
+            if resource.kind == "queue":
+                yield checked_id(endpoint_id, "HANDLER"), Service(flash=resource)
+
+
 def _unnamed(handlers: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     for handler in handlers:
         with _placed(origin):
@@ -193,6 +212,7 @@ def checked_id(endpoint_id: str, handler: str) -> str:
         raise ConfigurationError(
             f"{endpoint_id!r} can't be an endpoint id (letters, digits, - and _): name one with --endpoint ID={handler}"
         )
+    check_id(endpoint_id)
     return endpoint_id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from emulator.config.fields import field_value, parse_field
 from emulator.config.file import ConfigFile, EndpointTable, find_file, read_file
-from emulator.config.options import PREFIX, GivenOptions, ServerOptions, all_options, flag, variable
+from emulator.config.flash import FlashResource, flash_resources
+from emulator.config.options import PREFIX, EndpointOptions, GivenOptions, ServerOptions, all_options, flag, variable
 from emulator.config.services import SERVICES, Service, described, services
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform, preset
@@ -62,9 +64,9 @@ class Settings(ServerOptions):
         for given, called in ((self._flags, flag), (self._variables, variable)):
             if name in given.model_fields_set:
                 return Effective(getattr(given, name), called(name))
-        for table, keys in self._tables(endpoint):
-            if self._file and name in table.model_fields_set:
-                return Effective(getattr(table, name), self._file.place(*keys, name))
+        for table, place in self._tables(endpoint):
+            if name in table.model_fields_set:
+                return Effective(getattr(table, name), place(name))
         return None
 
     def origin_of_field(self, name: str) -> str:
@@ -79,10 +81,9 @@ class Settings(ServerOptions):
     def variables_of(self, endpoint: str | None) -> dict[str, Effective]:
         """The variables of an endpoint's workers; each from where it counts most."""
         found: dict[str, Effective] = {}
-        for table, keys in reversed(self._tables(endpoint)):
+        for table, place in reversed(self._tables(endpoint)):
             for name, value in table.environment.items():
-                assert self._file is not None
-                found[name] = Effective(value, self._file.place(*keys, "environment", name))
+                found[name] = Effective(value, place("environment", name))
         for given, called in ((self._variables, variable), (self._flags, flag)):
             found |= {name: Effective(value, called("environment")) for name, value in given.environment.items()}
         return found
@@ -127,29 +128,50 @@ class Settings(ServerOptions):
 
         What flags and variables name is served instead of what the configuration file describes.
         """
-        given = {name: Effective(self.effective(name).value, self._place_of(name)) for name in SERVICES}
-        if not self.serves_the_file:
-            own = self._flags.model_fields_set | self._variables.model_fields_set
-            given = {name: value if name in own else Effective([], DEFAULT) for name, value in given.items()}
-        found = services({name: (value.value, value.origin) for name, value in given.items()})
+        found = services(self._served())
         if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
         if not found and not self.stubs:
-            raise ConfigurationError("nothing to serve: name a handler, as in 'runpod-emulator serve handler.py'")
+            way_out = "name a handler, as in 'runpod-emulator serve handler.py'"
+            if self.flash_resources:
+                way_out = "the Flash app has load-balanced functions and images only, which are not served yet"
+            raise ConfigurationError(f"nothing to serve: {way_out}")
         return found
+
+    @cached_property
+    def flash_resources(self) -> dict[str, FlashResource]:
+        """The resources of the Flash apps by endpoint id, also what is not served; raises ConfigurationError."""
+        folders, _ = self._served()["flash"]
+        return flash_resources(map(Path, folders))
+
+    def _served(self) -> dict[str, Effective]:
+        """The lists that say what is served."""
+        given = {name: Effective(self.effective(name).value, self._place_of(name)) for name in SERVICES}
+        if self.serves_the_file:
+            return given
+        own = self._flags.model_fields_set | self._variables.model_fields_set
+        return {name: value if name in own else Effective([], DEFAULT) for name, value in given.items()}
 
     def _place_of(self, name: str) -> str:
         """Who says what a list of the server is, with its key where that is the file."""
         origin = self.effective(name).origin
         return origin if origin.startswith(("--", PREFIX)) else f"{origin}: server.{name}"
 
-    def _tables(self, endpoint: str | None) -> list[tuple[EndpointTable | ServerOptions, tuple[str, ...]]]:
-        """The tables of the file that say something of an endpoint, the nearest first, and their keys."""
-        if self._file is None:
-            return []
-        server = (self._file.tables.server, ("server",))
-        own = None if endpoint is None else self.table(endpoint)
-        return [server] if own is None else [(own, ("endpoints", str(endpoint))), server]
+    def _tables(self, endpoint: str | None) -> list[tuple[EndpointOptions, Callable[..., str]]]:
+        """The tables that say something of an endpoint, the nearest first, and where each of their keys is.
+
+        Between its own and that of all endpoints stands what its Flash app says.
+        """
+        found: list[tuple[EndpointOptions, Callable[..., str]]] = []
+        if endpoint is not None:
+            own, resource = self.table(endpoint), self.flash_resources.get(endpoint)
+            if own is not None and self._file is not None:
+                found.append((own, partial(self._file.place, "endpoints", endpoint)))
+            if resource is not None:
+                found.append((resource.options, lambda *_: str(resource.manifest)))
+        if self._file is not None:
+            found.append((self._file.tables.server, partial(self._file.place, "server")))
+        return found
 
 
 def scaling(scaler: str, value: Effective) -> dict[str, int]:

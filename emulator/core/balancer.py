@@ -107,6 +107,11 @@ class Balancer(Workforce):
         )
         return Health(0, 0, 0, 0, 0, counts)
 
+    @property
+    def healthy(self) -> list[str]:
+        """The workers that get requests."""
+        return [worker.id for worker in self.fleet.workers.values() if self._serves(worker)]
+
     # What workers do
 
     async def worker_healthy(self, worker: str, address: str) -> None:

@@ -7,9 +7,9 @@
     │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
     │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
     │   │                            NotCancellable, NamespaceInvalid, WrongKind, NoWorkers,
-    │   │                            NoWorkerInTime
+    │   │                            NoWorkerInTime, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
-    │   ├── NotFound            404  EndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
+    │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405
     │   ├── TooManyRequests     429  RateLimited, QueueFull
     │   ├── InternalError       500
@@ -24,9 +24,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
+
+_SHOWN = 100
+"""Characters of a client's word that an error repeats."""
 
 
 class EmulatorError(Exception):
@@ -190,6 +193,16 @@ class NamespaceInvalid(BadRequest):
         )
 
 
+class FlashEndpointMissing(BadRequest):
+    """A call of the Flash route that does not say which endpoint it is for."""
+
+    detail = (
+        "bad request: header X-Flash-Endpoint is required: the name of the function's endpoint, beside X-Flash-App and "
+        "X-Flash-Environment"
+    )
+    row = "error.flash_endpoint_missing"
+
+
 class WrongKind(BadRequest):
     """A call of the queue API on a load-balancing endpoint, or the reverse."""
 
@@ -248,6 +261,19 @@ class EndpointNotFound(NotFound):
 
     detail = "endpoint not found"
     row = "error.endpoint_not_found"
+
+
+class FlashEndpointNotFound(NotFound):
+    """No endpoint has the name in a Flash client's headers; `names` are those there are."""
+
+    row = "error.flash_endpoint_not_found"
+
+    def __init__(self, app: str, environment: str, name: str, names: Sequence[str]) -> None:
+        served = ", ".join(names) or "none"
+        super().__init__(
+            f"endpoint {name[:_SHOWN]!r} of app {app[:_SHOWN]!r}, environment {environment[:_SHOWN]!r} not found: "
+            f"the endpoints here are {served}"
+        )
 
 
 class JobNotFound(NotFound):

@@ -24,6 +24,7 @@ class Operation(str, Enum):
     RETRY = "retry"
     PURGE = "purge"
     HEALTH = "health"
+    METRICS = "metrics"
     REQUESTS = "requests"
     OPENAI = "openai"
     BALANCED = "balanced"

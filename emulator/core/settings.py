@@ -18,6 +18,16 @@ class Span(NamedTuple):
 
 
 AT_ONCE = Span()
+FLASH = "flash"
+"""No endpoint's id: below it, Flash clients name an endpoint in their headers."""
+
+
+class FlashAddress(NamedTuple):
+    """How a Flash client names an endpoint."""
+
+    app: str
+    environment: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +54,11 @@ class EndpointSettings:
     """Whether no handler runs what no stub matches."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
+    flash: FlashAddress | None = None
+    """What it is called in a Flash app, if it is a function of one."""
 
     def __post_init__(self) -> None:
+        check_id(self.id)
         if self.workers_min > self.workers_max:
             raise ConfigurationError(
                 f"endpoint {self.id}: workers_min ({self.workers_min}) is above workers_max ({self.workers_max})"
@@ -73,6 +86,15 @@ def checked(settings: EndpointSettings, platform: Platform) -> EndpointSettings:
         low, high = platform.execution_timeout_min, platform.execution_timeout_max
         _check("execution_timeout", settings.execution_timeout, low, high)
     return settings
+
+
+def check_id(endpoint: str) -> None:
+    """Refuse an id that is not free for endpoints; raises ConfigurationError."""
+    if endpoint == FLASH:
+        raise ConfigurationError(
+            f"no endpoint may be called {FLASH}: under /v2/{FLASH} Flash clients reach the endpoint that their headers "
+            "name. Choose another id"
+        )
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

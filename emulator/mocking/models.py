@@ -6,8 +6,10 @@ from collections.abc import Container, Iterator, Mapping
 from itertools import count
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from emulator.core.errors import ConfigurationError
+from emulator.core.settings import check_id
 from emulator.core.stubs import Check
 from emulator.core.stubs import Stub as CoreStub
 from emulator.mocking import checks
@@ -71,13 +73,23 @@ class Match(Written):
         return frozenset([self.call] if isinstance(self.call, int) else self.call)
 
 
+def _free(endpoint: str) -> str:
+    try:
+        check_id(endpoint)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return endpoint
+
+
 class Stub(Written):
     """Jobs that match get this response, whatever would run otherwise."""
 
     expected: ClassVar[str] = "a stub as a mapping, such as {respond: {output: hello}}"
 
     id: str | None = Field(default=None, min_length=1, description="names the stub; made up if missing")
-    endpoint: str = Field(default="*", min_length=1, description="a pattern as in a shell", examples=["llm*"])
+    endpoint: Annotated[str, AfterValidator(_free)] = Field(
+        default="*", min_length=1, description="a pattern as in a shell", examples=["llm*"]
+    )
     match: Match = Field(default=Match(), description="the jobs it is for; all if missing")
     priority: int = Field(
         default=0, description="stubs of higher priority are asked first; of equal ones, the youngest"

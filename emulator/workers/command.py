@@ -32,6 +32,8 @@ class Command:
     extra: Mapping[str, str] = field(default_factory=dict)
     reload: bool = False
     """Whether the folders of its Python files are watched."""
+    advice: str = ""
+    """What to look at when it can't be started."""
 
     def files(self) -> list[str]:
         """Every Python file below the folders of those that the command names."""
@@ -204,7 +206,8 @@ class _CommandWorker:
         known = self._endpoint.fleet.workers.get(self.id)
         if known is not None and known.is_coming_up:
             reason = "\n".join((*self._child.last_lines, how))
-            text = f"command {' '.join(self._command.words)} could not be started:\n{reason}"
+            advice = self._command.advice and f"\n{self._command.advice}"
+            text = f"command {' '.join(self._command.words)} could not be started:\n{reason}{advice}"
             await self._endpoint.worker_broken(self.id, text)
             return
         log.warning("%s/%s: %s", self._endpoint.id, self.id, how)

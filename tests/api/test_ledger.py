@@ -242,6 +242,21 @@ async def _(profile):
     return await open_doors(profile).get("/status/nope", headers={"X-Emulator-Namespace": "nobody"})
 
 
+@row("metrics.workers", "client")
+async def _(profile):
+    return await open_doors(profile).get("/metrics")
+
+
+@row("error.flash_endpoint_missing", "guess")
+async def _(profile):
+    return await open_doors(profile).http.post("/v2/flash/run", content=JOB)
+
+
+@row("error.flash_endpoint_not_found", "client")
+async def _(profile):
+    return await open_doors(profile).http.post("/v2/flash/run", content=JOB, headers={"x-flash-endpoint": "x"})
+
+
 @row("error.route_not_found", "guess")
 async def _(profile):
     return await open_doors(profile).get("/nope")
@@ -316,7 +331,7 @@ async def _(profile):
 
 @row("error.not_emulated", "guess")
 async def _(profile):
-    return await open_doors(profile).get("/metrics")
+    return await open_doors(profile).get("/batch")
 
 
 @row("error.internal", "guess")

@@ -137,9 +137,23 @@ def test_every_operation_is_described_and_no_other():
         ("POST", "/retry/{job_id}"),
         ("POST", "/purge-queue"),
         ("GET", "/health"),
+        ("GET", "/metrics"),
         ("GET", "/requests"),
         ("GET", "/openai/{route}"),
         ("POST", "/openai/{route}"),
+        ("POST", "/v2/flash/run"),
+        ("POST", "/v2/flash/runsync"),
+        *(
+            (method, f"/v2/flash/{route}/{{job_id}}")
+            for method, route in (
+                ("GET", "status"),
+                ("POST", "status"),
+                ("GET", "stream"),
+                ("POST", "stream"),
+                ("POST", "cancel"),
+                ("POST", "retry"),
+            )
+        ),
         ("GET", "/__emulator/health"),
         ("GET", "/__emulator/ready"),
     }
@@ -150,7 +164,7 @@ def test_every_operation_is_described_and_no_other():
 
 @pytest.mark.parametrize("key", QUEUE, ids=" ".join)
 def test_an_operation_describes_its_parameters_its_answer_and_its_errors(key):
-    operation = QUEUE[key]
+    operation, route = QUEUE[key], key[1].removeprefix("/v2/flash")
     expected = {
         "/runsync": ["endpoint_id", "wait"],
         "/status/{job_id}": ["endpoint_id", "job_id", "ttl"],
@@ -160,15 +174,18 @@ def test_an_operation_describes_its_parameters_its_answer_and_its_errors(key):
         "/retry/{job_id}": ["endpoint_id", "job_id"],
         "/requests": ["endpoint_id", "offset", "limit"],
     }
-    assert [parameter["name"] for parameter in operation["parameters"]] == expected.get(key[1], ["endpoint_id"])
+    names = expected.get(route, ["endpoint_id"])
+    if route != key[1]:
+        names = ["X-Flash-Endpoint", "X-Flash-App", "X-Flash-Environment", *names[1:]]
+    assert [parameter["name"] for parameter in operation["parameters"]] == names
     assert operation["security"]
-    assert ("requestBody" in operation) == (key[1] in ("/run", "/runsync"))
+    assert ("requestBody" in operation) == (route in ("/run", "/runsync"))
     answers = operation["responses"]
     assert {"200", "400", "401", "404", "429"} <= set(answers) and "422" not in answers
     models = {
         code: answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for code, answer in answers.items()
-        if code != "400" or key[1] != "/runsync"
+        if code != "400" or route != "/runsync"
     }
     good = {
         "/run": "Accepted",
@@ -180,9 +197,10 @@ def test_an_operation_describes_its_parameters_its_answer_and_its_errors(key):
         "/retry/{job_id}": "Accepted",
         "/purge-queue": "Purged",
         "/health": "HealthAnswer",
+        "/metrics": "MetricsAnswer",
         "/requests": "RequestsPage",
     }
-    assert models.pop("200") == good[key[1]]
+    assert models.pop("200") == good[route]
     assert set(models.values()) == {"Problem"}
 
 

@@ -177,6 +177,7 @@ def wrong_values(name: str) -> list[str]:
             "handlers",
             "endpoint",
             "command",
+            "flash",
             "mock",
             "load_balancer",
             "stubs",

@@ -29,6 +29,16 @@ def write(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
+def build(app: Path, **resources: dict[str, Any]) -> Path:
+    """What `flash build` leaves of an app with these resources: the manifest, and a program for each."""
+    left = app / ".flash" / ".build"
+    left.mkdir(parents=True, exist_ok=True)
+    write(left, *(f"handler_{name}.py" for name in resources))
+    manifest = left / "flash_manifest.json"
+    manifest.write_text(json.dumps({"project_name": app.name, "resources": resources}))
+    return manifest
+
+
 def configure(text: str, path: str = NAME) -> None:
     """A configuration file."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +118,10 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     ),
     "endpoint": (_list("endpoint", "x=h.py", "y"), _list("endpoint", "z=i.py")),
     "command": (_list("command", "c=python -u h.py"), _list("command", "d=sh run.sh", "e=true")),
+    "flash": (
+        _list("flash", "shop", "lab")._replace(value=[Path("shop"), Path("lab")]),
+        _list("flash", "shop")._replace(value=[Path("shop")]),
+    ),
     "mock": (_list("mock", "m", "n"), _list("mock", "o")),
     "load_balancer": (_list("load_balancer", "l=h.py:app"), _list("load_balancer", "k=i.py:app", "n=node s.js")),
     "stubs": (
@@ -174,6 +188,8 @@ def each_option(names: list[str]) -> Any:
 def furnish(folder: Path) -> None:
     """Everything that the samples name."""
     write(folder, "h.py", "i.py", "j.py", "one.toml", "two.toml", "s.yaml", "t.yaml", "one/h.py", "two/h.py")
+    build(folder / "shop", adder={})
+    build(folder / "lab", greeter={})
 
 
 def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatch) -> Settings:

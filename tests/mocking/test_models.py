@@ -237,3 +237,9 @@ def test_a_stub_that_makes_no_sense_is_refused(stub: dict[str, Any], reason: str
 def test_a_stub_does_not_change_once_it_is_made():
     with pytest.raises(ValidationError, match="frozen"):
         Stub(respond=Response()).priority = 5  # type: ignore[misc]
+
+
+def test_no_stub_is_for_an_endpoint_called_flash() -> None:
+    with pytest.raises(ValidationError, match="no endpoint may be called flash"):
+        Stub.model_validate({"endpoint": "flash", "respond": {"output": 1}})
+    assert Stub.model_validate({"endpoint": "flash*", "respond": {"output": 1}}).endpoint == "flash*"

@@ -1,0 +1,78 @@
+"""The Flash route `/v2/flash`: the queue API of whichever endpoint a Flash client names in its headers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from emulator.api import public
+from emulator.api.guards import Door
+from emulator.core.endpoint import Endpoint
+from emulator.core.errors import FlashEndpointMissing, FlashEndpointNotFound, JobNotFound
+from emulator.core.rates import Operation
+from emulator.core.settings import FLASH, FlashAddress
+from emulator.emulator import Emulator
+
+log = logging.getLogger("emulator.api")
+
+_SERVED = frozenset(
+    (Operation.RUN, Operation.RUNSYNC, Operation.STATUS, Operation.STREAM, Operation.CANCEL, Operation.RETRY)
+)
+_APP, _ENVIRONMENT, _NAME = "X-Flash-App", "X-Flash-Environment", "X-Flash-Endpoint"
+_HEADERS = (
+    public.parameter(_NAME, "header", "The endpoint's name; needed to submit a job, else its id will do"),
+    public.parameter(_APP, "header", "The app, where two apps have an endpoint of this name"),
+    public.parameter(_ENVIRONMENT, "header", "The environment of the app"),
+)
+
+
+async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
+    """The endpoint that the headers name, or else the job's; raises a NotFound or FlashEndpointMissing.
+
+    From here on the request is the endpoint's own, in the journal too.
+    """
+    headers = request.headers
+    address = FlashAddress(headers.get(_APP, ""), headers.get(_ENVIRONMENT, ""), headers.get(_NAME, ""))
+    if address.name:
+        endpoint = named(emulator, address)
+    elif "job_id" in request.path_params:
+        endpoint = await _holding(emulator, request.path_params["job_id"])
+    else:
+        raise FlashEndpointMissing
+    request.path_params["endpoint_id"] = endpoint.id
+    return endpoint
+
+
+def named(emulator: Emulator, address: FlashAddress) -> Endpoint:
+    """The endpoint of a Flash app, or else that whose id is the name alone; raises FlashEndpointNotFound."""
+    endpoints = emulator.endpoints.values()
+    exact = (one for one in endpoints if one.settings.flash == address)
+    # What runs here was deployed nowhere, so its environment is only a name.
+    near = (one for one in endpoints if one.settings.flash and _in_app(one.settings.flash) == _in_app(address))
+    endpoint = next(exact, None) or next(near, None) or emulator.endpoints.get(address.name)
+    if endpoint is None:
+        error = FlashEndpointNotFound(*address, list(emulator.endpoints))
+        log.warning("%s", error)  # the Flash client does not show its user what the answer says
+        raise error
+    return endpoint
+
+
+def _in_app(address: FlashAddress) -> tuple[str, str]:
+    return address.app, address.name
+
+
+async def _holding(emulator: Emulator, job_id: str) -> Endpoint:
+    for endpoint in emulator.endpoints.values():
+        with contextlib.suppress(JobNotFound):
+            await emulator.store.get(endpoint.id, job_id)
+            return endpoint
+    raise JobNotFound
+
+
+router = APIRouter(prefix=f"/v2/{FLASH}", route_class=Door, tags=["flash"])
+for _route in public.ROUTES:
+    if _route.operation in _SERVED:
+        public.declare(router, _route, find_endpoint, _HEADERS, prefix="flash_")

@@ -1,0 +1,31 @@
+"""docs/flash.md names options that exist and what the code says; tests/compat/test_flash.py runs it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from emulator.cli import serve
+from emulator.config.flash import ENVIRONMENT
+from emulator.config.options import all_options, flag
+from emulator.core.platform import preset
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "flash.md").read_text(encoding="utf-8")
+OF_OTHERS = {"--no-deps"}
+
+
+def test_every_option_is_one() -> None:
+    assert set(re.findall(r"--[a-z-]+", PAGE)) - OF_OTHERS <= {flag(name) for name in all_options()}
+
+
+def test_the_command_is_understood() -> None:
+    (line,) = [line for line in PAGE.splitlines() if line.startswith("runpod-emulator serve")]
+    params = serve.make_context("serve", shlex.split(line)[2:]).params
+    assert (params["flash"], params["python"]) == ((".",), ".venv/bin/python")
+
+
+def test_the_numbers_are_those_of_the_code() -> None:
+    assert (preset("observed").worker_lease, "taken for lost after 40 s" in PAGE) == (40_000, True)
+    assert ENVIRONMENT == "production"
