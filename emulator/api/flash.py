@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
+from typing import TypeVar
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from emulator.api import public
 from emulator.api.guards import Door
+from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Endpoint
-from emulator.core.errors import FlashEndpointMissing, FlashEndpointNotFound, JobNotFound
+from emulator.core.errors import FlashEndpointMissing, FlashEndpointNotFound, JobNotFound, WrongKind
 from emulator.core.rates import Operation
 from emulator.core.settings import FLASH, FlashAddress
+from emulator.core.workforce import Workforce
 from emulator.emulator import Emulator
+
+Found = TypeVar("Found", bound=Workforce)
 
 log = logging.getLogger("emulator.api")
 
@@ -34,10 +40,13 @@ async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
 
     From here on the request is the endpoint's own, in the journal too.
     """
-    headers = request.headers
-    address = FlashAddress(headers.get(_APP, ""), headers.get(_ENVIRONMENT, ""), headers.get(_NAME, ""))
+    address = _address(request)
     if address.name:
-        endpoint = named(emulator, address)
+        endpoint = named(emulator.endpoints, address)
+        if endpoint is None:
+            if named(emulator.balancers, address):
+                raise WrongKind
+            raise _unknown(emulator, address)
     elif "job_id" in request.path_params:
         endpoint = await _holding(emulator, request.path_params["job_id"])
     else:
@@ -46,18 +55,39 @@ async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
     return endpoint
 
 
-def named(emulator: Emulator, address: FlashAddress) -> Endpoint:
-    """The endpoint of a Flash app, or else that whose id is the name alone; raises FlashEndpointNotFound."""
-    endpoints = emulator.endpoints.values()
-    exact = (one for one in endpoints if one.settings.flash == address)
+def balancer_named(connection: HTTPConnection, emulator: Emulator) -> Balancer:
+    """The load-balancing endpoint that the headers name.
+
+    Raises FlashEndpointNotFound, FlashEndpointMissing, WrongKind.
+    """
+    address = _address(connection)
+    if not address.name:
+        raise FlashEndpointMissing
+    balancer = named(emulator.balancers, address)
+    if balancer is None:
+        if named(emulator.endpoints, address):
+            raise WrongKind
+        raise _unknown(emulator, address)
+    return balancer
+
+
+def named(endpoints: Mapping[str, Found], address: FlashAddress) -> Found | None:
+    """The endpoint of a Flash app, or else that whose id is the name alone."""
+    exact = (one for one in endpoints.values() if one.settings.flash == address)
     # What runs here was deployed nowhere, so its environment is only a name.
-    near = (one for one in endpoints if one.settings.flash and _in_app(one.settings.flash) == _in_app(address))
-    endpoint = next(exact, None) or next(near, None) or emulator.endpoints.get(address.name)
-    if endpoint is None:
-        error = FlashEndpointNotFound(*address, list(emulator.endpoints))
-        log.warning("%s", error)  # the Flash client does not show its user what the answer says
-        raise error
-    return endpoint
+    near = (one for one in endpoints.values() if one.settings.flash and _in_app(one.settings.flash) == _in_app(address))
+    return next(exact, None) or next(near, None) or endpoints.get(address.name)
+
+
+def _address(connection: HTTPConnection) -> FlashAddress:
+    headers = connection.headers
+    return FlashAddress(headers.get(_APP, ""), headers.get(_ENVIRONMENT, ""), headers.get(_NAME, ""))
+
+
+def _unknown(emulator: Emulator, address: FlashAddress) -> FlashEndpointNotFound:
+    error = FlashEndpointNotFound(*address, list(emulator.all_endpoints))
+    log.warning("%s", error)  # the Flash client does not show its user what the answer says
+    return error
 
 
 def _in_app(address: FlashAddress) -> tuple[str, str]:

@@ -10,11 +10,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from emulator.api import flash
 from emulator.api.faults import Edge
 from emulator.api.guards import Access, HttpCaller, answering, note, problem, world_of_client
 from emulator.core.balancer import Balancer, affinity_of
 from emulator.core.errors import InternalError, RequestError
 from emulator.core.rates import Operation
+from emulator.core.settings import FLASH
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
 
@@ -67,7 +69,8 @@ class LoadBalancer:
         elif scope["type"] == "http":
             request = Request(scope, receive, send)
             response = await answering(functools.partial(_answer, target))(request)
-            note(request, target.endpoint, Operation.BALANCED, response.status_code)
+            endpoint = request.path_params.get("endpoint_id", target.endpoint)
+            note(request, endpoint, Operation.BALANCED, response.status_code)
             await response(scope, receive, send)
         else:
             await _connect(target, WebSocket(scope, receive, send))
@@ -83,6 +86,8 @@ def _target(scope: Scope) -> Target | None:
     if not dot or label.isdigit():
         return None
     endpoint_id = label.decode("latin-1")
+    if endpoint_id == FLASH and not raw.startswith(_OWN):
+        return Target(FLASH, raw)
     worlds = scope["app"].state.worlds
     kinds = [world for world in worlds if endpoint_id in world.balancers or endpoint_id in world.endpoints]
     if not kinds or (endpoint_id in kinds[0].endpoints and raw.startswith(_OWN)):
@@ -94,11 +99,14 @@ def _admitted(connection: HTTPConnection, target: Target, world: Emulator) -> Ba
     """The endpoint, for a caller with a key; raises Unauthorized, EndpointNotFound, WrongKind."""
     access: Access = connection.app.state.access
     access.check(connection.headers.get("authorization"))
+    if target.endpoint == FLASH:
+        return flash.balancer_named(connection, world)
     return world.balancer(target.endpoint)
 
 
 async def _answer(target: Target, request: Request, world: Emulator, caller: HttpCaller) -> Response:
     balancer = _admitted(request, target, world)
+    request.scope["path_params"] = {"endpoint_id": balancer.id}
     caller.hurries = True
     serve = functools.partial(_serve, target, request, balancer, caller)
     if not world.faults:

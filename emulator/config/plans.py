@@ -22,10 +22,7 @@ from emulator.values import file_of
 
 log = logging.getLogger("emulator")
 
-_NOT_SERVED = {
-    "load_balanced": "load-balanced functions are not served yet",
-    "image": "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock",
-}
+_NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def plan_all(settings: Settings) -> list[Plan]:
     served = settings.services()
     for endpoint, resource in settings.flash_resources.items():
         if endpoint not in served:
-            log.warning("%s of Flash app %s: %s", resource.name, resource.app, _NOT_SERVED[resource.kind])
+            log.warning("%s of Flash app %s: %s", resource.name, resource.app, _NOT_SERVED)
     return [_plan(settings, platform, endpoint, service) for endpoint, service in served.items()]
 
 
@@ -86,7 +83,10 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         address = service.flash.address(variables)
         own = dataclasses.replace(own, flash=address)
         variables |= service.flash.variables(address)
-        service = service._replace(command=(python, os.path.abspath(str(service.flash))))
+        program = os.path.abspath(str(service.flash))
+        service = service._replace(
+            **{"handler": f"{program}:app"} if service.balanced else {"command": (python, program)}
+        )
     return Plan(
         settings=own,
         service=service,

@@ -169,8 +169,9 @@ def _mocks(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
 def _flash(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     with _placed(origin):
         for endpoint_id, resource in flash_resources(map(Path, entries)).items():
-            if resource.kind == "queue":
-                yield checked_id(endpoint_id, "HANDLER"), Service(flash=resource)
+            if resource.kind != "image":
+                balanced = resource.kind == "load_balanced"
+                yield checked_id(endpoint_id, "HANDLER"), Service(flash=resource, balanced=balanced)
 
 
 def _unnamed(handlers: list[str], origin: str) -> Iterator[tuple[str, Service]]:

@@ -134,7 +134,7 @@ class Settings(ServerOptions):
         if not found and not self.stubs:
             way_out = "name a handler, as in 'runpod-emulator serve handler.py'"
             if self.flash_resources:
-                way_out = "the Flash app has load-balanced functions and images only, which are not served yet"
+                way_out = "the Flash app has images only, which are not served by themselves"
             raise ConfigurationError(f"nothing to serve: {way_out}")
         return found
 

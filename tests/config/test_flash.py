@@ -141,14 +141,14 @@ def test_two_apps_with_one_name(folder: Path) -> None:
 # What is not served
 
 
-def test_load_balanced_functions_and_images_are_left_out_and_named(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_images_are_left_out_and_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(folder / "shop", adder={}, web={"is_load_balanced": True}, vllm={"client_mode": True, "handler_file": None})
     with caplog.at_level(logging.WARNING, "emulator"):
-        assert list(plans("--flash", "shop")) == ["adder"]
+        served = plans("--flash", "shop")
+    assert {name: plan.service.balanced for name, plan in served.items()} == {"adder": False, "web": True}
+    assert served["web"].service.handler == str(Path("shop/.flash/.build/handler_web.py:app").absolute())
+    assert served["web"].environment["FLASH_ENDPOINT_TYPE"] == "lb"
     assert [record.message.partition(":")[0::2] for record in caplog.records] == [
-        ("web of Flash app shop", " load-balanced functions are not served yet"),
         (
             "vllm of Flash app shop",
             " an image is not served by itself: name what stands in for it with --endpoint, --command or --mock",
@@ -167,9 +167,9 @@ def test_what_stands_in_for_an_image_is_served_in_peace(folder: Path, caplog: py
 
 
 def test_an_app_of_which_nothing_can_be_served(folder: Path) -> None:
-    build(folder / "shop", web={"is_load_balanced": True})
+    build(folder / "shop", vllm={"client_mode": True, "handler_file": None})
     words = refusal("--flash", "shop")
-    assert words.startswith("nothing to serve: the Flash app has load-balanced functions and images only")
+    assert words.startswith("nothing to serve: the Flash app has images only")
 
 
 # What is wrong
