@@ -127,7 +127,7 @@ async def test_code_that_is_mended_replaces_the_last_good_worker():
     assert await counters(world) == "idle 1, initializing 1, ready 1", "the broken one is out of sight"
     await world.endpoint.worker_ready(candidate, 1)
     assert await answer(task) is True
-    assert world.launcher.stopped == [old]
+    assert world.launcher.stopped[-1] == old  # before it, the broken one
     await world.advance(1_000)
     for _ in range(5):
         await world.endpoint.submit(JOB)
