@@ -88,9 +88,11 @@ def _target(scope: Scope) -> Target | None:
     endpoint_id = label.decode("latin-1")
     if endpoint_id == FLASH and not raw.startswith(_OWN):
         return Target(FLASH, raw)
-    worlds = scope["app"].state.worlds
-    kinds = [world for world in worlds if endpoint_id in world.balancers or endpoint_id in world.endpoints]
-    if not kinds or (endpoint_id in kinds[0].endpoints and raw.startswith(_OWN)):
+    try:
+        world = world_of_client(HTTPConnection(scope))
+    except RequestError:
+        return None
+    if endpoint_id not in world.balancers and (endpoint_id not in world.endpoints or raw.startswith(_OWN)):
         return None
     return Target(endpoint_id, raw)
 

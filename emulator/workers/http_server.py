@@ -30,7 +30,7 @@ _EAGER = 0.05
 """Seconds between two health checks of a worker that has not been healthy yet."""
 _PATIENCE = 5.0
 """Seconds that a health check may take."""
-_HINT_AFTER = 10.0
+_HINT_AFTER = 3.0
 """Seconds after which the log says what a worker is waited for."""
 
 
