@@ -92,9 +92,16 @@ def _target(scope: Scope) -> Target | None:
         world = world_of_client(HTTPConnection(scope))
     except RequestError:
         return None
-    if endpoint_id not in world.balancers and (endpoint_id not in world.endpoints or raw.startswith(_OWN)):
+    named = _called(endpoint_id, world)
+    if named is None or (named in world.endpoints and raw.startswith(_OWN)):
         return None
-    return Target(endpoint_id, raw)
+    return Target(named, raw)
+
+
+def _called(label: str, world: Emulator) -> str | None:
+    """The endpoint of a host name, in which clients may have made all letters small."""
+    ids = world.all_endpoints
+    return label if label in ids else next((one for one in ids if one.lower() == label.lower()), None)
 
 
 def _admitted(connection: HTTPConnection, target: Target, world: Emulator) -> Balancer:

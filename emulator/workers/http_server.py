@@ -27,7 +27,8 @@ log = logging.getLogger("emulator.worker")
 HEALTH_PATH = "/ping"
 """Where health checks go, unless HEALTH_CHECK_PATH among the endpoint's variables says otherwise."""
 _EAGER = 0.05
-"""Seconds between two health checks of a worker that has not been healthy yet."""
+"""Seconds between the first two health checks of a worker; further pauses grow to the usual ones."""
+_SLOWER = 1.2
 _PATIENCE = 5.0
 """Seconds that a health check may take."""
 _HINT_AFTER = 3.0
@@ -203,18 +204,18 @@ class _ServerWorker:
 
     async def _look_after(self, life: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
-        hint_at = loop.time() + _HINT_AFTER
+        hint_at, pause = loop.time() + _HINT_AFTER, _EAGER
         while not (life.done() or self._ended):
             status = await self._check(self.address + self._server.health_path)
             if self._ended or life.done():
                 return
             await self._judge(status)
-            coming = self._is_coming
-            if coming and loop.time() > hint_at:
+            usual = self._balancer.platform.ping_interval / 1000
+            if self._is_coming and loop.time() > hint_at:
                 hint_at = float("inf")
                 self._hint(status)
-            interval = _EAGER if coming else self._balancer.platform.ping_interval / 1000
-            await asyncio.wait({life}, timeout=interval)
+            pause = min(pause * _SLOWER, usual) if self._is_coming else usual
+            await asyncio.wait({life}, timeout=pause)
 
     async def _judge(self, status: int) -> None:
         """200 is healthy, 204 on the way there; anything else is neither, and makes a healthy worker leave."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from emulator.core.faults import Fault, FaultKind
 from emulator.core.job import JobStatus
 from emulator.core.settings import FlashAddress, Span, default_settings
 from emulator.core.stubs import Stub
-from tests.api.doors import JOB, KEY, PROFILES, Doors, expect_problem, open_doors
+from tests.api.doors import JOB, KEY, PROFILES, Doors, expect_bad_request, expect_problem, open_doors
 from tests.worlds import RecordingLauncher
 
 EP = {"x-flash-endpoint": "ep"}
@@ -23,6 +24,13 @@ MISSING = (
     "bad request: header X-Flash-Endpoint is required: the name of the function's endpoint, beside X-Flash-App and "
     "X-Flash-Environment"
 )
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever a client sends, the log of the server has no traceback."""
+    yield
+    assert [record.message for record in caplog.get_records("call") if record.exc_info] == []
 
 
 def flash(doors: Doors, method: str, path: str, headers: dict[str, str] = EP, **more: object) -> object:
@@ -222,3 +230,46 @@ async def test_ids_that_begin_like_it_are_free() -> None:
     for endpoint in ("flash-adder", "flashy", "Flash"):
         add(doors, endpoint)
         assert (await doors.http.post(f"/v2/{endpoint}/run", content=JOB)).status_code == 200
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/run", "POST"), ("PUT", "/runsync", "POST"), ("PUT", "/status/x", "GET, POST"),
+        ("DELETE", "/stream/x", "GET, POST"), ("GET", "/cancel/x", "POST"), ("PATCH", "/retry/x", "POST"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("headers", [{}, EP])
+async def test_a_wrong_method_is_405(method: str, path: str, allowed: str, headers: dict[str, str]) -> None:
+    answer = await flash(open_doors(), method, path, headers)
+    expect_problem(answer, 405, "Method Not Allowed", "method not allowed")
+    assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/run", "run_body_limit"), ("/runsync", "runsync_body_limit")])
+async def test_a_body_that_is_too_large_is_400(path: str, limit: str) -> None:
+    doors = open_doors(**{limit: 1_000})
+    answer = await flash(doors, "POST", path, content=b'{"input":{"a":"' + b"x" * 1_000 + b'"}}')
+    expect_bad_request(answer, "body: exceeded max body size of 1000 bytes")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "invalid json: Input data was truncated"), (b"{", "invalid json: Input data was truncated"),
+        (b"[]", "must be a json object"), (b"\xff", "invalid json: not UTF-8"), (b"{}", "input is required"),
+        (b'{"input":[1]}', "input must be an object"),
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_no_job_is_400(content: bytes, reason: str) -> None:
+    for path in ("/run", "/runsync"):
+        expect_bad_request(await flash(open_doors(), "POST", path, content=content), f"body: {reason}")
+
+
+async def test_headers_that_are_no_text() -> None:
+    headers = {"x-flash-endpoint": b"\xff\xfe", "x-flash-app": b"\xe9"}
+    answer = await flash(open_doors(), "POST", "/run", headers, content=JOB)
+    assert (answer.status_code, answer.json()["title"]) == (404, "Not Found")

@@ -1,11 +1,16 @@
-"""Run by test_flash.py beside the Flash app, under the unmodified client: prints what each call came to."""
+"""Run by test_flash.py beside the Flash app, under the unmodified client: prints what each call of a group came to."""
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 from functions import Counter, add, double, fail, meet, where
 from runpod_flash import Endpoint
+from runpod_flash.core.urls import ENDPOINT_DOMAIN
+from runpod_flash.core.utils.http import get_authenticated_httpx_client
+
+web = Endpoint(id="web")
 
 
 @Endpoint(name="forecast", cpu="cpu3c-1-2")
@@ -42,7 +47,24 @@ async def by_id() -> dict[str, Any]:
     }
 
 
-CALLS = {
+def named(name: str) -> Endpoint:
+    """A client that goes by app, environment and name, whatever the id."""
+    return Endpoint(id="no-such-id", name=name)
+
+
+async def stream() -> list[str]:
+    """The parts of an answer as they come, through the HTTP client that Flash makes for itself."""
+    told = []
+    url = f"https://web.{ENDPOINT_DOMAIN}/parts"
+    async with get_authenticated_httpx_client() as client, client.stream("GET", url) as answer:
+        async for part in answer.aiter_text():
+            told.append(part)
+            if len(told) == 1:
+                await web.post("/heard")
+    return told
+
+
+QUEUE = {
     "positional": lambda: add(1, 5),
     "default": lambda: add(1),
     "keywords": lambda: add(b=3, a=4),
@@ -56,19 +78,35 @@ CALLS = {
     "not served": lambda: nowhere(1),
     "by id": by_id,
 }
+BALANCED = {
+    "by id": lambda: web.post("/hello", {"name": "Ada"}),
+    "by name": lambda: named("web").post("/hello", {"name": "Bob"}),
+    "query by id": lambda: web.get("/self?greeting=hi"),
+    "query by name": lambda: named("web").get("/self?greeting=hi"),
+    "path": lambda: named("web").put("/things/7", {"size": 3}),
+    "stream": stream,
+    "function": lambda: add(1, 5),
+    "object": lambda: Counter().add(by=5),
+    "job by id": by_id,
+    "wrong method": lambda: web.get("/hello"),
+    "refused by the function": lambda: named("web").post("/hello", {"title": "Dr"}),
+    "not served": lambda: named("nowhere").get("/hello"),
+    "a queue function": lambda: named("adder").post("/hello", {}),
+    "a job": lambda: web.runsync({"name": "Ada"}),
+}
 
 
-async def outcome(name: str) -> Any:
-    """What a call answers, or its error as text."""
+async def outcome(call: Any) -> Any:
+    """What a call answers, or its error as text, without the URL that httpx adds."""
     try:
-        return await CALLS[name]()
+        return await call()
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}".partition(" for url ")[0]
 
 
-async def main() -> None:
+async def main(calls: dict[str, Any]) -> None:
     """Each call in turn."""
-    print(json.dumps({name: await outcome(name) for name in CALLS}))
+    print(json.dumps({name: await outcome(call) for name, call in calls.items()}))
 
 
-asyncio.run(main())
+asyncio.run(main({"queue": QUEUE, "balanced": BALANCED}[sys.argv[1]]))

@@ -1,10 +1,15 @@
-"""A built Flash app behind `serve --flash`, called by the official client, `runpod-flash`, unmodified."""
+"""A built Flash app behind `serve --flash`, called by the official client, `runpod-flash`, unmodified.
+
+Load-balanced functions have hosts of their own. The page says which line /etc/hosts needs for them where `*.localhost`
+is not found; a test does not touch that file, so a `sitecustomize.py` on the client's PYTHONPATH stands in for it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +22,7 @@ import httpx
 import pytest
 
 from tests.compat.servers import ROOT, Command, commands
+from tests.conftest import require
 
 pytestmark = pytest.mark.compat
 
@@ -25,6 +31,21 @@ APP = Path(__file__).parent / "flash_app"
 CALLS = Path(__file__).parent / "flash_calls.py"
 PAGE = (ROOT / "docs" / "flash.md").read_text()
 LIMIT = 120
+(HOSTS,) = re.findall(r"```\n(127.*?)\n```", PAGE)
+LOOKUP = f"""
+import socket
+
+ADDRESS, *NAMES = {HOSTS.split()}
+lookup = socket.getaddrinfo
+
+
+def getaddrinfo(host, *rest, **options):
+    name = host.decode() if isinstance(host, bytes) else host
+    return lookup(ADDRESS if name in NAMES else host, *rest, **options)
+
+
+socket.getaddrinfo = getaddrinfo
+"""
 STUBS = """
 stubs:
   - {endpoint: forecast, match: {input: {city: Oslo}}, respond: {output: {city: Oslo, weather: rain}}}
@@ -42,6 +63,17 @@ def run(*words: object, cwd: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def name_hosts(folder: Path) -> Path:
+    """A folder that, on the PYTHONPATH of a program, does what the page's line does in /etc/hosts."""
+    (folder / "sitecustomize.py").write_text(LOOKUP)
+    return folder
+
+
+def urls(server: Command) -> tuple[str, str]:
+    """The base URL over HTTP, and over HTTPS by a name that others can stand in front of."""
+    return server.base_url, server.out.line(" HTTPS ").split()[-1]
 
 
 @pytest.fixture(scope="session")
@@ -70,70 +102,130 @@ def server(app: Path, flash_bin: Path) -> Iterator[Command]:
     """The app's functions, and two endpoints of stubs."""
     (app.parent / "stubs.yaml").write_text(STUBS)
     with commands(app.parent) as start:
-        python = flash_bin / "python"
-        yield start("serve", "--flash", "shop", "--python", python, "--stubs", "stubs.yaml", "--port", 0).ready()
+        serving = ("serve", "--flash", "shop", "--python", flash_bin / "python", "--stubs", "stubs.yaml", "--port", 0)
+        yield start(*serving, "--tls", "--tls-port", 0, "--tls-folder", "tls").ready()
+
+
+Said = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def said(server: Command, app: Path, flash_bin: Path) -> dict[str, Any]:
-    """What every call of flash_calls.py came to."""
-    urls = {"RUNPOD_ENDPOINT_BASE_URL": server.base_url, "RUNPOD_API_KEY": "rpa_test"}
-    told: dict[str, Any] = json.loads(run(flash_bin / "python", CALLS, cwd=app, PYTHONPATH=str(app), **urls))
+def said(server: Command, app: Path, flash_bin: Path) -> Said:
+    """What the calls of queue functions came to."""
+    variables = {"RUNPOD_ENDPOINT_BASE_URL": urls(server)[0], "RUNPOD_API_KEY": "rpa_test", "PYTHONPATH": str(app)}
+    told: Said = json.loads(run(flash_bin / "python", CALLS, "queue", cwd=app, **variables))
+    return told
+
+
+@pytest.fixture(scope="module")
+def said_tls(said: Said, server: Command, app: Path, flash_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> Said:
+    """What the calls of load-balanced functions came to, and some others over HTTPS, after all of `said`."""
+    variables = {
+        "RUNPOD_ENDPOINT_BASE_URL": urls(server)[1],
+        "RUNPOD_API_KEY": "rpa_test",
+        "SSL_CERT_FILE": str(app.parent / "tls" / "ca.pem"),
+        "PYTHONPATH": f"{app}{os.pathsep}{name_hosts(tmp_path_factory.mktemp('names'))}",
+    }
+    told: Said = json.loads(run(flash_bin / "python", CALLS, "balanced", cwd=app, **variables))
     return told
 
 
 @pytest.mark.parametrize(("name", "total"), [("positional", 6), ("default", 3), ("keywords", 7)])
-def test_a_function_runs_in_a_worker_with_its_own_variables(said: dict[str, Any], name: str, total: int) -> None:
+def test_a_function_runs_in_a_worker_with_its_own_variables(said: Said, name: str, total: int) -> None:
     assert (said[name]["sum"], said[name]["model"]) == (total, "tiny")
     assert said[name]["worker"] == said["default"]["worker"]
 
 
-def test_a_function_calls_another_one(said: dict[str, Any]) -> None:
+def test_a_function_calls_another_one(said: Said) -> None:
     assert said["to another"] == 8
 
 
-def test_a_function_without_arguments_and_what_it_knows_of_itself(said: dict[str, Any]) -> None:
+def test_a_function_without_arguments_and_what_it_knows_of_itself(said: Said) -> None:
     names = {"FLASH_APP": "shop", "FLASH_ENV": "production"}
     assert said["no arguments"] == names | {"FLASH_RESOURCE_NAME": "where", "RUNPOD_ENDPOINT_ID": "where"}
 
 
-def test_an_exception_comes_back(said: dict[str, Any]) -> None:
+def test_an_exception_comes_back(said: Said) -> None:
     assert said["raised"] == "RuntimeError: remote execution failed: nobody to greet"
 
 
-def test_an_object_keeps_its_state(said: dict[str, Any]) -> None:
+def test_an_object_keeps_its_state(said: Said) -> None:
     assert said["class"] == [11, 16, 16]
 
 
-def test_a_worker_runs_as_many_at_once_as_the_app_says(said: dict[str, Any]) -> None:
+def test_a_worker_runs_as_many_at_once_as_the_app_says(said: Said) -> None:
     assert said["together"] == [3, 3, 3]
 
 
-def test_stubs_answer_a_flash_client(said: dict[str, Any]) -> None:
+def test_stubs_answer_a_flash_client(said: Said) -> None:
     assert said["stub"] == {"city": "Oslo", "weather": "rain"}
     assert said["stub that fails"] == "RuntimeError: remote execution failed: no such city"
 
 
-def test_what_is_not_served_is_told_by_client_and_log(said: dict[str, Any], server: Command) -> None:
+def test_what_is_not_served_is_told_by_client_and_log(said: Said, server: Command) -> None:
     assert said["not served"] == (
         "RuntimeError: endpoint 'nowhere' not found in app 'shop' environment 'production'. "
         "deploy it first with 'flash deploy'."
     )
-    served = "adder, caller, counter, failing, party, where, forecast, slow"
+    served = "adder, caller, counter, failing, party, where, forecast, slow, web"
     server.err.line(f"'nowhere' of app 'shop', environment 'production' not found: the endpoints here are {served}")
 
 
-def test_an_endpoint_by_its_id(said: dict[str, Any]) -> None:
+def test_an_endpoint_by_its_id(said: Said) -> None:
     assert said["by id"] == {"run": 2, "runsync": 4, "status": "COMPLETED", "cancelled": "CANCELLED"}
 
 
-def test_a_load_balanced_function_is_named_at_the_start(server: Command) -> None:
-    server.err.line("web of Flash app shop: load-balanced functions are not served yet")
-
-
-def test_the_workers_come_from_the_manifest(said: dict[str, Any], server: Command) -> None:
+def test_the_workers_come_from_the_manifest(said: Said, server: Command) -> None:
     answer = httpx.get(f"{server.base_url}/adder/metrics", headers={"authorization": "k"}, trust_env=False).json()
     assert (answer["readyWorkers"], answer["workers"]["ready"]) == ([said["default"]["worker"]], 1)
+
+
+# Load-balanced functions
+
+
+def test_a_load_balanced_function_by_id_and_by_name(said_tls: Said) -> None:
+    (one, other) = (said_tls["by id"], said_tls["by name"])
+    assert (one["hello"], other["hello"]) == ("Ada", "Bob")
+    assert one["process"] == other["process"], "both are the one worker that the app allows"
+
+
+def test_it_knows_itself_and_takes_a_query(said_tls: Said) -> None:
+    app = {"FLASH_APP": "shop", "FLASH_ENV": "production", "FLASH_RESOURCE_NAME": "web", "FLASH_ENDPOINT_TYPE": "lb"}
+    known = {**app, "RUNPOD_ENDPOINT_ID": "web", "MODEL": "tiny", "greeting": "hi"}
+    assert (said_tls["query by id"], said_tls["query by name"]) == (known, known)
+
+
+def test_another_method_with_a_path_of_its_own(said_tls: Said) -> None:
+    assert said_tls["path"] == {"number": 7, "size": 3}
+
+
+def test_an_answer_comes_part_by_part(said_tls: Said) -> None:
+    assert said_tls["stream"] == ["first", "second"]
+
+
+def test_queue_functions_are_called_over_https_too(said: Said, said_tls: Said) -> None:
+    assert said_tls["function"] == {"sum": 6, "model": "tiny", "worker": said["default"]["worker"]}
+    assert said_tls["object"] == said["class"][-1] + 5
+    assert said_tls["job by id"] == {"run": 2, "runsync": 4, "status": "COMPLETED", "cancelled": "CANCELLED"}
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        ("wrong method", "HTTPStatusError: Client error '405 Method Not Allowed'"),
+        ("refused by the function", "HTTPStatusError: Client error '422 Unprocessable Entity'"),
+        ("a queue function", "HTTPStatusError: Client error '400 Bad Request'"),
+        ("a job", "HTTPStatusError: Client error '400 Bad Request'"),
+        (
+            "not served",
+            "RuntimeError: endpoint 'nowhere' not found in app 'shop' environment 'production'. "
+            "deploy it first with 'flash deploy'.",
+        ),
+    ],
+)
+def test_what_goes_wrong_is_told(said_tls: Said, server: Command, name: str, refusal: str) -> None:
+    assert said_tls[name] == refusal
+    assert [line for line in server.err.text.splitlines() if line.startswith("Traceback")] == []
 
 
 # docs/flash.md
@@ -144,8 +236,8 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_page_leads_to_a_call(flash_bin: Path, tmp_path: Path) -> None:
-    functions, call = blocks("python")
-    install, serve, client = (block.replace(".venv/bin", str(flash_bin)) for block in blocks("sh"))
+    functions, call = blocks("python")[:2]
+    install, serve, client = (block.replace(".venv/bin", str(flash_bin)) for block in blocks("sh")[:3])
     folder = tmp_path / "shop"
     (folder / "tests").mkdir(parents=True)
     (folder / "functions.py").write_text(functions)
@@ -156,3 +248,37 @@ def test_the_page_leads_to_a_call(flash_bin: Path, tmp_path: Path) -> None:
         server = start(*serve.split()[1:], "--port", 0).ready()
         script = client.replace("http://127.0.0.1:8000", server.root_url)
         assert run("sh", "-ec", script, cwd=folder) == blocks("text")[0]
+
+
+def test_the_page_leads_to_a_load_balanced_function(flash_bin: Path, tmp_path: Path) -> None:
+    require("curl")
+    functions, call, more, web = blocks("python")
+    serve, client, curl = (block.replace(".venv/bin", str(flash_bin)) for block in blocks("sh")[3:])
+    folder = tmp_path / "shop"
+    (folder / "tests").mkdir(parents=True)
+    (folder / "functions.py").write_text(functions + more)
+    (folder / "tests" / "call.py").write_text(call)
+    (folder / "tests" / "web.py").write_text(web)
+    build, start_it = serve.splitlines()
+    run(*build.split(), cwd=folder)
+    name_hosts(folder)
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    path = {"PATH": f"{command_in(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}"}
+    with commands(folder) as start:
+        server = start(*start_it.split()[1:], "--port", 0, "--tls-port", 0, **home).ready()
+        plain, tls = (url.removesuffix("/v2") for url in urls(server))
+        script = client.replace("https://api.localhost:8443", tls)
+        assert run("sh", "-ec", script, cwd=folder, **home, **path) == blocks("text")[1]
+        answer = run("sh", "-ec", curl.replace("http://127.0.0.1:8000", plain), cwd=folder)
+        assert json.loads(answer) == {"hello": "Ada"}
+
+
+def command_in(folder: Path) -> Path:
+    """A folder with the program `runpod-emulator`, for a PATH."""
+    folder.mkdir()
+    program = folder / "runpod-emulator"
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m emulator "$@"\n'
+    )
+    program.chmod(0o755)
+    return folder

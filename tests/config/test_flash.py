@@ -138,6 +138,31 @@ def test_two_apps_with_one_name(folder: Path) -> None:
         flash_resources([Path("shop"), Path("lab"), Path("else/lab")])
 
 
+def test_a_load_balanced_function_scales_as_the_app_says(folder: Path) -> None:
+    said = {
+        "is_load_balanced": True,
+        "workersMax": 1,
+        "idleTimeout": 60,
+        "scalerType": "REQUEST_COUNT",
+        "scalerValue": 4,
+    }
+    build(folder / "shop", web={**said, "env": {"MODEL": "tiny"}})
+    (plan,) = plans("--flash", "shop").values()
+    own = plan.settings
+    assert (own.workers_max, own.idle_timeout, own.scaler, own.scaler_requests) == (1, 60_000, "REQUEST_COUNT", 4)
+    assert (plan.environment["MODEL"], plan.environment["FLASH_RESOURCE_NAME"]) == ("tiny", "web")
+    assert own.flash == FlashAddress("shop", "production", "web")
+
+
+def test_two_apps_with_one_load_balanced_name(folder: Path) -> None:
+    for app in ("shop", "lab"):
+        build(folder / app, web={"is_load_balanced": True})
+    found = plans("--flash", "shop", "--flash", "lab")
+    assert {name: plan.settings.flash.app for name, plan in found.items()} == {"web": "shop", "lab-web": "lab"}
+    assert all(plan.service.balanced for plan in found.values())
+    assert "two handlers for endpoint web" in refusal("--mock", "web", "--flash", "shop")
+
+
 # What is not served
 
 
@@ -204,10 +229,12 @@ def test_a_manifest_that_is_none(folder: Path, text: str, said: str) -> None:
     assert words.startswith(f"{MANIFEST}: {said}") and words.endswith(f": {AGAIN}")
 
 
-@pytest.mark.parametrize("said", [{}, {"handler_file": "other.py"}])
-def test_a_manifest_that_names_a_missing_file(folder: Path, said: dict[str, str]) -> None:
+@pytest.mark.parametrize("kind", [{}, {"is_load_balanced": True}])
+@pytest.mark.parametrize("said", [{}, {"handler_file": "other.py"}, {"handler_file": "lib"}])
+def test_a_manifest_that_names_a_missing_file(folder: Path, said: dict[str, Any], kind: dict[str, Any]) -> None:
     manifest = build(folder / "shop")
-    manifest.write_text(json.dumps({"resources": {"adder": said}}))
+    (manifest.parent / "lib").mkdir()
+    manifest.write_text(json.dumps({"resources": {"adder": said | kind}}))
     name = said.get("handler_file", "handler_adder.py")
     assert refusal("--flash", "shop") == f"{MANIFEST}: resource adder: there is no file {name} beside it: {AGAIN}"
 

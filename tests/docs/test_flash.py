@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from emulator.cli import serve
+from emulator.cli import serve, tls
 from emulator.config.flash import ENVIRONMENT
 from emulator.config.options import all_options, flag
 from emulator.core.platform import preset
@@ -17,13 +17,15 @@ OF_OTHERS = {"--no-deps"}
 
 
 def test_every_option_is_one() -> None:
-    assert set(re.findall(r"--[a-z-]+", PAGE)) - OF_OTHERS <= {flag(name) for name in all_options()}
+    known = {flag(name) for name in all_options()} | {option for given in tls.params for option in given.opts}
+    assert set(re.findall(r"--[a-z-]+", PAGE)) - OF_OTHERS <= known
 
 
-def test_the_command_is_understood() -> None:
-    (line,) = [line for line in PAGE.splitlines() if line.startswith("runpod-emulator serve")]
-    params = serve.make_context("serve", shlex.split(line)[2:]).params
-    assert (params["flash"], params["python"]) == ((".",), ".venv/bin/python")
+def test_the_commands_are_understood() -> None:
+    lines = [line for line in PAGE.splitlines() if line.startswith("runpod-emulator serve")]
+    params = [serve.make_context("serve", shlex.split(line)[2:]).params for line in lines]
+    assert [(one["flash"], one["python"]) for one in params] == [((".",), ".venv/bin/python")] * 2
+    assert [bool(one["tls"]) for one in params] == [False, True]
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

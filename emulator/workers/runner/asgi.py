@@ -12,6 +12,7 @@ from .tracebacks import user_traceback
 
 _NO_UVICORN = "{python} has no uvicorn, which runs the application {spec}: pip install uvicorn, or name a command"
 _NO_NAME = "{spec}: write file.py:app or package.module:app"
+_NO_APP = "{spec} is no ASGI application: it can't be called"
 
 
 def main(arguments: list[str]) -> None:
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> None:
         sys.exit(str(error))
     except BaseException as error:
         sys.exit(user_traceback(error))
+    if not callable(app):
+        sys.exit(_NO_APP.format(spec=spec))
     uvicorn.run(
         app, host="127.0.0.1", port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=1,
         proxy_headers=True, forwarded_allow_ips="127.0.0.1",

@@ -3,11 +3,13 @@
 import asyncio
 import os
 
+from fastapi.responses import StreamingResponse
 from runpod_flash import Endpoint
 
 CPU = "cpu3c-1-2"
 guests = 0
 everybody = asyncio.Event()
+heard = asyncio.Event()
 
 
 @Endpoint(name="adder", cpu=CPU, workers=(0, 2), env={"MODEL": "tiny"})
@@ -65,10 +67,42 @@ async def meet() -> int:
     return guests
 
 
-web = Endpoint(name="web", cpu=CPU)
+web = Endpoint(name="web", cpu=CPU, env={"MODEL": "tiny"})
 
 
 @web.post("/hello")
 async def hello(name: str) -> dict:
     """Load-balanced: no job, an HTTP server of its own."""
-    return {"hello": name}
+    return {"hello": name, "process": os.getpid()}
+
+
+@web.get("/self")
+async def know(greeting: str = "none") -> dict:
+    """What it knows of itself, and a parameter of the query."""
+    names = ("FLASH_APP", "FLASH_ENV", "FLASH_RESOURCE_NAME", "FLASH_ENDPOINT_TYPE", "RUNPOD_ENDPOINT_ID", "MODEL")
+    return {name: os.environ[name] for name in names} | {"greeting": greeting}
+
+
+@web.put("/things/{number}")
+async def keep(number: int, size: int) -> dict:
+    """A parameter of the path, and one of the body."""
+    return {"number": number, "size": size}
+
+
+@web.get("/parts")
+async def parts() -> StreamingResponse:
+    """The second part is not sent before somebody says that the first is there."""
+
+    async def told():
+        yield "first"
+        await asyncio.wait_for(heard.wait(), 20)
+        yield "second"
+
+    return StreamingResponse(told(), media_type="text/plain")
+
+
+@web.post("/heard")
+async def hear() -> dict:
+    """Lets the second part go."""
+    heard.set()
+    return {"heard": True}
