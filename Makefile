@@ -13,7 +13,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 compat: $(VENV)/.test
-	$(BIN)/python -m pytest -m compat tests/compat tests/handlers
+	$(BIN)/python -m pytest -m compat tests
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m pytest -m chaos tests/chaos
@@ -23,6 +23,7 @@ soak: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.webhooks
+	$(BIN)/python -m tests.bench.forwarding
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -110,7 +110,7 @@ class Emulator(Endpoints):
 
     def stub(self, stub: Stub) -> str:
         """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
-        if stub.names_endpoint and stub.endpoint not in self.endpoints:
+        if stub.names_endpoint and stub.endpoint not in self.all_endpoints:
             self.add_mock_now(stub.endpoint)
         self.stubs.add(stub)
         return stub.id

@@ -212,13 +212,15 @@ class Endpoints:
 
     async def remove(self, endpoint_id: str) -> None:
         """Serve an endpoint no more: its jobs are cancelled, its workers end. Raises EndpointNotFound."""
-        await self.any_endpoint(endpoint_id).close()
+        endpoint = self.any_endpoint(endpoint_id)
+        await endpoint.close()
         self.endpoints.pop(endpoint_id, None)
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
         pool = self._pools.pop(endpoint_id, None)
         if pool is not None:
             await pool.close()
+        endpoint.leave()
 
     async def _stop_workers(self) -> None:
         """Start nothing any more, and end every worker."""

@@ -33,7 +33,7 @@ def banner(server: Server) -> str:
     key = "" if server.settings.no_auth else f" -H {shlex.quote('Authorization: Bearer ' + server.key)}"
     example = "echo" if "echo" in ids else next(iter(ids), "")
     body = """-H 'Content-Type: application/json' -d '{"input": {"message": "hello"}}'"""
-    call = f"{server.base_url}/{example}/runsync{key} {body}" if ids else f"{root}/lb/{balanced[0]}/{key}"
+    call = f"{server.base_url}/{example}/runsync{key} {body}" if ids else f"{root}/lb/{balanced[0]}/ping{key}"
     return "\n".join(
         (
             f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",

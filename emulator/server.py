@@ -151,7 +151,7 @@ class Server:
     def _mocked(self, world: Emulator) -> list[str]:
         """Endpoints that stubs of files name, and that nobody serves."""
         named = dict.fromkeys(stub.endpoint for stub in self._stubs if stub.names_endpoint)
-        return [endpoint for endpoint in named if endpoint not in world.endpoints]
+        return [endpoint for endpoint in named if endpoint not in world.all_endpoints]
 
     def _keep_mocking(self, world: Emulator) -> None:
         world.stubs.keep_instead([dataclasses.replace(stub) for stub in self._stubs])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
 
 import aiohttp
 from starlette.requests import ClientDisconnect, Request
@@ -27,6 +29,10 @@ _KEPT_ALIVE = 1.0
 _AT_ONCE = 64 * 1024
 """Bytes; a body announced as no larger is read before it is sent on."""
 
+_LONGEST_HEADER = 256 * 1024
+_TOO_LARGE = "error.balanced_body_too_large"
+"""The ledger's row of a body that is refused."""
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -45,8 +51,12 @@ class Forwarder:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 auto_decompress=False,
+                max_line_size=_LONGEST_HEADER,
+                max_field_size=_LONGEST_HEADER,
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             )
+            # It would send what a worker has dropped a second time, and there is no public way to forbid that.
+            self._session._retry_connection = False
         return self._session
 
     async def close(self) -> None:
@@ -57,16 +67,26 @@ class Forwarder:
 
 def headers_to_worker(scope: Scope, platform: Platform) -> list[tuple[str, str]]:
     """The client's headers, without those of its connection and its key, with those that say whom a proxy serves."""
-    dropped = _HOP_BY_HOP | _named(scope["headers"]) | {b"content-length", WORKER.encode()}
+    dropped = (
+        _HOP_BY_HOP | _named(scope["headers"]) | {b"content-length", b"expect", b"x-forwarded-for", WORKER.encode()}
+    )
     if not platform.forward_authorization:
         dropped |= {b"authorization"}
-    kept = [
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"] if name not in dropped
-    ]
+    kept = [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"] if name not in dropped]
     client = scope.get("client")
-    kept.append(("x-forwarded-for", client[0] if client else "127.0.0.1"))
-    kept.append(("x-forwarded-proto", {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])))
+    before = [_text(value) for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    kept.append(("x-forwarded-for", ", ".join((*before, client[0] if client else "127.0.0.1"))))
+    if not any(name == "x-forwarded-proto" for name, _ in kept):
+        kept.append(("x-forwarded-proto", scope["scheme"].replace("ws", "http")))
     return kept
+
+
+def _text(raw: bytes) -> str:
+    """Bytes as the text that is sent as the same bytes: the client of workers writes UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -77,60 +97,65 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
 
 
 def url_at(seat: Seat, scope: Scope, raw_path: bytes) -> URL:
-    """The same path and query at the worker."""
-    query = scope["query_string"]
-    target = raw_path + (b"?" + query if query else b"")
-    return URL(seat.address + target.decode("latin-1"), encoded=True)
+    """The same path and query at the worker; `*`, which some ask for the options of, is its root."""
+    path, query = raw_path if raw_path.startswith(b"/") else b"/", scope["query_string"]
+    return URL(seat.address + _text(path + (b"?" + query if query else b"")), encoded=True)
 
 
 class Forwarded(Response):
-    """An answer that passes from a worker to the client as it comes; `leave` is called at its end."""
+    """An answer that passes from a worker to the client as it comes."""
 
-    def __init__(
-        self, answer: aiohttp.ClientResponse, worker: str, limit: int, leave: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, worker: str, limit: int, left: asyncio.Future[None]) -> None:
         self.status_code = answer.status
         self.raw_headers = headers_to_client(answer, worker)
         self.background = None
         self._answer = answer
         self._limit = limit
-        self._leave = leave
+        self._left = left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the status, the headers, and each part of the body as it comes.
 
         Where the worker ends too early, or says too much, the connection is cut.
         """
-        gone = asyncio.ensure_future(until_gone(receive))
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            whole = await self._pass(send, gone)
-            if whole:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
-            self._answer.close()
-            await self._leave()
-        if not whole and not gone.done():
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if await self._pass(send):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not self._left.done():
             await break_off(scope, receive, "close")
 
-    async def _pass(self, send: Send, gone: asyncio.Future[None]) -> bool:
+    async def _pass(self, send: Send) -> bool:
         """Pass the body on; answers whether it was the whole one."""
         content, sent = self._answer.content, 0
         while not content.at_eof():
-            part = asyncio.ensure_future(content.readany())
-            await asyncio.wait((part, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not part.done():
-                part.cancel()
-                return False
-            if part.exception() is not None:
-                return False
-            body = part.result()
-            sent += len(body)
-            if sent > self._limit:
+            body = await self._next(content)
+            sent += len(body or b"")
+            if body is None or sent > self._limit:
                 return False
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        return content.exception() is None
+            if content.exception() is not None:
+                return False
+        return True
+
+    async def _next(self, content: aiohttp.StreamReader) -> bytes | None:
+        """What has come since; None when the client or the worker has gone, and nothing has come before."""
+        part = asyncio.ensure_future(content.readany())
+        try:
+            await asyncio.wait((part, self._left), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not part.done():
+                part.cancel()
+        if not part.done() or part.cancelled():
+            return None
+        return part.result() if part.exception() is None else _rest(content)
+
+
+def _rest(content: aiohttp.StreamReader) -> bytes | None:
+    """What came together with the end of a broken answer, and would be kept from us."""
+    try:
+        return content._read_nowait(-1) or None
+    except asyncio.TimeoutError:
+        return None
 
 
 class Whole(Response):
@@ -146,14 +171,10 @@ class Whole(Response):
 def headers_to_client(answer: aiohttp.ClientResponse, worker: str) -> RawHeaders:
     """The worker's headers without those of its connection, and with its id."""
     dropped = _HOP_BY_HOP | _named(answer.raw_headers) | {WORKER.encode()}
+    if answer.status == 304:  # the length of what the client has; there is no body
+        dropped |= {b"content-length"}
     kept = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() not in dropped]
     return [*kept, (WORKER.encode(), worker.encode())]
-
-
-async def until_gone(receive: Receive) -> None:
-    """Wait until the client has hung up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def forward(
@@ -162,25 +183,27 @@ async def forward(
     url: URL,
     seat: Seat,
     platform: Platform,
-    leave: Callable[[], Awaitable[None]],
+    left: asyncio.Future[None],
+    closing: AsyncExitStack,
 ) -> Response | None:
-    """The worker's answer; None for a client who has hung up. A streamed one calls `leave` at its end, others do not.
+    """The worker's answer, to be closed with `closing`; None for a client who has `left`.
 
     Raises BodyTooLarge, WorkerFailed, AnswerTooLarge, AnswerTooLate.
     """
     limit = platform.balancer_body_limit
     try:
-        answer = await _ask(forwarder, request, url, platform)
+        answer = await unless(left, _ask(forwarder, request, url, platform))
         if answer is None:
             return None
+        closing.callback(answer.close)
         length = answer.content_length
         if length is not None and length > limit and request.method != "HEAD":
-            answer.close()
             raise AnswerTooLarge(limit)
         if length is None or length > _AT_ONCE:
-            return Forwarded(answer, seat.worker, limit, leave)
-        async with answer:
-            return Whole(answer, await answer.read(), seat.worker)
+            return Forwarded(answer, seat.worker, limit, left)
+        body = await unless(left, answer.read())
+        answer.release()
+        return None if body is None else Whole(answer, body, seat.worker)
     except asyncio.TimeoutError as error:
         raise AnswerTooLate(platform.balancer_answer_limit) from error
     except (aiohttp.ClientError, OSError) as error:
@@ -191,25 +214,27 @@ async def forward(
         raise WorkerFailed(seat.worker, str(error) or type(error).__name__) from error
 
 
-async def _ask(forwarder: Forwarder, request: Request, url: URL, platform: Platform) -> aiohttp.ClientResponse | None:
-    """The beginning of the worker's answer; None when the client hangs up before it."""
+async def _ask(forwarder: Forwarder, request: Request, url: URL, platform: Platform) -> aiohttp.ClientResponse:
+    """The beginning of the worker's answer."""
     headers = headers_to_worker(request.scope, platform)
     body = await _body(request, platform.balancer_body_limit, headers)
-    asking = asyncio.ensure_future(
-        forwarder.session.request(
-            request.method, url, headers=headers, data=body, allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=platform.balancer_answer_limit / 1000, sock_connect=10),
-        )
+    return await forwarder.session.request(
+        request.method, url, headers=headers, data=body, allow_redirects=False,
+        timeout=aiohttp.ClientTimeout(total=platform.balancer_answer_limit / 1000, sock_connect=10),
     )  # fmt: skip
-    if not isinstance(body, bytes | None):
-        return await asking
-    gone = asyncio.ensure_future(until_gone(request.receive))
+
+
+Value = TypeVar("Value")
+
+
+async def unless(left: asyncio.Future[None], work: Coroutine[Any, Any, Value]) -> Value | None:
+    """What the work comes to; None when the client has left before."""
+    task = asyncio.ensure_future(work)
     try:
-        await asyncio.wait((asking, gone), return_when=asyncio.FIRST_COMPLETED)
-        return await asking if asking.done() else None
+        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
     finally:
-        gone.cancel()
-        asking.cancel()
+        task.cancel()
 
 
 async def _body(request: Request, limit: int, headers: list[tuple[str, str]]) -> bytes | AsyncIterator[bytes] | None:
@@ -221,7 +246,7 @@ async def _body(request: Request, limit: int, headers: list[tuple[str, str]]) ->
     if not length:
         return _parts(request, limit) if "transfer-encoding" in request.headers else None
     if int(length) <= _AT_ONCE or int(length) > limit:
-        return await read_body(request, limit)
+        return await read_body(request, limit, _TOO_LARGE)
     headers.append(("content-length", length))
     return _parts(request, limit)
 
@@ -231,6 +256,6 @@ async def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
     async for part in request.stream():
         sent += len(part)
         if sent > limit:
-            raise BodyTooLarge(limit)
+            raise BodyTooLarge(limit, _TOO_LARGE)
         if part:
             yield part

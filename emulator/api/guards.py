@@ -196,11 +196,12 @@ def world_of_worker(request: Request) -> Emulator:
 def answering(
     work: Callable[[Request, Emulator, HttpCaller], Awaitable[Response]],
     find_world: Callable[[Request], Emulator] = world_of_client,
+    caller_of: Callable[[Request], HttpCaller] = HttpCaller,
 ) -> Handler:
     """A request handler that does `work`, and turns whatever goes wrong into an answer."""
 
     async def answer(request: Request) -> Response:
-        caller = HttpCaller(request)
+        caller = caller_of(request)
         emulator: Emulator = request.app.state.worlds.first
         try:
             emulator = request.scope[WORLD] = find_world(request)
@@ -261,7 +262,7 @@ def guarded(
     return journaled
 
 
-def note(request: Request, endpoint_id: str, operation: Operation, status: int) -> None:
+def note(request: HTTPConnection, endpoint_id: str, operation: Operation, status: int) -> None:
     """Write a request into the journal of its world."""
     scope = request.scope
     emulator: Emulator | None = scope.get(WORLD)
@@ -269,8 +270,9 @@ def note(request: Request, endpoint_id: str, operation: Operation, status: int) 
         return
     path, query = scope["path"], scope["query_string"].decode("latin-1")
     job: str = scope.get(JOB, "") or request.path_params.get("job_id", "")
+    method = scope.get("method", "WEBSOCKET")
     emulator.journal.add(
-        emulator.timeline.now(), endpoint_id, operation.value, (scope["method"], path, query, scope["headers"]),
+        emulator.timeline.now(), endpoint_id, operation.value, (method, path, query, scope["headers"]),
         scope.get(BODY, b""), status, job,
     )  # fmt: skip
 

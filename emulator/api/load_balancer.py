@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from emulator.api import flash
 from emulator.api.faults import Edge
-from emulator.api.guards import Access, HttpCaller, answering, note, problem, world_of_client
+from emulator.api.guards import WORLD, Access, HttpCaller, answering, note, problem, world_of_client
+from emulator.api.inbox import Inbox, InboxCaller
 from emulator.core.balancer import Balancer, affinity_of
-from emulator.core.errors import InternalError, RequestError
+from emulator.core.errors import RequestError
 from emulator.core.rates import Operation
 from emulator.core.settings import FLASH
 from emulator.core.waiting import Caller
@@ -67,20 +69,38 @@ class LoadBalancer:
         if target is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            request = Request(scope, receive, send)
-            response = await answering(functools.partial(_answer, target))(request)
-            endpoint = request.path_params.get("endpoint_id", target.endpoint)
-            note(request, endpoint, Operation.BALANCED, response.status_code)
-            await response(scope, receive, send)
+            await _respond(target, scope, receive, send)
         else:
-            await _connect(target, WebSocket(scope, receive, send))
+            inbox = Inbox(receive)
+            try:
+                await _connect(target, WebSocket(scope, inbox.receive, send), inbox)
+            finally:
+                inbox.close()
+
+
+async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    inbox = Inbox(receive)
+    request = Request(scope, inbox.receive, send)
+    async with AsyncExitStack() as closing:
+        closing.callback(inbox.close)
+        work = functools.partial(_answer, target, inbox, closing)
+        response = await answering(work, caller_of=lambda request: InboxCaller(request, inbox))(request)
+        endpoint = request.path_params.get("endpoint_id", target.endpoint)
+        note(request, endpoint, Operation.BALANCED, response.status_code)
+        await response(scope, inbox.receive, send)
 
 
 def _target(scope: Scope) -> Target | None:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    if raw.startswith(_PREFIX):
+    target = _by_host(scope, raw)
+    if target is None and raw.startswith(_PREFIX):
         endpoint, slash, path = raw[len(_PREFIX) :].partition(b"/")
         return Target(endpoint.decode("latin-1"), slash + path or b"/")
+    return target
+
+
+def _by_host(scope: Scope, raw: bytes) -> Target | None:
+    """The endpoint that is the first part of the host's name."""
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     label, dot, _ = host.partition(b".")
     if not dot or label.isdigit():
@@ -113,57 +133,72 @@ def _admitted(connection: HTTPConnection, target: Target, world: Emulator) -> Ba
     return world.balancer(target.endpoint)
 
 
-async def _answer(target: Target, request: Request, world: Emulator, caller: HttpCaller) -> Response:
+async def _answer(
+    target: Target, inbox: Inbox, closing: AsyncExitStack, request: Request, world: Emulator, caller: HttpCaller
+) -> Response:
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
-    caller.hurries = True
-    serve = functools.partial(_serve, target, request, balancer, caller)
+    serve = functools.partial(_serve, target, inbox, closing, request, balancer, caller)
     if not world.faults:
         return await serve()
     shown = functools.partial(problem, emulator=world)
     return await Edge(request, balancer, Operation.BALANCED, caller, shown).answer(serve)
 
 
-async def _serve(target: Target, request: Request, balancer: Balancer, caller: HttpCaller) -> Response:
-    from emulator.api.forwarding import Forwarded, forward, url_at
+async def _serve(
+    target: Target, inbox: Inbox, closing: AsyncExitStack, request: Request, balancer: Balancer, caller: HttpCaller
+) -> Response:
+    from emulator.api.forwarding import forward, url_at
 
     affinity = affinity_of(request.headers.get("x-runpod-worker-id", ""))
     seat = await balancer.admit(affinity, caller)
-    caller.answered()
     if seat is None:
         return Response(status_code=499)
-    leave = functools.partial(balancer.release, seat)
-    answer: Response | None = None
-    try:
-        url = url_at(seat, request.scope, target.path)
-        answer = await forward(request.app.state.forwarder.get(), request, url, seat, balancer.platform, leave)
-        return answer or Response(status_code=499)
-    finally:
-        if not isinstance(answer, Forwarded):
-            await leave()
+    closing.push_async_callback(balancer.release, seat)
+    forwarder = request.app.state.forwarder.get()
+    url = url_at(seat, request.scope, target.path)
+    answer = await forward(forwarder, request, url, seat, balancer.platform, inbox.left, closing)
+    return answer or Response(status_code=499)
 
 
-async def _connect(target: Target, socket: WebSocket) -> None:
+async def _connect(target: Target, socket: WebSocket, inbox: Inbox) -> None:
     """Join a WebSocket to a worker, or refuse it with the status that a request would get."""
     world: Emulator = socket.app.state.worlds.first
+    status = 101
     try:
-        world = world_of_client(socket)
-        await _bridge(target, socket, _admitted(socket, target, world))
+        world = socket.scope[WORLD] = world_of_client(socket)
+        balancer = _admitted(socket, target, world)
+        target = target._replace(endpoint=balancer.id)
+        status = await _bridge(target, socket, balancer, inbox)
     except RequestError as error:
+        status = error.status
         await socket.send_denial_response(problem(error, world))
+    note(socket, target.endpoint, Operation.BALANCED, status)
+    if socket.client_state is WebSocketState.CONNECTING:
+        await _let_go(inbox)
 
 
-async def _bridge(target: Target, socket: WebSocket, balancer: Balancer) -> None:
+async def _let_go(inbox: Inbox) -> None:
+    """Wait for the end of a refused connection: uvicorn takes an earlier return for a mistake."""
+    for _ in range(2):
+        if (await inbox.receive())["type"] == "websocket.disconnect":
+            return
+
+
+async def _bridge(target: Target, socket: WebSocket, balancer: Balancer, inbox: Inbox) -> int:
+    """Answers the status of the handshake, 499 for a client who has left before it."""
     from emulator.api.forwarding import url_at
     from emulator.api.websockets import bridge
 
     affinity = affinity_of(socket.headers.get("x-runpod-worker-id", ""))
-    seat = await balancer.admit(affinity, Caller(), counts=balancer.platform.websockets_count)
+    caller = Caller()
+    inbox.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
+    seat = await balancer.admit(affinity, caller, counts=balancer.platform.websockets_count)
     if seat is None:
-        raise InternalError
+        return 499
     try:
         url = url_at(seat, socket.scope, target.path)
         heard = functools.partial(balancer.fleet.touch, seat.worker)
-        await bridge(socket.app.state.forwarder.get(), socket, url, seat, balancer.platform, heard)
+        return await bridge(socket.app.state.forwarder.get(), socket, url, seat, balancer.platform, heard, inbox.left)
     finally:
         await balancer.release(seat)

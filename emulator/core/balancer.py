@@ -6,13 +6,14 @@ until it is answered. The state of a worker follows from its health checks.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from itertools import count
 from typing import NamedTuple
 
 from emulator.core.endpoint import Health
 from emulator.core.errors import AffinityGone, NoWorkerInTime, NoWorkers
-from emulator.core.fleet import Launcher, Worker, WorkerState
+from emulator.core.fleet import FIRST_BACKOFF, Launcher, Worker, WorkerState
 from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Caller, Outcome
 from emulator.core.workforce import Workforce
@@ -74,11 +75,14 @@ class Balancer(Workforce):
         """
         at = await self._now()
         until = at + (self.platform.balancer_strict_wait if affinity.strict else self.platform.balancer_wait)
-        self._waiting += 1
+        scales = not affinity.strict  # no other worker than that one will do
+        self._waiting += scales
+        hurries, caller.hurries = caller.hurries, False  # programs take real time to be well
         try:
             return await self._admit(affinity, until, caller, counts)
         finally:
-            self._waiting -= 1
+            caller.hurries = hurries
+            self._waiting -= scales
             await self._balance()
 
     async def release(self, seat: Seat) -> None:
@@ -119,6 +123,9 @@ class Balancer(Workforce):
         known = self.fleet.workers.get(worker)
         if known is None or known.state in _UP:
             return
+        if known.state is WorkerState.UNHEALTHY and self._is_replaced(known):
+            self.fleet.outdate(known)
+            return
         self._addresses[worker] = address
         self._starting.discard(worker)
         self._resting.pop(worker, None)
@@ -135,7 +142,7 @@ class Balancer(Workforce):
         known = self.fleet.workers.get(worker)
         if known is not None and known.state in _UP:
             log.warning("%s/%s: %s: it gets no requests", self.id, worker, reason)
-            self.fleet.failed(worker, reason)
+            self.autoscaler.try_again_in(self.fleet.fell_ill(worker, reason))
             await self._balance()
 
     async def worker_gone(self, worker: str) -> None:
@@ -156,8 +163,14 @@ class Balancer(Workforce):
         self._room.call(("balancer", self.id))
 
     async def close(self) -> None:
-        """Start no worker any more: the endpoint is about to be taken away."""
+        """Start no worker any more, and let nobody wait for one: the endpoint is about to be taken away."""
         self.autoscaler.stop()
+        await self.configure(dataclasses.replace(self.settings, workers_min=0, workers_max=0))
+
+    async def configure(self, settings: EndpointSettings) -> None:
+        """Go on with other settings."""
+        await super().configure(settings)
+        self._room.call(("balancer", self.id))
 
     # Inside
 
@@ -165,6 +178,10 @@ class Balancer(Workforce):
     def _share(self) -> int:
         """Requests in flight that one worker is there for."""
         return max(1, self.settings.scaler_requests)
+
+    def _is_replaced(self, worker: Worker) -> bool:
+        """Whether, while the worker was ill, newer code or as many others as may be have taken over."""
+        return worker.version < self.fleet.version or self.fleet.alive >= self.settings.workers_max
 
     def _forget(self, worker: str) -> None:
         self._addresses.pop(worker, None)
@@ -177,8 +194,8 @@ class Balancer(Workforce):
                 return self._seat(worker, counts)
             self._check(affinity)
             await self._balance()
-            outcome = await self._room.wait(("balancer", self.id), until, caller)
-            if outcome is Outcome.DEADLINE and self._choose(affinity) is None:
+            outcome = await self._room.wait(("balancer", self.id), self._look_again(affinity, until), caller)
+            if outcome is Outcome.DEADLINE and self._timeline.now() >= until and self._choose(affinity) is None:
                 raise NoWorkerInTime
             if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
                 return None
@@ -202,11 +219,21 @@ class Balancer(Workforce):
         """Raise where no wait can help; bring a worker up again that is to be resumed."""
         if not self.settings.workers_max:
             raise NoWorkers
-        if affinity.strict and affinity.worker not in self.fleet.workers:
-            if not (affinity.resume and affinity.worker in self._resting):
-                raise AffinityGone
-            if self.fleet.may_start:
-                self.fleet.start(affinity.worker)
+        if not affinity.strict or self._is_there(affinity.worker):
+            return
+        if not (affinity.resume and affinity.worker in self._resting):
+            raise AffinityGone
+        if self.fleet.may_start:
+            self.fleet.start(affinity.worker)
+
+    def _is_there(self, worker_id: str) -> bool:
+        """Whether the worker is up, or comes up, or is ill; one that could not be started is not."""
+        worker = self.fleet.workers.get(worker_id)
+        return worker is not None and (worker.state is not WorkerState.UNHEALTHY or worker_id in self._addresses)
+
+    def _look_again(self, affinity: Affinity, until: int) -> int:
+        """When to try again to resume a worker; nothing else tells that its time has come."""
+        return min(until, self._timeline.now() + FIRST_BACKOFF) if affinity.resume else until
 
     def _seat(self, worker: Worker, counts: bool) -> Seat:
         request = f"request-{next(self._requests)}" if counts else ""

@@ -137,8 +137,7 @@ class BodyTooLarge(BadRequest):
 
     def __init__(self, limit: int, row: str | None = None) -> None:
         self.row = row or self.row
-        size = f"{limit // 1048576}MiB" if limit % 1048576 == 0 else f"{limit} bytes"
-        super().__init__(f"bad request: body: exceeded max body size of {size}")
+        super().__init__(f"bad request: body: exceeded max body size of {_size(limit)}")
 
 
 class OutOfRange(BadRequest):
@@ -359,7 +358,7 @@ class AnswerTooLarge(BadGateway):
     """The worker's answer exceeds the limit, given in bytes."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the worker's answer is larger than {limit // 1048576}MiB")
+        super().__init__(f"the worker's answer is larger than {_size(limit)}")
 
 
 class AnswerTooLate(RequestError):
@@ -382,3 +381,7 @@ class NotEmulated(RequestError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} exists on RunPod but is not emulated: see docs/fidelity.md, 'What is not emulated'")
+
+
+def _size(limit: int) -> str:
+    return f"{limit // 1048576}MiB" if limit % 1048576 == 0 else f"{limit} bytes"

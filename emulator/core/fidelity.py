@@ -96,6 +96,7 @@ _ROWS = (
     Row("error.no_workers", _DOCUMENTED, "quoted body; that it means an endpoint without workers is a guess"),
     Row("error.worker_timeout", _GUESS, "400 and the detail were observed, the rest of the body not", ("balancer_wait", "balancer_strict_wait")),
     Row("error.affinity_gone", _GUESS, "404 and the reason are documented, the body is not"),
+    Row("error.balanced_body_too_large", _GUESS, "the limit is documented, the refusal is by analogy with /run", ("balancer_body_limit",)),
     Row("error.bad_gateway", _GUESS, "502 is documented for misconfigured ports, the body is not", ("balancer_body_limit",)),
     Row("error.answer_too_late", _GUESS, "older docs: 524; newer ones: the connection is cut", ("balancer_answer_limit",)),
     Row("error.not_emulated", _GUESS, "the emulator's own answer for routes it does not have"),

@@ -223,9 +223,17 @@ class Fleet:
         """A worker ended before it was up; answers how long to wait before another try, in ms."""
         worker = self.workers.get(worker_id)
         if worker is not None:
+            self._let_go(worker)
+        return self.fell_ill(worker_id, reason)
+
+    def fell_ill(self, worker_id: str, reason: str) -> int:
+        """The same of a worker that is there, and keeps its place."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
             worker.state = WorkerState.UNHEALTHY
             worker.reason = reason
-            self._let_go(worker)
+            self._stop_idling(worker)
+            self._arrivals.end(worker)
         backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
         self._failures += 1
         self._no_start_before = self._timeline.now() + backoff
@@ -369,6 +377,7 @@ class Fleet:
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):
-            if worker.state is WorkerState.UNHEALTHY:
+            if worker.state is WorkerState.UNHEALTHY and not worker.jobs:
                 del self.workers[worker.id]
+                self._let_go(worker)
                 self._launcher.stop(worker.id)

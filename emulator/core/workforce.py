@@ -107,6 +107,12 @@ class Workforce(ABC):
         self.fleet.configure(settings)
         await self._balance()
 
+    def leave(self) -> None:
+        """Give the places of all workers back: they have ended, and no other will come."""
+        for worker in list(self.fleet.workers):
+            self.fleet.forget(worker)
+        self.world.capacity.leave(self.fleet)
+
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
         self._timeline.begin()

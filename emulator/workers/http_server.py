@@ -11,10 +11,10 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from emulator.core.balancer import Balancer
-from emulator.core.fleet import WorkerState
 from emulator.values import file_of
 from emulator.workers.child import RUNNER, Child
 from emulator.workers.reload import python_files
@@ -56,11 +56,14 @@ class HttpServer:
     @property
     def health_path(self) -> str:
         """The path of health checks."""
-        return self.extra.get("HEALTH_CHECK_PATH") or HEALTH_PATH
+        path = self.extra.get("HEALTH_CHECK_PATH") or HEALTH_PATH
+        return path if path.startswith("/") else f"/{path}"
 
     def command(self, port: int) -> Sequence[str]:
-        """The program and its arguments."""
-        return (self.python, str(RUNNER), "--asgi", self.app, str(port)) if self.app else self.words
+        """The program and its arguments, in which `$PORT` stands for the port."""
+        if self.app:
+            return self.python, str(RUNNER), "--asgi", self.app, str(port)
+        return [Template(word).safe_substitute(PORT=port, PORT_HEALTH=port) for word in self.words]
 
     def files(self) -> list[str]:
         """Every Python file below the folder of the application, or of the files that the command names."""
@@ -162,8 +165,6 @@ class _ServerWorker:
         self._port = _free_port()
         self._child = Child(lambda line: (f"{balancer.id}/{worker}", line))
         self._ended = False
-        self._seen = 0
-        """The status of the last health check, 0 for none."""
 
     @property
     def address(self) -> str:
@@ -218,15 +219,14 @@ class _ServerWorker:
             await asyncio.wait({life}, timeout=pause)
 
     async def _judge(self, status: int) -> None:
-        """200 is healthy, 204 on the way there; anything else is neither, and makes a healthy worker leave."""
+        """200 is healthy, 204 on the way there; anything but 200 makes a healthy worker leave."""
         if status == 200:
             await self._balancer.worker_healthy(self.id, self.address)
-        elif status == 204:
+            return
+        if status == 204:
             self._balancer.worker_starting(self.id)
-        elif self._seen == 200:
-            told = f"its health check {self._server.health_path} " + (f"answers {status}" if status else "fails")
-            await self._balancer.worker_ill(self.id, told)
-        self._seen = status
+        told = f"its health check {self._server.health_path} " + (f"answers {status}" if status else "fails")
+        await self._balancer.worker_ill(self.id, told)
 
     @property
     def _is_coming(self) -> bool:
@@ -250,8 +250,7 @@ class _ServerWorker:
             await self._balancer.worker_broken(self.id, f"server {self._server} could not be started:\n{reason}")
             return
         log.warning("%s/%s: %s", self._balancer.id, self.id, how)
-        if known is None or known.state is not WorkerState.UNHEALTHY:
-            await self._balancer.worker_gone(self.id)
+        await self._balancer.worker_gone(self.id)
 
 
 def _free_port() -> int:

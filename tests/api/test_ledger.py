@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from emulator.api.guards import Access
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.fidelity import LEDGER
 from tests.api.doors import JOB, PROFILES, Doors, open_doors, until
+from tests.api.upstream import balanced_doors, talks
 
 Scenario = Callable[[str], Awaitable[httpx.Response]]
 SCENARIOS: dict[str, tuple[Scenario, str, str]] = {}
@@ -327,6 +329,29 @@ async def _(profile):
     for _ in range(51):
         await doors.submit()
     return await doors.post("/run", content=JOB)
+
+
+def balanced(
+    name: str, label: str, path: str = "/lb/lb/x", wish: str = "", waits: int = 0, content: bytes = b"", **options: Any
+) -> None:
+    @row(name, label)
+    async def ask(profile: str) -> httpx.Response:
+        async with balanced_doors(profile=profile, **options) as doors:
+            wishes = {"x-runpod-worker-id": wish}
+            held = asyncio.ensure_future(doors.http.request("GET", path, headers=wishes, content=content))
+            await until(lambda: doors.waiting == bool(waits))
+            await doors.world.advance(waits)
+            return await held
+
+
+balanced("health.balanced", "guess", "/v2/lb/health")
+balanced("error.wrong_kind", "observed", "/v2/lb/requests")
+balanced("error.no_workers", "documented", up=False, workers_max=0)
+balanced("error.worker_timeout", "guess", up=False, waits=120_000)
+balanced("error.affinity_gone", "guess", wish="strict nobody")
+balanced("error.balanced_body_too_large", "guess", content=b"four", balancer_body_limit=3)
+balanced("error.bad_gateway", "guess", talk=talks(None))
+balanced("error.answer_too_late", "guess", talk=talks(60.0), balancer_answer_limit=20)
 
 
 @row("error.not_emulated", "guess")

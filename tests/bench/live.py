@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_HEADERS = {"Authorization": "Bearer k", "Content-Type": "application/json"}
 
 
 @contextmanager
@@ -46,12 +47,22 @@ class Client:
 
     def post(self, path: str, body: dict[str, object]) -> float:
         """Seconds that one POST took."""
-        text = json.dumps(body)
+        return self.ask("POST", path, json.dumps(body).encode())
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> float:
+        """Seconds that one request took."""
         began = time.perf_counter()
-        self._connection.request("POST", path, text, {"Authorization": "Bearer k", "Content-Type": "application/json"})
+        self._exchange(method, path, body)
+        return time.perf_counter() - began
+
+    def read(self, path: str) -> str:
+        """What one GET answers."""
+        return self._exchange("GET", path, None).decode()
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
+        self._connection.request(method, path, body, _HEADERS)
         answer = self._connection.getresponse()
-        answer.read()
-        took = time.perf_counter() - began
+        content = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{path} answered {answer.status}")
-        return took
+        return content

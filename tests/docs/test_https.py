@@ -20,6 +20,8 @@ from emulator.tls import ADDING, NAMES, REPLACING
 from tests.compat.servers import LIMIT, ROOT, Command
 from tests.conftest import require
 
+pytestmark = pytest.mark.compat
+
 PAGE = (ROOT / "docs" / "https.md").read_text(encoding="utf-8")
 SERVE, CALL, EXEC, TLS, WAIT = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 (PROGRAM,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

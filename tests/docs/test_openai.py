@@ -22,6 +22,8 @@ from emulator.testing import Emulator
 from tests.compat.servers import LIMIT, ROOT, Command, commands
 from tests.conftest import require
 
+pytestmark = pytest.mark.compat
+
 PAGE = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8")
 FIRST, SLOW, VLLM, MOCK, CANCELS = range(5)
 

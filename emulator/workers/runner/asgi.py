@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> None:
         app = load_function(place, name, [])
     except HandlerError as error:
         sys.exit(str(error))
+    except SystemExit:
+        raise
     except BaseException as error:
         sys.exit(user_traceback(error))
     if not callable(app):
