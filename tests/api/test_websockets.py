@@ -19,6 +19,8 @@ from websockets.typing import Subprotocol
 from tests.compat.servers import until
 from tests.workers.web_servers import RAW, Web, app, hosted, raw
 
+pytestmark = pytest.mark.compat
+
 KEY = {"Authorization": "key"}
 
 

@@ -24,6 +24,8 @@ from emulator.workers.environment import server_environment
 from tests.compat.servers import LIMIT, ROOT, Command, until
 from tests.conftest import require
 
+pytestmark = pytest.mark.compat
+
 PAGE = (ROOT / "docs" / "load-balancing.md").read_text(encoding="utf-8")
 
 
@@ -43,8 +45,6 @@ import os
 
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
-
-pytestmark = pytest.mark.compat
 
 app = FastAPI()
 

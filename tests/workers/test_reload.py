@@ -12,6 +12,8 @@ from tests.workers import sites
 from tests.workers.processes import needs_proc
 from tests.workers.sites import SOON, Site, replace
 
+pytestmark = pytest.mark.compat
+
 host = sites.host
 site = handler_site = sites.handler_site
 

@@ -7,6 +7,8 @@ from tests.workers import sites
 from tests.workers.processes import needs_proc
 from tests.workers.sites import SOON, Site
 
+pytestmark = pytest.mark.compat
+
 host = sites.host
 site = sites.site
 handler_site = sites.handler_site

@@ -15,6 +15,8 @@ from tests.compat.servers import until
 from tests.workers import sites
 from tests.workers.sites import SOON, Site
 
+pytestmark = pytest.mark.compat
+
 host = sites.host
 site = sites.command_site
 
