@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.compat.servers import until
 from tests.workers import sites
 from tests.workers.processes import needs_proc
