@@ -22,7 +22,7 @@ soak: $(VENV)/.test
 	$(BIN)/python -m pytest -m soak tests
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.bench.webhooks
+	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.forwarding
 
 lint: $(VENV)/.lint
