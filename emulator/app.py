@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fastapi import APIRouter, FastAPI
-from fastapi_offline import FastAPIOffline
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from emulator import __version__
-from emulator.api import flash, openai, public, receiver, worker
-from emulator.api.admin import alive
-from emulator.api.admin.app import LateAdmin
+from emulator.api import alive, flash, openai, public, receiver, worker
 from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.load_balancer import LateForwarder, LoadBalancer
-from emulator.api.page import describe
+from emulator.api.routing import ShortCut
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
+from emulator.core.platform import Platform
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -35,52 +37,101 @@ NOT_EMULATED = {
 }
 """Routes of the real service that answer 501, and what they are called."""
 
-_ABOUT = """A local stand-in for `https://api.runpod.ai/v2/<endpoint_id>`.
 
-Every answer carries `X-Emulator-Fidelity`: how well that answer of the real service is known."""
-
-
-def create_app(
-    worlds: Worlds | Emulator, access: Access, worker_access: Access | None = None, admin_access: Access | None = None
-) -> FastAPI:
+class Application(Starlette):
     """The application that serves these worlds.
 
     Workers need no key unless `worker_access` asks for one; the admin API is for
     callers on this machine, unless `admin_access` asks for a key.
     """
-    if isinstance(worlds, Emulator):
-        worlds = Worlds(worlds)
-    emulator = worlds.first
-    app = FastAPIOffline(
-        title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False, redoc_url=None
+
+    def __init__(
+        self, worlds: Worlds, access: Access, worker_access: Access | None = None, admin_access: Access | None = None
+    ) -> None:
+        self._doors = [*public.routes, *openai.routes, *flash.routes]
+        self._short_cut = ShortCut(public.routes)
+        own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
+        super().__init__(
+            routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
+            middleware=_layers(worlds.first.platform),
+            exception_handlers={HTTPException: _framework_error},
+        )
+        self.router.redirect_slashes = False
+        self.state.worlds = worlds
+        self.state.admin_access = admin_access
+        self.state.access = access
+        self.state.worker_access = worker_access or Access(required=False)
+        self.state.ready = False
+        self.state.forwarder = LateForwarder()
+        self.state.serve = _serves_no_more
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: by the short cut, or through all layers."""
+        handler = self._short_cut.find(scope) if scope["type"] == "http" else None
+        if handler is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        response = await handler(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """What the API page says."""
+        return self._page.get().openapi()
+
+    def _page_routes(self) -> list[Route]:
+        paths = ("/docs", "/openapi.json", "/static-offline-docs/{file:path}")
+        return [Route(path, self._page, methods=["GET"]) for path in paths]
+
+    @functools.cached_property
+    def _page(self) -> LateApp[FastAPI]:
+        return LateApp(self._make_page)
+
+    def _make_page(self) -> FastAPI:
+        from emulator.api.page import page_app
+
+        return page_app(self._doors, self.state.worlds.first.platform)
+
+    def _make_admin(self) -> FastAPI:
+        from emulator.api.admin.app import admin_app
+
+        return admin_app(self.state)
+
+
+Made = TypeVar("Made", bound=ASGIApp)
+
+
+class LateApp(Generic[Made]):
+    """An application that is made for its first request: FastAPI takes longer to load than all the rest."""
+
+    def __init__(self, make: Callable[[], Made]) -> None:
+        self._make = make
+        self._made: Made | None = None
+
+    def get(self) -> Made:
+        """The application."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self.get()(scope, receive, send)
+
+
+def _layers(platform: Platform) -> list[Middleware]:
+    layers = [Middleware(LoadBalancer), Middleware(TidyPath)]
+    if platform.cors != "open":
+        return layers
+    shown = [FIDELITY, FAULT, "Retry-After", "RateLimit"]
+    cors = Middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=shown
     )
-    app.state.worlds = worlds
-    app.state.admin_access = admin_access
-    app.state.access = access
-    app.state.worker_access = worker_access or Access(required=False)
-    app.state.ready = False
-    app.state.forwarder = LateForwarder()
-    app.state.serve = _serves_no_more
-    missing = [
-        Route(path, _not_emulated(name), methods=ALL_METHODS, include_in_schema=False)
-        for path, name in NOT_EMULATED.items()
-    ]
-    doors = [*public.router.routes, *openai.router.routes, *worker.routes, *flash.router.routes]
-    quick = APIRouter()
-    quick.include_router(alive.router, prefix="/__emulator")
-    own = [*quick.routes, receiver.route, Mount("/__emulator", LateAdmin(app.state))]
-    app.router.routes[:] = [*doors, *own, *missing, *app.router.routes]
-    app.add_exception_handler(HTTPException, _framework_error)
-    if emulator.platform.cors == "open":
-        app.add_middleware(
-            CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"],
-            expose_headers=[FIDELITY, FAULT, "Retry-After", "RateLimit"],
-        )  # fmt: skip
-    app.add_middleware(TidyPath)
-    app.add_middleware(LoadBalancer)
-    plain = app.openapi
-    app.openapi = functools.cache(lambda: describe(plain(), emulator.platform))  # type: ignore[method-assign]
-    return app
+    return [*layers, cors]
+
+
+def _not_emulated_routes() -> list[Route]:
+    return [Route(path, _not_emulated(name), methods=ALL_METHODS) for path, name in NOT_EMULATED.items()]
 
 
 async def _serves_no_more(world: Emulator, endpoint: str, table: object) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emulator.api import wire
 from emulator.api.guards import Access
-from emulator.app import create_app
+from emulator.app import Application
 from emulator.config.file import EndpointTable
 from emulator.config.plans import Plan, plan_all, plan_one
 from emulator.config.settings import Settings
@@ -69,7 +69,7 @@ class Server:
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
-        self.app = create_app(self._worlds, access, worker_access, admin_access)
+        self.app = Application(self._worlds, access, worker_access, admin_access)
         self.app.state.serve = self.serve
         self._watching: asyncio.Task[None] | None = None
 

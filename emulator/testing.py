@@ -18,18 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from emulator.api.admin import shapes
-from emulator.api.admin.state import Awaited, Filter, verified, wait_until
 from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError
 from emulator.core.receiver import Received
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator as World
-from emulator.mocking.faults import Fault
-from emulator.mocking.models import Stub
-from emulator.mocking.profiles import profile
 from emulator.server import Server, new_loop
 from emulator.workers.functions import Function
 
@@ -135,6 +131,8 @@ class Emulator:
         ...     emu.stub(id="slow", endpoint="llm", respond={"delay": "30s", "output": "{{ input.prompt }}"})
         'slow'
         """
+        from emulator.mocking.models import Stub
+
         written = _checked(Stub, stub)
         return self._do(_call(lambda: self._world.stub(written.to_core(taken=[one.id for one in self._world.stubs]))))
 
@@ -148,6 +146,8 @@ class Emulator:
         ...     emu.fault("status", status=429, headers={"Retry-After": 2}, times=1, id="busy")
         'busy'
         """
+        from emulator.mocking.faults import Fault
+
         written = _checked(Fault, {"fault": kind, **fault})
         return self._do(_call(lambda: self._world.faults.add(written.to_core(self._world.timeline.now())).id))
 
@@ -166,6 +166,8 @@ class Emulator:
 
     def profile(self, name: str) -> None:
         """Add the faults of a profile: flaky-network, cold-fleet, rate-limited, edge-timeouts or worker-crashes."""
+        from emulator.mocking.profiles import profile
+
         for fault in profile(name):
             self._do(_call(lambda fault=fault: self._world.faults.add(fault.to_core(self._world.timeline.now()))))  # type: ignore[misc]
 
@@ -177,11 +179,15 @@ class Emulator:
 
     def requests(self, **match: Any) -> list[dict[str, Any]]:
         """The requests of clients that fit, oldest first; `match` is that of `POST /__emulator/requests/find`."""
+        from emulator.api.admin.questions import Filter
+
         wish = _checked(Filter, match)
         return self._do(_call(lambda: [shapes.entry(one) for one in self._world.journal if not wish.differences(one)]))
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
         """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
+        from emulator.api.admin.questions import Filter, verified
+
         wish = _checked(Filter, match)
         answer = self._do(_call(lambda: verified(self._world.journal, wish, count)))
         if not answer.ok:
@@ -196,6 +202,8 @@ class Emulator:
 
         `timeout` is seconds on the emulator's clock. Raises TimeoutError, which says what is the case instead.
         """
+        from emulator.api.admin.questions import Awaited, wait_until
+
         wish = _checked(Awaited, {**what, "timeout": None if timeout is None else round(timeout * 1000)})
         problem = self._do(wait_until(self._world, wish, Caller()), None)
         if problem:
@@ -269,7 +277,7 @@ class Webhooks:
         self._emulator._do(_call(lambda: self._emulator._world.receiver.answer(status, times)))
 
 
-Model = TypeVar("Model", Stub, Fault, Filter, Awaited)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def _checked(model: type[Model], given: dict[str, Any]) -> Model:

@@ -17,9 +17,10 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from emulator import cli
+from emulator.app import Application
 from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.core.faults import Fault, FaultKind
@@ -95,18 +96,18 @@ async def until_end(reader: asyncio.StreamReader) -> tuple[bytes, type[BaseExcep
 # Both ports
 
 
-async def test_one_emulator_answers_on_both_ports(server: Opener, client: httpx.AsyncClient) -> None:
+async def test_one_emulator_answers_on_both_ports(
+    server: Opener, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = server()
     seen: list[tuple[str, str]] = []
+    call = Application.__call__
 
-    def recorder(app: ASGIApp) -> ASGIApp:
-        async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
-            seen.append((scope["scheme"], scope["path"]))
-            await app(scope, receive, send)
+    async def recorded(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["scheme"], scope["path"]))
+        await call(app, scope, receive, send)
 
-        return recorded
-
-    one.app.add_middleware(recorder)
+    monkeypatch.setattr(Application, "__call__", recorded)
     await one.start()
     assert one.tls_base_url == f"https://127.0.0.1:{one.tls_port}/v2"
     job = (await client.post(f"{one.tls_base_url}/llm/run", json={"input": {"a": 1}})).json()["id"]

@@ -7,11 +7,9 @@ import logging
 from collections.abc import Mapping
 from typing import TypeVar
 
-from fastapi import APIRouter
 from starlette.requests import HTTPConnection, Request
 
 from emulator.api import public
-from emulator.api.guards import Door
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import FlashEndpointMissing, FlashEndpointNotFound, JobNotFound, WrongKind
@@ -24,15 +22,8 @@ Found = TypeVar("Found", bound=Workforce)
 
 log = logging.getLogger("emulator.api")
 
-_SERVED = frozenset(
-    (Operation.RUN, Operation.RUNSYNC, Operation.STATUS, Operation.STREAM, Operation.CANCEL, Operation.RETRY)
-)
-_APP, _ENVIRONMENT, _NAME = "X-Flash-App", "X-Flash-Environment", "X-Flash-Endpoint"
-_HEADERS = (
-    public.parameter(_NAME, "header", "The endpoint's name; needed to submit a job, else its id will do"),
-    public.parameter(_APP, "header", "The app, where two apps have an endpoint of this name"),
-    public.parameter(_ENVIRONMENT, "header", "The environment of the app"),
-)
+_NOT_SERVED = (Operation.STATUS_SYNC, Operation.PURGE, Operation.HEALTH, Operation.METRICS, Operation.REQUESTS)
+APP, ENVIRONMENT, NAME = "X-Flash-App", "X-Flash-Environment", "X-Flash-Endpoint"
 
 
 async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
@@ -81,7 +72,7 @@ def named(endpoints: Mapping[str, Found], address: FlashAddress) -> Found | None
 
 def _address(connection: HTTPConnection) -> FlashAddress:
     headers = connection.headers
-    return FlashAddress(headers.get(_APP, ""), headers.get(_ENVIRONMENT, ""), headers.get(_NAME, ""))
+    return FlashAddress(headers.get(APP, ""), headers.get(ENVIRONMENT, ""), headers.get(NAME, ""))
 
 
 def _unknown(emulator: Emulator, address: FlashAddress) -> FlashEndpointNotFound:
@@ -102,7 +93,4 @@ async def _holding(emulator: Emulator, job_id: str) -> Endpoint:
     raise JobNotFound
 
 
-router = APIRouter(prefix=f"/v2/{FLASH}", route_class=Door, tags=["flash"])
-for _route in public.ROUTES:
-    if _route.operation in _SERVED:
-        public.declare(router, _route, find_endpoint, _HEADERS, prefix="flash_")
+routes = public.routes_at(f"/v2/{FLASH}", find_endpoint, "flash", but=_NOT_SERVED)

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
@@ -164,15 +163,6 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
 Verb = Callable[[Call], Awaitable[Response]]
 BalancedVerb = Callable[[Balancer, Emulator], Awaitable[Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class Door(APIRoute):
-    """A route whose handler takes the bare request: no dependency solving, the OpenAPI page stays."""
-
-    def get_route_handler(self) -> Handler:
-        """The endpoint function itself."""
-        handler: Handler = self.endpoint
-        return handler
 
 
 def world_of_client(request: HTTPConnection) -> Emulator:

@@ -140,3 +140,16 @@ class Problem(BaseModel):
     status: int
     title: str
     detail: str
+
+
+class Alive(BaseModel):
+    """The server runs."""
+
+    status: str
+    version: str
+
+
+class Ready(BaseModel):
+    """Whether every handler has been imported."""
+
+    ready: bool

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import orjson
-from fastapi import APIRouter
 from starlette.responses import Response
 
-from emulator.api import models, wire
-from emulator.api.guards import FIDELITY, JOB, Call, Door, guarded
-from emulator.api.public import ENDPOINT, TEXTS, Events, parameter
+from emulator.api import wire
+from emulator.api.guards import FIDELITY, JOB, Call, guarded
+from emulator.api.public import Events
+from emulator.api.routing import Door
 from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
-
-router = APIRouter(prefix="/v2/{endpoint_id}", route_class=Door, tags=["openai"])
 
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NEVER = 1 << 30
@@ -166,24 +163,12 @@ def _event(chunk: bytes) -> bytes:
     return _verbatim(chunk) if chunk.startswith(b'"') else b"data: %s\n\n" % chunk
 
 
-_ROUTE = parameter("route", "path", "The path at OpenAI, such as `v1/chat/completions`; its percent-encoding is kept")
-
-
-def _add(method: str, summary: str, **extra: Any) -> None:
-    router.add_api_route(
-        "/openai/{route:path}",
+routes = [
+    Door(
+        "/v2/{endpoint_id}/openai/{route:path}",
         guarded(Operation.OPENAI, ask),
-        methods=[method],
-        operation_id=f"openai_{method.lower()}",
-        summary=summary,
-        responses={
-            200: {"description": "What the worker answers", "content": {"application/json": {}, **extra}},
-            500: {"description": "The job failed, or has ended in another way"},
-            **{code: {"model": models.Problem, "description": text} for code, text in TEXTS.items()},
-        },
-        openapi_extra={"parameters": [ENDPOINT, _ROUTE], "security": [{"bearer": []}, {"bare": []}]},
+        ("GET", "POST"),
+        Operation.OPENAI,
+        "openai",
     )
-
-
-_add("POST", "Ask an OpenAI-compatible worker", **{"text/event-stream": {}})
-_add("GET", "Ask an OpenAI-compatible worker without a body, as for models")
+]

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
 
 import anyio
-from fastapi import APIRouter
-from pydantic import BaseModel
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
-from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emulator.api import models, wire
-from emulator.api.guards import FIDELITY, JOB, BalancedVerb, Call, Door, Find, Verb, endpoint_in_path, guarded
+from emulator.api import wire
+from emulator.api.guards import FIDELITY, JOB, BalancedVerb, Call, Find, Verb, endpoint_in_path, guarded
+from emulator.api.routing import Door
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.fleet import WorkerState
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
-from emulator.core.settings import FLASH
 from emulator.emulator import Emulator
 
 
@@ -184,100 +180,33 @@ async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
             return
 
 
-Parameter = dict[str, Any]
-
-
-def parameter(name: str, place: str, text: str, **schema: Any) -> Parameter:
-    """A parameter as the OpenAPI page describes it."""
-    required = place == "path"
-    return {
-        "name": name,
-        "in": place,
-        "required": required,
-        "description": text,
-        "schema": {"type": "string", **schema},
-    }
-
-
-ENDPOINT = parameter("endpoint_id", "path", "The endpoint's id")
-_JOB = parameter("job_id", "path", "The id that /run or /runsync answered")
-_WAIT = parameter("wait", "query", "How long to hold the answer, in ms", type="integer", minimum=1_000, maximum=300_000)
-_TTL = parameter("ttl", "query", "Keep the result no longer than this, in ms", type="integer")
-_OFFSET = parameter("offset", "query", "Jobs to skip", type="integer", minimum=0, default=0)
-_LIMIT = parameter("limit", "query", "Jobs a page", type="integer", minimum=1, maximum=1_000)
-
-TEXTS = {
-    400: "The request is wrong: `detail` says how",
-    401: "No key, or one that is not accepted",
-    404: "Unknown endpoint or job",
-    429: "A rate limit is reached; `Retry-After` says for how long",
-}
-
-
 _BALANCED: dict[Operation, BalancedVerb] = {Operation.HEALTH: balanced_health, Operation.METRICS: balanced_metrics}
 """What load-balancing endpoints answer too."""
 
 
-class Route(NamedTuple):
-    """A route of an endpoint: what it does, where it is, and how it is described."""
-
-    operation: Operation
-    verb: Verb
-    path: str
-    methods: tuple[str, ...]
-    answer: type[BaseModel]
-    parameters: tuple[Parameter, ...] = ()
-    takes_job: bool = False
-
-
 _BOTH = ("GET", "POST")
-
-ROUTES = (
-    Route(Operation.RUN, run, "/run", ("POST",), models.Accepted, takes_job=True),
-    Route(Operation.RUNSYNC, runsync, "/runsync", ("POST",), models.Envelope, (_WAIT,), takes_job=True),
-    Route(Operation.STATUS, status, "/status/{job_id}", _BOTH, models.Envelope, (_JOB, _TTL)),
-    Route(Operation.STATUS_SYNC, status_sync, "/status-sync/{job_id}", _BOTH, models.Envelope, (_JOB, _WAIT)),
-    Route(Operation.STREAM, stream, "/stream/{job_id}", _BOTH, models.StreamAnswer, (_JOB, _WAIT)),
-    Route(Operation.CANCEL, cancel, "/cancel/{job_id}", ("POST",), models.Accepted, (_JOB,)),
-    Route(Operation.RETRY, retry, "/retry/{job_id}", ("POST",), models.Accepted, (_JOB,)),
-    Route(Operation.PURGE, purge, "/purge-queue", ("POST",), models.Purged),
-    Route(Operation.HEALTH, health, "/health", ("GET",), models.HealthAnswer),
-    Route(Operation.METRICS, metrics, "/metrics", ("GET",), models.MetricsAnswer),
-    Route(Operation.REQUESTS, requests, "/requests", ("GET",), models.RequestsPage, (_OFFSET, _LIMIT)),
+_VERBS: tuple[tuple[Operation, Verb, str, tuple[str, ...]], ...] = (
+    (Operation.RUN, run, "/run", ("POST",)),
+    (Operation.RUNSYNC, runsync, "/runsync", ("POST",)),
+    (Operation.STATUS, status, "/status/{job_id}", _BOTH),
+    (Operation.STATUS_SYNC, status_sync, "/status-sync/{job_id}", _BOTH),
+    (Operation.STREAM, stream, "/stream/{job_id}", _BOTH),
+    (Operation.CANCEL, cancel, "/cancel/{job_id}", ("POST",)),
+    (Operation.RETRY, retry, "/retry/{job_id}", ("POST",)),
+    (Operation.PURGE, purge, "/purge-queue", ("POST",)),
+    (Operation.HEALTH, health, "/health", ("GET",)),
+    (Operation.METRICS, metrics, "/metrics", ("GET",)),
+    (Operation.REQUESTS, requests, "/requests", ("GET",)),
 )
 
 
-def declare(router: APIRouter, route: Route, find: Find, own: tuple[Parameter, ...], prefix: str = "") -> None:
-    """Serve a route to callers of the endpoints that `find` finds by the router's `own` parameters."""
-    parameters = [*own, *route.parameters]
-    extra: dict[str, Any] = {"parameters": parameters, "security": [{"bearer": []}, {"bare": []}]}
-    if route.takes_job:
-        schema = {"$ref": "#/components/schemas/JobRequest"}
-        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    name = prefix + route.operation.value
-    events: dict[str, Any] = {"text/event-stream": {}} if route.operation is Operation.STREAM else {}
-    for method in route.methods:
-        router.add_api_route(
-            route.path,
-            guarded(route.operation, route.verb, find, _BALANCED.get(route.operation)),
-            methods=[method],
-            operation_id=f"{name}_{method.lower()}" if len(route.methods) > 1 else name,
-            summary=(route.verb.__doc__ or "").partition(".")[0].partition("\n")[0],
-            responses={
-                200: {"model": route.answer, "content": events},
-                **{code: {"model": models.Problem, "description": text} for code, text in TEXTS.items()},
-            },
-            openapi_extra=extra,
-        )
+def routes_at(prefix: str, find: Find, tag: str, but: Iterable[Operation] = ()) -> list[Door]:
+    """The routes of the endpoints that `find` finds for a request at `prefix`."""
+    return [
+        Door(prefix + path, guarded(operation, verb, find, _BALANCED.get(operation)), methods, operation, tag)
+        for operation, verb, path, methods in _VERBS
+        if operation not in but
+    ]
 
 
-class _EndpointId(StringConvertor):
-    """An endpoint's id in a path. Flash routes need not be tried before all others: none of these is theirs."""
-
-    regex = f"(?!{FLASH}/)[^/]+"
-
-
-register_url_convertor("endpoint", _EndpointId())
-router = APIRouter(prefix="/v2/{endpoint_id:endpoint}", route_class=Door, tags=["queue"])
-for _route in ROUTES:
-    declare(router, _route, endpoint_in_path, (ENDPOINT,))
+routes = routes_at("/v2/{endpoint_id:endpoint}", endpoint_in_path, "queue")

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from emulator.api import wire
 from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, answering, read_body, world_of_worker
+from emulator.api.routing import ExactRoute
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InvalidBody
 from emulator.core.job import Completed, Emitted, Failed, Progressed
@@ -171,10 +171,8 @@ def _visited(verb: Verb) -> Handler:
     return answering(let_in, world_of_worker)
 
 
-def _route(path: str, verb: Verb, method: str) -> Route:
-    route = Route(f"/v2/{{endpoint_id}}{path}", _visited(verb), methods=[method], include_in_schema=False)
-    route.methods = {method}  # a HEAD that Starlette adds to GET would take a job and drop it
-    return route
+def _route(path: str, verb: Verb, method: str) -> ExactRoute:
+    return ExactRoute(f"/v2/{{endpoint_id}}{path}", _visited(verb), [method])
 
 
 routes = [

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 
 from emulator.api.guards import FIDELITY, Access
-from emulator.app import create_app
+from emulator.app import Application
 from emulator.core.job import Completed, Emitted, Failed, Job, Progressed
 from emulator.core.platform import Profile
+from emulator.worlds import Worlds
 from tests.worlds import TestWorld, make_world
 
 KEY = "rpa_KEY"
@@ -26,7 +27,7 @@ class Doors:
     def __init__(self, world: TestWorld, access: Access, key: str | None = KEY) -> None:
         self.world = world
         self.endpoint = world.endpoint
-        self.app = create_app(world.emulator, access)
+        self.app = Application(Worlds(world.emulator), access)
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://emulator", headers=headers, trust_env=False

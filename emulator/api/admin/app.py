@@ -12,7 +12,6 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
 from emulator.api.guards import Access
@@ -25,29 +24,16 @@ server was started with `--namespaces key`. Times are milliseconds since the epo
 `2s` or milliseconds."""
 
 
-class LateAdmin:
-    """The admin API, built at its first call: nobody should wait for it at the start."""
-
-    def __init__(self, state: Any) -> None:
-        self._state = state
-        self._app: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if self._app is None:
-            self._app = admin_app(self._state)
-        await self._app(scope, receive, send)
-
-
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
-    from emulator.api.admin import alive, hooks, mocks
+    from emulator.api import alive
+    from emulator.api.admin import hooks, mocks
     from emulator.api.admin import state as facts
 
     app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
     app.state.worlds = state.worlds
     app.state.serve = state.serve
-    app.include_router(alive.router)
+    alive.describe(app)
     app.include_router(facts.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from emulator.api.admin import shapes
-from emulator.api.admin.state import Wish, World
+from emulator.api.admin.questions import Wish
+from emulator.api.admin.state import World
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from emulator.api.admin.state import Wish, World
+from emulator.api.admin.questions import Wish
+from emulator.api.admin.state import World
 from emulator.config.file import EndpointTable
 from emulator.config.settings import Effective, scaling
 from emulator.core.errors import ConfigurationError, NotFound

@@ -11,7 +11,7 @@ import pytest
 
 from emulator.api import wire
 from emulator.api.guards import Access
-from emulator.app import create_app
+from emulator.app import Application
 from emulator.config.file import EndpointTable
 from emulator.config.plans import plan_one
 from emulator.config.settings import read_settings
@@ -36,7 +36,7 @@ class Admin:
     def __init__(self, *, client: tuple[str, int] = ("127.0.0.1", 1), admin: Access | None = None, **options: Any):
         self.first = make_world()
         self.worlds = Worlds(self.first, make_world, **options)
-        app = create_app(self.worlds, Access(), admin_access=admin)
+        app = Application(self.worlds, Access(), admin_access=admin)
         app.state.serve = self._serve
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, client=client), base_url="http://emulator", trust_env=False

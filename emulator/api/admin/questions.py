@@ -1,0 +1,157 @@
+"""What tests ask of what happened: which requests came, and whether something is the case yet."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from emulator.core.clock import AutoClock, VirtualClock
+from emulator.core.errors import InvalidBody
+from emulator.core.job import JobStatus
+from emulator.core.journal import Entry, Journal
+from emulator.core.stubs import Question
+from emulator.core.waiting import Caller
+from emulator.emulator import Emulator
+from emulator.mocking.checks import input_check
+from emulator.values import Milliseconds
+
+_PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
+"""Milliseconds that a wait lasts which does not say how long."""
+
+
+class Wish(BaseModel):
+    """What a caller asks for; an unknown member is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Filter(Wish):
+    """Which requests are meant; what is not said may be anything."""
+
+    endpoint: str | None = None
+    operation: str | None = Field(None, description="run, runsync, status, status_sync, stream, cancel, retry, purge …")
+    method: str | None = None
+    path: str | None = None
+    status: int | None = Field(None, description="of the answer")
+    job: str | None = None
+    body: Any = Field(None, description="a part of the JSON body: members that must be there with these values")
+    headers: dict[str, str] = Field({}, description="headers that must be there with these values")
+
+    def differences(self, entry: Entry) -> list[str]:
+        """What keeps a request from being meant."""
+        told = {name: getattr(self, name) for name in ("endpoint", "operation", "method", "path", "status", "job")}
+        found = [
+            f"{name}: expected {value!r}, got {getattr(entry, name)!r}"
+            for name, value in told.items()
+            if value is not None and value != getattr(entry, name)
+        ]
+        if self.body is not None:
+            difference = input_check(self.body)(Question("", entry.body or b"null"))
+            found += [difference.replace("input", "body", 1)] if difference else []
+        given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
+        found += [
+            f"header {name}: expected {value!r}, got {given.get(name.lower())!r}"
+            for name, value in self.headers.items()
+            if given.get(name.lower()) != value
+        ]
+        return found
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return not self.model_fields_set
+
+
+class Verified(BaseModel):
+    """What came."""
+
+    ok: bool
+    count: int
+    detail: str = Field("", description="what came instead, when it is not as expected")
+
+
+def verified(
+    journal: Journal, match: Filter, count: int | None = None, at_least: int | None = None, at_most: int | None = None
+) -> Verified:
+    """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
+    if match.is_empty:
+        raise InvalidBody("match: say which requests are meant; an empty one would fit any")
+    found = sum(not match.differences(one) for one in journal)
+    low, high = count, count
+    if count is None:
+        low, high = at_least if at_least is not None else int(at_most is None), at_most
+    assert low is not None
+    if low <= found and (high is None or found <= high):
+        return Verified(ok=True, count=found, detail="")
+    expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
+    return Verified(
+        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal)}"
+    )
+
+
+def _others(match: Filter, journal: Journal) -> str:
+    """The requests that came instead, the nearest first."""
+    others = [(differences, entry) for entry in journal if (differences := match.differences(entry))]
+    if not others:
+        return "; no other request came"
+    ranked = sorted(others, key=lambda other: len(other[0]))
+    return "".join(f"\n{entry.method} {entry.path}: {'; '.join(differences)}" for differences, entry in ranked[:5])
+
+
+def mode(world: Emulator) -> Literal["real", "virtual", "auto"]:
+    """How the world's clock goes."""
+    clock = world.timeline.clock
+    return "virtual" if isinstance(clock, VirtualClock) else "auto" if isinstance(clock, AutoClock) else "real"
+
+
+class Awaited(Wish):
+    """What to wait for: all that is said must hold."""
+
+    idle: bool = Field(False, description="no job waits or runs, and no webhook is owed")
+    job: str | None = Field(None, description="this job has ended, or is gone")
+    status: JobStatus | None = Field(None, description="the state that `count` jobs must have reached")
+    count: int = Field(1, ge=1)
+    endpoint: str | None = Field(None, description="only jobs of this endpoint")
+    webhooks: int | None = Field(None, ge=1, description="so many webhook calls were acknowledged")
+    timeout: Milliseconds | None = Field(
+        None, ge=0, description="on the emulator's clock; 10 s of real time, a day of any other when left out"
+    )
+
+
+async def wait_until(world: Emulator, wish: Awaited, caller: Caller) -> str:
+    """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
+    caller.hurries = True
+    problem = ""
+
+    async def done() -> bool:
+        nonlocal problem
+        problem = await missing(world, wish)
+        return not problem
+
+    usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
+    await world.wait_for(done, world.timeline.now() + (usual if wish.timeout is None else wish.timeout), caller)
+    return problem
+
+
+async def missing(world: Emulator, wish: Awaited) -> str:
+    """What does not hold yet, empty for nothing."""
+    if wish.idle and not await world.idle():
+        return "jobs wait or run, or a webhook is owed"
+    if wish.job is not None:
+        moments = [moments for endpoint in world.endpoints if (moments := world.history.of(endpoint, wish.job))]
+        if not moments:
+            return f"job {wish.job} was never there"
+        if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
+            return f"job {wish.job} is {moments[0][-1].status}"
+    if wish.status is not None:
+        reached = sum(
+            any(moment.status == wish.status.value for moment in world.history.of(*key))
+            for key in world.history.jobs(wish.endpoint)
+        )
+        if reached < wish.count:
+            return f"{reached} of {wish.count} jobs were {wish.status.value}"
+    acknowledged = sum(not attempt.problem for attempt in world.attempts)
+    if wish.webhooks is not None and acknowledged < wish.webhooks:
+        return f"{acknowledged} of {wish.webhooks} webhook calls were acknowledged"
+    return ""
