@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.connection import EXTENSION
 from emulator.api.faults import Edge
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Endpoint
@@ -29,6 +30,8 @@ from emulator.worlds import Worlds
 log = logging.getLogger("emulator.api")
 
 FIDELITY = "X-Emulator-Fidelity"
+_FIDELITY, _JSON = FIDELITY.lower().encode(), (b"content-type", b"application/json")
+_AUTHORIZATION = b"authorization"
 NAMESPACE = b"x-emulator-namespace"
 """The header that names a namespace, as it is in a scope."""
 WORLD, BODY, JOB = "emulator.world", "emulator.body", "emulator.job"
@@ -65,12 +68,21 @@ class HttpCaller(Caller):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self._request = request
+        self._is_watched = False
         self._watch: asyncio.Task[None] | None = None
+        """Reads on, where the connection does not tell by itself that the client has left."""
 
     def attach(self, waiter: Waiter | None) -> None:
         """The wait that the client's leaving will end."""
         super().attach(waiter)
-        if waiter is not None and self._watch is None:
+        if waiter is None or self._is_watched:
+            return
+        self._is_watched = True
+        scope = self._request.scope
+        ways = scope.get("extensions") if BODY in scope else None
+        if ways and EXTENSION in ways:
+            ways[EXTENSION]["left"](self.hang_up)
+        else:
             self._watch = asyncio.ensure_future(self._until_gone())
 
     def answered(self) -> None:
@@ -117,6 +129,8 @@ class Call:
 
     def duration(self, name: str, low: int, high: int | None, default: int | None) -> int | None:
         """A duration of the query string in ms; raises OutOfRange."""
+        if not self.request.scope["query_string"]:
+            return default
         return wire.milliseconds(self.request.query_params, name, low, high, default, self.platform)
 
     def wait(self, default: int) -> int:
@@ -135,8 +149,19 @@ class Call:
 
     def reply(self, row: str, body: bytes, status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
-        headers = {FIDELITY: self.ledger.header(row)}
-        return Response(body, status, headers, media_type="application/json")
+        return Answer(body, status, self.ledger.header(row))
+
+
+class Answer(Response):
+    """An answer in JSON: nothing about its headers needs to be found out."""
+
+    def __init__(self, body: bytes, status: int, fidelity: str) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [
+            (_FIDELITY, fidelity.encode()), (b"content-length", b"%d" % len(body)), _JSON
+        ]  # fmt: skip
 
 
 async def read_body(request: Request, limit: int, row: str | None = None) -> bytes:
@@ -145,10 +170,14 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     The rest is read and dropped, so that the client gets to see the answer.
     """
     parts: list[bytes] = []
-    announced = request.headers.get("content-length", "")
-    size = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
-    held = 0
-    async for part in request.stream():
+    announced = _header(request, b"content-length")
+    size = int(announced) if announced.isdigit() and len(announced) < 20 else 0
+    held, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more, part = message.get("more_body", False), message.get("body", b"")
         held += len(part)
         if held > limit or size > limit:
             size = limit + 1
@@ -160,6 +189,14 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _header(request: HTTPConnection, name: bytes) -> bytes:
+    """The first header of this name, as it came; empty where there is none."""
+    for one, value in request.scope["headers"]:
+        if one == name:
+            return value  # type: ignore[no-any-return]
+    return b""
+
+
 Verb = Callable[[Call], Awaitable[Response]]
 BalancedVerb = Callable[[Balancer, Emulator], Awaitable[Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -168,13 +205,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 def world_of_client(request: HTTPConnection) -> Emulator:
     """The world that a client's header, or else its key, names; raises NamespaceInvalid."""
     worlds: Worlds = request.app.state.worlds
-    namespace = key = b""
-    for name, value in request.scope["headers"]:
-        if name == NAMESPACE:
-            namespace = value
-        elif name == b"authorization":
-            key = value
-    return worlds.of(namespace.decode("latin-1"), bare_key(key.decode("latin-1")) if worlds.by_key else "")
+    namespace = _header(request, NAMESPACE).decode("latin-1")
+    return worlds.of(namespace, bare_key(_header(request, _AUTHORIZATION).decode("latin-1")) if worlds.by_key else "")
 
 
 def world_of_worker(request: Request) -> Emulator:
@@ -228,15 +260,15 @@ def guarded(
 
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
-        access.check(request.headers.get("authorization"))
+        access.check(_header(request, _AUTHORIZATION).decode("latin-1"))
         caller.hurries = True
         balancer = emulator.balancers.get(request.path_params.get("endpoint_id", "")) if balanced else None
         if balancer is not None and balanced is not None:
             return await balanced(balancer, emulator)
         endpoint = await find(request, emulator)
-        serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         if not emulator.faults:
-            return await serve()
+            return await _serve(verb, operation, request, emulator, endpoint, caller)
+        serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
         return await edge.answer(serve)
 

@@ -35,7 +35,7 @@ class Capacity:
 
     def wanted_by_others(self, lender: Lender) -> bool:
         """Whether a worker of another endpoint waits for a place."""
-        return any(claim.owner is not lender for claim in self._waiting.values())
+        return bool(self._waiting) and any(claim.owner is not lender for claim in self._waiting.values())
 
     def lend(self, lender: Lender) -> None:
         """Ask the lender for room when another one wants it."""

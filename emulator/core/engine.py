@@ -6,7 +6,6 @@ The only caller of `apply`. The verbs that clients and workers use are in `endpo
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
 from collections.abc import Callable, Container
 
@@ -147,7 +146,7 @@ class Engine(Workforce):
     def _step(self, job: Job, event: Event, at: int) -> Transition:
         transition = apply(job, event, at)
         if transition.ended and owes_delivery(transition.job, self.platform):
-            return dataclasses.replace(transition, delivery=self._delivery(transition.job, at))
+            return transition._replace(delivery=self._delivery(transition.job, at))
         return transition
 
     def _delivery(self, job: Job, at: int) -> Delivery:

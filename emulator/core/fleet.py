@@ -101,7 +101,8 @@ class Worker:
         """How many jobs it could take now, or once it is up."""
         if self.outdated or self.state is WorkerState.UNHEALTHY:
             return 0
-        return max(0, self.concurrency - len(self.jobs))
+        free = self.concurrency - len(self.jobs)
+        return free if free > 0 else 0
 
 
 class WorkerCounts(NamedTuple):
@@ -152,12 +153,19 @@ class Fleet:
     @property
     def alive(self) -> int:
         """Workers of ours that are up or coming up."""
-        return sum(worker.counts for worker in self.workers.values())
+        alive = 0
+        for worker in self.workers.values():  # plain loops: these are asked for with every job
+            if worker.counts:
+                alive += 1
+        return alive
 
     @property
     def free_slots(self) -> int:
         """Jobs that the present workers could still take."""
-        return sum(worker.free_slots for worker in self.workers.values())
+        free = 0
+        for worker in self.workers.values():
+            free += worker.free_slots
+        return free
 
     @property
     def running(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from emulator.core.job import Transition
 from emulator.core.remains import free_later
 
 KEPT = 10_000
-"""Jobs; those that moved longest ago are forgotten."""
+"""Jobs; those that came longest ago are forgotten."""
 
 
 class Moment(NamedTuple):
@@ -28,19 +29,23 @@ class History:
 
     def __init__(self) -> None:
         self._moments: dict[tuple[str, str], list[Moment]] = {}
+        self._order: deque[tuple[str, str]] = deque()
+        """The jobs, first come first: a dictionary that loses its first key again and again gets slow."""
 
     def heard(self, transition: Transition) -> None:
         """Note a transition."""
         job = transition.job
         status = "GONE" if transition.after is None else job.status.value
         moment = Moment(transition.at, type(transition.event).__name__, status, job.worker, job.retries)
-        moments = self._moments.get((job.endpoint, job.id))
+        key = job.endpoint, job.id
+        moments = self._moments.get(key)
         if moments is not None:
             moments.append(moment)
             return
-        self._moments[job.endpoint, job.id] = [moment]
-        if len(self._moments) > KEPT:
-            del self._moments[next(iter(self._moments))]
+        self._moments[key] = [moment]
+        self._order.append(key)
+        if len(self._order) > KEPT:
+            del self._moments[self._order.popleft()]
 
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
@@ -53,5 +58,5 @@ class History:
     def clear(self, endpoint: str | None = None) -> None:
         """Forget all, or the jobs of one endpoint."""
         kept = {} if endpoint is None else {key: value for key, value in self._moments.items() if key[0] != endpoint}
-        free_later([self._moments])
-        self._moments = kept
+        free_later([self._moments, self._order])
+        self._moments, self._order = kept, deque(kept)

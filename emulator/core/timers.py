@@ -86,6 +86,16 @@ class Timeline:
         """The present time; while a deadline fires, that deadline."""
         return self.clock.now() if self._firing_at is None else self._firing_at
 
+    async def present(self) -> int:
+        """The present time, once all that was due by now has fired: what a verb begins with."""
+        if self._firing_at is not None:
+            return self._firing_at
+        now = self.clock.now()
+        if now < self._earliest:
+            return now
+        await self.catch_up()
+        return self.now()
+
     def at(self, due: int, callback: Callable[[], None]) -> Timer:
         """Call back at `due`; timers of the same time fire in the order they were set."""
         self._serial += 1

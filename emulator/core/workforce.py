@@ -35,6 +35,7 @@ class Workforce(ABC):
         self._launcher = launcher
         self._tasks: set[asyncio.Future[None]] = set()
         self._timeline = world.timeline
+        self._now = world.timeline.present
         self._room = world.room
 
     @abstractmethod
@@ -125,10 +126,6 @@ class Workforce(ABC):
         self._timeline.end()
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
-
-    async def _now(self) -> int:
-        await self._timeline.catch_up()
-        return self._timeline.now()
 
     def _cool_down(self) -> None:
         """Where cold starts are simulated, the import check must not spare the first job one."""

@@ -33,10 +33,13 @@ def job_log(platform: Platform) -> Callable[[Transition], None]:
 
 def _ended(transition: Transition) -> None:
     job = transition.job
-    name = _name(transition)
     if job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT):
-        log.warning("%s %s: %s", name, job.status.value, _reason(job.error or "")[:300])
-    elif job.taken_at is None or job.ended_at is None:
+        log.warning("%s %s: %s", _name(transition), job.status.value, _reason(job.error or "")[:300])
+        return
+    if not log.isEnabledFor(logging.INFO):
+        return
+    name = _name(transition)
+    if job.taken_at is None or job.ended_at is None:
         log.info("%s %s", name, job.status.value)
     else:
         delay, run = job.taken_at - job.submitted_at, job.ended_at - job.taken_at

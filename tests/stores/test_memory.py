@@ -333,7 +333,7 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
         shelf.store.update(
             "ep",
             job_id,
-            lambda job: Transition(job, Cancelled(), apply(job, Cancelled(), due).after, due, delivery),
+            lambda job: apply(job, Cancelled(), due)._replace(delivery=delivery),
         )
     )
     return delivery
