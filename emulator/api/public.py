@@ -148,10 +148,7 @@ class Events(EventSourceResponse):
 
 
 def _submission(call: Call, body: bytes, sync: bool) -> Submission:
-    submission = wire.submission(body, call.platform, sync)
-    if not call.endpoint.world.stubs:
-        return submission
-    return submission._replace(headers=dict(call.request.headers))
+    return wire.submission(body, call.platform, sync, call.request.scope["headers"])
 
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:

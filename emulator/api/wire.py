@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
-def submission(body: bytes, platform: Platform, sync: bool) -> Submission:
+def submission(body: bytes, platform: Platform, sync: bool, headers: Sequence[tuple[bytes, bytes]] = ()) -> Submission:
     """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin."""
     members = cut(body, platform)
     policy = _object(members, "policy")
@@ -56,6 +56,7 @@ def submission(body: bytes, platform: Platform, sync: bool) -> Submission:
         low_priority=bool(low_priority),
         s3_config=bytes(s3_config) if s3_config is not None and _object(members, "s3Config") else None,
         sync=sync,
+        headers=headers,
     )
 
 

@@ -6,9 +6,8 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Sequence
 from contextlib import suppress
-from types import MappingProxyType
 from typing import NamedTuple
 
 from emulator.core.deadlines import lost_event, overrun_event
@@ -58,8 +57,8 @@ class Submission(NamedTuple):
     s3_config: bytes | None = None
     sync: bool = False
     """Handed in through /runsync."""
-    headers: Mapping[str, str] = MappingProxyType({})
-    """Of the request, by names in lower case: stubs may look at them."""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    """Of the request, as they came: stubs may look at them."""
     held: bool = False
     """Whether no worker ever sees it."""
 

@@ -121,7 +121,7 @@ class Plays:
     def scene(self, job: Job, play: Play) -> Scene:
         """What the values of the job's script can be made of."""
         return Scene(
-            job.endpoint, job.id, play.question, play.question.headers, play.call, play.run,
+            job.endpoint, job.id, play.question, play.call, play.run,
             self._engine.world.timeline.now(), self._chance,
         )  # fmt: skip
 

@@ -159,7 +159,7 @@ class PollingWorkers:
 
     def bars(self, job_id: str) -> bool:
         """Whether some worker may not have this job now."""
-        return any(job_id in visitor.stopping for visitor in self._visitors.values())
+        return bool(self._visitors) and any(job_id in visitor.stopping for visitor in self._visitors.values())
 
     def dismiss(self, worker: str) -> None:
         """Answer the worker's polls at once from now on, so that it can leave."""

@@ -19,6 +19,11 @@ class Asked(Protocol):
         """The parsed input; raises ValueError or RecursionError for one that Python can't hold."""
         ...
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the request, by names in lower case."""
+        ...
+
 
 @dataclass(slots=True)
 class Scene:
@@ -28,7 +33,6 @@ class Scene:
     job: str
     question: Asked
     """What the client asked for."""
-    headers: Mapping[str, str]
     call: int
     """How many jobs the stub has matched, this one among them."""
     run: int
@@ -40,6 +44,11 @@ class Scene:
     def input(self) -> Any:
         """The parsed input of the job."""
         return self.question.input
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the request, by names in lower case."""
+        return self.question.headers
 
 
 Value = Callable[[Scene], bytes]
@@ -99,3 +108,9 @@ class Script:
     in_queue: Pause = NO_PAUSE
     steps: tuple[Step, ...] = field(default=())
     before_end: Pause = NO_PAUSE
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether it answers without a step or a pause, once a worker has it."""
+        answers = self.ending in (Ending.OUTPUT, Ending.ERROR)
+        return answers and not self.steps and self.before_end.nothing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,13 +18,21 @@ class Question:
 
     endpoint: str
     raw_input: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Names in lower case."""
+    raw_headers: Sequence[tuple[bytes, bytes]] = ()
+    """As they came, with names in lower case."""
 
     @cached_property
     def input(self) -> Any:
         """The parsed input."""
         return json.loads(self.raw_input)
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The headers as text; of several of one name the first."""
+        told: dict[str, str] = {}
+        for name, value in self.raw_headers:
+            told.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        return told
 
 
 Check = Callable[[Question], str]
@@ -67,7 +75,7 @@ class Stub:
 
     def serves(self, endpoint: str) -> bool:
         """Whether it is for jobs of this endpoint."""
-        return fnmatch.fnmatchcase(endpoint, self.endpoint)
+        return endpoint == self.endpoint or fnmatch.fnmatchcase(endpoint, self.endpoint)
 
     def differences(self, question: Question) -> list[str]:
         """What keeps it from matching, apart from counts."""

@@ -7,13 +7,13 @@ the first line of every verb, so that a frozen clock sees expiry without an alar
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from emulator.core.clock import AutoClock, Clock, VirtualClock, turn
-from emulator.core.schedule import Schedule
 
 log = logging.getLogger("emulator.timers")
 
@@ -23,6 +23,8 @@ BATCH = 1_000
 _TURNS = 3
 """Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
+_FEW = 32
+"""Cancelled timers that are not worth looking for."""
 _LONGEST_ALARM = 24 * 3600.0
 
 
@@ -45,16 +47,60 @@ class JobDeadlines(Protocol):
 class Timer:
     """A callback that waits for its time."""
 
-    __slots__ = ("_timeline", "callback", "serial")
+    __slots__ = ("_timers", "callback")
 
-    def __init__(self, timeline: Timeline, serial: int, callback: Callable[[], None]) -> None:
-        self._timeline = timeline
-        self.serial = serial
-        self.callback = callback
+    def __init__(self, timers: Timers, callback: Callable[[], None]) -> None:
+        self._timers = timers
+        self.callback: Callable[[], None] | None = callback
+        """None once it was called, or never will be."""
 
     def cancel(self) -> None:
         """Never call back; harmless when it has."""
-        self._timeline.forget(self)
+        if self.callback is not None:
+            self.callback = None
+            self._timers.cancelled()
+
+
+class Timers:
+    """Timers in order of their time; those of the same time in the order they were set.
+
+    Cancelled ones stay in the heap until they surface or are more than half of it.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._serial = 0
+        self._cancelled = 0
+
+    def add(self, due: int, callback: Callable[[], None]) -> Timer:
+        """One timer more."""
+        self._serial += 1
+        timer = Timer(self, callback)
+        heapq.heappush(self._heap, (due, self._serial, timer))
+        return timer
+
+    def first_due(self) -> int | None:
+        """The earliest time."""
+        heap = self._heap
+        while heap and heap[0][2].callback is None:
+            heapq.heappop(heap)
+            self._cancelled -= 1
+        return heap[0][0] if heap else None
+
+    def pop(self) -> Callable[[], None]:
+        """Take out the first, which `first_due` has found, and answer its callback."""
+        timer = heapq.heappop(self._heap)[2]
+        callback, timer.callback = timer.callback, None
+        assert callback is not None
+        return callback
+
+    def cancelled(self) -> None:
+        """One of the timers was cancelled."""
+        self._cancelled += 1
+        if self._cancelled > _FEW and 2 * self._cancelled > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
 
 class Timeline:
@@ -63,9 +109,7 @@ class Timeline:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._jobs: JobDeadlines | None = None
-        self._schedule: Schedule[int] = Schedule()
-        self._timers: dict[int, Timer] = {}
-        self._serial = 0
+        self._timers = Timers()
         self._earliest = _NEVER
         self._firing_at: int | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -98,17 +142,9 @@ class Timeline:
 
     def at(self, due: int, callback: Callable[[], None]) -> Timer:
         """Call back at `due`; timers of the same time fire in the order they were set."""
-        self._serial += 1
-        timer = Timer(self, self._serial, callback)
-        self._timers[timer.serial] = timer
-        self._schedule.set(timer.serial, due)
+        timer = self._timers.add(due, callback)
         self.expect(due)
         return timer
-
-    def forget(self, timer: Timer) -> None:
-        """Drop a timer."""
-        if self._timers.pop(timer.serial, None) is not None:
-            self._schedule.set(timer.serial, None)
 
     def expect(self, due: int | None) -> None:
         """Something will be due then: be awake for it."""
@@ -118,11 +154,11 @@ class Timeline:
 
     async def next_due(self) -> int | None:
         """The earliest deadline there is."""
-        first = self._schedule.first()
+        first = self._timers.first_due()
         job_due = await self._jobs.next_due() if self._jobs else None
-        if first is None or (job_due is not None and job_due <= first[0]):
+        if first is None or (job_due is not None and job_due <= first):
             return job_due
-        return first[0]
+        return first
 
     async def catch_up(self) -> None:
         """Fire all that is due, each at its own time; after every `BATCH` others get their turn."""
@@ -242,15 +278,13 @@ class Timeline:
             self._jumping.cancel()
 
     async def _fire(self, due: int) -> None:
-        first = self._schedule.first()
-        if first is None or first[0] > due:
+        first = self._timers.first_due()
+        if first is None or first > due:
             assert self._jobs is not None
             await self._jobs.expire_next(due)
             return
-        self._schedule.pop()
-        timer = self._timers.pop(first[1])
         try:
-            timer.callback()
+            self._timers.pop()()
         except Exception:
             log.exception("a timer failed")
 

@@ -41,7 +41,7 @@ class Stage:
     def perform(self, job: Job, play: Play) -> None:
         """Begin the job's script; virtual time stands whenever it does not pause."""
         caller = Caller()
-        self._begin(job.id, caller.hang_up, self._perform(job, play, caller))
+        self._begin(job.id, caller.hang_up, self.play(job, play, caller))
 
     def call(self, job: Job, function: Function) -> None:
         """Run the job in a function of this process; virtual time stands until it ends."""
@@ -77,7 +77,8 @@ class Stage:
             log.error("the script of %s/%s failed", self._endpoint.id, job_id, exc_info=task.exception())
         self._over(job_id)
 
-    async def _perform(self, job: Job, play: Play, caller: Caller) -> None:
+    async def play(self, job: Job, play: Play, caller: Caller) -> None:
+        """Perform the job's script to its end, or until the caller hangs up."""
         script = play.script
         try:
             for step in script.steps:
@@ -221,11 +222,14 @@ class _ScriptedWorker:
             if self._room.closed:
                 return
             for job in jobs:
-                self._jobs += 1
-                self._do(job)
+                await self._do(job)
 
-    def _do(self, job: Job) -> None:
+    async def _do(self, job: Job) -> None:
         play = self._endpoint.plays.get(job.id)
+        if play is not None and play.script.is_instant:
+            await self.stage.play(job, play, self._caller)
+            return
+        self._jobs += 1
         if play is not None:
             self.stage.perform(job, play)
         else:

@@ -38,7 +38,8 @@ class MockWorld:
     async def submit(self, given: Any = None, headers: Mapping[str, str] | None = None) -> str:
         """Hand in a job; answers its id."""
         raw = json.dumps({"prompt": "hello"} if given is None else given).encode()
-        return (await self.endpoint.submit(Submission(raw, headers=headers or {}))).id
+        told = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        return (await self.endpoint.submit(Submission(raw, headers=told))).id
 
     async def pass_by(self, milliseconds: int = 0) -> None:
         """Let time pass, and everything happen that it brings."""
@@ -85,9 +86,9 @@ def result(job: Job) -> tuple[str, Any, str | None]:
 
 def scene(given: Any = None, seed: int = 1, **changes: Any) -> Scene:
     """What templates are evaluated in."""
-    asked = SimpleNamespace(input={} if given is None else given)
+    asked = SimpleNamespace(input={} if given is None else given, headers={"x-tenant": "acme"})
     members = {
-        "endpoint": "ep", "job": "job-1", "question": asked, "headers": {"x-tenant": "acme"},
+        "endpoint": "ep", "job": "job-1", "question": asked,
         "call": 3, "run": 2, "now": NOW, "chance": random.Random(seed),
     }  # fmt: skip
     return Scene(**{**members, **changes})

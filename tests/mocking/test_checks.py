@@ -13,7 +13,7 @@ from emulator.mocking.checks import header_check, header_regex_check, input_chec
 
 def question(given: Any = None, **headers: str) -> Question:
     raw = given if isinstance(given, bytes) else json.dumps(given).encode()
-    return Question("ep", raw, {name.replace("_", "-"): value for name, value in headers.items()})
+    return Question("ep", raw, [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()])
 
 
 @pytest.mark.parametrize(
