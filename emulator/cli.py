@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import shlex
@@ -174,6 +175,7 @@ def config(**options: Any) -> None:
 
 def main() -> None:
     """Run the command line; a wrong setting exits with 2, a taken port with 3."""
+    gc.disable()  # until a server has started: all that the start makes is there to stay
     try:
         cli(prog_name="runpod-emulator")
     except ConfigurationError as error:
@@ -212,6 +214,7 @@ def _warn(settings: Any) -> None:
 
 async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> bool:
     """Start the server; False when a signal came first."""
+    from emulator.garbage import Sweeper
     from emulator.listing import banner
 
     starting = asyncio.ensure_future(server.start())
@@ -219,6 +222,7 @@ async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> 
     await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         await starting
+        Sweeper().begin()
         return True
     starting.cancel()
     return False

@@ -8,18 +8,24 @@ from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-_REBUILD_ABOVE = 64
+_FEW = 64
+"""Entries whose stale ones are not worth looking for."""
+_AT_A_TIME = 4
+"""Entries that are moved with each change. Of a million at once nobody could be served for 0.4 s."""
 
 
 class Schedule(Generic[Key]):
     """A heap in which each key has one rank, and changing or removing it is cheap.
 
-    Stale entries stay in the heap until they surface or are more than half of it.
+    Stale entries stay in the heap until they surface or are more than half of it. Then
+    those that are not stale move over into a new heap, a few with each change.
     Keys of equal rank come out in their own order, so keys must be comparable.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, Any]] = []
+        self._old: list[tuple[int, Any]] = []
+        """What is left of the heap before; it is emptied from its end, so it stays a heap."""
         self._ranks: dict[Key, int] = {}
 
     def __len__(self) -> int:
@@ -34,16 +40,26 @@ class Schedule(Generic[Key]):
         else:
             self._ranks[key] = rank
             heapq.heappush(self._heap, (rank, key))
-        if len(self._heap) > _REBUILD_ABOVE and len(self._heap) > 2 * len(self._ranks):
-            self._rebuild()
+        if self._old:
+            self._move_some()
+        elif len(self._heap) > _FEW and len(self._heap) > 2 * len(self._ranks):
+            self._old, self._heap = self._heap, []
 
     def first(self) -> tuple[int, Key] | None:
         """The lowest rank and its key."""
-        heap, ranks = self._heap, self._ranks
+        first = self._first_of(self._heap)
+        if self._old:
+            other = self._first_of(self._old)
+            if first is None or (other is not None and other < first):
+                return other
+        return first
+
+    def _first_of(self, heap: list[tuple[int, Any]]) -> tuple[int, Key] | None:
+        ranks = self._ranks
         while heap:
-            rank, key = heap[0]
-            if ranks.get(key) == rank:
-                return rank, key
+            entry = heap[0]
+            if ranks.get(entry[1]) == entry[0]:
+                return entry
             heapq.heappop(heap)
         return None
 
@@ -51,7 +67,6 @@ class Schedule(Generic[Key]):
         """Remove and answer the lowest rank and its key."""
         first = self.first()
         if first is not None:
-            heapq.heappop(self._heap)
             del self._ranks[first[1]]
         return first
 
@@ -59,17 +74,20 @@ class Schedule(Generic[Key]):
         """Another with the keys that are not dropped; for many of them it is cheaper than removing each."""
         other: Schedule[Key] = Schedule()
         other._ranks = {key: rank for key, rank in self._ranks.items() if not drop(key)}
-        other._rebuild()
+        other._heap = [(rank, key) for key, rank in other._ranks.items()]
+        heapq.heapify(other._heap)
         return other
 
     def remains(self) -> list[dict[Any, Any] | list[Any]]:
         """What is to be freed once nobody uses it any more."""
-        return [self._heap, self._ranks]
+        return [self._heap, self._old, self._ranks]
 
     def keys(self) -> list[Key]:
         """All keys, lowest rank first."""
         return sorted(self._ranks, key=lambda key: (self._ranks[key], key))
 
-    def _rebuild(self) -> None:
-        self._heap = [(rank, key) for key, rank in self._ranks.items()]
-        heapq.heapify(self._heap)
+    def _move_some(self) -> None:
+        for _ in range(min(_AT_A_TIME, len(self._old))):
+            entry = self._old.pop()
+            if self._ranks.get(entry[1]) == entry[0]:
+                heapq.heappush(self._heap, entry)

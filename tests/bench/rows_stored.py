@@ -16,6 +16,7 @@ from emulator.core.endpoint import Endpoint, Submission
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
+from emulator.garbage import Sweeper
 from emulator.server import Server, run
 from tests.bench import servers as bench
 from tests.bench.load import load
@@ -153,6 +154,7 @@ async def _deadlines(jobs: int, span: float) -> Sample:
     server = Server(read_settings(endpoint=["far"], port=0, config=os.devnull, no_rate_limits=True))
     clock = server.emulator.timeline.clock = HeldClock()
     await server.start()
+    Sweeper().begin()
     endpoint = server.emulator.endpoint("far")
     dice = random.Random(7)
     for number in range(jobs):

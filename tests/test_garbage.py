@@ -1,0 +1,95 @@
+"""Who looks for garbage, and when: nobody while the server works, everything once it rests."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from emulator import garbage
+from emulator.garbage import Sweeper
+
+
+@pytest.fixture(autouse=True)
+def collections() -> Iterator[list[int]]:
+    """The generations that were looked through; the interpreter's own ways come back afterwards."""
+    seen: list[int] = []
+
+    def noted(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop":
+            seen.append(info["generation"])
+
+    thresholds, enabled = gc.get_threshold(), gc.isenabled()
+    gc.callbacks.append(noted)
+    try:
+        yield seen
+    finally:
+        gc.callbacks.remove(noted)
+        gc.set_threshold(*thresholds)
+        (gc.enable if enabled else gc.disable)()
+        gc.unfreeze()
+
+
+async def turns(done: list[int], generation: int) -> None:
+    """Let the loop run until a generation was looked through."""
+    for _ in range(10_000):
+        if generation in done:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"generation {generation} was not looked through: {done}")
+
+
+async def test_all_is_looked_through_once_the_process_rests(
+    collections: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "_WATCH", 0.01)
+    monkeypatch.setattr(garbage, "_work", lambda: 1.0)
+    sweeper = Sweeper()
+    sweeper.begin()
+    try:
+        frozen = gc.get_freeze_count()
+        assert frozen
+        kept = [[number] for number in range(10_000)]
+        gc.collect(1)
+        await turns(collections, 2)
+        assert gc.get_freeze_count() >= frozen + len(kept)
+        assert collections.count(2) == 1
+    finally:
+        sweeper.end()
+
+
+async def test_never_while_it_works(collections: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    work = 0.0
+    looks = asyncio.Event()
+
+    def works() -> float:
+        nonlocal work
+        work += 1.0
+        if work > 20:
+            looks.set()
+        return work
+
+    monkeypatch.setattr(garbage, "_WATCH", 0.001)
+    monkeypatch.setattr(garbage, "_work", works)
+    sweeper = Sweeper()
+    sweeper.begin()
+    try:
+        gc.collect(1)
+        await asyncio.wait_for(looks.wait(), 10)
+        assert 2 not in collections
+    finally:
+        sweeper.end()
+
+
+async def test_nothing_wakes_a_server_that_has_made_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "_WATCH", 0.001)
+    sweeper = Sweeper()
+    sweeper.begin()
+    try:
+        gc.disable()
+        await asyncio.sleep(0)
+        assert sweeper._timer is None
+    finally:
+        sweeper.end()
