@@ -8,6 +8,7 @@ text as it came over the wire.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,9 @@ from emulator.core.errors import IllegalTransition, StaleLease
 
 if TYPE_CHECKING:
     from emulator.core.deliveries import Delivery
+
+
+_EMPTY_OBJECT = re.compile(rb"\{[ \t\r\n]*\}")
 
 
 class JobStatus(str, Enum):
@@ -97,7 +101,7 @@ class Job(NamedTuple):
     @property
     def input_is_empty(self) -> bool:
         """Whether the input is an object without members."""
-        return self.input == b"{}" or (self.input.startswith(b"{") and self.input[1:-1].isspace())
+        return _EMPTY_OBJECT.fullmatch(self.input) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
 from emulator.workers.child import RUNNER, Child
 from emulator.workers.environment import host_name
-from emulator.workers.runner.frames import Decoder, Frame, Kind, pack, unpack_result
+from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
 log = logging.getLogger("emulator.worker")
@@ -107,7 +107,7 @@ class WorkerProcess:
         if len(self._jobs) == 1 and not self._cooperative:
             self.replace()
             return
-        self._send(pack(Kind.STOP, job))
+        self._send(Kind.STOP, job)
         loop = asyncio.get_running_loop()
         self._stopping[job] = loop.call_later(STOP_GRACE, self._disobeyed, job)
 
@@ -323,11 +323,12 @@ class WorkerProcess:
             return
         self._jobs[job.id] = job.lease
         self._timeline.begin()
-        self._send(pack(Kind.JOB, job.id, handout(job, self._endpoint.platform)))
+        self._send(Kind.JOB, job.id, handout(job, self._endpoint.platform))
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, kind: Kind, job: str, body: bytes = b"") -> None:
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame)
+            for piece in pieces(kind, job, body):
+                self._writer.write(piece)
 
     def _where(self, line: str) -> tuple[str, str]:
         """Where a log line comes from, and the line without the child's mark."""

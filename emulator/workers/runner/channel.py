@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterable
 
-from .frames import Decoder, Frame, Kind, pack
+from .frames import Decoder, Frame, Kind, pieces
 from .lifeline import end_process_group
 
 _CHUNK = 1 << 16
@@ -30,10 +30,11 @@ class Channel:
 
     def send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:
         """Write one frame; returns once all of it has left."""
-        rest = memoryview(pack(kind, job, body))
         with self._sending:
-            while rest:
-                rest = rest[self._write(rest) :]
+            for piece in pieces(kind, job, body):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[self._write(rest) :]
 
     def receive(self) -> Iterable[Frame]:
         """The frames that have come in full; never waits."""

@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 HEADER = struct.Struct("!BHI")
 _RESULT = struct.Struct("!BI")
+_LARGE = 1 << 16
+"""Bytes of a body that is not copied to be sent in one piece."""
 _HAS_OUTPUT, _HAS_ERROR, _STOP_WORKER = 1, 2, 4
 
 
@@ -45,6 +47,9 @@ class Kind(IntEnum):
     REFUSED = 9
     STOPPED = 10
     FILES = 11
+
+
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 class Frame(NamedTuple):
@@ -65,8 +70,14 @@ class Result(NamedTuple):
 
 def pack(kind: Kind, job: str = "", body: bytes = b"") -> bytes:
     """The bytes of one frame."""
+    return b"".join(pieces(kind, job, body))
+
+
+def pieces(kind: Kind, job: str = "", body: bytes = b"") -> tuple[bytes, ...]:
+    """The same in one piece, or in two where the body is too large to be copied for that."""
     name = job.encode()
-    return HEADER.pack(kind, len(name), len(body)) + name + body
+    head = HEADER.pack(kind, len(name), len(body)) + name
+    return (head + body,) if len(body) < _LARGE else (head, body)
 
 
 def pack_result(result: Result) -> bytes:
@@ -96,23 +107,41 @@ class Decoder:
     """Cuts a stream of bytes into frames."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""
+        """The beginning of a frame up to its body."""
+        self._head: tuple[Kind, str] | None = None
+        """Of a frame whose body has begun."""
+        self._parts: list[bytes] = []
+        self._missing = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take what was read and give every frame that is complete; raises ValueError for what is no frame."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        while len(buffer) - start >= HEADER.size:
-            number, name_length, body_length = HEADER.unpack_from(buffer, start)
-            kind = Kind(number)
-            name_at = start + HEADER.size
-            body_at = name_at + name_length
+        if self._head is None:
+            data = self._rest + data
+        elif len(data) < self._missing:
+            self._parts.append(data)
+            self._missing -= len(data)
+            return
+        else:
+            yield self._finish(*self._head, data[: self._missing])
+            data = data[self._missing :]
+        start, size = 0, len(data)
+        while size - start >= HEADER.size:
+            number, name_length, body_length = HEADER.unpack_from(data, start)
+            kind = _KINDS.get(number) or Kind(number)
+            body_at = start + HEADER.size + name_length
             end = body_at + body_length
-            if len(buffer) < end:
+            if size < body_at:
                 break
-            name = bytes(buffer[name_at:body_at]).decode()
-            yield Frame(kind, name, bytes(memoryview(buffer)[body_at:end]))
+            name = data[body_at - name_length : body_at].decode()
+            if size < end:
+                self._head, self._parts, self._missing = (kind, name), [data[body_at:]], end - size
+                start = size
+                break
+            yield Frame(kind, name, data[body_at:end])
             start = end
-        if start:
-            del buffer[:start]
+        self._rest = data[start:]
+
+    def _finish(self, kind: Kind, name: str, last: bytes) -> Frame:
+        parts, self._parts, self._head = self._parts, [], None
+        return Frame(kind, name, b"".join((*parts, last)))
