@@ -216,15 +216,19 @@ class Emulator(Endpoints):
         self.room.call(NEWS)
 
     def _heard(self, transition: Transition) -> None:
-        key = transition.job.endpoint, transition.job.id
-        if transition.ended:
-            if self._auto:
-                self.unread.add(key)
-        elif transition.after is None or not transition.job.status.terminal:
-            self.unread.discard(key)
+        job = transition.job
+        if self._auto:
+            self._follow_unread(transition)
         self.room.call(NEWS)
         for heard in self._feeds:
             heard(transition)
-        endpoint = self.endpoints.get(transition.job.endpoint)
+        endpoint = self.endpoints.get(job.endpoint)
         if endpoint is not None:
             endpoint.heard(transition)
+
+    def _follow_unread(self, transition: Transition) -> None:
+        job = transition.job
+        if transition.ended:
+            self.unread.add((job.endpoint, job.id))
+        elif transition.after is None or not job.status.terminal:
+            self.unread.discard((job.endpoint, job.id))

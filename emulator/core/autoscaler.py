@@ -33,9 +33,9 @@ class Autoscaler:
         if self._stopped:
             return
         fleet = self._fleet
-        while fleet.alive < fleet.settings.workers_min and fleet.may_start:
+        while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and fleet.may_start:
             self.start_one()
-        if waiting <= fleet.free_slots:
+        if not waiting or waiting <= fleet.free_slots:
             self._end_delay()
         elif fleet.settings.scaler == "REQUEST_COUNT":
             self._start_for_requests()

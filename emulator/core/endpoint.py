@@ -135,7 +135,7 @@ class Endpoint(Engine):
     async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
         """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
         while True:
-            job = await self.status(job_id)
+            job = await self._load(job_id, await self._now())
             if job.status.terminal:
                 return job
             if await self._room.wait(("end", self.id, job_id), until, caller) is not Outcome.NEWS:

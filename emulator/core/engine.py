@@ -57,7 +57,7 @@ class Engine(Workforce):
     def heard(self, transition: Transition) -> None:
         """Wake whom a transition concerns; called wherever it is heard of."""
         job, event = transition.job, transition.event
-        self._timeline.expect(job.next_deadline)
+        self._timeline.expect(transition.due)
         self.fleet.heard(transition)
         self.plays.heard(transition)
         if transition.queued:

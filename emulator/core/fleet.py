@@ -296,8 +296,9 @@ class Fleet:
 
     def heard(self, transition: Transition) -> None:
         """Follow a job to, or away from, its worker."""
-        if isinstance(transition.event, Taken):
-            self.give(transition.event.worker, transition.job.id)
+        event = transition.event
+        if type(event) is Taken:
+            self.give(event.worker, transition.job.id)
         elif transition.left_worker:
             before = transition.before
             if before is not None and before.worker is not None:

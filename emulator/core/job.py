@@ -230,6 +230,8 @@ class Transition(NamedTuple):
     """Whether a worker that held the job holds it no more."""
     queued: bool
     """Whether workers can have the job from now on."""
+    due: int | None
+    """The job's `next_deadline` from now on."""
     delivery: Delivery | None = None
     """What the job's end owes its webhook, written with it."""
 
@@ -299,12 +301,12 @@ def _transition(before: Job | None, event: Event, after: Job | None, at: int) ->
     was = None if before is None else before.status
     if after is None:
         assert before is not None
-        return Transition(before, event, None, at, before, False, was is _S.IN_PROGRESS, False)
+        return Transition(before, event, None, at, before, False, was is _S.IN_PROGRESS, False, None)
     status = after.status
     ended = status.terminal and was is not None and not was.terminal
     left_worker = was is _S.IN_PROGRESS and status is not _S.IN_PROGRESS
     queued = status is _S.IN_QUEUE and not after.held and type(event) is not Shortened
-    return Transition(before, event, after, at, after, ended, left_worker, queued)
+    return Transition(before, event, after, at, after, ended, left_worker, queued, after.next_deadline)
 
 
 Changes = dict[str, Any]

@@ -79,7 +79,7 @@ class Plays:
 
     def heard(self, transition: Transition) -> None:
         """Follow a job into its next run, or forget it."""
-        play = self._plays.get(transition.job.id)
+        play = self._plays.get(transition.job.id) if self._plays else None
         if play is None:
             return
         if transition.after is None:

@@ -187,7 +187,7 @@ class MemoryStore:
             shelf.held[job.id] = job.place
         elif shelf.held:
             shelf.held.pop(job.id, None)
-        self._deadlines.set((job.endpoint, job.id), after.next_deadline if after else None)
+        self._deadlines.set((job.endpoint, job.id), transition.due)
         _count(shelf.counts, before, after, transition)
         if transition.delivery is not None:
             self._owe(transition.delivery)

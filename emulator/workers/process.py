@@ -208,8 +208,10 @@ class WorkerProcess:
                 await self._endpoint.report(job, Progressed(lease, body))
         elif kind is Kind.STOPPED:
             self._release(job)
+            self._slot.set()
         elif kind is Kind.REFUSED:
             lease = self._release(job)
+            self._slot.set()
             if lease is not None:
                 await self._endpoint.refuse(self.id, job, lease)
         elif kind is Kind.READY:
@@ -255,6 +257,15 @@ class WorkerProcess:
         if result.stop_worker:
             self._take_no_more()
         self._retire()
+        await self._take_waiting()
+
+    async def _take_waiting(self) -> None:
+        """Fill a free slot with a job that waits already, in the same step; else the lane waits for one."""
+        if (free := self._free_slots) > 0:
+            for job in await self._endpoint.take(self.id, free, 0, self._caller):
+                self._hand_out(job)
+            if self._free_slots > 0:
+                self._slot.set()
 
     def _release(self, job: str) -> int | None:
         """The child no longer holds the job; answers the lease it had."""
@@ -264,7 +275,6 @@ class WorkerProcess:
             timer.cancel()
         if lease is not None:
             self._timeline.end()
-            self._slot.set()
             self._retire()
         return lease
 
@@ -298,10 +308,16 @@ class WorkerProcess:
         if self._retiring and not self._scripted and all(job in self._stopping for job in self._jobs):
             self.replace()
 
+    @property
+    def _free_slots(self) -> int:
+        if self._retiring or self._ended:
+            return 0
+        return self._capacity - len(self._jobs) - len(self._scripted)
+
     async def _lane(self) -> None:
         """Take jobs whenever the child has a free slot."""
         while not self._ended:
-            free = 0 if self._retiring else self._capacity - len(self._jobs) - len(self._scripted)
+            free = self._free_slots
             if free <= 0:
                 self._slot.clear()
                 await self._slot.wait()
