@@ -27,6 +27,7 @@ from emulator.core.waiting import Caller, Outcome, WaitingRoom
 from emulator.core.world import World
 from emulator.effects.faulty_post import FaultyPost
 from emulator.effects.joblog import job_log
+from emulator.effects.own_post import OwnPost, Take
 from emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
 from emulator.endpoints import Endpoints
 from emulator.stores.memory import MemoryStore
@@ -62,6 +63,7 @@ class Emulator(Endpoints):
         clock: Clock | None = None,
         store: JobStore | None = None,
         post: Post | None = None,
+        own_calls: Take = lambda url, body: None,
         capacity: Capacity | None = None,
         rate_limits: bool = True,
         seed: int | None = None,
@@ -77,7 +79,8 @@ class Emulator(Endpoints):
         self.unread: set[tuple[str, str]] = set()
         """Jobs that have ended, and no client has seen that."""
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        self._webhooks = self._sender(post or LatePost(platform.webhook_timeout), platform, calls_per_host)
+        own_post = OwnPost(post or LatePost(platform.webhook_timeout), own_calls)
+        self._webhooks = self._sender(own_post, platform, calls_per_host)
         world = World(
             platform=platform,
             timeline=self.timeline,

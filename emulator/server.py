@@ -8,12 +8,13 @@ import errno
 import functools
 import os
 import random
+import re
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from emulator.api import wire
+from emulator.api import receiver, wire
 from emulator.api.guards import Access
 from emulator.app import Application
 from emulator.config.file import EndpointTable
@@ -21,8 +22,9 @@ from emulator.config.plans import Plan, plan_all, plan_one
 from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
-from emulator.core.errors import ConfigurationError
+from emulator.core.errors import ConfigurationError, RequestError
 from emulator.core.settings import default_settings
+from emulator.effects.own_post import arriving_headers
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
 from emulator.port import Port
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from emulator.mocking.start import Mocking
 
 Outcome = TypeVar("Outcome")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
 
@@ -136,6 +139,7 @@ class Server:
             settings.platform(),
             wire.webhook_body,
             clock=_CLOCKS[settings.clock](),
+            own_calls=self._take_own,
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
@@ -147,6 +151,17 @@ class Server:
             world.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
         return world
+
+    def _take_own(self, url: str, body: bytes) -> int | None:
+        """Take a webhook call that is for the built-in receiver; None for one that is not."""
+        here = self.base_url.removesuffix("/v2") + receiver.PATH
+        namespace, _, name = url.removeprefix(here).partition("/")
+        if not url.startswith(here) or not _PLAIN.fullmatch(namespace) or not _PLAIN.fullmatch(name):
+            return None
+        try:
+            return receiver.hand_over(self._worlds, namespace, name, arriving_headers(url, body), body)
+        except RequestError as error:
+            return error.status
 
     def _mocked(self, world: Emulator) -> list[str]:
         """Endpoints that stubs of files name, and that nobody serves."""

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from emulator.core.errors import RequestError
-from emulator.emulator import NEWS, Emulator
+from emulator.emulator import NEWS
+from emulator.worlds import Worlds
 
 
 async def receive(request: Request) -> Response:
     """Take one call; no key is asked for, as of any receiver."""
-    worlds, told = request.app.state.worlds, request.path_params
+    told, body = request.path_params, await request.body()
     try:
-        world: Emulator = worlds.first if told["namespace"] == "-" else worlds.named(told["namespace"])
+        status = hand_over(request.app.state.worlds, told["namespace"], told["name"], dict(request.headers), body)
     except RequestError as error:
         return Response(error.detail, error.status)
-    status = world.receiver.take(world.timeline.now(), told["name"], dict(request.headers), await request.body())
-    world.room.call(NEWS)
     return Response(status_code=status)
 
 
-route = Route("/__emulator/hooks/{namespace}/{name}", receive, methods=["POST"], include_in_schema=False)
+def hand_over(worlds: Worlds, namespace: str, name: str, headers: Mapping[str, str], body: bytes) -> int:
+    """Give a call to the receiver of a world; answers the status of its answer. Raises NamespaceInvalid."""
+    world = worlds.first if namespace == "-" else worlds.named(namespace)
+    status = world.receiver.take(world.timeline.now(), name, headers, body)
+    world.room.call(NEWS)
+    return status
+
+
+PATH = "/__emulator/hooks/"
+route = Route(PATH + "{namespace}/{name}", receive, methods=["POST"], include_in_schema=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import secrets
 import socket
 import struct
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from emulator.effects.own_post import call_headers
 
 _CONNECTIONS = 64
 _KNOCK = struct.pack("ll", 0, 1_000)
@@ -37,7 +38,7 @@ class HttpPost:
             if host in self._refusing and _refuses(url):
                 return _refusal(host)
             self._refusing.discard(host)
-            async with self._open().post(url, data=body, headers=_headers(), allow_redirects=False) as answer:
+            async with self._open().post(url, data=body, headers=call_headers(), allow_redirects=False) as answer:
                 await answer.content.read(_READ)
                 return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
         except asyncio.TimeoutError:
@@ -60,6 +61,7 @@ class HttpPost:
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
                 skip_auto_headers=("Accept", "Accept-Encoding"),
+                cookie_jar=aiohttp.DummyCookieJar(),  # no call is meant to know of another
             )
         return self._session
 
@@ -81,11 +83,3 @@ def _knock(address: str, port: int) -> int:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _KNOCK)
         return probe.connect_ex((address, port))
-
-
-def _headers() -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "Go-http-client/2.0",
-        "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-    }

@@ -45,19 +45,19 @@ class Direct(NamedTuple):
 
 
 def day(scale: Scale) -> Sample:
-    """Seconds of the day, with webhooks over HTTP to the emulator's own receiver, and with webhooks taken directly."""
+    """Seconds of the day, with webhooks to the emulator's own receiver, and with webhooks that nobody looks at."""
     jobs = scale.jobs // 10
-    works = in_turn([("http", _over_http), ("direct", _direct)], scale)
+    works = in_turn([("server", _of_a_server), ("world", _of_a_world)], scale)
     full = 1_000_000 / scale.jobs  # what a part of the day took stands for all of it
-    return {name: full * in_fresh_process(measure_day, name == "http", jobs) for name, _ in works}
+    return {name: full * in_fresh_process(measure_day, name == "server", jobs) for name, _ in works}
 
 
-def measure_day(http: bool, jobs: int) -> float:
+def measure_day(server: bool, jobs: int) -> float:
     """One day in this process."""
-    return run(_over_http(jobs) if http else _direct(jobs))
+    return run(_of_a_server(jobs) if server else _of_a_world(jobs))
 
 
-async def _over_http(jobs: int) -> float:
+async def _of_a_server(jobs: int) -> float:
     given = {"clock": "virtual", "port": 0, "seed": 7, "workers_max": WORKERS, "no_rate_limits": True}
     server = Server(read_settings(mock=["day"], config=os.devnull, **given))
     await server.start()
@@ -68,7 +68,7 @@ async def _over_http(jobs: int) -> float:
         await server.stop()
 
 
-async def _direct(jobs: int) -> float:
+async def _of_a_world(jobs: int) -> float:
     clock, receiver = VirtualClock(), Receiver()
     world = Emulator(
         preset("observed"), wire.webhook_body, clock=clock, post=Direct(receiver, clock), rate_limits=False, seed=7,
@@ -116,8 +116,8 @@ ROWS = (
         f"Virtual time: a day of 100,000 stubbed jobs with TTLs and webhooks, {WORKERS} workers",
         day,
         (
-            Line("webhooks over HTTP to its own receiver", one("http"), "s", at_most=20),
-            Line("webhooks taken without HTTP", one("direct"), "s"),
+            Line("a server, with webhooks to its own receiver", one("server"), "s", at_most=20),
+            Line("one world without a server", one("world"), "s"),
         ),
     ),
 )
