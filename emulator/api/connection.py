@@ -16,8 +16,51 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
 EXTENSION = "emulator.connection"
+_LARGE = 64 * 1024
+"""Bytes that are not copied to be sent in one call."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: what is closed so is reset, and what was not sent yet is lost."""
+
+
+class JoiningTransport:
+    """A transport that sends the head of an answer with what is written next, if that comes in the same step.
+
+    uvicorn writes head and body one by one: two system calls, of which each takes as long as
+    a tenth of everything else that a small job needs.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send the data, now or in this step's end."""
+        head, self._head = self._head, b""
+        if head:
+            data = head + data if len(data) < _LARGE else self._first(head, data)
+        elif data.startswith(b"HTTP/"):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _first(self, head: bytes, data: bytes) -> bytes:
+        self._transport.write(head)
+        return data
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._transport.write(head)
 
 
 class BreakableProtocol(HttpToolsProtocol):
@@ -32,9 +75,10 @@ class BreakableProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        super().connection_made(transport)
+        joining: Any = JoiningTransport(transport, self.loop)
+        super().connection_made(joining)
         self._extensions: dict[str, dict[object, object]] = {
-            EXTENSION: {"reset": self._reset, "close": transport.close, "left": self._call_when_left}
+            EXTENSION: {"reset": self._reset, "close": joining.close, "left": self._call_when_left}
         }
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,0 +1,84 @@
+"""What is written to a connection in one step goes out in one piece, and nothing is kept longer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.api.connection import JoiningTransport
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+
+@dataclass
+class Wire:
+    """A transport that remembers what it was told."""
+
+    told: list[bytes | str] = field(default_factory=list)
+    limit: int = 7
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def close(self) -> None:
+        self.told.append("closed")
+
+    def abort(self) -> None:
+        self.told.append("aborted")
+
+
+def joining() -> tuple[Wire, Any]:
+    wire = Wire()
+    return wire, JoiningTransport(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
+
+
+async def test_head_and_body_are_one_piece():
+    wire, transport = joining()
+    transport.write(HEAD)
+    assert wire.told == []
+    transport.write(b"{}")
+    assert wire.told == [HEAD + b"{}"]
+    await asyncio.sleep(0)
+    assert wire.told == [HEAD + b"{}"]
+
+
+async def test_a_head_alone_leaves_at_the_end_of_the_step():
+    wire, transport = joining()
+    transport.write(HEAD)
+    await asyncio.sleep(0)
+    assert wire.told == [HEAD]
+    transport.write(b"data: 1\n\n")
+    transport.write(b"data: 2\n\n")
+    assert wire.told == [HEAD, b"data: 1\n\n", b"data: 2\n\n"]
+
+
+async def test_a_large_body_is_not_copied():
+    wire, transport = joining()
+    body = bytes(100_000)
+    transport.write(HEAD)
+    transport.write(body)
+    assert wire.told == [HEAD, body]
+    assert wire.told[1] is body
+
+
+async def test_an_answer_without_a_body_is_sent_too():
+    wire, transport = joining()
+    transport.write(HEAD)
+    transport.write(b"")
+    assert wire.told == [HEAD]
+
+
+async def test_closing_sends_what_is_left_and_aborting_does_not():
+    wire, transport = joining()
+    transport.write(HEAD)
+    transport.close()
+    assert wire.told == [HEAD, "closed"]
+    transport.write(HEAD)
+    transport.abort()
+    assert wire.told == [HEAD, "closed", "aborted"]
+
+
+async def test_all_else_is_the_transport_s_own():
+    wire, transport = joining()
+    assert transport.limit == wire.limit
