@@ -9,7 +9,11 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
+from starlette.types import Message
+
 from emulator.api import wire
+from emulator.api.guards import Access
+from emulator.app import Application
 from emulator.config.settings import read_settings
 from emulator.core.clock import RealClock, VirtualClock, turn
 from emulator.core.endpoint import Endpoint, Submission
@@ -18,6 +22,7 @@ from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
 from emulator.garbage import Sweeper
 from emulator.server import Server, run
+from emulator.worlds import Worlds
 from tests.bench import servers as bench
 from tests.bench.load import load
 from tests.bench.proc import resident
@@ -84,7 +89,8 @@ async def _growth(jobs: int) -> Sample:
 async def _costs(world: Emulator, endpoint: Endpoint, ids: list[str]) -> Sample:
     """Each batch leaves as many jobs as it found: what it hands in takes the places of those that it cancels."""
     dice = random.Random(7)
-    times: dict[str, list[float]] = {"run": [], "status": [], "cancel": [], "expire": []}
+    times: dict[str, list[float]] = {"run": [], "status": [], "request": [], "cancel": [], "expire": []}
+    app = Application(Worlds(world), Access(required=False))
 
     async def timed(verb: str, count: int, work: Callable[[], Awaitable[None]]) -> None:
         began = time.perf_counter()
@@ -103,6 +109,10 @@ async def _costs(world: Emulator, endpoint: Endpoint, ids: list[str]) -> Sample:
             for place in places:
                 await endpoint.status(ids[place])
 
+        async def request(places: list[int] = places) -> None:
+            for place in places:
+                await _ask(app, f"/v2/far/status/{ids[place]}")
+
         async def cancel(places: list[int] = places) -> None:
             for place in places:
                 await endpoint.cancel(ids[place])
@@ -112,6 +122,7 @@ async def _costs(world: Emulator, endpoint: Endpoint, ids: list[str]) -> Sample:
 
         await timed("run", BATCH, submit)
         await timed("status", BATCH, status)
+        await timed("request", BATCH, request)
         await timed("cancel", BATCH, cancel)
         for place, job in zip(places, new, strict=True):
             ids[place] = job
@@ -120,6 +131,19 @@ async def _costs(world: Emulator, endpoint: Endpoint, ids: list[str]) -> Sample:
         await timed("expire", 2 * BATCH, expire)  # the cancelled ones too: their results are kept for a second
     assert (await endpoint.requests(0, 1))[1] == len(ids)
     return {verb: statistics.median(costs) for verb, costs in times.items()}
+
+
+async def _ask(app: Application, path: str) -> None:
+    """A GET without a server around it."""
+
+    async def receive() -> Message:
+        raise AssertionError("nobody reads the body of a GET")
+
+    async def send(message: Message) -> None:
+        assert message.get("status", 200) == 200
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    await app(scope, receive, send)
 
 
 class HeldClock(RealClock):
@@ -174,7 +198,7 @@ async def _deadlines(jobs: int, span: float) -> Sample:
 
 
 def _grows(verb: str) -> tuple[Line, Line, Line]:
-    name = "expiry" if verb == "expire" else verb
+    name = {"expire": "expiry", "request": "a whole request for the status"}.get(verb, verb)
     return (
         Line(f"{name}, {FEW:,} stored", one(f"{verb}, few"), "µs"),
         Line(f"{name}, all stored", one(f"{verb}, many"), "µs"),
@@ -197,7 +221,7 @@ ROWS = (
         f"{FEW:,} to 1,000,000 jobs stored: cost of one, on the core",
         growth,
         (
-            *(line for verb in ("run", "status", "cancel", "expire") for line in _grows(verb)),
+            *(line for verb in ("run", "status", "request", "cancel", "expire") for line in _grows(verb)),
             Line("run, mean while they are stored, with all collections", one("fill"), "µs"),
         ),
     ),
