@@ -440,19 +440,21 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Command, 
 def test_a_killed_server_leaves_no_worker(killed: tuple[Command, list[int]]) -> None:
     server, (sleeping, computing, _) = killed
     until(lambda: not server.processes() & {sleeping, computing})
+    assert sleeping != computing
 
 
 @needs_proc
 def test_a_killed_server_leaves_no_child_of_a_worker(killed: tuple[Command, list[int]]) -> None:
-    server, _ = killed
+    server, chunks = killed
     until(lambda: not server.processes())
+    assert len(chunks) == 3
 
 
 @needs_proc
 def test_a_server_killed_in_the_middle_of_an_import_leaves_no_process(start: Starter, tmp_path: Path) -> None:
     server = start("serve", write(tmp_path, "import time\ntime.sleep(600)\n"), "--port", 0)
     until(lambda: len(server.processes()) == 2)
-    server.stop(signal.SIGKILL)
+    assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     until(lambda: not server.processes())
 
 

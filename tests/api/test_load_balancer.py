@@ -293,6 +293,7 @@ async def test_a_client_who_waited_for_a_worker_may_leave_during_a_delay():
         await until_held(doors)
         made.leave()
         await ended(made, 1)
+        assert free(doors)
 
 
 async def until_held(doors: BalancedDoors) -> None:

@@ -136,6 +136,7 @@ def test_a_client_who_breaks_off_is_reported_to_the_worker(web: Web) -> None:
         socket.recv(10)
         socket.socket.shutdown(SHUT_RDWR)
     until(lambda: len(told()) > before)
+    assert told()[before].startswith("100")
 
 
 # Refusals

@@ -272,4 +272,6 @@ def test_no_endpoint_is_called_flash(folder: Path) -> None:
 
 def test_settings_that_can_be_used(folder: Path) -> None:
     build(folder / "shop", adder=SAID)
-    use(told("--flash", "shop"))
+    settings = told("--flash", "shop")
+    use(settings)
+    assert settings.flash == [Path("shop")]

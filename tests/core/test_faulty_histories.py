@@ -103,6 +103,7 @@ async def test_whatever_goes_wrong_the_table_decides(rules, plays, doings, worke
     for what, number in doings:
         await life.do(what, number)
     await life.end()
+    assert await mocked.emulator.idle()
     await mocked.emulator.stop()
 
 

@@ -131,7 +131,7 @@ def test_the_page_names_options_that_there_are() -> None:
 
 
 def test_the_program_is_python() -> None:
-    ast.parse(PROGRAM)
+    assert ast.parse(PROGRAM).body
 
 
 def test_links_lead_somewhere() -> None:

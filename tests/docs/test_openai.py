@@ -150,6 +150,7 @@ def test_the_test(runpod_emulator: Emulator) -> None:
     names: dict[str, Any] = {}
     exec(TEST, names)
     names["test_a_busy_endpoint"](runpod_emulator)
+    assert runpod_emulator.requests()
 
 
 def test_the_fields_are_those_of_the_platform() -> None:

@@ -55,6 +55,7 @@ def test_a_file_that_is_taken_away(emu: Emulator, folder: Path):
     until(lambda: output(emu) == "more")
     (folder / "more.yaml").unlink()
     until(lambda: output(emu) == "first")
+    assert output(emu, "two") != "more"
 
 
 def test_what_tests_added_stays_and_goes_first(emu: Emulator, folder: Path):
