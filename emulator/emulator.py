@@ -22,7 +22,7 @@ from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
 from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from emulator.core.waiting import Caller, Outcome, WaitingRoom
 from emulator.core.world import World
 from emulator.effects.faulty_post import FaultyPost

@@ -1,4 +1,4 @@
-"""The connection under a request, for answers that must break it."""
+"""The connection under a request: how it is written to, broken by an answer, and noticed to be gone."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ class JoiningTransport:
     def write(self, data: bytes) -> None:
         """Send the data, now or in this step's end."""
         head, self._head = self._head, b""
-        if head:
-            data = head + data if len(data) < _LARGE else self._first(head, data)
-        elif data.startswith(b"HTTP/"):
+        if not head and data.startswith(b"HTTP/"):
             self._head = data
             self._loop.call_soon(self._flush)
             return
+        if head and len(data) < _LARGE:
+            data = head + data
+        elif head:
+            self._transport.write(head)
         self._transport.write(data)
 
     def close(self) -> None:
@@ -53,9 +55,10 @@ class JoiningTransport:
         self._flush()
         self._transport.close()
 
-    def _first(self, head: bytes, data: bytes) -> bytes:
-        self._transport.write(head)
-        return data
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        self._head = b""
+        self._transport.abort()
 
     def _flush(self) -> None:
         head, self._head = self._head, b""
@@ -70,7 +73,7 @@ class BreakableProtocol(HttpToolsProtocol):
     body is not read whole, its leaving may stay unnoticed.
     """
 
-    _is_last = False
+    _is_last = _is_lost = False
     _on_left: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -84,6 +87,7 @@ class BreakableProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
         super().connection_lost(exc)
+        self._is_lost = True
         on_left, self._on_left = self._on_left, None
         if on_left is not None:
             on_left()
@@ -112,7 +116,10 @@ class BreakableProtocol(HttpToolsProtocol):
             self.loop.call_later(_GOODBYE, self.transport.abort)
 
     def _call_when_left(self, on_left: Callable[[], None]) -> None:
-        self._on_left = on_left
+        if self._is_lost:
+            on_left()
+        else:
+            self._on_left = on_left
 
     def _reset(self) -> None:
         transport = self.transport.get_extra_info("socket")

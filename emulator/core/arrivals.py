@@ -12,7 +12,7 @@ from emulator.core.settings import EndpointSettings, Span
 
 if TYPE_CHECKING:
     from emulator.core.fleet import Launcher, Worker
-    from emulator.core.timers import Timeline
+    from emulator.core.timeline import Timeline
 
 Step = Callable[["Worker"], None]
 

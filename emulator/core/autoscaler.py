@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from emulator.core.fleet import Fleet
-from emulator.core.timers import Timeline, Timer
+from emulator.core.timeline import Timeline
+from emulator.core.timers import Timer
 
 
 class Autoscaler:

@@ -20,7 +20,7 @@ from typing import Any
 from emulator.core.errors import RequestError
 from emulator.core.rates import Operation
 from emulator.core.settings import AT_ONCE, Span
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 
 
 class FaultKind(str, Enum):

@@ -12,7 +12,8 @@ from emulator.core.capacity import Capacity
 from emulator.core.faults import FaultKind
 from emulator.core.job import Taken, Transition
 from emulator.core.settings import EndpointSettings
-from emulator.core.timers import Timeline, Timer
+from emulator.core.timeline import Timeline
+from emulator.core.timers import Timer
 
 FIRST_BACKOFF = 1_000
 """Milliseconds before a worker that could not start is tried again; doubles up to LONGEST_BACKOFF."""

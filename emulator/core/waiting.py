@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Hashable
 from enum import Enum
 
-from emulator.core.timers import Timeline, Timer
+from emulator.core.timeline import Timeline
+from emulator.core.timers import Timer
 
 
 class Outcome(Enum):

@@ -12,7 +12,7 @@ from emulator.core.job import Job, Transition
 from emulator.core.platform import Platform
 from emulator.core.store import JobStore
 from emulator.core.stubs import StubBook
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from emulator.core.waiting import WaitingRoom
 
 

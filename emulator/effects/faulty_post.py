@@ -10,7 +10,8 @@ from functools import partial
 
 from emulator.core.deliveries import Delivery
 from emulator.core.faults import Fault, FaultBook, FaultKind
-from emulator.core.timers import Timeline, Timer
+from emulator.core.timeline import Timeline
+from emulator.core.timers import Timer
 from emulator.effects.webhooks import Post
 
 Send = Callable[[Delivery], None]

@@ -18,7 +18,8 @@ from emulator.core.deliveries import Delivery, DeliveryStatus, attempted
 from emulator.core.job import Transition
 from emulator.core.platform import Platform
 from emulator.core.store import JobStore
-from emulator.core.timers import Timeline, Timer
+from emulator.core.timeline import Timeline
+from emulator.core.timers import Timer
 
 log = logging.getLogger("emulator.webhooks")
 

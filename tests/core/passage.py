@@ -15,7 +15,7 @@ from freezegun import freeze_time
 
 from emulator.core.clock import RealClock, VirtualClock
 from emulator.core.platform import Profile
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from tests.worlds import TestWorld, make_world
 
 

@@ -12,7 +12,7 @@ from emulator.core.endpoint import Submission
 from emulator.core.fleet import Fleet
 from emulator.core.platform import preset
 from emulator.core.settings import Span, default_settings
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from tests.core.passage import Passing
 from tests.core.steps import beside, seen, take_now, world_with
 from tests.core.test_endpoint_health import counters

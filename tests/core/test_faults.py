@@ -8,7 +8,7 @@ from emulator.core.clock import VirtualClock
 from emulator.core.faults import Fault, FaultBook, FaultKind, MadeByFault
 from emulator.core.rates import Operation
 from emulator.core.settings import Span
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 
 RESET, LATENCY = FaultKind.CONNECTION_RESET, FaultKind.LATENCY
 

@@ -12,7 +12,7 @@ from emulator.core.fleet import Fleet, WorkerState
 from emulator.core.job import Cancelled, Completed, Forgotten, Progressed, Requeued, Taken, apply
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from tests.core.passage import Passing
 from tests.core.steps import finish
 from tests.core.test_job import LEASE, QUEUED

@@ -10,7 +10,7 @@ import pytest
 from emulator.core.errors import RateLimited
 from emulator.core.platform import Platform, preset
 from emulator.core.rates import Limits, Operation, rows_of
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from tests.core.passage import Passing
 from tests.core.steps import both_profiles
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from emulator.core.clock import VirtualClock
-from emulator.core.timers import Timeline
+from emulator.core.timeline import Timeline
 from emulator.core.waiting import Caller, Outcome, WaitingRoom
 from tests.core.passage import Passing
 from tests.core.steps import finish, started, turns
