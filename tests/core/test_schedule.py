@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +20,14 @@ ACTIONS = st.lists(
 
 
 @settings(derandomize=True, database=None, deadline=None)
-@given(ACTIONS)
-def test_it_behaves_like_a_sorted_dictionary(actions: list[tuple[int, int | None] | str]):
+@given(ACTIONS, st.sampled_from([2, 64]))
+def test_it_behaves_like_a_sorted_dictionary(actions: list[tuple[int, int | None] | str], few: int):
+    with mock.patch("emulator.core.schedule._FEW", few):
+        follow(actions)
+
+
+def follow(actions: list[tuple[int, int | None] | str]) -> None:
+    """Do all to a schedule and to a dictionary, which must stay alike."""
     schedule: Schedule[int] = Schedule()
     plain: dict[int, int] = {}
     for action in actions:
@@ -65,3 +73,18 @@ def test_stale_entries_never_outnumber_the_live_ones():
         schedule.set(key, None if key % 100 else 1)
         assert len(schedule._heap) <= max(65, 2 * len(schedule) + 1)
     assert schedule.keys() == list(range(0, 10_000, 100))
+
+
+def test_stale_entries_leave_a_few_with_each_change():
+    schedule: Schedule[int] = Schedule()
+    for key in range(1_000):
+        schedule.set(key, key)
+    for key in range(0, 1_000, 2):
+        schedule.set(key, None)
+    sizes = []
+    for rank in range(1_000, 1_600):
+        schedule.set(1, rank)  # makes one entry stale each time
+        sizes.append(len(schedule._heap) + len(schedule._old))
+    assert max(sizes) <= 1_010
+    assert sizes[-1] <= 2 * len(schedule) + 4
+    assert [schedule.pop() for _ in range(3)] == [(3, 3), (5, 5), (7, 7)]
