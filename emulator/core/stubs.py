@@ -26,9 +26,13 @@ class Question:
         """The parsed input."""
         return json.loads(self.raw_input)
 
-    @cached_property
+    @property
     def headers(self) -> Mapping[str, str]:
         """The headers as text; of several of one name the first."""
+        return self._headers
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
         told: dict[str, str] = {}
         for name, value in self.raw_headers:
             told.setdefault(name.decode("latin-1"), value.decode("latin-1"))
