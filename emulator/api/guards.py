@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,13 @@ from starlette.responses import Response
 from emulator.api import wire
 from emulator.api.connection import EXTENSION
 from emulator.api.faults import Edge
+from emulator.api.routing import headers_of
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InternalError, InvalidKey, NoToken, RequestError
 from emulator.core.fidelity import Ledger
 from emulator.core.platform import Platform
-from emulator.core.rates import Operation
+from emulator.core.rates import Admission, Operation
 from emulator.core.settings import FLASH
 from emulator.core.waiting import Caller, Waiter
 from emulator.emulator import Emulator
@@ -105,7 +105,7 @@ class Call:
     endpoint: Endpoint
     caller: HttpCaller
     ledger: Ledger
-    admission: ExitStack
+    admission: Admission
     """Counts the request in its rate limits until it is answered."""
 
     @property
@@ -119,9 +119,9 @@ class Call:
         job_id: str = self.request.path_params["job_id"]
         return job_id
 
-    def keep_admission(self) -> ExitStack:
-        """The admission, to be closed when a streamed answer has ended."""
-        return self.admission.pop_all()
+    def keep_admission(self) -> Admission:
+        """The admission, to be ended when a streamed answer has."""
+        return self.admission.take_on()
 
     def now(self) -> int:
         """The present time in ms."""
@@ -170,7 +170,7 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     The rest is read and dropped, so that the client gets to see the answer.
     """
     parts: list[bytes] = []
-    announced = _header(request, b"content-length")
+    announced = headers_of(request.scope).get(b"content-length", b"")
     size = int(announced) if announced.isdigit() and len(announced) < 20 else 0
     held, more = 0, True
     while more:
@@ -189,14 +189,6 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _header(request: HTTPConnection, name: bytes) -> bytes:
-    """The first header of this name, as it came; empty where there is none."""
-    for one, value in request.scope["headers"]:
-        if one == name:
-            return value  # type: ignore[no-any-return]
-    return b""
-
-
 Verb = Callable[[Call], Awaitable[Response]]
 BalancedVerb = Callable[[Balancer, Emulator], Awaitable[Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -205,8 +197,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 def world_of_client(request: HTTPConnection) -> Emulator:
     """The world that a client's header, or else its key, names; raises NamespaceInvalid."""
     worlds: Worlds = request.app.state.worlds
-    namespace = _header(request, NAMESPACE).decode("latin-1")
-    return worlds.of(namespace, bare_key(_header(request, _AUTHORIZATION).decode("latin-1")) if worlds.by_key else "")
+    headers = headers_of(request.scope)
+    key = bare_key(headers.get(_AUTHORIZATION, b"").decode("latin-1")) if worlds.by_key else ""
+    return worlds.of(headers.get(NAMESPACE, b"").decode("latin-1"), key)
 
 
 def world_of_worker(request: Request) -> Emulator:
@@ -224,18 +217,18 @@ def answering(
 
     async def answer(request: Request) -> Response:
         caller = caller_of(request)
-        emulator: Emulator = request.app.state.worlds.first
+        emulator: Emulator | None = None
         try:
             emulator = request.scope[WORLD] = find_world(request)
             return await work(request, emulator, caller)
         except RequestError as error:
-            return problem(error, emulator)
+            return problem(error, emulator or request.app.state.worlds.first)
         except (ClientDisconnect, asyncio.CancelledError):
             # Cancelled only by a stop of the server, for a request that did not come to its end.
             return Response(status_code=499)
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            return problem(InternalError(), emulator)
+            return problem(InternalError(), emulator or request.app.state.worlds.first)
         finally:
             caller.answered()
 
@@ -260,7 +253,7 @@ def guarded(
 
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
-        access.check(_header(request, _AUTHORIZATION).decode("latin-1"))
+        access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
         caller.hurries = True
         balancer = emulator.balancers.get(request.path_params.get("endpoint_id", "")) if balanced else None
         if balancer is not None and balanced is not None:
@@ -273,18 +266,19 @@ def guarded(
         return await edge.answer(serve)
 
     answer = answering(let_in)
+    name = operation.value
 
     async def journaled(request: Request) -> Response:
         response = await answer(request)
-        note(request, request.path_params.get("endpoint_id", FLASH), operation, response.status_code)
+        note(request, request.path_params.get("endpoint_id", FLASH), name, response.status_code)
         return response
 
-    journaled.__name__ = operation.value
+    journaled.__name__ = name
     journaled.__doc__ = verb.__doc__
     return journaled
 
 
-def note(request: HTTPConnection, endpoint_id: str, operation: Operation, status: int) -> None:
+def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int) -> None:
     """Write a request into the journal of its world."""
     scope = request.scope
     emulator: Emulator | None = scope.get(WORLD)
@@ -294,7 +288,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: Operation, status
     job: str = scope.get(JOB, "") or request.path_params.get("job_id", "")
     method = scope.get("method", "WEBSOCKET")
     emulator.journal.add(
-        emulator.timeline.now(), endpoint_id, operation.value, (method, path, query, scope["headers"]),
+        emulator.timeline.now(), endpoint_id, operation, (method, path, query, scope["headers"]),
         scope.get(BODY, b""), status, job,
     )  # fmt: skip
 
@@ -302,8 +296,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: Operation, status
 async def _serve(
     verb: Verb, operation: Operation, request: Request, emulator: Emulator, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
-    with ExitStack() as admission:
-        _admit(admission, operation, endpoint)
+    with _admit(operation, endpoint) as admission:
         return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
 
 
@@ -314,7 +307,8 @@ def problem(error: RequestError, emulator: Emulator) -> Response:
     return Response(wire.problem(error), error.status, headers, media_type=content_type)
 
 
-def _admit(admission: ExitStack, operation: Operation, endpoint: Endpoint) -> None:
+def _admit(operation: Operation, endpoint: Endpoint) -> Admission:
     world = endpoint.world
-    if world.rate_limits:
-        admission.enter_context(endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running))
+    if not world.rate_limits:
+        return Admission()
+    return endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running)

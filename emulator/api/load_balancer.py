@@ -86,7 +86,7 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
         work = functools.partial(_answer, target, inbox, closing)
         response = await answering(work, caller_of=lambda request: InboxCaller(request, inbox))(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
-        note(request, endpoint, Operation.BALANCED, response.status_code)
+        note(request, endpoint, Operation.BALANCED.value, response.status_code)
         await response(scope, inbox.receive, send)
 
 
@@ -173,7 +173,7 @@ async def _connect(target: Target, socket: WebSocket, inbox: Inbox) -> None:
     except RequestError as error:
         status = error.status
         await socket.send_denial_response(problem(error, world))
-    note(socket, target.endpoint, Operation.BALANCED, status)
+    note(socket, target.endpoint, Operation.BALANCED.value, status)
     if socket.client_state is WebSocketState.CONNECTING:
         await _let_go(inbox)
 

@@ -122,7 +122,7 @@ async def _stream(call: Call, job: Job) -> Response:
         return _answer(call, await call.endpoint.status(job.id))
     headers = {FIDELITY: call.ledger.header("openai.stream")}
     events = Events(_events(call, job.id, status, chunks), headers=headers, ping=_NEVER, sep="\n")
-    return events.counted(call.keep_admission())
+    return events.within(call.keep_admission())
 
 
 async def _events(call: Call, job_id: str, status: JobStatus, chunks: list[bytes]) -> AsyncIterator[bytes]:

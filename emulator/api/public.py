@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 
 import anyio
 from sse_starlette.event import ServerSentEvent
@@ -130,21 +130,26 @@ class Events(EventSourceResponse):
     process lives, and its flag would end the streams of the next server too.
     """
 
-    _admission = ExitStack()
+    _around: AbstractContextManager[object] = nullcontext()
 
-    def counted(self, admission: ExitStack) -> Events:
-        """Count against the rate limits until the answer has ended, however it does."""
-        self._admission = admission
+    def within(self, context: AbstractContextManager[object]) -> Events:
+        """Keep this open until the answer has ended, however it does: the place in the rate limits, for one."""
+        self._around = context
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream the events."""
-        with self._admission:
+        with self._around:
             await super().__call__(scope, receive, send)
 
     @staticmethod
     async def _listen_for_exit_signal() -> None:
         await anyio.sleep_forever()
+
+
+_SHOW_JOBS = (Operation.RUNSYNC, Operation.STATUS, Operation.STATUS_SYNC)
+_ROWS = {(one, status): f"{one.value}.{status.value.lower()}" for one in _SHOW_JOBS for status in JobStatus}
+"""The ledger's row of each answer that shows a job."""
 
 
 def _submission(call: Call, body: bytes, sync: bool) -> Submission:
@@ -153,14 +158,13 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
     call.emulator.has_read(job)
-    row = f"{operation.value}.{job.status.value.lower()}"
-    return call.reply(row, wire.envelope(job, call.now(), call.platform), status)
+    return call.reply(_ROWS[operation, job.status], wire.envelope(job, call.now(), call.platform), status)
 
 
 async def _events(call: Call) -> Response:
     await call.endpoint.status(call.job_id)
     headers = {FIDELITY: call.ledger.header("stream.events")}
-    return Events(_chunk_events(call), headers=headers).counted(call.keep_admission())
+    return Events(_chunk_events(call), headers=headers).within(call.keep_admission())
 
 
 async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:

@@ -12,6 +12,8 @@ from starlette.types import Scope
 from emulator.core.rates import Operation
 from emulator.core.settings import FLASH
 
+_HEADERS = "emulator.headers"
+
 
 class ExactRoute(Route):
     """Answers its methods alone: the HEAD that Starlette adds to GET would take a job, or a chunk, and drop it."""
@@ -60,7 +62,7 @@ class ShortCut:
         if not 4 <= count <= 5 or parts[1] != "v2" or not parts[2] or parts[2] == FLASH:
             return None
         handler = self._handlers.get((scope["method"], parts[3], count))
-        if handler is None or not parts[-1] or not _is_plain(scope["headers"]):
+        if handler is None or not parts[-1] or not _is_plain(headers_of(scope)):
             return None
         scope["path_params"] = {"endpoint_id": parts[2]}
         if count == 5:
@@ -68,10 +70,14 @@ class ShortCut:
         return handler
 
 
-def _is_plain(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    for name, value in headers:
-        if name == b"origin":
-            return False
-        if name == b"host" and b"." in value and not value.partition(b".")[0].isdigit():
-            return False
-    return True
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers by their names in lower case, as they came; of several of one name the first."""
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if headers is None:
+        headers = scope[_HEADERS] = dict(scope["headers"][::-1])
+    return headers
+
+
+def _is_plain(headers: dict[bytes, bytes]) -> bool:
+    host = headers.get(b"host", b"")
+    return b"origin" not in headers and (b"." not in host or host.partition(b".")[0].isdigit())

@@ -36,10 +36,11 @@ class Autoscaler:
         fleet = self._fleet
         while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and fleet.may_start:
             self.start_one()
-        if not waiting or waiting <= fleet.free_slots:
+        short = waiting - fleet.free_slots if waiting else 0
+        if short <= 0:
             self._end_delay()
         elif fleet.settings.scaler == "REQUEST_COUNT":
-            self._start_for_requests()
+            self._start_for_requests(short)
         else:
             self._start_for_delay()
 
@@ -67,10 +68,11 @@ class Autoscaler:
         """Look again after `delay` ms: a worker could not start."""
         self._timeline.at(self._timeline.now() + delay, lambda: self.balance(self._waiting, self._running))
 
-    def _start_for_requests(self) -> None:
+    def _start_for_requests(self, short: int) -> None:
         fleet = self._fleet
+        if not fleet.may_start:
+            return
         each = max(1, fleet.settings.scaler_requests)
-        short = self._waiting - fleet.free_slots
         wanted = -(-(self._waiting + self._running) // each)
         workers = min(-(-short // each), wanted - fleet.alive)
         while workers > 0 and fleet.may_start:

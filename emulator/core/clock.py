@@ -28,7 +28,7 @@ class RealClock:
 
     def now(self) -> int:
         """The present time; a step back of the system's clock is held until it has caught up."""
-        present = round(time.time() * 1000)
+        present = (time.time_ns() + 500_000) // 1_000_000
         if present > self._last:
             self._last = present
         return self._last

@@ -34,7 +34,6 @@ from emulator.core.job import (
     Retried,
     Shortened,
     Taken,
-    Transition,
     submit,
 )  # fmt: skip
 from emulator.core.polling import PollingWorkers
@@ -81,10 +80,9 @@ class Endpoint(Engine):
         super().__init__(settings, world, launcher)
         self.polling = PollingWorkers(self)
 
-    def heard(self, transition: Transition) -> None:
-        """Wake whom a transition concerns; where a waiting worker may not have the job, all that wait for one."""
-        super().heard(transition)
-        if transition.queued and self.polling.bars(transition.job.id):
+    def _call_workers(self, job_id: str) -> None:
+        super()._call_workers(job_id)
+        if self.polling.bars(job_id):  # the worker that has waited longest may not have it
             self._room.call(("queue", self.id))
 
     def stop_job(self, job: Job) -> None:

@@ -61,11 +61,11 @@ class Engine(Workforce):
         self.fleet.heard(transition)
         self.plays.heard(transition)
         if transition.queued:
-            self._room.call(("queue", self.id), most=1)
-        over = transition.ended or transition.after is None
-        if over:
+            self._call_workers(job.id)
+        if transition.ended or transition.after is None:
             self._room.call(("end", self.id, job.id))
-        if over or isinstance(event, Emitted) or self._shows_start(event):
+            self._room.call(("stream", self.id, job.id))
+        elif type(event) is Emitted or self._shows_start(event):
             self._room.call(("stream", self.id, job.id))
         if transition.left_worker and _unasked(event) and transition.before is not None:
             self.stop_job(transition.before)
@@ -99,6 +99,10 @@ class Engine(Workforce):
         """Tell the worker that the job, as it was, is no longer its own."""
         if job.worker is not None:
             self._launcher.stop_job(job.worker, job.id, job.lease)
+
+    def _call_workers(self, job_id: str) -> None:
+        """A job waits for whichever worker has waited longest."""
+        self._room.call(("queue", self.id), most=1)
 
     def _shows_start(self, event: Event) -> bool:
         return self.platform.stream_wakes_on_status and isinstance(event, Taken)

@@ -156,8 +156,7 @@ class Fleet:
         """Workers of ours that are up or coming up."""
         alive = 0
         for worker in self.workers.values():  # plain loops: these are asked for with every job
-            if worker.counts:
-                alive += 1
+            alive += worker.ours and not worker.outdated and worker.state is not WorkerState.UNHEALTHY
         return alive
 
     @property
@@ -176,9 +175,11 @@ class Fleet:
     @property
     def may_start(self) -> bool:
         """Whether one more worker is within the maximum, and none has failed just now."""
-        most = min(1, self.settings.workers_max) if self.keeps_last else self.settings.workers_max
-        room = self.settings.starts_workers and self.alive < most
-        return room and self._timeline.now() >= self._no_start_before
+        settings = self.settings
+        most = min(1, settings.workers_max) if self.keeps_last else settings.workers_max
+        if not settings.starts_workers or self.alive >= most:
+            return False
+        return not self._no_start_before or self._timeline.now() >= self._no_start_before
 
     def start(self, worker_id: str, at_once: bool = False) -> None:
         """Bring up one worker more; `at_once` without simulated delays."""

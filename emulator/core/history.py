@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from emulator.core.job import Transition
+from emulator.core.job import JobStatus, Transition
 from emulator.core.remains import free_later
 
 KEPT = 10_000
 """Jobs; those that came longest ago are forgotten."""
+
+
+Noted = tuple[int, type[Any], "JobStatus | None", "str | None", int]
+"""A moment as it is noted with each transition: only what is asked for is put into words."""
 
 
 class Moment(NamedTuple):
@@ -28,35 +32,38 @@ class History:
     """The moments of one emulator's jobs."""
 
     def __init__(self) -> None:
-        self._moments: dict[tuple[str, str], list[Moment]] = {}
+        self._noted: dict[tuple[str, str], list[Noted]] = {}
         self._order: deque[tuple[str, str]] = deque()
         """The jobs, first come first: a dictionary that loses its first key again and again gets slow."""
 
     def heard(self, transition: Transition) -> None:
         """Note a transition."""
         job = transition.job
-        status = "GONE" if transition.after is None else job.status.value
-        moment = Moment(transition.at, type(transition.event).__name__, status, job.worker, job.retries)
+        status = None if transition.after is None else job.status
+        noted = transition.at, type(transition.event), status, job.worker, job.retries
         key = job.endpoint, job.id
-        moments = self._moments.get(key)
-        if moments is not None:
-            moments.append(moment)
+        earlier = self._noted.get(key)
+        if earlier is not None:
+            earlier.append(noted)
             return
-        self._moments[key] = [moment]
+        self._noted[key] = [noted]
         self._order.append(key)
         if len(self._order) > KEPT:
-            del self._moments[self._order.popleft()]
+            del self._noted[self._order.popleft()]
 
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
-        return self._moments.get((endpoint, job), [])
+        return [
+            Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries)
+            for at, event, status, worker, retries in self._noted.get((endpoint, job), ())
+        ]
 
     def jobs(self, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
         """Endpoint and id of every job that is remembered, oldest first."""
-        return (key for key in self._moments if endpoint in (None, key[0]))
+        return (key for key in self._noted if endpoint in (None, key[0]))
 
     def clear(self, endpoint: str | None = None) -> None:
         """Forget all, or the jobs of one endpoint."""
-        kept = {} if endpoint is None else {key: value for key, value in self._moments.items() if key[0] != endpoint}
-        free_later([self._moments, self._order])
-        self._moments, self._order = kept, deque(kept)
+        kept = {} if endpoint is None else {key: value for key, value in self._noted.items() if key[0] != endpoint}
+        free_later([self._noted, self._order])
+        self._noted, self._order = kept, deque(kept)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -47,6 +45,28 @@ class _Pool:
     inside: int = 0
 
 
+class Admission:
+    """A request that was let in; it counts as inside until the `with` block, or whoever took it on, ends."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: _Pool | None = None) -> None:
+        self._pool = pool
+
+    def take_on(self) -> Admission:
+        """Another that counts in place of this one."""
+        taken, self._pool = Admission(self._pool), None
+        return taken
+
+    def __enter__(self) -> Admission:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.inside -= 1
+
+
 class Limits:
     """The windows of one endpoint. Every key belongs to the same user."""
 
@@ -55,22 +75,17 @@ class Limits:
         self._rows = rows_of(platform)
         self._pools = {name: _Pool() for name in self._rows}
 
-    @contextmanager
-    def admit(self, operation: Operation, at: int, running_workers: int) -> Iterator[None]:
-        """Count one request from now until it is answered; raises RateLimited.
+    def admit(self, operation: Operation, at: int, running_workers: int) -> Admission:
+        """Count one request from now until the admission ends; raises RateLimited.
 
         A refused request does not count.
         """
         name = _row_name(operation, self._platform)
         if name not in self._rows or not self._platform.rate_limit_window:
-            yield
-            return
+            return Admission()
         pool = self._pools[name]
         self._enter(pool, self._rows[name], at, running_workers)
-        try:
-            yield
-        finally:
-            pool.inside -= 1
+        return Admission(pool)
 
     def _enter(self, pool: _Pool, row: Row, at: int, running_workers: int) -> None:
         window = self._platform.rate_limit_window

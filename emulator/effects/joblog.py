@@ -19,9 +19,9 @@ def job_log(platform: Platform) -> Callable[[Transition], None]:
     def won(transition: Transition) -> None:
         if transition.ended:
             _ended(transition)
-        elif isinstance(transition.event, Requeued):
+        elif type(transition.event) is Requeued:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
-        elif isinstance(transition.event, Submitted) and platform.strip_empty_input and transition.job.input_is_empty:
+        elif type(transition.event) is Submitted and platform.strip_empty_input and transition.job.input_is_empty:
             log.warning(
                 "%s: its input is an empty object, which RunPod removes, and its workers take no job without one "
                 "(change that with --set strip_empty_input=false)",

@@ -12,6 +12,9 @@ from emulator.core.remains import free_later
 from emulator.core.schedule import Schedule
 from emulator.core.store import Change, Claim, Counts, Listener
 
+_ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
+"""Events that add unread chunks to a job, or take all of them away."""
+
 
 class _Shelf:
     """One endpoint's jobs and indexes."""
@@ -180,9 +183,11 @@ class MemoryStore:
             shelf.chunks.pop(job.id, None)
         else:
             shelf.jobs[job.id] = after
-        self._keep_chunks(shelf, transition)
+        if type(transition.event) in _ABOUT_CHUNKS:
+            self._keep_chunks(shelf, transition)
         queued = after is not None and after.status is JobStatus.IN_QUEUE
-        shelf.queue.set(job.id, job.place if queued and not job.held else None)
+        if queued or (before is not None and before.status is JobStatus.IN_QUEUE):
+            shelf.queue.set(job.id, job.place if queued and not job.held else None)
         if queued and job.held:
             shelf.held[job.id] = job.place
         elif shelf.held:
@@ -199,7 +204,7 @@ class MemoryStore:
         event = transition.event
         if isinstance(event, Emitted):
             shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
-        elif isinstance(event, Requeued | Retried | Returned):
+        else:
             shelf.chunks.pop(transition.job.id, None)
 
     def _owe(self, delivery: Delivery) -> None:
@@ -218,5 +223,5 @@ def _count(counts: Counts, before: Job | None, after: Job | None, transition: Tr
         counts.held += after.status is JobStatus.IN_QUEUE and after.held
         if transition.ended:
             counts.ended[after.status] += 1
-    if isinstance(transition.event, Requeued):
+    if type(transition.event) is Requeued:
         counts.requeued += 1

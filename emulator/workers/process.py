@@ -256,15 +256,16 @@ class WorkerProcess:
             await self._endpoint.report(job, ending(lease, result.output, result.error, platform))
         if result.stop_worker:
             self._take_no_more()
-        self._retire()
+            self._retire()
         await self._take_waiting()
 
     async def _take_waiting(self) -> None:
         """Fill a free slot with a job that waits already, in the same step; else the lane waits for one."""
         if (free := self._free_slots) > 0:
-            for job in await self._endpoint.take(self.id, free, 0, self._caller):
+            jobs = await self._endpoint.take(self.id, free, 0, self._caller)
+            for job in jobs:
                 self._hand_out(job)
-            if self._free_slots > 0:
+            if len(jobs) < free:
                 self._slot.set()
 
     def _release(self, job: str) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -208,9 +207,7 @@ async def events(world: World, endpoint: str | None = None) -> Events:
             news.append(transition)
             ready.set()
 
-    listening = ExitStack()
-    listening.enter_context(world.listening(heard, ready.set))
-    return Events(_feed(world, news, ready)).counted(listening)
+    return Events(_feed(world, news, ready)).within(world.listening(heard, ready.set))
 
 
 async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
