@@ -28,6 +28,31 @@ LIMIT = 60.0
 _HEADERS = {"Authorization": "Bearer bench", "Content-Type": "application/json"}
 
 
+class Client:
+    """One that keeps its connection, as clients with a session do."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self.path = path
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """The content of one answer, which must be 200."""
+        self._connection.request(method, path, body, _HEADERS)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path} answered {answer.status}: {content[:200]!r}")
+        return content
+
+    def ask_json(self, method: str, path: str, body: Any = None) -> Any:
+        """The same in Python objects."""
+        return json.loads(self.ask(method, path, None if body is None else json.dumps(body).encode()))
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+
 @dataclass(frozen=True)
 class Server:
     """One that answers."""
@@ -37,22 +62,24 @@ class Server:
     path: str = ""
     """Where a job, or what stands for one, is handed in."""
 
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client that keeps its connection."""
+        client = Client(self.port, self.path)
+        try:
+            yield client
+        finally:
+            client.close()
+
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The content of one answer, which must be 200."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
-        try:
-            connection.request(method, path, body, _HEADERS)
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise RuntimeError(f"{path} answered {answer.status}: {content[:200]!r}")
-        return content
+        with self.client() as client:
+            return client.ask(method, path, body)
 
     def ask_json(self, method: str, path: str, body: Any = None) -> Any:
         """The same in Python objects."""
-        return json.loads(self.ask(method, path, None if body is None else json.dumps(body).encode()))
+        with self.client() as client:
+            return client.ask_json(method, path, body)
 
     def load(self, path: str = "", body: bytes | None = BODY, *, warm: bool = True, **options: Any) -> Load:
         """Load on one path, which is tried once; `warm` is for a second of load before, whose jobs are waited for."""
