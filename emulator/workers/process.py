@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -183,20 +183,24 @@ class WorkerProcess:
     async def _read_frames(self, reader: asyncio.StreamReader) -> None:
         decoder = Decoder()
         while data := await reader.read(_READ):
-            chunks: list[bytes] = []
-            emitting = ""
-            for frame in decoder.feed(data):
-                if frame.kind is Kind.CHUNK and frame.job == (emitting or frame.job):
-                    emitting = frame.job
-                    chunks.append(frame.body)
-                    continue
-                await self._emit(emitting, chunks)
-                chunks, emitting = [], ""
-                if frame.kind is Kind.CHUNK:
-                    chunks, emitting = [frame.body], frame.job
-                else:
-                    await self._handle(frame)
+            await self._take_in(decoder.feed(data))
+
+    async def _take_in(self, frames: Iterable[Frame]) -> None:
+        """Handle frames, chunks of one job that come in a row together; keeps none, for they may be large."""
+        chunks: list[bytes] = []
+        emitting = ""
+        for frame in frames:
+            if frame.kind is Kind.CHUNK and frame.job == (emitting or frame.job):
+                emitting = frame.job
+                chunks.append(frame.body)
+                continue
             await self._emit(emitting, chunks)
+            chunks, emitting = [], ""
+            if frame.kind is Kind.CHUNK:
+                chunks, emitting = [frame.body], frame.job
+            else:
+                await self._handle(frame)
+        await self._emit(emitting, chunks)
 
     async def _handle(self, frame: Frame) -> None:
         kind, job, body = frame
