@@ -105,22 +105,23 @@ class Timeline:
             return
         now = self.clock.now()
         while now >= self._earliest:
-            await self._fire_batch(now)
+            due = await self._fire_batch(now)
             self._earliest = _NEVER
-            due = await self.next_due()
             self.expect(due)
             if due is None or due > now:
                 return
             await turn()
 
-    async def _fire_batch(self, now: int) -> None:
+    async def _fire_batch(self, now: int) -> int | None:
+        """Fire up to `BATCH` deadlines; answers when the next is due."""
         try:
             for _ in range(BATCH):
                 due = await self.next_due()
                 if due is None or due > now:
-                    return
+                    return due
                 self._firing_at = due
                 await self._fire(due)
+            return await self.next_due()
         finally:
             self._firing_at = None
 
