@@ -19,7 +19,7 @@ from emulator.api import alive, flash, openai, public, receiver, worker
 from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.load_balancer import LateForwarder, LoadBalancer
-from emulator.api.routing import ShortCut
+from emulator.api.routing import ExactRoute, ShortCut
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.core.platform import Platform
 from emulator.emulator import Emulator
@@ -50,6 +50,8 @@ class Application(Starlette):
     ) -> None:
         self._doors = [*public.routes, *openai.routes, *flash.routes]
         self._short_cut = ShortCut(public.routes)
+        self._always = [(b"vary", b"Origin")] if worlds.first.platform.cors == "open" else []
+        """Headers that the layers add to every answer."""
         own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
             routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
@@ -72,7 +74,8 @@ class Application(Starlette):
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
-        response = await handler(Request(scope, receive, send))
+        response: Response = await handler(Request(scope, receive, send))
+        response.raw_headers += self._always
         await response(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
@@ -80,8 +83,10 @@ class Application(Starlette):
         return self._page.get().openapi()
 
     def _page_routes(self) -> list[Route]:
-        paths = ("/docs", "/openapi.json", "/static-offline-docs/{file:path}")
-        return [Route(path, self._page, methods=["GET"]) for path in paths]
+        files = [
+            Route(path, self._page, methods=["GET"]) for path in ("/openapi.json", "/static-offline-docs/{file:path}")
+        ]
+        return [ExactRoute("/docs", self._page, ["GET"]), *files]
 
     @functools.cached_property
     def _page(self) -> LateApp[FastAPI]:
@@ -90,7 +95,10 @@ class Application(Starlette):
     def _make_page(self) -> FastAPI:
         from emulator.api.page import page_app
 
-        return page_app(self._doors, self.state.worlds.first.platform)
+        page = page_app(self._doors, self.state.worlds.first.platform)
+        page.add_exception_handler(HTTPException, _framework_error)
+        page.state.worlds = self.state.worlds
+        return page
 
     def _make_admin(self) -> FastAPI:
         from emulator.api.admin.app import admin_app

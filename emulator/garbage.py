@@ -31,7 +31,7 @@ class Sweeper:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Leave alone for good what the start has made, and look for garbage from now on."""
+        """Leave alone what the start has made, and look for garbage from now on."""
         gc.freeze()
         gc.set_threshold(*_YOUNG)
         gc.enable()
@@ -57,8 +57,9 @@ class Sweeper:
         if _work() - self._work_before > _REST:
             self._watch()
             return
+        gc.unfreeze()  # what was kept before may be garbage by now
         gc.collect()
-        gc.freeze()  # what is stored now need not be looked through again
+        gc.freeze()
 
 
 def _work() -> float:

@@ -56,6 +56,7 @@ class Worlds:
         if world is None:
             return False
         await world.stop()
+        await world.store.clear()  # the rest is a ring, which only a look for garbage finds
         return True
 
     def hang_up(self) -> None:

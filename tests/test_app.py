@@ -234,3 +234,21 @@ async def test_a_websocket_is_refused():
     scope = {"type": "websocket", "path": "/v2/ep/run", "headers": [], "query_string": b"", "subprotocols": []}
     await doors.app(scope, receive, send)
     assert sent == ["websocket.close"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [
+        ("HEAD", "/docs", 405, ""),
+        ("POST", "/docs", 405, "Method Not Allowed"),
+        ("POST", "/openapi.json", 405, "Method Not Allowed"),
+        ("GET", "/static-offline-docs/none", 404, "Not Found"),
+        ("GET", "/docs/oauth2-redirect", 404, "Not Found"),
+    ],
+)
+async def test_what_the_page_refuses_is_refused_in_the_services_shape(method, path, status, title):
+    doors = open_doors()
+    answer = await doors.http.request(method, path)
+    assert answer.status_code == status
+    assert "row=" in answer.headers["x-emulator-fidelity"]
+    assert not title or answer.json()["title"] == title

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -49,12 +50,12 @@ async def test_all_is_looked_through_once_the_process_rests(
     sweeper = Sweeper()
     sweeper.begin()
     try:
-        frozen = gc.get_freeze_count()
-        assert frozen
+        assert gc.get_freeze_count()
         kept = [[number] for number in range(10_000)]
         gc.collect(1)
         await turns(collections, 2)
-        assert gc.get_freeze_count() >= frozen + len(kept)
+        young = {id(one) for one in gc.get_objects()}
+        assert not any(id(one) in young for one in kept)
         assert collections.count(2) == 1
     finally:
         sweeper.end()
@@ -91,5 +92,31 @@ async def test_nothing_wakes_a_server_that_has_made_nothing(monkeypatch: pytest.
         gc.disable()
         await asyncio.sleep(0)
         assert sweeper._timer is None
+    finally:
+        sweeper.end()
+
+
+async def test_what_was_kept_and_is_garbage_now_is_found(
+    collections: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    monkeypatch.setattr(garbage, "_WATCH", 0.01)
+    monkeypatch.setattr(garbage, "_work", lambda: 1.0)
+    sweeper = Sweeper()
+    sweeper.begin()
+    try:
+        ring = Ring()
+        gone = weakref.ref(ring)
+        gc.collect(1)
+        await turns(collections, 2)
+        assert gone() is ring
+        del ring
+        collections.clear()
+        gc.collect(1)
+        await turns(collections, 2)
+        assert gone() is None
     finally:
         sweeper.end()

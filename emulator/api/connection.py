@@ -118,8 +118,10 @@ class BreakableProtocol(HttpToolsProtocol):
     def _call_when_left(self, on_left: Callable[[], None]) -> None:
         if self._is_lost:
             on_left()
-        else:
-            self._on_left = on_left
+            return
+        self._on_left = on_left
+        if not self.pipeline:
+            self.flow.resume_reading()  # uvicorn may have paused within the body: who is not read never leaves
 
     def _reset(self) -> None:
         transport = self.transport.get_extra_info("socket")

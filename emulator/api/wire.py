@@ -243,7 +243,7 @@ def _check_depth(body: bytes, limit: int) -> None:
 
 def _has_more(body: bytes, limit: int) -> bool:
     """Whether it has more opening brackets than that; long texts without any are passed over in leaps."""
-    if len(body) <= 2 * limit:
+    if len(body) <= limit:
         return False
     for bracket in (b"[", b"{"):
         at = body.find(bracket)

@@ -46,7 +46,10 @@ class _Pool:
 
 
 class Admission:
-    """A request that was let in; it counts as inside until the `with` block, or whoever took it on, ends."""
+    """A request that was let in; it counts as inside until the `with` block, or whoever took it on, ends.
+
+    One that is dropped, with an answer that a fault throws away, has ended too.
+    """
 
     __slots__ = ("_pool",)
 
@@ -65,6 +68,9 @@ class Admission:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.inside -= 1
+
+    def __del__(self) -> None:
+        self.__exit__()
 
 
 class Limits:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from emulator.core.clock import turn
 from emulator.core.deliveries import Delivery, DeliveryStatus, attempted
 from emulator.core.job import Transition
 from emulator.core.platform import Platform
@@ -28,6 +29,8 @@ PER_HOST = 4
 REST = 50
 """Milliseconds between two bursts of calls to a host that fails: called job by job it would slow every request."""
 _CLAIM = 1_000
+_IN_A_ROW = 50
+"""Calls of a host before others get their turn, where none had to be waited for."""
 
 
 class Post(Protocol):
@@ -57,11 +60,12 @@ class Around(Protocol):
 class _Line:
     """The deliveries of one host that are due."""
 
-    __slots__ = ("calls", "rests", "waiting")
+    __slots__ = ("calls", "in_a_row", "rests", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[Delivery] = deque()
         self.calls = 0
+        self.in_a_row = 0
         self.rests = False
 
 
@@ -170,6 +174,9 @@ class Webhooks:
                 delivery = line.waiting.popleft()
                 async with self._slots:
                     await self._attempt(delivery)
+                line.in_a_row += 1
+                if not line.in_a_row % _IN_A_ROW:  # calls that are handed over directly never suspend
+                    await turn()
         finally:
             line.calls -= 1
             if not line.calls and not line.waiting:

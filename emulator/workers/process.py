@@ -79,6 +79,8 @@ class WorkerProcess:
         self._wants_successor = True
         self._ended = False
         self._slot = asyncio.Event()
+        self._taking = False
+        """Whether it asks for jobs just now: two who ask at once would get more than there are slots."""
         self._child = Child(self._where)
         self._writer: asyncio.StreamWriter | None = None
         self._broken: str | None = None
@@ -264,13 +266,23 @@ class WorkerProcess:
         await self._take_waiting()
 
     async def _take_waiting(self) -> None:
-        """Fill a free slot with a job that waits already, in the same step; else the lane waits for one."""
-        if (free := self._free_slots) > 0:
-            jobs = await self._endpoint.take(self.id, free, 0, self._caller)
-            for job in jobs:
-                self._hand_out(job)
-            if len(jobs) < free:
-                self._slot.set()
+        """Fill a free slot with a job that waits already, in the same step; else the lane waits for one.
+
+        The lane itself does so while it takes: it knows how many it asked for.
+        """
+        if not self._taking and (free := self._free_slots) > 0 and await self._take(free, 0) < free:
+            self._slot.set()
+
+    async def _take(self, most: int, until: int | None) -> int:
+        """Take up to `most` jobs, waiting for the first until then; answers how many there were."""
+        self._taking = True
+        try:
+            jobs = await self._endpoint.take(self.id, most, until, self._caller)
+        finally:
+            self._taking = False
+        for job in jobs:
+            self._hand_out(job)
+        return len(jobs)
 
     def _release(self, job: str) -> int | None:
         """The child no longer holds the job; answers the lease it had."""
@@ -323,15 +335,12 @@ class WorkerProcess:
         """Take jobs whenever the child has a free slot."""
         while not self._ended:
             free = self._free_slots
-            if free <= 0:
+            if free <= 0 or self._taking:
                 self._slot.clear()
                 await self._slot.wait()
                 continue
-            jobs = await self._endpoint.take(self.id, free, None, self._caller)
-            if not jobs:
+            if not await self._take(free, None):
                 return
-            for job in jobs:
-                self._hand_out(job)
             assert self._writer is not None
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()

@@ -199,3 +199,9 @@ async def test_brackets_beside_a_long_string_take_no_memory():
         tracemalloc.stop()
     assert answer.status_code == 200
     assert peak < 8 * len(body)
+
+
+@pytest.mark.parametrize("depth", [501, 600, 900])
+async def test_what_is_too_deep_is_told_so_even_where_it_is_not_closed(depth):
+    answer = await open_doors().post("/run", content=b'{"input":' + b"[" * depth)
+    expect_bad_request(answer, "body: invalid json: nested more than 500 levels deep")

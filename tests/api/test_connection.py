@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from emulator.api.connection import JoiningTransport
+from emulator.config.settings import read_settings
+from emulator.server import Server
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -82,3 +88,34 @@ async def test_closing_sends_what_is_left_and_aborting_does_not():
 async def test_all_else_is_the_transport_s_own():
     wire, transport = joining()
     assert transport.limit == wire.limit
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    one = Server(read_settings(endpoint=["far"], port=0, config=os.devnull))
+    await one.start()
+    yield one
+    await asyncio.wait_for(one.stop(), 20)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if done():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not come to that")
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 100_000, 200_000, 1_000_000])
+async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent(server: Server, size: int):
+    """uvicorn stops reading within a body above 64 KB, and who is not read never leaves."""
+    body = b'{"input": {"x": "' + b"y" * size + b'"}}'
+    head = f"POST /v2/far/runsync HTTP/1.1\r\nhost: x\r\nauthorization: k\r\ncontent-length: {len(body)}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(f"{head}expect: 100-continue\r\n\r\n".encode())
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    held = server.emulator.room._topics
+    await until(lambda: any("end" in topic for topic in held))
+    writer.close()
+    await until(lambda: not any("end" in topic for topic in held))

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from emulator.core.faults import FaultKind
 from tests.api.doors import Doors, Visit, expect_bad_request, expect_problem, open_doors, until
+from tests.core.faulty_worlds import fault_of
 
 EVENTS = {"accept": "text/event-stream"}
 
@@ -211,3 +213,14 @@ async def test_a_client_that_stopped_reading_and_left_gives_its_place_back(reads
     for _ in range(50):
         await asyncio.sleep(0)
     assert (await doors.get(f"/stream/{job.id}")).status_code == 200
+
+
+async def test_events_that_a_fault_throws_away_do_not_count_any_more():
+    doors = open_doors(stream_concurrency=1)
+    job = await started(doors)
+    await doors.complete(job)
+    faults = doors.world.emulator.faults
+    faults.add(fault_of(FaultKind.STATUS, status=502, processed=True, times=2))
+    for _ in range(2):
+        assert (await doors.get(f"/stream/{job.id}", headers=EVENTS)).status_code == 502
+    assert (await doors.get(f"/stream/{job.id}", headers=EVENTS)).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.faults import FaultKind
 from emulator.core.job import Completed, Emitted, Failed, JobStatus
-from emulator.core.script import Ending
+from emulator.core.script import Ending, Scene, Script
 from tests.core.faulty_worlds import WORK, Mocked, fault_of, script
 from tests.core.steps import is_gone
 from tests.worlds import make_world
@@ -348,3 +349,35 @@ async def test_an_unaffected_endpoint_of_the_same_emulator_goes_on():
     mocked.fault(FaultKind.LOST_JOB, endpoint="mock")
     job = await mocked.world.endpoint.submit(Submission(b'{"a":1}'))
     assert (await mocked.world.endpoint.status(job.id)).status is JobStatus.IN_QUEUE
+
+
+def counted(runs: list[str]) -> Script:
+    """A script without a pause that notes each of its runs."""
+
+    def output(scene: Scene) -> bytes:
+        runs.append(scene.job)
+        return b'"i"'
+
+    return Script(Ending.OUTPUT, output=output)
+
+
+async def test_a_job_that_is_done_at_once_is_executed_twice_too():
+    runs: list[str] = []
+    mocked = Mocked(counted(runs), workers=2)
+    mocked.fault(FaultKind.EXECUTED_TWICE)
+    job = await mocked.submit()
+    await mocked.world.advance(1_000)
+    assert runs == [job.id, job.id]
+    mocked.expect_sound()
+
+
+async def test_many_jobs_done_at_once_leave_turns_to_others():
+    runs: list[str] = []
+    mocked = Mocked(counted(runs), workers=1)
+    for _ in range(500):
+        await mocked.submit()
+    most = before = 0
+    while len(runs) < 500:
+        await asyncio.sleep(0)
+        most, before = max(most, len(runs) - before), len(runs)
+    assert most <= 100

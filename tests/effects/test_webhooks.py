@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -196,3 +197,15 @@ async def test_a_host_that_failed_just_now_rests_and_is_then_called_for_all_that
     await world.advance(1)
     await world.emulator.timeline.settle()
     assert len(world.post.calls) == 7
+
+
+async def test_many_calls_that_need_no_waiting_leave_turns_to_others():
+    world = make_world(rate_limits=False)
+    jobs = [await world.endpoint.submit(JOB) for _ in range(500)]
+    for job in jobs:
+        await world.endpoint.cancel(job.id)
+    most = before = 0
+    while len(world.post.calls) < len(jobs):
+        await asyncio.sleep(0)
+        most, before = max(most, len(world.post.calls) - before), len(world.post.calls)
+    assert most <= 250

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emulator.core.endpoint import Submission
 from emulator.core.errors import ConfigurationError
-from emulator.core.job import JobStatus
+from emulator.core.job import JobStatus, Transition
 from tests.workers.conftest import ALONE, Opener, until
 from tests.workers.processes import alive
 
@@ -270,3 +272,44 @@ async def test_a_handler_that_cannot_be_loaded_says_why(workshop: Opener, source
     assert str(caught.value).startswith("handler ")
     if words.startswith(("Mod", "Syn")):
         assert "handler.py" in str(caught.value) and "emulator/workers" not in str(caught.value)
+
+
+async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> None:
+    shop = await workshop(
+        """
+        import asyncio, runpod
+
+        async def handler(job):
+            await asyncio.sleep(job["input"]["seconds"])
+
+        runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda now: 2})
+        """,
+        settings=ALONE,
+    )
+    await shop.ended(await shop.submit({"seconds": 0}))
+    (worker,) = shop.endpoint.fleet.workers.values()
+    await until(lambda: worker.concurrency == 2 and not worker.jobs)
+    first = await shop.submit({"seconds": 0.2})
+    await until(lambda: worker.jobs)
+    report, most = shop.endpoint.report, 0
+
+    async def report_and_submit(job_id: str, event: Any) -> bool:
+        # Two clients hand jobs in just before the worker's report is read: its lane is awake for one slot.
+        for _ in range(2 if job_id == first else 0):
+            await shop.submit({"seconds": 30})
+        return await report(job_id, event)
+
+    def noted(transition: Transition) -> None:
+        nonlocal most
+        most = max(most, len(worker.jobs))
+
+    shop.endpoint.report = report_and_submit
+    shop.emulator.store.listen(noted)
+    await shop.ended(first)
+    await until(lambda: len(worker.jobs) == 2)
+    await shop.submit({"seconds": 30})
+    await shop.skip(1)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert most == len(worker.jobs) == 2
+    assert (await shop.endpoint.health()).queued == 1

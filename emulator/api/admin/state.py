@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -219,4 +220,8 @@ async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) 
 
 
 def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # nested deeper than 254 levels, which jobs may be
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(text, media_type="application/json")

@@ -233,7 +233,9 @@ async def test_each_namespace_is_a_world_of_its_own(admin: Admin):
     hours = [(await admin.ask("GET", "/clock", headers=each))["now"] for each in (one, two, {})]
     assert hours[0] - hours[1] == 3_600_000 and hours[1] == hours[2]
     assert await admin.ask("GET", "/namespaces") == ["one", "two"]
+    dropped = admin.worlds.named("one")
     await admin.ask("DELETE", "/namespaces/one", 204)
+    assert await dropped.store.recent("llm", 0, 10) == ([], 0)
     await admin.ask("DELETE", "/namespaces/one", 404)
     assert await admin.ask("GET", "/namespaces") == ["two"]
 
@@ -276,3 +278,14 @@ async def test_with_a_key_whoever_has_it_is_let_in():
 async def test_it_has_an_openapi_page_of_its_own(admin: Admin):
     paths = (await admin.ask("GET", "/openapi.json"))["paths"]
     assert {"/stubs", "/faults", "/clock/advance", "/requests/verify", "/wait", "/reset", "/events"} <= set(paths)
+
+
+async def test_jobs_that_nest_deeply_are_shown_as_they_are(admin: Admin):
+    """As deep as /run takes them, which is deeper than orjson writes."""
+    deep: list[Any] = []
+    for _ in range(480):
+        deep = [deep]
+    job = await admin.run({"input": {"a": deep}})
+    assert (await admin.ask("GET", "/requests"))["requests"][0]["body"] == {"input": {"a": deep}}
+    assert (await admin.ask("GET", "/jobs"))["jobs"][0]["input"] == {"a": deep}
+    assert (await admin.ask("GET", f"/jobs/{job}"))["input"] == {"a": deep}
