@@ -206,7 +206,7 @@ def test_a_body_sent_while_no_worker_is_up_arrives(host: Host) -> None:
     web = Web(host(set=SELDOM).ready())
     kill(web)
     until(lambda: not web.workers())
-    assert web.about(method="POST", content=b"hello", timeout=1)["size"] == 5
+    assert web.about(method="POST", content=b"hello", timeout=20)["size"] == 5
 
 
 def test_an_idle_worker_ends_and_the_next_request_brings_up_another(host: Host) -> None:
