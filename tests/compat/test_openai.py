@@ -354,7 +354,7 @@ def test_a_timeout_of_the_client(
     server, gate = getattr(servers, setting), gates.new()
     admin(server, "reset")
     with pytest.raises(openai.APITimeoutError):
-        to(client, server, "gated", timeout=0.3).chat.completions.create(**asking(gate))
+        to(client, server, "gated", timeout=1).chat.completions.create(**asking(gate))
     until(lambda: calls(server))  # it has noticed
     (call,) = calls(server)
     leave(server, gates, gate, call["job"], end)

@@ -74,11 +74,11 @@ def test_a_second_worker_of_one_endpoint_is_throttled_too(handler_site: Site) ->
 def test_a_job_waits_for_a_cold_start(handler_site: Site) -> None:
     site = handler_site
     site.write_main("")
-    here = site.serve(reload=False, cold_start="400ms")
+    here = site.serve(reload=False, cold_start="800ms")
     until(lambda: here.workers() == {})  # the check of the start has left no warm worker
     job = here.submit("ME")
     assert here.workers() == {"initializing": 1}
-    assert here.ended(job)["delayTime"] >= 400
+    assert here.ended(job)["delayTime"] >= 800
     again = here.ended(here.submit("ME"))
     assert again["output"] == here.status(job)["output"]
     assert again["delayTime"] < here.status(job)["delayTime"]
@@ -87,12 +87,12 @@ def test_a_job_waits_for_a_cold_start(handler_site: Site) -> None:
 def test_a_job_waits_for_a_machine(handler_site: Site) -> None:
     site = handler_site
     site.write_main("")
-    here = site.serve(reload=False, throttle="200ms", cold_start="200ms")
+    here = site.serve(reload=False, throttle="600ms", cold_start="200ms")
     until(lambda: here.workers() == {})
     job = here.submit("ME")
     assert here.workers() == {"throttled": 1}
     until(lambda: here.workers() == {"initializing": 1})
-    assert here.ended(job)["delayTime"] >= 400
+    assert here.ended(job)["delayTime"] >= 800
 
 
 # Its own start
@@ -126,10 +126,10 @@ def test_a_handler_that_never_ends_its_import_is_not_waited_for(host: Host, tmp_
 def test_new_code_that_takes_too_long_leaves_the_old_worker(handler_site: Site) -> None:
     site = handler_site
     site.write_main("NUMBER = 1")
-    here = site.serve(init_timeout="1500ms")
+    here = site.serve(init_timeout="4s")
     pid = here.output("os.getpid()")
     site.write_main("wait_for('never')")
     site.failed()
-    site.server.line("not ready within 1.5 s")
+    site.server.line("not ready within 4 s")
     assert here.output("[NUMBER, os.getpid()]") == [1, pid]
     until(lambda: site.pids() == {pid})

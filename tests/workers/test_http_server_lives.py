@@ -75,11 +75,10 @@ def test_health_checks_go_where_the_endpoint_says(host: Host, tmp_path: Path) ->
     assert told["environment"]["HEALTH_CHECK_PATH"] == "/about" and told["requests"] > 1
 
 
-def test_a_health_path_without_its_slash_is_understood_or_refused(host: Host) -> None:
-    server = host(environment={"HEALTH_CHECK_PATH": "about"}, set=[*FAST, "init_timeout=500"])
-    until(server.starting.done)
-    error = server.starting.exception()
-    assert error is None or "HEALTH_CHECK_PATH" in str(error)
+def test_a_health_path_without_its_slash_is_understood(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "ping").write_text("500")
+    web = Web(host(environment={"HEALTH_CHECK_PATH": "about"}).ready())
+    assert web.about()["requests"] > 1
 
 
 @pytest.mark.parametrize(
