@@ -14,6 +14,8 @@ from tests.workers.processes import needs_proc
 from tests.workers.programs import Host, Starter
 from tests.workers.sites import Site
 
+pytestmark = pytest.mark.compat
+
 host = sites.host
 site = sites.site
 handler_site = sites.handler_site

@@ -16,6 +16,8 @@ from tests.workers import programs
 from tests.workers.processes import needs_proc
 from tests.workers.programs import Host, Starter, client, program
 
+pytestmark = pytest.mark.compat
+
 host = programs.host
 start = programs.start
 

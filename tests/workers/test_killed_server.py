@@ -14,6 +14,8 @@ from tests.workers import programs
 from tests.workers.processes import needs_proc
 from tests.workers.programs import Starter, client, program
 
+pytestmark = pytest.mark.compat
+
 start = programs.start
 
 CHILDREN = "subprocess.Popen(['sh', '-c', 'sleep 99 & sleep 99'])"

@@ -167,7 +167,7 @@ def test_what_a_program_left_behind_ends_too(start: Starter) -> None:
     one = start("sh", "-c", "sleep 99 & echo up")
     assert one.line() == "up"
     assert one.process.wait(LIMIT) == 0
-    assert len(one.alive()) == 1
+    until(lambda: len(one.alive()) == 1)
     one.cut()
     until(lambda: not one.alive())
 
