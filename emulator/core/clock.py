@@ -68,6 +68,11 @@ class AutoClock(RealClock):
         self.skipped += max(0, at - self.now())
 
 
+def work_time() -> float:
+    """Seconds since some moment: how long work takes that holds up the loop. No rule may look at it."""
+    return time.perf_counter()
+
+
 async def turn() -> None:
     """Let everything else that is ready run once."""
     await asyncio.sleep(0)

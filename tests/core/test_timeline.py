@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
 
 import pytest
 from freezegun import freeze_time
 
+import emulator.core.timeline
 from emulator.core.clock import RealClock, VirtualClock
-from emulator.core.timeline import BATCH, Timeline
+from emulator.core.timeline import BATCH, LONGEST_BATCH, Timeline
 from tests.core.steps import finish, started, turns
 
 
@@ -116,9 +118,29 @@ async def test_after_a_batch_of_deadlines_the_loop_gets_its_turn_and_then_the_re
         await turns(1)
         fired.append(len(notes))
     assert fired[:3] == [BATCH, 2 * BATCH, 2 * BATCH + 5]
-    assert BATCH <= 1_000
     assert line.now() == 2_000
     assert await line.next_due() is None
+
+
+@pytest.mark.parametrize(("runs", "batches"), [(True, [3, 6, 8]), (False, [8, 8, 8])])
+async def test_slow_deadlines_hold_up_the_loop_no_longer_than_they_must_where_time_runs(
+    monkeypatch: pytest.MonkeyPatch, runs: bool, batches: list[int]
+):
+    work = itertools.count(step=0.4 * LONGEST_BATCH)
+    monkeypatch.setattr(emulator.core.timeline, "work_time", lambda: next(work))
+    line, clock = timeline()
+    notes: list[object] = []
+    for _ in range(8):
+        line.at(2_000, noting(line, notes))
+    clock.move_to(2_000)
+    clock.runs = runs
+    fired: list[int] = []
+    catching_up = asyncio.ensure_future(line.catch_up())
+    for _ in batches:
+        await turns(1)
+        fired.append(len(notes))
+    await catching_up
+    assert fired == batches
 
 
 async def test_two_who_catch_up_at_once_fire_each_deadline_once():
