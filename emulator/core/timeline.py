@@ -21,7 +21,7 @@ log = logging.getLogger("emulator.timers")
 BATCH = 400
 """Deadlines fired before the loop gets its turn."""
 LONGEST_BATCH = 0.005
-"""Seconds after which it gets its turn earlier, where time runs: a deadline takes 30 µs or, with a million jobs, 200."""
+"""Seconds after which it gets its turn earlier, where time runs: a deadline takes 30 µs; of a million jobs, 200."""
 
 _TURNS = 3
 """Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
