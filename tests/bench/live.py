@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-_HEADERS = {"Authorization": "Bearer k", "Content-Type": "application/json"}
+from tests.bench import servers
+from tests.bench.servers import ECHO, ROOT
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def server(*arguments: str) -> Iterator[int]:
     """A server with the examples on a free port, which is what it gives."""
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder) / "port"
-        command = [sys.executable, "-m", "emulator", "serve", str(ROOT / "handlers" / "echo.py"), "--port", "0"]
+        command = [sys.executable, "-m", "emulator", "serve", str(ECHO), "--port", "0"]
         process = subprocess.Popen(
             [*command, "--port-file", str(port_file), "--no-rate-limits", "--log-level", "error", *arguments],
             stdout=subprocess.DEVNULL,
@@ -39,11 +38,10 @@ def server(*arguments: str) -> Iterator[int]:
 
 
 class Client:
-    """One connection that is kept."""
+    """One connection that is kept, and how long its requests take."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port)
-        self._connection.connect()
+        self._kept = servers.Client(port, "")
 
     def post(self, path: str, body: dict[str, object]) -> float:
         """Seconds that one POST took."""
@@ -52,17 +50,9 @@ class Client:
     def ask(self, method: str, path: str, body: bytes | None = None) -> float:
         """Seconds that one request took."""
         began = time.perf_counter()
-        self._exchange(method, path, body)
+        self._kept.ask(method, path, body)
         return time.perf_counter() - began
 
     def read(self, path: str) -> str:
         """What one GET answers."""
-        return self._exchange("GET", path, None).decode()
-
-    def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
-        self._connection.request(method, path, body, _HEADERS)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{path} answered {answer.status}")
-        return content
+        return self._kept.ask("GET", path).decode()
