@@ -12,7 +12,7 @@ serve: $(VENV)/.serve
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
-compat: $(VENV)/.test
+compat: $(VENV)/.test $(VENV)/.sdk2
 	$(BIN)/python -m pytest -m compat tests
 
 chaos: $(VENV)/.test
@@ -52,6 +52,12 @@ $(VENV)/.serve: pyproject.toml | $(BIN)/python
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.serve
+
+# The next official SDK, in an environment of its own: the tests run its workers and clients beside the present ones.
+$(VENV)/.sdk2: Makefile | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/sdk2
+	$(VENV)/sdk2/bin/python -m pip install --quiet --disable-pip-version-check 'runpod==2.0.0rc2'
+	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]'

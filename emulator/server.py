@@ -79,11 +79,11 @@ class Server:
     def _take_ports(self) -> tuple[Port, Port | None]:
         settings = self.settings
         secure = self._certified() if settings.tls else None
-        plain = Port(settings.host, settings.port)
+        plain = Port(settings.host, settings.port, keep_alive=settings.keep_alive)
         if secure is None:
             return plain, None
         try:
-            return plain, Port(settings.host, settings.tls_port, "--tls-port", secure)
+            return plain, Port(settings.host, settings.tls_port, "--tls-port", secure, settings.keep_alive)
         except ConfigurationError:
             plain.release()
             raise

@@ -102,6 +102,13 @@ class ServerOptions(EndpointOptions):
     host: str = _option("127.0.0.1", "Address to listen on.")
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
+    keep_alive: Milliseconds = _option(
+        120_000,
+        "Life of an idle connection: longer than any client keeps it, or a client that blocks loses what it sends.",
+        "TIME",
+        shown="120s",
+        ge=1,
+    )
     tls: bool = _option(False, "Serve HTTPS too, with a certificate of a local CA that clients can trust.")
     tls_port: int = _option(8443, "Port for HTTPS; 0 takes a free one.", ge=0, le=65_535)
     tls_folder: _File | None = _option(
