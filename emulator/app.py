@@ -22,6 +22,7 @@ from emulator.api.load_balancer import LateForwarder, LoadBalancer
 from emulator.api.routing import ExactRoute, ShortCut
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.core.platform import Platform
+from emulator.core.tokens import WorkerTokens
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
 
@@ -42,11 +43,17 @@ class Application(Starlette):
     """The application that serves these worlds.
 
     Workers need no key unless `worker_access` asks for one; the admin API is for
-    callers on this machine, unless `admin_access` asks for a key.
+    callers on this machine, unless `admin_access` asks for a key. What a handler starts
+    reports by the token that `worker_tokens` made for its worker.
     """
 
     def __init__(
-        self, worlds: Worlds, access: Access, worker_access: Access | None = None, admin_access: Access | None = None
+        self,
+        worlds: Worlds,
+        access: Access,
+        worker_access: Access | None = None,
+        admin_access: Access | None = None,
+        worker_tokens: WorkerTokens | None = None,
     ) -> None:
         self._doors = [*public.routes, *openai.routes, *flash.routes]
         self._short_cut = ShortCut(public.routes)
@@ -63,6 +70,7 @@ class Application(Starlette):
         self.state.admin_access = admin_access
         self.state.access = access
         self.state.worker_access = worker_access or Access(required=False)
+        self.state.worker_tokens = worker_tokens or WorkerTokens()
         self.state.ready = False
         self.state.forwarder = LateForwarder()
         self.state.serve = _serves_no_more

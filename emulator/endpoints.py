@@ -21,7 +21,7 @@ from emulator.workers.functions import Function
 from emulator.workers.guests import WithGuests
 from emulator.workers.http_server import HttpServer, HttpServerPool
 from emulator.workers.pool import Pool
-from emulator.workers.process import Program
+from emulator.workers.program import Program
 from emulator.workers.reload import Reloader
 from emulator.workers.scripted import ScriptedPool
 

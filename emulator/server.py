@@ -24,6 +24,7 @@ from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, RequestError
 from emulator.core.settings import default_settings
+from emulator.core.tokens import WorkerTokens
 from emulator.effects.own_post import arriving_headers
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
@@ -31,7 +32,7 @@ from emulator.port import Port
 from emulator.workers.command import Command
 from emulator.workers.environment import server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
-from emulator.workers.process import Program
+from emulator.workers.program import Program
 from emulator.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ class Server:
         self.port = self._http.number
         self.tls_port = None if self._https is None else self._https.number
         self._lifeline, self._held_end = os.pipe()
+        self._tokens = WorkerTokens()
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
-        self.app = Application(self._worlds, access, worker_access, admin_access)
+        self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens)
         self.app.state.serve = self.serve
         self._watching: asyncio.Task[None] | None = None
 
@@ -204,10 +206,10 @@ class Server:
         if service.balanced:
             world.add_balancer(plan.settings, self._http_server(plan, fresh))
         elif service.handler:
-            environment = {**self._plain_environment(), **plan.environment, **fresh}
             program = Program(
-                service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
-                folder=plan.folder if reload else None,
+                service.handler, plan.python, self._lifeline, {**plan.environment, **fresh}, plan.concurrency,
+                plan.directory, folder=plan.folder if reload else None, rules=plan.rules,
+                protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
@@ -236,6 +238,11 @@ class Server:
     def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
         return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key, namespace)
+
+    def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
+        """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
+        token = self._tokens.token(namespace, endpoint, worker)
+        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, token, self.key, namespace)
 
     async def start(self) -> None:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""

@@ -324,7 +324,7 @@ def test_fields_prints_every_field_with_its_evidence(run: Callable[..., Answer])
         assert row(out, field.name)[2] in ("observed", "client", "documented", "guess")
     assert row(out, "id_suffix")[:4] == ["id_suffix", "-u1", "observed", '""']
     assert row(out, "webhook_retry_delays")[:4] == ["webhook_retry_delays", "5000,15000 ms", "observed", "10000,10000"]
-    assert row(out, "strip_empty_input")[1] == "true"
+    assert row(out, "strip_empty_input")[1] == "lost"
 
 
 @pytest.mark.usefixtures("wide")

@@ -84,6 +84,24 @@ def report(body: bytes) -> WorkerReport:
     )
 
 
+def is_loose(body: bytes) -> bool:
+    """Whether a worker's post that is no JSON would be but for NaN and Infinity, which Python writes."""
+    return _loose(body) is not None
+
+
+def is_loose_progress(body: bytes) -> bool:
+    """Whether such a post is a progress update."""
+    return (_loose(body) or {}).get("status") == JobStatus.IN_PROGRESS.value
+
+
+def _loose(body: bytes) -> dict[str, Any] | None:
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
+
+
 def handout_one(job: Job, platform: Platform) -> bytes:
     """The answer to job-take."""
     return handout(job, platform)

@@ -15,12 +15,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator.api import wire
-from emulator.api.guards import FIDELITY, Access, Handler, HttpCaller, answering, read_body, world_of_worker
+from emulator.api.guards import (
+    FIDELITY,
+    Access,
+    Handler,
+    HttpCaller,
+    answering,
+    bare_key,
+    read_body,
+    world_of_worker,
+)  # fmt: skip
 from emulator.api.routing import ExactRoute
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InvalidBody
 from emulator.core.job import Completed, Emitted, Failed, Progressed
-from emulator.core.results import ending, is_oversized, oversized, split_chunk
+from emulator.core.results import NOT_FINITE, ending, is_oversized, oversized, split_chunk
+from emulator.core.tokens import WorkerTokens
 from emulator.emulator import Emulator
 
 log = logging.getLogger("emulator.worker")
@@ -92,12 +102,16 @@ async def done(visit: Visit) -> Response:
     """A result, or a progress update: not every post to job-done ends a job."""
     polling, platform = visit.endpoint.polling, visit.endpoint.platform
     try:
-        report = wire.report(await _body(visit))
+        body = await _body(visit)
     except BodyTooLarge:
         await polling.report(visit.worker, visit.job, lambda lease: oversized(lease, platform))
         raise _too_large(visit) from None
+    try:
+        report = wire.report(body)
     except InvalidBody as error:
-        text = f"the worker's result is not JSON: {error.detail}"
+        if wire.is_loose_progress(body):
+            raise
+        text = NOT_FINITE if wire.is_loose(body) else f"the worker's result is not JSON: {error.detail}"
         await polling.report(visit.worker, visit.job, lambda lease: Failed(text, None, lease))
         log.warning("%s/%s: %s", visit.endpoint.id, visit.job, text)
         raise
@@ -163,12 +177,22 @@ def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | 
 
 def _visited(verb: Verb) -> Handler:
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
-        access: Access = request.app.state.worker_access
-        access.check(request.headers.get("authorization"))
-        endpoint = emulator.endpoint(request.path_params["endpoint_id"])
-        return await verb(Visit(request, endpoint, caller, emulator))
+        visit = Visit(request, emulator.endpoint(request.path_params["endpoint_id"]), caller, emulator)
+        _check(visit)
+        return await verb(visit)
 
     return answering(let_in, world_of_worker)
+
+
+def _check(visit: Visit) -> None:
+    """Let a worker in by a key, and what a handler started by the token of its worker; raises NoToken, InvalidKey."""
+    access: Access = visit.request.app.state.worker_access
+    tokens: WorkerTokens = visit.request.app.state.worker_tokens
+    shown = visit.request.headers.get("authorization")
+    namespace = visit.query.get("ns", "")
+    if not access.required or tokens.accepts(bare_key(shown or ""), namespace, visit.endpoint.id, visit.worker):
+        return
+    access.check(shown)
 
 
 def _route(path: str, verb: Verb, method: str) -> ExactRoute:

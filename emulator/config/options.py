@@ -64,6 +64,11 @@ class EndpointOptions(BaseModel):
     environment: Variables = _option({}, "A variable for the workers (repeatable).", "NAME=VALUE")
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
     python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")
+    sdk_rules: Literal["1.12", "2.0"] | None = _option(
+        None,
+        "Whose rules worker processes keep: those of this version of runpod.",
+        shown="those of the installed runpod, or the newest",
+    )
 
 
 class ServerOptions(EndpointOptions):

@@ -35,6 +35,8 @@ class Plan:
     environment: dict[str, str]
     concurrency: int
     directory: str | None
+    rules: str | None = None
+    """Whose rules its worker processes keep, where that was said."""
 
     @property
     def folder(self) -> str:
@@ -94,6 +96,7 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         environment=variables,
         concurrency=concurrency.value or 1,
         directory=directory,
+        rules=settings.effective("sdk_rules", endpoint).value,
     )
 
 

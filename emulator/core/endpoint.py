@@ -6,11 +6,13 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from emulator.core.deadlines import lost_event, overrun_event
+from emulator.core.drops import Drop
 from emulator.core.engine import Engine
 from emulator.core.errors import (
     IllegalTransition,
@@ -41,6 +43,8 @@ from emulator.core.settings import EndpointSettings
 from emulator.core.stubs import Question
 from emulator.core.waiting import Caller, Outcome
 from emulator.core.world import World
+
+log = logging.getLogger("emulator.worker")
 
 Report = Progressed | Emitted | Completed | Failed
 
@@ -286,6 +290,15 @@ class Endpoint(Engine):
         lease_until = at + self.platform.worker_lease
         with suppress(IllegalTransition, JobNotFound):
             await self._change(job_id, lambda job: Renewed(_lease_of(job, worker), lease_until), at)
+
+    async def drop(self, worker: str, job: Job, reason: str) -> None:
+        """A worker has let go of a job on which it will never report, for a reason that clients may see."""
+        dropped = Drop(job, reason, self.platform)
+        log.warning("%s/%s: %s", self.id, job.id, dropped)
+        if dropped.fails_at_once:
+            await self.report(job.id, Failed(reason, None, job.lease))
+        else:
+            await self.refuse(worker, job.id, job.lease)
 
     async def refuse(self, worker: str, job_id: str, lease: int) -> None:
         """A worker dropped the job and will never report: the lease runs out, the worker is free."""

@@ -13,7 +13,7 @@ def handout(job: Job, platform: Platform) -> bytes:
     refuses the job.
     """
     parts = [b'{"id":"', job.id.encode(), b'"']
-    if not (platform.strip_empty_input and job.input_is_empty):
+    if platform.strip_empty_input == "keep" or not job.input_is_empty:
         parts += (b',"input":', job.input)
     if job.s3_config is not None:
         parts += (b',"s3Config":', job.s3_config)

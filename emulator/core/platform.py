@@ -85,8 +85,16 @@ class Platform:
         "completed_without_output", "failed", _OBSERVED, "the job ends COMPLETED and its output is missing"
     )
     input_must_be_object: bool = _fact(True, _GUESS, "docs require a JSON object; the refusal itself was never seen")
-    strip_empty_input: bool = _disputed(
-        True, False, _OBSERVED, "an empty input object is removed before the job reaches its worker"
+    strip_empty_input: Literal["lost", "fail", "keep"] = _disputed(
+        "lost",
+        "keep",
+        _OBSERVED,
+        "an empty input object is removed, its worker drops the job, and the lease runs out; fail: fails it at once",
+    )
+    unsendable_result: Literal["lost", "fail"] = _fact(
+        "lost",
+        _CLIENT,
+        "what the official worker cannot send it never reports, and the lease runs out; fail: fails the job at once",
     )
     json_depth_limit: int = _fact(500, _GUESS, "how deep a request body may nest", "levels")
     webhook_url_check: bool = _fact(True, _GUESS, "a webhook that is no http(s) URL is refused with 400")

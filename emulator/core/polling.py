@@ -7,11 +7,13 @@ ping of it no longer lists the job; reports that come meanwhile do not count.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from emulator.core.drops import EMPTY_INPUT, UNSENT
 from emulator.core.errors import JobNotFound
 from emulator.core.job import Completed, Emitted, Failed, JobStatus, Progressed
 from emulator.core.waiting import Caller, Outcome
@@ -73,6 +75,12 @@ class PollingWorkers:
         A worker nobody knew is welcome, one that is leaving gets nothing, at once.
         """
         if worker in self._leaving:
+            return []
+        known = self._endpoint.fleet.workers.get(worker)
+        if (
+            known is not None and not known.over_http
+        ):  # a child of a handler that is a worker itself, by the SDK's rules
+            await self._room.wait(("never", self._endpoint.id, worker), until, caller)
             return []
         visitor = await self._welcome(worker, most, idle)
         visitor.callers.add(caller)
@@ -213,16 +221,21 @@ class PollingWorkers:
             fleet.welcome(worker)
             log.info("%s/%s: a worker has come", self._endpoint.id, worker)
         elif idle:
-            self._dropped(visitor, known)
+            await self._dropped(visitor, known)
         wanted = concurrency + len(known.jobs if known else ())
         if known is None or known.is_coming_up or known.concurrency != wanted:
             await self._endpoint.worker_ready(worker, wanted)
         self._heard_from(worker, visitor)
         return visitor
 
-    def _dropped(self, visitor: _Visitor, worker: Worker) -> None:
+    async def _dropped(self, visitor: _Visitor, worker: Worker) -> None:
         for job_id in list(worker.jobs):
             visitor.dropped.add(job_id)
+            with contextlib.suppress(JobNotFound):
+                job = await self._endpoint.status(job_id)
+                stripped = job.input_is_empty and self._endpoint.platform.strip_empty_input != "keep"
+                if job.worker == worker.id and job.status is JobStatus.IN_PROGRESS:
+                    await self._endpoint.drop(worker.id, job, EMPTY_INPUT if stripped else UNSENT)
             self._endpoint.fleet.release(worker.id, job_id)
 
     def _let_go(self, visitor: _Visitor, job_id: str) -> None:

@@ -7,6 +7,9 @@ import json
 from emulator.core.job import Completed, Failed
 from emulator.core.platform import Platform
 
+NOT_FINITE = "the worker's result is not JSON: it holds NaN or Infinity"
+"""The error of a job whose result the service refuses for its numbers."""
+
 
 def ending(lease: int, output: bytes | None, error: str | None, platform: Platform) -> Completed | Failed:
     """The event of a finished run; `output` is JSON, a truthy `error` fails the job.

@@ -16,15 +16,17 @@ log = logging.getLogger("emulator.jobs")
 def job_log(platform: Platform) -> Callable[[Transition], None]:
     """An effect that logs ends, second tries and inputs that will not arrive."""
 
+    strips = platform.strip_empty_input != "keep"
+
     def won(transition: Transition) -> None:
         if transition.ended:
             _ended(transition)
         elif type(transition.event) is Requeued:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
-        elif type(transition.event) is Submitted and platform.strip_empty_input and transition.job.input_is_empty:
+        elif type(transition.event) is Submitted and strips and transition.job.input_is_empty:
             log.warning(
                 "%s: its input is an empty object, which RunPod removes, and its workers take no job without one "
-                "(change that with --set strip_empty_input=false)",
+                "(--set strip_empty_input=keep hands it out, fail fails the job at once, lost is RunPod's way)",
                 _name(transition),
             )
 

@@ -15,6 +15,7 @@ from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
 from emulator.workers.child import RUNNER, Child
+from emulator.workers.environment import joined
 from emulator.workers.reload import python_files
 
 log = logging.getLogger("emulator.worker")
@@ -149,13 +150,8 @@ class _CommandWorker:
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
-        environment = {
-            **os.environ,
-            **self._command.extra,
-            **self._command.environment(self.id),
-            "PYTHONUNBUFFERED": "1",
-        }
         command = self._command
+        environment = joined(command.environment(self.id), command.extra)
         tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(command.lifeline))
         try:
             words = (*tether, *command.words)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 PING_INTERVAL = 10_000
 """Milliseconds between two heartbeats of the SDK."""
+
+
+_WHO_IT_IS = ("RUNPOD_WEBHOOK_", "RUNPOD_ENDPOINT_ID", "RUNPOD_POD_", "RUNPOD_AI_API_KEY")
+"""How the variables begin that make a process this worker, which nobody else may set."""
 
 
 def host_name(worker: str) -> str:
     """The host name that a worker of the service sees."""
     return f"{worker}-64410d87"
+
+
+def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker: the server's own, the protocol's, and above it what the user has given.
+
+    Only what says which worker it is and where it reports stays the protocol's.
+    """
+    kept = {name: value for name, value in protocol.items() if name.startswith(_WHO_IT_IS)}
+    return {**os.environ, **protocol, **given, **kept, "PYTHONUNBUFFERED": "1"}
 
 
 def server_environment(

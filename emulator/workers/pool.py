@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 from emulator.core.endpoint import Endpoint
-from emulator.workers.process import Program, WorkerProcess
+from emulator.workers.process import WorkerProcess
+from emulator.workers.program import Program
 
 log = logging.getLogger("emulator.worker")
 

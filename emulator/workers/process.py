@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import orjson
 
+from emulator.core.drops import EMPTY_INPUT
 from emulator.core.endpoint import Endpoint
+from emulator.core.errors import JobNotFound
 from emulator.core.handout import handout
-from emulator.core.job import Emitted, Job, Progressed
+from emulator.core.job import Emitted, Job, JobStatus, Progressed
 from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
 from emulator.workers.child import RUNNER, Child
-from emulator.workers.environment import host_name
+from emulator.workers.environment import host_name, joined
+from emulator.workers.program import Program
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
@@ -28,34 +29,6 @@ log = logging.getLogger("emulator.worker")
 STOP_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What a worker process runs: a handler in the forms of `serve`, and the interpreter for it."""
-
-    handler: str
-    python: str
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end workers end too."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    concurrency: int = 1
-    """Jobs at once of a handler that has no concurrency_modifier."""
-    directory: str | None = None
-    folder: str | None = None
-    """The handler's own folder, where `imported` learns which files below it its code comes from.
-
-    It is told all of them by now, and those that were saved after they may have been read.
-    """
-    imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
-
-    def files(self) -> list[str]:
-        """The handler's file, where it names one."""
-        path = self.handler if self.handler.endswith(".py") else self.handler.rpartition(":")[0]
-        if not path.endswith(".py"):
-            return []
-        own = os.path.abspath(os.path.join(self.directory or "", path))
-        return [own, os.path.realpath(own)]
 
 
 class WorkerProcess:
@@ -74,6 +47,7 @@ class WorkerProcess:
         self._stage = Stage(endpoint, self._performed, lambda: self._child.kill(signal.SIGKILL))
         self._stopping: dict[str, asyncio.TimerHandle] = {}
         self._capacity = 0
+        self._was_ready = False
         self._cooperative = False
         self._retiring = False
         self._wants_successor = True
@@ -150,6 +124,8 @@ class WorkerProcess:
             "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
             "--concurrency", str(self._program.concurrency),
         ]  # fmt: skip
+        if self._program.rules is not None:
+            command += ["--rules", self._program.rules]
         if self._program.folder is not None:
             command += ["--folder", self._program.folder]
         try:
@@ -167,15 +143,12 @@ class WorkerProcess:
         return reader
 
     def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "RUNPOD_AI_API_KEY": "runpod-emulator",
-            **self._program.environment,
+        own = {
             "RUNPOD_ENDPOINT_ID": self._endpoint.id,
             "RUNPOD_POD_ID": self.id,
             "RUNPOD_POD_HOSTNAME": host_name(self.id),
-            "PYTHONUNBUFFERED": "1",
         }
+        return joined({**own, **self._program.protocol(self.id)}, self._program.environment)
 
     def _channel_over(self, frames: asyncio.Future[None]) -> None:
         if not frames.cancelled() and frames.exception() is not None:
@@ -216,10 +189,10 @@ class WorkerProcess:
             self._release(job)
             self._slot.set()
         elif kind is Kind.REFUSED:
-            lease = self._release(job)
-            self._slot.set()
-            if lease is not None:
-                await self._endpoint.refuse(self.id, job, lease)
+            await self._dropped(job, EMPTY_INPUT)
+        elif kind is Kind.LOST:
+            told = orjson.loads(body)
+            await self._dropped(job, told["reason"], leaves=told["leaves"])
         elif kind is Kind.READY:
             facts = orjson.loads(body)
             self._cooperative = facts["cooperative"]
@@ -231,10 +204,25 @@ class WorkerProcess:
         elif kind is Kind.BROKEN:
             self._broken = body.decode("utf-8", "replace")
 
+    async def _dropped(self, job_id: str, reason: str, leaves: bool = False) -> None:
+        """The child will never report on a job; one that `leaves` gives back what it holds by its end."""
+        lease = self._release(job_id)
+        if lease is not None and not leaves:
+            with contextlib.suppress(JobNotFound):
+                job = await self._endpoint.status(job_id)
+                if job.lease == lease and job.status is JobStatus.IN_PROGRESS:
+                    await self._endpoint.drop(self.id, job, reason)
+        if leaves:
+            self._take_no_more()
+            self._retire()
+        self._slot.set()
+
     async def _wants(self, concurrency: int) -> None:
+        """The child wants so many jobs at once; one that wants none is like one that does not ask."""
         self._capacity = concurrency
         self._slot.set()
-        if not self._ended:
+        if not self._ended and concurrency:
+            self._was_ready = True
             await self._endpoint.worker_ready(self.id, concurrency)
 
     async def _emit(self, job: str, chunks: list[bytes]) -> None:
@@ -373,7 +361,7 @@ class WorkerProcess:
         if self._ended:
             return
         self._ended = True
-        if self._capacity:
+        if self._was_ready:
             log.warning("%s/%s: the worker %s", self._endpoint.id, self.id, self._child.how_it_ended())
             await self._endpoint.worker_gone(self.id)
             return

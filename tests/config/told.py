@@ -136,6 +136,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "port": (_number("port", 9000), _number("port", 0)),
     "port_file": (_text("port_file", "port.txt", Path("port.txt")), _text("port_file", "p", Path("p"))),
     "tls": (_switch("tls", True), _switch("tls", False)),
+    "keep_alive": (_text("keep_alive", "75s", 75_000), _number("keep_alive", 90_000)),
     "tls_port": (_number("tls_port", 9443), _number("tls_port", 0)),
     "tls_folder": (_text("tls_folder", "tls", Path("tls")), _text("tls_folder", "ca", Path("ca"))),
     "tls_name": (_list("tls_name", "emulator.test", "*.emulator.test"), _list("tls_name", "10.0.0.5")),
@@ -175,6 +176,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
         Sample(("--environment", "C="), '["C="]', '{ C = "" }', {"C": ""}),
     ),
     "directory": (_text("directory", "one", Path("one")), _text("directory", "two", Path("two"))),
+    "sdk_rules": (_text("sdk_rules", "1.12"), _text("sdk_rules", "2.0")),
     "python": (_text("python", "/usr/bin/python3"), _text("python", "python3")),
 }
 """Two values of every option; the first is not the default."""

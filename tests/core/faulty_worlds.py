@@ -40,7 +40,7 @@ class Mocked:
     """Endpoint `mock`, whose jobs play one script after another."""
 
     def __init__(self, *scripts: Script, workers: int = 3, concurrency: int = 1, **platform: Any) -> None:
-        self.world = make_world(strip_empty_input=False, **platform)
+        self.world = make_world(strip_empty_input="keep", **platform)
         self.emulator = self.world.emulator
         self.timeline = self.emulator.timeline
         settings = default_settings("mock", self.emulator.platform, workers_max=workers)

@@ -29,7 +29,7 @@ def test_an_empty_input_is_stripped_as_observed_and_kept_as_documented(text: byt
     job = QUEUED._replace(input=text)
     assert json.loads(handout(job, preset("observed"))) == {"id": "j1", "s3Config": {"k": 1}}
     assert json.loads(handout(job, preset("documented"))) == {"id": "j1", "input": {}, "s3Config": {"k": 1}}
-    kept = preset("observed", strip_empty_input=False)
+    kept = preset("observed", strip_empty_input="keep")
     assert json.loads(handout(job, kept))["input"] == {}
 
 

@@ -15,7 +15,7 @@ DISPUTED = {
     "scaler": ("REQUEST_COUNT", "QUEUE_DELAY"),
     "lost_worker_end": ("failed", "timed_out"),
     "queued_ttl_end": ("deleted", "timed_out"),
-    "strip_empty_input": (True, False),
+    "strip_empty_input": ("lost", "keep"),
     "runsync_failed_status": (200, 400),
     "webhook_retry_delays": ((5_000, 15_000), (10_000, 10_000)),
     "envelope_worker_id": (True, False),

@@ -23,7 +23,7 @@ from emulator.core.job import Event, Job, JobStatus, Progressed, Transition
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
-from emulator.workers.process import Program
+from emulator.workers.program import Program
 from tests.workers.processes import Family
 
 LIMIT = 20.0

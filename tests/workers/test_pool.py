@@ -21,7 +21,7 @@ from emulator.core.job import JobStatus
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
-from emulator.workers.process import Program
+from emulator.workers.program import Program
 from tests.workers.conftest import DO, LIMIT, Opener, Workshop, until, write_handler
 from tests.workers.processes import alive, needs_proc, zombies
 
@@ -241,7 +241,7 @@ async def test_a_stop_says_nothing_of_failed_jobs(
 
 
 async def test_nothing_counts_as_running_once_every_job_is_over(workshop: Opener) -> None:
-    shop = await workshop()
+    shop = await workshop(platform={"unsendable_result": "fail"})
     jobs = [await shop.do(what) for what in ("1", "1 / 0", "os._exit(1)", "{1}")]
     running = await shop.do("[runpod.serverless.progress_update(job, 1), time.sleep(60)]")
     await shop.progress(running)

@@ -171,7 +171,7 @@ async def test_an_empty_input_is_refused_twice_while_the_worker_stays_free(
     shop = await workshop(settings={"workers_min": 1, "workers_max": 1})
     first = await shop.pid()
     empty = (await shop.endpoint.submit(Submission(b"{ }"))).id
-    assert any("strip_empty_input=false" in text and empty in text for text in caplog.messages)
+    assert any("strip_empty_input=keep" in text and empty in text for text in caplog.messages)
     for attempt in (1, 2):
         await until(lambda attempt=attempt: refusals() == attempt)
         assert await shop.pid() == first, "the worker is free"
@@ -185,7 +185,7 @@ async def test_an_empty_input_is_refused_twice_while_the_worker_stays_free(
 
 
 async def test_an_empty_input_arrives_where_nobody_strips_it(workshop: Opener) -> None:
-    shop = await workshop("def handler(job):\n    return job['input'] == {}\n", platform={"strip_empty_input": False})
+    shop = await workshop("def handler(job):\n    return job['input'] == {}\n", platform={"strip_empty_input": "keep"})
     assert await shop.output((await shop.endpoint.submit(Submission(b"{}"))).id) is True
 
 
@@ -223,23 +223,60 @@ async def test_a_result_over_the_limit_fails_by_the_documentation(workshop: Open
     assert job.error == "result too large: more than 1000 bytes"
 
 
-async def test_a_result_that_is_no_json_fails_at_once_and_says_why(workshop: Opener) -> None:
-    reasons = {
-        "{1, 2}": "set is not JSON serializable",
-        "float('nan')": "Out of range float values are not JSON compliant",
-        "float('-inf')": "Out of range float values are not JSON compliant",
-        "b'bytes'": "bytes is not JSON serializable",
-        "(number for number in 'abc')": "to stream, use yield in the handler itself",
-        "{(1, 2): 3}": "keys must be str",
-    }
-    shop = await workshop(settings=ALONE)
+UNSENDABLE = {
+    "{1, 2}": "set is not JSON serializable",
+    "b'bytes'": "bytes is not JSON serializable",
+    "(number for number in 'abc')": "to stream, use yield in the handler itself",
+    "{(1, 2): 3}": "keys must be str",
+    "chr(0xd800)": "surrogates not allowed",
+    "(_ for _ in ()).throw(GeneratorExit)": "GeneratorExit left the handler",
+}
+
+
+async def test_a_result_that_cannot_be_sent_is_lost_and_the_log_says_what_that_means(
+    workshop: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = await workshop(settings={"workers_min": 1, "workers_max": 1})
     first = await shop.pid()
-    for value, reason in reasons.items():
+    for value, reason in UNSENDABLE.items():
+        job = await shop.do(value)
+        for attempt, then in enumerate(("it is tried once more", "it fails")):
+            said = f"when its lease of 40 s has run out, {then} (--set unsendable_result=fail fails it at once)"
+            await until(lambda said=said, reason=reason, job=job: any(
+                job in text and reason in text and said in text for text in caplog.messages))  # fmt: skip
+            shown = await shop.endpoint.status(job)
+            assert (shown.status, shown.retries) == (JobStatus.IN_PROGRESS, attempt)
+            assert await shop.pid() == first, "the worker is free"
+            await shop.skip(40_000)
+        shown = await shop.endpoint.status(job)
+        assert (shown.status, shown.error) == (JobStatus.FAILED, "job timed out after 1 retries")
+
+
+async def test_a_result_that_cannot_be_sent_fails_at_once_where_that_is_wanted(workshop: Opener) -> None:
+    shop = await workshop(settings=ALONE, platform={"unsendable_result": "fail"})
+    first = await shop.pid()
+    for value, reason in UNSENDABLE.items():
         job = await shop.ended(await shop.do(value))
         assert (job.status, job.output, job.retries) == (JobStatus.FAILED, None, 0)
-        assert job.error.startswith("The handler's result is not JSON: ")
         assert reason in job.error
     assert await shop.pid() == first
+
+
+async def test_an_empty_input_fails_at_once_where_that_is_wanted(workshop: Opener) -> None:
+    shop = await workshop(platform={"strip_empty_input": "fail"})
+    job = await shop.ended((await shop.endpoint.submit(Submission(b"{}"))).id)
+    assert (job.status, job.retries) == (JobStatus.FAILED, 0)
+    assert job.error == "the worker took no job without an input, and an empty one is removed"
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "[float('-inf')]"])
+async def test_a_number_that_json_does_not_have_is_refused_as_the_service_refuses_it(
+    workshop: Opener, value: str
+) -> None:
+    shop = await workshop(settings=ALONE)
+    job = await shop.ended(await shop.do(value))
+    assert (job.status, job.output, job.retries) == (JobStatus.FAILED, None, 0)
+    assert job.error == "the worker's result is not JSON: it holds NaN or Infinity"
 
 
 # Starting

@@ -1,13 +1,18 @@
-"""How many jobs a worker wants at once, by the rule of the official SDK."""
+"""How many jobs a worker wants at once, by the rule of the official SDK.
+
+It asks the handler's `concurrency_modifier` before each request for jobs, and wants as many more as the answer exceeds
+the jobs in flight. So 2.5 admits a third job, 0 asks for none (and the modifier again a second later), and what is no
+number, or an exception, ends the worker.
+"""
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Callable
 from typing import Any
 
-from .output import say
-from .tracebacks import user_traceback
+MOST = 1 << 20
+"""Jobs at once that stand for any number."""
 
 
 class Concurrency:
@@ -16,32 +21,27 @@ class Concurrency:
     def __init__(self, modifier: Callable[[int], Any] | None, fixed: int = 1) -> None:
         """`fixed` is the number where there is no modifier."""
         self.modifier = modifier
-        self.applied = fixed if modifier is None else 1
+        self.applied: Any = fixed if modifier is None else 1
         self._wanted = self.applied
+        self.slots = fixed if modifier is None else 1
+        """How many jobs there may be, 0 for none."""
 
     def review(self, in_flight: int) -> bool:
-        """Ask the modifier, and tell whether `applied` changed.
+        """Ask the modifier, and tell whether `slots` changed; raises what it raises, TypeError for no number.
 
         A change that waits for the jobs in flight to end is applied before the next question.
         """
         if self.modifier is not None and self._wanted == self.applied:
-            self._ask(self.modifier)
+            self._wanted = self.modifier(self.applied)
         if in_flight or self._wanted == self.applied:
             return False
         self.applied = self._wanted
-        return True
+        before, self.slots = self.slots, _slots(self.applied)
+        return before != self.slots
 
-    def _ask(self, modifier: Callable[[int], Any]) -> None:
-        try:
-            answer = modifier(self.applied)
-        except Exception as error:
-            say(f"concurrency_modifier raised, the concurrency stays {self.applied}.\n{user_traceback(error)}")
-            return
-        try:
-            wanted = operator.index(answer)
-        except TypeError:
-            wanted = 0
-        if wanted < 1:
-            say(f"concurrency_modifier returned {answer!r}, the concurrency stays {self.applied}.")
-            return
-        self._wanted = wanted
+
+def _slots(wanted: Any) -> int:
+    more = wanted - 0  # as the official worker counts: this is where it ends
+    if more <= 0:
+        return 0
+    return MOST if more >= MOST else math.ceil(more)

@@ -17,6 +17,8 @@ Child to parent
     DONE      how the job ended, a packed `Result`
     REFUSED   the job had no id or input: the worker dropped it and will never report on it
     STOPPED   the job was stopped before it had a result
+    LOST      the official worker would never report on the job; the body is JSON: {"reason", "leaves"}, the second
+              true where the worker leaves after it
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Kind(IntEnum):
     REFUSED = 9
     STOPPED = 10
     FILES = 11
+    LOST = 12
 
 
 _KINDS = {kind.value: kind for kind in Kind}
@@ -88,7 +91,7 @@ def pack_result(result: Result) -> bytes:
         flags |= _HAS_OUTPUT
     if result.error is not None:
         flags |= _HAS_ERROR
-        error = result.error.encode("utf-8", "replace")
+        error = result.error.encode()
     if result.stop_worker:
         flags |= _STOP_WORKER
     return b"".join((_RESULT.pack(flags, len(error)), error, result.output or b""))

@@ -1,4 +1,9 @@
-"""The worker's loop: takes jobs from the channel, runs them, reports how they ended."""
+"""The worker's loop: takes jobs from the channel, runs them, reports how they ended.
+
+It stands for the official worker's job loop. A job has one of these ends: DONE with a result; STOPPED, because the
+server asked for it; LOST, because the official worker would never report on it; REFUSED, because it had no input.
+What ends the process (`sys.exit` in a handler, a modifier that raises) leaves `run` as the exception that it is.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +15,25 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from . import official
+from .capture import Capture, handlers_are_captured, install
 from .channel import Channel
 from .concurrency import Concurrency
-from .frames import Frame, Kind, pack_result
+from .frames import Frame, Kind, Result, pack_result
 from .imported import OwnFiles
 from .installed import runpod_version
 from .jobs import Jobs
 from .output import flush_output, say
-from .results import Outcome, result
+from .prestart import Gate, hooks
+from .results import Lost, Outcome, Unsendable, result
 from .running import is_cooperative, run
 
 IDLE_REVIEW = 10.0
 """Seconds. The official worker asks its modifier before each job-take poll, and an idle poll is held this long."""
+FULL_REVIEW = 1.0
+"""Seconds. A worker that wants no job asks its modifier this often."""
 
-SELF_CANCELLED = "The handler was cancelled from within: asyncio.CancelledError left it, and nobody stopped the job."
+SELF_CANCELLED = "asyncio.CancelledError left the handler, and nobody stopped the job"
 
 
 class JobLoop:
@@ -36,32 +46,46 @@ class JobLoop:
         self._jobs = jobs
         self._files = files
         self._concurrency = Concurrency(config.get("concurrency_modifier"), concurrency)
+        self._captures = handlers_are_captured()
+        self._gate = Gate(config.get("prestart_timeout"), self._wait_for_a_job, self._drain)
         self._stopped: set[str] = set()
         self._leaving = False
+        self._has_taken = asyncio.Event()
         self._process = os.getpid()
 
     async def run(self) -> None:
-        """Take jobs until SIGTERM finds the worker idle."""
+        """Take jobs until SIGTERM finds the worker idle; raises what ends the official worker's loop."""
         loop = asyncio.get_running_loop()
-        finished = asyncio.Event()
+        install(has_hooks=bool(hooks))
+        self._finished: asyncio.Future[None] = loop.create_future()
         self._concurrency.review(0)
         loop.add_reader(self._channel.fileno(), self._read)
-        signal.signal(signal.SIGTERM, lambda *_: self._terminate(lambda: loop.call_soon_threadsafe(finished.set)))
+        signal.signal(signal.SIGTERM, lambda *_: self._terminate(lambda: loop.call_soon_threadsafe(self._finish)))
         if self._concurrency.modifier is not None:
-            loop.call_later(IDLE_REVIEW, self._review_when_idle, loop)
-        self._announce()
+            loop.call_later(self._pause, self._review_when_idle, loop)
+        if self._concurrency.slots:
+            self._announce()
+        self._gate.begin()
         try:
-            await finished.wait()
+            await self._finished
         finally:
             self._leaving = True
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             loop.remove_reader(self._channel.fileno())
 
+    def _finish(self, error: BaseException | None = None) -> None:
+        if self._finished.done():
+            return
+        if error is None:
+            self._finished.set_result(None)
+        else:
+            self._finished.set_exception(error)
+
     def _announce(self) -> None:
         self._tell_files()
         body = {
-            "concurrency": self._concurrency.applied,
-            "cooperative": is_cooperative(self._config["handler"]),
+            "concurrency": self._concurrency.slots,
+            "cooperative": is_cooperative(self._config.get("handler")),
             "runpod_version": runpod_version(),
         }
         self._channel.send(Kind.READY, body=json.dumps(body).encode())
@@ -83,6 +107,8 @@ class JobLoop:
             say(f"Failed to get job. | Error Type: {type(error).__name__} | Error Message: {error}")
             self._channel.send(Kind.REFUSED, frame.job)
             return
+        self._has_taken.set()
+        official.begin(job)
         task = asyncio.get_running_loop().create_task(self._run(frame.job, job))
         if not task.done():  # an eager task factory runs it on the spot
             self._jobs.tasks[frame.job] = task
@@ -90,39 +116,55 @@ class JobLoop:
 
     def _parse(self, body: bytes) -> Any:
         job = json.loads(body)
-        # The official worker checks what job-take gave it, and not what job-take-batch gave.
-        if self._concurrency.applied == 1 and ("id" not in job or "input" not in job):
+        # The official worker checks the one job that job-take gave it, and not those that job-take-batch gave.
+        asks_for_one = self._concurrency.slots - len(self._jobs.tasks) == 1
+        if asks_for_one and ("id" not in job or "input" not in job):
             raise Exception("Job has missing field(s): id or input.")
         return job
 
     async def _run(self, name: str, job: Any) -> None:
         self._jobs.enter(name)
         try:
-            outcome = await run(self._config, job, functools.partial(self._channel.send, Kind.CHUNK, name))
-            self._report(name, outcome)
+            failure = await self._gate.passed()
+            outcome = Outcome(error=failure) if failure else await self._call(name, job)
+            self._end(name, job, Kind.DONE, pack_result(self._result(outcome)))
         except asyncio.CancelledError:
-            self._report_cancelled(name)
-        except Exception as error:
-            self._report(name, Outcome(error=f"{type(error).__name__}: {error}"))
-        except BaseException:
+            self._end_cancelled(name, job)
+        except Lost as lost:
+            self._lose(name, job, lost)
+        except (KeyboardInterrupt, SystemExit):
             self._leaving = True
             raise
+        except BaseException as error:
+            self._lose(name, job, Lost(f"{type(error).__name__}: {error}"))
         self._review()
 
-    def _report_cancelled(self, name: str) -> None:
+    async def _call(self, name: str, job: Any) -> Outcome:
+        emit = functools.partial(self._channel.send, Kind.CHUNK, name)
+        outcome = await run(self._config, job, emit, Capture(self._captures, name))
+        official.ran()
+        return outcome
+
+    def _result(self, outcome: Outcome) -> Result:
+        return result(outcome, bool(self._config.get("refresh_worker", False)))
+
+    def _end_cancelled(self, name: str, job: Any) -> None:
         if self._leaving:
             return
         if name in self._stopped:
-            self._end(name, Kind.STOPPED)
+            self._end(name, job, Kind.STOPPED)
         else:
-            self._report(name, Outcome(error=SELF_CANCELLED))
+            self._lose(name, job, Lost(SELF_CANCELLED))
 
-    def _report(self, name: str, outcome: Outcome) -> None:
-        refresh = bool(self._config.get("refresh_worker", False))
-        self._end(name, Kind.DONE, pack_result(result(outcome, refresh)))
+    def _lose(self, name: str, job: Any, lost: Lost) -> None:
+        """Say that nothing will ever come of a job; with `refresh_worker` the official worker leaves if it goes on."""
+        leaves = bool(self._config.get("refresh_worker", False)) and isinstance(lost, Unsendable) and lost.goes_on
+        body = json.dumps({"reason": str(lost), "leaves": leaves}).encode()
+        self._end(name, job, Kind.LOST, body)
 
-    def _end(self, name: str, kind: Kind, body: bytes = b"") -> None:
+    def _end(self, name: str, job: Any, kind: Kind, body: bytes = b"") -> None:
         flush_output()
+        official.end(job)
         # The worker is idle before the server hears of it: the server's next word may be SIGTERM.
         self._jobs.tasks.pop(name, None)
         self._stopped.discard(name)
@@ -134,14 +176,38 @@ class JobLoop:
         if files is not None:
             self._channel.send(Kind.FILES, body=json.dumps(files).encode())
 
+    @property
+    def _pause(self) -> float:
+        return IDLE_REVIEW if self._concurrency.slots else FULL_REVIEW
+
     def _review(self) -> None:
-        if not self._leaving and self._concurrency.review(len(self._jobs.tasks)):
-            self._channel.send(Kind.CAPACITY, body=str(self._concurrency.applied).encode())
+        """Ask the modifier; what it raises ends the worker, as it ends the official one."""
+        if self._leaving:
+            return
+        try:
+            changed = self._concurrency.review(len(self._jobs.tasks))
+        except Exception as error:
+            self._leaving = True
+            self._finish(error)
+            return
+        if not self.ready and self._concurrency.slots:
+            self._announce()
+        elif changed:
+            self._channel.send(Kind.CAPACITY, body=str(self._concurrency.slots).encode())
 
     def _review_when_idle(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.call_later(IDLE_REVIEW, self._review_when_idle, loop)
         if not self._jobs.tasks:
             self._review()
+        loop.call_later(self._pause, self._review_when_idle, loop)
+
+    async def _wait_for_a_job(self, seconds: float) -> None:
+        """Wait until there was a job, but no longer than that."""
+        await asyncio.wait({asyncio.ensure_future(self._has_taken.wait())}, timeout=seconds)
+
+    async def _drain(self) -> None:
+        """Wait until every job that came has ended."""
+        while self._jobs.tasks:
+            await asyncio.wait(set(self._jobs.tasks.values()))
 
     def _terminate(self, finish: Callable[[], object]) -> None:
         """An idle worker leaves as the official one does; a busy one at once, for its jobs are given up already."""

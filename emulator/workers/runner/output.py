@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import BinaryIO, cast
 
+from .capture import paused
 from .jobs import Jobs
 
 _HELD_AT_MOST = 8192
@@ -98,12 +99,12 @@ def flush_output() -> None:
     """Hand what was printed to the server, unfinished lines too."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - costs less than suppress(), once a job
-            stream.finish() if isinstance(stream, MarkedOutput) else stream.flush()
+            getattr(stream, "finish", stream.flush)()
         except Exception:  # the handler's code may have closed or replaced it
             pass
 
 
 def say(text: str) -> None:
     """Tell the reader of the log something."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), paused():
         print(text, file=sys.stderr, flush=True)

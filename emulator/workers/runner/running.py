@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from . import results
+from .capture import Capture
 from .output import say
-from .results import NotJSON, Outcome
+from .results import Lost, NotFinite, Outcome, Unsendable, Unspeakable
 from .tracebacks import user_traceback
 
 if TYPE_CHECKING:  # Python 3.8 cannot subscript it
     Handler = Callable[[Any], Any]
 
-_LEAVE = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_LEAVE = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+"""What goes through the official worker's code: a stop, and the end of the process."""
+_UNREPORTED = "{kind} left the handler: the official worker reports an Exception only"
 
 
 def is_cooperative(handler: Any) -> bool:
@@ -26,44 +29,85 @@ def is_cooperative(handler: Any) -> bool:
     )
 
 
-async def run(config: Any, job: Any, emit: Callable[[bytes], None]) -> Outcome:
-    """Call the handler; `emit` gets the JSON of each chunk it yields."""
+async def run(config: Any, job: Any, emit: Callable[[bytes], None], capture: Capture | None = None) -> Outcome:
+    """Call the handler; `emit` gets the JSON of each chunk it yields. `capture` gets what it prints.
+
+    Raises Lost where the official worker never reports.
+    """
+    capture = capture or Capture(enabled=False)
+    if "handler" not in config:
+        raise Lost("runpod.serverless.start was given no handler")
     handler = config["handler"]
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        return await _stream(handler, job, config.get("return_aggregate_stream", False), emit)
-    return await _call(handler, job)
-
-
-async def _call(handler: Handler, job: Any) -> Outcome:
     try:
-        value = handler(job)
-        if inspect.isawaitable(value):
-            value = await value
-        return results.returned(value)
-    except _LEAVE:
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            return await _stream(handler, job, config.get("return_aggregate_stream", False), emit, capture)
+        return await _call(handler, job, capture)
+    except (Lost, *_LEAVE):
         raise
     except BaseException as error:
-        return results.raised(error, _logged(error))
+        _logged(error)
+        raise Lost(_UNREPORTED.format(kind=type(error).__name__)) from None
 
 
-async def _stream(handler: Handler, job: Any, aggregate: bool, emit: Callable[[bytes], None]) -> Outcome:
+async def _call(handler: Handler, job: Any, capture: Capture) -> Outcome:
+    with capture:
+        try:
+            value = handler(job)
+            if inspect.isawaitable(value):
+                value = await value
+            return results.returned(value)
+        except Exception as error:
+            logs = capture.text()
+            return results.raised(error, _logged(error), logs)
+
+
+async def _stream(
+    handler: Handler, job: Any, aggregate: bool, emit: Callable[[bytes], None], capture: Capture
+) -> Outcome:
     kept: list[Any] = []
-    try:
-        async for value in _yielded(handler, job):
-            error = value.get("error") if isinstance(value, dict) else None
-            if error:
-                return Outcome(error=str(error))
-            if aggregate:
-                kept.append(value)
-            emit(results.encode(value, "chunk"))
-            await asyncio.sleep(0)  # the official worker posts each chunk, and other jobs go on meanwhile
-    except NotJSON as error:
-        return Outcome(error=str(error))
-    except _LEAVE:
-        raise
-    except BaseException as error:
-        return results.raised_in_stream(error, _logged(error))
+    async for value, failure in _outcomes(handler, job, capture):
+        if failure is not None:
+            return failure
+        capture.log(f"Stream output: {{'output': {value!r}}}" if capture.enabled else "")
+        error = value.get("error") if isinstance(value, dict) else None
+        if error:
+            return Outcome(error=str(error))
+        if aggregate:
+            kept.append(value)
+        try:
+            if _send(value, emit):
+                capture.log("Intermediate results sent.")
+        except Unspeakable as unspeakable:
+            return results.raised_in_stream(unspeakable.error, _logged(unspeakable.error), capture.text())
+        await asyncio.sleep(0)  # the official worker posts each chunk, and other jobs go on meanwhile
     return Outcome(kept)
+
+
+def _send(value: object, emit: Callable[[bytes], None]) -> bool:
+    """Emit a chunk; answers whether it could be sent. Raises Unsendable where the official worker breaks off."""
+    try:
+        emit(results.encode(value, "chunk"))
+    except NotFinite:
+        say("The chunk holds NaN or Infinity, which is no JSON: RunPod refuses it, and the job goes on without it.")
+        return False
+    except Unsendable as error:
+        if not error.goes_on:
+            raise
+        say(f"{error}. The official worker leaves it out and goes on.")
+        return False
+    return True
+
+
+async def _outcomes(handler: Handler, job: Any, capture: Capture) -> AsyncIterator[tuple[Any, Outcome | None]]:
+    """What a generator yields, and the failure that an exception in it is."""
+    with capture:
+        try:
+            async for value in _yielded(handler, job):
+                capture.log(f"Generator output: {value}" if capture.enabled else "")
+                yield value, None
+        except Exception as error:
+            logs = capture.text()
+            yield None, results.raised_in_stream(error, _logged(error), logs)
 
 
 async def _yielded(handler: Handler, job: Any) -> AsyncIterator[Any]:

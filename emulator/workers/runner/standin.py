@@ -1,8 +1,8 @@
 """The light `runpod` that handlers import, and its exchange for the installed package.
 
-It knows `serverless.start` and `serverless.progress_update`, which the runner provides.
-The first use of any other name loads the installed package whole (that takes seconds),
-puts the two functions into it, and gives it the places in `sys.modules`.
+It knows what the runner provides of `runpod.serverless`: `start`, `progress_update`, `register_fitness_check` and,
+from SDK 2.0 on, `register_prestart_hook`. The first use of any other name loads the installed package whole (that
+takes seconds), puts these functions into it, and gives it the places in `sys.modules`.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class StandIn(ModuleType):
 class RunpodPackage:
     """What `runpod` is in this process: the stand-ins first, the installed modules once they are needed."""
 
-    def __init__(self, start: Callable[..., Any], progress_update: Callable[..., Any]) -> None:
+    def __init__(self, ours: dict[str, Callable[..., Any]]) -> None:
+        """`ours` are the functions of `runpod.serverless` that the runner provides, by name."""
         self.loaded: dict[str, ModuleType] = {}
-        self._ours = {"start": start, "progress_update": progress_update}
+        self._ours = ours
         self._loading = threading.RLock()
         serverless = StandIn(_SERVERLESS, self)
         vars(serverless).update(self._ours)

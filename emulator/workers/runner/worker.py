@@ -7,22 +7,29 @@ import json
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import loading
 from .channel import Channel
+from .fitness import checks, failing_check, register_fitness_check
 from .frames import Kind
 from .imported import OwnFiles
+from .installed import choose_rules, rules
 from .jobs import Jobs
 from .lifeline import hold_lifeline
 from .loading import HandlerError
 from .loop import JobLoop
 from .output import flush_output, mark_output, say
-from .results import NotJSON, encode
+from .posting import post_progress
+from .prestart import register_prestart_hook
+from .results import NotFinite, Unsendable, Unspeakable, encode
 from .standin import RunpodPackage
 from .tracebacks import user_traceback
 
-_USAGE = "usage: runner --handler SPEC --channel FD --lifeline FD [--concurrency N] [--folder PATH] [-- ARGUMENT ...]"
+_USAGE = """\
+usage: runner --handler SPEC --channel FD --lifeline FD [--concurrency N] [--folder PATH] [--rules N] [-- WORD ...]"""
 _NO_START = """\
 {place} ended without calling runpod.serverless.start, and it defines no function named handler. Write in it
 
@@ -31,7 +38,10 @@ _NO_START = """\
 
 or define handler(job), or name your function: {place}:your_function"""
 _WRONG_THREAD = "runpod.serverless.start must be called from the main thread, and this is the thread {thread}."
-_NO_HANDLER = 'runpod.serverless.start needs a dict that holds the handler: start({"handler": your_function})'
+_NO_HANDLER = (
+    'runpod.serverless.start was given no handler: write start({"handler": your_function}). '
+    "The official worker takes jobs all the same, and each of them is lost."
+)
 
 
 class Worker:
@@ -47,6 +57,7 @@ class Worker:
         self._files = OwnFiles(folder) if folder else None
         self._concurrency = concurrency
         self._loop: JobLoop | None = None
+        self._process = os.getpid()
         self._noting = False
         self._noted: dict[str, Any] = {}
 
@@ -61,24 +72,35 @@ class Worker:
             raise RuntimeError("runpod.serverless.start was called a second time.")
         if threading.current_thread() is not threading.main_thread():
             self.give_up(_WRONG_THREAD.format(thread=threading.current_thread().name))
-        if not isinstance(config, dict) or "handler" not in config:
-            raise ValueError(_NO_HANDLER)
+        config["reference_counter_start"] = time.perf_counter()
         if self._noting:
             self._noted = config
             return
-        if not callable(config["handler"]):
-            raise TypeError(f"The handler is not callable: {config['handler']!r}")
+        if "handler" not in config:
+            say(_NO_HANDLER)
+        ill = asyncio.run(failing_check()) if checks else ""
+        if ill:
+            self.give_up(ill)
+        asyncio.run(self._serve(config))
+
+    async def _serve(self, config: dict[str, Any]) -> None:
         self._loop = JobLoop(config, self._channel, self._jobs, self._files, self._concurrency)
-        asyncio.run(self._loop.run())
+        await self._loop.run()
 
     def progress_update(self, job: dict[str, Any], progress: Any) -> None:
-        """Report the progress of a job, from any thread."""
+        """Report the progress of a job, from any thread; from a child process over HTTP, as the official one."""
+        name = job["id"]
         try:
             body = encode(progress, "progress update")
-        except NotJSON as error:
-            say(f"{error}. It is ignored.")
+        except (Unsendable, NotFinite, Unspeakable) as error:
+            say(f"{error or 'The progress update holds NaN or Infinity'}. It is ignored.")
             return
-        self._channel.send(Kind.PROGRESS, str(job["id"]), body)
+        if not isinstance(name, str):
+            say(f"The progress update of job {name!r} is ignored: its id is no text.")
+        elif os.getpid() == self._process:
+            self._channel.send(Kind.PROGRESS, name, body)
+        else:
+            post_progress(name, body)
 
     def run(self, spec: str, arguments: list[str]) -> None:
         """Load what SPEC names and serve it."""
@@ -87,12 +109,14 @@ class Worker:
             self._noting = True
             handler = loading.load_function(place, name, arguments)
             self._noting = False
+            if not callable(handler):
+                raise HandlerError(f"{spec} is no function: {handler!r}.")
             noted = self._noted if self._noted.get("handler") == handler else {}
             self.start({**noted, "handler": handler})
             return
         module = loading.run_file(place, arguments)
         if not self.ready:
-            if not hasattr(module, "handler"):
+            if not callable(getattr(module, "handler", None)):
                 raise HandlerError(_NO_START.format(place=place))
             self.start({"handler": module.handler})
 
@@ -115,16 +139,29 @@ def main(argv: list[str]) -> None:
     except (KeyError, ValueError):
         sys.exit(_USAGE)
     hold_lifeline(lifeline)
+    choose_rules(options.get("--rules", ""))
     jobs = Jobs()
     mark_output(jobs)
     worker = Worker(Channel(channel), jobs, options.get("--folder", ""), concurrency)
-    RunpodPackage(worker.start, worker.progress_update).install()
+    RunpodPackage(_provided(worker)).install()
     try:
         worker.run(spec, arguments)
     except BaseException as error:
         if worker.ready:
             raise
         worker.give_up(str(error) if isinstance(error, HandlerError) else user_traceback(error), error)
+
+
+def _provided(worker: Worker) -> dict[str, Callable[..., Any]]:
+    """The functions of `runpod.serverless` that are ours."""
+    ours: dict[str, Callable[..., Any]] = {
+        "start": worker.start,
+        "progress_update": worker.progress_update,
+        "register_fitness_check": register_fitness_check,
+    }
+    if rules() >= (2, 0):
+        ours["register_prestart_hook"] = register_prestart_hook
+    return ours
 
 
 def _options(argv: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -6,34 +6,34 @@ from typing import Any
 
 import pytest
 
-from emulator.workers.runner.concurrency import Concurrency
+from emulator.workers.runner.concurrency import MOST, Concurrency
 
 
 def test_without_a_modifier_it_is_one() -> None:
     concurrency = Concurrency(None)
     assert not concurrency.review(0)
-    assert concurrency.applied == 1
+    assert concurrency.slots == 1
 
 
 @pytest.mark.parametrize("fixed", [1, 4])
 def test_without_a_modifier_it_is_what_the_worker_was_told(fixed: int) -> None:
     concurrency = Concurrency(None, fixed)
-    assert concurrency.applied == fixed
+    assert concurrency.slots == fixed
     assert not concurrency.review(0) and not concurrency.review(fixed)
-    assert concurrency.applied == fixed
+    assert concurrency.slots == fixed
 
 
 def test_a_modifier_counts_for_more_than_what_the_worker_was_told_and_starts_from_one() -> None:
     asked: list[int] = []
     concurrency = Concurrency(lambda current: asked.append(current) or 2, 4)
     assert concurrency.review(0)
-    assert (concurrency.applied, asked) == (2, [1])
+    assert (concurrency.slots, asked) == (2, [1])
 
 
 def test_an_idle_worker_takes_the_new_value_at_once() -> None:
     concurrency = Concurrency(lambda current: 4)
     assert concurrency.review(0)
-    assert concurrency.applied == 4
+    assert concurrency.slots == 4
     assert not concurrency.review(0)
 
 
@@ -47,35 +47,46 @@ def test_a_busy_worker_takes_it_when_its_jobs_have_ended_and_asks_no_more_until_
     concurrency = Concurrency(modifier)
     concurrency.review(0)
     assert [concurrency.review(in_flight) for in_flight in (1, 2, 1, 0)] == [False, False, False, True]
-    assert concurrency.applied == 3
+    assert concurrency.slots == 3
     assert asked == [1, 2]
 
 
-@pytest.mark.parametrize("answer", [0, -1, "4", 2.0, None])
-def test_a_useless_answer_is_logged_and_changes_nothing(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("answer", "slots"), [(0, 0), (-1, 0), (True, 1), (2.5, 3), (0.5, 1), (float("inf"), MOST)], ids=str
+)
+def test_any_number_counts_as_the_official_worker_counts_it(answer: Any, slots: int) -> None:
     concurrency = Concurrency(lambda current: answer)
-    assert not concurrency.review(0)
-    assert concurrency.applied == 1
-    assert f"returned {answer!r}, the concurrency stays 1" in capsys.readouterr().err
+    concurrency.review(0)
+    assert concurrency.slots == slots
 
 
-def test_a_failing_modifier_is_logged_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_modifier_gets_back_what_it_said() -> None:
+    asked: list[Any] = []
+    concurrency = Concurrency(lambda current: asked.append(current) or (2.5 if current == 1 else 0))
+    for _ in range(3):
+        concurrency.review(0)
+    assert asked == [1, 2.5, 0]
+
+
+@pytest.mark.parametrize("answer", ["4", None, [], {}], ids=str)
+def test_what_is_no_number_ends_the_worker(answer: Any) -> None:
+    concurrency = Concurrency(lambda current: answer)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        concurrency.review(0)
+
+
+def test_what_is_no_number_ends_a_busy_worker_after_its_jobs() -> None:
+    answers = iter([4, None, None])
+    concurrency = Concurrency(lambda current: next(answers))
+    assert concurrency.review(0)
+    assert not concurrency.review(2)
+    with pytest.raises(TypeError):
+        concurrency.review(0)
+
+
+def test_what_a_modifier_raises_ends_the_worker() -> None:
     def modifier(current: int) -> int:
         raise ZeroDivisionError("none")
 
-    concurrency = Concurrency(modifier)
-    assert not concurrency.review(0)
-    logged = capsys.readouterr().err
-    assert "the concurrency stays 1" in logged
-    assert "ZeroDivisionError: none" in logged
-    assert "concurrency.py" not in logged.replace(__file__, "")
-
-
-def test_numbers_of_other_libraries_count() -> None:
-    class Number:
-        def __index__(self) -> int:
-            return 3
-
-    concurrency = Concurrency(lambda current: Number())
-    assert concurrency.review(0)
-    assert concurrency.applied == 3
+    with pytest.raises(ZeroDivisionError):
+        Concurrency(modifier).review(3)

@@ -34,10 +34,6 @@ def test_a_result_comes_back(result: Result) -> None:
     assert unpack_result(pack_result(result)) == result
 
 
-def test_an_error_that_utf8_cannot_hold_is_mended() -> None:
-    assert unpack_result(pack_result(Result(None, "half \ud800", False))).error == "half ?"
-
-
 def test_a_frame_is_kept_until_its_last_byte() -> None:
     decoder = Decoder()
     stream = pack(Kind.DONE, "a", b"x" * 100_000)

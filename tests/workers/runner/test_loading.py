@@ -152,14 +152,20 @@ def test_no_module_of_ours_is_in_the_way(start: Any, tmp_path: Path) -> None:
     ("source", "reason"),
     [
         ("x = 1", "handler.py ended without calling runpod.serverless.start, and it defines no function named handler"),
-        ("handler = 5", "TypeError: The handler is not callable: 5"),
+        ("handler = 5", "handler.py ended without calling runpod.serverless.start, and it defines no function named"),
         ("def handler(:", "SyntaxError"),
         ("import nothing_like_this", "ModuleNotFoundError: No module named 'nothing_like_this'"),
         ("import sys\nsys.exit(3)", "SystemExit: 3"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("import runpod\nrunpod.serverless.start({})", "ValueError: runpod.serverless.start needs a dict that holds"),
-        ("import runpod\nrunpod.serverless.start({'handler': None})", "TypeError: The handler is not callable: None"),
-        ("import runpod\nrunpod.serverless.start(print)", "ValueError: runpod.serverless.start needs a dict"),
+        ("import runpod\nrunpod.serverless.start(print)", "TypeError: 'builtin_function_or_method' object does not"),
+        (
+            "import runpod\nrunpod.serverless.start({'handler': print, 'concurrency_modifier': lambda now: None})",
+            "TypeError: unsupported operand type(s) for -: 'NoneType' and 'int'",
+        ),
+        (
+            "import runpod\nrunpod.serverless.start({'handler': print, 'concurrency_modifier': lambda now: 1 / 0})",
+            "ZeroDivisionError: division by zero",
+        ),
         (
             "import asyncio, runpod\nasync def main():\n    runpod.serverless.start({'handler': print})\n"
             "asyncio.run(main())",
@@ -179,7 +185,7 @@ def test_a_broken_file(start: Any, source: str, reason: str) -> None:
     [
         ("nowhere.py", "There is no handler file nowhere.py in "),
         ("handler.py:handler.nothing", "handler.py has no handler.nothing."),
-        ("handler.py:VALUE", "TypeError: The handler is not callable: 5"),
+        ("handler.py:VALUE", "handler.py:VALUE is no function: 5"),
         ("handler:nothing", "handler has no nothing."),
         ("nowhere.part:run", "ModuleNotFoundError: No module named 'nowhere'"),
         ("json.py:run", "json.py has the name of a module that is loaded already (json): rename the file."),
@@ -236,7 +242,7 @@ def test_output_of_a_broken_file_is_not_lost(start: Any) -> None:
 
 
 def test_what_start_raised_may_be_caught(start: Any) -> None:
-    child = start("import runpod\ntry:\n    runpod.serverless.start({})\nexcept ValueError:\n    pass\n" + ECHO)
+    child = start("import runpod\ntry:\n    runpod.serverless.start(None)\nexcept TypeError:\n    pass\n" + ECHO)
     child.ready()
     assert child.run(1).output == b"1"
 

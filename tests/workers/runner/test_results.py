@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.workers.runner.frames import Result
-from emulator.workers.runner.results import result
+from emulator.workers.runner.results import NOT_FINITE, Lost, Unsendable, result
 from emulator.workers.runner.running import run
 
 Report = tuple[list[bytes], Result]
@@ -72,13 +73,16 @@ def yields_async(*values: Any) -> Callable[[Any], AsyncIterator[Any]]:
         ({"error": {"code": 7, "text": "ä"}}, Result(None, '{"code": 7, "text": "ä"}', False)),
         ({"error": ["a", 1]}, Result(None, '["a", 1]', False)),
         ({"error": 5}, Result(None, "5", False)),
-        ({"error": {"when": b"no JSON"}}, Result(None, "{'when': b'no JSON'}", False)),
+        ({"error": True}, Result(None, "true", False)),
+        ({"error": 1.0}, Result(None, "1.0", False)),
         ({"refresh_worker": True, "job_results": 3}, Result(b'{"job_results": 3}', None, True)),
         ({"refresh_worker": True}, Result(None, None, True)),
         ({"refresh_worker": True, "error": "e"}, Result(None, "e", True)),
         ({"refresh_worker": False, "a": 1}, Result(b'{"a": 1}', None, False)),
         ("äöü 漢 \u2028", Result('"äöü 漢 \u2028"'.encode(), None, False)),
-        ("half \ud800 ä", Result(b'"half \\ud800 \\u00e4"', None, False)),
+        (float("nan"), Result(None, NOT_FINITE, False)),
+        ({"a": [float("inf")], "refresh_worker": True}, Result(None, NOT_FINITE, False)),
+        ({"error": float("-inf")}, Result(None, NOT_FINITE, False)),
         ({1: 2, None: 3}, Result(b'{"1": 2, "null": 3}', None, False)),
         ((1, 2), Result(b"[1, 2]", None, False)),
     ],
@@ -109,31 +113,42 @@ def deep() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"),
+    ("value", "reason", "goes_on"),
     [
-        (b"bytes", "TypeError: Object of type bytes is not JSON serializable"),
-        (object, "TypeError: Object of type type is not JSON serializable"),
-        ({"a": {1, 2}}, "TypeError: Object of type set is not JSON serializable"),
-        ({(1, 2): 3}, "TypeError: keys must be str, int, float, bool or None, not tuple"),
-        (float("nan"), "ValueError: Out of range float values are not JSON compliant"),
-        ([float("inf")], "ValueError: Out of range float values are not JSON compliant"),
-        (circle(), "ValueError: Circular reference detected"),
-        (deep(), "RecursionError: "),
-        ((x for x in "ab"), "TypeError: Object of type generator is not JSON serializable. The handler returned a gen"),
+        (b"bytes", "TypeError: Object of type bytes is not JSON serializable", True),
+        (object, "TypeError: Object of type type is not JSON serializable", True),
+        ({"a": {1, 2}}, "TypeError: Object of type set is not JSON serializable", True),
+        ({(1, 2): 3}, "TypeError: keys must be str, int, float, bool or None, not tuple", True),
+        ((x for x in "ab"), "TypeError: Object of type generator is not JSON serializable. The handler returned", True),
+        (yields_async(1)(None), "TypeError: Object of type async_generator is not JSON serializable. The", True),
+        (circle(), "ValueError: Circular reference detected", False),
+        ("half \ud800 ä", "UnicodeEncodeError: 'utf-8' codec can't encode character", False),
     ],
 )
-def test_what_is_not_json_fails_the_job_and_says_so(value: Any, reason: str) -> None:
-    chunks, report = perform(plain(value))
-    assert report.error is not None
-    assert report.error.startswith(f"The handler's result is not JSON: {reason}")
-    assert (chunks, report.output, report.stop_worker) == ([], None, False)
+def test_what_cannot_be_sent_is_lost_and_says_why(value: Any, reason: str, goes_on: bool) -> None:
+    with pytest.raises(Unsendable) as caught:
+        perform(plain(value))
+    assert str(caught.value).startswith(f"The handler's result is not JSON: {reason}")
+    assert caught.value.goes_on is goes_on
 
 
-def test_a_plain_function_that_returns_an_async_generator_is_told_so() -> None:
-    handler = yields_async(1)
-    report = perform(lambda job: handler(job))[1]
-    assert report.error is not None
-    assert report.error.endswith("to stream, use yield in the handler itself")
+@pytest.mark.parametrize("error", [b"no JSON", "half \ud800"])
+def test_an_error_that_cannot_be_sent_is_lost(error: object) -> None:
+    with pytest.raises(Unsendable, match="The handler's error is not JSON"):
+        perform(plain({"error": error}))
+
+
+def test_a_value_of_which_no_text_can_be_made_fails_the_job() -> None:
+    """The official worker logs the value before it takes it apart."""
+
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    assert json.loads(perform(plain(Mute()))[1].error or "")["error_message"] == "no text"
+    chunks, report = perform(yields("a", Mute()))
+    assert chunks == [b'"a"']
+    assert (report.error or "").startswith("handler: no text \ntraceback: ")
 
 
 class Mute(Exception):
@@ -179,12 +194,19 @@ def test_the_names_of_a_worker_that_has_none(monkeypatch: pytest.MonkeyPatch) ->
     assert (told["hostname"], told["worker_id"]) == ("unknown", "unknown")
 
 
-@pytest.mark.parametrize(
-    ("error", "message"), [(Mute(), "<unprintable Mute object>"), (Abort("stop"), "stop"), (RecursionError(), "")]
-)
-def test_errors_out_of_the_ordinary_are_reported_too(error: BaseException, message: str) -> None:
-    told = json.loads(perform(fails(error))[1].error or "")
-    assert told["error_message"] == message
+def test_a_recursion_without_end_is_reported_as_any_error() -> None:
+    assert json.loads(perform(fails(RecursionError()))[1].error or "")["error_message"] == ""
+
+
+@pytest.mark.parametrize("error", [Mute(), Abort("stop"), GeneratorExit()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("generates", [False, True])
+def test_what_the_official_worker_never_reports_is_lost(error: BaseException, generates: bool) -> None:
+    def stream(job: Any) -> Iterator[str]:
+        yield "a"
+        raise error
+
+    with pytest.raises(Lost, match=type(error).__name__):
+        perform(stream if generates else fails(error))
 
 
 def test_a_handler_that_takes_no_argument_gets_a_traceback_without_the_runner() -> None:
@@ -251,10 +273,20 @@ class TestGenerators:
         assert perform(kind({"refresh_worker": True}))[1] == Result(b"[]", None, False)
         assert perform(kind("a"), refresh_worker=True)[1] == Result(b"[]", None, True)
 
-    def test_a_chunk_that_is_not_json_fails_the_job(self, kind: Any) -> None:
-        chunks, report = perform(kind("a", {1, 2}, "b"))
-        reason = "The handler's chunk is not JSON: TypeError: Object of type set is not JSON serializable"
-        assert (chunks, report) == ([b'"a"'], Result(None, reason, False))
+    @pytest.mark.parametrize("value", [{1, 2}, float("nan")], ids=["set", "nan"])
+    def test_a_chunk_that_is_not_json_is_left_out(self, kind: Any, value: Any) -> None:
+        assert perform(kind("a", value, "b")) == ([b'"a"', b'"b"'], Result(b"[]", None, False))
+
+    def test_with_the_aggregate_such_a_chunk_loses_the_job(self, kind: Any) -> None:
+        with pytest.raises(Unsendable, match="The handler's result is not JSON: TypeError"):
+            perform(kind("a", {1, 2}, "b"), return_aggregate_stream=True)
+        report = perform(kind("a", float("nan")), return_aggregate_stream=True)[1]
+        assert report == Result(None, NOT_FINITE, False)
+
+    @pytest.mark.parametrize("value", [circle(), "half \ud800"], ids=["circle", "surrogate"])
+    def test_a_chunk_that_breaks_the_official_worker_loses_the_job_there(self, kind: Any, value: Any) -> None:
+        with pytest.raises(Unsendable, match="The handler's chunk is not JSON"):
+            perform(kind("a", value, "b"))
 
 
 def breaks(job: Any) -> Iterator[str]:
@@ -298,7 +330,8 @@ class CallsGenerator:
 
 
 def test_only_functions_are_taken_for_generators() -> None:
-    assert "not JSON" in (perform(CallsGenerator())[1].error or "")
+    with pytest.raises(Unsendable):
+        perform(CallsGenerator())
 
 
 COMPARED: list[Callable[[], tuple[Any, dict[str, Any]]]] = [
@@ -331,28 +364,71 @@ def official() -> Any:
     return pytest.importorskip("runpod.serverless.modules.rp_job")
 
 
+def theirs(official: Any, handler: Any, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The bodies that the official worker posts for one job; nothing more once its code has broken."""
+    posted: list[bytes] = []
+
+    async def transmit(session: Any, url: str, text: str) -> None:
+        posted.append(text.encode())
+
+    monkeypatch.setattr("runpod.serverless.modules.rp_http._transmit", transmit)
+    session: Any = type("Session", (), {"headers": {}})()
+    with contextlib.suppress(BaseException):  # it leaves the task, which nobody looks at
+        asyncio.run(official.handle_job(session, {"handler": handler, **config}, {"id": "job", "input": None}))
+    return posted
+
+
+def ours(handler: Any, config: dict[str, Any]) -> list[bytes]:
+    """What the official worker would have posted, by our report."""
+    chunks: list[bytes] = []
+    config = {"handler": handler, **config}
+    posted: list[bytes] = []
+    try:
+        outcome = asyncio.run(run(config, {"id": "job", "input": None}, chunks.append))
+        report = result(outcome, bool(config.get("refresh_worker")))
+    except Lost:
+        pass
+    else:
+        text = [f'"output": {report.output.decode()}'] if report.output is not None else []
+        text += [f'"error": {json.dumps(report.error, ensure_ascii=False)}'] if report.error is not None else []
+        text += ['"stopPod": true'] if report.stop_worker else []
+        posted = [f"{{{', '.join(text)}}}".encode()]
+    return [b'{"output": ' + chunk + b"}" for chunk in chunks] + posted
+
+
 @pytest.mark.parametrize("case", COMPARED)
-def test_the_official_worker_reports_the_same_bytes(
+def test_the_official_worker_posts_the_same_bytes(
     case: Callable[[], tuple[Any, dict[str, Any]]], official: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chunks: list[str] = []
-    posted: list[dict[str, Any]] = []
+    assert ours(*case()) == theirs(official, *case(), monkeypatch)
 
-    async def stream_result(session: Any, data: dict[str, Any], job: Any) -> None:
-        chunks.append(json.dumps(data, ensure_ascii=False))
 
-    async def send_result(session: Any, data: dict[str, Any], job: Any, is_stream: bool = False) -> None:
-        posted.append(data)
+UNSENDABLE: list[Callable[[], Any]] = [
+    lambda: b"bytes",
+    lambda: {1, 2},
+    lambda: {"a": object()},
+    lambda: {(1, 2): 3},
+    circle,
+    deep,
+    lambda: "half \ud800",
+    lambda: {"half \ud800": 1},
+    lambda: (x for x in "ab"),
+]
 
-    monkeypatch.setattr(official, "stream_result", stream_result)
-    monkeypatch.setattr(official, "send_result", send_result)
-    handler, config = case()
-    asyncio.run(official.handle_job(None, {"handler": handler, **config}, {"id": "job", "input": None}))
 
-    handler, config = case()
-    ours, report = perform(handler, **config)
-    assert [f'{{"output": {chunk.decode()}}}' for chunk in ours] == chunks
-    text = [f'"output": {report.output.decode()}'] if report.output is not None else []
-    text += [f'"error": {json.dumps(report.error)}'] if report.error is not None else []
-    text += ['"stopPod": true'] if report.stop_worker else []
-    assert [f"{{{', '.join(text)}}}"] == [json.dumps(data, ensure_ascii=False) for data in posted]
+@pytest.mark.parametrize("make", UNSENDABLE)
+@pytest.mark.parametrize("kind", [plain, later, yields, yields_async])
+@pytest.mark.parametrize("config", [{}, {"return_aggregate_stream": True}, {"refresh_worker": True}], ids=str)
+def test_the_official_worker_posts_as_little(
+    make: Callable[[], Any], kind: Any, config: dict[str, Any], official: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bare(ours(kind(make()), config)) == bare(theirs(official, kind(make()), config, monkeypatch))
+    if kind in (yields, yields_async):
+        around = [kind("a", make(), "b") for _ in range(2)]
+        assert bare(ours(around[0], config)) == bare(theirs(official, around[1], config, monkeypatch))
+
+
+def bare(posted: list[bytes]) -> list[Any]:
+    """The bodies without tracebacks, in which the files differ."""
+    shown = [json.loads(body) for body in posted]
+    return [{name: str(value).split("traceback")[0] for name, value in body.items()} for body in shown]

@@ -215,10 +215,10 @@ def test_without_the_package_start_and_progress_work_all_the_same(start: Any) ->
         """,
         python=BARE,
     )
-    assert child.ready()["runpod_version"] == "1.12.0"
+    assert child.ready()["runpod_version"] == "2.0.0rc2"
     child.job()
     assert child.expect(Kind.PROGRESS) == b"null"
-    assert json.loads(child.done().error)["runpod_version"] == "1.12.0"
+    assert json.loads(child.done().error)["runpod_version"] == "2.0.0rc2"
 
 
 def test_a_package_that_cannot_be_loaded_says_why(start: Any, tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""What a worker process runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a worker process runs: a handler in the forms of `serve`, and the interpreter for it."""
+
+    handler: str
+    python: str
+    lifeline: int
+    """Read end of a pipe that only the server holds open: at its end workers end too."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    concurrency: int = 1
+    """Jobs at once of a handler that has no concurrency_modifier."""
+    directory: str | None = None
+    folder: str | None = None
+    """The handler's own folder, where `imported` learns which files below it its code comes from.
+
+    It is told all of them by now, and those that were saved after they may have been read.
+    """
+    imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
+    protocol: Callable[[str], Mapping[str, str]] = lambda worker: {}
+    """The variables of the worker protocol for a worker: what the handler starts reports by them."""
+    rules: str | None = None
+    """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
+
+    def files(self) -> list[str]:
+        """The handler's file, where it names one."""
+        path = self.handler if self.handler.endswith(".py") else self.handler.rpartition(":")[0]
+        if not path.endswith(".py"):
+            return []
+        own = os.path.abspath(os.path.join(self.directory or "", path))
+        return [own, os.path.realpath(own)]
