@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.compat.sdks import interpreter
 from tests.compat.servers import ROOT, Command, commands
 from tests.conftest import require
 
@@ -157,6 +158,10 @@ def test_a_worker_runs_as_many_at_once_as_the_app_says(said: Said) -> None:
     assert said["together"] == [3, 3, 3]
 
 
+def test_a_function_that_blocks_its_worker_keeps_its_result(said: Said) -> None:
+    assert said["blocking"] == [6, 10]
+
+
 def test_stubs_answer_a_flash_client(said: Said) -> None:
     assert said["stub"] == {"city": "Oslo", "weather": "rain"}
     assert said["stub that fails"] == "RuntimeError: remote execution failed: no such city"
@@ -167,7 +172,7 @@ def test_what_is_not_served_is_told_by_client_and_log(said: Said, server: Comman
         "RuntimeError: endpoint 'nowhere' not found in app 'shop' environment 'production'. "
         "deploy it first with 'flash deploy'."
     )
-    served = "adder, caller, counter, failing, party, where, forecast, slow, web"
+    served = "adder, caller, counter, failing, napper, party, where, forecast, slow, web"
     server.err.line(f"'nowhere' of app 'shop', environment 'production' not found: the endpoints here are {served}")
 
 
@@ -226,6 +231,31 @@ def test_queue_functions_are_called_over_https_too(said: Said, said_tls: Said) -
 def test_what_goes_wrong_is_told(said_tls: Said, server: Command, name: str, refusal: str) -> None:
     assert said_tls[name] == refusal
     assert [line for line in server.err.text.splitlines() if line.startswith("Traceback")] == []
+
+
+# The coming SDK
+
+NEXT = """
+import json
+import runpod
+
+calls = [
+    runpod.Queue(app="shop", name="adder").remote(a=1)["sum"],
+    runpod.Queue(app="another", id="adder").remote(a=2, b=2)["sum"],
+    runpod.Api(app="shop", name="web").post("/hello", {"name": "Ada"})["hello"],
+]
+print(json.dumps(calls))
+"""
+
+
+def test_the_next_sdk_calls_the_same_functions(server: Command, app: Path, tmp_path: Path) -> None:
+    variables = {
+        "RUNPOD_ENDPOINT_BASE_URL": urls(server)[1],
+        "RUNPOD_API_KEY": "rpa_test",
+        "SSL_CERT_FILE": str(app.parent / "tls" / "ca.pem"),
+        "PYTHONPATH": str(name_hosts(tmp_path)),
+    }
+    assert json.loads(run(interpreter("2.0"), "-c", NEXT, cwd=tmp_path, **variables)) == [3, 4, "Ada"]
 
 
 # docs/flash.md
