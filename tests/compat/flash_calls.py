@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 from functions import Counter, add, double, fail, meet, nap, where
@@ -109,6 +110,16 @@ async def naps() -> list[int]:
     return await asyncio.gather(nap(6), nap(10))
 
 
+async def paused() -> list[int]:
+    """Calls between which nothing of the client runs."""
+    told = []
+    for seconds in (0, 6, 20):
+        time.sleep(seconds)  # noqa: ASYNC251
+        told.append(await nap(0))
+        told.append((await Endpoint(id="napper").runsync({"seconds": 0})).output)
+    return told
+
+
 async def main(calls: dict[str, Any]) -> None:
     """Each call in turn, but for the long ones."""
     long = {name: asyncio.ensure_future(outcome(call)) for name, call in LONG.items() if calls is QUEUE}
@@ -117,4 +128,5 @@ async def main(calls: dict[str, Any]) -> None:
 
 
 LONG = {"blocking": naps}
-asyncio.run(main({"queue": QUEUE, "balanced": BALANCED}[sys.argv[1]]))
+PAUSED = {"calls": paused}
+asyncio.run(main({"queue": QUEUE, "balanced": BALANCED, "paused": PAUSED}[sys.argv[1]]))

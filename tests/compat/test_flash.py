@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +55,27 @@ stubs:
 """
 
 
-def run(*words: object, cwd: Path, **environment: str) -> str:
-    """What a command prints; it must end well."""
+def begin(*words: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """A command, running."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RUNPOD_", "FLASH_"))}
     environment = {"RUNPOD_URL_MIXED_OK": "1", "RUNPOD_FLASH_SILENCE_DEPRECATION": "1", **environment}
-    done = subprocess.run(
-        [*map(str, words)], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=LIMIT
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*map(str, words)], cwd=cwd, env=clean | environment, text=True, **pipes)
+
+
+def run(*words: object, cwd: Path, **environment: str) -> str:
+    """What a command prints; it must end well."""
+    return printed(begin(*words, cwd=cwd, **environment))
+
+
+def printed(process: subprocess.Popen[str]) -> str:
+    """What a process printed by its end, which must be a good one."""
+    try:
+        told, complaints = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+    assert process.returncode == 0, told + complaints
+    return told
 
 
 def name_hosts(folder: Path) -> Path:
@@ -111,10 +123,25 @@ Said = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def said(server: Command, app: Path, flash_bin: Path) -> Said:
-    """What the calls of queue functions came to."""
+def called(server: Command, app: Path, flash_bin: Path) -> Callable[[str], subprocess.Popen[str]]:
+    """Begins the calls of a group over plain HTTP."""
     variables = {"RUNPOD_ENDPOINT_BASE_URL": urls(server)[0], "RUNPOD_API_KEY": "rpa_test", "PYTHONPATH": str(app)}
-    told: Said = json.loads(run(flash_bin / "python", CALLS, "queue", cwd=app, **variables))
+    return lambda group: begin(flash_bin / "python", CALLS, group, cwd=app, **variables)
+
+
+@pytest.fixture(scope="module")
+def pausing(called: Callable[[str], subprocess.Popen[str]]) -> Iterator[subprocess.Popen[str]]:
+    """A client that pauses between its calls, beside all the others."""
+    process = called("paused")
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def said(called: Callable[[str], subprocess.Popen[str]], pausing: object) -> Said:
+    """What the calls of queue functions came to."""
+    told: Said = json.loads(printed(called("queue")))
     return told
 
 
@@ -312,3 +339,10 @@ def command_in(folder: Path) -> Path:
     )
     program.chmod(0o755)
     return folder
+
+
+# At the end, as it has waited long enough by now
+
+
+def test_calls_after_pauses_are_answered(pausing: subprocess.Popen[str]) -> None:
+    assert json.loads(printed(pausing)) == {"calls": [0] * 6}
