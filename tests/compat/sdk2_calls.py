@@ -47,12 +47,6 @@ def second(a: int) -> str:
     """Fails once."""
 
 
-@app.queue(name="breaking", cpu=CPU)
-def breaking(a: int) -> Iterator[str]:
-    """Fails in mid-stream."""
-    yield "Hel"
-
-
 @app.api(name="web", cpu=CPU)
 class Web:
     """An HTTP server."""
@@ -87,13 +81,19 @@ def impatient() -> None:
 
 def cancelled() -> dict[str, Any]:
     job = mock.spawn(mock_delay=600)
-    return {"status": job.cancel().status(), "done": job.done}
+    return {"status": job.cancel().status(), "done": job.done, "result": sorted(job.result())}
 
 
 def retried() -> dict[str, Any]:
     job = second.spawn(1)
     first = outcome(job.result)
     return {"first": first, "retried": repr(job.retry()).replace(job.id, "ID"), "then": job.result()}
+
+
+def broken() -> list[Any]:
+    """A generator that fails in mid-stream: what its stream and its result say."""
+    job = queue("breaking").spawn(a=1)
+    return [outcome(lambda: list(job.stream())), outcome(job.result)]
 
 
 def known_by_id() -> Any:
@@ -159,7 +159,7 @@ JOBS = {
     "generator": lambda: list(tokens.stream("one two three")),
     "generator of a stub": lambda: list(queue("tokens").stream(text="four five", delay=0)),
     "whole generator": lambda: tokens.remote("one two", delay=0),
-    "breaking generator": lambda: list(breaking.stream(1)),
+    "breaking generator": broken,
     "spawn": spawned,
     "before its end": lambda: mock.spawn(mock_delay=0.2).status(),
     "impatient": impatient,

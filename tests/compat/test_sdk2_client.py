@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ import pytest
 from tests.compat.balanced_app import APP
 from tests.compat.sdks import interpreter
 from tests.compat.servers import HANDLERS, ROOT, Command, commands
-from tests.compat.test_flash import name_hosts, urls
+from tests.compat.test_flash import command_in, name_hosts, run, urls
 
 pytestmark = pytest.mark.compat
 
 CALLS = Path(__file__).with_name("sdk2_calls.py")
-LIMIT = 60
+PAGE = (ROOT / "docs" / "sdk-2.md").read_text()
 TRIED_AGAIN = (429, 500, 502, 504)
 STUBS = {
     "stubs": [
@@ -64,7 +63,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 
 def calls(server: Command, group: str, base_url: str) -> Said:
     """What the calls of a group came to."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RUNPOD_", "FLASH_"))}
     variables = {
         "RUNPOD_ENDPOINT_BASE_URL": base_url,
         "RUNPOD_API_BASE_URL": server.root_url,
@@ -73,10 +71,7 @@ def calls(server: Command, group: str, base_url: str) -> Said:
         "PYTHONPATH": str(name_hosts(server.folder)),
         "HOOK": f"{server.root_url}/__emulator/hooks/-/ended",
     }
-    words = [interpreter("2.0"), str(CALLS), group]
-    done = subprocess.run(words, cwd=ROOT, env=clean | variables, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 0, done.stderr
-    told: Said = json.loads(done.stdout)
+    told: Said = json.loads(run(interpreter("2.0"), CALLS, group, cwd=ROOT, **variables))
     return told
 
 
@@ -122,7 +117,7 @@ def requests(server: Command, endpoint: str, operation: str = "") -> list[dict[s
         ("whole generator", ["one ", "two"]),
         ("options", "wanted"),
         ("spawn", {"result": "late", "after": "COMPLETED", "done": True, "again": "late"}),
-        ("cancel", {"status": "CANCELLED", "done": True}),
+        ("cancel", {"status": "CANCELLED", "done": True, "result": ["id", "status"]}),
         ("returned", "RemoteExecutionError: remote execution failed: broken"),
         ("not served", NOT_DEPLOYED.format("missing", "shop")),
         ("not served by id", NOT_DEPLOYED.format("nowhere", "another")),
@@ -143,8 +138,9 @@ def test_an_exception_comes_back_with_its_traceback(said: Said) -> None:
     assert (kind, json.loads(told)["error_message"]) == ("RemoteExecutionError", "failed on request")
 
 
-def test_the_client_hides_why_a_generator_failed_and_what_it_had_said(said: Said) -> None:
-    assert said["breaking generator"] == "RemoteExecutionError: remote execution failed: unknown"
+def test_the_client_hides_why_a_stream_failed_and_what_came_with_the_end(said: Said) -> None:
+    failed = "RemoteExecutionError: remote execution failed: "
+    assert said["breaking generator"] == [f"{failed}unknown", f"{failed}out of memory"]
 
 
 def test_a_result_that_comes_too_late(said: Said) -> None:
@@ -260,3 +256,35 @@ def test_what_goes_wrong_is_told_and_functions_work_over_https_too(said_tls: Sai
 
 def test_nothing_surprised_the_server(said: Said, waited: Said, said_tls: Said, server: Command) -> None:
     assert [line for line in server.err.text.splitlines() if line.startswith("Traceback")] == []
+
+
+# docs/sdk-2.md
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_leads_to_its_answers(tmp_path: Path) -> None:
+    server_file, client_file = blocks("python")
+    serve, client = blocks("sh")
+    (expected,) = blocks("text")
+    (tmp_path / "app.py").write_text(server_file)
+    (tmp_path / "calls.py").write_text(client_file)
+    (tmp_path / "handlers").symlink_to(HANDLERS)
+    name_hosts(tmp_path)
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    path = {"PATH": f"{command_in(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(tmp_path)}
+    make, install, *calls = client.splitlines()
+    assert (make, install) == ("python -m venv .venv", f".venv/bin/pip install runpod=={version()}")
+    with commands(tmp_path) as start:
+        server = start(*serve.split()[1:], "--port", 0, "--tls-port", 0, **home).ready()
+        tls = urls(server)[1].removesuffix("/v2")
+        script = "\n".join(calls).replace(".venv/bin/python", interpreter("2.0"))
+        script = script.replace("https://api.localhost:8443", tls)
+        assert run("sh", "-ec", script, cwd=tmp_path, **home, **path) == expected
+
+
+def version() -> str:
+    """The version that the tests are run with."""
+    return run(interpreter("2.0"), "-c", "import runpod; print(runpod.__version__)", cwd=ROOT).strip()
