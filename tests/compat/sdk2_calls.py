@@ -154,6 +154,7 @@ JOBS = {
     "in a loop": aio(lambda: echo.remote(6)),
     "by name": lambda: runpod.Queue(app="another", name="echo").remote(a=7),
     "by id": lambda: queue("echo", env="staging").remote(a=8),
+    "by a worker": lambda: queue("caller").remote(a=9),
     "raised": lambda: failing.remote(),
     "returned": lambda: failing.remote("return", "broken"),
     "generator": lambda: list(tokens.stream("one two three")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any
 import pytest
 
 from tests.compat.balanced_app import APP
-from tests.compat.sdks import interpreter
+from tests.compat.sdks import interpreter, sdk_command
 from tests.compat.servers import HANDLERS, ROOT, Command, commands
-from tests.compat.test_flash import command_in, name_hosts, run, urls
+from tests.compat.test_flash import name_hosts, run, urls
 
 pytestmark = pytest.mark.compat
 
 CALLS = Path(__file__).with_name("sdk2_calls.py")
-PAGE = (ROOT / "docs" / "sdk-2.md").read_text()
 TRIED_AGAIN = (429, 500, 502, 504)
 STUBS = {
     "stubs": [
@@ -31,7 +29,7 @@ STUBS = {
           for way in ("get", "post") for code in (*TRIED_AGAIN, "reset")),
     ],
     "faults": [
-        {"fault": "not_found_after_run", "endpoint": "early", "delay": "1s"},
+        {"fault": "not_found_after_run", "endpoint": "early", "delay": "3s"},
         {"fault": "connection_reset", "endpoint": "post-reset", "times": 1},
         {"fault": "connection_reset", "endpoint": "get-reset", "operations": ["status"], "times": 1},
         *({"fault": "status", "endpoint": f"post-{code}", "status": code, "times": 1} for code in TRIED_AGAIN),
@@ -39,6 +37,17 @@ STUBS = {
           for code in TRIED_AGAIN),
     ],
 }  # fmt: skip
+CALLER = """
+import runpod
+
+
+async def handler(job):
+    heard = await runpod.Queue(app="any", id="echo").remote.aio(**job["input"])
+    return {"awaited": heard, "blocking": runpod.Queue(app="any", name="echo").remote(b=1)}
+
+
+runpod.serverless.start({"handler": handler})
+"""
 NOT_DEPLOYED = (
     "EndpointNotFound: '{}' in app '{}' is not deployed. run `rp flash deploy` first, or use .local() to run it here."
 )
@@ -51,9 +60,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """Handlers, stubs and a load-balancing endpoint; none is a function of an app."""
     folder = tmp_path_factory.mktemp("sdk2")
     (folder / "app.py").write_text(APP)
+    (folder / "caller.py").write_text(CALLER)
     (folder / "stubs.json").write_text(json.dumps(STUBS))
     handlers = [HANDLERS / f"{name}.py" for name in ("echo", "failing", "mock_worker", "tokens")]
-    more = ("--load-balancer", "web=app.py:app", "--stubs", "stubs.json", "--api-key", "right-key")
+    worker = f"caller={sdk_command('2.0', folder / 'caller.py')}"
+    more = ("--command", worker, "--load-balancer", "web=app.py:app", "--stubs", "stubs.json", "--api-key", "right-key")
     listening = ("--port", 0, "--tls", "--tls-port", 0, "--tls-folder", "tls")
     with commands(folder) as start:
         command = start("serve", *handlers, *more, *listening)
@@ -112,6 +123,7 @@ def requests(server: Command, endpoint: str, operation: str = "") -> list[dict[s
         ("by name", {"a": 7}),
         ("by id", {"a": 8}),
         ("job by id", {"a": 3}),
+        ("by a worker", {"awaited": {"a": 9}, "blocking": {"b": 1}}),
         ("generator", ["one ", "two ", "three"]),
         ("generator of a stub", ["four ", "five"]),
         ("whole generator", ["one ", "two"]),
@@ -256,35 +268,3 @@ def test_what_goes_wrong_is_told_and_functions_work_over_https_too(said_tls: Sai
 
 def test_nothing_surprised_the_server(said: Said, waited: Said, said_tls: Said, server: Command) -> None:
     assert [line for line in server.err.text.splitlines() if line.startswith("Traceback")] == []
-
-
-# docs/sdk-2.md
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-def test_the_page_leads_to_its_answers(tmp_path: Path) -> None:
-    server_file, client_file = blocks("python")
-    serve, client = blocks("sh")
-    (expected,) = blocks("text")
-    (tmp_path / "app.py").write_text(server_file)
-    (tmp_path / "calls.py").write_text(client_file)
-    (tmp_path / "handlers").symlink_to(HANDLERS)
-    name_hosts(tmp_path)
-    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    path = {"PATH": f"{command_in(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(tmp_path)}
-    make, install, *calls = client.splitlines()
-    assert (make, install) == ("python -m venv .venv", f".venv/bin/pip install runpod=={version()}")
-    with commands(tmp_path) as start:
-        server = start(*serve.split()[1:], "--port", 0, "--tls-port", 0, **home).ready()
-        tls = urls(server)[1].removesuffix("/v2")
-        script = "\n".join(calls).replace(".venv/bin/python", interpreter("2.0"))
-        script = script.replace("https://api.localhost:8443", tls)
-        assert run("sh", "-ec", script, cwd=tmp_path, **home, **path) == expected
-
-
-def version() -> str:
-    """The version that the tests are run with."""
-    return run(interpreter("2.0"), "-c", "import runpod; print(runpod.__version__)", cwd=ROOT).strip()
