@@ -35,6 +35,11 @@ NOT_EMULATED = {
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
     "/graphql": "the management API (GraphQL)",
+    "/v2/serverless": "the management API (REST)",
+    "/v2/serverless/{id}": "the management API (REST)",
+    "/v2/serverless/{id}/workers": "the management API (REST)",
+    "/v2/serverless/{id}/workers/{worker_id}/logs": "the management API (REST)",
+    "/v2/serverless/{id}/releases": "the management API (REST)",
 }
 """Routes of the real service that answer 501, and what they are called."""
 

@@ -18,7 +18,7 @@ from emulator.core.settings import FLASH, FlashAddress
 from emulator.core.workforce import Workforce
 from emulator.emulator import Emulator
 
-Found = TypeVar("Found", bound=Workforce)
+Kind = TypeVar("Kind", Endpoint, Balancer)
 
 log = logging.getLogger("emulator.api")
 
@@ -27,21 +27,15 @@ APP, ENVIRONMENT, NAME = "X-Flash-App", "X-Flash-Environment", "X-Flash-Endpoint
 
 
 async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
-    """The endpoint that the headers name, or else the job's; raises a NotFound or FlashEndpointMissing.
+    """The endpoint that the headers name, or else the job's; raises a NotFound, WrongKind or FlashEndpointMissing.
 
     From here on the request is the endpoint's own, in the journal too.
     """
     address = _address(request)
-    if address.name:
-        endpoint = named(emulator.endpoints, address)
-        if endpoint is None:
-            if named(emulator.balancers, address):
-                raise WrongKind
-            raise _unknown(emulator, address)
-    elif "job_id" in request.path_params:
+    if not address.name and "job_id" in request.path_params:
         endpoint = await _holding(emulator, request.path_params["job_id"])
     else:
-        raise FlashEndpointMissing
+        endpoint = _named(Endpoint, emulator, address)
     request.path_params["endpoint_id"] = endpoint.id
     return endpoint
 
@@ -51,19 +45,23 @@ def balancer_named(connection: HTTPConnection, emulator: Emulator) -> Balancer:
 
     Raises FlashEndpointNotFound, FlashEndpointMissing, WrongKind.
     """
-    address = _address(connection)
+    return _named(Balancer, emulator, _address(connection))
+
+
+def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress) -> Kind:
+    """The endpoint that is called so, which must be of this kind."""
     if not address.name:
         raise FlashEndpointMissing
-    balancer = named(emulator.balancers, address)
-    if balancer is None:
-        if named(emulator.endpoints, address):
-            raise WrongKind
+    found = _called(emulator.all_endpoints, address)
+    if found is None:
         raise _unknown(emulator, address)
-    return balancer
+    if not isinstance(found, kind):
+        raise WrongKind
+    return found
 
 
-def named(endpoints: Mapping[str, Found], address: FlashAddress) -> Found | None:
-    """The endpoint of a Flash app, or else that whose id is the name alone."""
+def _called(endpoints: Mapping[str, Workforce], address: FlashAddress) -> Workforce | None:
+    """The endpoint of a Flash app, or else that whose id stands for the name: stubs of SDK 2.0 send either."""
     exact = (one for one in endpoints.values() if one.settings.flash == address)
     # What runs here was deployed nowhere, so its environment is only a name.
     near = (one for one in endpoints.values() if one.settings.flash and _in_app(one.settings.flash) == _in_app(address))

@@ -136,6 +136,7 @@ BEHAVIOURS = (
     Behaviour("Chunks of a lost or retried run that nobody has read are dropped", _GUESS),
     Behaviour("One more worker when a job waits and no slot is free; lowPriority jobs never cause one", _DOCUMENTED, ("scaler", "workers_max", "idle_timeout")),
     Behaviour("A client of /openai that hangs up leaves its job running", _GUESS, ("openai_hangup",)),
+    Behaviour("X-Flash-Endpoint holds a name of the app's, or an endpoint's id: the stubs of runpod 2.0 send either; that the name goes first is a guess", _CLIENT),
     Behaviour("All keys belong to one user: rate windows are per endpoint and operation", _GUESS, ("rate_limit_window",)),
     Behaviour("A load-balanced request goes to the healthy worker with the fewest in flight; nothing is retried", _GUESS),
     Behaviour("A worker that answers its health check with 200 gets requests, with 204 it initializes, with anything else it leaves", _DOCUMENTED, ("ping_interval",)),

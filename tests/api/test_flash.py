@@ -76,6 +76,21 @@ async def test_two_apps_may_have_an_endpoint_of_one_name() -> None:
         assert [entry.endpoint for entry in doors.world.emulator.journal][-1] == name
 
 
+@pytest.mark.parametrize(
+    ("headers", "endpoint"),
+    [(called("lab", "adder"), "lab-adder"), (called("lab", "lab-adder", "default"), "lab-adder"),
+     (called("another", "lab-adder"), "lab-adder"), ({"x-flash-endpoint": "lab-adder"}, "lab-adder"),
+     (called("another", "adder"), "adder"), (called("lab", "ep"), "ep")],
+)  # fmt: skip
+async def test_the_header_holds_a_name_or_an_id(headers: dict[str, str], endpoint: str) -> None:
+    doors = open_doors()
+    add(doors, "adder", FlashAddress("shop", "production", "adder"))
+    add(doors, "lab-adder", FlashAddress("lab", "production", "adder"))
+    job = (await flash(doors, "POST", "/run", headers, content=JOB)).json()["id"]
+    assert (await doors.http.get(f"/v2/{endpoint}/status/{job}")).status_code == 200
+    assert (await flash(doors, "GET", f"/status/{job}", headers)).json()["id"] == job
+
+
 async def test_an_unknown_name_is_404_and_tells_those_there_are(caplog: pytest.LogCaptureFixture) -> None:
     doors = open_doors()
     add(doors, "greeter")

@@ -83,6 +83,26 @@ async def test_an_http_call_of_a_queue_function_is_400(method: str) -> None:
         assert (answer.status_code, answer.content) == WRONG_KIND
 
 
+async def test_an_endpoint_is_called_by_its_id_whatever_its_name() -> None:
+    doors = open_doors()
+    balance(doors, "lab-web", FlashAddress("lab", "production", "web"))
+    for headers in (called("lab", "lab-web"), called("another", "lab-web", "default"), called("lab", "web")):
+        answer = await ask(doors, headers)
+        assert (answer.status_code, answer.content) == NO_WORKERS
+        assert list(doors.world.emulator.journal)[-1].endpoint == "lab-web"
+
+
+async def test_a_name_of_an_app_goes_before_an_id_of_the_other_kind() -> None:
+    doors = open_doors()
+    balance(doors, "lab-ep", FlashAddress("lab", "production", "ep"))
+    balance(doors, "adder")
+    add(doors, "lab-adder", FlashAddress("lab", "production", "adder"))
+    answer = await flash(doors, "POST", "/run", called("lab", "ep"), content=JOB)
+    assert (answer.status_code, answer.content) == WRONG_KIND, "the queue endpoint ep is not meant"
+    answer = await ask(doors, called("lab", "adder"))
+    assert (answer.status_code, answer.content) == WRONG_KIND, "the load-balancing endpoint adder is not meant"
+
+
 async def test_a_name_that_nobody_serves_is_404(caplog: pytest.LogCaptureFixture) -> None:
     doors = open_doors()
     balance(doors)

@@ -44,7 +44,7 @@ async def hold(gate: str):
     return PlainTextResponse(ME)
 
 
-@app.api_route("/echo/{rest:path}", methods=["GET", "POST", "PUT"])
+@app.api_route("/echo/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 async def echo(request: Request):
     path, query = request.scope["raw_path"].decode(), request.url.query
     body = (await request.body()).decode()

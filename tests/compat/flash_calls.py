@@ -3,9 +3,10 @@
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
-from functions import Counter, add, double, fail, meet, where
+from functions import Counter, add, double, fail, meet, nap, where
 from runpod_flash import Endpoint
 from runpod_flash.core.urls import ENDPOINT_DOMAIN
 from runpod_flash.core.utils.http import get_authenticated_httpx_client
@@ -104,9 +105,28 @@ async def outcome(call: Any) -> Any:
         return f"{type(error).__name__}: {error}".partition(" for url ")[0]
 
 
+async def naps() -> list[int]:
+    """Two functions that block their workers longer than servers commonly keep an idle connection."""
+    return await asyncio.gather(nap(6), nap(10))
+
+
+async def paused() -> list[int]:
+    """Calls between which nothing of the client runs."""
+    told = []
+    for seconds in (0, 6, 20):
+        time.sleep(seconds)  # noqa: ASYNC251
+        told.append(await nap(0))
+        told.append((await Endpoint(id="napper").runsync({"seconds": 0})).output)
+    return told
+
+
 async def main(calls: dict[str, Any]) -> None:
-    """Each call in turn."""
-    print(json.dumps({name: await outcome(call) for name, call in calls.items()}))
+    """Each call in turn, but for the long ones."""
+    long = {name: asyncio.ensure_future(outcome(call)) for name, call in LONG.items() if calls is QUEUE}
+    told = {name: await outcome(call) for name, call in calls.items()}
+    print(json.dumps(told | {name: await one for name, one in long.items()}))
 
 
-asyncio.run(main({"queue": QUEUE, "balanced": BALANCED}[sys.argv[1]]))
+LONG = {"blocking": naps}
+PAUSED = {"calls": paused}
+asyncio.run(main({"queue": QUEUE, "balanced": BALANCED, "paused": PAUSED}[sys.argv[1]]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,3 +30,9 @@ def interpreter(version: str) -> str:
 def sdk_command(version: str, file: Path) -> str:
     """The command line of an image that holds this handler and an SDK."""
     return f"{shlex.quote(interpreter(version))} -u {shlex.quote(str(file))}"
+
+
+def packages(version: str) -> str:
+    """The folder of an SDK's packages: on the PYTHONPATH of another interpreter they go before its own."""
+    asked = [interpreter(version), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

@@ -14,13 +14,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.compat.sdks import interpreter
 from tests.compat.servers import ROOT, Command, commands
 from tests.conftest import require
 
@@ -54,15 +55,27 @@ stubs:
 """
 
 
-def run(*words: object, cwd: Path, **environment: str) -> str:
-    """What a command prints; it must end well."""
+def begin(*words: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """A command, running."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RUNPOD_", "FLASH_"))}
     environment = {"RUNPOD_URL_MIXED_OK": "1", "RUNPOD_FLASH_SILENCE_DEPRECATION": "1", **environment}
-    done = subprocess.run(
-        [*map(str, words)], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=LIMIT
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*map(str, words)], cwd=cwd, env=clean | environment, text=True, **pipes)
+
+
+def run(*words: object, cwd: Path, **environment: str) -> str:
+    """What a command prints; it must end well."""
+    return printed(begin(*words, cwd=cwd, **environment))
+
+
+def printed(process: subprocess.Popen[str]) -> str:
+    """What a process printed by its end, which must be a good one."""
+    try:
+        told, complaints = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+    assert process.returncode == 0, told + complaints
+    return told
 
 
 def name_hosts(folder: Path) -> Path:
@@ -110,10 +123,25 @@ Said = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def said(server: Command, app: Path, flash_bin: Path) -> Said:
-    """What the calls of queue functions came to."""
+def called(server: Command, app: Path, flash_bin: Path) -> Callable[[str], subprocess.Popen[str]]:
+    """Begins the calls of a group over plain HTTP."""
     variables = {"RUNPOD_ENDPOINT_BASE_URL": urls(server)[0], "RUNPOD_API_KEY": "rpa_test", "PYTHONPATH": str(app)}
-    told: Said = json.loads(run(flash_bin / "python", CALLS, "queue", cwd=app, **variables))
+    return lambda group: begin(flash_bin / "python", CALLS, group, cwd=app, **variables)
+
+
+@pytest.fixture(scope="module")
+def pausing(called: Callable[[str], subprocess.Popen[str]]) -> Iterator[subprocess.Popen[str]]:
+    """A client that pauses between its calls, beside all the others."""
+    process = called("paused")
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def said(called: Callable[[str], subprocess.Popen[str]], pausing: object) -> Said:
+    """What the calls of queue functions came to."""
+    told: Said = json.loads(printed(called("queue")))
     return told
 
 
@@ -157,6 +185,10 @@ def test_a_worker_runs_as_many_at_once_as_the_app_says(said: Said) -> None:
     assert said["together"] == [3, 3, 3]
 
 
+def test_a_function_that_blocks_its_worker_keeps_its_result(said: Said) -> None:
+    assert said["blocking"] == [6, 10]
+
+
 def test_stubs_answer_a_flash_client(said: Said) -> None:
     assert said["stub"] == {"city": "Oslo", "weather": "rain"}
     assert said["stub that fails"] == "RuntimeError: remote execution failed: no such city"
@@ -167,7 +199,7 @@ def test_what_is_not_served_is_told_by_client_and_log(said: Said, server: Comman
         "RuntimeError: endpoint 'nowhere' not found in app 'shop' environment 'production'. "
         "deploy it first with 'flash deploy'."
     )
-    served = "adder, caller, counter, failing, party, where, forecast, slow, web"
+    served = "adder, caller, counter, failing, napper, party, where, forecast, slow, web"
     server.err.line(f"'nowhere' of app 'shop', environment 'production' not found: the endpoints here are {served}")
 
 
@@ -228,6 +260,31 @@ def test_what_goes_wrong_is_told(said_tls: Said, server: Command, name: str, ref
     assert [line for line in server.err.text.splitlines() if line.startswith("Traceback")] == []
 
 
+# The coming SDK
+
+NEXT = """
+import json
+import runpod
+
+calls = [
+    runpod.Queue(app="shop", name="adder").remote(a=1)["sum"],
+    runpod.Queue(app="another", id="adder").remote(a=2, b=2)["sum"],
+    runpod.Api(app="shop", name="web").post("/hello", {"name": "Ada"})["hello"],
+]
+print(json.dumps(calls))
+"""
+
+
+def test_the_next_sdk_calls_the_same_functions(server: Command, app: Path, tmp_path: Path) -> None:
+    variables = {
+        "RUNPOD_ENDPOINT_BASE_URL": urls(server)[1],
+        "RUNPOD_API_KEY": "rpa_test",
+        "SSL_CERT_FILE": str(app.parent / "tls" / "ca.pem"),
+        "PYTHONPATH": str(name_hosts(tmp_path)),
+    }
+    assert json.loads(run(interpreter("2.0"), "-c", NEXT, cwd=tmp_path, **variables)) == [3, 4, "Ada"]
+
+
 # docs/flash.md
 
 
@@ -282,3 +339,10 @@ def command_in(folder: Path) -> Path:
     )
     program.chmod(0o755)
     return folder
+
+
+# At the end, as it has waited long enough by now
+
+
+def test_calls_after_pauses_are_answered(pausing: subprocess.Popen[str]) -> None:
+    assert json.loads(printed(pausing)) == {"calls": [0] * 6}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 from fastapi.responses import StreamingResponse
 from runpod_flash import Endpoint
@@ -24,6 +25,13 @@ async def double(a: int) -> int:
     answer = await add(a, a)
     assert answer["worker"] != os.environ["RUNPOD_POD_ID"]
     return answer["sum"]
+
+
+@Endpoint(name="napper", cpu=CPU, workers=(0, 2))
+async def nap(seconds: int) -> int:
+    """Blocks its worker, the event loop too."""
+    time.sleep(seconds)  # noqa: ASYNC251
+    return seconds
 
 
 @Endpoint(name="where", cpu=CPU)
