@@ -260,11 +260,16 @@ class Server:
             raise ConfigurationError(f"--port-file {port_file}: {error.strerror}") from error
 
     async def stop(self) -> None:
-        """End waits, requests, the ports and workers, in this order; leaves no process behind."""
+        """End waits, workers, requests and the ports, in this order; leaves no process behind.
+
+        Workers go before the ports, so that none polls, or reports a result, where nobody listens any more. Those that
+        are HTTP servers go last: they have requests to answer.
+        """
         self._worlds.hang_up()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self._worlds.end_workers()
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self._worlds.stop()

@@ -154,11 +154,16 @@ class Hosted:
         """Do it in the server's thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)
 
+    def stop(self) -> None:
+        """Stop the server."""
+        self.do(self.server.stop())
+
     def close(self) -> None:
-        """Stop the server; asserts that nothing is left of it."""
+        """Stop the server, if it was not; asserts that nothing is left of it."""
         self.http.close()
-        with contextlib.suppress(ConfigurationError):
-            self.do(self.server.stop())
+        if not self.server._http.is_closed:
+            with contextlib.suppress(ConfigurationError):
+                self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LIMIT)
         self._loop.close()
