@@ -75,9 +75,7 @@ class Port:
 class _Web(uvicorn.Server):
     """uvicorn without its signal handling and without its tick ten times a second."""
 
-    def __init__(
-        self, app: ASGIApp, secure: ssl.SSLContext | None, listening: asyncio.Event, keep_alive: int
-    ) -> None:
+    def __init__(self, app: ASGIApp, secure: ssl.SSLContext | None, listening: asyncio.Event, keep_alive: int) -> None:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS, proxy_headers=False, http=BreakableProtocol,

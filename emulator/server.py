@@ -207,14 +207,14 @@ class Server:
             environment = {**self._plain_environment(), **plan.environment, **fresh}
             program = Program(
                 service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
-                folder=plan.folder if reload else None,
+                folder=plan.folder if reload else None, stop_grace=plan.stop_grace,
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
             protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
             command = Command(
                 service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload,
-                service.advice,
+                service.advice, plan.stop_grace,
             )  # fmt: skip
             world.add_command(plan.settings, command)
         elif service.mock:
@@ -230,7 +230,7 @@ class Server:
 
         return HttpServer(
             environment, self._lifeline, plan.service.handler or "", plan.service.command, plan.python,
-            plan.directory, {**plan.environment, **fresh}, self.settings.reload,
+            plan.directory, {**plan.environment, **fresh}, self.settings.reload, plan.stop_grace,
         )  # fmt: skip
 
     def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:

@@ -61,6 +61,13 @@ class EndpointOptions(BaseModel):
     concurrency: int | None = _option(
         None, "Jobs at once in a worker whose handler has no concurrency_modifier.", shown="1", ge=1
     )
+    stop_grace: Milliseconds = _option(
+        10_000,
+        "Time from SIGTERM to SIGKILL of a worker that leaves and that nobody waits for: idle, refreshed or outdated.",
+        "TIME",
+        shown="10s",
+        ge=0,
+    )
     environment: Variables = _option({}, "A variable for the workers (repeatable).", "NAME=VALUE")
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
     python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")

@@ -35,6 +35,8 @@ class Plan:
     environment: dict[str, str]
     concurrency: int
     directory: str | None
+    stop_grace: float
+    """Seconds that a worker has to leave when nobody waits for it."""
 
     @property
     def folder(self) -> str:
@@ -94,6 +96,7 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         environment=variables,
         concurrency=concurrency.value or 1,
         directory=directory,
+        stop_grace=settings.effective("stop_grace", endpoint).value / SECOND,
     )
 
 

@@ -16,7 +16,11 @@ log = logging.getLogger("emulator.worker")
 RUNNER = Path(__file__).with_name("runner")
 """What runs in a child, in any interpreter."""
 TERMINATE_GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL of a child that goes on with what nobody wants any more."""
+CLOSING_GRACE = 2.0
+"""The same when the server stops and waits for it; the official worker needs a little more than 1 s to leave."""
+STOP_GRACE = 10.0
+"""The same where nobody waits for it, unless --stop-grace says otherwise."""
 _LAST_WORDS = 0.5
 """Seconds that what an ended child wrote is still read; a grandchild may hold its pipes open."""
 _READ = 256 * 1024
@@ -29,6 +33,8 @@ class Child:
         self._where = where
         self._process: asyncio.subprocess.Process | None = None
         self._log: asyncio.Future[None] | None = None
+        self._terminated = False
+        self._killing: asyncio.TimerHandle | None = None
         self.last_lines: deque[str] = deque(maxlen=40)
 
     async def start(
@@ -58,6 +64,8 @@ class Child:
         assert self._process is not None and self._log is not None
         await self._process.wait()
         self.kill(signal.SIGKILL)
+        if self._killing is not None:  # the number may be another's by then
+            self._killing.cancel()
         reading = (self._log, *readers)
         await asyncio.wait(reading, timeout=_LAST_WORDS)
         for reader in reading:
@@ -65,10 +73,21 @@ class Child:
         await asyncio.gather(*reading, return_exceptions=True)
 
     def end(self, grace: float | None = None) -> None:
-        """SIGTERM to the whole group now, SIGKILL after `grace` seconds."""
-        self.kill(signal.SIGTERM)
-        grace = TERMINATE_GRACE if grace is None else grace
-        asyncio.get_running_loop().call_later(grace, self.kill, signal.SIGKILL)
+        """SIGTERM to the whole group, SIGKILL after `grace` seconds, None for as few as can be.
+
+        Its handlers hear SIGTERM once: to say it again can only hurry.
+        """
+        if self._process is None:
+            return
+        if not self._terminated:
+            self._terminated = True
+            self.kill(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + (TERMINATE_GRACE if grace is None else grace)
+        if self._killing is not None:
+            due = min(due, self._killing.when())
+            self._killing.cancel()
+        self._killing = loop.call_at(due, self.kill, signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:
         """Send a signal to the child and its descendants."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
-from emulator.workers.child import RUNNER, Child
+from emulator.workers.child import CLOSING_GRACE, RUNNER, STOP_GRACE, Child
 from emulator.workers.reload import python_files
 
 log = logging.getLogger("emulator.worker")
@@ -34,6 +34,8 @@ class Command:
     """Whether the folders of its Python files are watched."""
     advice: str = ""
     """What to look at when it can't be started."""
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
 
     def files(self) -> list[str]:
         """Every Python file below the folders of those that the command names."""
@@ -71,7 +73,7 @@ class CommandPool:
         """End a program that holds no job."""
         running = self._workers.get(worker)
         if running is not None:
-            running.end()
+            running.end(self._command.stop_grace)
 
     def replace(self, worker: str) -> None:
         """End a program that asked for it, once its other jobs are over; a fresh one takes its place."""
@@ -100,7 +102,7 @@ class CommandPool:
     async def close(self) -> None:
         """End every program and wait until each is gone."""
         for running in list(self._workers.values()):
-            running.end()
+            running.end(CLOSING_GRACE)
         if self._lives:
             await asyncio.wait(self._lives)
 
@@ -146,6 +148,7 @@ class _CommandWorker:
         self._child = Child(lambda line: (f"{endpoint.id}/{worker}", line))
         self._ended = False
         self._wants_successor = True
+        self._in_peace = True
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
@@ -172,11 +175,11 @@ class _CommandWorker:
         """Let the program die as it would of a crash: nobody has asked for it."""
         self._child.kill(signal.SIGKILL)
 
-    def end(self) -> None:
-        """End the program for good; its polls are answered, so that it can leave."""
+    def end(self, grace: float | None) -> None:
+        """End the program for good; its polls are answered, so that it can leave within `grace` seconds."""
         self._ended = True
         self._endpoint.polling.dismiss(self.id)
-        self._child.end()
+        self._child.end(grace)
 
     def replace(self, successor: bool = True) -> None:
         """Give it no job more; when those it holds are over, end it. A `successor` takes its place."""
@@ -186,7 +189,7 @@ class _CommandWorker:
 
     def _replace(self) -> None:
         if not self._ended:
-            self.end()
+            self.end(self._command.stop_grace if self._in_peace else None)
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=self._wants_successor))
 
     def expect_obedience(self, job: str) -> None:
@@ -197,6 +200,7 @@ class _CommandWorker:
         if not self._ended and not self._endpoint.polling.obeyed(self.id, job):
             log.warning("%s/%s: job %s was not stopped within %d s: the worker is replaced",
                         self._endpoint.id, self.id, job, OBEY // 1000)  # fmt: skip
+            self._in_peace = False  # it goes on with what nobody wants
             self.replace()
 
     async def _report_end(self, how: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from emulator.core.balancer import Balancer
 from emulator.values import file_of
-from emulator.workers.child import RUNNER, Child
+from emulator.workers.child import RUNNER, STOP_GRACE, Child
 from emulator.workers.reload import python_files
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class HttpServer:
     extra: Mapping[str, str] = field(default_factory=dict)
     reload: bool = False
     """Whether the folder of its code is watched."""
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
 
     @property
     def health_path(self) -> str:
@@ -86,7 +88,8 @@ class HttpServerPool:
         self.server = server
         self._balancer: Balancer | None = None
         self._workers: dict[str, _ServerWorker] = {}
-        self._lives: set[asyncio.Task[None]] = set()
+        self._lives: dict[asyncio.Task[None], _ServerWorker] = {}
+        """Every one whose program runs, those that leave too: another of the same id may be there by then."""
         self._session: aiohttp.ClientSession | None = None
 
     def serve(self, balancer: Balancer) -> None:
@@ -98,14 +101,14 @@ class HttpServerPool:
         assert self._balancer is not None
         running = self._workers[worker] = _ServerWorker(worker, self._balancer, self.server, self._check)
         life = asyncio.ensure_future(running.run())
-        self._lives.add(life)
+        self._lives[life] = running
         life.add_done_callback(lambda task: self._over(worker, running, task))
 
     def stop(self, worker: str) -> None:
         """End a server that answers no request."""
         running = self._workers.pop(worker, None)
         if running is not None and self._balancer is not None:
-            running.end()
+            running.end(self.server.stop_grace)
             self._balancer.worker_stopped(worker)
 
     def replace(self, worker: str) -> None:
@@ -125,8 +128,8 @@ class HttpServerPool:
 
     async def close(self) -> None:
         """End every server and wait until each is gone."""
-        for running in list(self._workers.values()):
-            running.end()
+        for running in list(self._lives.values()):
+            running.end(None)
         if self._lives:
             await asyncio.wait(self._lives)
         if self._session is not None:
@@ -145,7 +148,7 @@ class HttpServerPool:
             return 0
 
     def _over(self, worker: str, running: _ServerWorker, task: asyncio.Task[None]) -> None:
-        self._lives.discard(task)
+        self._lives.pop(task, None)
         if self._workers.get(worker) is running:
             del self._workers[worker]
         if not task.cancelled() and task.exception() is not None:
@@ -194,10 +197,10 @@ class _ServerWorker:
         await life
         await self._report_end(f"the worker {self._child.how_it_ended()}")
 
-    def end(self) -> None:
-        """End the server for good."""
+    def end(self, grace: float | None) -> None:
+        """End the server for good; it has `grace` seconds to leave."""
         self._ended = True
-        self._child.end()
+        self._child.end(grace)
 
     def kill(self) -> None:
         """Let the server die as it would of a crash: nobody has asked for it."""

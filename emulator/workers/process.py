@@ -18,14 +18,14 @@ from emulator.core.handout import handout
 from emulator.core.job import Emitted, Job, Progressed
 from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
-from emulator.workers.child import RUNNER, Child
+from emulator.workers.child import RUNNER, STOP_GRACE, Child
 from emulator.workers.environment import host_name
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
 log = logging.getLogger("emulator.worker")
 
-STOP_GRACE = 5.0
+OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
 
@@ -48,6 +48,8 @@ class Program:
     It is told all of them by now, and those that were saved after they may have been read.
     """
     imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
 
     def files(self) -> list[str]:
         """The handler's file, where it names one."""
@@ -111,16 +113,19 @@ class WorkerProcess:
             return
         self._send(Kind.STOP, job)
         loop = asyncio.get_running_loop()
-        self._stopping[job] = loop.call_later(STOP_GRACE, self._disobeyed, job)
+        self._stopping[job] = loop.call_later(OBEY_GRACE, self._disobeyed, job)
 
     def replace(self) -> None:
-        """End the child now; a fresh one takes its place, unless it was retired."""
+        """End the child now; a fresh one takes its place, unless it was retired.
+
+        One that holds a job still goes on with what nobody wants: it has no time to leave in peace.
+        """
         if not self._ended:
             self._ended = True
             self._caller.hang_up()
             gone = self._endpoint.worker_gone(self.id, replace=self._wants_successor)
             self._hand_over = asyncio.ensure_future(gone)
-            self._end_process()
+            self._end_process(None if self._jobs else self._program.stop_grace)
 
     def kill(self) -> None:
         """Let the child die as it would of a crash: nobody has asked for it."""
@@ -132,15 +137,15 @@ class WorkerProcess:
         self._take_no_more()
         self._retire()
 
-    def end(self) -> None:
-        """End the child for good."""
+    def end(self, grace: float) -> None:
+        """End the child for good; it has `grace` seconds to leave."""
         self._ended = True
         self._caller.hang_up()
-        self._end_process()
+        self._end_process(grace)
 
-    def _end_process(self) -> None:
+    def _end_process(self, grace: float | None = None) -> None:
         self._forget_all()
-        self._child.end()
+        self._child.end(grace)
 
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; answers the reader of its channel."""
@@ -312,7 +317,7 @@ class WorkerProcess:
 
     def _disobeyed(self, job: str) -> None:
         log.warning("%s/%s: the handler did not stop within %g s: its worker is replaced",
-                    self._endpoint.id, job, STOP_GRACE)  # fmt: skip
+                    self._endpoint.id, job, OBEY_GRACE)  # fmt: skip
         self._take_no_more()
         self._retire()
 

@@ -47,6 +47,7 @@ REACHES: dict[str, Callable[[Plan], Any]] = {
     "cold_start": lambda plan: plan.settings.cold_start,
     "throttle": lambda plan: plan.settings.throttle,
     "concurrency": lambda plan: plan.concurrency,
+    "stop_grace": lambda plan: round(plan.stop_grace * 1000),
     "environment": lambda plan: plan.environment,
     "directory": lambda plan: Path(os.path.relpath(plan.directory or "nowhere")),
     "python": lambda plan: plan.python,

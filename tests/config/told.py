@@ -135,6 +135,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "host": (_text("host", "0.0.0.0"), _text("host", "::1")),
     "port": (_number("port", 9000), _number("port", 0)),
     "port_file": (_text("port_file", "port.txt", Path("port.txt")), _text("port_file", "p", Path("p"))),
+    "keep_alive": (_text("keep_alive", "75s", 75_000), _number("keep_alive", 5_000)),
     "tls": (_switch("tls", True), _switch("tls", False)),
     "tls_port": (_number("tls_port", 9443), _number("tls_port", 0)),
     "tls_folder": (_text("tls_folder", "tls", Path("tls")), _text("tls_folder", "ca", Path("ca"))),
@@ -165,6 +166,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     ),
     "throttle": (_text("throttle", "1s", Span(1_000, 1_000)), _text("throttle", "5ms-10ms", Span(5, 10))),
     "concurrency": (_number("concurrency", 2), _number("concurrency", 3)),
+    "stop_grace": (_text("stop_grace", "30s", 30_000), _number("stop_grace", 0)),
     "environment": (
         Sample(
             ("--environment", "A=1", "--environment", "B=x=y"),

@@ -23,6 +23,7 @@ from emulator.core.job import Event, Job, JobStatus, Progressed, Transition
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
+from emulator.workers.child import STOP_GRACE
 from emulator.workers.process import Program
 from tests.workers.processes import Family
 
@@ -60,6 +61,7 @@ class Workshop:
         python: str = sys.executable,
         platform: Mapping[str, Any] = MappingProxyType({}),
         settings: Mapping[str, Any] = MappingProxyType({}),
+        stop_grace: float = STOP_GRACE,
     ) -> None:
         self._family = Family()
         self._lifeline, self._held_end = os.pipe()
@@ -69,7 +71,7 @@ class Workshop:
         self.emulator.store.listen(self._heard)
         self._awaited: list[tuple[type[Event], str, asyncio.Future[Transition]]] = []
         own = dataclasses.replace(default_settings("ep", chosen), **settings)
-        self._program = Program(handler, python, self._lifeline, self._family.environment)
+        self._program = Program(handler, python, self._lifeline, self._family.environment, stop_grace=stop_grace)
         self.endpoint = self.emulator.add_program(own, self._program)
 
     def serve_too(self, endpoint: str, handler: str) -> None:

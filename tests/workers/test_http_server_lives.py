@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -286,3 +287,35 @@ def test_a_worker_in_mid_answer_ends_with_the_server(tmp_path: Path, monkeypatch
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         answer.read()
     connection.close()
+
+
+SLOW_TO_LEAVE = """
+inner = app
+
+
+async def app(scope, receive, send):
+    async def tell(message):
+        if message["type"] == "lifespan.shutdown.complete":
+            await asyncio.sleep(PAUSE)
+            open("bye", "w").close()
+        await send(message)
+
+    await inner(scope, receive, tell)
+"""
+
+
+@needs_proc
+def test_an_idle_server_leaves_in_peace(host: Host, tmp_path: Path) -> None:
+    server = host(app(tmp_path, SLOW_TO_LEAVE.replace("PAUSE", "1.2")), set=["idle_timeout=100", "ping_interval=30"])
+    until(lambda: not server.ready().processes())
+    assert (tmp_path / "bye").exists()
+
+
+@needs_proc
+def test_a_server_that_leaves_does_not_hold_up_the_stop(host: Host, tmp_path: Path) -> None:
+    server = host(app(tmp_path, SLOW_TO_LEAVE.replace("PAUSE", "99")), set=["idle_timeout=100", "ping_interval=30"])
+    until(lambda: Web(server.ready()).workers() == {})
+    assert server.processes()
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 5
