@@ -66,7 +66,6 @@ class Server:
         self._http, self._https = self._take_ports()
         self.port = self._http.number
         self.tls_port = None if self._https is None else self._https.number
-        self._lifeline, self._held_end = os.pipe()
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
@@ -206,14 +205,14 @@ class Server:
         elif service.handler:
             environment = {**self._plain_environment(), **plan.environment, **fresh}
             program = Program(
-                service.handler, plan.python, self._lifeline, environment, plan.concurrency, plan.directory,
+                service.handler, plan.python, environment, plan.concurrency, plan.directory,
                 folder=plan.folder if reload else None, stop_grace=plan.stop_grace,
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
             protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
             command = Command(
-                service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload,
+                service.command, protocol, plan.directory, {**plan.environment, **fresh}, reload,
                 service.advice, plan.stop_grace,
             )  # fmt: skip
             world.add_command(plan.settings, command)
@@ -229,7 +228,7 @@ class Server:
             return server_environment(url, plan.settings.id, worker, self.key, port, health_path)
 
         return HttpServer(
-            environment, self._lifeline, plan.service.handler or "", plan.service.command, plan.python,
+            environment, plan.service.handler or "", plan.service.command, plan.python,
             plan.directory, {**plan.environment, **fresh}, self.settings.reload, plan.stop_grace,
         )  # fmt: skip
 
@@ -273,8 +272,6 @@ class Server:
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self._worlds.stop()
-        os.close(self._lifeline)
-        os.close(self._held_end)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

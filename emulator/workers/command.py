@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
-from emulator.workers.child import CLOSING_GRACE, RUNNER, STOP_GRACE, Child
+from emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
 from emulator.workers.reload import python_files
 
 log = logging.getLogger("emulator.worker")
@@ -26,8 +25,6 @@ class Command:
 
     words: Sequence[str]
     environment: Callable[[str], Mapping[str, str]]
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end the program ends too."""
     directory: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     reload: bool = False
@@ -159,10 +156,8 @@ class _CommandWorker:
             "PYTHONUNBUFFERED": "1",
         }
         command = self._command
-        tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(command.lifeline))
         try:
-            words = (*tether, *command.words)
-            await self._child.start(words, environment, (command.lifeline,), command.directory)
+            await self._child.start(OWN, ("--program", *command.words), environment, (), command.directory)
         except OSError as error:
             await self._report_end(f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}")
             return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from emulator.core.balancer import Balancer
 from emulator.values import file_of
-from emulator.workers.child import RUNNER, STOP_GRACE, Child
+from emulator.workers.child import OWN, RUNNER, STOP_GRACE, Child
 from emulator.workers.reload import python_files
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ class HttpServer:
     """
 
     environment: Callable[[str, int, str], Mapping[str, str]]
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end the program ends too."""
     app: str = ""
     words: Sequence[str] = ()
     python: str = sys.executable
@@ -183,10 +181,9 @@ class _ServerWorker:
             **server.environment(self.id, self._port, server.health_path),
             "PYTHONUNBUFFERED": "1",
         }
-        tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(server.lifeline))
         try:
-            words = (*tether, *server.command(self._port))
-            await self._child.start(words, environment, (server.lifeline,), server.directory)
+            arguments = ("--program", *server.command(self._port))
+            await self._child.start(OWN, arguments, environment, (), server.directory)
         except OSError as error:
             await self._report_end(f"cannot start in {server.directory or os.getcwd()}: {error.strerror or error}")
             return

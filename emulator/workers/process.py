@@ -18,7 +18,7 @@ from emulator.core.handout import handout
 from emulator.core.job import Emitted, Job, Progressed
 from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
-from emulator.workers.child import RUNNER, STOP_GRACE, Child
+from emulator.workers.child import STOP_GRACE, Child
 from emulator.workers.environment import host_name
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
@@ -36,8 +36,6 @@ class Program:
 
     handler: str
     python: str
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end workers end too."""
     environment: Mapping[str, str] = field(default_factory=dict)
     concurrency: int = 1
     """Jobs at once of a handler that has no concurrency_modifier."""
@@ -150,16 +148,15 @@ class WorkerProcess:
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; answers the reader of its channel."""
         ours, theirs = socket.socketpair()
-        command = [
-            self._program.python, str(RUNNER), "--handler", self._program.handler,
-            "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
+        arguments = [
+            "--handler", self._program.handler, "--channel", str(theirs.fileno()),
             "--concurrency", str(self._program.concurrency),
         ]  # fmt: skip
         if self._program.folder is not None:
-            command += ["--folder", self._program.folder]
+            arguments += ["--folder", self._program.folder]
         try:
-            descriptors = (theirs.fileno(), self._program.lifeline)
-            await self._child.start(command, self._environment(), descriptors, self._program.directory)
+            python, descriptors = (self._program.python,), (theirs.fileno(),)
+            await self._child.start(python, arguments, self._environment(), descriptors, self._program.directory)
         except OSError as error:
             ours.close()
             self._broken = f"{self._program.python} could not be started: {error}"

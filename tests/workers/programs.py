@@ -147,8 +147,12 @@ class Hosted:
         return next(line for line in self.log if part in line)
 
     def processes(self) -> set[int]:
-        """Every living process that the server started, and theirs."""
+        """Every living process that the server started, and theirs, but for the keepers of workers."""
         return self._family.alive() - {os.getpid()}
+
+    def all_processes(self) -> set[int]:
+        """The same with the keepers."""
+        return self._family.all() - {os.getpid()}
 
     def do(self, work: Coroutine[Any, Any, Value]) -> Value:
         """Do it in the server's thread."""
@@ -167,7 +171,7 @@ class Hosted:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LIMIT)
         self._loop.close()
-        until(lambda: not self.processes())
+        until(lambda: not self.all_processes())
 
     @staticmethod
     async def _open(settings: dict[str, Any]) -> Server:

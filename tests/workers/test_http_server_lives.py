@@ -195,9 +195,12 @@ def test_a_worker_that_dies_before_its_answer_is_a_bad_gateway(host: Host, tmp_p
 @needs_proc
 def test_a_worker_whose_death_shows_in_a_health_check_first_is_replaced(host: Host) -> None:
     web = Web(host().ready())
-    pid = web.call("leave-a-child").json()  # it holds the worker's output, so that the end is noticed late
+    pid = web.about()["pid"]
+    keeper = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGSTOP)  # so that the end is noticed late
     os.kill(pid, signal.SIGKILL)
     web.server.line("its health check /ping fails")
+    os.kill(keeper, signal.SIGCONT)
     web.server.line("the worker was killed by SIGKILL")
     assert web.about(timeout=3)["pid"] != pid
 

@@ -14,7 +14,6 @@ from .channel import Channel
 from .frames import Kind
 from .imported import OwnFiles
 from .jobs import Jobs
-from .lifeline import hold_lifeline
 from .loading import HandlerError
 from .loop import JobLoop
 from .output import flush_output, mark_output, say
@@ -22,7 +21,7 @@ from .results import NotJSON, encode
 from .standin import RunpodPackage
 from .tracebacks import user_traceback
 
-_USAGE = "usage: runner --handler SPEC --channel FD --lifeline FD [--concurrency N] [--folder PATH] [-- ARGUMENT ...]"
+_USAGE = "usage: runner --handler SPEC --channel FD [--concurrency N] [--folder PATH] [-- ARGUMENT ...]"
 _NO_START = """\
 {place} ended without calling runpod.serverless.start, and it defines no function named handler. Write in it
 
@@ -110,11 +109,10 @@ def main(argv: list[str]) -> None:
     """What `__main__` runs."""
     options, arguments = _options(argv)
     try:
-        spec, channel, lifeline = options["--handler"], int(options["--channel"]), int(options["--lifeline"])
+        spec, channel = options["--handler"], int(options["--channel"])
         concurrency = int(options.get("--concurrency", "1"))
     except (KeyError, ValueError):
         sys.exit(_USAGE)
-    hold_lifeline(lifeline)
     jobs = Jobs()
     mark_output(jobs)
     worker = Worker(Channel(channel), jobs, options.get("--folder", ""), concurrency)
