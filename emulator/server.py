@@ -31,6 +31,7 @@ from emulator.port import Port
 from emulator.workers.command import Command
 from emulator.workers.environment import server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
+from emulator.workers.ports import Ports
 from emulator.workers.process import Program
 from emulator.worlds import Worlds
 
@@ -66,6 +67,7 @@ class Server:
         self._http, self._https = self._take_ports()
         self.port = self._http.number
         self.tls_port = None if self._https is None else self._https.number
+        self._worker_ports = Ports()
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
@@ -207,13 +209,14 @@ class Server:
             program = Program(
                 service.handler, plan.python, environment, plan.concurrency, plan.directory,
                 folder=plan.folder if reload else None, stop_grace=plan.stop_grace,
+                ports=self._worker_ports,
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
             protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
             command = Command(
                 service.command, protocol, plan.directory, {**plan.environment, **fresh}, reload,
-                service.advice, plan.stop_grace,
+                service.advice, plan.stop_grace, self._worker_ports,
             )  # fmt: skip
             world.add_command(plan.settings, command)
         elif service.mock:
@@ -230,6 +233,7 @@ class Server:
         return HttpServer(
             environment, plan.service.handler or "", plan.service.command, plan.python,
             plan.directory, {**plan.environment, **fresh}, self.settings.reload, plan.stop_grace,
+            self._worker_ports,
         )  # fmt: skip
 
     def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:

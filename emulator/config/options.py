@@ -68,7 +68,11 @@ class EndpointOptions(BaseModel):
         shown="10s",
         ge=0,
     )
-    environment: Variables = _option({}, "A variable for the workers (repeatable).", "NAME=VALUE")
+    environment: Variables = _option(
+        {},
+        "A variable for the workers, in which {port}, {port2} and {worker} are each worker's own (repeatable).",
+        "NAME=VALUE",
+    )
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
     python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")
 

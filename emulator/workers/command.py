@@ -14,6 +14,7 @@ from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
 from emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
+from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.reload import python_files
 
 log = logging.getLogger("emulator.worker")
@@ -33,6 +34,8 @@ class Command:
     """What to look at when it can't be started."""
     stop_grace: float = STOP_GRACE
     """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
 
     def files(self) -> list[str]:
         """Every Python file below the folders of those that the command names."""
@@ -146,24 +149,28 @@ class _CommandWorker:
         self._ended = False
         self._wants_successor = True
         self._in_peace = True
+        self._own = Placeholders(worker, command.ports)
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
         environment = {
             **os.environ,
-            **self._command.extra,
+            **self._own.fill_all(self._command.extra),
             **self._command.environment(self.id),
             "PYTHONUNBUFFERED": "1",
         }
         command = self._command
+        words = map(self._own.fill, command.words)
         try:
-            await self._child.start(OWN, ("--program", *command.words), environment, (), command.directory)
+            await self._child.start(OWN, ("--program", *words), environment, (), command.directory)
         except OSError as error:
+            self._own.release()
             await self._report_end(f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}")
             return
         if self._ended:
             self._child.end()
         await self._child.ended()
+        self._own.release()
         await self._report_end(f"the worker {self._child.how_it_ended()}")
 
     def kill(self) -> None:
@@ -203,12 +210,13 @@ class _CommandWorker:
             return
         self._ended = True
         known = self._endpoint.fleet.workers.get(self.id)
+        reason = "\n".join((*self._child.last_lines, how))
+        taken = address_taken(reason)
         if known is not None and known.is_coming_up:
-            reason = "\n".join((*self._child.last_lines, how))
-            advice = self._command.advice and f"\n{self._command.advice}"
+            advice = taken + (self._command.advice and f"\n{self._command.advice}")
             text = f"command {' '.join(self._command.words)} could not be started:\n{reason}{advice}"
             await self._endpoint.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s", self._endpoint.id, self.id, how)
+        log.warning("%s/%s: %s%s", self._endpoint.id, self.id, how, taken)
         if known is None or known.state is not WorkerState.UNHEALTHY:  # such a one stays in sight
             await self._endpoint.worker_gone(self.id)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from emulator.core.balancer import Balancer
 from emulator.values import file_of
 from emulator.workers.child import OWN, RUNNER, STOP_GRACE, Child
+from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.reload import python_files
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class HttpServer:
     """Whether the folder of its code is watched."""
     stop_grace: float = STOP_GRACE
     """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
 
     @property
     def health_path(self) -> str:
@@ -163,7 +165,8 @@ class _ServerWorker:
         self._balancer = balancer
         self._server = server
         self._check = check
-        self._port = _free_port()
+        self._own = Placeholders(worker, server.ports)
+        self._port = self._own.port
         self._child = Child(lambda line: (f"{balancer.id}/{worker}", line))
         self._ended = False
 
@@ -177,14 +180,15 @@ class _ServerWorker:
         server = self._server
         environment = {
             **os.environ,
-            **server.extra,
+            **self._own.fill_all(server.extra),
             **server.environment(self.id, self._port, server.health_path),
             "PYTHONUNBUFFERED": "1",
         }
         try:
-            arguments = ("--program", *server.command(self._port))
+            arguments = ("--program", *map(self._own.fill, server.command(self._port)))
             await self._child.start(OWN, arguments, environment, (), server.directory)
         except OSError as error:
+            self._own.release()
             await self._report_end(f"cannot start in {server.directory or os.getcwd()}: {error.strerror or error}")
             return
         if self._ended:
@@ -192,6 +196,7 @@ class _ServerWorker:
         life = asyncio.ensure_future(self._child.ended())
         await self._look_after(life)
         await life
+        self._own.release()
         await self._report_end(f"the worker {self._child.how_it_ended()}")
 
     def end(self, grace: float | None) -> None:
@@ -245,16 +250,11 @@ class _ServerWorker:
             return
         self._ended = True
         known = self._balancer.fleet.workers.get(self.id)
+        reason = "\n".join((*self._child.last_lines, how))
+        taken = address_taken(reason)
         if known is not None and known.is_coming_up:
-            reason = "\n".join((*self._child.last_lines, how))
-            await self._balancer.worker_broken(self.id, f"server {self._server} could not be started:\n{reason}")
+            text = f"server {self._server} could not be started:\n{reason}{taken}"
+            await self._balancer.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s", self._balancer.id, self.id, how)
+        log.warning("%s/%s: %s%s", self._balancer.id, self.id, how, taken)
         await self._balancer.worker_gone(self.id)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

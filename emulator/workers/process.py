@@ -20,6 +20,7 @@ from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
 from emulator.workers.child import STOP_GRACE, Child
 from emulator.workers.environment import host_name
+from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
@@ -48,6 +49,8 @@ class Program:
     imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
     stop_grace: float = STOP_GRACE
     """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
 
     def files(self) -> list[str]:
         """The handler's file, where it names one."""
@@ -82,6 +85,7 @@ class WorkerProcess:
         self._taking = False
         """Whether it asks for jobs just now: two who ask at once would get more than there are slots."""
         self._child = Child(self._where)
+        self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
         self._broken: str | None = None
 
@@ -96,6 +100,7 @@ class WorkerProcess:
             await self._child.ended(frames)
         finally:
             self._forget_all()
+            self._own.release()
             if lane is not None:
                 lane.cancel()
             if self._writer is not None:
@@ -172,7 +177,7 @@ class WorkerProcess:
         return {
             **os.environ,
             "RUNPOD_AI_API_KEY": "runpod-emulator",
-            **self._program.environment,
+            **self._own.fill_all(self._program.environment),
             "RUNPOD_ENDPOINT_ID": self._endpoint.id,
             "RUNPOD_POD_ID": self.id,
             "RUNPOD_POD_HOSTNAME": host_name(self.id),
@@ -380,5 +385,5 @@ class WorkerProcess:
             await self._endpoint.worker_gone(self.id)
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
-        text = f"handler {self._program.handler} could not be started:\n{reason}"
+        text = f"handler {self._program.handler} could not be started:\n{reason}{address_taken(reason)}"
         await self._endpoint.worker_broken(self.id, text)
