@@ -33,6 +33,7 @@ from emulator.workers.environment import server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
 from emulator.workers.ports import Ports
 from emulator.workers.process import Program
+from emulator.workers.volume import VolumeLink
 from emulator.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Server:
         self.port = self._http.number
         self.tls_port = None if self._https is None else self._https.number
         self._worker_ports = Ports()
+        self._volume = VolumeLink()
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
@@ -188,8 +190,14 @@ class Server:
     async def serve(self, world: Emulator, endpoint: str, table: EndpointTable) -> None:
         """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
         plan = plan_one(self.settings, endpoint, table)
+        self._offer_volumes(plan)
         self._add(world, self._worlds.name_of(world), plan)
         await world.start_one(endpoint)
+
+    def _offer_volumes(self, *plans: Plan) -> None:
+        for plan in plans:
+            if plan.volume is not None and (plan.service.handler or plan.service.command):
+                self._volume.offer(plan.settings.id, plan.volume)
 
     def _open_world(self, name: str) -> Emulator:
         """A world that is made while the server runs; its workers come when there are jobs."""
@@ -245,6 +253,7 @@ class Server:
         if self.settings.port_file is not None:
             self._claim(self.settings.port_file)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
+        self._offer_volumes(*self._plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.start(lenient=self.settings.reload)
@@ -276,6 +285,7 @@ class Server:
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self._worlds.stop()
+        self._volume.remove()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

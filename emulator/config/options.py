@@ -73,6 +73,11 @@ class EndpointOptions(BaseModel):
         "A variable for the workers, in which {port}, {port2} and {worker} are each worker's own (repeatable).",
         "NAME=VALUE",
     )
+    volume: _File | None = _option(
+        None,
+        "Network volume: a folder that is /runpod-volume where that can be made, and in RUNPOD_VOLUME_PATH.",
+        "FOLDER",
+    )
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
     python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")
 

@@ -176,6 +176,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
         ),
         Sample(("--environment", "C="), '["C="]', '{ C = "" }', {"C": ""}),
     ),
+    "volume": (_text("volume", "one", Path("one")), _text("volume", "two", Path("two"))),
     "directory": (_text("directory", "one", Path("one")), _text("directory", "two", Path("two"))),
     "python": (_text("python", "/usr/bin/python3"), _text("python", "python3")),
 }
