@@ -33,6 +33,7 @@ from emulator.workers.environment import server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
 from emulator.workers.ports import Ports
 from emulator.workers.process import Program
+from emulator.workers.runner.isolation import GATE
 from emulator.workers.volume import VolumeLink
 from emulator.worlds import Worlds
 
@@ -221,10 +222,12 @@ class Server:
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
-            protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
+            url = f"http://127.0.0.1:{GATE}" if plan.isolated else self.base_url.removesuffix("/v2")
+            protocol = functools.partial(self._worker_environment, url, namespace, plan.settings.id)
             command = Command(
                 service.command, protocol, plan.directory, {**plan.environment, **fresh}, reload,
                 service.advice, plan.stop_grace, self._worker_ports,
+                self._http.admit if plan.isolated else None,
             )  # fmt: skip
             world.add_command(plan.settings, command)
         elif service.mock:
@@ -244,9 +247,9 @@ class Server:
             self._worker_ports,
         )  # fmt: skip
 
-    def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
+    def _worker_environment(self, url: str, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
-        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key, namespace)
+        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace)
 
     async def start(self) -> None:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""

@@ -73,6 +73,10 @@ class EndpointOptions(BaseModel):
         "A variable for the workers, in which {port}, {port2} and {worker} are each worker's own (repeatable).",
         "NAME=VALUE",
     )
+    isolate: Literal["none", "network"] = _option(
+        "none",
+        "What each worker of a command has for itself: network is one where every port is free (Linux).",
+    )
     volume: _File | None = _option(
         None,
         "Network volume: a folder that is /runpod-volume where that can be made, and in RUNPOD_VOLUME_PATH.",

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Plan:
     """Seconds that a worker has to leave when nobody waits for it."""
     volume: str | None
     """The folder that is its network volume."""
+    isolated: bool
+    """Whether each worker has a network of its own."""
 
     @property
     def folder(self) -> str:
@@ -104,6 +107,7 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         directory=directory,
         stop_grace=settings.effective("stop_grace", endpoint).value / SECOND,
         volume=volume,
+        isolated=_isolated(settings, endpoint, service),
     )
 
 
@@ -138,6 +142,22 @@ def _directory(settings: Settings, endpoint: str, service: Service) -> str | Non
     if settings.file is not None and settings.serves_the_file and settings.file.is_elsewhere:
         return str(settings.file.folder)
     return None
+
+
+def _isolated(settings: Settings, endpoint: str, service: Service) -> bool:
+    kind, origin = settings.effective("isolate", endpoint)
+    if kind == "none":
+        return False
+    if sys.platform != "linux":
+        raise ConfigurationError(f"{origin}: isolate: only Linux has networks for single processes")
+    table = settings.table(endpoint)
+    if service.command and not service.balanced:
+        return True
+    if table is not None and table.isolate == kind:
+        raise ConfigurationError(f"{origin}: isolate: this is for commands that speak the worker protocol only")
+    if service.handler or service.command:
+        log.warning("endpoint %s: %s is for commands, so its workers share this machine's network", endpoint, origin)
+    return False
 
 
 def _folder(given: Effective) -> str | None:

@@ -14,6 +14,7 @@ from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
 from emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
+from emulator.workers.isolation import Admit, Gate
 from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.reload import python_files
 
@@ -36,6 +37,8 @@ class Command:
     """Seconds that a worker has to leave when nobody waits for it."""
     ports: Ports = field(default_factory=Ports)
     """Where ports of a worker's own come from."""
+    admit: Admit | None = None
+    """Lets in what a worker sends that has a network of its own; None where workers share this machine's."""
 
     def files(self) -> list[str]:
         """Every Python file below the folders of those that the command names."""
@@ -150,6 +153,7 @@ class _CommandWorker:
         self._wants_successor = True
         self._in_peace = True
         self._own = Placeholders(worker, command.ports)
+        self._gate = Gate(command.admit) if command.admit is not None else None
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
@@ -160,18 +164,28 @@ class _CommandWorker:
             "PYTHONUNBUFFERED": "1",
         }
         command = self._command
-        words = map(self._own.fill, command.words)
+        arguments: tuple[str, ...] = ("--program", *map(self._own.fill, command.words))
+        descriptors: tuple[int, ...] = ()
+        if self._gate is not None:
+            arguments, descriptors = (*self._gate.arguments, *arguments), (self._gate.theirs.fileno(),)
         try:
-            await self._child.start(OWN, ("--program", *words), environment, (), command.directory)
+            await self._child.start(OWN, arguments, environment, descriptors, command.directory)
         except OSError as error:
-            self._own.release()
+            self._let_go()
             await self._report_end(f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}")
             return
+        if self._gate is not None:
+            self._gate.begin()
         if self._ended:
             self._child.end()
         await self._child.ended()
-        self._own.release()
+        self._let_go()
         await self._report_end(f"the worker {self._child.how_it_ended()}")
+
+    def _let_go(self) -> None:
+        self._own.release()
+        if self._gate is not None:
+            self._gate.close()
 
     def kill(self) -> None:
         """Let the program die as it would of a crash: nobody has asked for it."""

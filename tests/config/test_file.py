@@ -172,7 +172,7 @@ def wrong_values(name: str) -> list[str]:
         "a number": ("port", "tls_port", "max_processes", "seed", "workers_min", "workers_max", "concurrency"),
         "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout", "keep_alive", "stop_grace"),
         "a span": ("cold_start", "throttle"),
-        "a word": ("profile", "log_level", "scaler"),
+        "a word": ("isolate", "profile", "log_level", "scaler"),
         "a list": (
             "handlers",
             "endpoint",

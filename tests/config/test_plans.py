@@ -49,6 +49,7 @@ REACHES: dict[str, Callable[[Plan], Any]] = {
     "concurrency": lambda plan: plan.concurrency,
     "stop_grace": lambda plan: round(plan.stop_grace * 1000),
     "environment": lambda plan: plan.environment,
+    "isolate": lambda plan: "network" if plan.isolated else "none",
     "volume": lambda plan: Path(os.path.relpath(plan.volume or "nowhere")),
     "directory": lambda plan: Path(os.path.relpath(plan.directory or "nowhere")),
     "python": lambda plan: plan.python,

@@ -176,6 +176,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
         ),
         Sample(("--environment", "C="), '["C="]', '{ C = "" }', {"C": ""}),
     ),
+    "isolate": (_text("isolate", "network"), _text("isolate", "none")),
     "volume": (_text("volume", "one", Path("one")), _text("volume", "two", Path("two"))),
     "directory": (_text("directory", "one", Path("one")), _text("directory", "two", Path("two"))),
     "python": (_text("python", "/usr/bin/python3"), _text("python", "python3")),
@@ -197,7 +198,7 @@ def furnish(folder: Path) -> None:
 
 def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings in which some of the layers `flag`, `variable`, `endpoint` and `server` tell an option."""
-    tables = ["[server]", "", "[endpoints.a]", 'handler = "h.py"', ""]
+    tables = ["[server]", "", "[endpoints.a]", 'command = "true"' if name == "isolate" else 'handler = "h.py"', ""]
     if "server" in layers:
         tables[1] = f"{name} = {layers['server'].key}"
     if "endpoint" in layers:

@@ -1,6 +1,6 @@
 """Starts a worker process: `python RUNNER_FOLDER [--leash FD] --handler SPEC --channel FD [-- ARGUMENT ...]`.
 
-Or a program: `python RUNNER_FOLDER [--leash FD] --program WORD ...`.
+Or a program: `python RUNNER_FOLDER [--leash FD] [--isolate FD] --program WORD ...`.
 Or an ASGI application: `python RUNNER_FOLDER [--leash FD] --asgi SPEC PORT`.
 With a leash it ends with the server, and with it all that it began: `keeper.py` says how.
 
@@ -33,6 +33,9 @@ if __name__ == "__main__":
 
     if sys.argv[1:2] == ["--leash"]:
         import_module(PACKAGE + ".keeper").keep(int(sys.argv[2]))
+        del sys.argv[1:3]
+    if sys.argv[1:2] == ["--isolate"]:
+        import_module(PACKAGE + ".isolation").enter(int(sys.argv[2]))
         del sys.argv[1:3]
     if sys.argv[1:2] == ["--program"]:
         import_module(PACKAGE + ".program").main(sys.argv[2:])
