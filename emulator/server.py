@@ -222,8 +222,8 @@ class Server:
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
-            url = f"http://127.0.0.1:{GATE}" if plan.isolated else self.base_url.removesuffix("/v2")
-            protocol = functools.partial(self._worker_environment, url, namespace, plan.settings.id)
+            url = f"http://127.0.0.1:{GATE}" if plan.isolated else ""
+            protocol = functools.partial(self._worker_environment, namespace, plan.settings.id, url=url)
             command = Command(
                 service.command, protocol, plan.directory, {**plan.environment, **fresh}, reload,
                 service.advice, plan.stop_grace, self._worker_ports,
@@ -247,8 +247,9 @@ class Server:
             self._worker_ports,
         )  # fmt: skip
 
-    def _worker_environment(self, url: str, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
+    def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
+        url = url or self.base_url.removesuffix("/v2")
         return worker_environment(url, endpoint, worker, worker_key, self.key, namespace)
 
     async def start(self) -> None:

@@ -111,8 +111,9 @@ class Child:
         if self._process is None or self._leash is None:
             return
         if sign is signal.SIGKILL:
-            self._leash.shutdown(socket.SHUT_WR)
-            return
+            with contextlib.suppress(OSError):  # the keeper may have ended
+                self._leash.shutdown(socket.SHUT_WR)
+            sign = signal.SIGCONT  # somebody may have stopped it
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(sign)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NoReturn
 
 USAGE = "usage: runner --program WORD ..."
 
 
-def main(words: list[str]) -> NoReturn:
-    """Become the program; one that can't be run ends this process with 1."""
+def main(words: list[str]) -> None:
+    """Become the program, and never return; one that can't be run ends this process with 1."""
     if not words:
         sys.exit(USAGE)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, which the program would inherit

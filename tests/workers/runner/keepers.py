@@ -19,6 +19,9 @@ from tests.workers.runner.conftest import RUNNER
 class Kept:
     """A program below a keeper, which is `process`."""
 
+    worker = 0
+    """The program's own process, where it has told."""
+
     def __init__(self, *words: str, cut: bool = False, cwd: Path | None = None) -> None:
         self._family = Family()
         self.leash, theirs = socket.socketpair()
