@@ -41,7 +41,7 @@ These routes exist on RunPod. Here they answer 501, loudly, and never pretend:
 
 Also absent:
 
-- GPUs, images, regions, network volumes, prices, the console and the management API.
+- GPUs, images, regions, prices, the console and the management API.
 - FlashBoot, and cold starts by themselves: a worker is up as fast as its program starts, unless `--cold-start` and
   `--throttle` say how long the container and the machine take.
 - The lag of the real `/health` counters: here they are true at every moment. A worker that runs old code after a reload

@@ -222,9 +222,15 @@ class Endpoints:
             await pool.close()
         endpoint.leave()
 
-    async def _stop_workers(self) -> None:
-        """Start nothing any more, and end every worker."""
+    async def end_workers(self) -> None:
+        """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""
         await self._reloader.close()
         for endpoint in self.all_endpoints.values():
             endpoint.autoscaler.stop()
+        queued = (pool for pool in self._pools.values() if not isinstance(pool, HttpServerPool))
+        await asyncio.gather(*(pool.close() for pool in queued))
+
+    async def _stop_workers(self) -> None:
+        """Start nothing any more, and end every worker."""
+        await self.end_workers()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))

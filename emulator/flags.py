@@ -26,7 +26,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         return click.Option([f"{flag(name)}/{off}", name], default=None, help=field.description)
     repeatable = get_origin(kind) in (list, dict)
     return click.Option(
-        [flag(name), name], type=_click_type(kind), multiple=repeatable, metavar=form(field) or None, help=text
+        [flag(name), name], type=_click_type(field, kind), multiple=repeatable, metavar=form(field) or None, help=text
     )
 
 
@@ -37,7 +37,7 @@ def _bare(kind: Any) -> Any:
     return kind
 
 
-def _click_type(kind: Any) -> Any:
+def _click_type(field: FieldInfo, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
-    return kind if kind in (int, float) else str
+    return kind if kind in (int, float) and form(field) != "TIME" else str

@@ -60,6 +60,11 @@ class Port:
         self._serving = asyncio.ensure_future(self._web.serve([self._socket]))
         await self.listening.wait()
 
+    async def admit(self, listener: socket.socket) -> asyncio.AbstractServer:
+        """Serve the application on one more socket too, as long as the answered server is not closed."""
+        assert self._web is not None
+        return await self._web.admit(listener)
+
     async def close(self) -> None:
         """Answer the open requests, end their connections, and give the port back."""
         if self._web is not None and self._serving is not None:
@@ -92,6 +97,17 @@ class _Web(uvicorn.Server):
         """Stop serving."""
         self.should_exit = True
         self._leaving.set()
+
+    async def admit(self, listener: socket.socket) -> asyncio.AbstractServer:
+        """Serve one more socket, without TLS."""
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = BreakableProtocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        return await asyncio.get_running_loop().create_server(protocol, sock=listener)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -32,7 +32,10 @@ from emulator.port import Port
 from emulator.workers.command import Command
 from emulator.workers.environment import server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
+from emulator.workers.ports import Ports
 from emulator.workers.program import Program
+from emulator.workers.runner.isolation import GATE
+from emulator.workers.volume import VolumeLink
 from emulator.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -67,7 +70,8 @@ class Server:
         self._http, self._https = self._take_ports()
         self.port = self._http.number
         self.tls_port = None if self._https is None else self._https.number
-        self._lifeline, self._held_end = os.pipe()
+        self._worker_ports = Ports()
+        self._volume = VolumeLink()
         self._tokens = WorkerTokens()
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
@@ -189,8 +193,14 @@ class Server:
     async def serve(self, world: Emulator, endpoint: str, table: EndpointTable) -> None:
         """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
         plan = plan_one(self.settings, endpoint, table)
+        self._offer_volumes(plan)
         self._add(world, self._worlds.name_of(world), plan)
         await world.start_one(endpoint)
+
+    def _offer_volumes(self, *plans: Plan) -> None:
+        for plan in plans:
+            if plan.volume is not None and (plan.service.handler or plan.service.command):
+                self._volume.offer(plan.settings.id, plan.volume)
 
     def _open_world(self, name: str) -> Emulator:
         """A world that is made while the server runs; its workers come when there are jobs."""
@@ -207,16 +217,19 @@ class Server:
             world.add_balancer(plan.settings, self._http_server(plan, fresh))
         elif service.handler:
             program = Program(
-                service.handler, plan.python, self._lifeline, {**plan.environment, **fresh}, plan.concurrency,
-                plan.directory, folder=plan.folder if reload else None, rules=plan.rules,
+                service.handler, plan.python, {**plan.environment, **fresh}, plan.concurrency, plan.directory,
+                folder=plan.folder if reload else None, rules=plan.rules, stop_grace=plan.stop_grace,
+                ports=self._worker_ports,
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
-            protocol = functools.partial(self._worker_environment, namespace, plan.settings.id)
+            url = f"http://127.0.0.1:{GATE}" if plan.isolated else ""
+            protocol = functools.partial(self._worker_environment, namespace, plan.settings.id, url=url)
             command = Command(
-                service.command, protocol, self._lifeline, plan.directory, {**plan.environment, **fresh}, reload,
-                service.advice,
+                service.command, protocol, plan.directory, {**plan.environment, **fresh}, reload,
+                service.advice, plan.stop_grace, self._worker_ports,
+                self._http.admit if plan.isolated else None,
             )  # fmt: skip
             world.add_command(plan.settings, command)
         elif service.mock:
@@ -231,13 +244,15 @@ class Server:
             return server_environment(url, plan.settings.id, worker, self.key, port, health_path)
 
         return HttpServer(
-            environment, self._lifeline, plan.service.handler or "", plan.service.command, plan.python,
-            plan.directory, {**plan.environment, **fresh}, self.settings.reload,
+            environment, plan.service.handler or "", plan.service.command, plan.python,
+            plan.directory, {**plan.environment, **fresh}, self.settings.reload, plan.stop_grace,
+            self._worker_ports,
         )  # fmt: skip
 
-    def _worker_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
+    def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
-        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, worker_key, self.key, namespace)
+        url = url or self.base_url.removesuffix("/v2")
+        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace)
 
     def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
@@ -249,6 +264,7 @@ class Server:
         if self.settings.port_file is not None:
             self._claim(self.settings.port_file)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
+        self._offer_volumes(*self._plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.start(lenient=self.settings.reload)
@@ -267,16 +283,20 @@ class Server:
             raise ConfigurationError(f"--port-file {port_file}: {error.strerror}") from error
 
     async def stop(self) -> None:
-        """End waits, requests, the ports and workers, in this order; leaves no process behind."""
+        """End waits, workers, requests and the ports, in this order; leaves no process behind.
+
+        Workers go before the ports, so that none polls, or reports a result, where nobody listens any more. Those that
+        are HTTP servers go last: they have requests to answer.
+        """
         self._worlds.hang_up()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self._worlds.end_workers()
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self._worlds.stop()
-        os.close(self._lifeline)
-        os.close(self._held_end)
+        self._volume.remove()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

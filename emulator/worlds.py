@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 
@@ -63,6 +64,10 @@ class Worlds:
         """End every wait in every world."""
         for world in self:
             world.hang_up()
+
+    async def end_workers(self) -> None:
+        """End the workers of every world that have jobs: call it while they can still report."""
+        await asyncio.gather(*(world.end_workers() for world in self))
 
     async def stop(self) -> None:
         """End every world."""

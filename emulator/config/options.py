@@ -61,7 +61,27 @@ class EndpointOptions(BaseModel):
     concurrency: int | None = _option(
         None, "Jobs at once in a worker whose handler has no concurrency_modifier.", shown="1", ge=1
     )
-    environment: Variables = _option({}, "A variable for the workers (repeatable).", "NAME=VALUE")
+    stop_grace: Milliseconds = _option(
+        10_000,
+        "Time from SIGTERM to SIGKILL of a worker that leaves and that nobody waits for: idle, refreshed or outdated.",
+        "TIME",
+        shown="10s",
+        ge=0,
+    )
+    environment: Variables = _option(
+        {},
+        "A variable for the workers, in which {port}, {port2} and {worker} are each worker's own (repeatable).",
+        "NAME=VALUE",
+    )
+    isolate: Literal["none", "network"] = _option(
+        "none",
+        "What each worker of a command has for itself: network is one where every port is free (Linux).",
+    )
+    volume: _File | None = _option(
+        None,
+        "Network volume: a folder that is /runpod-volume where that can be made, and in RUNPOD_VOLUME_PATH.",
+        "FOLDER",
+    )
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
     python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")
     sdk_rules: Literal["1.12", "2.0"] | None = _option(

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from emulator.values import file_of
 
 log = logging.getLogger("emulator")
 
+VOLUME_VARIABLE = "RUNPOD_VOLUME_PATH"
 _NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
 
 
@@ -35,7 +37,13 @@ class Plan:
     environment: dict[str, str]
     concurrency: int
     directory: str | None
-    rules: str | None = None
+    stop_grace: float
+    """Seconds that a worker has to leave when nobody waits for it."""
+    volume: str | None
+    """The folder that is its network volume."""
+    isolated: bool
+    """Whether each worker has a network of its own."""
+    rules: str | None
     """Whose rules its worker processes keep, where that was said."""
 
     @property
@@ -78,6 +86,9 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
             f"{concurrency.origin}: concurrency: it is the program's own concurrency_modifier that decides, "
             "so this is for handlers only"
         )
+    volume = _folder(settings.effective("volume", endpoint))
+    if volume is not None:
+        variables.setdefault(VOLUME_VARIABLE, volume)
     if directory is not None and service.handler and file_of(service.handler):
         service = service._replace(handler=os.path.abspath(service.handler))
     own = _settings(settings, platform, endpoint, environment.get("RUNPOD_INIT_TIMEOUT"))
@@ -97,6 +108,9 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         concurrency=concurrency.value or 1,
         directory=directory,
         rules=settings.effective("sdk_rules", endpoint).value,
+        stop_grace=settings.effective("stop_grace", endpoint).value / SECOND,
+        volume=volume,
+        isolated=_isolated(settings, endpoint, service),
     )
 
 
@@ -123,16 +137,38 @@ def _origins(settings: Settings, text: str, endpoint: str) -> str:
 
 
 def _directory(settings: Settings, endpoint: str, service: Service) -> str | None:
-    directory, origin = settings.effective("directory", endpoint)
+    directory = _folder(settings.effective("directory", endpoint))
     if directory is not None:
-        if not Path(directory).is_dir():
-            raise ConfigurationError(f"{origin}: there is no folder {directory}")
-        return str(Path(directory).absolute())
+        return directory
     if service.flash is not None:
         return os.path.abspath(service.flash.folder)
     if settings.file is not None and settings.serves_the_file and settings.file.is_elsewhere:
         return str(settings.file.folder)
     return None
+
+
+def _isolated(settings: Settings, endpoint: str, service: Service) -> bool:
+    kind, origin = settings.effective("isolate", endpoint)
+    if kind == "none":
+        return False
+    if sys.platform != "linux":
+        raise ConfigurationError(f"{origin}: isolate: only Linux has networks for single processes")
+    table = settings.table(endpoint)
+    if service.command and not service.balanced:
+        return True
+    if table is not None and table.isolate == kind:
+        raise ConfigurationError(f"{origin}: isolate: this is for commands that speak the worker protocol only")
+    if service.handler or service.command:
+        log.warning("endpoint %s: %s is for commands, so its workers share this machine's network", endpoint, origin)
+    return False
+
+
+def _folder(given: Effective) -> str | None:
+    if given.value is None:
+        return None
+    if not Path(given.value).is_dir():
+        raise ConfigurationError(f"{given.origin}: there is no folder {given.value}")
+    return str(Path(given.value).absolute())
 
 
 def _python(given: Effective) -> str:

@@ -297,8 +297,10 @@ class Endpoint(Engine):
         log.warning("%s/%s: %s", self.id, job.id, dropped)
         if dropped.fails_at_once:
             await self.report(job.id, Failed(reason, None, job.lease))
-        else:
+        elif job.lease_until is None:
             await self.refuse(worker, job.id, job.lease)
+        else:  # the lease of a worker that may fall silent runs already
+            self.fleet.release(worker, job.id)
 
     async def refuse(self, worker: str, job_id: str, lease: int) -> None:
         """A worker dropped the job and will never report: the lease runs out, the worker is free."""

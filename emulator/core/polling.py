@@ -28,6 +28,8 @@ log = logging.getLogger("emulator.worker")
 
 SAY_AGAIN = 1_000
 """Milliseconds between two mentions of a job to stop; a stop that reaches the SDK too early is lost."""
+GOODBYES = 20
+"""Polls of a leaving worker that are answered at once; one that goes on asking has not heard, and would only spin."""
 OBEY = 10_000
 """Milliseconds that a worker of ours has to stop a job before its process ends."""
 
@@ -65,8 +67,8 @@ class PollingWorkers:
         self._timeline = endpoint.world.timeline
         self._room = endpoint.world.room
         self._visitors: dict[str, _Visitor] = {}
-        self._leaving: set[str] = set()
-        """Workers whose end has begun; some poll until the very last."""
+        self._leaving: dict[str, int] = {}
+        """Workers whose end has begun, and their polls since; some poll until the very last."""
 
     async def take(self, worker: str, most: int, idle: bool, until: int, caller: Caller) -> list[Job]:
         """Up to `most` jobs, waiting for the first until the time `until`.
@@ -75,6 +77,7 @@ class PollingWorkers:
         A worker nobody knew is welcome, one that is leaving gets nothing, at once.
         """
         if worker in self._leaving:
+            await self._say_goodbye(worker, until, caller)
             return []
         known = self._endpoint.fleet.workers.get(worker)
         if (
@@ -171,7 +174,7 @@ class PollingWorkers:
 
     def dismiss(self, worker: str) -> None:
         """Answer the worker's polls at once from now on, so that it can leave."""
-        self._leaving.add(worker)
+        self._leaving.setdefault(worker, 0)
         self.release_polls(worker)
 
     def retire(self, worker: str, once_free: Callable[[], None]) -> None:
@@ -183,7 +186,7 @@ class PollingWorkers:
 
     def left(self, worker: str) -> None:
         """The worker's program has ended: nothing of it will poll any more."""
-        self._leaving.discard(worker)
+        self._leaving.pop(worker, None)
         self.forget(worker)
 
     def release_polls(self, worker: str) -> None:
@@ -198,6 +201,11 @@ class PollingWorkers:
         visitor = self._visitors.pop(worker, None)
         if visitor is not None and visitor.silence is not None:
             visitor.silence.cancel()
+
+    async def _say_goodbye(self, worker: str, until: int, caller: Caller) -> None:
+        self._leaving[worker] += 1
+        if self._leaving[worker] > GOODBYES:
+            await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
 
     async def _stops(self, worker: str, visitor: _Visitor, until: int, caller: Caller) -> list[str]:
         while True:
@@ -259,7 +267,7 @@ class PollingWorkers:
 
     def _silent(self, worker: str) -> None:
         visitor = self._visitors.get(worker)
-        if visitor is not None and not visitor.callers:
+        if visitor is not None and not visitor.callers and worker not in self._leaving:
             log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
             known = self._endpoint.fleet.workers.get(worker)
             if known is not None and known.ours:

@@ -1,4 +1,4 @@
-"""A child process of the server: a session of its own, a log with names, and an end that leaves nothing behind."""
+"""A child process of the server: its keeper and its leash, a log with names, an end that leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -7,57 +7,82 @@ import contextlib
 import logging
 import os
 import signal
+import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from emulator.workers.runner.keeper import TOLD
 
 log = logging.getLogger("emulator.worker")
 
 RUNNER = Path(__file__).with_name("runner")
 """What runs in a child, in any interpreter."""
+OWN = (sys.executable, "-I", "-S")
+"""The interpreter that starts programs: ours, as bare as can be."""
 TERMINATE_GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL of a child that goes on with what nobody wants any more."""
+CLOSING_GRACE = 2.0
+"""The same when the server stops and waits for it; the official worker needs a little more than 1 s to leave."""
+STOP_GRACE = 10.0
+"""The same where nobody waits for it, unless --stop-grace says otherwise."""
 _LAST_WORDS = 0.5
 """Seconds that what an ended child wrote is still read; a grandchild may hold its pipes open."""
 _READ = 256 * 1024
 
 
 class Child:
-    """One process and all its descendants. `where(line)` names the origin of a log line and takes marks off it."""
+    """One worker and all its descendants, below a keeper (`runner/keeper.py`) that ends as the worker ends.
+
+    `where(line)` names the origin of a log line and takes marks off it.
+    """
 
     def __init__(self, where: Callable[[str], tuple[str, str]]) -> None:
         self._where = where
         self._process: asyncio.subprocess.Process | None = None
+        self._leash: socket.socket | None = None
         self._log: asyncio.Future[None] | None = None
+        self._terminated = False
+        self._killing: asyncio.TimerHandle | None = None
         self.last_lines: deque[str] = deque(maxlen=40)
 
     async def start(
         self,
-        command: Sequence[str],
+        interpreter: Sequence[str],
+        arguments: Sequence[str],
         environment: Mapping[str, str],
         descriptors: Sequence[int] = (),
         directory: str | None = None,
     ) -> None:
-        """Start `command` as the leader of a session; raises OSError."""
+        """Start the runner with these arguments; raises OSError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        command = (*interpreter, str(RUNNER), "--leash", str(theirs.fileno()), *arguments)
         # A pipe of our own: asyncio would count a child as alive while a descendant holds its pipe.
         log_end, their_end = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=their_end, stderr=their_end,
-                pass_fds=descriptors, start_new_session=True, env=dict(environment), cwd=directory,
+                pass_fds=(theirs.fileno(), *descriptors), start_new_session=True, env=dict(environment), cwd=directory,
             )  # fmt: skip
         except OSError:
             os.close(log_end)
+            ours.close()
             raise
         finally:
             os.close(their_end)
+            theirs.close()
+        self._leash = ours
         self._log = asyncio.ensure_future(self._read_log(await _pipe_reader(log_end)))
 
     async def ended(self, *readers: asyncio.Future[None]) -> None:
         """Wait for its end, end its descendants, and let the log and `readers` have its last words."""
         assert self._process is not None and self._log is not None
         await self._process.wait()
-        self.kill(signal.SIGKILL)
+        if self._killing is not None:
+            self._killing.cancel()
+        self._let_go()
         reading = (self._log, *readers)
         await asyncio.wait(reading, timeout=_LAST_WORDS)
         for reader in reading:
@@ -65,16 +90,44 @@ class Child:
         await asyncio.gather(*reading, return_exceptions=True)
 
     def end(self, grace: float | None = None) -> None:
-        """SIGTERM to the whole group now, SIGKILL after `grace` seconds."""
-        self.kill(signal.SIGTERM)
-        grace = TERMINATE_GRACE if grace is None else grace
-        asyncio.get_running_loop().call_later(grace, self.kill, signal.SIGKILL)
+        """SIGTERM to the whole group, SIGKILL after `grace` seconds, None for as few as can be.
+
+        Its handlers hear SIGTERM once: to say it again can only hurry.
+        """
+        if self._process is None:
+            return
+        if not self._terminated:
+            self._terminated = True
+            self.kill(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + (TERMINATE_GRACE if grace is None else grace)
+        if self._killing is not None:
+            due = min(due, self._killing.when())
+            self._killing.cancel()
+        self._killing = loop.call_at(due, self.kill, signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:
-        """Send a signal to the child and its descendants."""
-        if self._process is not None:
+        """Send a signal to the worker's group; SIGKILL is for all its descendants."""
+        if self._process is None or self._leash is None:
+            return
+        if sign is signal.SIGKILL:
+            with contextlib.suppress(OSError):  # the keeper may have ended
+                self._leash.shutdown(socket.SHUT_WR)
+            sign = signal.SIGCONT  # somebody may have stopped it
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(sign)
+
+    def _let_go(self) -> None:
+        """The keeper has ended: if it was killed before it could end the others, end at least the worker's group."""
+        assert self._leash is not None
+        told = b""
+        with contextlib.suppress(OSError):
+            told = self._leash.recv(64)
+        self._leash.close()
+        self._leash = None
+        if told and not told.endswith(TOLD):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, sign)
+                os.killpg(int(told), signal.SIGKILL)
 
     def how_it_ended(self) -> str:
         """Its end in words."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,10 @@ from pathlib import Path
 from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
-from emulator.workers.child import RUNNER, Child
+from emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
 from emulator.workers.environment import joined
+from emulator.workers.isolation import Admit, Gate
+from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.reload import python_files
 
 log = logging.getLogger("emulator.worker")
@@ -27,14 +28,18 @@ class Command:
 
     words: Sequence[str]
     environment: Callable[[str], Mapping[str, str]]
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end the program ends too."""
     directory: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     reload: bool = False
     """Whether the folders of its Python files are watched."""
     advice: str = ""
     """What to look at when it can't be started."""
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
+    admit: Admit | None = None
+    """Lets in what a worker sends that has a network of its own; None where workers share this machine's."""
 
     def files(self) -> list[str]:
         """Every Python file below the folders of those that the command names."""
@@ -72,7 +77,7 @@ class CommandPool:
         """End a program that holds no job."""
         running = self._workers.get(worker)
         if running is not None:
-            running.end()
+            running.end(self._command.stop_grace)
 
     def replace(self, worker: str) -> None:
         """End a program that asked for it, once its other jobs are over; a fresh one takes its place."""
@@ -101,7 +106,7 @@ class CommandPool:
     async def close(self) -> None:
         """End every program and wait until each is gone."""
         for running in list(self._workers.values()):
-            running.end()
+            running.end(CLOSING_GRACE)
         if self._lives:
             await asyncio.wait(self._lives)
 
@@ -147,32 +152,46 @@ class _CommandWorker:
         self._child = Child(lambda line: (f"{endpoint.id}/{worker}", line))
         self._ended = False
         self._wants_successor = True
+        self._in_peace = True
+        self._own = Placeholders(worker, command.ports)
+        self._gate = Gate(command.admit) if command.admit is not None else None
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
         command = self._command
-        environment = joined(command.environment(self.id), command.extra)
-        tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(command.lifeline))
+        environment = joined(command.environment(self.id), self._own.fill_all(command.extra))
+        arguments: tuple[str, ...] = ("--program", *map(self._own.fill, command.words))
+        descriptors: tuple[int, ...] = ()
+        if self._gate is not None:
+            arguments, descriptors = (*self._gate.arguments, *arguments), (self._gate.theirs.fileno(),)
         try:
-            words = (*tether, *command.words)
-            await self._child.start(words, environment, (command.lifeline,), command.directory)
+            await self._child.start(OWN, arguments, environment, descriptors, command.directory)
         except OSError as error:
+            self._let_go()
             await self._report_end(f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}")
             return
+        if self._gate is not None:
+            self._gate.begin()
         if self._ended:
             self._child.end()
         await self._child.ended()
+        self._let_go()
         await self._report_end(f"the worker {self._child.how_it_ended()}")
+
+    def _let_go(self) -> None:
+        self._own.release()
+        if self._gate is not None:
+            self._gate.close()
 
     def kill(self) -> None:
         """Let the program die as it would of a crash: nobody has asked for it."""
         self._child.kill(signal.SIGKILL)
 
-    def end(self) -> None:
-        """End the program for good; its polls are answered, so that it can leave."""
+    def end(self, grace: float | None) -> None:
+        """End the program for good; its polls are answered, so that it can leave within `grace` seconds."""
         self._ended = True
         self._endpoint.polling.dismiss(self.id)
-        self._child.end()
+        self._child.end(grace)
 
     def replace(self, successor: bool = True) -> None:
         """Give it no job more; when those it holds are over, end it. A `successor` takes its place."""
@@ -182,7 +201,7 @@ class _CommandWorker:
 
     def _replace(self) -> None:
         if not self._ended:
-            self.end()
+            self.end(self._command.stop_grace if self._in_peace else None)
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=self._wants_successor))
 
     def expect_obedience(self, job: str) -> None:
@@ -193,6 +212,7 @@ class _CommandWorker:
         if not self._ended and not self._endpoint.polling.obeyed(self.id, job):
             log.warning("%s/%s: job %s was not stopped within %d s: the worker is replaced",
                         self._endpoint.id, self.id, job, OBEY // 1000)  # fmt: skip
+            self._in_peace = False  # it goes on with what nobody wants
             self.replace()
 
     async def _report_end(self, how: str) -> None:
@@ -200,12 +220,13 @@ class _CommandWorker:
             return
         self._ended = True
         known = self._endpoint.fleet.workers.get(self.id)
+        reason = "\n".join((*self._child.last_lines, how))
+        taken = address_taken(reason)
         if known is not None and known.is_coming_up:
-            reason = "\n".join((*self._child.last_lines, how))
-            advice = self._command.advice and f"\n{self._command.advice}"
+            advice = taken + (self._command.advice and f"\n{self._command.advice}")
             text = f"command {' '.join(self._command.words)} could not be started:\n{reason}{advice}"
             await self._endpoint.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s", self._endpoint.id, self.id, how)
+        log.warning("%s/%s: %s%s", self._endpoint.id, self.id, how, taken)
         if known is None or known.state is not WorkerState.UNHEALTHY:  # such a one stays in sight
             await self._endpoint.worker_gone(self.id)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from emulator.core.balancer import Balancer
 from emulator.values import file_of
-from emulator.workers.child import RUNNER, Child
+from emulator.workers.child import OWN, RUNNER, STOP_GRACE, Child
+from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.reload import python_files
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ class HttpServer:
     """
 
     environment: Callable[[str, int, str], Mapping[str, str]]
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end the program ends too."""
     app: str = ""
     words: Sequence[str] = ()
     python: str = sys.executable
@@ -52,6 +50,10 @@ class HttpServer:
     extra: Mapping[str, str] = field(default_factory=dict)
     reload: bool = False
     """Whether the folder of its code is watched."""
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
 
     @property
     def health_path(self) -> str:
@@ -86,7 +88,8 @@ class HttpServerPool:
         self.server = server
         self._balancer: Balancer | None = None
         self._workers: dict[str, _ServerWorker] = {}
-        self._lives: set[asyncio.Task[None]] = set()
+        self._lives: dict[asyncio.Task[None], _ServerWorker] = {}
+        """Every one whose program runs, those that leave too: another of the same id may be there by then."""
         self._session: aiohttp.ClientSession | None = None
 
     def serve(self, balancer: Balancer) -> None:
@@ -98,14 +101,14 @@ class HttpServerPool:
         assert self._balancer is not None
         running = self._workers[worker] = _ServerWorker(worker, self._balancer, self.server, self._check)
         life = asyncio.ensure_future(running.run())
-        self._lives.add(life)
+        self._lives[life] = running
         life.add_done_callback(lambda task: self._over(worker, running, task))
 
     def stop(self, worker: str) -> None:
         """End a server that answers no request."""
         running = self._workers.pop(worker, None)
         if running is not None and self._balancer is not None:
-            running.end()
+            running.end(self.server.stop_grace)
             self._balancer.worker_stopped(worker)
 
     def replace(self, worker: str) -> None:
@@ -125,8 +128,8 @@ class HttpServerPool:
 
     async def close(self) -> None:
         """End every server and wait until each is gone."""
-        for running in list(self._workers.values()):
-            running.end()
+        for running in list(self._lives.values()):
+            running.end(None)
         if self._lives:
             await asyncio.wait(self._lives)
         if self._session is not None:
@@ -145,7 +148,7 @@ class HttpServerPool:
             return 0
 
     def _over(self, worker: str, running: _ServerWorker, task: asyncio.Task[None]) -> None:
-        self._lives.discard(task)
+        self._lives.pop(task, None)
         if self._workers.get(worker) is running:
             del self._workers[worker]
         if not task.cancelled() and task.exception() is not None:
@@ -162,7 +165,8 @@ class _ServerWorker:
         self._balancer = balancer
         self._server = server
         self._check = check
-        self._port = _free_port()
+        self._own = Placeholders(worker, server.ports)
+        self._port = self._own.port
         self._child = Child(lambda line: (f"{balancer.id}/{worker}", line))
         self._ended = False
 
@@ -176,15 +180,15 @@ class _ServerWorker:
         server = self._server
         environment = {
             **os.environ,
-            **server.extra,
+            **self._own.fill_all(server.extra),
             **server.environment(self.id, self._port, server.health_path),
             "PYTHONUNBUFFERED": "1",
         }
-        tether = (sys.executable, "-I", "-S", str(RUNNER), "--tether", str(server.lifeline))
         try:
-            words = (*tether, *server.command(self._port))
-            await self._child.start(words, environment, (server.lifeline,), server.directory)
+            arguments = ("--program", *map(self._own.fill, server.command(self._port)))
+            await self._child.start(OWN, arguments, environment, (), server.directory)
         except OSError as error:
+            self._own.release()
             await self._report_end(f"cannot start in {server.directory or os.getcwd()}: {error.strerror or error}")
             return
         if self._ended:
@@ -192,12 +196,13 @@ class _ServerWorker:
         life = asyncio.ensure_future(self._child.ended())
         await self._look_after(life)
         await life
+        self._own.release()
         await self._report_end(f"the worker {self._child.how_it_ended()}")
 
-    def end(self) -> None:
-        """End the server for good."""
+    def end(self, grace: float | None) -> None:
+        """End the server for good; it has `grace` seconds to leave."""
         self._ended = True
-        self._child.end()
+        self._child.end(grace)
 
     def kill(self) -> None:
         """Let the server die as it would of a crash: nobody has asked for it."""
@@ -245,16 +250,11 @@ class _ServerWorker:
             return
         self._ended = True
         known = self._balancer.fleet.workers.get(self.id)
+        reason = "\n".join((*self._child.last_lines, how))
+        taken = address_taken(reason)
         if known is not None and known.is_coming_up:
-            reason = "\n".join((*self._child.last_lines, how))
-            await self._balancer.worker_broken(self.id, f"server {self._server} could not be started:\n{reason}")
+            text = f"server {self._server} could not be started:\n{reason}{taken}"
+            await self._balancer.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s", self._balancer.id, self.id, how)
+        log.warning("%s/%s: %s%s", self._balancer.id, self.id, how, taken)
         await self._balancer.worker_gone(self.id)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from emulator.core.endpoint import Endpoint
+from emulator.workers.child import CLOSING_GRACE
 from emulator.workers.process import WorkerProcess
 from emulator.workers.program import Program
 
@@ -41,7 +42,7 @@ class Pool:
         """End a process that holds no job."""
         process = self._processes.get(worker)
         if process is not None:
-            process.end()
+            process.end(self._program.stop_grace)
 
     def replace(self, worker: str) -> None:
         """End a process that asked for it; a fresh one takes its place."""
@@ -70,7 +71,7 @@ class Pool:
     async def close(self) -> None:
         """End every process and wait until each is gone."""
         for process in list(self._processes.values()):
-            process.end()
+            process.end(CLOSING_GRACE)
         if self._lives:
             await asyncio.wait(self._lives)
 

@@ -18,15 +18,16 @@ from emulator.core.handout import handout
 from emulator.core.job import Emitted, Job, JobStatus, Progressed
 from emulator.core.results import ending, is_oversized, split_chunk
 from emulator.core.waiting import Caller
-from emulator.workers.child import RUNNER, Child
+from emulator.workers.child import Child
 from emulator.workers.environment import host_name, joined
+from emulator.workers.ports import Placeholders, address_taken
 from emulator.workers.program import Program
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
 log = logging.getLogger("emulator.worker")
 
-STOP_GRACE = 5.0
+OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
 
@@ -56,6 +57,7 @@ class WorkerProcess:
         self._taking = False
         """Whether it asks for jobs just now: two who ask at once would get more than there are slots."""
         self._child = Child(self._where)
+        self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
         self._broken: str | None = None
 
@@ -70,6 +72,7 @@ class WorkerProcess:
             await self._child.ended(frames)
         finally:
             self._forget_all()
+            self._own.release()
             if lane is not None:
                 lane.cancel()
             if self._writer is not None:
@@ -85,16 +88,19 @@ class WorkerProcess:
             return
         self._send(Kind.STOP, job)
         loop = asyncio.get_running_loop()
-        self._stopping[job] = loop.call_later(STOP_GRACE, self._disobeyed, job)
+        self._stopping[job] = loop.call_later(OBEY_GRACE, self._disobeyed, job)
 
     def replace(self) -> None:
-        """End the child now; a fresh one takes its place, unless it was retired."""
+        """End the child now; a fresh one takes its place, unless it was retired.
+
+        One that holds a job still goes on with what nobody wants: it has no time to leave in peace.
+        """
         if not self._ended:
             self._ended = True
             self._caller.hang_up()
             gone = self._endpoint.worker_gone(self.id, replace=self._wants_successor)
             self._hand_over = asyncio.ensure_future(gone)
-            self._end_process()
+            self._end_process(None if self._jobs else self._program.stop_grace)
 
     def kill(self) -> None:
         """Let the child die as it would of a crash: nobody has asked for it."""
@@ -106,31 +112,30 @@ class WorkerProcess:
         self._take_no_more()
         self._retire()
 
-    def end(self) -> None:
-        """End the child for good."""
+    def end(self, grace: float) -> None:
+        """End the child for good; it has `grace` seconds to leave."""
         self._ended = True
         self._caller.hang_up()
-        self._end_process()
+        self._end_process(grace)
 
-    def _end_process(self) -> None:
+    def _end_process(self, grace: float | None = None) -> None:
         self._forget_all()
-        self._child.end()
+        self._child.end(grace)
 
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; answers the reader of its channel."""
         ours, theirs = socket.socketpair()
-        command = [
-            self._program.python, str(RUNNER), "--handler", self._program.handler,
-            "--channel", str(theirs.fileno()), "--lifeline", str(self._program.lifeline),
+        arguments = [
+            "--handler", self._program.handler, "--channel", str(theirs.fileno()),
             "--concurrency", str(self._program.concurrency),
         ]  # fmt: skip
         if self._program.rules is not None:
-            command += ["--rules", self._program.rules]
+            arguments += ["--rules", self._program.rules]
         if self._program.folder is not None:
-            command += ["--folder", self._program.folder]
+            arguments += ["--folder", self._program.folder]
         try:
-            descriptors = (theirs.fileno(), self._program.lifeline)
-            await self._child.start(command, self._environment(), descriptors, self._program.directory)
+            python, descriptors = (self._program.python,), (theirs.fileno(),)
+            await self._child.start(python, arguments, self._environment(), descriptors, self._program.directory)
         except OSError as error:
             ours.close()
             self._broken = f"{self._program.python} could not be started: {error}"
@@ -148,7 +153,7 @@ class WorkerProcess:
             "RUNPOD_POD_ID": self.id,
             "RUNPOD_POD_HOSTNAME": host_name(self.id),
         }
-        return joined({**own, **self._program.protocol(self.id)}, self._program.environment)
+        return joined({**own, **self._program.protocol(self.id)}, self._own.fill_all(self._program.environment))
 
     def _channel_over(self, frames: asyncio.Future[None]) -> None:
         if not frames.cancelled() and frames.exception() is not None:
@@ -300,7 +305,7 @@ class WorkerProcess:
 
     def _disobeyed(self, job: str) -> None:
         log.warning("%s/%s: the handler did not stop within %g s: its worker is replaced",
-                    self._endpoint.id, job, STOP_GRACE)  # fmt: skip
+                    self._endpoint.id, job, OBEY_GRACE)  # fmt: skip
         self._take_no_more()
         self._retire()
 
@@ -366,5 +371,5 @@ class WorkerProcess:
             await self._endpoint.worker_gone(self.id)
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
-        text = f"handler {self._program.handler} could not be started:\n{reason}"
+        text = f"handler {self._program.handler} could not be started:\n{reason}{address_taken(reason)}"
         await self._endpoint.worker_broken(self.id, text)

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from emulator.workers.child import STOP_GRACE
+from emulator.workers.ports import Ports
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -13,8 +16,6 @@ class Program:
 
     handler: str
     python: str
-    lifeline: int
-    """Read end of a pipe that only the server holds open: at its end workers end too."""
     environment: Mapping[str, str] = field(default_factory=dict)
     concurrency: int = 1
     """Jobs at once of a handler that has no concurrency_modifier."""
@@ -25,6 +26,10 @@ class Program:
     It is told all of them by now, and those that were saved after they may have been read.
     """
     imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
     protocol: Callable[[str], Mapping[str, str]] = lambda worker: {}
     """The variables of the worker protocol for a worker: what the handler starts reports by them."""
     rules: str | None = None

@@ -202,8 +202,6 @@ async def test_a_chunk_above_the_limit_is_refused_and_the_job_goes_on() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{"output": NaN}', "invalid json: invalid character (byte 11)"),
-        (b'{"output": Infinity}', "invalid json: invalid character (byte 11)"),
         (b"not json", "invalid json: "),
         (b"", "invalid json: "),
         (b"[]", "must be a json object"),
@@ -211,7 +209,7 @@ async def test_a_chunk_above_the_limit_is_refused_and_the_job_goes_on() -> None:
         (b'{"output":"\xff"}', "invalid json: not UTF-8"),
         (b'{"output":' + b"[" * 100_000, "invalid json: "),
     ],
-    ids=["NaN", "Infinity", "text", "empty", "list", "string", "latin", "deep"],
+    ids=["text", "empty", "list", "string", "latin", "deep"],
 )
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_a_result_that_is_not_json_fails_the_job(
@@ -226,6 +224,22 @@ async def test_a_result_that_is_not_json_fails_the_job(
     assert shown["status"] == "FAILED"
     assert shown["error"].startswith("the worker's result is not JSON: ") and reason in shown["error"]
     assert f"ep/{job}: the worker's result is not JSON" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b'{"output": NaN}', b'{"output": [Infinity]}', b'{"error": -Infinity}'])
+async def test_a_result_with_a_number_that_json_does_not_have_says_so(content: bytes) -> None:
+    doors = open_doors()
+    job = await holding(doors)
+    assert (await post(doors, done_path(job), content)).status_code == 400
+    assert (await status(doors, job))["error"] == "the worker's result is not JSON: it holds NaN or Infinity"
+
+
+async def test_such_a_number_in_a_progress_update_is_refused_and_ends_nothing() -> None:
+    doors = open_doors()
+    job = await holding(doors)
+    progress = b'{"status": "IN_PROGRESS", "output": NaN}'
+    assert (await post(doors, done_path(job), progress)).status_code == 400
+    assert (await status(doors, job))["status"] == "IN_PROGRESS"
 
 
 async def test_a_late_result_that_is_not_json_changes_nothing() -> None:

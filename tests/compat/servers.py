@@ -117,8 +117,12 @@ class Command:
         return self._family.environment
 
     def processes(self) -> set[int]:
-        """Every living process that this one started, and theirs; itself too."""
+        """Every living process that this one started, and theirs; itself too, but for the keepers of workers."""
         return self._family.alive()
+
+    def all_processes(self) -> set[int]:
+        """The same with the keepers."""
+        return self._family.all()
 
     def close(self) -> None:
         """Leave nothing behind."""

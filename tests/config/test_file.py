@@ -170,9 +170,9 @@ def wrong_values(name: str) -> list[str]:
         return ["'1'", "true", "[1]", "0", "-1", "nan"]
     kinds = {
         "a number": ("port", "tls_port", "max_processes", "seed", "workers_min", "workers_max", "concurrency"),
-        "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout"),
+        "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout", "keep_alive", "stop_grace"),
         "a span": ("cold_start", "throttle"),
-        "a word": ("profile", "log_level", "scaler"),
+        "a word": ("isolate", "profile", "log_level", "scaler"),
         "a list": (
             "handlers",
             "endpoint",

@@ -20,6 +20,7 @@ from emulator.config.options import (
 )
 from emulator.config.settings import read_settings
 from emulator.core.platform import Platform
+from emulator.workers.child import STOP_GRACE
 from tests.config.told import ENDPOINT_OPTIONS, SAMPLES
 
 each = pytest.mark.parametrize("name", all_options())
@@ -104,6 +105,11 @@ def test_the_default_that_is_shown_is_the_platforms(name: str) -> None:
     shown: Any = default_text(all_options()[name])
     default = getattr(Platform(), name)
     assert getattr(read_settings(**{name: shown}), name) == default
+
+
+def test_the_grace_that_is_shown_is_that_of_the_workers() -> None:
+    assert read_settings(stop_grace=default_text(all_options()["stop_grace"])).stop_grace == 1000 * STOP_GRACE
+    assert all_options()["stop_grace"].default == 1000 * STOP_GRACE
 
 
 def test_the_default_scaler_values_that_are_shown_are_the_platforms() -> None:

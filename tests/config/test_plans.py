@@ -47,9 +47,13 @@ REACHES: dict[str, Callable[[Plan], Any]] = {
     "cold_start": lambda plan: plan.settings.cold_start,
     "throttle": lambda plan: plan.settings.throttle,
     "concurrency": lambda plan: plan.concurrency,
+    "stop_grace": lambda plan: round(plan.stop_grace * 1000),
     "environment": lambda plan: plan.environment,
+    "isolate": lambda plan: "network" if plan.isolated else "none",
+    "volume": lambda plan: Path(os.path.relpath(plan.volume or "nowhere")),
     "directory": lambda plan: Path(os.path.relpath(plan.directory or "nowhere")),
     "python": lambda plan: plan.python,
+    "sdk_rules": lambda plan: plan.rules,
 }
 
 
@@ -327,3 +331,19 @@ def test_each_endpoint_may_have_an_interpreter_of_its_own() -> None:
     configure("[server]\npython = 'python3'\n[endpoints.a]\npython = '/usr/bin/python3'\n[endpoints.b]\n")
     settings = told()
     assert [plan.python for plan in plan_all(settings)] == ["/usr/bin/python3", "python3"]
+
+
+# The volume
+
+
+def test_the_workers_are_told_where_the_volume_is(folder: Path) -> None:
+    (folder / "vol").mkdir()
+    write(folder, "h.py")
+    assert plans("h.py", "--volume", "vol")["h"].environment == {"RUNPOD_VOLUME_PATH": str(folder / "vol")}
+    own = plans("h.py", "--volume", "vol", "--environment", "RUNPOD_VOLUME_PATH=/mine")["h"]
+    assert (own.environment, own.volume) == ({"RUNPOD_VOLUME_PATH": "/mine"}, str(folder / "vol"))
+
+
+def test_a_volume_must_be_there(folder: Path) -> None:
+    write(folder, "h.py")
+    assert refusal("h.py", "--volume", "vol") == "--volume: there is no folder vol"

@@ -135,8 +135,8 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "host": (_text("host", "0.0.0.0"), _text("host", "::1")),
     "port": (_number("port", 9000), _number("port", 0)),
     "port_file": (_text("port_file", "port.txt", Path("port.txt")), _text("port_file", "p", Path("p"))),
+    "keep_alive": (_text("keep_alive", "75s", 75_000), _number("keep_alive", 5_000)),
     "tls": (_switch("tls", True), _switch("tls", False)),
-    "keep_alive": (_text("keep_alive", "75s", 75_000), _number("keep_alive", 90_000)),
     "tls_port": (_number("tls_port", 9443), _number("tls_port", 0)),
     "tls_folder": (_text("tls_folder", "tls", Path("tls")), _text("tls_folder", "ca", Path("ca"))),
     "tls_name": (_list("tls_name", "emulator.test", "*.emulator.test"), _list("tls_name", "10.0.0.5")),
@@ -166,6 +166,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     ),
     "throttle": (_text("throttle", "1s", Span(1_000, 1_000)), _text("throttle", "5ms-10ms", Span(5, 10))),
     "concurrency": (_number("concurrency", 2), _number("concurrency", 3)),
+    "stop_grace": (_text("stop_grace", "30s", 30_000), _number("stop_grace", 0)),
     "environment": (
         Sample(
             ("--environment", "A=1", "--environment", "B=x=y"),
@@ -175,6 +176,8 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
         ),
         Sample(("--environment", "C="), '["C="]', '{ C = "" }', {"C": ""}),
     ),
+    "isolate": (_text("isolate", "network"), _text("isolate", "none")),
+    "volume": (_text("volume", "one", Path("one")), _text("volume", "two", Path("two"))),
     "directory": (_text("directory", "one", Path("one")), _text("directory", "two", Path("two"))),
     "sdk_rules": (_text("sdk_rules", "1.12"), _text("sdk_rules", "2.0")),
     "python": (_text("python", "/usr/bin/python3"), _text("python", "python3")),
@@ -196,7 +199,7 @@ def furnish(folder: Path) -> None:
 
 def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings in which some of the layers `flag`, `variable`, `endpoint` and `server` tell an option."""
-    tables = ["[server]", "", "[endpoints.a]", 'handler = "h.py"', ""]
+    tables = ["[server]", "", "[endpoints.a]", 'command = "true"' if name == "isolate" else 'handler = "h.py"', ""]
     if "server" in layers:
         tables[1] = f"{name} = {layers['server'].key}"
     if "endpoint" in layers:

@@ -57,6 +57,7 @@ def everything(driver: Driver) -> None:
     assert driver.status(one.id, 60_000).kept_until == world.clock.now() + 60_000
     assert driver.report(two.id, Failed("boom", None, 1))
     assert driver.retry(two.id).status is JobStatus.IN_QUEUE
+    driver.drop(worker, driver.status(three.id), "it can't be sent")
     driver.refuse(worker, three.id, 1)
     assert driver.cancel(three.id).status is JobStatus.CANCELLED
     assert [job.id for job in driver.take(other, 1, None, Caller())] == [four.id]

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from emulator.core.job import JobStatus
+from emulator.core.polling import GOODBYES
 from emulator.core.waiting import Caller
 from tests.core.polls import HOLD, LEASE, Polls, own_polls, polls
 from tests.core.steps import started, turns
@@ -27,6 +28,28 @@ async def test_a_dismissed_worker_has_its_polls_answered_at_once() -> None:
     assert await (await started(here.polling.take("w1", 1, True, here.now() + HOLD, Caller()))) == []
     assert await (await started(here.polling.stops("w1", here.now() + HOLD, Caller()))) == []
     assert await here.status(job) is JobStatus.IN_QUEUE
+
+
+async def test_a_dismissed_worker_that_goes_on_polling_does_not_spin() -> None:
+    here = polls()
+    await here.take("w1")
+    here.polling.dismiss("w1")
+    for _ in range(GOODBYES):
+        assert await (await started(here.polling.take("w1", 1, True, here.now() + HOLD, Caller()))) == []
+    late = await here.open_take("w1")
+    await here.submit()
+    await turns()
+    assert not late.done()
+    await here.advance(HOLD)
+    assert late.result() == []
+
+
+async def test_a_worker_that_leaves_for_long_is_not_called_silent(caplog: pytest.LogCaptureFixture) -> None:
+    here = polls()
+    await here.take("w1")
+    here.polling.dismiss("w1")
+    await here.advance(2 * LEASE)
+    assert not caplog.messages
 
 
 async def test_a_dismissed_worker_ends_what_it_has() -> None:

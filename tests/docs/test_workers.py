@@ -23,8 +23,9 @@ from emulator.core.fleet import FIRST_BACKOFF, LONGEST_BACKOFF
 from emulator.core.platform import preset
 from emulator.core.polling import OBEY
 from emulator.server import DEFAULT_KEY
-from emulator.workers.child import TERMINATE_GRACE
+from emulator.workers.child import CLOSING_GRACE, STOP_GRACE, TERMINATE_GRACE
 from emulator.workers.environment import worker_environment
+from emulator.workers.runner.isolation import GATE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
@@ -130,7 +131,10 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert (platform.worker_lease, "for 40 s (`worker_lease`)" in text) == (40_000, True)
     assert (platform.result_body_limit, "above 20 MiB" in text) == (20 * 1024 * 1024, True)
     assert (FIRST_BACKOFF, LONGEST_BACKOFF, "after 1 s, 2 s, 4 s … 30 s" in text) == (1_000, 30_000, True)
-    assert (TERMINATE_GRACE, "SIGKILL after 1 s" in text) == (1.0, True)
+    assert (TERMINATE_GRACE, "nobody wants has 1 s" in text) == (1.0, True)
+    assert (CLOSING_GRACE, "SIGKILL after 2 s" in text) == (2.0, True)
+    assert f"http://127.0.0.1:{GATE}" in text
+    assert (STOP_GRACE, "has 10 s (`--stop-grace`)" in text) == (10.0, True)
 
 
 def test_links_lead_somewhere() -> None:

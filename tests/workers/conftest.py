@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import sys
 import textwrap
 import time
@@ -23,6 +22,7 @@ from emulator.core.job import Event, Job, JobStatus, Progressed, Transition
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
+from emulator.workers.child import STOP_GRACE
 from emulator.workers.program import Program
 from tests.workers.processes import Family
 
@@ -60,16 +60,16 @@ class Workshop:
         python: str = sys.executable,
         platform: Mapping[str, Any] = MappingProxyType({}),
         settings: Mapping[str, Any] = MappingProxyType({}),
+        stop_grace: float = STOP_GRACE,
     ) -> None:
         self._family = Family()
-        self._lifeline, self._held_end = os.pipe()
         chosen = preset("observed", **platform)
         self.clock = SkippingClock()
         self.emulator = Emulator(chosen, wire.webhook_body, clock=self.clock)
         self.emulator.store.listen(self._heard)
         self._awaited: list[tuple[type[Event], str, asyncio.Future[Transition]]] = []
         own = dataclasses.replace(default_settings("ep", chosen), **settings)
-        self._program = Program(handler, python, self._lifeline, self._family.environment)
+        self._program = Program(handler, python, self._family.environment, stop_grace=stop_grace)
         self.endpoint = self.emulator.add_program(own, self._program)
 
     def serve_too(self, endpoint: str, handler: str) -> None:
@@ -138,8 +138,6 @@ class Workshop:
             await self.stop()
         finally:
             self.kill_everything()
-            os.close(self._lifeline)
-            os.close(self._held_end)
 
     def _heard(self, transition: Transition) -> None:
         for kind, job_id, news in self._awaited:

@@ -24,12 +24,16 @@ class Family:
         self.environment = {"EMULATOR_TEST": self._name}
 
     def alive(self) -> set[int]:
-        """The living ones; who has ended but was not waited for is not among them."""
+        """The living ones but for keepers; who has ended but was not waited for is not among them."""
+        return {pid for pid in self.all() if not is_keeper(pid)}
+
+    def all(self) -> set[int]:
+        """The living ones, keepers too."""
         return {pid for pid in _every() if self._name.encode() in _environment(pid)}
 
     def kill(self) -> None:
         """End every one."""
-        for pid in self.alive():
+        for pid in self.all():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -37,6 +41,14 @@ class Family:
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended but was not waited for does not."""
     return _state(pid)[0] not in ("Z", "")
+
+
+def is_keeper(pid: int) -> bool:
+    """Whether a process only waits for a worker to end."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"keeper of ")
+    except OSError:
+        return False
 
 
 def zombies() -> set[int]:

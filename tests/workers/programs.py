@@ -147,22 +147,31 @@ class Hosted:
         return next(line for line in self.log if part in line)
 
     def processes(self) -> set[int]:
-        """Every living process that the server started, and theirs."""
+        """Every living process that the server started, and theirs, but for the keepers of workers."""
         return self._family.alive() - {os.getpid()}
+
+    def all_processes(self) -> set[int]:
+        """The same with the keepers."""
+        return self._family.all() - {os.getpid()}
 
     def do(self, work: Coroutine[Any, Any, Value]) -> Value:
         """Do it in the server's thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)
 
+    def stop(self) -> None:
+        """Stop the server."""
+        self.do(self.server.stop())
+
     def close(self) -> None:
-        """Stop the server; asserts that nothing is left of it."""
+        """Stop the server, if it was not; asserts that nothing is left of it."""
         self.http.close()
-        with contextlib.suppress(ConfigurationError):
-            self.do(self.server.stop())
+        if not self.server._http.is_closed:
+            with contextlib.suppress(ConfigurationError):
+                self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LIMIT)
         self._loop.close()
-        until(lambda: not self.processes())
+        until(lambda: not self.all_processes())
 
     @staticmethod
     async def _open(settings: dict[str, Any]) -> Server:

@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -194,9 +195,12 @@ def test_a_worker_that_dies_before_its_answer_is_a_bad_gateway(host: Host, tmp_p
 @needs_proc
 def test_a_worker_whose_death_shows_in_a_health_check_first_is_replaced(host: Host) -> None:
     web = Web(host().ready())
-    pid = web.call("leave-a-child").json()  # it holds the worker's output, so that the end is noticed late
+    pid = web.about()["pid"]
+    keeper = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGSTOP)  # so that the end is noticed late
     os.kill(pid, signal.SIGKILL)
     web.server.line("its health check /ping fails")
+    os.kill(keeper, signal.SIGCONT)
     web.server.line("the worker was killed by SIGKILL")
     assert web.about(timeout=3)["pid"] != pid
 
@@ -286,3 +290,35 @@ def test_a_worker_in_mid_answer_ends_with_the_server(tmp_path: Path, monkeypatch
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         answer.read()
     connection.close()
+
+
+SLOW_TO_LEAVE = """
+inner = app
+
+
+async def app(scope, receive, send):
+    async def tell(message):
+        if message["type"] == "lifespan.shutdown.complete":
+            await asyncio.sleep(PAUSE)
+            open("bye", "w").close()
+        await send(message)
+
+    await inner(scope, receive, tell)
+"""
+
+
+@needs_proc
+def test_an_idle_server_leaves_in_peace(host: Host, tmp_path: Path) -> None:
+    server = host(app(tmp_path, SLOW_TO_LEAVE.replace("PAUSE", "1.2")), set=["idle_timeout=100", "ping_interval=30"])
+    until(lambda: not server.ready().processes())
+    assert (tmp_path / "bye").exists()
+
+
+@needs_proc
+def test_a_server_that_leaves_does_not_hold_up_the_stop(host: Host, tmp_path: Path) -> None:
+    server = host(app(tmp_path, SLOW_TO_LEAVE.replace("PAUSE", "99")), set=["idle_timeout=100", "ping_interval=30"])
+    until(lambda: Web(server.ready()).workers() == {})
+    assert server.processes()
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 5

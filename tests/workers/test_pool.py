@@ -254,10 +254,7 @@ async def test_nothing_counts_as_running_once_every_job_is_over(workshop: Opener
 async def test_virtual_time_stands_while_a_process_works(tmp_path: Path) -> None:
     platform = preset("observed")
     emulator = Emulator(platform, wire.webhook_body, clock=VirtualClock())
-    lifeline, held_end = os.pipe()
-    program = Program(
-        write_handler(tmp_path, "import time\ndef handler(job):\n    time.sleep(0.1)"), sys.executable, lifeline
-    )
+    program = Program(write_handler(tmp_path, "import time\ndef handler(job):\n    time.sleep(0.1)"), sys.executable)
     endpoint = emulator.add_program(default_settings("ep", platform), program)
     try:
         await emulator.start()
@@ -267,5 +264,3 @@ async def test_virtual_time_stands_while_a_process_works(tmp_path: Path) -> None
         assert (job.status, job.ended_at) == (JobStatus.COMPLETED, job.submitted_at)
     finally:
         await emulator.stop()
-        os.close(lifeline)
-        os.close(held_end)

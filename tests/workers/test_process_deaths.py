@@ -151,7 +151,7 @@ def test_a_descendant_that_holds_the_log_open_delays_nobody(
             await asyncio.wait_for(shop.heard(Requeued, job_id), 3)
             await shop.ended(job_id)
             await asyncio.wait_for(shop.stop(), 3)
-            assert len(shop.processes()) == 2 * apart, "what left its worker's session is not the emulator's to end"
+            assert not shop.processes()
         finally:
             shop.kill_everything()
             await shop.close()

@@ -171,7 +171,7 @@ async def test_a_stopped_job_frees_its_slot(workshop: Opener, tmp_path: Path) ->
 async def test_a_handler_that_will_not_stop_is_replaced_and_its_siblings_never_pay(
     workshop: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(process, "STOP_GRACE", 0.05)
+    monkeypatch.setattr(process, "OBEY_GRACE", 0.05)
     shop = await workshop(ASYNC, settings=ALONE)
     note, gate = tmp_path / "note", tmp_path / "gate"
     sibling = await shop.submit({"until": str(gate)})
@@ -191,7 +191,7 @@ async def test_a_handler_that_will_not_stop_is_replaced_and_its_siblings_never_p
 async def test_a_handler_that_will_not_stop_and_is_alone_ends_with_its_worker(
     workshop: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "STOP_GRACE", 0.05)
+    monkeypatch.setattr(process, "OBEY_GRACE", 0.05)
     shop = await workshop(ASYNC, settings=ALONE)
     victim = await shop.submit({"until": str(tmp_path / "never"), "note": str(tmp_path / "note"), "stubborn": True})
     worker = await shop.progress(victim)

@@ -54,7 +54,7 @@ def test_python_files_are_those_of_the_folder_and_not_of_installed_packages(tmp_
 def test_the_folders_of_the_files_that_a_command_names(tmp_path: Path, words: list[str], files: list[str]) -> None:
     fill(tmp_path)
     words = [word.format(here=tmp_path) for word in words]
-    found = Command(words, lambda worker: {}, -1, str(tmp_path)).files()
+    found = Command(words, lambda worker: {}, str(tmp_path)).files()
     assert sorted(set(found)) == sorted(str(tmp_path / name) for name in files)
 
 

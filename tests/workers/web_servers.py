@@ -139,11 +139,6 @@ async def breed(scope, receive, send):
     await reply(send, [os.getpid(), child.pid])
 
 
-async def leave_a_child(scope, receive, send):
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)"], start_new_session=True)
-    await reply(send, os.getpid())
-
-
 async def meet(scope, receive, send):
     open("at-%d-%s" % (os.getpid(), scope["query_string"].decode()), "w").close()
     while not os.path.exists("gate"):

@@ -1,7 +1,8 @@
-"""Starts a worker process: `python RUNNER_FOLDER --handler SPEC --channel FD --lifeline FD [-- ARGUMENT ...]`.
+"""Starts a worker process: `python RUNNER_FOLDER [--leash FD] --handler SPEC --channel FD [-- ARGUMENT ...]`.
 
-Or a program that ends with the server: `python RUNNER_FOLDER --tether FD WORD ...`.
-Or an ASGI application: `python RUNNER_FOLDER --asgi SPEC PORT`.
+Or a program: `python RUNNER_FOLDER [--leash FD] [--isolate FD] --program WORD ...`.
+Or an ASGI application: `python RUNNER_FOLDER [--leash FD] --asgi SPEC PORT`.
+With a leash it ends with the server, and with it all that it began: `keeper.py` says how.
 
 The folder is loaded as a package under a private name and leaves `sys.path`, so that
 none of its modules can be imported, or shadow one, in the handler's code.
@@ -30,8 +31,14 @@ if __name__ == "__main__":
     load_runner(here)
     from importlib import import_module
 
-    if sys.argv[1:2] == ["--tether"]:
-        import_module(PACKAGE + ".tether").main(sys.argv[2:])
+    if sys.argv[1:2] == ["--leash"]:
+        import_module(PACKAGE + ".keeper").keep(int(sys.argv[2]))
+        del sys.argv[1:3]
+    if sys.argv[1:2] == ["--isolate"]:
+        import_module(PACKAGE + ".isolation").enter(int(sys.argv[2]))
+        del sys.argv[1:3]
+    if sys.argv[1:2] == ["--program"]:
+        import_module(PACKAGE + ".program").main(sys.argv[2:])
     if sys.argv[1:2] == ["--asgi"]:
         sys.exit(import_module(PACKAGE + ".asgi").main(sys.argv[2:]))
     import_module(PACKAGE + ".worker").main(sys.argv[1:])

@@ -18,7 +18,6 @@ from .frames import Kind
 from .imported import OwnFiles
 from .installed import choose_rules, rules
 from .jobs import Jobs
-from .lifeline import hold_lifeline
 from .loading import HandlerError
 from .loop import JobLoop
 from .output import flush_output, mark_output, say
@@ -28,8 +27,7 @@ from .results import NotFinite, Unsendable, Unspeakable, encode
 from .standin import RunpodPackage
 from .tracebacks import user_traceback
 
-_USAGE = """\
-usage: runner --handler SPEC --channel FD --lifeline FD [--concurrency N] [--folder PATH] [--rules N] [-- WORD ...]"""
+_USAGE = "usage: runner --handler SPEC --channel FD [--concurrency N] [--folder PATH] [--rules N] [-- ARGUMENT ...]"
 _NO_START = """\
 {place} ended without calling runpod.serverless.start, and it defines no function named handler. Write in it
 
@@ -134,11 +132,10 @@ def main(argv: list[str]) -> None:
     """What `__main__` runs."""
     options, arguments = _options(argv)
     try:
-        spec, channel, lifeline = options["--handler"], int(options["--channel"]), int(options["--lifeline"])
+        spec, channel = options["--handler"], int(options["--channel"])
         concurrency = int(options.get("--concurrency", "1"))
     except (KeyError, ValueError):
         sys.exit(_USAGE)
-    hold_lifeline(lifeline)
     choose_rules(options.get("--rules", ""))
     jobs = Jobs()
     mark_output(jobs)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -40,8 +38,9 @@ class Child:
         **env: str,
     ):
         self.socket, theirs = socket.socketpair()
-        lifeline, self.lifeline = os.pipe()
-        command = [*python, RUNNER, "--handler", spec, "--channel", f"{theirs.fileno()}", "--lifeline", f"{lifeline}"]
+        self.leash, their_leash = socket.socketpair()
+        command = [*python, RUNNER, "--leash", f"{their_leash.fileno()}"]
+        command += ["--handler", spec, "--channel", f"{theirs.fileno()}"]
         command += options
         self.process = subprocess.Popen(
             [*command, "--", *arguments] if arguments else command,
@@ -50,11 +49,11 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(theirs.fileno(), lifeline),
+            pass_fds=(theirs.fileno(), their_leash.fileno()),
             start_new_session=True,
         )
         theirs.close()
-        os.close(lifeline)
+        their_leash.close()
         assert self.process.stdout is not None
         self.output = self.process.stdout.fileno()
         self.log = ""
@@ -132,20 +131,16 @@ class Child:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.cut_leash()
         self.process.wait(LIMIT)
         self._selector.close()
         self.socket.close()
         if self.process.stdout is not None:
             self.process.stdout.close()
-        self.cut_lifeline()
 
-    def cut_lifeline(self) -> None:
+    def cut_leash(self) -> None:
         """What the death of the server does."""
-        if self.lifeline >= 0:
-            os.close(self.lifeline)
-        self.lifeline = -1
+        self.leash.close()
 
     def _pump(self, enough: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT

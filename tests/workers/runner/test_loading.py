@@ -250,5 +250,5 @@ def test_what_start_raised_may_be_caught(start: Any) -> None:
 def test_usage(start: Any) -> None:
     child = start(spec="handler.py", python=("/bin/sh", "-c", 'exec "$0" "$1"', __import__("sys").executable))
     assert child.wait() == 1
-    assert child.log.startswith("usage: runner --handler SPEC --channel FD --lifeline FD")
+    assert child.log.startswith("usage: runner --handler SPEC --channel FD")
     assert Kind.BROKEN not in {frame.kind for frame in child.frames}

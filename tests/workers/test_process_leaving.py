@@ -1,0 +1,95 @@
+"""How worker processes leave that nobody waits for: to the last line of their file, and unheard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from emulator.core.job import JobStatus
+from tests.workers.conftest import ALONE, Opener, Workshop, until
+from tests.workers.processes import alive, needs_proc
+
+pytestmark = needs_proc
+
+LEAVING = """
+    import atexit, os, runpod, signal, time
+
+    def handler(job):
+        return eval(job["input"]["do"])
+
+    def write(name):
+        with open(FILE + name, "w") as file:
+            file.write(str(os.getpid()))
+
+    atexit.register(write, "atexit")
+    runpod.serverless.start({"handler": handler})
+    write("after")
+    AFTER
+"""
+
+
+def leaving(folder: Path, after: str = "") -> str:
+    return LEAVING.replace("FILE", repr(f"{folder}/")).replace("AFTER", after)
+
+
+async def idles_out(shop: Workshop) -> None:
+    await shop.skip(3_600_000)
+
+
+async def is_refreshed(shop: Workshop) -> None:
+    await shop.ended(await shop.do("{'refresh_worker': True}"))
+
+
+async def is_outdated(shop: Workshop) -> None:
+    assert await shop.endpoint.reload()
+
+
+@pytest.mark.parametrize("end", [idles_out, is_refreshed, is_outdated])
+async def test_a_worker_runs_to_its_last_line(
+    workshop: Opener, tmp_path: Path, end: Callable[[Workshop], Awaitable[None]]
+) -> None:
+    shop = await workshop(leaving(tmp_path, "time.sleep(1.2)"), settings=ALONE)
+    pid = await shop.pid()
+    await end(shop)
+    await until(lambda: not alive(pid))
+    assert {(tmp_path / name).read_text() for name in ("after", "atexit")} == {str(pid)}
+
+
+async def test_a_worker_that_does_not_leave_is_killed_when_its_time_is_over(workshop: Opener, tmp_path: Path) -> None:
+    shop = await workshop(leaving(tmp_path, "time.sleep(99)"), settings=ALONE, stop_grace=0.2)
+    pid = await shop.pid()
+    await idles_out(shop)
+    await until(lambda: not alive(pid))
+    assert (tmp_path / "after").exists() and not (tmp_path / "atexit").exists()
+
+
+async def test_one_that_leaves_has_no_place_no_job_and_no_say(workshop: Opener, tmp_path: Path) -> None:
+    after = "runpod.serverless.progress_update({'id': open(FILE + 'job').read()}, 'late') or time.sleep(99)"
+    shop = await workshop(leaving(tmp_path, after.replace("FILE", repr(f"{tmp_path}/"))), settings=ALONE)
+    pid = await shop.pid()
+    held = await shop.do("os.getpid()", execution_timeout=60_000)
+    assert await shop.output(held) == pid
+    await idles_out(shop)
+    assert shop.endpoint.fleet.counts().idle == 0
+    (tmp_path / "job").write_text(job := await shop.do("[os.getpid(), time.sleep(0.3)]"))
+    assert (await shop.output(job))[0] != pid
+    assert alive(pid)
+    began = time.monotonic()
+    await shop.stop()
+    assert time.monotonic() - began < 5
+    assert not alive(pid)
+
+
+async def test_a_cancelled_job_still_ends_its_process_quickly(workshop: Opener, tmp_path: Path) -> None:
+    shop = await workshop(leaving(tmp_path), settings=ALONE)
+    ignore = "print(signal.signal(signal.SIGTERM, signal.SIG_IGN))"
+    job = await shop.do(f"{ignore} or runpod.serverless.progress_update(job, os.getpid()) or time.sleep(99)")
+    pid = await shop.progress(job)
+    began = time.monotonic()
+    await shop.endpoint.cancel(job)
+    await until(lambda: not alive(pid))
+    assert time.monotonic() - began < 5
+    assert (await shop.endpoint.status(job)).status is JobStatus.CANCELLED
