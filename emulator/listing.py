@@ -14,6 +14,7 @@ from emulator.config.plans import Plan, plan_all
 from emulator.config.settings import DEFAULT, OF_PLATFORM, Settings
 from emulator.core.platform import Platform, source_of
 from emulator.values import as_text
+from emulator.workers.sdk import sdk_rules
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +41,7 @@ def banner(server: Server) -> str:
             f"  base URL   {server.base_url}",
             *_https(server),
             *([f"  endpoints  {', '.join(ids)}"] if ids else []),
+            *_rules(server),
             *(f"  balancer   {root}/lb/{one}/ or host {one}.*" for one in balanced),
             f"  API page   {root}/docs",
             "",
@@ -48,6 +50,14 @@ def banner(server: Server) -> str:
             "",
         )
     )
+
+
+def _rules(server: Server) -> list[str]:
+    """Whose rules worker processes keep: one line, or one for each endpoint where they differ."""
+    told = {plan.settings.id: sdk_rules(plan.python, plan.rules) for plan in server.process_plans}
+    if len(set(told.values())) > 1:
+        return [f"  SDK rules  {rules} for {endpoint}" for endpoint, rules in told.items()]
+    return [f"  SDK rules  {rules}" for rules in set(told.values())]
 
 
 def _https(server: Server) -> list[str]:

@@ -107,6 +107,11 @@ class Server:
         return authority.context(self.settings.host, self.settings.tls_name)
 
     @property
+    def process_plans(self) -> list[Plan]:
+        """The endpoints whose handlers run in worker processes of ours."""
+        return [plan for plan in self._plans if plan.service.handler and not plan.service.balanced]
+
+    @property
     def base_url(self) -> str:
         """What clients set as RUNPOD_ENDPOINT_BASE_URL."""
         return f"http://{self._reachable}:{self.port}/v2"

@@ -98,7 +98,7 @@ class Settings(ServerOptions):
 
     def platform(self) -> Platform:
         """The platform of these settings; raises ConfigurationError."""
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = dict(self._at_once())
         for name, value in (self._file.tables.platform if self._file else {}).items():
             assert self._file is not None
             changes[name] = field_value(name, value, self._file.place("platform", name), strict=True)
@@ -109,6 +109,12 @@ class Settings(ServerOptions):
         except ValueError as error:
             name = str(error).partition(" ")[0]
             raise ConfigurationError(f"{self.origin_of_field(name)}: {error}") from error
+
+    def _at_once(self) -> dict[str, str]:
+        """With `--reload`, where somebody sits and waits, jobs that RunPod would lose fail at once."""
+        given = preset(self.profile)
+        names = ("unsendable_result", "strip_empty_input") if self.reload else ()
+        return {name: "fail" for name in names if getattr(given, name) == "lost"}
 
     def with_flags(self, **told: Any) -> Settings:
         """The same with options that go before all others."""

@@ -15,7 +15,8 @@ KNOWN = {"1.12": "1.12.0", "2.0": "2.0.0rc2"}
 """The rules there are, and the version that each was read from."""
 NEWEST = "2.0"
 
-_PREFIX, _SUFFIX = "runpod-", ".dist-info"
+PREFIX, SUFFIX = "runpod-", ".dist-info"
+"""Of the folder that tells the installed version."""
 _chosen: list[str] = []
 
 
@@ -26,7 +27,11 @@ def choose_rules(name: str) -> None:
 
 def rules() -> Tuple[int, int]:  # noqa: UP006 - Python 3.8 cannot subscript tuple, and this may be evaluated
     """Major and minor number of the rules that hold."""
-    version = _chosen[0] if _chosen else installed_version() or NEWEST
+    return numbers(_chosen[0] if _chosen else installed_version() or NEWEST)
+
+
+def numbers(version: str) -> Tuple[int, int]:  # noqa: UP006
+    """Major and minor number of a version; those of the newest for what is none."""
     major, _, rest = version.partition(".")
     minor = rest.partition(".")[0]
     return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (2, 0)
@@ -51,6 +56,6 @@ def _found_in(folders: Tuple[str, ...]) -> str:  # noqa: UP006
         except OSError:
             continue
         for name in names:
-            if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
-                return name[len(_PREFIX) : -len(_SUFFIX)]
+            if name.startswith(PREFIX) and name.endswith(SUFFIX):
+                return name[len(PREFIX) : -len(SUFFIX)]
     return ""

@@ -100,10 +100,11 @@ def _send(value: object, emit: Callable[[bytes], None]) -> bool:
 
 async def _outcomes(handler: Handler, job: Any, capture: Capture) -> AsyncIterator[tuple[Any, Outcome | None]]:
     """What a generator yields, and the failure that an exception in it is."""
+    kind = "Async Generator" if inspect.isasyncgenfunction(handler) else "Generator"
     with capture:
         try:
             async for value in _yielded(handler, job):
-                capture.log(f"Generator output: {value}" if capture.enabled else "")
+                capture.log(f"{kind} output: {value}" if capture.enabled else "")
                 yield value, None
         except Exception as error:
             logs = capture.text()
