@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.workers.runner.frames import Result
-from emulator.workers.runner.results import result
+from emulator.workers.runner.results import Lost, result
 from emulator.workers.runner.running import run
 
 
@@ -56,8 +56,10 @@ class Call:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._stop = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel)
-        outcome = await run(self._config, self._job, self._tell)
-        self._tell(result(outcome, refresh=False))
+        try:
+            self._tell(result(await run(self._config, self._job, self._tell), refresh=False))
+        except Lost as lost:  # the author of a test sits and waits: it fails at once, whatever the platform says
+            self._tell(Result(None, str(lost), False))
 
     def _tell(self, report: bytes | Result | None) -> None:
         if not self._home.is_closed():

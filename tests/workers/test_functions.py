@@ -50,6 +50,13 @@ def test_a_stub_goes_before_it(emu: Emulator):
     assert [ask(emu, "POST", "/llm/runsync", a=a)["output"] for a in (1, 2)] == ["stub", "function"]
 
 
+@pytest.mark.parametrize("value", [{1, 2}, "half \ud800", float("nan")], ids=["set", "surrogate", "nan"])
+def test_what_cannot_be_sent_fails_the_job_at_once(emu: Emulator, value: Any):
+    emu.handler("llm", lambda job: value)
+    answer = ask(emu, "POST", "/llm/runsync", a=1)
+    assert (answer["status"], "is not JSON" in answer["error"]) == ("FAILED", True)
+
+
 def test_what_it_raises_fails_the_job(emu: Emulator):
     def broken(job: Any) -> None:
         raise ValueError("no such model")

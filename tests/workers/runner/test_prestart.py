@@ -45,7 +45,8 @@ def failure(error: str) -> dict[str, Any]:
 
 def test_hooks_run_once_before_the_first_job_and_jobs_come_meanwhile(start: Any, tmp_path: Any) -> None:
     gate = tmp_path / "gate"
-    child = start(hooked(f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(gate)!r}), True)]"), options=RULES)
+    wait = f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(gate)!r}), True)]"
+    child = start(hooked(wait), options=RULES)
     child.ready()
     child.job(id="one")
     child.job(id="two")
