@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from tests.parity.cases import Handler
 
-SIZE = 8
+SIZE = 10
 
 
 def batches(handlers: Sequence[Handler]) -> Iterator[tuple[Handler, ...]]:
-    """The handlers in groups; a sample is not mixed with what is not."""
+    """The handlers in groups of like length; a sample is not mixed with what is not."""
     for sample in (True, False):
         group = [handler for handler in handlers if handler.sample is sample]
+        group.sort(key=lambda handler: (-len(handler.cases), handler.name))
         for at in range(0, len(group), SIZE):
             yield tuple(group[at : at + SIZE])

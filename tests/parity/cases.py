@@ -89,6 +89,8 @@ class Handler:
     config: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     sdks: tuple[str, ...] = SDKS
+    guarded: bool = False
+    """Whether `start` is only called in the main module, as in a program that spawns children."""
     sample: bool = False
     """Whether `make compat` plays it."""
 
@@ -118,7 +120,8 @@ class Handler:
 
     @property
     def _start(self) -> str:
-        return f'runpod.serverless.start({{"handler": handler{self.config and ", " + self.config}}})'
+        call = f'runpod.serverless.start({{"handler": handler{self.config and ", " + self.config}}})'
+        return f'if __name__ == "__main__":\n    {call}' if self.guarded else call
 
     def write(self, folder: Path) -> Path:
         """The file, written."""

@@ -13,8 +13,11 @@ _ERROR = re.compile(r'"error":\s?' + _STRING)
 _TIMES = re.compile(r'"(delayTime|executionTime)":\d+')
 _READY_DELAY = re.compile(r'"ready_delay_ms": [0-9.e+-]+')
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
-_FRAME = re.compile(r'^(?:  \|? *)*  File "(?P<file>[^"]+)", line \d+')
+_MARGIN = re.compile(r"^ *\| ")
+_FRAME = re.compile(r'  File "(?P<file>[^"]+)", line \d+')
+_REPEATED = re.compile(r"\[Previous line repeated \d+ more times\]")
 _LONGEST = 2_000
+_UNTOLD = re.compile(r'"(delayTime|executionTime)":0,?|"(id|workerId)":"[A-Z]+",?')
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,13 @@ class Seen:
     """The bodies of /stream: as chunks came where the case reads them, and at the end."""
     hooks: tuple[str, ...]
     """The bodies of its webhook calls."""
+
+    @property
+    def summary(self) -> str:
+        """The end in one line."""
+        end = _UNTOLD.sub("", self.bodies[-1])
+        chunks = self.stream[-1].partition('"stream":')[2].rstrip("}")
+        return f"{self.states} | {end[:300]}" + (f" | chunks {chunks[:200]}" if chunks not in ("", "[]") else "")
 
     def differences(self, other: Seen) -> dict[str, tuple[str, str]]:
         """What the two do not share."""
@@ -87,16 +97,14 @@ def own_frames(text: str) -> str:
     """A traceback without the frames of other files than handlers, and without marks below the source lines."""
     kept: list[str] = []
     foreign = False
-    for line in text.split("\n"):
-        frame = _FRAME.match(line)
+    for line in _REPEATED.sub("[repeated]", text).split("\n"):
+        bare = _MARGIN.sub("", line)  # of an exception group
+        frame = _FRAME.match(bare)
         if frame:
             foreign = not frame["file"].endswith("_handler.py")
-        elif not line.lstrip(" |").strip("^~ ") and line.strip():
-            continue
-        elif foreign and line.startswith("    "):
-            continue
-        else:
-            foreign = False
-        if not (frame and foreign):
+        source = bare.startswith("    ")
+        foreign = foreign and (source or bool(frame))
+        marks = source and not bare.strip("^~ ")
+        if not (foreign or marks):
             kept.append(line)
     return "\n".join(kept)
