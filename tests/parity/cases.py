@@ -130,5 +130,21 @@ class Handler:
         return file
 
 
+@dataclass(frozen=True)
+class Startup:
+    """One file of which only the start is looked at. `says` stands in what `serve` tells if it refuses."""
+
+    name: str
+    body: str
+    says: str = ""
+    sdks: tuple[str, ...] = SDKS
+
+    def write(self, folder: Path) -> Path:
+        """The file, written."""
+        file = folder / f"{self.name}_handler.py"
+        file.write_text(f"{IMPORTS}import runpod\n\n\n{self.body}\n", encoding="utf-8")
+        return file
+
+
 def _statements(body: str) -> str:
     return textwrap.dedent(body).strip("\n") or "pass"

@@ -21,6 +21,8 @@ from tests.parity.seen import Normal, Seen
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT", "GONE")
 UNCOUNTED = ("Renewed", "Emitted", "Progressed")
 """Transitions that are told by what came of them: how many chunks share one is the worker's affair."""
+QUIET = 40.0
+"""Seconds without news, heartbeats aside, after which jobs that are not over never will be."""
 LAST_CALLS = 5.0
 """Seconds that webhook calls, and workers that go or come, may take after the last job."""
 
@@ -89,17 +91,19 @@ class Client:
             self._jobs[job.id] = job
 
     def follow(self, limit: float) -> None:
-        """Do what the cases want until every job is over, or the time is."""
-        deadline = time.monotonic() + limit
+        """Do what the cases want until every job is over, nothing happens any more, or the time is over."""
+        latest = time.monotonic() + limit
+        quiet = time.monotonic() + QUIET
         pending = set(self._jobs)
-        while pending and time.monotonic() < deadline:
+        while pending and time.monotonic() < min(quiet, latest):
             try:
-                news = self._feed.news.get(timeout=max(0, deadline - time.monotonic()))
+                news = self._feed.news.get(timeout=1)
             except queue.Empty:
-                break
-            job = self._jobs.get(news["id"])
-            if job is None:
                 continue
+            job = self._jobs.get(news["id"])
+            if job is None or news["event"] == "Renewed":
+                continue
+            quiet = time.monotonic() + QUIET
             if news["event"] in ("Progressed", "Emitted"):
                 self._look(job, news["event"])
             if news["status"] in TERMINAL:

@@ -11,10 +11,13 @@ from dataclasses import dataclass, fields
 _STRING = r'"((?:\\.|[^"\\])*)"'
 _ERROR = re.compile(r'"error":\s?' + _STRING)
 _TIMES = re.compile(r'"(delayTime|executionTime)":\d+')
-_READY_DELAY = re.compile(r'"ready_delay_ms": [0-9.e+-]+')
+_MEASURED = re.compile(r'"(ready_delay_ms|duration_ms)": [0-9.e+-]+')
+_MOMENTS = re.compile(r'"(start_utc|stop_utc)": "[^"]+"')
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _MARGIN = re.compile(r"^ *\| ")
 _FRAME = re.compile(r'  File "(?P<file>[^"]+)", line \d+')
+_HEADER = "Traceback (most recent call last):"
+"""Not written where no frame is left."""
 _REPEATED = re.compile(r"\[Previous line repeated \d+ more times\]")
 _LONGEST = 2_000
 _UNTOLD = re.compile(r'"(delayTime|executionTime)":0,?|"(id|workerId)":"[A-Z]+",?')
@@ -70,7 +73,7 @@ class Normal:
         for found, name in self._names.items():
             body = body.replace(found, name)
         body = _TIMES.sub(r'"\1":0', body)
-        body = _READY_DELAY.sub('"ready_delay_ms": 0', body)
+        body = _MOMENTS.sub(r'"\1": 0', _MEASURED.sub(r'"\1": 0', body))
         body = _ADDRESS.sub("0xADDRESS", body)
         return short(_ERROR.sub(_without_frames, body))
 
@@ -85,7 +88,7 @@ def _without_frames(found: re.Match[str]) -> str:
 
 def _error(error: str) -> str:
     """An error with the frames of the handler's file only."""
-    if error.startswith(("{\"error_type\"", "{\"event\"")):
+    if error.startswith(('{"error_type"', '{"event"')):
         report = json.loads(error)
         if isinstance(report.get("error_traceback"), str):
             report["error_traceback"] = own_frames(report["error_traceback"])
@@ -105,6 +108,6 @@ def own_frames(text: str) -> str:
         source = bare.startswith("    ")
         foreign = foreign and (source or bool(frame))
         marks = source and not bare.strip("^~ ")
-        if not (foreign or marks):
+        if not (foreign or marks or line == _HEADER):
             kept.append(line)
     return "\n".join(kept)

@@ -19,7 +19,7 @@ LEASE = 4_000
 """Milliseconds until a job of which nothing is heard counts as lost."""
 PING = "1000"
 """Milliseconds between two heartbeats of an official worker."""
-LIMIT = 240.0
+LIMIT = 400.0
 """Seconds after which a batch ends, whatever still runs."""
 
 
@@ -45,9 +45,7 @@ def play(handlers: Sequence[Handler], sdk: str, folder: Path) -> Played:
     return played
 
 
-def _attempt(
-    handlers: Sequence[Handler], sdk: str, folder: Path, refused: dict[str, str], played: Played
-) -> bool:
+def _attempt(handlers: Sequence[Handler], sdk: str, folder: Path, refused: dict[str, str], played: Played) -> bool:
     """Play all that is not refused; False when one more endpoint is, for that ends a server."""
     (folder / "runpod-emulator.toml").write_text(settings(handlers, sdk, folder, refused), encoding="utf-8")
     with commands(folder) as start, hooks() as receiver:

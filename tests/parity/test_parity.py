@@ -36,9 +36,7 @@ CASES = [
     for sdk, handler in _played()
     for case in handler.cases
 ]
-ENDS = [
-    pytest.param(sdk, handler, id=f"{sdk}-{handler.name}", marks=_marked(handler)) for sdk, handler in _played()
-]
+ENDS = [pytest.param(sdk, handler, id=f"{sdk}-{handler.name}", marks=_marked(handler)) for sdk, handler in _played()]
 
 
 @pytest.fixture(scope="module")

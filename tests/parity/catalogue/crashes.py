@@ -217,18 +217,24 @@ HANDLERS = (
     ),
     Handler(
         "spoilt_jobs",
-        {"id gone": Case("del job['id']; return 'x'", request={"policy": {"executionTimeout": 5000}}),
-         "after it": "return 'on'"},
+        {
+            "id gone": Case("del job['id']; return 'x'", request={"policy": {"executionTimeout": 5000}}),
+            "after it": "return 'on'",
+        },
     ),
     Handler(
         "renamed_jobs",
-        {"other id": Case("job['id'] = 'other'; return 'x'", request={"policy": {"executionTimeout": 5000}}),
-         "after it": "return 'on'"},
+        {
+            "other id": Case("job['id'] = 'other'; return 'x'", request={"policy": {"executionTimeout": 5000}}),
+            "after it": "return 'on'",
+        },
     ),
     Handler(
         "changed_jobs",
-        {"emptied input": "job['input'].clear(); return job['input']",
-         "other input": "job['input'] = 7; return job['input']",
-         "more keys": "job['extra'] = {1}; job['webhook'] = None; return 'x'"},
+        {
+            "emptied input": "job['input'].clear(); return job['input']",
+            "other input": "job['input'] = 7; return job['input']",
+            "more keys": "job['extra'] = {1}; job['webhook'] = None; return 'x'",
+        },
     ),
 )

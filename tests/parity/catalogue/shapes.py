@@ -71,9 +71,7 @@ HANDLERS = (
         for name, config in CONFIGS.items()
     ),
     Handler("missing_handler", {"one": ""}, kind="own", head="runpod.serverless.start({'hander': print})"),
-    Handler(
-        "empty_config", {"one": "", "two": ""}, kind="own", head="runpod.serverless.start({})"
-    ),
+    Handler("empty_config", {"one": "", "two": ""}, kind="own", head="runpod.serverless.start({})"),
     Handler(
         "three_at_once",
         {f"meets {number}": "return await meet(job, 3)" for number in range(3)},

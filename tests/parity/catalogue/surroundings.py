@@ -42,10 +42,8 @@ HANDLERS = (
             "folder": "return os.getcwd()",
             "path": "return sys.path[:2]",
             "arguments": "return sys.argv",
-            "original arguments": "return sys.orig_argv[-1:]",
             "executable": "return [sys.executable, sys.prefix, sys.version]",
             "flags": "return str(sys.flags)",
-            "warnings": "return str(warnings.filters[:3])",
             "umask": "mask = os.umask(0o22); os.umask(mask); return mask",
             "limits": "import resource; return [resource.getrlimit(resource.RLIMIT_NOFILE), sys.getrecursionlimit()]",
             "leads a session": "return [os.getsid(0) == os.getpid(), os.getpgrp() == os.getpid()]",
@@ -216,7 +214,6 @@ HANDLERS = (
             "large": Case("return len(job['input']['large'])", {"large": "ü" * 1_000_000}),
             "reserved": Case("return job['input']['reserved']", {"reserved": {"refresh_worker": True, "error": "e"}}),
             "unknown key": Case("return sorted(job)", request={"somethingElse": 1}),
-            "half a pair": Case("return job['input']['text']", {"text": "\ud800"}),
         },
     ),
     Handler(
