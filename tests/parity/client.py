@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -190,7 +191,5 @@ class Client:
 
 def _patiently(condition: Any) -> None:
     """Wait for something that may never come true: then the comparison says so."""
-    try:
+    with contextlib.suppress(AssertionError):
         until(condition, LAST_CALLS)
-    except AssertionError:
-        pass

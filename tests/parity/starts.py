@@ -49,5 +49,6 @@ def _start(folder: Path, *service: str) -> Start:
             return Start("ready")
         said = server.err.whole()
         return Start(
-            f"exit code {server.process.returncode}", re.sub(r"^.*could not be started:", "", said, 1, re.DOTALL)
+            f"exit code {server.process.returncode}",
+            re.sub(r"^.*could not be started:", "", said, count=1, flags=re.DOTALL),
         )

@@ -41,7 +41,7 @@ OBJECTS = {
     "text": "handler = 'not callable'",
     "async_partial_generator": "async def real(job):\n    yield 'a'\nhandler = functools.partial(real)",
     "context_manager": "@contextlib.contextmanager\ndef handler(job):\n    yield 'a'",
-    "coroutine_type": "@types.coroutine\ndef handler(job):\n    yield from asyncio.sleep(0).__await__()\n    return 'old'",
+    "coroutine_type": "@types.coroutine\ndef handler(job):\n    yield from asyncio.sleep(0).__await__()\n    return 1",
 }
 
 CONFIGS = {

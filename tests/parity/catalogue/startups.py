@@ -36,7 +36,7 @@ FAILING = {
     ),
     "start_in_a_loop": (f"async def main(): {PLAIN}}})\nasyncio.run(main())", ""),
     "start_is_caught": (
-        "try:\n    runpod.serverless.start(None)\nexcept Exception as error:\n    sys.exit(f'caught {type(error).__name__}')",
+        "try:\n    runpod.serverless.start(None)\nexcept Exception as error:\n    sys.exit('caught')",
         "caught",
     ),
     "failing_import_of_the_sdk": ("from runpod.serverless import no_such_name", "no_such_name"),

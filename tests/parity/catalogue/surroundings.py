@@ -102,8 +102,8 @@ HANDLERS = (
             "standard input": "return [sys.stdin.read(), sys.stdin.isatty()]",
             "input": "return input()",
             "standard output": """
-                out, err = sys.stdout, sys.stderr
-                return [[one.encoding, one.errors, one.fileno(), one.isatty(), one.name, one.mode] for one in (out, err)]
+                return [[one.encoding, one.errors, one.fileno(), one.isatty(), one.name, one.mode]
+                        for one in (sys.stdout, sys.stderr)]
             """,
             "line buffering": "return [sys.stdout.line_buffering, sys.stdout.writable(), sys.stdout.readable()]",
             "original output": "return [sys.__stdout__ is sys.stdout, sys.__stderr__ is sys.stderr]",
