@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from tests.parity.cases import Handler
 
-SIZE = 10
+MANY_CASES = 6
+LONG, SHORT = 10, 20
+"""Handlers on one server: of those with many cases, and of others."""
 
 
 def batches(handlers: Sequence[Handler]) -> Iterator[tuple[Handler, ...]]:
@@ -14,5 +16,7 @@ def batches(handlers: Sequence[Handler]) -> Iterator[tuple[Handler, ...]]:
     for sample in (True, False):
         group = [handler for handler in handlers if handler.sample is sample]
         group.sort(key=lambda handler: (-len(handler.cases), handler.name))
-        for at in range(0, len(group), SIZE):
-            yield tuple(group[at : at + SIZE])
+        while group:
+            size = LONG if len(group[0].cases) > MANY_CASES else SHORT
+            yield tuple(group[:size])
+            del group[:size]
