@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+CASES ?= 100
 
-.PHONY: serve test compat chaos soak bench lint format docs clean
+.PHONY: serve test compat parity chaos soak bench lint format docs clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
@@ -14,6 +15,10 @@ test: $(VENV)/.test
 
 compat: $(VENV)/.test $(VENV)/.sdk2
 	$(BIN)/python -m pytest -m compat tests
+
+# The whole list of handlers in both kinds of worker, and CASES generated ones.
+parity: $(VENV)/.test $(VENV)/.sdk2
+	PARITY_CASES=$(CASES) $(BIN)/python -m pytest -n 0 -m parity tests/parity
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m pytest -m chaos tests/chaos

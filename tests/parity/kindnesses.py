@@ -1,0 +1,10 @@
+"""Where our light process is kinder than the official worker on purpose: at most five, each by a field of the platform.
+
+A field's default is what the service does; so none of these is needed as long as the defaults are served.
+"""
+
+from __future__ import annotations
+
+MOST = 5
+KINDNESSES: dict[tuple[str, str], str] = {}
+"""The platform field that makes a case differ, by handler and case."""

@@ -1,0 +1,77 @@
+"""Every handler of the catalogue, played by our light process and by the official worker: a client sees the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.parity.batches import batches
+from tests.parity.cases import SDKS, Handler
+from tests.parity.catalogue import HANDLERS
+from tests.parity.kindnesses import KINDNESSES, MOST
+from tests.parity.stage import Played, play
+
+pytestmark = pytest.mark.parity
+
+Player = Callable[[str, Handler], Played]
+
+
+def _marked(handler: Handler) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.compat] if handler.sample else []
+
+
+def _played() -> list[tuple[str, Handler]]:
+    """Handlers by SDK, in the order in which their batches are played."""
+    return [
+        (sdk, handler)
+        for sdk in SDKS
+        for batch in batches([handler for handler in HANDLERS if sdk in handler.sdks])
+        for handler in batch
+    ]
+
+
+CASES = [
+    pytest.param(sdk, handler, case, id=f"{sdk}-{handler.name}-{case.replace(' ', '-')}", marks=_marked(handler))
+    for sdk, handler in _played()
+    for case in handler.cases
+]
+ENDS = [pytest.param(sdk, handler, id=f"{sdk}-{handler.name}", marks=_marked(handler)) for sdk, handler in _played()]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Player:
+    """Plays the batch of a handler when the first of its cases is looked at."""
+    done: dict[tuple[str, str], Played] = {}
+
+    def player(sdk: str, handler: Handler) -> Played:
+        if (sdk, handler.name) not in done:
+            group = next(batch for batch in batches([one for one in HANDLERS if sdk in one.sdks]) if handler in batch)
+            outcome = play(group, sdk, tmp_path_factory.mktemp("parity"))
+            done.update({(sdk, one.name): outcome for one in group})
+        return done[sdk, handler.name]
+
+    return player
+
+
+@pytest.mark.parametrize(("sdk", "handler", "case"), CASES)
+def test_a_client_sees_the_same(played: Player, sdk: str, handler: Handler, case: str) -> None:
+    ours, theirs = played(sdk, handler).cases[handler.name, case]
+    if (handler.name, case) in KINDNESSES:
+        assert ours != theirs, "this is no kindness any more"
+        return
+    assert not ours.differences(theirs)
+
+
+@pytest.mark.parametrize(("sdk", "handler"), ENDS)
+def test_the_counters_end_alike(played: Player, sdk: str, handler: Handler) -> None:
+    ours, theirs = played(sdk, handler).health[handler.name]
+    if not any(name == handler.name for name, _ in KINDNESSES):
+        assert ours == theirs
+
+
+@pytest.mark.compat
+def test_there_are_few_kindnesses() -> None:
+    known = {(handler.name, case) for handler in HANDLERS for case in handler.cases}
+    assert KINDNESSES.keys() <= known
+    assert len(set(KINDNESSES.values())) <= MOST
