@@ -125,7 +125,7 @@ BEHAVIOURS = (
     Behaviour("A run above its execution timeout fails", _OBSERVED, ("execution_timeout", "execution_timeout_end")),
     Behaviour("Results are kept for 30 min after /run, 1 min after /runsync", _DOCUMENTED, ("run_retention", "runsync_retention")),
     Behaviour("?ttl= shortens a result's life, counted from the call or from the job's end", _GUESS, ("status_ttl_min",)),
-    Behaviour("A cancelled or timed-out plain handler's process is ended; an async one is asked first, as the SDK asks it", _CLIENT),
+    Behaviour("A cancelled or timed-out plain handler's process is ended; an async one is asked first, as the SDK asks it", _CLIENT, ("blocked_stop",)),
     Behaviour("Webhooks: up to three attempts, any 2xx acknowledges; body is the status plus input and webhook, without workerId", _OBSERVED, ("webhook_retry_delays", "webhook_timeout")),
     Behaviour("Which ends call a webhook besides COMPLETED and FAILED", _GUESS, ("webhook_on_cancelled", "webhook_on_timed_out")),
     Behaviour("A progress update after the end is ignored; production lets it overwrite the result", _OBSERVED),

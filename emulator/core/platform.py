@@ -91,6 +91,11 @@ class Platform:
         _OBSERVED,
         "an empty input object is removed, its worker drops the job, and the lease runs out; fail: fails it at once",
     )
+    blocked_stop: Literal["replace", "wait"] = _fact(
+        "replace",
+        _DOCUMENTED,
+        "a plain handler hears no stop: its worker is ended at once ('the worker stops'); wait: after 5 s, if need be",
+    )
     unsendable_result: Literal["lost", "fail"] = _fact(
         "lost",
         _CLIENT,

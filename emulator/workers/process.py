@@ -83,7 +83,8 @@ class WorkerProcess:
         """Stop a job that no longer belongs to this worker; its siblings go on."""
         if self._stage.stop(job) or self._jobs.get(job) != lease or job in self._stopping:
             return
-        if len(self._jobs) == 1 and not self._cooperative:
+        replaces = self._endpoint.platform.blocked_stop == "replace"
+        if replaces and len(self._jobs) == 1 and not self._cooperative:
             self.replace()
             return
         self._send(Kind.STOP, job)
@@ -119,6 +120,8 @@ class WorkerProcess:
         self._end_process(grace)
 
     def _end_process(self, grace: float | None = None) -> None:
+        if self._jobs:
+            self._send(Kind.GIVE_UP)
         self._forget_all()
         self._child.end(grace)
 
@@ -156,7 +159,7 @@ class WorkerProcess:
         return joined({**own, **self._program.protocol(self.id)}, self._own.fill_all(self._program.environment))
 
     def _channel_over(self, frames: asyncio.Future[None]) -> None:
-        if not frames.cancelled() and frames.exception() is not None:
+        if not (self._ended or frames.cancelled()) and frames.exception() is not None:
             log.error("%s/%s: the worker's channel is spoilt, so it is ended", self._endpoint.id, self.id)
             self._child.kill(signal.SIGKILL)
 
@@ -348,7 +351,7 @@ class WorkerProcess:
         self._timeline.begin()
         self._send(Kind.JOB, job.id, handout(job, self._endpoint.platform))
 
-    def _send(self, kind: Kind, job: str, body: bytes = b"") -> None:
+    def _send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:
         if self._writer is not None and not self._writer.is_closing():
             for piece in pieces(kind, job, body):
                 self._writer.write(piece)

@@ -6,5 +6,8 @@ A field's default is what the service does; so none of these is needed as long a
 from __future__ import annotations
 
 MOST = 5
-KINDNESSES: dict[tuple[str, str], str] = {}
+KINDNESSES: dict[tuple[str, str], str] = {
+    ("cancelled_plain", "after it"): "blocked_stop",
+    ("timeouts", "after it"): "blocked_stop",
+}
 """The platform field that makes a case differ, by handler and case."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.core.job import JobStatus
 from tests.workers.conftest import ALONE, Opener, until
 
 
@@ -93,9 +94,11 @@ async def test_binary_output_harms_nothing(workshop: Opener, caplog: pytest.LogC
     await until(lambda: f"ep/{job.worker}/{job.id} | end" in caplog.messages)
 
 
-async def test_closed_descriptors_harm_nothing(workshop: Opener) -> None:
+async def test_closed_descriptors_harm_nothing_but_the_worker_that_logs_there(workshop: Opener) -> None:
     shop = await workshop(settings=ALONE)
     first = await shop.pid()
-    assert await shop.output(await shop.do("[os.close(fd) for fd in (0, 1, 2)] and 'done'")) == "done"
-    assert await shop.output(await shop.do("'again'")) == "again"
+    assert await shop.output(await shop.do("[os.close(fd) for fd in (0, 2)] and 'done'")) == "done"
     assert await shop.pid() == first
+    lost = await shop.ended(await shop.do("os.close(1)"))
+    assert (lost.status, lost.retries) == (JobStatus.FAILED, 1)
+    assert await shop.output(await shop.do("'again'")) == "again"

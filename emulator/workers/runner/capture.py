@@ -21,7 +21,6 @@ KEPT = 16 * 1024
 """Characters of the end of what was printed."""
 _LINE = 4096
 """Characters of a log line of the SDK; a longer one loses its middle."""
-_LEVELS = ("NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 
 _present: ContextVar[Capture | None] = ContextVar("capture", default=None)
 
@@ -55,8 +54,8 @@ class Capture:
         return self._kept
 
     def log(self, message: str) -> None:
-        """Keep a line that the SDK writes into the log at this point, at its level DEBUG."""
-        if not self.enabled or not _shown("DEBUG"):
+        """Keep a line that the SDK writes into its log at this point, where it prints those of level DEBUG."""
+        if not self.enabled:
             return
         if len(message) > _LINE:
             half = _LINE // 2
@@ -69,11 +68,11 @@ class Tee:
     """A text stream that also gives what it is given to the present capture."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self.beneath = stream
 
     def write(self, text: str) -> int:
         """Print, and keep."""
-        written: int = self._stream.write(text)
+        written: int = self.beneath.write(text)
         capture = _present.get()
         if capture is not None:
             with contextlib.suppress(Exception):
@@ -86,7 +85,7 @@ class Tee:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.beneath, name)
 
 
 io.TextIOBase.register(Tee)
@@ -119,10 +118,3 @@ def paused() -> Iterator[None]:
 def _mode() -> str:
     mode = os.environ.get("RUNPOD_LOG_CAPTURE", "auto").strip().lower()
     return mode if mode in ("auto", "all", "off") else "auto"
-
-
-def _shown(level: str) -> bool:
-    wanted = os.environ.get("RUNPOD_LOG_LEVEL", os.environ.get("RUNPOD_DEBUG_LEVEL", "DEBUG")).upper()
-    if wanted not in _LEVELS:
-        wanted = "DEBUG"
-    return wanted != "NOTSET" and _LEVELS.index(wanted) <= _LEVELS.index(level)

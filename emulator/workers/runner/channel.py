@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterable
 
-from .frames import Decoder, Frame, Kind, pieces
+from .frames import Decoder, Frame, Kind, pack, pieces
 
 _CHUNK = 1 << 16
 
@@ -46,6 +46,14 @@ class Channel:
         if not data:
             os._exit(1)  # what this worker began ends with it: its keeper sees to that
         return self._decoder.feed(data)
+
+    def is_given_up(self) -> bool:
+        """Whether the last word of the server, not yet received, is that what runs is given up; never waits."""
+        try:
+            waiting = self._socket.recv(_CHUNK, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        except OSError:
+            return False
+        return waiting.endswith(pack(Kind.GIVE_UP))
 
     def _write(self, data: memoryview) -> int:
         while True:

@@ -6,6 +6,7 @@ load this file, the child under whatever interpreter the user's handler needs.
 Parent to child
     JOB       the job as its handler gets it, a JSON object
     STOP      stop this one job; its siblings go on
+    GIVE_UP   whatever runs is given up: the signal that follows ends the worker at once
 Child to parent
     READY     the handler is imported; the body is JSON: {"concurrency", "cooperative", "runpod_version"}
     BROKEN    the handler could not be imported; the body is the traceback
@@ -50,6 +51,7 @@ class Kind(IntEnum):
     STOPPED = 10
     FILES = 11
     LOST = 12
+    GIVE_UP = 13
 
 
 _KINDS = {kind.value: kind for kind in Kind}

@@ -12,10 +12,9 @@ import functools
 import json
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
-from . import official
+from . import official, sdk_log
 from .capture import Capture, handlers_are_captured, install
 from .channel import Channel
 from .concurrency import Concurrency
@@ -45,22 +44,26 @@ class JobLoop:
         self._channel = channel
         self._jobs = jobs
         self._files = files
-        self._concurrency = Concurrency(config.get("concurrency_modifier"), concurrency)
+        self._concurrency = Concurrency(config.get("concurrency_modifier") or None, concurrency)
         self._captures = handlers_are_captured()
         self._gate = Gate(config.get("prestart_timeout"), self._wait_for_a_job, self._drain)
         self._stopped: set[str] = set()
         self._leaving = False
+        self._departs = False
+        """Whether a signal has asked it to leave."""
+        self._given_up = False
         self._has_taken = asyncio.Event()
         self._process = os.getpid()
 
     async def run(self) -> None:
         """Take jobs until SIGTERM finds the worker idle; raises what ends the official worker's loop."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         install(has_hooks=bool(hooks))
         self._finished: asyncio.Future[None] = loop.create_future()
         self._concurrency.review(0)
         loop.add_reader(self._channel.fileno(), self._read)
-        signal.signal(signal.SIGTERM, lambda *_: self._terminate(lambda: loop.call_soon_threadsafe(self._finish)))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: self._terminate(number))
         if self._concurrency.modifier is not None:
             loop.call_later(self._pause, self._review_when_idle, loop)
         if self._concurrency.slots:
@@ -99,6 +102,8 @@ class JobLoop:
                 self._stopped.add(frame.job)
                 # Not before the task's first step: a task cancelled earlier would end without a word.
                 asyncio.get_running_loop().call_soon(self._jobs.tasks[frame.job].cancel)
+            elif frame.kind is Kind.GIVE_UP:
+                self._given_up = True
 
     def _take(self, frame: Frame) -> None:
         try:
@@ -127,7 +132,11 @@ class JobLoop:
         try:
             failure = await self._gate.passed()
             outcome = Outcome(error=failure) if failure else await self._call(name, job)
+            if self._is_broken(name, job, outcome):
+                return
             self._end(name, job, Kind.DONE, pack_result(self._result(outcome)))
+            if sdk_log.shows("INFO") and (broken := sdk_log.breaks()):
+                self._finish(broken)
         except asyncio.CancelledError:
             self._end_cancelled(name, job)
         except Lost as lost:
@@ -142,8 +151,20 @@ class JobLoop:
     async def _call(self, name: str, job: Any) -> Outcome:
         emit = functools.partial(self._channel.send, Kind.CHUNK, name)
         outcome = await run(self._config, job, emit, Capture(self._captures, name))
-        official.ran()
-        return outcome
+        return official.ran(self._config, outcome)
+
+    def _is_broken(self, name: str, job: Any, outcome: Outcome) -> bool:
+        """Whether the handler has broken what the official worker needs to report: its log, or the job's id."""
+        if job.get("id") != name:
+            say(
+                f"The handler changed the id of job {name}: the official worker neither reports on it nor takes another"
+            )
+            return True
+        prints = sdk_log.shows("DEBUG") or (outcome.raised and sdk_log.shows("ERROR"))
+        broken = sdk_log.breaks() if prints else None
+        if broken is not None:
+            self._finish(broken)
+        return broken is not None
 
     def _result(self, outcome: Outcome) -> Result:
         return result(outcome, bool(self._config.get("refresh_worker", False)))
@@ -165,11 +186,17 @@ class JobLoop:
     def _end(self, name: str, job: Any, kind: Kind, body: bytes = b"") -> None:
         flush_output()
         official.end(job)
+        if self._departs:
+            self._channel.send(
+                Kind.CAPACITY, body=b"0"
+            )  # before the report, at which the server has the next job ready
         # The worker is idle before the server hears of it: the server's next word may be SIGTERM.
         self._jobs.tasks.pop(name, None)
         self._stopped.discard(name)
         self._channel.send(kind, name, body)
         self._tell_files()
+        if self._departs:
+            self._depart()
 
     def _tell_files(self) -> None:
         files = self._files.news() if self._files is not None else None
@@ -206,12 +233,29 @@ class JobLoop:
 
     async def _drain(self) -> None:
         """Wait until every job that came has ended."""
-        while self._jobs.tasks:
-            await asyncio.wait(set(self._jobs.tasks.values()))
+        while running := self._running:
+            await asyncio.wait(running)
 
-    def _terminate(self, finish: Callable[[], object]) -> None:
-        """An idle worker leaves as the official one does; a busy one at once, for its jobs are given up already."""
-        if self._jobs.tasks or os.getpid() != self._process:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish()
+    @property
+    def _running(self) -> set[asyncio.Task[None]]:
+        return {task for task in self._jobs.tasks.values() if not task.done()}
+
+    def _terminate(self, number: int) -> None:
+        """SIGTERM and SIGINT: an idle worker leaves, one with jobs when they are over, as the official one does.
+
+        One whose jobs the server has given up ends at once.
+        """
+        ends = self._given_up or self._channel.is_given_up()
+        if os.getpid() != self._process or (self._jobs.tasks and ends):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self._departs = True
+        self._loop.call_soon_threadsafe(self._depart)
+
+    def _depart(self) -> None:
+        """Leave, if no job runs."""
+        others = self._running - {asyncio.current_task()}
+        if not others:
+            self._finish()
+        elif self.ready:
+            self._channel.send(Kind.CAPACITY, body=b"0")

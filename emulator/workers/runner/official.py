@@ -6,8 +6,11 @@ Only where the installed package was loaded: the handler's code has asked for so
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from typing import Any
+
+from .results import Lost, Outcome
 
 _STATE = "runpod.serverless.modules.worker_state"
 _DEBUGGER = "runpod.serverless.utils.rp_debugger"
@@ -21,12 +24,28 @@ def begin(job: Any) -> None:
             state.JobsProgress().add(job)
 
 
-def ran() -> None:
-    """The handler has ended: its times are dropped, or the next job could not take any under the same names."""
+def ran(config: Any, outcome: Outcome) -> Outcome:
+    """The handler has ended: its times are dropped, or the next job could not take any under the same names.
+
+    With `--rp_debugger` they go into the output. Raises Lost where that has no place for them.
+    """
+    if config["rp_args"].get("rp_debugger"):
+        return _debugged(config, outcome)
     debugger = sys.modules.get(_DEBUGGER)
     if debugger is not None:
         with contextlib.suppress(Exception):
             debugger.clear_debugger_output()
+    return outcome
+
+
+def _debugged(config: Any, outcome: Outcome) -> Outcome:
+    debugger, state = importlib.import_module(_DEBUGGER), importlib.import_module(_STATE)
+    if not isinstance(outcome.output, dict):
+        raise Lost("--rp_debugger puts its times into the output, which is no dict")
+    told = debugger.get_debugger_output()
+    told["ready_delay_ms"] = (config["reference_counter_start"] - state.REF_COUNT_ZERO) * 1000
+    outcome.output["rp_debugger"] = told
+    return outcome
 
 
 def end(job: Any) -> None:

@@ -10,12 +10,23 @@ import contextlib
 import io
 import sys
 import threading
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from .capture import paused
 from .jobs import Jobs
 
 _HELD_AT_MOST = 8192
+
+
+class Likeness(NamedTuple):
+    """What a handler may see of a stream, as Python made it."""
+
+    errors: str
+    line_buffering: bool
+    mode: str
+
+
+_LIKE_ANY = Likeness("strict", False, "w")
 
 
 class MarkedOutput(io.TextIOWrapper):
@@ -25,15 +36,16 @@ class MarkedOutput(io.TextIOWrapper):
     that jobs and threads which print at the same time do not cut each other's lines.
     """
 
-    def __init__(self, buffer: BinaryIO, jobs: Jobs) -> None:
+    def __init__(self, buffer: BinaryIO, jobs: Jobs, like: Likeness = _LIKE_ANY) -> None:
         super().__init__(
             buffer,
             encoding="utf-8",
-            errors="backslashreplace",
+            errors=like.errors,
             newline="\n",
-            line_buffering=True,
+            line_buffering=like.line_buffering,
             write_through=isinstance(buffer, io.RawIOBase),  # python -u
         )
+        self.mode = like.mode  # type: ignore[misc]  # Python sets it on the streams that it makes
         self._jobs = jobs
         self._held: dict[tuple[str, int], str] = {}
         self._open_line_of: str | None = None
@@ -42,6 +54,8 @@ class MarkedOutput(io.TextIOWrapper):
         """Write text under the mark of the job that the caller works for."""
         if not isinstance(text, str):
             return super().write(text)
+        if not text.isascii():
+            text.encode("utf-8", self.errors or "strict")  # raises for the caller's own text, not for what is around it
         author = self._jobs.current()
         key = author, threading.get_ident()
         whole = self._held.pop(key, "") + text
@@ -90,9 +104,18 @@ def mark_output(jobs: Jobs) -> None:
         stream = getattr(sys, name)
         if stream is None:
             continue
-        marked = MarkedOutput(cast(BinaryIO, stream.detach()), jobs)
+        like = Likeness(stream.errors, stream.line_buffering, getattr(stream, "mode", "w"))
+        marked = MarkedOutput(cast(BinaryIO, stream.detach()), jobs, like)
         setattr(sys, name, marked)
         setattr(sys, f"__{name}__", marked)
+
+
+def is_marked(stream: object) -> bool:
+    """Whether a stream is one of ours; raises ValueError for one that was closed."""
+    stream = getattr(stream, "beneath", stream)
+    if isinstance(stream, MarkedOutput) and stream.closed:
+        raise ValueError("I/O operation on closed file.")
+    return isinstance(stream, MarkedOutput)
 
 
 def flush_output() -> None:

@@ -24,6 +24,8 @@ NOTHING = object()
 NOT_FINITE = "the worker's result is not JSON: it holds NaN or Infinity"
 """The error of a job whose result the service refuses; the server says the same of an official worker's post."""
 
+_PLAIN = frozenset((str, int, float, bool, type(None), dict, list, tuple))
+"""Types that have a text; what is inside of them is looked at only where it can't be sent."""
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _loose_encoder = json.JSONEncoder(ensure_ascii=False)
 
@@ -58,17 +60,21 @@ class Outcome(NamedTuple):
     output: object = NOTHING
     error: object = None
     refresh: bool = False
+    raised: bool = False
+    """Whether the handler raised, which the official worker logs as an error."""
 
 
 def encode(value: object, what: str) -> bytes:
     """The JSON of `value`, as the official worker writes it; raises Unsendable, NotFinite and Unspeakable."""
+    if type(value) not in _PLAIN:
+        put_into_words(value)
     try:
         return _encoder.encode(value).encode()
     except Exception as error:
         failure = error.with_traceback(None)
     if isinstance(failure, ValueError) and _is_loose(value):
         raise NotFinite
-    _put_into_words(value)
+    put_into_words(value)
     reason = f"{type(failure).__name__}: {_text(failure)}{_hint(value)}"
     goes_on = isinstance(failure, (TypeError, RuntimeError))
     raise Unsendable(f"The handler's {what} is not JSON: {reason}", goes_on)
@@ -97,13 +103,13 @@ def raised(error: BaseException, traceback: str, logs: str = "") -> Outcome:
     }
     if logs:
         report["logs"] = logs
-    return Outcome(error=json.dumps(report))
+    return Outcome(error=json.dumps(report), raised=True)
 
 
 def raised_in_stream(error: BaseException, traceback: str, logs: str = "") -> Outcome:
     """The same for a generator: a plain text; raises Lost."""
     text = f"handler: {_own_text(error)} \ntraceback: {traceback}"
-    return Outcome(error=f"{text}\nlogs:\n{logs}" if logs else text)
+    return Outcome(error=f"{text}\nlogs:\n{logs}" if logs else text, raised=True)
 
 
 def result(outcome: Outcome, refresh: bool) -> Result:
@@ -138,8 +144,11 @@ def _is_loose(value: object) -> bool:
     return True
 
 
-def _put_into_words(value: object) -> None:
-    """The official worker logs what a handler gives, within the code that catches what a handler raises."""
+def put_into_words(value: object) -> None:
+    """The official worker logs what a handler gives, within the code that catches what a handler raises.
+
+    Raises Unspeakable.
+    """
     try:
         f"{value}"
     except Exception as error:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from . import results
+from . import results, sdk_log
 from .capture import Capture
 from .output import say
 from .results import Lost, NotFinite, Outcome, Unsendable, Unspeakable
@@ -65,17 +65,19 @@ async def _stream(
     handler: Handler, job: Any, aggregate: bool, emit: Callable[[bytes], None], capture: Capture
 ) -> Outcome:
     kept: list[Any] = []
+    talks = capture.enabled and sdk_log.shows("DEBUG")
     async for value, failure in _outcomes(handler, job, capture):
         if failure is not None:
             return failure
-        capture.log(f"Stream output: {{'output': {value!r}}}" if capture.enabled else "")
+        if talks:
+            capture.log(f"Stream output: {{'output': {value!r}}}")
         error = value.get("error") if isinstance(value, dict) else None
         if error:
             return Outcome(error=str(error))
         if aggregate:
             kept.append(value)
         try:
-            if _send(value, emit):
+            if _send(value, emit) and talks:
                 capture.log("Intermediate results sent.")
         except Unspeakable as unspeakable:
             return results.raised_in_stream(unspeakable.error, _logged(unspeakable.error), capture.text())
@@ -100,11 +102,13 @@ def _send(value: object, emit: Callable[[bytes], None]) -> bool:
 
 async def _outcomes(handler: Handler, job: Any, capture: Capture) -> AsyncIterator[tuple[Any, Outcome | None]]:
     """What a generator yields, and the failure that an exception in it is."""
+    talks = capture.enabled and sdk_log.shows("DEBUG")
     kind = "Async Generator" if inspect.isasyncgenfunction(handler) else "Generator"
     with capture:
         try:
             async for value in _yielded(handler, job):
-                capture.log(f"{kind} output: {value}" if capture.enabled else "")
+                if talks:
+                    capture.log(f"{kind} output: {value}")
                 yield value, None
         except Exception as error:
             logs = capture.text()

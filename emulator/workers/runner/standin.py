@@ -8,6 +8,7 @@ takes seconds), puts these functions into it, and gives it the places in `sys.mo
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ class StandIn(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         # Those who walk through all modules ask for `__file__` and the like: no reason to load anything.
+        if name == "__file__" and (file := self._standin_package.file_of(self.__name__)):
+            return file
         if name.startswith("__") and name not in _WORTH_LOADING:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return getattr(self._standin_package.load(f"{self.__name__}.{name}")[self.__name__], name)
@@ -55,6 +58,7 @@ class RunpodPackage:
         self.loaded: dict[str, ModuleType] = {}
         self._ours = ours
         self._loading = threading.RLock()
+        self._root_file: str | None = None
         serverless = StandIn(_SERVERLESS, self)
         vars(serverless).update(self._ours)
         root = StandIn("runpod", self)
@@ -65,6 +69,16 @@ class RunpodPackage:
         """Stand in the way of every import of `runpod`."""
         sys.modules.update({module.__name__: module for module in self._standins})
         sys.meta_path.insert(0, self)
+
+    def file_of(self, name: str) -> str:
+        """Where the installed module comes from, which is found without loading it; empty when there is none."""
+        if self._root_file is None:
+            spec = PathFinder.find_spec("runpod")
+            self._root_file = (spec and spec.origin) or ""
+        if not self._root_file or name == "runpod":
+            return self._root_file
+        folder, file = os.path.split(self._root_file)
+        return os.path.join(folder, *name.split(".")[1:], file)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import loading
+from . import loading, sdk_log
+from .arguments import take_arguments
 from .channel import Channel
-from .fitness import checks, failing_check, register_fitness_check
+from .fitness import checks, failing_check, note_early_checks, register_fitness_check
 from .frames import Kind
 from .imported import OwnFiles
 from .installed import choose_rules, rules
@@ -71,9 +72,11 @@ class Worker:
         if threading.current_thread() is not threading.main_thread():
             self.give_up(_WRONG_THREAD.format(thread=threading.current_thread().name))
         config["reference_counter_start"] = time.perf_counter()
+        sdk_log.begin()
         if self._noting:
             self._noted = config
             return
+        take_arguments(config)
         if "handler" not in config:
             say(_NO_HANDLER)
         ill = asyncio.run(failing_check()) if checks else ""
@@ -90,7 +93,9 @@ class Worker:
         name = job["id"]
         try:
             body = encode(progress, "progress update")
-        except (Unsendable, NotFinite, Unspeakable) as error:
+        except Unspeakable as unspeakable:
+            raise unspeakable.error from None
+        except (Unsendable, NotFinite) as error:
             say(f"{error or 'The progress update holds NaN or Infinity'}. It is ignored.")
             return
         if not isinstance(name, str):
@@ -141,6 +146,7 @@ def main(argv: list[str]) -> None:
     mark_output(jobs)
     worker = Worker(Channel(channel), jobs, options.get("--folder", ""), concurrency)
     RunpodPackage(_provided(worker)).install()
+    note_early_checks()
     try:
         worker.run(spec, arguments)
     except BaseException as error:

@@ -45,7 +45,11 @@ class Child:
         self.process = subprocess.Popen(
             [*command, "--", *arguments] if arguments else command,
             cwd=cwd,
-            env={**{name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}, **env},
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)},
+                "PYTHONUNBUFFERED": "1",
+                **env,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -73,6 +73,21 @@ def test_the_variable_that_skips_all_checks_came_with_2_0(start: Any, rules: str
         assert child.run().output == b'[[], "first"]'
 
 
+@pytest.mark.parametrize(
+    ("rules", "environment", "noted"),
+    [("2.0", {}, b"[true]"), ("1.12", {}, b"[false]"), ("2.0", {"RUNPOD_TEST": "1"}, b"[false]")],
+    ids=str,
+)
+def test_sdk_2_0_notes_that_the_early_checks_are_done(
+    start: Any, rules: str, environment: dict[str, str], noted: bytes
+) -> None:
+    source = "import os\ndef handler(job):\n    return ['RUNPOD_EARLY_FITNESS_CHECKS_DONE' in os.environ]"
+    platform = {"RUNPOD_ENDPOINT_ID": "ep", "RUNPOD_WEBHOOK_GET_JOB": "http://127.0.0.1:9/"}
+    child = start(source, options=("--rules", rules), **platform, **environment)
+    child.ready()
+    assert child.run().output == noted
+
+
 def test_a_check_of_the_installed_package_is_the_same_check(start: Any) -> None:
     pytest.importorskip("runpod")
     child = start(

@@ -302,18 +302,37 @@ def test_an_idle_worker_that_is_terminated_leaves_in_peace(start: Any) -> None:
     assert child.log == "after start\n"
 
 
-@pytest.mark.parametrize(
-    "wait",
-    [
-        "async def handler(job):\n    {0}\n    await asyncio.Event().wait()",
-        "def handler(job):\n    {0}\n    time.sleep(1000)",
-    ],
-)
-def test_a_busy_worker_that_is_terminated_leaves_at_once(start: Any, wait: str) -> None:
-    lines = wait.format("runpod.serverless.progress_update(job, 1)")
-    child = start(f"import asyncio, time\nimport runpod\n{lines}")
+BUSY = {
+    "async": "async def handler(job):\n    {0}\n    while not os.path.exists('gate'): await asyncio.sleep(0.01)",
+    "plain": "def handler(job):\n    {0}\n    while not os.path.exists('gate'):\n        time.sleep(0.01)",
+}
+
+
+def busy(start: Any, kind: str) -> Any:
+    lines = BUSY[kind].format("runpod.serverless.progress_update(job, 1)")
+    child = start(f"import asyncio, os, time\nimport runpod\n{lines}")
     child.ready()
     child.expect(Kind.PROGRESS, child.job())
+    return child
+
+
+@pytest.mark.parametrize("kind", BUSY)
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_busy_worker_that_is_asked_to_leave_ends_its_job_first(
+    start: Any, tmp_path: Any, kind: str, sign: signal.Signals
+) -> None:
+    child = busy(start, kind)
+    child.process.send_signal(sign)
+    (tmp_path / "gate").touch()
+    while (frame := child.next()).kind is not Kind.DONE:
+        assert (frame.kind, frame.body) == (Kind.CAPACITY, b"0")
+    assert child.wait() == 0
+
+
+@pytest.mark.parametrize("kind", BUSY)
+def test_a_worker_whose_jobs_are_given_up_leaves_at_once(start: Any, kind: str) -> None:
+    child = busy(start, kind)
+    child.socket.sendall(pack(Kind.GIVE_UP))
     child.process.terminate()
     assert child.wait() == -signal.SIGTERM
 

@@ -89,7 +89,7 @@ def test_every_way_to_write(start: Any) -> None:
             os.write(1, b"raw\\n")
             sys.stdout.buffer.write(b"bytes\\n")
             sys.__stdout__.write("original " + str(sys.stdout.fileno()) + str(sys.stderr.fileno()) + "\\n")
-            print("\\ud800 ä")
+            print("ä")
             print("no end", end="")
             unfinished = threading.Thread(target=print, args=("from a thread, no end",), kwargs={"end": ""})
             unfinished.start()
@@ -103,7 +103,7 @@ def test_every_way_to_write(start: Any) -> None:
     child.run(id="b")
     lines = [
         "printed", "in two lines", "an error", "WARNING:root:a warning", "from a thread",
-        "original 12", "\\ud800 ä", "no endfrom a thread, no end",
+        "original 12", "ä", "no endfrom a thread, no end",
     ]  # fmt: skip
     raw = ["a subprocess", "raw", "bytes"]
     expected = {f"\x1e{job}\x1f{line}" for job in "ab" for line in lines} | set(raw) | {"loading"}
@@ -162,7 +162,42 @@ def test_unbuffered_python(start: Any) -> None:
     assert child.logged("x") == "\x1ejob-1\x1fx"
 
 
-def test_a_handler_may_close_its_output(start: Any) -> None:
-    child = start("import sys\ndef handler(job):\n    sys.stdout.close()\n    sys.stderr = None\n    1 / 0")
+@pytest.mark.parametrize(
+    "spoils", ["sys.stdout.close()", "os.close(1)", "sys.stdout = object()", "sys.stdout = open(os.devnull)"]
+)
+def test_a_handler_that_spoils_its_output_ends_the_worker_without_a_report(start: Any, spoils: str) -> None:
+    """The official worker logs each step there."""
+    child = start(f"import os, sys\ndef handler(job):\n    {spoils}\n    sys.stderr = None\n    return 1")
     child.ready()
-    assert "ZeroDivisionError" in child.run().error
+    child.job()
+    assert child.wait() != 0
+    assert child.frames == []
+
+
+@pytest.mark.parametrize(
+    ("level", "ends", "reports"),
+    [("DEBUG", True, False), ("INFO", True, True), ("ERROR", False, True), ("NOTSET", False, True)],
+)
+def test_at_the_level_of_the_log_that_is_not_printed_it_does_not(
+    start: Any, level: str, ends: bool, reports: bool
+) -> None:
+    child = start("import sys\ndef handler(job):\n    sys.stdout.close()\n    return 1", RUNPOD_LOG_LEVEL=level)
+    child.ready()
+    child.job()
+    if reports:
+        assert child.done().output == b"1"
+    if ends:
+        assert child.wait() == 1
+    else:
+        assert child.run().output == b"1"
+
+
+def test_a_level_that_is_none_ends_the_worker_at_the_start(start: Any) -> None:
+    told = start("def handler(job):\n    return 1", RUNPOD_LOG_LEVEL="loud").broken()
+    assert "ValueError: Invalid debug level: LOUD" in told
+
+
+def test_what_the_output_cannot_hold_raises_as_it_does_in_python(start: Any) -> None:
+    child = start("import sys\ndef handler(job):\n    sys.stderr.write('\\ud800')\n    print('\\ud800')")
+    child.ready()
+    assert "UnicodeEncodeError" in child.run().error
