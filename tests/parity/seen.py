@@ -91,7 +91,8 @@ def _error(error: str) -> str:
     if error.startswith(('{"error_type"', '{"event"')):
         report = json.loads(error)
         if isinstance(report.get("error_traceback"), str):
-            report["error_traceback"] = own_frames(report["error_traceback"])
+            clipped = "characters truncated]..." in report["error_traceback"]  # where, depends on the other frames
+            report["error_traceback"] = "clipped" if clipped else own_frames(report["error_traceback"])
         return json.dumps(report)
     return own_frames(error)
 

@@ -51,6 +51,7 @@ class JobLoop:
         self._leaving = False
         self._departs = False
         """Whether a signal has asked it to leave."""
+        self._takes_no_more = False
         self._given_up = False
         self._has_taken = asyncio.Event()
         self._process = os.getpid()
@@ -131,6 +132,7 @@ class JobLoop:
         self._jobs.enter(name)
         try:
             failure = await self._gate.passed()
+            self._takes_no_more = self._takes_no_more or bool(failure)
             outcome = Outcome(error=failure) if failure else await self._call(name, job)
             if self._is_broken(name, job, outcome):
                 return
@@ -160,10 +162,11 @@ class JobLoop:
                 f"The handler changed the id of job {name}: the official worker neither reports on it nor takes another"
             )
             return True
-        prints = sdk_log.shows("DEBUG") or (outcome.raised and sdk_log.shows("ERROR"))
-        broken = sdk_log.breaks() if prints else None
+        broken = sdk_log.breaks() if sdk_log.shows("DEBUG") else None
         if broken is not None:
             self._finish(broken)
+        elif outcome.raised and sdk_log.shows("ERROR") and (broken := sdk_log.breaks()):
+            raise Lost(f"The standard output is spoilt, where the official worker logs the error: {broken}")
         return broken is not None
 
     def _result(self, outcome: Outcome) -> Result:
@@ -249,7 +252,7 @@ class JobLoop:
         if os.getpid() != self._process or (self._jobs.tasks and ends):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self._departs = True
+        self._departs = self._takes_no_more = True
         self._loop.call_soon_threadsafe(self._depart)
 
     def _depart(self) -> None:

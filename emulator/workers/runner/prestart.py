@@ -39,9 +39,13 @@ def register_prestart_hook(hook: Callable[[], Any]) -> Callable[[], Any]:
 class PrestartTimeout(Exception):
     """The hooks took longer than `prestart_timeout`."""
 
+    __module__ = "runpod.serverless.modules.rp_prestart"  # as tracebacks tell it
+
 
 class PrestartCancellationTimeout(Exception):
     """A hook went on when it was cancelled."""
+
+    __module__ = "runpod.serverless.modules.rp_prestart"
 
 
 class _HookFailed(Exception):
@@ -159,7 +163,7 @@ async def _in_a_thread(hook: Callable[[], Any]) -> Any:
         with contextlib.suppress(RuntimeError):  # the loop is over
             loop.call_soon_threadsafe(settle, value, failed)
 
-    threading.Thread(target=work, name="prestart", daemon=True).start()
+    threading.Thread(target=work, name="rp-prestart", daemon=True).start()
     value, error = await outcome
     if error is not None:
         raise error

@@ -16,6 +16,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, cast
 
+from .capture import paused
+
 _SERVERLESS = "runpod.serverless"
 _WORTH_LOADING = ("__all__", "__version__")
 
@@ -101,7 +103,8 @@ class RunpodPackage:
             if not self.loaded:
                 self._withdraw()
                 try:
-                    real = {module.__name__: importlib.import_module(module.__name__) for module in self._standins}
+                    with paused():  # elsewhere it is loaded before any job
+                        real = {module.__name__: importlib.import_module(module.__name__) for module in self._standins}
                 except BaseException as error:
                     self.install()
                     if isinstance(error, ModuleNotFoundError) and error.name == "runpod":
