@@ -135,7 +135,9 @@ class Client:
         workers = {moment["worker"] for moment in transitions if moment["worker"]}
         normal = Normal(job.endpoint, job.handler.name, job.id, workers)
         bodies = [*job.bodies, self._status(job)]
-        stream = [*job.stream, self._get(f"/{job.endpoint}/stream/{job.id}")]
+        stream = list(job.stream)
+        if transitions[-1]["status"] in TERMINAL:  # /stream of any other is held for seconds
+            stream.append(self._get(f"/{job.endpoint}/stream/{job.id}"))
         return Seen(
             states=" ".join(
                 moment["event"] + ("(fresh)" if (job.id, at) in fresh else "")

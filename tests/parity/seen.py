@@ -40,7 +40,7 @@ class Seen:
     def summary(self) -> str:
         """The end in one line."""
         end = _UNTOLD.sub("", self.bodies[-1])
-        chunks = self.stream[-1].partition('"stream":')[2].rstrip("}")
+        chunks = self.stream[-1].partition('"stream":')[2].rstrip("}") if self.stream else ""
         return f"{self.states} | {end[:300]}" + (f" | chunks {chunks[:200]}" if chunks not in ("", "[]") else "")
 
     def differences(self, other: Seen) -> dict[str, tuple[str, str]]:
