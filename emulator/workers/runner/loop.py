@@ -158,9 +158,7 @@ class JobLoop:
     def _is_broken(self, name: str, job: Any, outcome: Outcome) -> bool:
         """Whether the handler has broken what the official worker needs to report: its log, or the job's id."""
         if job.get("id") != name:
-            say(
-                f"The handler changed the id of job {name}: the official worker neither reports on it nor takes another"
-            )
+            say(f"The handler changed the id of job {name}: the official worker neither reports on it nor takes more")
             return True
         broken = sdk_log.breaks() if sdk_log.shows("DEBUG") else None
         if broken is not None:
@@ -189,10 +187,8 @@ class JobLoop:
     def _end(self, name: str, job: Any, kind: Kind, body: bytes = b"") -> None:
         flush_output()
         official.end(job)
-        if self._departs:
-            self._channel.send(
-                Kind.CAPACITY, body=b"0"
-            )  # before the report, at which the server has the next job ready
+        if self._takes_no_more:  # said before the report, on which the next job may follow at once
+            self._channel.send(Kind.CAPACITY, body=b"0")
         # The worker is idle before the server hears of it: the server's next word may be SIGTERM.
         self._jobs.tasks.pop(name, None)
         self._stopped.discard(name)
