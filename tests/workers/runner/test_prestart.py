@@ -38,8 +38,11 @@ def hooked(plain: str = "pass", later: str = "pass", timeout: str = "None") -> s
     return HOOKED.replace("PLAIN", plain).replace("LATER", later).replace("TIMEOUT", timeout)
 
 
-def failure(error: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(error)
+def failure(child: Any) -> dict[str, Any]:
+    """What a job is told; the worker wants no other."""
+    child.job()
+    assert child.expect(Kind.CAPACITY, "") == b"0"
+    told: dict[str, Any] = json.loads(child.done().error)
     return told
 
 
@@ -80,7 +83,7 @@ def test_a_failed_hook_fails_every_job_that_came_and_ends_the_process(
 ) -> None:
     child = start(hooked(plain, later, timeout), options=RULES, RUNPOD_POD_ID="w1")
     child.ready()
-    told = failure(child.run().error)
+    told = failure(child)
     assert list(told) == [
         "event", "error_type", "error_message", "error_traceback", "worker_id", "runpod_version", "hook", "logs",
     ]  # fmt: skip
@@ -93,13 +96,13 @@ def test_a_failed_hook_fails_every_job_that_came_and_ends_the_process(
 def test_what_a_hook_printed_is_not_told_where_the_capture_is_off(start: Any) -> None:
     child = start(hooked("raise RuntimeError('x')"), options=RULES, RUNPOD_LOG_CAPTURE="off")
     child.ready()
-    assert "logs" not in failure(child.run().error)
+    assert "logs" not in failure(child)
 
 
 def test_long_texts_lose_their_middle(start: Any) -> None:
     child = start(hooked("raise RuntimeError('a' * 20_000 + 'b')"), options=RULES)
     child.ready()
-    message = failure(child.run().error)["error_message"]
+    message = failure(child)["error_message"]
     assert message.startswith("aaa") and message.endswith("aab")
     assert "\n...[3617 characters truncated]...\n" in message
 
