@@ -12,23 +12,25 @@ import sys
 from .output import is_marked
 
 _LEVELS = ("NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR")
-_told: list[str] = []
+_shown: list[frozenset[str]] = [frozenset(_LEVELS)]
 
 
 def set_level(level: str) -> None:
-    """Take a level by its name, in the place of the environment's; raises ValueError for none."""
-    _told[:] = [_checked(level)]
+    """Take a level by its name; raises ValueError for none."""
+    if level.upper() not in _LEVELS:
+        raise ValueError(f"Invalid debug level: {level.upper()}")
+    lowest = _LEVELS.index(level.upper())
+    _shown[0] = frozenset(_LEVELS[lowest:] if lowest else ())
 
 
 def begin() -> None:
-    """Look at the environment's level; raises ValueError for none, as the import of the official package does."""
-    _checked(_of_environment())
+    """Take the environment's level; raises ValueError for none, as the import of the official package does."""
+    set_level(os.environ.get("RUNPOD_LOG_LEVEL", os.environ.get("RUNPOD_DEBUG_LEVEL", "DEBUG")))
 
 
 def shows(level: str) -> bool:
     """Whether lines of this level are printed."""
-    wanted = _told[0] if _told else _of_environment().upper()
-    return wanted != "NOTSET" and _LEVELS.index(wanted) <= _LEVELS.index(level)
+    return level in _shown[0]
 
 
 def breaks() -> Exception | None:
@@ -44,13 +46,3 @@ def breaks() -> Exception | None:
     except Exception as error:
         return error
     return None
-
-
-def _of_environment() -> str:
-    return os.environ.get("RUNPOD_LOG_LEVEL", os.environ.get("RUNPOD_DEBUG_LEVEL", "DEBUG"))
-
-
-def _checked(level: str) -> str:
-    if level.upper() not in _LEVELS:
-        raise ValueError(f"Invalid debug level: {level.upper()}")
-    return level.upper()
