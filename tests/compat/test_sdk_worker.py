@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.compat.sdk_workers import SOURCES, Jobs, python_command, write_handlers
+from tests.compat.sdk_workers import SOURCES, Jobs, write_handlers
+from tests.compat.sdks import PYTHONS, interpreter, sdk_command
 from tests.compat.servers import LIMIT, ROOT, Command, commands, until
 from tests.workers.processes import needs_proc
 
@@ -127,20 +128,27 @@ def work(runs: dict[tuple[str, str], Run]) -> None:
         run.jobs.cancel(run.endpoint, run.ids["cancel"])
 
 
+@pytest.fixture(scope="module", params=list(PYTHONS))
+def sdk(request: pytest.FixtureRequest) -> str:
+    """The official SDK that both kinds of worker follow."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(sdk: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sdk")
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Command]:
+def server(sdk: str, folder: Path) -> Iterator[Command]:
     """Each handler twice: in our worker process, and as a program that runs the official worker."""
     files = write_handlers(folder)
     endpoints = [part for name, file in files.items() for part in ("--endpoint", f"{name}-process={file}")]
-    programs = [part for name, file in files.items() for part in ("--command", f"{name}-sdk={python_command(file)}")]
+    programs = [part for name, file in files.items() for part in ("--command", f"{name}-sdk={sdk_command(sdk, file)}")]
     with commands(folder) as start:
         yield start(
-            "serve", *endpoints, *programs, "--endpoint", "far", "--port", 0, "--workers-max", 1, "--no-rate-limits",
+            "serve", *endpoints, *programs, "--endpoint", "far", "--python", interpreter(sdk), "--port", 0,
+            "--workers-max", 1, "--no-rate-limits",
             "--set", "idle_timeout=600000", "--set", "worker_poll_hold=2000", "--worker-key", "worker-secret",
             RUNPOD_LOG_LEVEL="INFO", RUNPOD_PING_INTERVAL="1000",
         ).ready()  # fmt: skip
@@ -219,7 +227,7 @@ def test_a_cancel_at_the_moment_a_job_runs_stops_it(runs: dict[tuple[str, str], 
 
 
 @needs_proc
-def test_a_worker_started_by_hand_serves_and_leaves(server: Command, tmp_path: Path) -> None:
+def test_a_worker_started_by_hand_serves_and_leaves(sdk: str, server: Command, tmp_path: Path) -> None:
     script = write_handlers(tmp_path, "plain")["plain"]
     printed = subprocess.run(
         [sys.executable, "-m", "emulator", "worker-env", "far", "--url", server.root_url, "--worker", "by-hand",
@@ -229,7 +237,7 @@ def test_a_worker_started_by_hand_serves_and_leaves(server: Command, tmp_path: P
     shell = shutil.which("sh")
     assert shell is not None
     worker = subprocess.Popen(
-        [shell, "-c", f"{printed}\nexec {python_command(script)}"],
+        [shell, "-c", f"{printed}\nexec {sdk_command(sdk, script)}"],
         env={"PATH": os.defpath, "HOME": str(tmp_path), **server.mark},
         cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
