@@ -102,7 +102,7 @@ HANDLERS = (
             "nan inside": "return {'a': {'b': math.nan}}",
             "more digits than text may have": "return 10**5000",
             "deeper than the interpreter goes": "return deep(3000)",
-            "deep enough for repr only": "return deep(960)",
+            "rather deep": "return deep(600)",
             "circular": """
                 value = {}
                 value["self"] = value
