@@ -70,9 +70,9 @@ def encode(value: object, what: str) -> bytes:
         put_into_words(value)
     try:
         return _encoder.encode(value).encode()
-    except Exception as error:
-        failure = error.with_traceback(None)
-    if isinstance(failure, ValueError) and _is_loose(value):
+    except Exception:
+        failure = _loose_failure(value)
+    if failure is None:
         raise NotFinite
     put_into_words(value)
     reason = f"{type(failure).__name__}: {_text(failure)}{_hint(value)}"
@@ -135,13 +135,13 @@ def _error(error: object) -> str | None:
     return error if isinstance(error, str) else text
 
 
-def _is_loose(value: object) -> bool:
-    """Whether it can be sent but for its numbers."""
+def _loose_failure(value: object) -> Exception | None:
+    """What keeps the official worker from sending it, which writes NaN and Infinity; None for nothing else."""
     try:
         _loose_encoder.encode(value).encode()
-    except Exception:
-        return False
-    return True
+    except Exception as error:
+        return error.with_traceback(None)
+    return None
 
 
 def put_into_words(value: object) -> None:

@@ -103,25 +103,24 @@ def _send(value: object, emit: Callable[[bytes], None]) -> bool:
 async def _outcomes(handler: Handler, job: Any, capture: Capture) -> AsyncIterator[tuple[Any, Outcome | None]]:
     """What a generator yields, and the failure that an exception in it is."""
     talks = capture.enabled and sdk_log.shows("DEBUG")
-    kind = "Async Generator" if inspect.isasyncgenfunction(handler) else "Generator"
+    is_async = inspect.isasyncgenfunction(handler)
+    said = "Async Generator output" if is_async else "Generator output"
     with capture:
         try:
-            async for value in _yielded(handler, job):
-                if talks:
-                    capture.log(f"{kind} output: {value}")
-                yield value, None
+            # Not through one more generator: that would make a RuntimeError of a StopAsyncIteration.
+            if is_async:
+                async for value in handler(job):
+                    if talks:
+                        capture.log(f"{said}: {value}")
+                    yield value, None
+            else:
+                for value in handler(job):
+                    if talks:
+                        capture.log(f"{said}: {value}")
+                    yield value, None
         except Exception as error:
             logs = capture.text()
             yield None, results.raised_in_stream(error, _logged(error), logs)
-
-
-async def _yielded(handler: Handler, job: Any) -> AsyncIterator[Any]:
-    if inspect.isasyncgenfunction(handler):
-        async for value in handler(job):
-            yield value
-    else:
-        for value in handler(job):
-            yield value
 
 
 def _logged(error: BaseException) -> str:

@@ -311,6 +311,18 @@ def test_a_generator_that_raises(handler: Any) -> None:
     assert trace.endswith("RuntimeError: half way\n")
 
 
+def test_what_a_plain_generator_raises_is_told_as_it_is_whatever_it_is() -> None:
+    def handler(job: Any) -> Iterator[int]:
+        yield 1
+        raise StopAsyncIteration("enough")
+
+    assert (perform(handler)[1].error or "").startswith("handler: enough \ntraceback: ")
+
+
+def test_a_chunk_with_two_faults_is_left_out_for_the_one_that_the_official_worker_meets() -> None:
+    assert perform(yields("a", [float("inf"), {1}], "b")) == ([b'"a"', b'"b"'], Result(b"[]", None, False))
+
+
 def test_a_mutated_chunk_is_aggregated_as_it_ended() -> None:
     def handler(job: Any) -> Iterator[dict[str, int]]:
         value = {"n": 0}
