@@ -11,7 +11,5 @@ KINDNESSES: dict[tuple[str, str], str] = {
     ("timeouts", "after it"): "blocked_stop",
 }
 """The platform field that makes a case differ, by handler and case."""
-STARTS_KINDLY = {
-    "no_start_but_handler": "a function named handler is served, and the log says that production does not"
-}
+STARTS_KINDLY = {"no_start_but_handler": "a function named handler is served without a call of start"}
 """Files that are served here and refused by the official worker."""

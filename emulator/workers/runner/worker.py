@@ -36,9 +36,6 @@ _NO_START = """\
     runpod.serverless.start({{"handler": your_function}})
 
 or define handler(job), or name your function: {place}:your_function"""
-_NEVER_STARTS = """\
-{place} never calls runpod.serverless.start. Its function `handler` is served here; in production its process would end,
-and no job would be taken."""
 _WRONG_THREAD = "runpod.serverless.start must be called from the main thread, and this is the thread {thread}."
 _NO_HANDLER = (
     'runpod.serverless.start was given no handler: write start({"handler": your_function}). '
@@ -124,7 +121,6 @@ class Worker:
         if not self.ready:
             if not callable(getattr(module, "handler", None)):
                 raise HandlerError(_NO_START.format(place=place))
-            say(_NEVER_STARTS.format(place=place))
             self.start({"handler": module.handler})
 
     def give_up(self, reason: str, error: BaseException | None = None) -> NoReturn:
