@@ -147,7 +147,8 @@ async def ping(visit: Visit) -> Response:
     """A heartbeat that lists the jobs the worker holds, or a failed fitness check."""
     query = visit.query
     if query.get("status") == "unhealthy":
-        reason = f"fitness check {query.get('check', '')} failed: {query.get('reason', '')}"
+        check, why = query.get("check", ""), query.get("reason", "")
+        reason = f"endpoint {visit.endpoint.id}: fitness check {check} failed: {why}"
         await visit.endpoint.worker_unhealthy(visit.worker, reason)
     else:
         await visit.endpoint.polling.ping(visit.worker, query.get("job_id", "").split(","))

@@ -10,7 +10,7 @@ from emulator.core.platform import Platform
 
 EMPTY_INPUT = "the worker took no job without an input, and an empty one is removed"
 """Why the official worker drops a job whose empty input was stripped."""
-UNSENT = "the worker let go of the job without a result: it could not be sent, and the worker's log says why"
+UNSENT = "the worker let go of the job without a report: the last ERROR line of its log says why"
 """Why an official worker that asks for more no longer holds its job."""
 
 

@@ -104,7 +104,13 @@ class Child:
         if self._killing is not None:
             due = min(due, self._killing.when())
             self._killing.cancel()
-        self._killing = loop.call_at(due, self.kill, signal.SIGKILL)
+        self._killing = loop.call_at(due, self._end_it, grace)
+
+    def _end_it(self, grace: float | None) -> None:
+        """Its time is over."""
+        if grace is not None:
+            log.warning("%s: it had not left %g s after SIGTERM, so it is killed", self._where("")[0], grace)
+        self.kill(signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:
         """Send a signal to the worker's group; SIGKILL is for all its descendants."""

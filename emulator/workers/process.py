@@ -159,7 +159,8 @@ class WorkerProcess:
         return joined({**own, **self._program.protocol(self.id)}, self._own.fill_all(self._program.environment))
 
     def _channel_over(self, frames: asyncio.Future[None]) -> None:
-        if not (self._ended or frames.cancelled()) and frames.exception() is not None:
+        failed = None if self._ended or frames.cancelled() else frames.exception()
+        if failed is not None and not isinstance(failed, ConnectionError):  # that is a child which left frames unread
             log.error("%s/%s: the worker's channel is spoilt, so it is ended", self._endpoint.id, self.id)
             self._child.kill(signal.SIGKILL)
 

@@ -37,7 +37,7 @@ class VolumeLink:
             self._made = True
         except FileExistsError:
             if not self._leads_to(folder):
-                self._only_by_variable(endpoint, folder, "is there already and is something else")
+                self._only_by_variable(endpoint, folder, self._what_is_there())
                 return
         except OSError as error:
             self._only_by_variable(endpoint, folder, f"cannot be made ({error.strerror})")
@@ -51,6 +51,13 @@ class VolumeLink:
             with contextlib.suppress(OSError):
                 LINK.unlink()
         self._made, self._first = False, None
+
+    @staticmethod
+    def _what_is_there() -> str:
+        if not LINK.is_symlink():
+            return "is there already and is something else"
+        target = os.readlink(LINK)
+        return f"leads to {target} already (if no other server needs that, remove it: rm {LINK})"
 
     @staticmethod
     def _leads_to(folder: str) -> bool:

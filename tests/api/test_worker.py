@@ -330,7 +330,7 @@ async def test_a_failed_fitness_check_is_an_unhealthy_worker(caplog: pytest.LogC
     assert is_ok(answer)
     workers = (await doors.get("/health")).json()["workers"]
     assert (workers["unhealthy"], workers["initializing"]) == (1, 0)
-    said = "fitness check _gpu_test failed: RuntimeError: no GPU & no luck"
+    said = "endpoint ep: fitness check _gpu_test failed: RuntimeError: no GPU & no luck"
     assert doors.endpoint.fleet.workers[worker].reason == said
     assert f"ep/{worker}: {said}" in caplog.text
     await doors.world.advance(999)

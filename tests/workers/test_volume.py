@@ -62,10 +62,10 @@ def test_what_is_there_already_stays(place: Path, folder: str, kind: str, caplog
     link = VolumeLink()
     link.offer("llm", folder)
     (said,) = caplog.messages
-    assert said == (
-        f"{place} is there already and is something else: "
-        f"workers of endpoint llm find their volume only by RUNPOD_VOLUME_PATH={folder}"
-    )
+    there = "is there already and is something else"
+    if kind != "folder":
+        there = f"leads to {os.readlink(place)} already (if no other server needs that, remove it: rm {place})"
+    assert said == (f"{place} {there}: workers of endpoint llm find their volume only by RUNPOD_VOLUME_PATH={folder}")
     link.remove()
     assert os.path.lexists(place)
 

@@ -20,7 +20,7 @@ from .channel import Channel
 from .concurrency import Concurrency
 from .frames import Frame, Kind, Result, pack_result
 from .imported import OwnFiles
-from .installed import runpod_version
+from .installed import rules, runpod_version
 from .jobs import Jobs
 from .output import flush_output, say
 from .prestart import Gate, hooks
@@ -32,6 +32,10 @@ IDLE_REVIEW = 10.0
 FULL_REVIEW = 1.0
 """Seconds. A worker that wants no job asks its modifier this often."""
 
+_WANTS_NOTHING = (
+    "concurrency_modifier gives {answer}: this worker asks for no job, and is not ready, until it gives 1 or more. "
+    "The official worker does the same."
+)
 SELF_CANCELLED = "asyncio.CancelledError left the handler, and nobody stopped the job"
 
 
@@ -69,6 +73,8 @@ class JobLoop:
             loop.call_later(self._pause, self._review_when_idle, loop)
         if self._concurrency.slots:
             self._announce()
+        else:
+            say(_WANTS_NOTHING.format(answer=self._concurrency.applied))
         self._gate.begin()
         try:
             await self._finished
@@ -115,10 +121,14 @@ class JobLoop:
             return
         self._has_taken.set()
         official.begin(job)
+        # The modifier is asked again as soon as a job has come: in 1.x before it begins, which takes up to 0.1 s there.
+        if rules() < (2, 0) and not self._review(coming=1):
+            return
         task = asyncio.get_running_loop().create_task(self._run(frame.job, job))
         if not task.done():  # an eager task factory runs it on the spot
             self._jobs.tasks[frame.job] = task
-        self._review()
+        if rules() >= (2, 0):
+            self._review()
 
     def _parse(self, body: bytes) -> Any:
         job = json.loads(body)
@@ -148,7 +158,6 @@ class JobLoop:
             raise
         except BaseException as error:
             self._lose(name, job, Lost(f"{type(error).__name__}: {error}"))
-        self._review()
 
     async def _call(self, name: str, job: Any) -> Outcome:
         emit = functools.partial(self._channel.send, Kind.CHUNK, name)
@@ -187,11 +196,12 @@ class JobLoop:
     def _end(self, name: str, job: Any, kind: Kind, body: bytes = b"") -> None:
         flush_output()
         official.end(job)
-        if self._takes_no_more:  # said before the report, on which the next job may follow at once
-            self._channel.send(Kind.CAPACITY, body=b"0")
-        # The worker is idle before the server hears of it: the server's next word may be SIGTERM.
+        # The worker is idle before the server hears of it: the server's next word may be SIGTERM, or the next job.
         self._jobs.tasks.pop(name, None)
         self._stopped.discard(name)
+        self._review()
+        if self._takes_no_more:
+            self._channel.send(Kind.CAPACITY, body=b"0")
         self._channel.send(kind, name, body)
         self._tell_files()
         if self._departs:
@@ -206,20 +216,21 @@ class JobLoop:
     def _pause(self) -> float:
         return IDLE_REVIEW if self._concurrency.slots else FULL_REVIEW
 
-    def _review(self) -> None:
-        """Ask the modifier; what it raises ends the worker, as it ends the official one."""
+    def _review(self, coming: int = 0) -> bool:
+        """Ask the modifier; what it raises ends the worker, as it ends the official one. Answers whether it goes on."""
         if self._leaving:
-            return
+            return True
         try:
-            changed = self._concurrency.review(len(self._jobs.tasks))
+            changed = self._concurrency.review(len(self._jobs.tasks) + coming)
         except Exception as error:
-            self._leaving = True
+            self._leaving = self._takes_no_more = True
             self._finish(error)
-            return
+            return False
         if not self.ready and self._concurrency.slots:
             self._announce()
         elif changed:
             self._channel.send(Kind.CAPACITY, body=str(self._concurrency.slots).encode())
+        return True
 
     def _review_when_idle(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._jobs.tasks:

@@ -57,6 +57,7 @@ class Worker:
         self._concurrency = concurrency
         self._loop: JobLoop | None = None
         self._process = os.getpid()
+        self._has_started = False
         self._noting = False
         self._noted: dict[str, Any] = {}
 
@@ -79,6 +80,7 @@ class Worker:
         take_arguments(config)
         if "handler" not in config:
             say(_NO_HANDLER)
+        self._has_started = True
         ill = asyncio.run(failing_check()) if checks else ""
         if ill:
             self.give_up(ill)
@@ -118,7 +120,7 @@ class Worker:
             self.start({**noted, "handler": handler})
             return
         module = loading.run_file(place, arguments)
-        if not self.ready:
+        if not self._has_started:
             if not callable(getattr(module, "handler", None)):
                 raise HandlerError(_NO_START.format(place=place))
             self.start({"handler": module.handler})

@@ -115,8 +115,8 @@ def test_concurrency_changes_only_while_nothing_is_in_flight(start: Any) -> None
     child.job({}, "a")
     child.job({"open": "a"}, "b")
     assert child.done("b").error is None
-    child.done("a")
     assert child.expect(Kind.CAPACITY, "") == b"3"
+    child.done("a")
     child.job({}, "c")
     child.job({"open": "c"}, "d")
     child.done("d")
