@@ -167,7 +167,7 @@ class Client:
         ]
         known: Counter[str] = Counter()
         fresh = set()
-        for _, job, at, worker in sorted(takes):
+        for _, job, at, worker in sorted(takes, key=lambda take: take[0]):  # of one moment: as they were handed in
             known[worker] += 1
             if known[worker] == 1:
                 fresh.add((job, at))
