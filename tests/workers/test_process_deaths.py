@@ -161,3 +161,27 @@ def test_a_descendant_that_holds_the_log_open_delays_nobody(
         loop.run_until_complete(story())
     finally:
         loop.close()
+
+
+async def test_a_modifier_that_raises_later_ends_its_worker_and_is_no_fault_of_the_channel(
+    workshop: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = await workshop(
+        """
+        import runpod
+
+        asked = []
+
+        def modifier(current):
+            asked.append(current)
+            return 1 if len(asked) < 4 else 1 / 0
+
+        runpod.serverless.start({"handler": lambda job: job["input"], "concurrency_modifier": modifier})
+        """,
+        settings={"workers_max": 1},
+    )
+    jobs = [await shop.submit({"number": number}) for number in range(6)]
+    ended = [await shop.ended(job) for job in jobs]
+    assert not any("spoilt" in text for text in caplog.messages)
+    assert any("exited with code 1" in text for text in caplog.messages)
+    assert {job.status for job in ended} <= {JobStatus.COMPLETED, JobStatus.FAILED}

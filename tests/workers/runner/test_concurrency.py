@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.workers.runner.concurrency import MOST, Concurrency
+from emulator.workers.runner.frames import Kind
 
 
 def test_without_a_modifier_it_is_one() -> None:
@@ -90,3 +91,61 @@ def test_what_a_modifier_raises_ends_the_worker() -> None:
 
     with pytest.raises(ZeroDivisionError):
         Concurrency(modifier).review(3)
+
+
+# In a worker
+
+LATER = """
+    import runpod
+
+    asked = []
+
+    def modifier(current):
+        asked.append(current)
+        if len(asked) > GOOD:
+            raise RuntimeError("no more")
+        return 1
+
+    runpod.serverless.start({"handler": lambda job: job["input"], "concurrency_modifier": modifier})
+"""
+
+
+def later(start: Any, good: int, rules: str) -> Any:
+    child = start(LATER.replace("GOOD", str(good)), options=("--rules", rules))
+    child.ready()
+    return child
+
+
+def test_a_modifier_that_fails_when_a_job_has_come_ends_the_worker_before_the_job_begins(start: Any) -> None:
+    child = later(start, 1, "1.12")
+    child.job()
+    assert child.wait() == 1
+    assert child.frames == []
+    assert "RuntimeError: no more" in child.log
+
+
+def test_by_the_rules_of_2_0_the_job_has_begun_by_then(start: Any) -> None:
+    child = later(start, 1, "2.0")
+    child.job("x")
+    while (frame := child.next()).kind is not Kind.DONE:
+        assert frame.kind is Kind.CAPACITY
+    assert child.wait() == 1
+
+
+@pytest.mark.parametrize("rules", ["1.12", "2.0"])
+def test_one_that_fails_when_a_job_has_ended_wants_no_other_before_it_says_so(start: Any, rules: str) -> None:
+    child = later(start, 2, rules)
+    child.job("x")
+    assert child.expect(Kind.CAPACITY, "") == b"0"
+    assert child.done().output == b'"x"'
+    assert child.wait() == 1
+
+
+def test_one_that_wants_nothing_says_so_and_leaves_when_it_is_asked_to(start: Any) -> None:
+    config = "{'handler': print, 'concurrency_modifier': lambda now: 0}"
+    child = start(f"import runpod\nrunpod.serverless.start({config})\nprint('after')")
+    child.logged("concurrency_modifier gives 0: this worker asks for no job")
+    child.process.terminate()
+    assert child.wait() == 0
+    assert child.log.endswith("after\n")
+    assert child.frames == []
