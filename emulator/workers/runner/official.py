@@ -40,9 +40,9 @@ def ran(config: Any, outcome: Outcome) -> Outcome:
 
 def _debugged(config: Any, outcome: Outcome) -> Outcome:
     debugger, state = importlib.import_module(_DEBUGGER), importlib.import_module(_STATE)
+    told = debugger.get_debugger_output()  # which drops the times, also where there is no place for them
     if not isinstance(outcome.output, dict):
         raise Lost("--rp_debugger puts its times into the output, which is no dict")
-    told = debugger.get_debugger_output()
     told["ready_delay_ms"] = (config["reference_counter_start"] - state.REF_COUNT_ZERO) * 1000
     outcome.output["rp_debugger"] = told
     return outcome
