@@ -35,6 +35,12 @@ class Played:
     health: dict[str, tuple[str, str]] = field(default_factory=dict)
     log: str = ""
 
+    @property
+    def differing(self) -> set[str]:
+        """The handlers of which a client did not see the same."""
+        cases = {name for (name, _), (ours, theirs) in self.cases.items() if ours.differences(theirs)}
+        return cases | {name for name, (ours, theirs) in self.health.items() if ours != theirs}
+
 
 def play(handlers: Sequence[Handler], sdk: str, folder: Path) -> Played:
     """Play every case of some handlers under one SDK."""
@@ -42,6 +48,22 @@ def play(handlers: Sequence[Handler], sdk: str, folder: Path) -> Played:
     refused: dict[str, str] = {}
     while not _attempt(handlers, sdk, folder, refused, played):
         pass
+    return played
+
+
+def play_until_sure(handlers: Sequence[Handler], sdk: str, folder: Path) -> Played:
+    """Play; what differs is played once more, with nothing beside it, and counts as it was then.
+
+    A difference that comes from crowded cores does not come twice.
+    """
+    played = play(handlers, sdk, folder)
+    unsure = [handler for handler in handlers if handler.name in played.differing]
+    if unsure:
+        apart = folder / "apart"
+        apart.mkdir()
+        again = play(unsure, sdk, apart)
+        played.cases.update(again.cases)
+        played.health.update(again.health)
     return played
 
 

@@ -10,7 +10,7 @@ from tests.parity.batches import batches
 from tests.parity.cases import SDKS, Handler
 from tests.parity.catalogue import HANDLERS
 from tests.parity.kindnesses import KINDNESSES, MOST, STARTS_KINDLY
-from tests.parity.stage import Played, play
+from tests.parity.stage import Played, play_until_sure
 
 pytestmark = pytest.mark.parity
 
@@ -49,7 +49,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Player:
             group = next(batch for batch in batches([one for one in HANDLERS if sdk in one.sdks]) if handler in batch)
             outcome: Played | Exception
             try:
-                outcome = play(group, sdk, tmp_path_factory.mktemp("parity"))
+                outcome = play_until_sure(group, sdk, tmp_path_factory.mktemp("parity"))
             except Exception as error:  # a batch that cannot be played is not tried again for each of its cases
                 outcome = error
             done.update({(sdk, one.name): outcome for one in group})
