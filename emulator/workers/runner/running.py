@@ -126,4 +126,5 @@ async def _outcomes(handler: Handler, job: Any, capture: Capture) -> AsyncIterat
 def _logged(error: BaseException) -> str:
     text = user_traceback(error)
     say(text.rstrip("\n"))
-    return text
+    # Where the call itself failed no frame is the handler's, but the report begins as all do.
+    return text if "Traceback (most recent call last)" in text else f"Traceback (most recent call last):\n{text}"

@@ -212,6 +212,7 @@ def test_what_the_official_worker_never_reports_is_lost(error: BaseException, ge
 def test_a_handler_that_takes_no_argument_gets_a_traceback_without_the_runner() -> None:
     handler: Any = lambda: None  # noqa: E731
     text = json.loads(perform(handler)[1].error or "")["error_traceback"]
+    assert text.startswith("Traceback (most recent call last):\n")
     assert "takes 0 positional arguments but 1 was given" in text
     assert "running.py" not in text
 
