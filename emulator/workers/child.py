@@ -109,7 +109,7 @@ class Child:
     def _end_it(self, grace: float | None) -> None:
         """Its time is over."""
         if grace is not None:
-            log.warning("%s: it had not left %g s after SIGTERM, so it is killed", self._where("")[0], grace)
+            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._where("")[0], grace)
         self.kill(signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:

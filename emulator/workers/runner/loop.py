@@ -256,7 +256,7 @@ class JobLoop:
         One whose jobs the server has given up ends at once.
         """
         ends = self._given_up or self._channel.is_given_up()
-        if os.getpid() != self._process or (self._jobs.tasks and ends):
+        if os.getpid() != self._process or ends:  # a job may have come that nothing was seen of yet
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self._departs = self._takes_no_more = True
