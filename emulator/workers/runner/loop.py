@@ -53,8 +53,8 @@ class JobLoop:
         self._gate = Gate(config.get("prestart_timeout"), self._wait_for_a_job, self._drain)
         self._stopped: set[str] = set()
         self._leaving = False
-        self._departs = False
-        """Whether a signal has asked it to leave."""
+        self._departs = 0
+        """The signal that has asked it to leave."""
         self._takes_no_more = False
         self._given_up = False
         self._has_taken = asyncio.Event()
@@ -111,6 +111,8 @@ class JobLoop:
                 asyncio.get_running_loop().call_soon(self._jobs.tasks[frame.job].cancel)
             elif frame.kind is Kind.GIVE_UP:
                 self._given_up = True
+                if self._departs:  # the signal came while this was read
+                    _die(self._departs)
 
     def _take(self, frame: Frame) -> None:
         try:
@@ -180,7 +182,7 @@ class JobLoop:
         return result(outcome, bool(self._config.get("refresh_worker", False)))
 
     def _end_cancelled(self, name: str, job: Any) -> None:
-        if self._leaving:
+        if self._leaving or self._finished.cancelled():  # the loop ends, and the process with it
             return
         if name in self._stopped:
             self._end(name, job, Kind.STOPPED)
@@ -257,9 +259,9 @@ class JobLoop:
         """
         ends = self._given_up or self._channel.is_given_up()
         if os.getpid() != self._process or ends:  # a job may have come that nothing was seen of yet
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        self._departs = self._takes_no_more = True
+            _die(number)
+        self._departs = number
+        self._takes_no_more = True
         self._loop.call_soon_threadsafe(self._depart)
 
     def _depart(self) -> None:
@@ -269,3 +271,9 @@ class JobLoop:
             self._finish()
         elif self.ready:
             self._channel.send(Kind.CAPACITY, body=b"0")
+
+
+def _die(number: int) -> None:
+    """End as a process does that has no handler for this signal."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from typing import Any
 
 import pytest
@@ -266,83 +265,6 @@ def test_many_jobs_in_a_row(evaluator: Any) -> None:
         evaluator.job(str(n), f"job-{n}")
     for n in range(500):
         assert evaluator.done(f"job-{n}").output == str(n).encode()
-
-
-def test_leaving_by_sys_exit_ends_the_process_without_a_report(start: Any) -> None:
-    child = start(ASYNC)
-    child.ready()
-    child.expect(Kind.PROGRESS, child.job("wait", "sibling"))
-    child.job("exit")
-    assert child.wait() == 7
-    assert child.frames == []
-    assert child.log.endswith("last words")
-
-
-def test_an_interrupt_ends_the_process_too(start: Any) -> None:
-    child = start("def handler(job):\n    raise KeyboardInterrupt")
-    child.ready()
-    child.job()
-    assert child.wait() == -signal.SIGINT
-    assert child.frames == []
-
-
-def test_dying_ends_the_channel(start: Any) -> None:
-    child = start("import os\ndef handler(job):\n    os._exit(9)")
-    child.ready()
-    child.job()
-    assert child.wait() == 9
-    assert child.frames == []
-
-
-def test_an_idle_worker_that_is_terminated_leaves_in_peace(start: Any) -> None:
-    child = start("import runpod\nrunpod.serverless.start({'handler': print})\nprint('after start')")
-    child.ready()
-    child.process.terminate()
-    assert child.wait() == 0
-    assert child.log == "after start\n"
-
-
-BUSY = {
-    "async": "async def handler(job):\n    {0}\n    while not os.path.exists('gate'): await asyncio.sleep(0.01)",
-    "plain": "def handler(job):\n    {0}\n    while not os.path.exists('gate'):\n        time.sleep(0.01)",
-}
-
-
-def busy(start: Any, kind: str) -> Any:
-    lines = BUSY[kind].format("runpod.serverless.progress_update(job, 1)")
-    child = start(f"import asyncio, os, time\nimport runpod\n{lines}")
-    child.ready()
-    child.expect(Kind.PROGRESS, child.job())
-    return child
-
-
-@pytest.mark.parametrize("kind", BUSY)
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_busy_worker_that_is_asked_to_leave_ends_its_job_first(
-    start: Any, tmp_path: Any, kind: str, sign: signal.Signals
-) -> None:
-    child = busy(start, kind)
-    child.process.send_signal(sign)
-    (tmp_path / "gate").touch()
-    while (frame := child.next()).kind is not Kind.DONE:
-        assert (frame.kind, frame.body) == (Kind.CAPACITY, b"0")
-    assert child.wait() == 0
-
-
-@pytest.mark.parametrize("kind", BUSY)
-def test_a_worker_whose_jobs_are_given_up_leaves_at_once(start: Any, kind: str) -> None:
-    child = busy(start, kind)
-    child.socket.sendall(pack(Kind.GIVE_UP))
-    child.process.terminate()
-    assert child.wait() == -signal.SIGTERM
-
-
-def test_the_end_of_the_channel_is_the_end_of_the_worker(start: Any) -> None:
-    child = start(ASYNC)
-    child.ready()
-    child.expect(Kind.PROGRESS, child.job("wait"))
-    child.socket.shutdown(1)
-    assert child.wait() == 1
 
 
 def test_refresh_of_both_forms(start: Any) -> None:
