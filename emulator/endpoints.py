@@ -9,8 +9,9 @@ import logging
 from typing import Any
 
 from emulator.core.balancer import Balancer
+from emulator.core.balancer_errors import QueueCall, WrongKind
 from emulator.core.endpoint import Endpoint
-from emulator.core.errors import ConfigurationError, EndpointNotFound, WrongKind
+from emulator.core.errors import ConfigurationError, EndpointNotFound
 from emulator.core.faulty import FaultyEndpoint
 from emulator.core.fleet import Launcher
 from emulator.core.settings import EndpointSettings, checked, default_settings
@@ -50,12 +51,12 @@ class Endpoints:
 
     # Which there are
 
-    def endpoint(self, endpoint_id: str) -> Endpoint:
-        """The queue-based endpoint of this id; raises EndpointNotFound, WrongKind."""
+    def endpoint(self, endpoint_id: str, verb: str = "run") -> Endpoint:
+        """The queue-based endpoint of this id, for a call of `verb`; raises EndpointNotFound, QueueCall."""
         try:
             return self.endpoints[endpoint_id]
         except KeyError:
-            raise (WrongKind if endpoint_id in self.balancers else EndpointNotFound) from None
+            raise (QueueCall(verb) if endpoint_id in self.balancers else EndpointNotFound()) from None
 
     def balancer(self, endpoint_id: str) -> Balancer:
         """The load-balancing endpoint of this id; raises EndpointNotFound, WrongKind."""

@@ -10,9 +10,11 @@ from typing import TypeVar
 from starlette.requests import HTTPConnection, Request
 
 from emulator.api import public
+from emulator.api.guards import verb_of
 from emulator.core.balancer import Balancer
+from emulator.core.balancer_errors import QueueCall, WrongKind
 from emulator.core.endpoint import Endpoint
-from emulator.core.errors import FlashEndpointMissing, FlashEndpointNotFound, JobNotFound, WrongKind
+from emulator.core.errors import BadRequest, FlashEndpointMissing, FlashEndpointNotFound, JobNotFound
 from emulator.core.rates import Operation
 from emulator.core.settings import FLASH, FlashAddress
 from emulator.core.workforce import Workforce
@@ -27,7 +29,7 @@ APP, ENVIRONMENT, NAME = "X-Flash-App", "X-Flash-Environment", "X-Flash-Endpoint
 
 
 async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
-    """The endpoint that the headers name, or else the job's; raises a NotFound, WrongKind or FlashEndpointMissing.
+    """The endpoint that the headers name, or else the job's; raises a NotFound, QueueCall or FlashEndpointMissing.
 
     From here on the request is the endpoint's own, in the journal too.
     """
@@ -35,7 +37,7 @@ async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
     if not address.name and "job_id" in request.path_params:
         endpoint = await _holding(emulator, request.path_params["job_id"])
     else:
-        endpoint = _named(Endpoint, emulator, address)
+        endpoint = _named(Endpoint, emulator, address, QueueCall(verb_of(request)))
     request.path_params["endpoint_id"] = endpoint.id
     return endpoint
 
@@ -45,18 +47,18 @@ def balancer_named(connection: HTTPConnection, emulator: Emulator) -> Balancer:
 
     Raises FlashEndpointNotFound, FlashEndpointMissing, WrongKind.
     """
-    return _named(Balancer, emulator, _address(connection))
+    return _named(Balancer, emulator, _address(connection), WrongKind())
 
 
-def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress) -> Kind:
-    """The endpoint that is called so, which must be of this kind."""
+def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress, other: BadRequest) -> Kind:
+    """The endpoint that is called so; raises `other` for one of the other kind."""
     if not address.name:
         raise FlashEndpointMissing
     found = _called(emulator.all_endpoints, address)
     if found is None:
         raise _unknown(emulator, address)
     if not isinstance(found, kind):
-        raise WrongKind
+        raise other
     return found
 
 

@@ -16,7 +16,8 @@ from yarl import URL
 from emulator.api.connection import break_off
 from emulator.api.guards import read_body
 from emulator.core.balancer import Seat
-from emulator.core.errors import AnswerTooLarge, AnswerTooLate, BodyTooLarge, WorkerFailed
+from emulator.core.balancer_errors import AnswerTooLarge, AnswerTooLate, WorkerFailed
+from emulator.core.errors import BodyTooLarge
 from emulator.core.platform import Platform
 
 WORKER = "x-runpod-worker-id"

@@ -239,8 +239,14 @@ Find = Callable[[Request, Emulator], Awaitable[Endpoint]]
 
 
 async def endpoint_in_path(request: Request, emulator: Emulator) -> Endpoint:
-    """The endpoint in the path; raises EndpointNotFound, WrongKind."""
-    return emulator.endpoint(request.path_params["endpoint_id"])
+    """The endpoint in the path; raises EndpointNotFound, QueueCall."""
+    return emulator.endpoint(request.path_params["endpoint_id"], verb_of(request))
+
+
+def verb_of(request: Request) -> str:
+    """The verb in a path such as /v2/<endpoint>/status/<job>."""
+    path: str = request.scope["path"]
+    return [part for part in path.split("/") if part][2]
 
 
 def guarded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -13,9 +14,11 @@ from emulator.api.guards import FIDELITY, JOB, Call, guarded
 from emulator.api.public import Events
 from emulator.api.routing import Door
 from emulator.core.endpoint import Submission
-from emulator.core.errors import JobNotFound
+from emulator.core.errors import JobFailed, JobNotFound
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
+
+log = logging.getLogger("emulator.api")
 
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NEVER = 1 << 30
@@ -42,7 +45,7 @@ async def ask(call: Call) -> Response:
         _left(call, job.id)
         return Response(status_code=499)
     if not job.status.terminal:
-        return _error(call, "openai.waiting", f"the job {job.id} is still {job.status.value}", 524)
+        return call.reply("openai.waiting", _problem(f"the job {job.id} is still {job.status.value}"), 524)
     return _answer(call, job)
 
 
@@ -69,14 +72,15 @@ def _route(call: Call) -> str:
 def _answer(call: Call, job: Job) -> Response:
     call.emulator.has_read(job)
     if job.status is not JobStatus.COMPLETED:
-        return _error(call, "openai.failed", _reason(job))
-    output = job.output or b"null"
+        return _failed(call, _reason(job))
+    output, row = job.output or b"null", "openai.completed"
     if output.startswith(b"["):
         items = _list.decode(output)
         if not items:
-            return _error(call, "openai.failed", _EMPTY)
-        output = bytes(items[0])
-    return call.reply("openai.completed", _verbatim(output))
+            log.warning("%s/%s: %s", job.endpoint, job.id, _EMPTY)
+            return _failed(call, _EMPTY)
+        output, row = bytes(items[0]), row if len(items) == 1 else "openai.reshaped"
+    return call.reply(row, _verbatim(output))
 
 
 def _verbatim(output: bytes) -> bytes:
@@ -96,8 +100,11 @@ def _problem(message: str) -> bytes:
     return orjson.dumps({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
 
 
-def _error(call: Call, row: str, message: str, status: int = 500) -> Response:
-    return call.reply(row, _problem(message), status)
+def _failed(call: Call, reason: str) -> Response:
+    """The answer for a job that has failed; raises JobFailed where the service hides why."""
+    if call.platform.openai_failure == "hidden":
+        raise JobFailed
+    return call.reply("openai.failed", _problem(reason), 500)
 
 
 def _left(call: Call, job_id: str) -> None:
@@ -120,7 +127,8 @@ async def _stream(call: Call, job: Job) -> Response:
         _left(call, job.id)
     if not chunks and status.terminal and status is not JobStatus.COMPLETED:
         return _answer(call, await call.endpoint.status(job.id))
-    headers = {FIDELITY: call.ledger.header("openai.stream")}
+    row = "openai.stream" if not chunks or chunks[0].startswith(b'"') else "openai.reshaped"
+    headers = {FIDELITY: call.ledger.header(row)}
     events = Events(_events(call, job.id, status, chunks), headers=headers, ping=_NEVER, sep="\n")
     return events.within(call.keep_admission())
 
@@ -152,7 +160,8 @@ async def _ending(call: Call, job_id: str, status: JobStatus, sent: int) -> Asyn
     job = await call.endpoint.status(job_id)
     call.emulator.has_read(job)
     if status is not JobStatus.COMPLETED:
-        yield b"data: %s\n\n" % _problem(_reason(job))
+        hides = call.platform.openai_failure == "hidden"
+        yield b"data: %s\n\n" % _problem(JobFailed.detail if hides else _reason(job))
     elif not sent and job.output is not None:
         output = job.output
         for item in _list.decode(output) if output.startswith(b"[") else [output]:

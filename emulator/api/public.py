@@ -33,9 +33,11 @@ async def run(call: Call) -> Response:
 
 async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
-    until = call.wait(call.platform.runsync_wait)
+    wait = call.duration("wait", call.platform.wait_min, call.platform.wait_max, None)
+    until = call.now() + (call.platform.runsync_wait if wait is None else wait)
     body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
-    job = await call.endpoint.submit(_submission(call, body, sync=True))
+    submission = _submission(call, body, sync=True)
+    job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
     call.request.scope[JOB] = job.id
     job = await call.endpoint.wait(job.id, until, call.caller)
     failed = job.status is JobStatus.FAILED
@@ -92,7 +94,8 @@ async def purge(call: Call) -> Response:
 
 async def health(call: Call) -> Response:
     """Counters of jobs and workers."""
-    return call.reply("health.counters", wire.health(await call.endpoint.health()))
+    counters = await call.endpoint.health()
+    return call.reply("health.timed_out" if counters.timed_out else "health.counters", wire.health(counters))
 
 
 async def balanced_health(balancer: Balancer, emulator: Emulator) -> Response:
@@ -120,7 +123,8 @@ async def requests(call: Call) -> Response:
     offset = call.count("offset", 0, low=0)
     limit = call.count("limit", call.platform.requests_limit, low=1, high=1_000)
     jobs, total = await call.endpoint.requests(offset, limit)
-    return call.reply("requests.page", wire.requests_page(jobs, total, offset, limit, call.now(), call.platform))
+    row = "requests.page" if len(jobs) == total else "requests.part"
+    return call.reply(row, wire.requests_page(jobs, total, offset, limit, call.now(), call.platform))
 
 
 class Events(EventSourceResponse):

@@ -14,7 +14,7 @@ from yarl import URL
 
 from emulator.api.forwarding import WORKER, Forwarder, headers_to_worker, unless
 from emulator.core.balancer import Seat
-from emulator.core.errors import AnswerTooLate, WorkerFailed
+from emulator.core.balancer_errors import AnswerTooLate, WorkerFailed
 from emulator.core.platform import Platform
 
 Worker = aiohttp.ClientWebSocketResponse[Any]

@@ -210,7 +210,8 @@ def problem(error: RequestError) -> bytes:
     """The body of an error."""
     if error.bare:
         return orjson.dumps({"error": error.detail})
-    return orjson.dumps({"status": error.status, "title": error.title, "detail": error.detail})
+    body = {"status": error.status, "title": error.title, "detail": error.detail, "code": error.code}
+    return orjson.dumps({name: value for name, value in body.items() if value})
 
 
 def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:

@@ -23,13 +23,14 @@ from emulator.api.guards import (
     answering,
     bare_key,
     read_body,
+    verb_of,
     world_of_worker,
 )  # fmt: skip
 from emulator.api.routing import ExactRoute
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import BodyTooLarge, InvalidBody
 from emulator.core.job import Completed, Emitted, Failed, Progressed
-from emulator.core.results import NOT_FINITE, ending, is_oversized, oversized, split_chunk
+from emulator.core.results import NOT_FINITE, ending, is_oversized, oversized, result_limit, split_chunk
 from emulator.core.tokens import WorkerTokens
 from emulator.emulator import Emulator
 
@@ -104,7 +105,7 @@ async def done(visit: Visit) -> Response:
     try:
         body = await _body(visit)
     except BodyTooLarge:
-        await polling.report(visit.worker, visit.job, lambda lease: oversized(lease, platform))
+        await polling.report(visit.worker, visit.job, lambda lease: oversized(visit.job, lease, platform))
         raise _too_large(visit) from None
     try:
         report = wire.report(body)
@@ -115,7 +116,7 @@ async def done(visit: Visit) -> Response:
         await polling.report(visit.worker, visit.job, lambda lease: Failed(text, None, lease))
         log.warning("%s/%s: %s", visit.endpoint.id, visit.job, text)
         raise
-    too_large = is_oversized(report.output, platform)
+    too_large = is_oversized(visit.job, report.output, platform)
     if not (too_large and report.progress):
         await polling.report(visit.worker, visit.job, lambda lease: _event(lease, report, visit))
     if report.stop_worker:
@@ -156,7 +157,7 @@ async def ping(visit: Visit) -> Response:
 
 
 async def _body(visit: Visit) -> bytes:
-    limit = visit.endpoint.platform.result_body_limit
+    limit = result_limit(visit.job, visit.endpoint.platform)
     try:
         return await read_body(visit.request, limit + _ENVELOPE)
     except BodyTooLarge:
@@ -164,7 +165,7 @@ async def _body(visit: Visit) -> bytes:
 
 
 def _too_large(visit: Visit) -> BodyTooLarge:
-    limit = visit.endpoint.platform.result_body_limit
+    limit = result_limit(visit.job, visit.endpoint.platform)
     log.warning("%s/%s: the result is above %d bytes, so it is refused as RunPod refuses it: upload it and "
                 "return its URL", visit.endpoint.id, visit.job, limit)  # fmt: skip
     return BodyTooLarge(limit)
@@ -173,12 +174,13 @@ def _too_large(visit: Visit) -> BodyTooLarge:
 def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | Completed | Failed:
     if report.progress:
         return Progressed(lease, report.output or b"null")
-    return ending(lease, report.output, report.error, visit.endpoint.platform)
+    return ending(visit.job, lease, report.output, report.error, visit.endpoint.platform)
 
 
 def _visited(verb: Verb) -> Handler:
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
-        visit = Visit(request, emulator.endpoint(request.path_params["endpoint_id"]), caller, emulator)
+        endpoint = emulator.endpoint(request.path_params["endpoint_id"], verb_of(request))
+        visit = Visit(request, endpoint, caller, emulator)
         _check(visit)
         return await verb(visit)
 

@@ -11,8 +11,8 @@ import logging
 from itertools import count
 from typing import NamedTuple
 
+from emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers
 from emulator.core.endpoint import Health
-from emulator.core.errors import AffinityGone, NoWorkerInTime, NoWorkers
 from emulator.core.fleet import FIRST_BACKOFF, Launcher, Worker, WorkerState
 from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Caller, Outcome
@@ -196,7 +196,7 @@ class Balancer(Workforce):
             await self._balance()
             outcome = await self._room.wait(("balancer", self.id), self._look_again(affinity, until), caller)
             if outcome is Outcome.DEADLINE and self._timeline.now() >= until and self._choose(affinity) is None:
-                raise NoWorkerInTime
+                raise NoWorkerInTime(affinity.strict)
             if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
                 return None
         return None

@@ -15,6 +15,7 @@ from emulator.core.deadlines import lost_event, overrun_event
 from emulator.core.drops import Drop
 from emulator.core.engine import Engine
 from emulator.core.errors import (
+    EndpointPaused,
     IllegalTransition,
     JobNotFound,
     NotCancellable,
@@ -38,6 +39,7 @@ from emulator.core.job import (
     Taken,
     submit,
 )  # fmt: skip
+from emulator.core.platform import Platform
 from emulator.core.polling import PollingWorkers
 from emulator.core.settings import EndpointSettings
 from emulator.core.stubs import Question
@@ -45,6 +47,9 @@ from emulator.core.waiting import Caller, Outcome
 from emulator.core.world import World
 
 log = logging.getLogger("emulator.worker")
+
+BEHIND = 1 << 50
+"""Added to the queue rank of a job of low priority; far above any other rank, and exact in a double too."""
 
 Report = Progressed | Emitted | Completed | Failed
 
@@ -64,10 +69,12 @@ class Submission(NamedTuple):
     """Of the request, as they came: stubs may look at them."""
     held: bool = False
     """Whether no worker ever sees it."""
+    wait: int | None = None
+    """How long the client of /runsync said that it would wait, in ms; may lengthen the life of the result."""
 
 
 class Health(NamedTuple):
-    """The counters of /health; the last three of jobs are cumulative."""
+    """The counters of /health; those of ended jobs are cumulative."""
 
     queued: int
     running: int
@@ -75,6 +82,8 @@ class Health(NamedTuple):
     failed: int
     retried: int
     workers: WorkerCounts
+    timed_out: int = 0
+    """Jobs that TIMED_OUT; `failed` holds them too, if the platform says so."""
 
 
 class Endpoint(Engine):
@@ -98,10 +107,12 @@ class Endpoint(Engine):
     # What clients do
 
     async def submit(self, submission: Submission) -> Job:
-        """Queue a job and answer its record; raises QueueFull."""
+        """Queue a job and answer its record; raises EndpointPaused, QueueFull."""
         at = await self._now()
-        await self._check_queue()
         platform = self.platform
+        if not self.settings.workers_max and platform.paused_endpoint == "conflict":
+            raise EndpointPaused
+        await self._check_queue()
         ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
         limit = submission.execution_timeout
         job_id = self.world.ids.job(platform.id_suffix, submission.sync)
@@ -112,9 +123,9 @@ class Endpoint(Engine):
             input=submission.input,
             submitted_at=at,
             expires_at=at + ttl,
-            retention=platform.runsync_retention if submission.sync else platform.run_retention,
+            retention=_retention(submission, platform),
             execution_timeout=self.settings.execution_timeout if limit is None else limit,
-            place=await self._store.next_place(),
+            place=await self._next_place(submission.low_priority),
             low_priority=submission.low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
@@ -180,7 +191,7 @@ class Endpoint(Engine):
         """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
         at = await self._now()
         job = await self._load(job_id, at)
-        place = await self._store.next_place()
+        place = await self._next_place(job.low_priority)
         held = Retried in TRANSITIONS[job.status] and self.plays.begin_again(job_id)
         try:
             transition = await self._change(job_id, Retried(place, held), at)
@@ -213,6 +224,7 @@ class Endpoint(Engine):
             failed=failed,
             retried=counts.requeued,
             workers=self.fleet.counts(),
+            timed_out=counts.ended[JobStatus.TIMED_OUT],
         )
 
     async def requests(self, offset: int, limit: int) -> tuple[list[Job], int]:
@@ -312,6 +324,11 @@ class Endpoint(Engine):
         self.fleet.release(worker, job_id)
         await self._balance()
 
+    async def _next_place(self, low_priority: bool) -> int:
+        """The tail of the queue, or of the jobs of low priority behind all others."""
+        place = await self._store.next_place()
+        return place + BEHIND if low_priority and self.platform.low_priority_order == "behind" else place
+
     async def _check_queue(self) -> None:
         platform = self.platform
         if not (self.world.rate_limits and platform.queue_limit_rule):
@@ -320,6 +337,16 @@ class Endpoint(Engine):
         limit = max(platform.queue_limit_floor, per_workers)
         if (await self._store.counts(self.id)).queued > limit:
             raise QueueFull(limit)
+
+
+def _retention(submission: Submission, platform: Platform) -> int:
+    """How long the result is kept, in ms."""
+    if not submission.sync:
+        return platform.run_retention
+    kept = platform.runsync_retention
+    if submission.wait is None or platform.runsync_wait_retention == "fixed":
+        return kept
+    return max(kept, min(submission.wait, platform.runsync_retention_max))
 
 
 def _lease_of(job: Job, worker: str) -> int:

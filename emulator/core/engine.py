@@ -26,6 +26,7 @@ from emulator.core.job import (
     TimedOut,
     Transition,
     apply,
+    within_ttl,
 )
 from emulator.core.plays import Plays
 from emulator.core.rates import Limits
@@ -149,7 +150,11 @@ class Engine(Workforce):
 
     def _step(self, job: Job, event: Event, at: int) -> Transition:
         transition = apply(job, event, at)
-        if transition.ended and owes_delivery(transition.job, self.platform):
+        if not transition.ended:
+            return transition
+        if self.platform.ended_ttl == "deleted":
+            transition = within_ttl(transition)
+        if owes_delivery(transition.job, self.platform):
             return transition._replace(delivery=self._delivery(transition.job, at))
         return transition
 

@@ -1,4 +1,4 @@
-"""One error tree.
+"""One error tree. Its part about load-balancing endpoints is in `balancer_errors.py`.
 
 ::
 
@@ -6,13 +6,15 @@
     ├── RequestError            what a client sees, in the service's own shape
     │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
     │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
-    │   │                            NotCancellable, NamespaceInvalid, WrongKind, NoWorkers,
-    │   │                            NoWorkerInTime, FlashEndpointMissing
+    │   │                            NotCancellable, NamespaceInvalid, WrongKind, QueueCall,
+    │   │                            NoWorkers, NoWorkerInTime, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
     │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405
+    │   ├── EndpointPaused      409
     │   ├── TooManyRequests     429  RateLimited, QueueFull
     │   ├── InternalError       500
+    │   ├── JobFailed           500
     │   ├── BadGateway          502  WorkerFailed, AnswerTooLarge
     │   ├── AnswerTooLate       524
     │   └── NotEmulated         501
@@ -62,11 +64,15 @@ class PortTaken(ConfigurationError):
 
 
 class RequestError(EmulatorError):
-    """An error that a client sees: `status`, `title` and `detail` are its body, `row` its ledger row."""
+    """An error that a client sees: `status`, `title` and `detail` are its body, `row` its ledger row.
+
+    An empty `detail` is left out, and `code` is there on the few answers that have one.
+    """
 
     status = 500
     title = "Internal Server Error"
     detail = "internal error"
+    code = ""
     row = "error.internal"
     headers: Mapping[str, str] = MappingProxyType({})
     bare = False
@@ -82,6 +88,13 @@ class InternalError(RequestError):
     """A fault of the emulator itself; the log has the traceback."""
 
     detail = "internal error of the emulator: its log has the traceback"
+
+
+class JobFailed(RequestError):
+    """The job of an OpenAI request has failed; the service does not say why."""
+
+    detail = "internal server error"
+    row = "openai.failed"
 
 
 class BadRequest(RequestError):
@@ -137,7 +150,7 @@ class BodyTooLarge(BadRequest):
 
     def __init__(self, limit: int, row: str | None = None) -> None:
         self.row = row or self.row
-        super().__init__(f"bad request: body: exceeded max body size of {_size(limit)}")
+        super().__init__(f"bad request: body: exceeded max body size of {size_text(limit)}")
 
 
 class OutOfRange(BadRequest):
@@ -200,29 +213,6 @@ class FlashEndpointMissing(BadRequest):
         "X-Flash-Environment"
     )
     row = "error.flash_endpoint_missing"
-
-
-class WrongKind(BadRequest):
-    """A call of the queue API on a load-balancing endpoint, or the reverse."""
-
-    detail = "not allowed for QB API"
-    row = "error.wrong_kind"
-    bare = True
-
-
-class NoWorkers(BadRequest):
-    """No worker of the load-balancing endpoint can ever come: it may have none."""
-
-    detail = "no workers available"
-    row = "error.no_workers"
-    bare = True
-
-
-class NoWorkerInTime(BadRequest):
-    """No worker of the load-balancing endpoint was healthy in time."""
-
-    detail = "timed out waiting for worker"
-    row = "error.worker_timeout"
 
 
 class Unauthorized(RequestError):
@@ -289,13 +279,6 @@ class RouteNotFound(NotFound):
     row = "error.route_not_found"
 
 
-class AffinityGone(NotFound):
-    """The one worker that may answer is gone."""
-
-    detail = "affinity_worker_gone"
-    row = "error.affinity_gone"
-
-
 class MethodNotAllowed(RequestError):
     """The route exists, but not for this method; `allow` is the Allow header."""
 
@@ -307,6 +290,16 @@ class MethodNotAllowed(RequestError):
     def __init__(self, allow: str) -> None:
         super().__init__()
         self.headers = {"Allow": allow}
+
+
+class EndpointPaused(RequestError):
+    """The endpoint may have no worker: its maximum is 0."""
+
+    status = 409
+    title = "Conflict"
+    detail = "Endpoint is paused (max_workers=0). Set max_workers > 0 to accept work."
+    code = "ENDPOINT_PAUSED"
+    row = "error.paused"
 
 
 class TooManyRequests(RequestError):
@@ -339,39 +332,6 @@ class QueueFull(TooManyRequests):
         super().__init__(f"queue is full: more than {limit} jobs wait for this endpoint", 1)
 
 
-class BadGateway(RequestError):
-    """A worker of a load-balancing endpoint has not answered rightly."""
-
-    status = 502
-    title = "Bad Gateway"
-    row = "error.bad_gateway"
-
-
-class WorkerFailed(BadGateway):
-    """The worker closed the connection, or refused it."""
-
-    def __init__(self, worker: str, reason: str) -> None:
-        super().__init__(f"the worker {worker} did not answer: {reason}")
-
-
-class AnswerTooLarge(BadGateway):
-    """The worker's answer exceeds the limit, given in bytes."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the worker's answer is larger than {_size(limit)}")
-
-
-class AnswerTooLate(RequestError):
-    """The worker took longer than a request may."""
-
-    status = 524
-    title = "A Timeout Occurred"
-    row = "error.answer_too_late"
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the worker has not answered within {limit / 1000:g} s")
-
-
 class NotEmulated(RequestError):
     """A route of the real service that the emulator does not have (yet)."""
 
@@ -383,5 +343,6 @@ class NotEmulated(RequestError):
         super().__init__(f"{what} exists on RunPod but is not emulated: see docs/fidelity.md, 'What is not emulated'")
 
 
-def _size(limit: int) -> str:
+def size_text(limit: int) -> str:
+    """A size in bytes, in MiB where it is a whole number of them."""
     return f"{limit // 1048576}MiB" if limit % 1048576 == 0 else f"{limit} bytes"

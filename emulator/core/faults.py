@@ -233,11 +233,13 @@ class MadeByFault(RequestError):
         self.title = _TITLES.get(status) or _phrase(status)
         self.headers = headers
         detail = _DETAILS.get(status, self.title.lower())
-        super().__init__("job not found" if status == 404 and about_job else detail)
+        super().__init__(_OF_JOBS.get(status, detail) if about_job else detail)
 
 
 _TITLES = {520: "Web Server Returned an Unknown Error", 522: "Connection Timed Out", 524: "A Timeout Occurred"}
 """Of statuses that the edge of the service has made up."""
+_OF_JOBS = {404: "job not found", 500: ""}
+"""What is said of one job; recorded: a 500 on /status without a detail, of a job that went on."""
 _DETAILS = {401: "invalid api key", 404: "endpoint not found", 429: "rate limit exceeded"}
 
 

@@ -11,6 +11,10 @@ _FREE = ~(0xF << 76 | 0xC << 60)
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
+SYNC = "sync-"
+"""The beginning of the ids that /runsync gives."""
+
+
 class Ids:
     """Mints ids; the same seed mints the same ones in the same order."""
 
@@ -25,10 +29,10 @@ class Ids:
             self._jobs.seed(self.seed)
 
     def job(self, suffix: str, sync: bool) -> str:
-        """A uuid4 with the region `suffix`, prefixed ``sync-`` for /runsync."""
+        """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""
         plain = f"{self._jobs.getrandbits(128) & _FREE | _UUID4:032x}"
         parts = plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]
-        return f"{'sync-' if sync else ''}{'-'.join(parts)}{suffix}"
+        return f"{SYNC if sync else ''}{'-'.join(parts)}{suffix}"
 
     def worker(self) -> str:
         """Fourteen lower-case letters and digits."""

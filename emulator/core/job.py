@@ -292,6 +292,19 @@ def apply(job: Job, event: Event, at: int) -> Transition:
     return _transition(job, event, _changed(job, changes) if changes else job, at)
 
 
+def within_ttl(transition: Transition) -> Transition:
+    """The same end of a job, whose result its TTL deletes if its retention does not before.
+
+    A job that the TTL itself has ended is kept for its retention: else nobody could see that end.
+    """
+    job = transition.job
+    if job.kept_until is None or not transition.at < job.expires_at < job.kept_until:
+        return transition
+    kept_until = job.expires_at
+    job = _changed(job, {"kept_until": kept_until})
+    return transition._replace(after=job, job=job, due=kept_until)
+
+
 def submit(job: Job) -> Transition:
     """The transition that brings a new record into the world."""
     return _transition(None, Submitted(), job, job.submitted_at)

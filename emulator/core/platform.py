@@ -73,14 +73,15 @@ class Platform:
     Raises ValueError for a negative number. Build presets with `preset`.
     """
 
-    id_suffix: str = _disputed(
-        "-u1", "", _OBSERVED, "recorded ids end in -u1, -u2, -e1 or -e2; samples in the reference have none"
+    id_suffix: str = _fact(
+        "-u1", _OBSERVED, "recorded ids end in -u1, -u2, -e1 or -e2; so do 75 ids of the docs, and 8 have none"
     )
     run_body_limit: int = _fact(10 * MIB, _OBSERVED, "recorded refusal: exceeded max body size of 10MiB", "bytes")
     runsync_body_limit: int = _fact(20 * MIB, _GUESS, "docs say 20 MB; MiB by analogy with /run", "bytes")
-    result_body_limit: int = _fact(
-        20 * MIB, _GUESS, "failures were reported at 19-20 MB; no number is published", "bytes"
+    run_result_limit: int = _disputed(
+        20 * MIB, 10 * MIB, _OBSERVED, "failures were reported at 19-20 MB; docs say 10 MB for results of /run", "bytes"
     )
+    runsync_result_limit: int = _fact(20 * MIB, _DOCUMENTED, "docs say 20 MB for results of /runsync", "bytes")
     oversized_result: Literal["completed_without_output", "failed"] = _disputed(
         "completed_without_output", "failed", _OBSERVED, "the job ends COMPLETED and its output is missing"
     )
@@ -123,6 +124,20 @@ class Platform:
     timed_out_error: str = _fact("job timed out", _GUESS, "no TIMED_OUT body was ever seen")
     run_retention: int = _fact(30 * MINUTE, _DOCUMENTED, "how long a result is kept after /run", "ms")
     runsync_retention: int = _fact(1 * MINUTE, _DOCUMENTED, "how long a result is kept after /runsync", "ms")
+    runsync_wait_retention: Literal["fixed", "extended"] = _disputed(
+        "fixed",
+        "extended",
+        _DOCUMENTED,
+        "whether ?wait= keeps a /runsync result as long as it waits: one page says no, two say 'up to 5 minutes'",
+    )
+    runsync_retention_max: int = _fact(
+        5 * MINUTE, _DOCUMENTED, "longest life of a result under runsync_wait_retention=extended", "ms"
+    )
+    ended_ttl: Literal["ignored", "deleted"] = _fact(
+        "ignored",
+        _DOCUMENTED,
+        "whether a job's TTL deletes its result too: 'separate from TTL' against 'deleted regardless of state'",
+    )
 
     wait_min: int = _fact(1 * SECOND, _DOCUMENTED, "smallest ?wait=", "ms")
     wait_max: int = _fact(300 * SECOND, _DOCUMENTED, "largest ?wait=", "ms")
@@ -141,14 +156,28 @@ class Platform:
     stream_shape: Literal["object", "array"] = _fact(
         "object", _OBSERVED, "recorded streams; the reference's bare array breaks every client"
     )
-    envelope_worker_id: bool = _disputed(True, False, _OBSERVED, "workerId in envelopes; absent from the reference")
+    envelope_worker_id: bool = _fact(
+        True, _OBSERVED, "workerId in envelopes; 25 pages of the docs have it, the reference alone does not"
+    )
     cancel_terminal: Literal["echo", "reject"] = _fact(
         "echo", _GUESS, "cancelling an ended job answers its id and unchanged status"
     )
     retry_wrong_state_status: int = _fact(400, _GUESS, "HTTP status when a job cannot be retried")
+    paused_endpoint: Literal["conflict", "queue"] = _disputed(
+        "conflict",
+        "queue",
+        _OBSERVED,
+        "jobs for an endpoint with workers_max 0: refused with 409 ENDPOINT_PAUSED; docs: they wait IN_QUEUE",
+    )
+    low_priority_order: Literal["behind", "fifo"] = _fact(
+        "behind", _GUESS, "lowPriority jobs run when no other waits; older docs say so. fifo: all in one line"
+    )
     purged_job: Literal["gone", "cancelled"] = _fact("gone", _GUESS, "what a purged job leaves behind")
     requests_limit: int = _fact(50, _GUESS, "page size of /requests, as the batch API pages", "jobs")
 
+    openai_failure: Literal["hidden", "shown"] = _fact(
+        "hidden", _OBSERVED, "recorded: 500 without the worker's words; shown: they come in OpenAI's shape, to debug"
+    )
     openai_hangup: Literal["continue", "cancel"] = _fact(
         "continue", _GUESS, "the job of an /openai request whose client has hung up, by analogy with /runsync"
     )

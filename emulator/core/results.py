@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from emulator.core.ids import SYNC
 from emulator.core.job import Completed, Failed
 from emulator.core.platform import Platform
 
@@ -11,28 +12,33 @@ NOT_FINITE = "the worker's result is not JSON: it holds NaN or Infinity"
 """The error of a job whose result the service refuses for its numbers."""
 
 
-def ending(lease: int, output: bytes | None, error: str | None, platform: Platform) -> Completed | Failed:
+def result_limit(job_id: str, platform: Platform) -> int:
+    """The largest output of this job, in bytes of JSON."""
+    return platform.runsync_result_limit if job_id.startswith(SYNC) else platform.run_result_limit
+
+
+def ending(job_id: str, lease: int, output: bytes | None, error: str | None, platform: Platform) -> Completed | Failed:
     """The event of a finished run; `output` is JSON, a truthy `error` fails the job.
 
-    An output above `result_body_limit` bytes is dropped as the platform drops it.
+    An output above the job's limit is dropped as the platform drops it.
     """
-    if is_oversized(output, platform):
-        return oversized(lease, platform, error)
+    if is_oversized(job_id, output, platform):
+        return oversized(job_id, lease, platform, error)
     if error:
         return Failed(error, output, lease)
     return Completed(lease, output)
 
 
-def oversized(lease: int, platform: Platform, error: str | None = None) -> Completed | Failed:
+def oversized(job_id: str, lease: int, platform: Platform, error: str | None = None) -> Completed | Failed:
     """The event of a run whose output the platform drops for its size."""
     if platform.oversized_result == "failed" and not error:
-        error = f"result too large: more than {platform.result_body_limit} bytes"
+        error = f"result too large: more than {result_limit(job_id, platform)} bytes"
     return Failed(error, None, lease) if error else Completed(lease)
 
 
-def is_oversized(output: bytes | None, platform: Platform) -> bool:
+def is_oversized(job_id: str, output: bytes | None, platform: Platform) -> bool:
     """Whether `ending` would drop this output."""
-    return output is not None and len(output) > platform.result_body_limit
+    return output is not None and len(output) > result_limit(job_id, platform)
 
 
 def split_chunk(chunk: bytes, platform: Platform) -> tuple[bytes, ...]:

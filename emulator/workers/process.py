@@ -16,7 +16,7 @@ from emulator.core.endpoint import Endpoint
 from emulator.core.errors import JobNotFound
 from emulator.core.handout import handout
 from emulator.core.job import Emitted, Job, JobStatus, Progressed
-from emulator.core.results import ending, is_oversized, split_chunk
+from emulator.core.results import ending, is_oversized, result_limit, split_chunk
 from emulator.core.waiting import Caller
 from emulator.workers.child import Child
 from emulator.workers.environment import host_name, joined
@@ -251,12 +251,12 @@ class WorkerProcess:
         result = unpack_result(body)
         platform = self._endpoint.platform
         if lease is not None:
-            if is_oversized(result.output, platform):
+            if is_oversized(job, result.output, platform):
                 log.warning(
                     "%s/%s: the result is above %d bytes: RunPod drops it, so upload it and return its URL",
-                    self._endpoint.id, job, platform.result_body_limit,
+                    self._endpoint.id, job, result_limit(job, platform),
                 )  # fmt: skip
-            await self._endpoint.report(job, ending(lease, result.output, result.error, platform))
+            await self._endpoint.report(job, ending(job, lease, result.output, result.error, platform))
         if result.stop_worker:
             self._take_no_more()
             self._retire()

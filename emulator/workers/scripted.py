@@ -101,7 +101,7 @@ class Stage:
         platform = self._endpoint.platform
         async for told in call.reports():
             if isinstance(told, Result):
-                await self._endpoint.report(job.id, ending(job.lease, told.output, told.error, platform))
+                await self._endpoint.report(job.id, ending(job.id, job.lease, told.output, told.error, platform))
             else:
                 await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(told, platform)))
 
@@ -131,7 +131,7 @@ class Stage:
             scene = self._endpoint.plays.scene(job, play)
             output = script.output(scene) if script.output else None
             error = script.error(scene) if script.error else None
-            await self._endpoint.report(job.id, ending(job.lease, output, error, platform))
+            await self._endpoint.report(job.id, ending(job.id, job.lease, output, error, platform))
 
 
 class ScriptedPool:

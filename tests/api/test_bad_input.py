@@ -156,7 +156,7 @@ async def test_an_unknown_endpoint(method, path):
         content = JOB if method == "POST" else None
         answer = await doors.http.request(method, f"/v2/{endpoint}{path}", content=content)
         expect_problem(answer, 404, "Not Found", "endpoint not found")
-        assert answer.headers["x-emulator-fidelity"] == "guess; row=error.endpoint_not_found"
+        assert answer.headers["x-emulator-fidelity"] == "observed; row=error.endpoint_not_found"
 
 
 @pytest.mark.parametrize("job_id", ["x", "%00", "%F0%9F%90%A2", "a b", "..%2e", "'--", "x" * 500])

@@ -36,7 +36,7 @@ async def test_a_wrong_key_is_refused_on_every_route(method, path):
     doors = open_doors(access=TWO_KEYS, key="rpa_THREE")
     answer = await doors.http.request(method, f"/v2/ep{path}", content=JOB if method == "POST" else None)
     expect_problem(answer, 401, "Unauthorized", "invalid api key")
-    assert answer.headers["x-emulator-fidelity"] == "guess; row=error.invalid_key"
+    assert answer.headers["x-emulator-fidelity"] == "observed; row=error.invalid_key"
 
 
 @pytest.mark.parametrize("empty", ["", " ", "Bearer", "Bearer ", "bearer   ", "BEARER"])

@@ -38,7 +38,7 @@ def expect_too_large(answer, limit: str):
 
 @pytest.mark.parametrize(("path", "limit", "name"), LIMITS)
 async def test_a_body_at_the_limit_passes_and_one_byte_more_does_not(path, limit, name):
-    doors = open_doors(workers_max=0)
+    doors = open_doors(paused_endpoint="queue", workers_max=0)
     body = job_of(limit)
     assert len(body) == limit
     if path == "/run":

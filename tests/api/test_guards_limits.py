@@ -183,7 +183,7 @@ async def test_no_rate_limits_lifts_all_of_them():
 @pytest.mark.parametrize("route", ["/run", "/runsync"])
 @pytest.mark.parametrize(("workers", "limit"), [(0, 50), (1, 50), (3, 60)])
 async def test_a_queue_may_be_full(workers, limit, route):
-    doors = open_doors(workers_max=workers, queue_limit_per_worker=20)
+    doors = open_doors(paused_endpoint="queue", workers_max=workers, queue_limit_per_worker=20)
     for _ in range(limit + 1):
         await doors.submit()
     answer = await doors.post(route, content=JOB)

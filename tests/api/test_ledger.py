@@ -74,38 +74,38 @@ def runsync(status: str, observed: str, documented: str | None = None) -> None:
         return await held
 
 
-@row("run.accepted", "observed", "documented")
+@row("run.accepted", "observed")
 async def _(profile):
     return await open_doors(profile).post("/run", content=JOB)
 
 
 runsync("in_queue", "documented")
 runsync("in_progress", "documented")
-runsync("completed", "observed", "documented")
+runsync("completed", "observed")
 runsync("cancelled", "observed")
 runsync("timed_out", "guess")
 runsync("failed", "client", "documented")
 
 by_id("status", "status", "in_queue", "observed")
-by_id("status", "status", "in_progress", "observed", "documented")
-by_id("status", "status", "completed", "observed", "documented")
+by_id("status", "status", "in_progress", "observed")
+by_id("status", "status", "completed", "observed")
 by_id("status", "status", "cancelled", "observed")
 by_id("status", "status", "timed_out", "guess")
-by_id("status", "status", "failed", "observed", "documented")
+by_id("status", "status", "failed", "observed")
 
-by_id("status-sync", "status_sync", "in_queue", "guess")
-by_id("status-sync", "status_sync", "in_progress", "guess")
-by_id("status-sync", "status_sync", "completed", "client", "documented")
+by_id("status-sync", "status_sync", "in_queue", "client")
+by_id("status-sync", "status_sync", "in_progress", "client")
+by_id("status-sync", "status_sync", "completed", "client")
 by_id("status-sync", "status_sync", "cancelled", "client")
 by_id("status-sync", "status_sync", "timed_out", "guess")
-by_id("status-sync", "status_sync", "failed", "client", "documented")
+by_id("status-sync", "status_sync", "failed", "client")
 
 by_id("stream", "stream", "in_queue", "client")
 by_id("stream", "stream", "in_progress", "observed")
 by_id("stream", "stream", "completed", "observed")
 by_id("stream", "stream", "failed", "client")
 by_id("stream", "stream", "cancelled", "client")
-by_id("stream", "stream", "timed_out", "guess")
+by_id("stream", "stream", "timed_out", "client")
 
 
 @row("stream.events", "guess")
@@ -115,8 +115,8 @@ async def _(profile):
     return await doors.get(f"/stream/{job.id}", headers={"accept": "text/event-stream"})
 
 
-def openai(name: str, stream: bool = False, **options: int) -> None:
-    @row(f"openai.{name}", "guess")
+def openai(name: str, label: str, stream: bool = False, output: bytes = b"[1]", **options: int) -> None:
+    @row(f"openai.{name}", label)
     async def ask(profile: str) -> httpx.Response:
         doors = open_doors(profile, **options)
         body = b'{"stream":true}' if stream else b"{}"
@@ -125,14 +125,15 @@ def openai(name: str, stream: bool = False, **options: int) -> None:
             await doors.world.advance(options["openai_wait"])
             return await held
         job = await doors.take()
-        await (doors.fail(job) if name == "failed" else doors.complete(job))
+        await (doors.fail(job) if name == "failed" else doors.complete(job, output))
         return await held
 
 
-openai("completed")
-openai("failed")
-openai("stream", stream=True)
-openai("waiting", openai_wait=1_000)
+openai("completed", "client")
+openai("failed", "observed")
+openai("stream", "client", stream=True)
+openai("reshaped", "guess", output=b"[1,2]")
+openai("waiting", "guess", openai_wait=1_000)
 
 
 @row("cancel.queued", "observed")
@@ -160,36 +161,51 @@ async def _(profile):
     return await doors.post(f"/retry/{(await doors.failed()).id}")
 
 
-@row("purge.removed", "guess")
+@row("purge.removed", "observed")
 async def _(profile):
     return await open_doors(profile).post("/purge-queue")
 
 
-@row("health.counters", "guess")
+@row("health.counters", "observed")
 async def _(profile):
     return await open_doors(profile).get("/health")
 
 
-@row("requests.page", "guess")
+@row("health.timed_out", "guess")
+async def _(profile):
+    doors = open_doors(profile, execution_timeout_end="timed_out")
+    await to("timed_out", doors, await doors.submit())
+    return await doors.get("/health")
+
+
+@row("requests.page", "client")
 async def _(profile):
     return await open_doors(profile).get("/requests")
 
 
-@row("worker.take", "guess")
+@row("requests.part", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    for _ in range(2):
+        await doors.submit()
+    return await doors.get("/requests?limit=1")
+
+
+@row("worker.take", "client")
 async def _(profile):
     doors = open_doors(profile)
     await doors.submit()
     return await doors.get("/job-take/w1?job_in_progress=0")
 
 
-@row("worker.batch", "guess")
+@row("worker.batch", "client")
 async def _(profile):
     doors = open_doors(profile)
     await doors.submit()
     return await doors.get("/job-take-batch/w1?batch_size=2&job_in_progress=0")
 
 
-@row("worker.empty", "guess")
+@row("worker.empty", "client")
 async def _(profile):
     doors = open_doors(profile)
     held = await doors.hold(doors.get("/job-take/w1?job_in_progress=0"))
@@ -214,7 +230,7 @@ async def _(profile):
     return await doors.get("/job-stop/w1")
 
 
-@row("worker.ping", "guess")
+@row("worker.ping", "client")
 async def _(profile):
     return await open_doors(profile).get("/ping/w1?job_id=")
 
@@ -224,17 +240,17 @@ async def _(profile):
     return await open_doors(profile, key=None).get("/health")
 
 
-@row("error.invalid_key", "guess")
+@row("error.invalid_key", "observed")
 async def _(profile):
     return await open_doors(profile, access=Access(keys=frozenset({"other"}))).get("/health")
 
 
-@row("error.endpoint_not_found", "guess")
+@row("error.endpoint_not_found", "observed")
 async def _(profile):
     return await open_doors(profile).http.get("/v2/nope/health")
 
 
-@row("error.job_not_found", "guess")
+@row("error.job_not_found", "observed")
 async def _(profile):
     return await open_doors(profile).get("/status/nope")
 
@@ -323,35 +339,67 @@ async def _(profile):
     return answers[-1]
 
 
+@row("error.paused", "observed")
+async def _(profile):
+    return await open_doors(profile, paused_endpoint="conflict", workers_max=0).post("/run", content=JOB)
+
+
+@row("error.wrong_kind", "observed")
+async def _(profile):
+    return await open_doors(profile).http.get("/lb/ep/x")
+
+
 @row("error.queue_full", "guess")
 async def _(profile):
-    doors = open_doors(profile, workers_max=0)
+    doors = open_doors(profile, paused_endpoint="queue", workers_max=0)
     for _ in range(51):
         await doors.submit()
     return await doors.post("/run", content=JOB)
 
 
 def balanced(
-    name: str, label: str, path: str = "/lb/lb/x", wish: str = "", waits: int = 0, content: bytes = b"", **options: Any
+    name: str,
+    label: str,
+    path: str = "/lb/lb/x",
+    *,
+    wish: str = "",
+    waits: int = 0,
+    content: bytes = b"",
+    method: str = "GET",
+    **options: Any,
 ) -> None:
     @row(name, label)
     async def ask(profile: str) -> httpx.Response:
         async with balanced_doors(profile=profile, **options) as doors:
             wishes = {"x-runpod-worker-id": wish}
-            held = asyncio.ensure_future(doors.http.request("GET", path, headers=wishes, content=content))
+            held = asyncio.ensure_future(doors.http.request(method, path, headers=wishes, content=content))
             await until(lambda: doors.waiting == bool(waits))
             await doors.world.advance(waits)
             return await held
 
 
-balanced("health.balanced", "guess", "/v2/lb/health")
-balanced("error.wrong_kind", "observed", "/v2/lb/requests")
+balanced("health.balanced", "observed", "/v2/lb/health")
+balanced("error.queue_call", "guess", "/v2/lb/requests")
+balanced("error.queue_call_run", "observed", "/v2/lb/run", method="POST")
 balanced("error.no_workers", "documented", up=False, workers_max=0)
-balanced("error.worker_timeout", "guess", up=False, waits=120_000)
+balanced("error.worker_timeout", "observed", up=False, waits=120_000)
 balanced("error.affinity_gone", "guess", wish="strict nobody")
 balanced("error.balanced_body_too_large", "guess", content=b"four", balancer_body_limit=3)
 balanced("error.bad_gateway", "guess", talk=talks(None))
 balanced("error.answer_too_late", "guess", talk=talks(60.0), balancer_answer_limit=20)
+
+
+@row("error.strict_worker_timeout", "documented")
+async def _(profile):
+    async with balanced_doors(profile=profile, up=False, init_timeout=0) as doors:
+        first = asyncio.ensure_future(doors.http.get("/lb/lb/x"))
+        await until(lambda: doors.waiting == 1)
+        wish = {"x-runpod-worker-id": f"strict {doors.balanced.launcher.started[0]}"}
+        strict = asyncio.ensure_future(doors.http.get("/lb/lb/x", headers=wish))
+        await until(lambda: doors.waiting == 2)
+        await doors.world.advance(300_000)
+        assert (await first).status_code == 400
+        return await strict
 
 
 @row("error.not_emulated", "guess")

@@ -128,7 +128,9 @@ async def test_an_unknown_endpoint_is_not_found():
 async def test_the_queue_api_is_not_for_load_balancers(method: str, path: str):
     async with balanced_doors() as doors:
         got = await doors.http.request(method, f"/v2/lb{path}", content=b"{}" if method == "POST" else None)
-        assert (got.status_code, got.content) == NOT_FOR_QUEUES
+        verb = path.split("/")[1].encode()
+        error = b'{"error":"/%s is not allowed for LB API, use load balancer endpoint"}' % verb
+        assert (got.status_code, got.content) == (400, error)
 
 
 async def test_a_queue_is_no_load_balancer():

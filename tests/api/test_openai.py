@@ -11,6 +11,7 @@ import pytest
 from emulator.core.job import JobStatus
 from tests.api.doors import KEY, Doors, Visit, expect_problem, open_doors, until
 
+FAILURES = ["hidden", "shown"]
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/openai/v1/chat/completions"
 
@@ -45,8 +46,18 @@ async def test_a_get_has_an_empty_input():
     held = await asked(doors, path="/openai/v1/models?limit=1", method="GET")
     job = await doors.take()
     assert json.loads(job.input) == {"openai_route": "/v1/models", "openai_input": {}}
-    await doors.complete(job, b"[]")
-    assert "return_aggregate_stream" in (await held).json()["error"]["message"]
+    await doors.complete(job, b'{"object":"list","data":[]}')
+    assert (await held).json() == {"object": "list", "data": []}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_an_empty_list_is_no_answer_and_the_log_says_what_to_do(failure: str, caplog: pytest.LogCaptureFixture):
+    doors = open_doors(openai_failure=failure)
+    held = await asked(doors)
+    await doors.complete(await doors.take(), b"[]")
+    got = await held
+    assert (got.status_code, "return_aggregate_stream" in got.text) == (500, failure == "shown")
+    assert "return_aggregate_stream: True for requests that do not stream" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -69,17 +80,29 @@ async def test_an_output_is_unwrapped(output: bytes | None, answer: bytes):
     assert (got.status_code, got.headers["content-type"], got.content) == (200, "application/json", answer)
 
 
-async def test_a_failed_job_is_an_error_as_clients_of_openai_read_it():
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_failed_job_is_the_services_own_500_which_hides_why(stream: bool):
     doors = open_doors()
+    held = await asked(doors, {**CHAT, "stream": stream})
+    await doors.fail(await doors.take(), "no such model")
+    got = await held
+    body = b'{"status":500,"title":"Internal Server Error","detail":"internal server error"}'
+    assert (got.status_code, got.content) == (500, body)
+    assert got.headers["x-emulator-fidelity"] == "observed; row=openai.failed"
+
+
+async def test_a_failed_job_may_be_an_error_as_clients_of_openai_read_it():
+    doors = open_doors(openai_failure="shown")
     held = await asked(doors)
     await doors.fail(await doors.take(), "no such model")
     got = await held
     error = {"message": "no such model", "type": "server_error", "param": None, "code": None}
     assert (got.status_code, got.json()) == (500, {"error": error})
+    assert got.headers["x-emulator-fidelity"] == "guess; row=openai.failed"
 
 
 async def test_a_cancelled_job_is_an_error_too():
-    doors = open_doors()
+    doors = open_doors(openai_failure="shown")
     held = await asked(doors)
     job = await doors.take()
     await doors.post(f"/cancel/{job.id}")
@@ -124,18 +147,19 @@ async def test_a_worker_that_does_not_stream_is_streamed_at_its_end():
     assert (await held).content == b'data: 1\n\ndata: {"b":2}\n\n'
 
 
-async def test_a_failure_in_mid_stream_is_an_event():
-    doors = open_doors()
+@pytest.mark.parametrize(("failure", "message"), zip(FAILURES, ["internal server error", "out of memory"], strict=True))
+async def test_a_failure_in_mid_stream_is_an_event(failure: str, message: str):
+    doors = open_doors(openai_failure=failure)
     held = await asked(doors, {**CHAT, "stream": True})
     job = await doors.take()
     await doors.emit(job, b'"data: 1\\n\\n"')
     await doors.fail(job, "out of memory")
     first, last = (await held).content.decode().strip().split("\n\n")
-    assert (first, json.loads(last.removeprefix("data: "))["error"]["message"]) == ("data: 1", "out of memory")
+    assert (first, json.loads(last.removeprefix("data: "))["error"]["message"]) == ("data: 1", message)
 
 
 async def test_a_failure_before_the_first_chunk_is_an_answer():
-    doors = open_doors()
+    doors = open_doors(openai_failure="shown")
     held = await asked(doors, {**CHAT, "stream": True})
     await doors.fail(await doors.take(), "no such model")
     got = await held

@@ -113,7 +113,7 @@ async def test_purge_removes_what_waits_and_nothing_else(content):
 async def test_purge_of_an_empty_queue():
     answer = await open_doors().post("/purge-queue", content=b"")
     assert answer.text == '{"removed":0,"status":"completed"}'
-    assert answer.headers["x-emulator-fidelity"] == "guess; row=purge.removed"
+    assert answer.headers["x-emulator-fidelity"] == "observed; row=purge.removed"
 
 
 async def test_purged_jobs_are_cancelled_when_asked():
@@ -139,7 +139,7 @@ async def test_health_has_eleven_counters_that_are_true_at_every_moment(profile)
     async def look():
         answer = await doors.get("/health")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-        assert answer.headers["x-emulator-fidelity"] == "guess; row=health.counters"
+        assert answer.headers["x-emulator-fidelity"] == "observed; row=health.counters"
         seen.append(answer.text)
 
     await look()
@@ -208,7 +208,7 @@ async def test_requests_of_an_endpoint_without_jobs():
     answer = await open_doors().get("/requests")
     assert answer.text == '{"requests":[],"total":0,"offset":0,"limit":50,"hasMore":false}'
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.headers["x-emulator-fidelity"] == "guess; row=requests.page"
+    assert answer.headers["x-emulator-fidelity"] == "client; row=requests.page"
 
 
 async def test_requests_are_envelopes_newest_first():

@@ -154,7 +154,7 @@ async def test_another_accept_header_polls():
 
 @pytest.mark.parametrize("how", ["purged", "expired"])
 async def test_a_job_that_is_deleted_ends_the_events_without_a_fault(how):
-    doors = open_doors(workers_max=0)
+    doors = open_doors(paused_endpoint="queue", workers_max=0)
     job_id = await doors.submit(b'{"input":{"a":1},"policy":{"ttl":10000}}')
     visit = watch(doors, job_id)
     await until(lambda: doors.waiting == 1)

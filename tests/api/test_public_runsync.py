@@ -20,19 +20,19 @@ async def test_it_holds_until_the_job_is_done(profile):
     assert not held.done()
     await doors.complete(job, b'[{"seed":46578}]')
     answer = await held
-    worker = f',"workerId":"{job.worker}"' if profile == "observed" else ""
+    worker = f',"workerId":"{job.worker}"'
     assert answer.text == (
         f'{{"delayTime":824,"executionTime":3391,"id":"{job.id}","output":[{{"seed":46578}}],"status":"COMPLETED"{worker}}}'
     )
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.headers["x-emulator-fidelity"] == f"{profile}; row=runsync.completed"
+    assert answer.headers["x-emulator-fidelity"] == "observed; row=runsync.completed"
     assert re.match("sync-[0-9a-f]{8}-", job.id)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("query", "wait"), [("", 90_000), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
 async def test_past_its_wait_a_queued_job_is_answered_as_it_is_and_goes_on(profile, query, wait):
-    doors = open_doors(profile, workers_max=0)
+    doors = open_doors(profile, paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post(f"/runsync{query}", content=JOB))
     await doors.world.advance(wait - 1)
     assert not held.done()
@@ -52,7 +52,7 @@ async def test_past_its_wait_a_running_job_is_answered_as_it_is_and_goes_on(prof
     job = await doors.take()
     await doors.world.advance(1_960)
     answer = await held
-    worker = f',"workerId":"{job.worker}"' if profile == "observed" else ""
+    worker = f',"workerId":"{job.worker}"'
     assert answer.text == f'{{"delayTime":40,"id":"{job.id}","status":"IN_PROGRESS"{worker}}}'
     assert answer.status_code == 200
     await doors.complete(job)
@@ -66,7 +66,7 @@ async def test_a_failed_job_is_answered_with_the_presets_status(profile, status)
     job = await doors.take()
     await doors.fail(job, "Invalid prompt", b'{"status":"failed"}')
     answer = await held
-    worker = f',"workerId":"{job.worker}"' if profile == "observed" else ""
+    worker = f',"workerId":"{job.worker}"'
     assert answer.text == (
         f'{{"delayTime":0,"error":"Invalid prompt","executionTime":0,"id":"{job.id}",'
         f'"output":{{"status":"failed"}},"status":"FAILED"{worker}}}'
@@ -75,7 +75,7 @@ async def test_a_failed_job_is_answered_with_the_presets_status(profile, status)
 
 
 async def test_a_cancelled_job_ends_the_hold():
-    doors = open_doors(workers_max=0)
+    doors = open_doors(paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post("/runsync", content=JOB))
     (page,) = (await doors.get("/requests")).json()["requests"]
     await doors.post(f"/cancel/{page['id']}")
@@ -84,7 +84,7 @@ async def test_a_cancelled_job_ends_the_hold():
 
 
 async def test_a_purged_job_ends_the_hold_with_404():
-    doors = open_doors(workers_max=0)
+    doors = open_doors(paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post("/runsync", content=JOB))
     await doors.post("/purge-queue")
     assert (await held).json() == {"status": 404, "title": "Not Found", "detail": "job not found"}
@@ -98,7 +98,8 @@ async def test_a_timed_out_job_ends_the_hold():
     await doors.world.advance(5_000)
     answer = await held
     assert answer.text == (
-        f'{{"delayTime":0,"error":"job timed out","executionTime":5000,"id":"{job.id}","status":"TIMED_OUT"}}'
+        f'{{"delayTime":0,"error":"job timed out","executionTime":5000,"id":"{job.id}","status":"TIMED_OUT",'
+        f'"workerId":"{job.worker}"}}'
     )
     assert answer.status_code == 200
 
@@ -151,7 +152,7 @@ async def test_a_caller_who_leaves_frees_its_place_in_the_limit():
 
 
 async def test_a_server_that_stops_answers_what_it_holds():
-    doors = open_doors(workers_max=0)
+    doors = open_doors(paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post("/runsync", content=JOB))
     doors.world.emulator.hang_up()
     answer = await held
@@ -167,7 +168,7 @@ async def test_a_wait_out_of_range_is_refused_and_queues_nothing():
 
 @pytest.mark.parametrize(("sent", "means"), [("1", 1_000), ("-5", 1_000), ("99999999999", 300_000), ("5000", 5_000)])
 async def test_a_wait_out_of_range_is_clamped_when_asked(sent, means):
-    doors = open_doors(out_of_range="clamp", workers_max=0)
+    doors = open_doors(out_of_range="clamp", paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post(f"/runsync?wait={sent}", content=JOB))
     await doors.world.advance(means - 1)
     assert not held.done()

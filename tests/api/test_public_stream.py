@@ -205,7 +205,7 @@ async def test_a_wrong_wait_is_refused_and_consumes_nothing(method, wait):
 
 
 async def test_a_job_that_is_deleted_ends_the_hold_with_404():
-    doors = open_doors(workers_max=0)
+    doors = open_doors(paused_endpoint="queue", workers_max=0)
     job_id = await doors.submit()
     held = await doors.hold(doors.get(f"/stream/{job_id}"))
     await doors.post("/purge-queue")

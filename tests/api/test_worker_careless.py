@@ -150,7 +150,7 @@ TOO_LARGE = "body: exceeded max body size of 1MiB"
 async def test_a_result_above_the_limit_is_refused(
     profile: Profile, size: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doors = open_doors(profile, result_body_limit=LIMIT)
+    doors = open_doors(profile, run_result_limit=LIMIT)
     job = await holding(doors)
     answer = await post(doors, done_path(job), b'{"output": "' + b"x" * size + b'"}')
     assert expect_bad_request(answer, TOO_LARGE)
@@ -161,7 +161,7 @@ async def test_a_result_above_the_limit_is_refused(
 
 
 async def test_a_result_at_the_limit_is_accepted() -> None:
-    doors = open_doors(result_body_limit=LIMIT)
+    doors = open_doors(run_result_limit=LIMIT)
     job = await holding(doors)
     assert is_ok(await post(doors, done_path(job), b'{"output": "' + b"x" * (LIMIT - 2) + b'"}'))
     assert len((await status(doors, job))["output"]) == LIMIT - 2
@@ -169,7 +169,7 @@ async def test_a_result_at_the_limit_is_accepted() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_a_failure_with_too_large_an_output_stays_a_failure(profile: Profile) -> None:
-    doors = open_doors(profile, result_body_limit=100)
+    doors = open_doors(profile, run_result_limit=100)
     job = await holding(doors)
     assert (await post(doors, done_path(job), b'{"error":"e","output":"' + b"x" * 100 + b'"}')).status_code == 400
     shown = await status(doors, job)
@@ -177,14 +177,14 @@ async def test_a_failure_with_too_large_an_output_stays_a_failure(profile: Profi
 
 
 async def test_a_refused_result_still_asks_for_a_fresh_worker() -> None:
-    doors = open_doors(result_body_limit=100)
+    doors = open_doors(run_result_limit=100)
     job = await holding(doors)
     assert (await post(doors, done_path(job), b'{"stopPod":true,"output":"' + b"x" * 100 + b'"}')).status_code == 400
     assert doors.world.launcher.replaced == ["w1"]
 
 
 async def test_progress_above_the_limit_is_refused_and_the_job_goes_on() -> None:
-    doors = open_doors(result_body_limit=100)
+    doors = open_doors(run_result_limit=100)
     job = await holding(doors)
     answer = await post(doors, done_path(job), b'{"status":"IN_PROGRESS","output":"' + b"x" * 100 + b'"}')
     assert expect_bad_request(answer, "body: exceeded max body size of 100 bytes")
@@ -193,7 +193,7 @@ async def test_progress_above_the_limit_is_refused_and_the_job_goes_on() -> None
 
 
 async def test_a_chunk_above_the_limit_is_refused_and_the_job_goes_on() -> None:
-    doors = open_doors(result_body_limit=LIMIT)
+    doors = open_doors(run_result_limit=LIMIT)
     job = await holding(doors)
     assert expect_bad_request(await post(doors, stream_path(job), b'{"output":"' + b"x" * 2 * LIMIT + b'"}'), TOO_LARGE)
     assert (await status(doors, job))["status"] == "IN_PROGRESS"

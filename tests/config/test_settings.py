@@ -250,7 +250,7 @@ def test_environment_variables_set_every_option(monkeypatch: pytest.MonkeyPatch)
     assert (settings.profile, settings.no_auth, settings.log_level) == ("documented", True, "debug")
     platform = settings.platform()
     assert (platform.workers_max, platform.execution_timeout, platform.idle_timeout) == (7, 600_000, 9)
-    assert platform.id_suffix == ""
+    assert platform.paused_endpoint == "queue"
 
 
 LISTS = ["HANDLERS", "ENDPOINT", "COMMAND", "SET", "API_KEY", "WORKER_KEY"]
@@ -414,7 +414,7 @@ def test_set_counts_more_than_the_files_platform() -> None:
 def test_the_files_platform_counts_more_than_the_profile() -> None:
     configure("[server]\nprofile = 'documented'\n[platform]\nscaler = 'REQUEST_COUNT'\n")
     platform = read_settings().platform()
-    assert (platform.scaler, platform.id_suffix) == ("REQUEST_COUNT", "")
+    assert (platform.scaler, platform.paused_endpoint) == ("REQUEST_COUNT", "queue")
 
 
 def test_an_option_of_its_own_counts_more_than_the_files_platform() -> None:

@@ -61,7 +61,7 @@ async def test_a_job_taken_leaves_the_others_to_the_remaining_slots():
 
 
 async def test_several_jobs_may_share_one_start():
-    world = make_world(**COUNT, scaler_requests=4, workers_max=0)
+    world = make_world(**COUNT, scaler_requests=4, paused_endpoint="queue", workers_max=0)
     await submit(world, *[JOB] * 8)
     world.endpoint.fleet.settings = dataclasses.replace(world.endpoint.settings, workers_max=10)
     await world.endpoint.worker_gone("nobody")
@@ -160,17 +160,53 @@ async def test_a_low_priority_job_never_starts_a_worker(scaler: dict[str, Any]):
 
 
 @SCALERS
-async def test_a_low_priority_job_is_taken_by_a_worker_that_is_there_in_its_turn(scaler: dict[str, Any]):
+@pytest.mark.parametrize(
+    ("order", "taken"), [("behind", "normal, second, low, last"), ("fifo", "low, normal, second, last")]
+)
+async def test_a_worker_that_is_there_takes_jobs_of_low_priority_in_their_turn(
+    scaler: dict[str, Any], order: str, taken: str
+):
+    world = make_world(**scaler, low_priority_order=order)
+    low, normal, second, last = await submit(world, LOW, JOB, JOB, LOW)
+    (worker, *_) = world.launcher.started
+    await world.endpoint.worker_ready(worker, 4)
+    names = {low: "low", normal: "normal", second: "second", last: "last"}
+    assert ", ".join(names[job.id] for job in await take_now(world, worker, most=4)) == taken
+
+
+@SCALERS
+async def test_a_normal_job_goes_before_those_of_low_priority_which_start_no_worker_beside_it(
+    scaler: dict[str, Any],
+):
+    """The recorded complaint: its worker and three more were taken by the others, and it waited 8 s."""
     world = make_world(**scaler)
-    low, normal = await submit(world, LOW, JOB)
-    assert started(world) == 1
+    *_, normal = await submit(world, LOW, LOW, LOW, LOW, JOB)
     (worker,) = world.launcher.started
-    await world.endpoint.worker_ready(worker, 2)
-    assert [job.id for job in await take_now(world, worker, most=2)] == [low, normal]
+    await world.endpoint.worker_ready(worker, 1)
+    (job,) = await take_now(world, worker)
+    assert job.id == normal
+    await world.advance(60_000)
+    await world.endpoint.report(job.id, Completed(job.lease))
+    for _ in range(4):
+        (job,) = await take_now(world, worker)
+        assert job.low_priority
+        await world.endpoint.report(job.id, Completed(job.lease))
+    assert started(world) == 1
+
+
+async def test_a_job_of_low_priority_that_comes_back_stays_behind_the_others():
+    world = make_world(**COUNT)
+    worker = await world.worker()
+    first, second = await submit(world, LOW, LOW)
+    assert [job.id for job in await take_now(world, worker)] == [first]
+    (normal,) = await submit(world, JOB)
+    await world.endpoint.worker_gone(worker)
+    other = await world.worker()
+    assert [job.id for job in await take_now(world, other, most=3)] == [normal, first, second]
 
 
 async def test_a_low_priority_job_in_the_only_slot_does_not_starve_a_normal_one():
-    world = make_world(**COUNT)
+    world = make_world(**COUNT, low_priority_order="fifo")
     worker = await world.worker()
     await submit(world, LOW, JOB)
     assert started(world) == 1
@@ -181,7 +217,7 @@ async def test_a_low_priority_job_in_the_only_slot_does_not_starve_a_normal_one(
 @SCALERS
 @both_profiles
 async def test_with_a_maximum_of_zero_nothing_ever_starts(profile, scaler: dict[str, Any]):
-    world = make_world(profile, **(scaler | {"workers_max": 0}))
+    world = make_world(profile, paused_endpoint="queue", **(scaler | {"workers_max": 0}))
     (job,) = await submit(world, JOB)
     await world.endpoint.first_worker()
     await world.advance(3_600_000)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from emulator.core.balancer import Affinity, Seat, affinity_of
-from emulator.core.errors import AffinityGone, NoWorkerInTime, NoWorkers
+from emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers
 from emulator.core.waiting import Caller
 from tests.core.balanced import balanced_world
 from tests.core.steps import turns

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from emulator.core.balancer import Seat
+from emulator.core.balancer_errors import AffinityGone
 from emulator.core.clock import AutoClock
-from emulator.core.errors import AffinityGone, ConfigurationError
+from emulator.core.errors import ConfigurationError
 from emulator.core.waiting import Caller
 from tests.core.balanced import NO_WISH, balanced_world
 from tests.core.steps import answer, started, turns

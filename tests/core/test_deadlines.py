@@ -67,7 +67,7 @@ def test_the_number_of_second_tries_is_a_field():
 
 @pytest.mark.parametrize(("own", "life"), [(None, DAY), (10 * SECOND, 10 * SECOND), (7 * DAY, 7 * DAY)])
 async def test_a_queued_job_is_deleted_when_its_ttl_is_over(passing: Passing, own: int | None, life: int):
-    world = passing.world(workers_max=0)
+    world = passing.world(paused_endpoint="queue", workers_max=0)
     job = await world.endpoint.submit(JOB._replace(ttl=own))
     await passing.by(life - 1)
     assert await seen(world, job.id) == {"id": job.id, "status": "IN_QUEUE"}
@@ -77,7 +77,7 @@ async def test_a_queued_job_is_deleted_when_its_ttl_is_over(passing: Passing, ow
 
 
 async def test_a_queued_job_times_out_when_its_ttl_is_over_as_documented(passing: Passing):
-    world = passing.world("documented", workers_max=0)
+    world = passing.world("documented", paused_endpoint="queue", workers_max=0)
     job = await world.endpoint.submit(JOB)
     await passing.by(DAY - 1)
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_QUEUE
@@ -161,6 +161,7 @@ async def test_a_run_above_its_limit_times_out_as_documented(
 ):
     world = passing.world("documented", settings=with_limit(600 * SECOND if endpoint is None else endpoint))
     body = await meets_its_limit(passing, world, JOB._replace(execution_timeout=own), limit)
+    assert body.pop("workerId")
     assert body == {"delayTime": 0, "error": "job timed out", "executionTime": limit, "status": "TIMED_OUT"}
     assert (await world.endpoint.health()).failed == 1
 

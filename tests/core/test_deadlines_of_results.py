@@ -45,6 +45,56 @@ async def test_a_result_is_kept_for_its_retention(passing: Passing, profile, syn
             await verb(job)
 
 
+@pytest.mark.parametrize(
+    ("rule", "wait", "kept"),
+    [
+        ("fixed", 200 * SECOND, MINUTE), ("fixed", None, MINUTE), ("extended", None, MINUTE),
+        ("extended", 30 * SECOND, MINUTE), ("extended", 200 * SECOND, 200 * SECOND),
+        ("extended", 900 * SECOND, 5 * MINUTE),
+    ],
+)  # fmt: skip
+async def test_a_wait_may_lengthen_the_life_of_a_result(passing: Passing, rule: str, wait: int | None, kept: int):
+    world = passing.world(runsync_wait_retention=rule)
+    _, job = await world.running(JOB._replace(sync=True, wait=wait))
+    await world.endpoint.report(job.id, Completed(job.lease))
+    await passing.by(kept - 1)
+    assert not await is_gone(world, job.id)
+    await passing.by(1)
+    assert await is_gone(world, job.id)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ttl", "kept"),
+    [
+        ("ignored", 20 * SECOND, 30 * MINUTE), ("deleted", 20 * SECOND, 10 * SECOND),
+        ("deleted", 2 * HOUR, 30 * MINUTE),
+    ],
+)  # fmt: skip
+@ENDINGS
+async def test_the_ttl_may_delete_a_result(passing: Passing, rule: str, ttl: int, kept: int, ending: str):
+    world = passing.world(ended_ttl=rule)
+    _, job = await world.running(JOB._replace(ttl=ttl))
+    await passing.by(10 * SECOND)
+    if ending == "cancelled":
+        await world.endpoint.cancel(job.id)
+    else:
+        report = Completed(job.lease, b"1") if ending == "completed" else Failed("boom", None, job.lease)
+        assert await world.endpoint.report(job.id, report)
+    await passing.by(kept - 1)
+    assert not await is_gone(world, job.id)
+    await passing.by(1)
+    assert await is_gone(world, job.id)
+
+
+async def test_a_job_that_its_ttl_has_ended_is_kept_to_be_seen(passing: Passing):
+    world = passing.world(ended_ttl="deleted", queued_ttl_end="timed_out", paused_endpoint="queue", workers_max=0)
+    job = await world.endpoint.submit(JOB._replace(ttl=20 * SECOND))
+    await passing.by(20 * SECOND + 30 * MINUTE - 1)
+    assert (await world.endpoint.status(job.id)).status is JobStatus.TIMED_OUT
+    await passing.by(1)
+    assert await is_gone(world, job.id)
+
+
 async def test_retention_counts_from_the_end_that_was_noticed_late(passing: Passing):
     world = passing.world(settings=with_limit(5 * SECOND))
     _, job = await world.running()
@@ -98,7 +148,7 @@ async def test_a_ttl_never_lengthens_a_life(passing: Passing):
 
 
 async def test_a_ttl_does_not_shorten_the_wait_in_the_queue(passing: Passing):
-    world = passing.world(workers_max=0)
+    world = passing.world(paused_endpoint="queue", workers_max=0)
     job = await world.endpoint.submit(JOB)
     await world.endpoint.status(job.id, ttl=1)
     await passing.by(HOUR)

@@ -32,6 +32,7 @@ class Model:
     born: int
     ttl: int
     limit: int
+    low: bool = False
     status: str = "IN_QUEUE"
     runs: int = 0
     lease: int = 0
@@ -96,7 +97,12 @@ class Town:
     def add(self, model: Model) -> None:
         self.ever.append(model.id)
         self.jobs[model.id] = model
+        self.wait(model)
+
+    def wait(self, model: Model) -> None:
+        """It stands in line by its number, behind all others if its priority is low."""
         self.queue.append(model.id)
+        self.queue.sort(key=lambda job_id: (self.jobs[job_id].low, self.jobs[job_id].number))
 
     def end(self, job: Model, status: str, at: int) -> None:
         if job.id in self.queue:
@@ -111,8 +117,7 @@ class Town:
             return
         self.totals["retried"] += 1
         job.status, job.retries, job.held, job.taken, job.silent_at = "IN_QUEUE", 1, False, None, None
-        tried = [other for other in self.queue if self.jobs[other].retries and self.jobs[other].number < job.number]
-        self.queue.insert(len(tried), job.id)
+        self.wait(job)
 
     def drop(self, job: Model) -> None:
         if job.id in self.queue:
@@ -126,7 +131,7 @@ class Town:
         for _ in range(1 + number % 4):
             job = finish(self.endpoint.submit(Submission(b'{"a":1}', None, limit, ttl, seldom)))
             life, longest = ttl or TTL, LIMIT if limit is None else limit
-            self.add(Model(job.id, len(self.ever), self.now, life, longest))
+            self.add(Model(job.id, len(self.ever), self.now, life, longest, seldom))
 
     def cancel(self, number: int, seldom: bool) -> None:
         job = self.pick(number, "COMPLETED", "FAILED", "CANCELLED") if seldom else self.pick(number)
@@ -146,7 +151,7 @@ class Town:
                 finish(self.endpoint.retry(job.id))
             return
         assert finish(self.endpoint.retry(job.id)).id == job.id
-        again = Model(job.id, len(self.ever), self.now, job.ttl, job.limit)
+        again = Model(job.id, len(self.ever), self.now, job.ttl, job.limit, job.low)
         again.runs, again.lease, again.kept = job.runs + 1, job.lease, job.kept
         self.add(again)
 

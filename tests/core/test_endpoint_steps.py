@@ -74,7 +74,7 @@ def everything(driver: Driver) -> None:
 async def test_every_verb_is_one_step():
     driver = Driver(make_world(workers_max=9))
     everything(driver)
-    start = Driver(make_world(workers_max=0))
+    start = Driver(make_world(paused_endpoint="queue", workers_max=0))
     start.first_worker()
     start.submit(HOOKED)
     start.configure(start.world.endpoint.settings)
@@ -95,7 +95,7 @@ async def test_every_verb_is_one_step():
 
 
 async def test_every_verb_of_a_polling_worker_is_one_step():
-    world = make_world(workers_max=0)
+    world = make_world(paused_endpoint="queue", workers_max=0)
     polling = world.endpoint.polling
     later = world.clock.now() + 10_000
     jobs = [await world.endpoint.submit(HOOKED) for _ in range(2)]

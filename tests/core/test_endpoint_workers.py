@@ -6,7 +6,7 @@ import pytest
 
 from emulator.core.endpoint import Submission
 from emulator.core.job import Completed, Emitted, Failed, JobStatus, Progressed
-from tests.core.steps import both_profiles, seen, take_now
+from tests.core.steps import seen, take_now
 from tests.worlds import make_world
 
 JOB = Submission(b'{"a":1}')
@@ -54,12 +54,12 @@ async def test_a_failed_run_keeps_the_output_beside_its_error():
     }  # fmt: skip
 
 
-@both_profiles
-async def test_the_worker_id_is_shown_as_the_profile_says(profile):
-    world = make_world(profile)
+@pytest.mark.parametrize("shown", [True, False])
+async def test_the_worker_id_is_shown_as_the_platform_says(shown: bool):
+    world = make_world(envelope_worker_id=shown)
     _, job = await world.running()
     await world.endpoint.report(job.id, Completed(job.lease))
-    assert ("workerId" in await seen(world, job.id)) == (profile == "observed")
+    assert ("workerId" in await seen(world, job.id)) == shown
 
 
 REPORTS = [Progressed(1, b"2"), Emitted(1, (b"2",)), Completed(1, b"2"), Failed("again", None, 1)]

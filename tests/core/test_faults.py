@@ -204,6 +204,7 @@ def test_a_reset_brings_back_what_was_kept_with_its_counts_and_dice_as_at_first(
         (404, True, "Not Found", "job not found"),
         (429, False, "Too Many Requests", "rate limit exceeded"),
         (500, False, "Internal Server Error", "internal server error"),
+        (500, True, "Internal Server Error", ""),
         (524, True, "A Timeout Occurred", "a timeout occurred"),
         (599, False, "Unknown Error", "unknown error"),
     ],

@@ -15,35 +15,43 @@ from emulator.core.job import Completed, Failed
 from emulator.core.platform import preset
 from emulator.core.results import ending, is_oversized, split_chunk
 
-OBSERVED = preset("observed", result_body_limit=10)
-DOCUMENTED = preset("documented", result_body_limit=10)
+OBSERVED = preset("observed", run_result_limit=10, runsync_result_limit=11)
+DOCUMENTED = preset("documented", run_result_limit=10, runsync_result_limit=11)
 FITS, TOO_LONG = b'"12345678"', b'"123456789"'
 
 
 def test_a_result_without_error_completes():
-    assert ending(3, FITS, None, OBSERVED) == Completed(3, FITS)
-    assert ending(3, None, "", OBSERVED) == Completed(3, None)
+    assert ending("j", 3, FITS, None, OBSERVED) == Completed(3, FITS)
+    assert ending("j", 3, None, "", OBSERVED) == Completed(3, None)
 
 
 def test_an_error_fails_the_job_and_keeps_the_output_beside_it():
-    assert ending(3, FITS, "boom", OBSERVED) == Failed("boom", FITS, 3)
+    assert ending("j", 3, FITS, "boom", OBSERVED) == Failed("boom", FITS, 3)
 
 
 def test_a_result_at_the_limit_is_kept_and_one_byte_more_is_not():
-    assert not is_oversized(FITS, OBSERVED) and is_oversized(TOO_LONG, OBSERVED) and not is_oversized(None, OBSERVED)
+    assert [is_oversized("j", output, OBSERVED) for output in (FITS, TOO_LONG, None)] == [False, True, False]
+
+
+def test_runsync_has_a_limit_of_its_own():
+    assert not is_oversized("sync-j", TOO_LONG, OBSERVED)
+    assert is_oversized("sync-j", TOO_LONG + b" ", OBSERVED)
+    assert ending("sync-j", 3, TOO_LONG + b" ", None, DOCUMENTED) == Failed(
+        "result too large: more than 11 bytes", None, 3
+    )
 
 
 def test_an_oversized_result_completes_without_output_as_observed():
-    assert ending(3, TOO_LONG, None, OBSERVED) == Completed(3, None)
+    assert ending("j", 3, TOO_LONG, None, OBSERVED) == Completed(3, None)
 
 
 def test_an_oversized_result_fails_as_documented():
-    assert ending(3, TOO_LONG, None, DOCUMENTED) == Failed("result too large: more than 10 bytes", None, 3)
+    assert ending("j", 3, TOO_LONG, None, DOCUMENTED) == Failed("result too large: more than 10 bytes", None, 3)
 
 
 @pytest.mark.parametrize("platform", [OBSERVED, DOCUMENTED])
 def test_an_oversized_result_does_not_hide_the_error_beside_it(platform):
-    assert ending(3, TOO_LONG, "boom", platform) == Failed("boom", None, 3)
+    assert ending("j", 3, TOO_LONG, "boom", platform) == Failed("boom", None, 3)
 
 
 def test_a_chunk_at_the_limit_stays_whole_and_a_longer_string_is_split():

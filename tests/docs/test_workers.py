@@ -129,7 +129,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert (OBEY, "goes on for 10 s" in text) == (10_000, True)
     assert (platform.worker_poll_hold, "within 10 s more" in text) == (10_000, True)
     assert (platform.worker_lease, "for 40 s (`worker_lease`)" in text) == (40_000, True)
-    assert (platform.result_body_limit, "above 20 MiB" in text) == (20 * 1024 * 1024, True)
+    assert (platform.run_result_limit, "above 20 MiB" in text) == (20 * 1024 * 1024, True)
     assert (FIRST_BACKOFF, LONGEST_BACKOFF, "after 1 s, 2 s, 4 s … 30 s" in text) == (1_000, 30_000, True)
     assert (TERMINATE_GRACE, "nobody wants has 1 s" in text) == (1.0, True)
     assert (CLOSING_GRACE, "SIGKILL after 2 s" in text) == (2.0, True)

@@ -110,7 +110,7 @@ async def test_a_busy_worker_never_idles_out(workshop: Opener, tmp_path: Path) -
 
 
 async def test_without_workers_a_job_waits(workshop: Opener) -> None:
-    shop = await workshop(settings={"workers_max": 0})
+    shop = await workshop(settings={"workers_max": 0}, platform={"paused_endpoint": "queue"})
     job_id = await shop.do("1")
     await shop.skip(60_000)
     assert (await shop.endpoint.status(job_id)).status is JobStatus.IN_QUEUE

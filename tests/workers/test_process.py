@@ -208,7 +208,7 @@ async def test_twenty_megabytes_go_through_a_stream(workshop: Opener) -> None:
 
 
 async def test_a_result_over_the_limit_is_dropped(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
-    shop = await workshop(platform={"result_body_limit": 1_000})
+    shop = await workshop(platform={"run_result_limit": 1_000})
     job = await shop.ended(await shop.do("'x' * 998"))
     assert (job.status, len(job.output)) == (JobStatus.COMPLETED, 1_000)
     job = await shop.ended(await shop.do("'x' * 999"))
@@ -217,7 +217,7 @@ async def test_a_result_over_the_limit_is_dropped(workshop: Opener, caplog: pyte
 
 
 async def test_a_result_over_the_limit_fails_by_the_documentation(workshop: Opener) -> None:
-    shop = await workshop(platform={"result_body_limit": 1_000, "oversized_result": "failed"})
+    shop = await workshop(platform={"run_result_limit": 1_000, "oversized_result": "failed"})
     job = await shop.ended(await shop.do("'x' * 999"))
     assert (job.status, job.output) == (JobStatus.FAILED, None)
     assert job.error == "result too large: more than 1000 bytes"
