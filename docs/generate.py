@@ -13,7 +13,7 @@ from emulator.app import NOT_EMULATED
 from emulator.config.options import EndpointOptions, all_options, default_text, flag, form, kind
 from emulator.core.fidelity import BEHAVIOURS, LEDGER, weakest
 from emulator.core.job import TRANSITIONS, Shortened
-from emulator.core.platform import Platform, preset, source_of
+from emulator.core.platform import Evidence, Platform, preset, source_of
 from emulator.values import as_text
 
 ROOT = Path(__file__).parent.parent
@@ -49,16 +49,30 @@ Also absent:
 - Scaling down after days without requests.
 - The edge in front of the service: 524 after 100 s, 502 for large bodies, and the moment after `/run` in which
   `/status` may answer 404.
-- Execution timeouts come on time; the real ones come 5-10 s late.
+- Execution timeouts come on time; the real ones come 2.8-11.8 s late. The fault `late_timeout` makes them so.
+- A paused endpoint takes jobs again as soon as its maximum is raised; the real one refuses them for a while longer.
 - HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
   and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
 - `flash dev` and `flash deploy`, which talk to the management API.
 """
 
 
+_UNKNOWN = """## What nobody knows
+
+Searched for long in public recordings, and not found. What the emulator does here is a guess, with a field where there is
+more than one way; a recording of any of it is welcome.
+
+- Body and headers of a 429; the bodies of 400s, 405 and of an unknown route; any header of an answer.
+- `/retry` of a job that cannot be retried, `/cancel` of one that has ended.
+- The body of a TIMED_OUT job, and whether there are any: each execution timeout that was measured ended FAILED.
+- `/status-sync`, which the clients call and the documentation left out in 2025.
+- Whether CANCELLED and TIMED_OUT jobs call their webhook.
+"""
+
+
 def fidelity_page() -> str:
     """The whole of docs/fidelity.md."""
-    return "\n".join((_INTRO, _answers(), _behaviours(), _fields(), _missing()))
+    return "\n".join((_INTRO, _answers(), _behaviours(), _fields(), _UNKNOWN, _missing()))
 
 
 def state_diagram() -> str:
@@ -98,7 +112,14 @@ def _between(text: str, name: str, content: str) -> str:
 
 def _answers() -> str:
     observed, documented = preset("observed"), preset("documented")
-    lines = ["## Answers", "", "| row | observed preset | documented preset | what is known | fields |"]
+    guesses = sum(weakest(row, observed) is Evidence.GUESS for row in LEDGER.values())
+    lines = [
+        "## Answers",
+        "",
+        f"{guesses} of {len(LEDGER)} are guesses.",
+        "",
+        "| row | observed preset | documented preset | what is known | fields |",
+    ]
     lines.append("|---|---|---|---|---|")
     for row in LEDGER.values():
         labels = f"{weakest(row, observed).label} | {weakest(row, documented).label}"

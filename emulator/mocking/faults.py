@@ -55,12 +55,12 @@ PARAMETERS: dict[FaultKind, frozenset[str]] = {
 """What each kind takes beside the parameters of all."""
 _DELAYS = {
     _K.NOT_FOUND_AFTER_RUN: Span(SECOND, SECOND),
+    _K.LATE_TIMEOUT: Span(2_800, 11_800),  # recorded: the earliest and the latest
     _K.WEBHOOK_OUT_OF_ORDER: Span(5 * SECOND, 5 * SECOND),
 }
 """Where a delay has a default."""
 _LATE = (
-    _K.LATENCY, _K.OUTPUT_GONE_EARLY, _K.LATE_TIMEOUT, _K.LATE_REPORT, _K.THROTTLED_WORKERS, _K.COLD_STARTS,
-    _K.WEBHOOK_LATE,
+    _K.LATENCY, _K.OUTPUT_GONE_EARLY, _K.LATE_REPORT, _K.THROTTLED_WORKERS, _K.COLD_STARTS, _K.WEBHOOK_LATE
 )  # fmt: skip
 _NEEDED = {_K.STATUS: "status", **dict.fromkeys(_LATE, "delay")}
 """Without which a kind would do nothing."""

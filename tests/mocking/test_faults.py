@@ -60,6 +60,22 @@ def test_every_kind_can_be_written(kind: FaultKind):
     assert core.delay == (Span(1_000, 1_000) if "delay" in written else Span())
 
 
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        ("not_found_after_run", 1_000, 1_000),
+        ("webhook_out_of_order", 5_000, 5_000),
+        ("late_timeout", 2_800, 11_800),
+        ("latency", None, None),
+    ],
+)
+def test_a_delay_that_was_recorded_is_the_default(kind: str, low: int | None, high: int | None):
+    if low is None:
+        assert "needs delay" in refusal({"fault": kind})
+    else:
+        assert Fault.model_validate({"fault": kind}).to_core(NOW).delay == Span(low, high)
+
+
 def test_single_values_need_no_list():
     core = Fault.model_validate({"fault": "connection_reset", "operations": "run", "calls": 2}).to_core(NOW)
     assert (core.operations, core.calls) == ({Operation.RUN}, {2})

@@ -21,8 +21,8 @@ PING = "1000"
 """Milliseconds between two heartbeats of an official worker."""
 LIMIT = 400.0
 """Seconds after which a batch ends, whatever still runs."""
-
-
+REPLAYS = 2
+"""How often what differs is played again."""
 STARTS = 120.0
 """Seconds that all workers of a batch may take to start."""
 
@@ -52,18 +52,20 @@ def play(handlers: Sequence[Handler], sdk: str, folder: Path) -> Played:
 
 
 def play_until_sure(handlers: Sequence[Handler], sdk: str, folder: Path) -> Played:
-    """Play; what differs is played once more, with nothing beside it, and counts as it was then.
+    """Play; what differs is played up to twice more, with nothing beside it, and counts as it was then.
 
-    A difference that comes from crowded cores does not come twice.
+    A difference that comes from crowded cores does not come three times.
     """
     played = play(handlers, sdk, folder)
-    unsure = [handler for handler in handlers if handler.name in played.differing]
-    if unsure:
-        apart = folder / "apart"
+    for again in range(REPLAYS):
+        unsure = [handler for handler in handlers if handler.name in played.differing]
+        if not unsure:
+            break
+        apart = folder / f"apart-{again}"
         apart.mkdir()
-        again = play(unsure, sdk, apart)
-        played.cases.update(again.cases)
-        played.health.update(again.health)
+        replayed = play(unsure, sdk, apart)
+        played.cases.update(replayed.cases)
+        played.health.update(replayed.health)
     return played
 
 
