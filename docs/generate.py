@@ -59,8 +59,8 @@ Also absent:
 
 _UNKNOWN = """## What nobody knows
 
-Searched for long in public recordings, and not found. What the emulator does here is a guess, with a field where there is
-more than one way; a recording of any of it is welcome.
+Searched for long in public recordings, and not found. What the emulator does here is a guess, with a field where there
+is more than one way; a recording of any of it is welcome.
 
 - Body and headers of a 429; the bodies of 400s, 405 and of an unknown route; any header of an answer.
 - `/retry` of a job that cannot be retried, `/cancel` of one that has ended.
@@ -119,8 +119,8 @@ def _answers() -> str:
         f"{guesses} of {len(LEDGER)} are guesses.",
         "",
         "| row | observed preset | documented preset | what is known | fields |",
+        "|---|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|---|")
     for row in LEDGER.values():
         labels = f"{weakest(row, observed).label} | {weakest(row, documented).label}"
         lines.append(f"| `{row.id}` | {labels} | {row.text} | {_names(row.fields)} |")
