@@ -278,7 +278,7 @@ def test_the_official_worker_serves_the_same(client: Any, server: Command) -> No
 @pytest.mark.parametrize("stream", [False, True])
 def test_another_model_is_a_failed_job(client: Any, server: Command, openai: Any, stream: bool) -> None:
     patient = client if not stream else client.with_options(max_retries=0)
-    with pytest.raises(openai.InternalServerError, match="Error code: 500$") as error:
+    with pytest.raises(openai.InternalServerError, match=r"Error code: 500$") as error:
         patient.chat.completions.create(**asking("hello", stream=stream) | {"model": "gpt-9"})
     assert error.value.status_code == 500
     assert error.value.body == {"status": 500, "title": "Internal Server Error", "detail": "internal server error"}
@@ -297,7 +297,7 @@ def test_the_workers_words_may_be_shown(servers: Servers, openai: Any, stream: b
 
 
 async def test_asyncio_another_model_is_a_failed_job(later: Any, openai: Any) -> None:
-    with pytest.raises(openai.InternalServerError, match="Error code: 500$"):
+    with pytest.raises(openai.InternalServerError, match=r"Error code: 500$"):
         await later.with_options(max_retries=0).models.retrieve("gpt-9")
 
 
