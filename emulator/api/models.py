@@ -140,6 +140,7 @@ class Problem(BaseModel):
     status: int
     title: str
     detail: str
+    code: str | None = Field(None, description="On a few answers: a name for programs")
 
 
 class Alive(BaseModel):

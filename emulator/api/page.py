@@ -75,6 +75,7 @@ _TEXTS = {
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": models.Problem, "description": text} for code, text in _TEXTS.items()
 }
+_SUBMITS_PROBLEMS = _PROBLEMS | {409: {"model": models.Problem, "description": "The endpoint may have no worker"}}
 
 
 class Description(NamedTuple):
@@ -121,7 +122,8 @@ def page_app(doors: Iterable[Door], platform: Platform) -> FastAPI:
 def _describe(app: FastAPI, door: Door) -> None:
     answer, parameters = _DESCRIPTIONS[door.operation]
     extra: Schema = {"parameters": [*_OWN[door.tag], *parameters], "security": _SECURITY}
-    if door.operation in (Operation.RUN, Operation.RUNSYNC):
+    submits = door.operation in (Operation.RUN, Operation.RUNSYNC)
+    if submits:
         extra["requestBody"] = _BODY
     name = f"flash_{door.operation.value}" if door.tag == "flash" else door.operation.value
     events: Schema = {"text/event-stream": {}} if door.operation is Operation.STREAM else {}
@@ -134,7 +136,7 @@ def _describe(app: FastAPI, door: Door) -> None:
             tags=[door.tag],
             operation_id=f"{name}_{method.lower()}" if len(methods) > 1 else name,
             summary=(door.endpoint.__doc__ or "").partition(".")[0].partition("\n")[0],
-            responses={200: {"model": answer, "content": events}, **_PROBLEMS},
+            responses={200: {"model": answer, "content": events}, **(_SUBMITS_PROBLEMS if submits else _PROBLEMS)},
             response_model=None,
             openapi_extra=copy.deepcopy(extra),
         )
@@ -153,7 +155,7 @@ def _describe_openai(app: FastAPI, door: Door) -> None:
             responses={
                 200: {"description": "What the worker answers", "content": {"application/json": {}, **events}},
                 500: {"description": "The job failed, or has ended in another way"},
-                **_PROBLEMS,
+                **_SUBMITS_PROBLEMS,
             },
             response_model=None,
             openapi_extra={"parameters": copy.deepcopy([*_OWN["queue"], _ROUTE]), "security": _SECURITY},
