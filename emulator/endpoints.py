@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from emulator.core.balancer import Balancer
+from emulator.core.clock import turn
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import ConfigurationError, EndpointNotFound, WrongKind
 from emulator.core.faulty import FaultyEndpoint
@@ -211,9 +212,16 @@ class Endpoints:
         await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
 
     async def remove(self, endpoint_id: str) -> None:
-        """Serve an endpoint no more: its jobs are cancelled, its workers end. Raises EndpointNotFound."""
+        """Serve an endpoint no more: its jobs are cancelled and forgotten, its workers end. Raises EndpointNotFound.
+
+        What it owes to webhooks is sent all the same.
+        """
         endpoint = self.any_endpoint(endpoint_id)
         await endpoint.close()
+        await turn()  # who waits for one of its jobs sees how that ended
+        if self.all_endpoints.get(endpoint_id) is not endpoint:
+            return  # somebody else was faster
+        await self._forget(endpoint_id)
         self.endpoints.pop(endpoint_id, None)
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
@@ -221,6 +229,10 @@ class Endpoints:
         if pool is not None:
             await pool.close()
         endpoint.leave()
+
+    async def _forget(self, endpoint_id: str) -> None:
+        """Forget all that is known of an endpoint's jobs."""
+        await self._world.store.drop(endpoint_id)
 
     async def end_workers(self) -> None:
         """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""

@@ -15,6 +15,7 @@ from emulator.core.deadlines import lost_event, overrun_event
 from emulator.core.drops import Drop
 from emulator.core.engine import Engine
 from emulator.core.errors import (
+    EndpointNotFound,
     IllegalTransition,
     JobNotFound,
     NotCancellable,
@@ -95,11 +96,18 @@ class Endpoint(Engine):
             self.polling.must_stop(job.worker, job.id)
         super().stop_job(job)
 
+    def leave(self) -> None:
+        """Let go of all workers, those that were started elsewhere too: their polls are answered."""
+        self.polling.close()
+        super().leave()
+
     # What clients do
 
     async def submit(self, submission: Submission) -> Job:
         """Queue a job and answer its record; raises QueueFull."""
         at = await self._now()
+        if self._closed:  # since the request has found it
+            raise EndpointNotFound
         await self._check_queue()
         platform = self.platform
         ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
