@@ -13,7 +13,7 @@ from emulator.core.clock import turn
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import ConfigurationError, EndpointNotFound, WrongKind
 from emulator.core.faulty import FaultyEndpoint
-from emulator.core.fleet import Launcher
+from emulator.core.launcher import Launcher
 from emulator.core.settings import EndpointSettings, checked, default_settings
 from emulator.core.workforce import Workforce
 from emulator.core.world import World
@@ -243,6 +243,8 @@ class Endpoints:
         await asyncio.gather(*(pool.close() for pool in queued))
 
     async def _stop_workers(self) -> None:
-        """Start nothing any more, and end every worker."""
+        """Start nothing any more, end every worker, and give the places of all back to the server."""
         await self.end_workers()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        for endpoint in self.all_endpoints.values():
+            endpoint.leave()

@@ -22,7 +22,7 @@ from emulator.core.errors import (
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import Launcher, WorkerCounts
+from emulator.core.fleet import WorkerCounts
 from emulator.core.job import (
     TRANSITIONS,
     Cancelled,
@@ -39,6 +39,7 @@ from emulator.core.job import (
     Taken,
     submit,
 )  # fmt: skip
+from emulator.core.launcher import Launcher
 from emulator.core.polling import PollingWorkers
 from emulator.core.settings import EndpointSettings
 from emulator.core.stubs import Question

@@ -12,7 +12,6 @@ from collections.abc import Callable, Container
 from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
 from emulator.core.errors import JobNotFound
-from emulator.core.fleet import Launcher
 from emulator.core.job import (
     Cancelled,
     Emitted,
@@ -27,6 +26,7 @@ from emulator.core.job import (
     Transition,
     apply,
 )
+from emulator.core.launcher import Launcher
 from emulator.core.plays import Plays
 from emulator.core.rates import Limits
 from emulator.core.settings import EndpointSettings

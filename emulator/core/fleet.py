@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from emulator.core.arrivals import Arrivals, Step
 from emulator.core.capacity import Capacity
 from emulator.core.faults import FaultKind
 from emulator.core.job import Taken, Transition
+from emulator.core.launcher import Launcher
 from emulator.core.settings import EndpointSettings
 from emulator.core.timeline import Timeline
 from emulator.core.timers import Timer
@@ -28,35 +29,6 @@ class WorkerState(str, Enum):
     RUNNING = "running"
     THROTTLED = "throttled"
     UNHEALTHY = "unhealthy"
-
-
-class Launcher(Protocol):
-    """The only way in which the rules reach processes. No call waits."""
-
-    over_http: bool
-    """Whether its workers come over HTTP, and so learn of stops by polling."""
-    real: bool
-    """Whether its workers are programs, which take real time to start and to work."""
-
-    def start(self, worker: str) -> None:
-        """Bring a worker of this id up; it reports itself ready, or broken."""
-        ...
-
-    def stop(self, worker: str) -> None:
-        """End a worker that holds no job."""
-        ...
-
-    def replace(self, worker: str) -> None:
-        """End a worker that asked for it; a fresh one takes its place."""
-        ...
-
-    def retire(self, worker: str) -> None:
-        """Give a worker no job more, and end it when those that it holds are over."""
-        ...
-
-    def stop_job(self, worker: str, job: str, lease: int) -> None:
-        """Stop one job that no longer belongs to the worker."""
-        ...
 
 
 @dataclass(slots=True)
@@ -139,7 +111,7 @@ class Fleet:
         """Whether the last worker must stay, and no other may come: newer code is broken."""
         self._timeline = timeline
         self._launcher = launcher
-        self._capacity = capacity or Capacity()
+        self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
         self._capacity.lend(self)
         self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
         self._concurrency = 1
@@ -205,6 +177,12 @@ class Fleet:
                 self.dismiss(worker)
             else:
                 self._start_idling(worker)
+
+    def leave(self) -> None:
+        """Forget all workers, which have ended, and their places."""
+        for worker in list(self.workers):
+            self.forget(worker)
+        self._capacity.leave(self)
 
     def stop_arrivals(self) -> None:
         """Launch no worker any more."""
@@ -384,7 +362,7 @@ class Fleet:
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
         self._arrivals.end(worker)
-        self._capacity.release(worker.id)
+        self._capacity.release(worker.id, self)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):

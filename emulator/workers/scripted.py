@@ -139,6 +139,7 @@ class ScriptedPool:
 
     over_http = False
     real = False
+    processes = False
 
     def __init__(self, concurrency: int = 1) -> None:
         self.function: Function | None = None
