@@ -50,7 +50,7 @@ class Worker:
     version: int = 0
     """Counts the changes of code before its start."""
     outdated: bool = False
-    """Whether it runs old code, and only finishes what it holds."""
+    """Whether it runs old code or is one too many, and only finishes what it holds."""
     reason: str = ""
     """Why it is unhealthy, in its own last words."""
 
@@ -169,14 +169,21 @@ class Fleet:
         return worker
 
     def configure(self, settings: EndpointSettings) -> None:
-        """Go on with other settings: idle workers above the new maximum end, busy ones after their idle timeout."""
+        """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over."""
         self.settings = settings
-        for worker in [one for one in self.workers.values() if one.counts and one.state is WorkerState.IDLE]:
-            self._stop_idling(worker)
-            if self.alive > settings.workers_max:
-                self.dismiss(worker)
-            else:
+        for worker in self._superfluous():
+            self.outdate(worker)
+        for worker in self.workers.values():
+            if worker.idle_timer is not None:
+                self._stop_idling(worker)
                 self._start_idling(worker)
+
+    def _superfluous(self) -> list[Worker]:
+        """The workers above the maximum, but for one that tries new code: those with the least to do, the youngest."""
+        youngest_first = reversed(self.workers.values())
+        counted = [one for one in youngest_first if one.counts and not (self.keeps_last and one.is_coming_up)]
+        by_use = sorted(counted, key=lambda worker: (not worker.is_coming_up, len(worker.jobs)))
+        return by_use[: max(0, len(counted) - self.settings.workers_max)]
 
     def leave(self) -> None:
         """Forget all workers, which have ended, and their places."""
@@ -245,7 +252,7 @@ class Fleet:
         self._launcher.stop(worker.id)
 
     def outdate(self, worker: Worker) -> None:
-        """End a worker that runs old code, at once or when its jobs are over."""
+        """End a worker that nobody needs any more, at once or when its jobs are over."""
         if not worker.jobs:
             self.dismiss(worker)
         elif not worker.outdated:

@@ -107,6 +107,7 @@ class Workforce(ABC):
         """Go on with other settings; those of a job are for jobs to come."""
         self.settings = settings
         self.fleet.configure(settings)
+        self._room.call(("fleet", self.id))
         await self._balance()
 
     def leave(self) -> None:
