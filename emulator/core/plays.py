@@ -151,9 +151,9 @@ class Plays:
 
     def scene(self, job: Job, play: Play) -> Scene:
         """What the values of the job's script can be made of."""
+        timeline = self._engine.world.timeline
         return Scene(
-            job.endpoint, job.id, play.question, play.call, play.run,
-            self._engine.world.timeline.now(), self._chance,
+            job.endpoint, job.id, play.question, play.call, play.run, timeline.now() + timeline.drift(), self._chance
         )  # fmt: skip
 
     async def pause(self, job_id: str, play: Play, pause: Pause, caller: Caller) -> bool:
