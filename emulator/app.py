@@ -20,6 +20,7 @@ from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
 from emulator.api.load_balancer import LateForwarder, LoadBalancer
 from emulator.api.routing import ExactRoute, ShortCut
+from emulator.api.safety_net import SafetyNet
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.core.platform import Platform
 from emulator.core.tokens import WorkerTokens
@@ -67,7 +68,7 @@ class Application(Starlette):
         own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
             routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
-            middleware=_layers(worlds.first.platform),
+            middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first.platform)],
             exception_handlers={HTTPException: _framework_error},
         )
         self.router.redirect_slashes = False
@@ -91,6 +92,9 @@ class Application(Starlette):
         response.raw_headers += self._always
         await response(scope, receive, send)
 
+    def _fault(self, error: RequestError) -> Response:
+        return problem(error, self.state.worlds.first)
+
     def openapi(self) -> dict[str, Any]:
         """What the API page says."""
         return self._page.get().openapi()
@@ -110,6 +114,7 @@ class Application(Starlette):
 
         page = page_app(self._doors, self.state.worlds.first.platform)
         page.add_exception_handler(HTTPException, _framework_error)
+        page.add_middleware(SafetyNet, answer=self._fault)
         page.state.worlds = self.state.worlds
         return page
 

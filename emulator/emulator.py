@@ -11,7 +11,6 @@ from typing import NamedTuple
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, Clock, RealClock
 from emulator.core.deliveries import Delivery
-from emulator.core.errors import JobNotFound
 from emulator.core.faults import FaultBook
 from emulator.core.fidelity import Ledger
 from emulator.core.history import History
@@ -149,6 +148,13 @@ class Emulator(Endpoints):
             self._drop_functions()
             self._world.ids.reset()
 
+    async def _forget(self, endpoint_id: str) -> None:
+        """Forget all that is known of an endpoint's jobs; the journal says what clients sent, so it stays."""
+        await super()._forget(endpoint_id)
+        self.history.clear(endpoint_id)
+        self.unread = {key for key in self.unread if key[0] != endpoint_id}
+        self.timeline.hurry()
+
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""
         self.room.close()
@@ -167,12 +173,21 @@ class Emulator(Endpoints):
         return await self.store.next_due()
 
     async def expire_next(self, now: int) -> None:
-        """Let the job with the earliest deadline meet it."""
+        """Let the job with the earliest deadline meet it; a step that fails is logged, and not tried again."""
         due = await self.store.due(now)
-        if due is not None:
-            endpoint_id, job_id = due
-            with contextlib.suppress(JobNotFound):
-                await self.endpoints[endpoint_id].expire(job_id, now)
+        if due is None:
+            return
+        endpoint_id, job_id = due
+        endpoint = self.endpoints.get(endpoint_id)
+        if endpoint is None:  # it was taken away
+            await self.store.drop(endpoint_id)
+            return
+        try:
+            await endpoint.expire(job_id, now)
+        except Exception:
+            log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
+            if await self.store.due(now) == due:
+                await self.store.give_up_deadline(endpoint_id, job_id)
 
     async def may_skip_to(self, due: int) -> bool:
         """Whether the time until `due` may be left out: not past the end of a result that nobody has read."""

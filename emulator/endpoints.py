@@ -10,10 +10,11 @@ from typing import Any
 
 from emulator.core.balancer import Balancer
 from emulator.core.balancer_errors import QueueCall, WrongKind
+from emulator.core.clock import turn
 from emulator.core.endpoint import Endpoint
 from emulator.core.errors import ConfigurationError, EndpointNotFound
 from emulator.core.faulty import FaultyEndpoint
-from emulator.core.fleet import Launcher
+from emulator.core.launcher import Launcher
 from emulator.core.settings import EndpointSettings, checked, default_settings
 from emulator.core.workforce import Workforce
 from emulator.core.world import World
@@ -212,9 +213,16 @@ class Endpoints:
         await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
 
     async def remove(self, endpoint_id: str) -> None:
-        """Serve an endpoint no more: its jobs are cancelled, its workers end. Raises EndpointNotFound."""
+        """Serve an endpoint no more: its jobs are cancelled and forgotten, its workers end. Raises EndpointNotFound.
+
+        What it owes to webhooks is sent all the same.
+        """
         endpoint = self.any_endpoint(endpoint_id)
         await endpoint.close()
+        await turn()  # who waits for one of its jobs sees how that ended
+        if self.all_endpoints.get(endpoint_id) is not endpoint:
+            return  # somebody else was faster
+        await self._forget(endpoint_id)
         self.endpoints.pop(endpoint_id, None)
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
@@ -222,6 +230,10 @@ class Endpoints:
         if pool is not None:
             await pool.close()
         endpoint.leave()
+
+    async def _forget(self, endpoint_id: str) -> None:
+        """Forget all that is known of an endpoint's jobs."""
+        await self._world.store.drop(endpoint_id)
 
     async def end_workers(self) -> None:
         """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""
@@ -232,6 +244,8 @@ class Endpoints:
         await asyncio.gather(*(pool.close() for pool in queued))
 
     async def _stop_workers(self) -> None:
-        """Start nothing any more, and end every worker."""
+        """Start nothing any more, end every worker, and give the places of all back to the server."""
         await self.end_workers()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        for endpoint in self.all_endpoints.values():
+            endpoint.leave()

@@ -182,7 +182,10 @@ class Emulator:
         from emulator.api.admin.questions import Filter
 
         wish = _checked(Filter, match)
-        return self._do(_call(lambda: [shapes.entry(one) for one in self._world.journal if not wish.differences(one)]))
+        drift = self._world.timeline.drift()
+        return self._do(
+            _call(lambda: [shapes.entry(one, drift) for one in self._world.journal if not wish.differences(one)])
+        )
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
         """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
@@ -235,7 +238,8 @@ class Clock:
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return self._emulator._world.timeline.now() / 1000
+        timeline = self._emulator._world.timeline
+        return (timeline.now() + timeline.drift()) / 1000
 
     def advance(self, seconds: float) -> list[float]:
         """Move on, deadline by deadline; answers the deadlines that fired, in seconds since the epoch.

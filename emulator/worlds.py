@@ -53,10 +53,12 @@ class Worlds:
 
     async def drop(self, namespace: str) -> bool:
         """End a world and forget it; answers whether there was one."""
-        world = self._named.pop(namespace, None)
+        world = self._named.get(namespace)
         if world is None:
             return False
         await world.stop()
+        if self._named.get(namespace) is world:  # until now, for its own workers would make another of its name
+            del self._named[namespace]
         await world.store.clear()  # the rest is a ring, which only a look for garbage finds
         return True
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.api import wire
+from emulator.core.capacity import Capacity
 from emulator.core.clock import Clock, VirtualClock
 from emulator.core.endpoint import Endpoint, Submission
 from emulator.core.job import Job
@@ -27,6 +28,7 @@ class RecordingLauncher:
     retired: list[str] = field(default_factory=list)
     over_http: bool = False
     real: bool = False
+    processes: bool = True
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
@@ -102,6 +104,7 @@ def make_world(
     post: RecordingPost | None = None,
     settings: Callable[[EndpointSettings], EndpointSettings] = lambda settings: settings,
     rate_limits: bool = True,
+    capacity: Capacity | None = None,
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -109,6 +112,8 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits)
+    emulator = Emulator(
+        platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
+    )  # fmt: skip
     endpoint = emulator.add(settings(default_settings("ep", platform)), launcher)
     return TestWorld(emulator, endpoint, launcher, post, clock)

@@ -11,7 +11,8 @@ from emulator.core.faults import FaultKind
 from emulator.core.settings import EndpointSettings, Span
 
 if TYPE_CHECKING:
-    from emulator.core.fleet import Launcher, Worker
+    from emulator.core.fleet import Worker
+    from emulator.core.launcher import Launcher
     from emulator.core.timeline import Timeline
 
 Step = Callable[["Worker"], None]
@@ -54,12 +55,13 @@ class Arrivals:
 
     def force(self, worker: Worker) -> None:
         """Bring the worker up now, above the limit of processes if need be."""
-        self._capacity.seize(worker.id)
+        self._capacity.seize(worker.id, self._owner)
         self._launch(worker)
 
     def stop(self) -> None:
         """Launch nothing any more."""
         self._stopped = True
+        self._capacity.withdraw(self._owner)
 
     def end(self, worker: Worker) -> None:
         """The worker is ready, or gone before that."""

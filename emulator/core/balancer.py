@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers
 from emulator.core.endpoint import Health
-from emulator.core.fleet import FIRST_BACKOFF, Launcher, Worker, WorkerState
+from emulator.core.fleet import FIRST_BACKOFF, Worker, WorkerState
+from emulator.core.launcher import Launcher
 from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Caller, Outcome
 from emulator.core.workforce import Workforce

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Protocol
 
 
@@ -17,20 +20,62 @@ class Clock(Protocol):
         """Milliseconds since the epoch; never less than what an earlier call answered."""
         ...
 
+    def drift(self) -> int:
+        """How much later than `now` it is by the clock on the wall, in ms: for stamps that people read."""
+        ...
+
+
+_STEP = 1_000
+"""Milliseconds by which the time of day must have been set to be noticed; less may be how long it took to look."""
+
+
+def _time_of_day() -> int:
+    return (time.time_ns() + 500_000) // 1_000_000
+
 
 class RealClock:
-    """The system's time of day, looked up at each call, so that a frozen `time` freezes it as well."""
+    """Time that runs evenly from the time of day at its start, however that is set later.
+
+    A system clock that is put back holds nothing up, one that is put forward lets nothing expire,
+    nor does a laptop's sleep. But where `time` itself was replaced, as freezegun does, time is what
+    that says at each call: it may stand, and jump ahead; a step back is held until it has caught up.
+    """
 
     runs = True
 
     def __init__(self) -> None:
         self._last = 0
+        self._genuine: Callable[[], int] | None = None
+        """`time.time_ns`, while time runs by itself; None while it is what that says. freezegun would find a global."""
+        self._ticks: Callable[[], int] = int
+        """Nanoseconds that never jump, and stand while the machine sleeps."""
+        self._ahead = 0
+        """Nanoseconds from the ticks to the present."""
+        self._follows = "time_machine" in sys.modules
+        """Whether `time` may be replaced where nobody sees it: time-machine does so below Python."""
 
     def now(self) -> int:
-        """The present time; a step back of the system's clock is held until it has caught up."""
-        present = (time.time_ns() + 500_000) // 1_000_000
-        if present > self._last:
-            self._last = present
+        """The present time."""
+        if time.time_ns is not self._genuine:
+            return self._look_up()
+        return (self._ticks() + self._ahead) // 1_000_000
+
+    def drift(self) -> int:
+        """How much later it is by the system's clock, if that was set, or the machine slept, since this one began."""
+        now = RealClock.now(self)
+        drift = 0 if self._genuine is None else _time_of_day() - now
+        return drift if abs(drift) >= _STEP else 0
+
+    def _look_up(self) -> int:
+        """What `time` says; where nobody has replaced it, time runs by itself from there."""
+        if self._genuine is not None:
+            self._last = (self._ticks() + self._ahead) // 1_000_000
+        self._last = max(self._last, _time_of_day())
+        if self._follows or type(time.time_ns) is not BuiltinFunctionType:
+            self._genuine = None
+        else:
+            self._genuine, self._ticks = time.time_ns, time.monotonic_ns
+            self._ahead = self._last * 1_000_000 - self._ticks()
         return self._last
 
 
@@ -45,6 +90,10 @@ class VirtualClock:
     def now(self) -> int:
         """The time it was last moved to."""
         return self._now
+
+    def drift(self) -> int:
+        """None: there is no other clock."""
+        return 0
 
     def move_to(self, at: int) -> None:
         """Move to `at`; a move backwards is ignored."""

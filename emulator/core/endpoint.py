@@ -15,6 +15,7 @@ from emulator.core.deadlines import lost_event, overrun_event
 from emulator.core.drops import Drop
 from emulator.core.engine import Engine
 from emulator.core.errors import (
+    EndpointNotFound,
     EndpointPaused,
     IllegalTransition,
     JobNotFound,
@@ -22,7 +23,7 @@ from emulator.core.errors import (
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import Launcher, WorkerCounts
+from emulator.core.fleet import WorkerCounts
 from emulator.core.job import (
     TRANSITIONS,
     Cancelled,
@@ -39,6 +40,7 @@ from emulator.core.job import (
     Taken,
     submit,
 )  # fmt: skip
+from emulator.core.launcher import Launcher
 from emulator.core.platform import Platform
 from emulator.core.polling import PollingWorkers
 from emulator.core.settings import EndpointSettings
@@ -104,11 +106,18 @@ class Endpoint(Engine):
             self.polling.must_stop(job.worker, job.id)
         super().stop_job(job)
 
+    def leave(self) -> None:
+        """Let go of all workers, those that were started elsewhere too: their polls are answered."""
+        self.polling.close()
+        super().leave()
+
     # What clients do
 
     async def submit(self, submission: Submission) -> Job:
         """Queue a job and answer its record; raises EndpointPaused, QueueFull."""
         at = await self._now()
+        if self._closed:  # since the request has found it
+            raise EndpointNotFound
         platform = self.platform
         if not self.settings.workers_max and platform.paused_endpoint == "conflict":
             raise EndpointPaused

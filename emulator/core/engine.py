@@ -12,7 +12,6 @@ from collections.abc import Callable, Container
 from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
 from emulator.core.errors import JobNotFound
-from emulator.core.fleet import Launcher
 from emulator.core.job import (
     Cancelled,
     Emitted,
@@ -28,6 +27,7 @@ from emulator.core.job import (
     apply,
     within_ttl,
 )
+from emulator.core.launcher import Launcher
 from emulator.core.plays import Plays
 from emulator.core.rates import Limits
 from emulator.core.settings import EndpointSettings
@@ -44,6 +44,7 @@ class Engine(Workforce):
         chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
         self.plays = Plays(self, world.stubs, chance, has_handler=not settings.mock)
         self._store = world.store
+        self._closed = False
 
     async def expire(self, job_id: str, at: int) -> None:
         """Let the job meet its deadline, if that is not later than `at`."""
@@ -90,6 +91,7 @@ class Engine(Workforce):
     async def close(self) -> None:
         """Cancel every job and start no worker any more: the endpoint is about to be taken away."""
         at = await self._now()
+        self._closed = True
         self.autoscaler.stop()
         jobs, _ = await self._store.recent(self.id, 0, 1 << 31)
         for job in jobs:
@@ -122,7 +124,7 @@ class Engine(Workforce):
                 return None
             due = job.next_deadline
             if due is not None and due <= at:
-                return self._step(job, deadline_event(job, self.platform), due)
+                return self._overdue_step(job, due)
             return apply(job, taken, at)
 
         jobs: list[Job] = []
@@ -135,6 +137,13 @@ class Engine(Workforce):
                 if isinstance(transition.event, Taken):
                     jobs.append(transition.job)
         return jobs
+
+    def _overdue_step(self, job: Job, due: int) -> Transition | None:
+        """What a deadline that is over makes of a job; None when that fails, which was logged when it was due."""
+        try:
+            return self._step(job, deadline_event(job, self.platform), due)
+        except Exception:
+            return None
 
     async def change(self, job_id: str, event: Event) -> None:
         """Apply what a script or the passing of time causes; raises IllegalTransition, JobNotFound."""

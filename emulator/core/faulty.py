@@ -15,7 +15,6 @@ from emulator.core.deadlines import lost_event
 from emulator.core.endpoint import Endpoint, Report, Submission
 from emulator.core.errors import JobNotFound
 from emulator.core.faults import Fault, FaultKind
-from emulator.core.fleet import Launcher
 from emulator.core.ghosts import Ghosts, HauntedPolling
 from emulator.core.job import (
     Completed,
@@ -29,6 +28,7 @@ from emulator.core.job import (
     Taken,
     Transition,
 )
+from emulator.core.launcher import Launcher
 from emulator.core.polling import Either
 from emulator.core.rates import Operation
 from emulator.core.settings import EndpointSettings

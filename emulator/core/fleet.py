@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from emulator.core.arrivals import Arrivals, Step
 from emulator.core.capacity import Capacity
 from emulator.core.faults import FaultKind
 from emulator.core.job import Taken, Transition
+from emulator.core.launcher import Launcher
 from emulator.core.settings import EndpointSettings
 from emulator.core.timeline import Timeline
 from emulator.core.timers import Timer
@@ -28,35 +29,6 @@ class WorkerState(str, Enum):
     RUNNING = "running"
     THROTTLED = "throttled"
     UNHEALTHY = "unhealthy"
-
-
-class Launcher(Protocol):
-    """The only way in which the rules reach processes. No call waits."""
-
-    over_http: bool
-    """Whether its workers come over HTTP, and so learn of stops by polling."""
-    real: bool
-    """Whether its workers are programs, which take real time to start and to work."""
-
-    def start(self, worker: str) -> None:
-        """Bring a worker of this id up; it reports itself ready, or broken."""
-        ...
-
-    def stop(self, worker: str) -> None:
-        """End a worker that holds no job."""
-        ...
-
-    def replace(self, worker: str) -> None:
-        """End a worker that asked for it; a fresh one takes its place."""
-        ...
-
-    def retire(self, worker: str) -> None:
-        """Give a worker no job more, and end it when those that it holds are over."""
-        ...
-
-    def stop_job(self, worker: str, job: str, lease: int) -> None:
-        """Stop one job that no longer belongs to the worker."""
-        ...
 
 
 @dataclass(slots=True)
@@ -78,7 +50,7 @@ class Worker:
     version: int = 0
     """Counts the changes of code before its start."""
     outdated: bool = False
-    """Whether it runs old code, and only finishes what it holds."""
+    """Whether it runs old code or is one too many, and only finishes what it holds."""
     reason: str = ""
     """Why it is unhealthy, in its own last words."""
 
@@ -139,7 +111,7 @@ class Fleet:
         """Whether the last worker must stay, and no other may come: newer code is broken."""
         self._timeline = timeline
         self._launcher = launcher
-        self._capacity = capacity or Capacity()
+        self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
         self._capacity.lend(self)
         self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
         self._concurrency = 1
@@ -197,14 +169,27 @@ class Fleet:
         return worker
 
     def configure(self, settings: EndpointSettings) -> None:
-        """Go on with other settings: idle workers above the new maximum end, busy ones after their idle timeout."""
+        """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over."""
         self.settings = settings
-        for worker in [one for one in self.workers.values() if one.counts and one.state is WorkerState.IDLE]:
-            self._stop_idling(worker)
-            if self.alive > settings.workers_max:
-                self.dismiss(worker)
-            else:
+        for worker in self._superfluous():
+            self.outdate(worker)
+        for worker in self.workers.values():
+            if worker.idle_timer is not None:
+                self._stop_idling(worker)
                 self._start_idling(worker)
+
+    def _superfluous(self) -> list[Worker]:
+        """The workers above the maximum, but for one that tries new code: those with the least to do, the youngest."""
+        youngest_first = reversed(self.workers.values())
+        counted = [one for one in youngest_first if one.counts and not (self.keeps_last and one.is_coming_up)]
+        by_use = sorted(counted, key=lambda worker: (not worker.is_coming_up, len(worker.jobs)))
+        return by_use[: max(0, len(counted) - self.settings.workers_max)]
+
+    def leave(self) -> None:
+        """Forget all workers, which have ended, and their places."""
+        for worker in list(self.workers):
+            self.forget(worker)
+        self._capacity.leave(self)
 
     def stop_arrivals(self) -> None:
         """Launch no worker any more."""
@@ -267,7 +252,7 @@ class Fleet:
         self._launcher.stop(worker.id)
 
     def outdate(self, worker: Worker) -> None:
-        """End a worker that runs old code, at once or when its jobs are over."""
+        """End a worker that nobody needs any more, at once or when its jobs are over."""
         if not worker.jobs:
             self.dismiss(worker)
         elif not worker.outdated:
@@ -384,7 +369,7 @@ class Fleet:
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
         self._arrivals.end(worker)
-        self._capacity.release(worker.id)
+        self._capacity.release(worker.id, self)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emulator.core.errors import IllegalTransition, JobNotFound
-from emulator.core.job import Job, JobStatus, Released, Requeued, Transition
+from emulator.core.job import Job, JobStatus, Released, Returned, Taken, Transition
 from emulator.core.remains import free_later
 from emulator.core.script import Ending, Pause, Scene, Script
 from emulator.core.settings import Span
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Play:
-    """One job's script in one run."""
+    """One job's script in one run; before the first, that of which it has drawn the number, or else of the first."""
 
     def __init__(self, question: Question, stub: Stub) -> None:
         self.question = question
@@ -29,12 +29,36 @@ class Play:
         """By clients, since the last pause began."""
         self.held_until: int | None = None
         self.call = stub.matched
-        self.next_run()
+        self.run = 0
+        """The number of the present run, or of the one to come; 0 for one that is not drawn yet."""
+        self._began = False
+        if stub.holds:
+            self.run = stub.draw()
 
-    def next_run(self) -> None:
-        """Begin the script of another run."""
-        self.script: Script = self.stub.next_script()
-        self.run = self.stub.played
+    @property
+    def script(self) -> Script:
+        """What it plays in this run."""
+        return self.stub.script(max(1, self.run))
+
+    def begin(self) -> None:
+        """A worker has the job: a run begins."""
+        if self._began or not self.run:
+            self.run = self.stub.draw()
+        self._began = True
+        self.stub.played += 1
+
+    def take_back(self) -> None:
+        """The run that has just begun was none: the job waits as before."""
+        self._began = False
+        self.stub.played -= 1
+        if not self.stub.holds:
+            self.forgo()
+
+    def forgo(self) -> None:
+        """The job waits for no run any more: what it would have played is for another."""
+        if self.run and not self._began:
+            self.stub.give_back(self.run)
+            self.run = 0
 
 
 class Plays:
@@ -82,10 +106,14 @@ class Plays:
         play = self._plays.get(transition.job.id) if self._plays else None
         if play is None:
             return
+        if isinstance(transition.event, Taken):
+            play.begin()
+        elif isinstance(transition.event, Returned):
+            play.take_back()
+        elif transition.ended or transition.after is None:
+            play.forgo()
         if transition.after is None:
             del self._plays[transition.job.id]
-        elif isinstance(transition.event, Requeued):
-            play.next_run()
         if self.waits is not None:
             self._note(transition, self.waits)
 
@@ -102,6 +130,9 @@ class Plays:
 
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
+        if any(stub.holds for stub in self._book):
+            for play in self._plays.values():
+                play.forgo()
         free_later([self._plays])
         self._plays = {}
         self.waiting.clear()
@@ -120,9 +151,9 @@ class Plays:
 
     def scene(self, job: Job, play: Play) -> Scene:
         """What the values of the job's script can be made of."""
+        timeline = self._engine.world.timeline
         return Scene(
-            job.endpoint, job.id, play.question, play.call, play.run,
-            self._engine.world.timeline.now(), self._chance,
+            job.endpoint, job.id, play.question, play.call, play.run, timeline.now() + timeline.drift(), self._chance
         )  # fmt: skip
 
     async def pause(self, job_id: str, play: Play, pause: Pause, caller: Caller) -> bool:

@@ -202,6 +202,12 @@ class PollingWorkers:
         if visitor is not None and visitor.silence is not None:
             visitor.silence.cancel()
 
+    def close(self) -> None:
+        """Let go of every worker: the endpoint is gone."""
+        for worker in list(self._visitors):
+            self.release_polls(worker)
+            self.forget(worker)
+
     async def _say_goodbye(self, worker: str, until: int, caller: Caller) -> None:
         self._leaving[worker] += 1
         if self._leaving[worker] > GOODBYES:

@@ -102,6 +102,14 @@ class JobStore(Protocol):
         """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
         ...
 
+    async def drop(self, endpoint: str) -> None:
+        """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
+        ...
+
+    async def give_up_deadline(self, endpoint: str, job: str) -> None:
+        """Take the job out of the deadlines until it is written again: what should happen then has failed."""
+        ...
+
     async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
         """Owed deliveries that are due; each is given out once until `record_delivery`."""
         ...

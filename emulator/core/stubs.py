@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import heapq
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -47,8 +48,10 @@ Check = Callable[[Question], str]
 class Stub:
     """A match and what follows from it.
 
-    `scripts` are played one a run, the last one again and again. `calls` are the
-    numbers, from 1, of the jobs it takes among those that its checks let through.
+    `scripts` are played one a run, the last one again and again. A run draws its number when
+    a worker takes the job, so a job that never runs uses up none. Where a script holds its job
+    in the queue, each job has its number from the start, and gives it back if it never runs.
+    `calls` are the numbers, from 1, of the jobs it takes among those that its checks let through.
     """
 
     id: str
@@ -66,6 +69,15 @@ class Stub:
     asked: int = 0
     matched: int = 0
     played: int = 0
+    """Runs that have begun."""
+    _drawn: int = field(default=0, init=False)
+    _given_back: list[int] = field(default_factory=list, init=False)
+    """A heap of numbers below `_drawn` that no run has."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether any of its scripts lets the job wait where no worker can see it."""
+        return any(not script.in_queue.nothing for script in self.scripts)
 
     @property
     def names_endpoint(self) -> bool:
@@ -97,11 +109,25 @@ class Stub:
         self.matched += 1
         return True
 
-    def next_script(self) -> Script:
-        """The script of the next run."""
-        script = self.scripts[min(self.played, len(self.scripts) - 1)]
-        self.played += 1
-        return script
+    def draw(self) -> int:
+        """The number of the next run, from 1: the lowest that nobody has."""
+        if self._given_back:
+            return heapq.heappop(self._given_back)
+        self._drawn += 1
+        return self._drawn
+
+    def give_back(self, run: int) -> None:
+        """There was no run of this number after all."""
+        heapq.heappush(self._given_back, run)
+
+    def script(self, run: int) -> Script:
+        """The script of the run of this number."""
+        return self.scripts[min(run, len(self.scripts)) - 1]
+
+    def begin(self) -> None:
+        """Count anew."""
+        self.asked = self.matched = self.played = self._drawn = 0
+        self._given_back.clear()
 
 
 class StubBook:
@@ -157,7 +183,7 @@ class StubBook:
         """Drop what came after `keep`, and count anew."""
         self._stubs = list(self._kept)
         for stub in self._stubs:
-            stub.asked = stub.matched = stub.played = 0
+            stub.begin()
 
     def choose(self, question: Question) -> Stub | None:
         """The first stub that matches."""

@@ -72,6 +72,10 @@ class Timeline:
         """The present time; while a deadline fires, that deadline."""
         return self.clock.now() if self._firing_at is None else self._firing_at
 
+    def drift(self) -> int:
+        """What to add to a time for the time of day as people's clocks show it, in ms."""
+        return self.clock.drift()
+
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
         if self._firing_at is not None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from emulator.core.autoscaler import Autoscaler
 from emulator.core.errors import ConfigurationError
-from emulator.core.fleet import Fleet, Launcher, Worker, WorkerState
+from emulator.core.fleet import Fleet, Worker, WorkerState
+from emulator.core.launcher import Launcher
 from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Outcome
@@ -106,13 +107,12 @@ class Workforce(ABC):
         """Go on with other settings; those of a job are for jobs to come."""
         self.settings = settings
         self.fleet.configure(settings)
+        self._room.call(("fleet", self.id))
         await self._balance()
 
     def leave(self) -> None:
         """Give the places of all workers back: they have ended, and no other will come."""
-        for worker in list(self.fleet.workers):
-            self.fleet.forget(worker)
-        self.world.capacity.leave(self.fleet)
+        self.fleet.leave()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""

@@ -124,10 +124,17 @@ class Webhooks:
         self._sorting = False
         while claimed := await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
             for delivery in claimed:
-                self._around.pass_on(delivery, self._line_up)
+                self._pass_on(delivery)
         due = await self._store.next_delivery_due()
         if due is not None:
             self._wake_at(due)
+
+    def _pass_on(self, delivery: Delivery) -> None:
+        try:
+            self._around.pass_on(delivery, self._line_up)
+        except Exception as error:  # the others that are due must not wait for it
+            log.exception("a webhook call failed")
+            self._spawn(self._attempted(delivery, _said(error)))
 
     def _line_up(self, delivery: Delivery) -> None:
         host = _host(delivery.url)
@@ -187,7 +194,10 @@ class Webhooks:
             problem = await self._around.send(delivery)
         except Exception as error:
             log.exception("a webhook call failed")
-            problem = f"{type(error).__name__}: {error}"
+            problem = _said(error)
+        await self._attempted(delivery, problem)
+
+    async def _attempted(self, delivery: Delivery, problem: str) -> None:
         now = self._timeline.now()
         if problem:
             self._rests[_host(delivery.url)] = now + REST
@@ -212,6 +222,10 @@ class Webhooks:
         self._timeline.end()
         if not task.cancelled() and task.exception() is not None:
             log.error("webhook sender failed", exc_info=task.exception())
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _host(url: str) -> str:

@@ -96,7 +96,8 @@ class Stub(Written):
     )
     times: Number | None = Field(default=None, description="how many jobs it takes, without an end if missing")
     respond: Annotated[Annotated[Response, ONE] | Annotated[Responses, SEVERAL], ONE_OR_SEVERAL] = Field(
-        description="the response, or a list of them: one a run, the last again and again"
+        description="the response, or a list of them: one a run, in the order in which workers take the jobs, "
+        "the last again and again"
     )
 
     def to_core(

@@ -126,14 +126,22 @@ class MemoryStore:
             self._shelves, self._deadlines = {}, Schedule()
             self._deliveries, self._owed = {}, Schedule()
             return
+        await self.drop(endpoint)
+        for key in [key for key in self._deliveries if key[1] == endpoint]:
+            del self._deliveries[key]
+            self._owed.set(key, None)
+
+    async def drop(self, endpoint: str) -> None:
+        """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
         shelf = self._shelves.pop(endpoint, None)
         if shelf is None:
             return
         free_later((*shelf.remains(), *self._deadlines.remains()))
         self._deadlines = self._deadlines.without(lambda key: key[0] == endpoint)
-        for key in [key for key in self._deliveries if key[1] == endpoint]:
-            del self._deliveries[key]
-            self._owed.set(key, None)
+
+    async def give_up_deadline(self, endpoint: str, job: str) -> None:
+        """Take the job out of the deadlines until it is written again: what should happen then has failed."""
+        self._deadlines.set((endpoint, job), None)
 
     async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
         """Owed deliveries that are due, `most` at most."""

@@ -54,6 +54,7 @@ class CommandPool:
 
     over_http = True
     real = True
+    processes = True
 
     def __init__(self, command: Command) -> None:
         self._command = command
@@ -124,6 +125,7 @@ class Nobody:
 
     over_http = True
     real = False
+    processes = False
 
     def start(self, worker: str) -> None:
         """Never asked: such an endpoint starts no worker."""

@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from emulator.core.endpoint import Endpoint
 from emulator.core.faulty import Killer
-from emulator.core.fleet import Launcher
+from emulator.core.launcher import Launcher
 from emulator.core.plays import Plays
 from emulator.core.waiting import Caller
 from emulator.workers.scripted import Stage
@@ -22,6 +22,7 @@ class WithGuests:
 
     def __init__(self, own: Launcher) -> None:
         self.real = own.real
+        self.processes = own.processes
         self._own = own
         self._endpoint: Endpoint | None = None
         self._guests: dict[str, Stage] = {}

@@ -83,6 +83,7 @@ class HttpServerPool:
 
     over_http = True
     real = True
+    processes = True
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server

@@ -18,6 +18,7 @@ class Pool:
 
     over_http = False
     real = True
+    processes = True
 
     def __init__(self, program: Program) -> None:
         self._program = program

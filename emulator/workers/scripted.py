@@ -139,6 +139,7 @@ class ScriptedPool:
 
     over_http = False
     real = False
+    processes = False
 
     def __init__(self, concurrency: int = 1) -> None:
         self.function: Function | None = None
@@ -165,7 +166,8 @@ class ScriptedPool:
         self._then(worker, _ScriptedWorker.die)
 
     def retire(self, worker: str) -> None:
-        """Never asked: a script has no code that could change."""
+        """Give a worker no job more, and end it when its scripts are over."""
+        self._then(worker, _ScriptedWorker.retire)
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """End the script of one job."""
@@ -202,15 +204,22 @@ class _ScriptedWorker:
         self._jobs = 0
         self._in_a_row = 0
         self._caller = Caller()
+        self._takes = Caller()
+        """Who asks for jobs; leaves before the worker when that is retired."""
         self._timeline.begin()
         self.life = asyncio.ensure_future(self._live())
         self.life.add_done_callback(self._ended)
 
     def end(self) -> None:
         """End for good."""
+        self._takes.hang_up()
         self._caller.hang_up()
         self.stage.close()
         self._pool.left(self.id)
+
+    def retire(self) -> None:
+        """Take no job more, and leave when those that it has are over."""
+        self._takes.hang_up()
 
     def die(self) -> None:
         """End in the middle of things; its jobs are lost, and a fresh worker comes."""
@@ -221,7 +230,10 @@ class _ScriptedWorker:
     async def _live(self) -> None:
         await self._endpoint.worker_ready(self.id, self._concurrency)
         while not self._caller.gone:
-            free = self._concurrency - self._jobs
+            if self._takes.gone and not self._jobs:
+                self._leave()
+                return
+            free = 0 if self._takes.gone else self._concurrency - self._jobs
             jobs = await self._idly(free)
             if self._room.closed:
                 return
@@ -229,6 +241,10 @@ class _ScriptedWorker:
                 if self._caller.gone:
                     return
                 await self._do(job)
+
+    def _leave(self) -> None:
+        if self._pool.left(self.id):
+            self._endpoint.later(self._endpoint.worker_gone(self.id))
 
     async def _do(self, job: Job) -> None:
         play = self._endpoint.plays.get(job.id)
@@ -251,7 +267,7 @@ class _ScriptedWorker:
         self._timeline.end()
         try:
             if free:
-                return await self._endpoint.take(self.id, free, None, self._caller)
+                return await self._endpoint.take(self.id, free, None, self._takes)
             await self._room.wait(("slot", self._endpoint.id, self.id), None, self._caller)
             return []
         finally:

@@ -4,6 +4,7 @@ import pytest
 
 from emulator.core.job import Completed
 from tests.api.doors import JOB, PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
+from tests.core.steps import beside
 
 BOTH = ["GET", "POST"]
 
@@ -199,7 +200,7 @@ async def test_a_job_that_nobody_has_is_404(route):
 @pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
 async def test_a_job_of_another_endpoint_is_404(route):
     doors = open_doors()
-    other = doors.world.emulator.add(doors.endpoint.settings.__class__("other", 0, 3, 5_000, 600_000, 60_000), None)
+    other = beside(doors.world).endpoint
     job = await doors.failed()
     answer = await doors.http.post(f"/v2/{other.id}/{route}/{job.id}")
     expect_problem(answer, 404, "Not Found", "job not found")

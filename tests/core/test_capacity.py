@@ -65,7 +65,7 @@ def test_a_place_that_becomes_free_goes_to_who_has_waited_longest():
     it = Places(1)
     it.claim("a", "b", "c", "d")
     for worker in "abc":
-        it.capacity.release(worker)
+        it.capacity.release(worker, it.owner)
     assert it.granted == ["a", "b", "c", "d"]
     assert not contended(it.capacity)
 
@@ -73,27 +73,27 @@ def test_a_place_that_becomes_free_goes_to_who_has_waited_longest():
 def test_who_waits_no_more_is_passed_over():
     it = Places(1)
     it.claim("a", "b", "c")
-    it.capacity.release("b")
+    it.capacity.release("b", it.owner)
     assert it.granted == ["a"], "it held no place that it could leave"
-    it.capacity.release("a")
+    it.capacity.release("a", it.owner)
     assert it.granted == ["a", "c"]
 
 
 def test_a_place_is_left_only_once():
     it = Places(1)
     it.claim("a", "b", "c")
-    it.capacity.release("a")
-    it.capacity.release("a")
-    it.capacity.release("stranger")
+    it.capacity.release("a", it.owner)
+    it.capacity.release("a", it.owner)
+    it.capacity.release("stranger", it.owner)
     assert it.granted == ["a", "b"]
 
 
 def test_who_leaves_while_the_place_is_granted_passes_it_on():
     it = Places(1)
     it.claim("a")
-    it.capacity.claim("b", it.owner, lambda: it.capacity.release("b"))
+    it.capacity.claim("b", it.owner, lambda: it.capacity.release("b", it.owner))
     it.claim("c", "d")
-    it.capacity.release("a")
+    it.capacity.release("a", it.owner)
     assert it.granted == ["a", "c"]
 
 
@@ -125,7 +125,7 @@ def test_of_several_one_gives_way():
 def test_a_place_that_somebody_gave_up_goes_to_who_has_waited_longest():
     it = Places(2)
     it.claim("a", "b", "c")
-    it.capacity.lend(Owner(lambda: (it.capacity.release("a"), True)[1]))
+    it.capacity.lend(Owner(lambda: (it.capacity.release("a", it.owner), True)[1]))
     it.claim("d")
     assert it.granted == ["a", "b", "c"]
     assert contended(it.capacity)
@@ -144,11 +144,11 @@ def test_nobody_gives_way_to_its_own():
 def test_a_place_can_be_seized_above_the_limit():
     it = Places(1)
     it.claim("a")
-    it.capacity.seize("b")
+    it.capacity.seize("b", it.owner)
     it.claim("c")
-    it.capacity.release("a")
+    it.capacity.release("a", it.owner)
     assert it.granted == ["a"]
-    it.capacity.release("b")
+    it.capacity.release("b", it.owner)
     assert it.granted == ["a", "c"]
 
 
@@ -170,7 +170,7 @@ def test_places_behave_like_a_queue_before_a_counter(limit: int, actions: list[t
             for workers in (waiting, holding):
                 if worker in workers:
                     workers.remove(worker)
-            it.capacity.release(worker)
+            it.capacity.release(worker, it.owner)
         while waiting and len(holding) < limit:
             granted.append(waiting[0])
             holding.append(waiting.pop(0))

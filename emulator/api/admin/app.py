@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from emulator import __version__
 from emulator.api.guards import Access
+from emulator.api.safety_net import SafetyNet
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
@@ -48,9 +49,10 @@ def admin_app(state: Any) -> FastAPI:
         try:
             _check(request, access)
         except RequestError as error:
-            return _problem(error.status, error.title, error.detail)
+            return _answer(error)
         return await go_on(request)
 
+    app.add_middleware(SafetyNet, answer=_answer)
     return app
 
 
@@ -80,9 +82,13 @@ def _problem(status: int, title: str, detail: str) -> JSONResponse:
     return JSONResponse({"status": status, "title": title, "detail": detail}, status)
 
 
+def _answer(error: RequestError) -> JSONResponse:
+    return _problem(error.status, error.title, error.detail)
+
+
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _problem(error.status, error.title, error.detail)
+    return _answer(error)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

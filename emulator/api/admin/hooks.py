@@ -34,8 +34,11 @@ class Call(BaseModel):
 @router.get("")
 async def received(world: World, name: str | None = None) -> list[Call]:
     """The calls that came to `POST /__emulator/hooks/<namespace>/<name>`, oldest first; `-` is no namespace."""
+    drift = world.timeline.drift()
     return [
-        Call(at=one.at, name=one.name, headers=dict(one.headers), body=shapes.parsed(one.body), status=one.status)
+        Call(
+            at=one.at + drift, name=one.name, headers=dict(one.headers), body=shapes.parsed(one.body), status=one.status
+        )
         for one in world.receiver
         if name in (None, one.name)
     ]

@@ -47,7 +47,7 @@ class Listed(BaseModel):
     place: str = Field(description="the file and line it was written on, empty for one that came by the API")
     asked: int = Field(description="jobs that fitted it but for the number of the call")
     matched: int = Field(description="jobs that it took")
-    played: int = Field(description="runs, with those after a retry")
+    played: int = Field(description="runs that a worker began, with those after a retry")
     stub: Any = Field(description="as it was written")
 
 

@@ -1,4 +1,7 @@
-"""The JSON of the admin API: jobs, requests, webhook calls and transitions as people read them."""
+"""The JSON of the admin API: jobs, requests, webhook calls and transitions as people read them.
+
+`drift` is what to add to a time inside for the time of day, in ms: not 0 where the system's clock was set meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from emulator.core.journal import Entry
 from emulator.emulator import Attempt, Emulator
 
 
-def record(job: Job) -> dict[str, Any]:
+def record(job: Job, drift: int = 0) -> dict[str, Any]:
     """A whole job; times are ms since the epoch, null where there is none."""
     return {
         "id": job.id,
@@ -29,33 +32,40 @@ def record(job: Job) -> dict[str, Any]:
         "lease": job.lease,
         "retries": job.retries,
         "executionTimeout": job.execution_timeout,
-        "submittedAt": job.submitted_at,
-        "takenAt": job.taken_at,
-        "endedAt": job.ended_at,
-        "expiresAt": job.expires_at,
-        "keptUntil": job.kept_until,
+        "submittedAt": job.submitted_at + drift,
+        "takenAt": None if job.taken_at is None else job.taken_at + drift,
+        "endedAt": None if job.ended_at is None else job.ended_at + drift,
+        "expiresAt": job.expires_at + drift,
+        "keptUntil": None if job.kept_until is None else job.kept_until + drift,
     }
 
 
 async def all_jobs(world: Emulator, endpoint: str | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, or of one endpoint's, newest first; raises EndpointNotFound."""
     found: list[dict[str, Any]] = []
+    drift = world.timeline.drift()
     for name in world.endpoints if endpoint is None else [world.endpoint(endpoint).id]:
         jobs, _ = await world.store.recent(name, 0, 1 << 31)
-        found += [record(job) for job in jobs]
+        found += [record(job, drift) for job in jobs]
     return sorted(found, key=lambda job: -job["submittedAt"])
 
 
-def moment(one: Moment) -> dict[str, Any]:
+def moment(one: Moment, drift: int = 0) -> dict[str, Any]:
     """One transition of a job."""
-    return {"at": one.at, "event": one.event, "status": one.status, "worker": one.worker, "retries": one.retries}
+    return {
+        "at": one.at + drift,
+        "event": one.event,
+        "status": one.status,
+        "worker": one.worker,
+        "retries": one.retries,
+    }
 
 
-def entry(one: Entry) -> dict[str, Any]:
+def entry(one: Entry, drift: int = 0) -> dict[str, Any]:
     """One request; a body that is no JSON is text."""
     return {
         "number": one.number,
-        "at": one.at,
+        "at": one.at + drift,
         "endpoint": one.endpoint,
         "operation": one.operation,
         "method": one.method,
@@ -68,11 +78,11 @@ def entry(one: Entry) -> dict[str, Any]:
     }
 
 
-def attempt(one: Attempt) -> dict[str, Any]:
+def attempt(one: Attempt, drift: int = 0) -> dict[str, Any]:
     """One webhook call."""
     delivery = one.delivery
     return {
-        "at": one.at,
+        "at": one.at + drift,
         "endpoint": delivery.endpoint,
         "job": delivery.job,
         "url": delivery.url,
@@ -84,13 +94,13 @@ def attempt(one: Attempt) -> dict[str, Any]:
     }
 
 
-def transition(one: Transition) -> str:
+def transition(one: Transition, drift: int = 0) -> str:
     """One transition, for the event feed."""
     job = one.job
     status = "GONE" if one.after is None else job.status.value
     return orjson.dumps(
         {
-            "at": one.at,
+            "at": one.at + drift,
             "event": type(one.event).__name__,
             "endpoint": job.endpoint,
             "id": job.id,

@@ -21,6 +21,7 @@ from emulator.api.guards import HttpCaller, world_of_client
 from emulator.api.public import Events
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus, Transition
+from emulator.core.journal import Entry
 from emulator.emulator import Emulator
 from emulator.values import Milliseconds
 
@@ -63,15 +64,16 @@ async def jobs(
 @router.get("/jobs/{job_id}")
 async def job(world: World, job_id: str) -> Response:
     """One job with every transition and its time, also when it is gone."""
+    drift = world.timeline.drift()
     for endpoint in world.endpoints:
         moments = world.history.of(endpoint, job_id)
         if not moments:
             continue
         try:
-            record = shapes.record(await world.store.get(endpoint, job_id))
+            record = shapes.record(await world.store.get(endpoint, job_id), drift)
         except JobNotFound:
             record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
-        return _json({**record, "transitions": [shapes.moment(moment) for moment in moments]})
+        return _json({**record, "transitions": [shapes.moment(moment, drift) for moment in moments]})
     raise JobNotFound
 
 
@@ -81,7 +83,8 @@ async def job(world: World, job_id: str) -> Response:
 @router.post("/requests/find")
 async def find_requests(world: World, wish: Filter) -> Response:
     """The requests that are meant, oldest first."""
-    return _json({"requests": [shapes.entry(one) for one in world.journal.find(lambda one: not wish.differences(one))]})
+    found = world.journal.find(lambda one: not wish.differences(one))
+    return _json({"requests": _entries(world, found)})
 
 
 @router.get("/requests")
@@ -91,7 +94,12 @@ async def requests(
     """The last requests of clients, oldest first."""
     wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
     found = world.journal.find(lambda one: not wish.differences(one))
-    return _json({"requests": [shapes.entry(one) for one in found[-limit:]], "total": len(found)})
+    return _json({"requests": _entries(world, found[-limit:]), "total": len(found)})
+
+
+def _entries(world: Emulator, found: list[Entry]) -> list[dict[str, Any]]:
+    drift = world.timeline.drift()
+    return [shapes.entry(one, drift) for one in found]
 
 
 class Verification(Wish):
@@ -112,7 +120,10 @@ async def verify(world: World, wish: Verification) -> Verified:
 @router.get("/webhooks")
 async def webhooks(world: World, job: str | None = None) -> Response:
     """The webhook calls that were made, oldest first."""
-    return _json({"webhooks": [shapes.attempt(one) for one in world.attempts if job in (None, one.delivery.job)]})
+    drift = world.timeline.drift()
+    return _json(
+        {"webhooks": [shapes.attempt(one, drift) for one in world.attempts if job in (None, one.delivery.job)]}
+    )
 
 
 # Time
@@ -141,7 +152,7 @@ class Advanced(Time):
 @router.get("/clock")
 async def clock(world: World) -> Time:
     """What time it is."""
-    return Time(mode=mode(world), now=world.timeline.now())
+    return Time(mode=mode(world), now=world.timeline.now() + world.timeline.drift())
 
 
 @router.post("/clock/advance")
@@ -216,7 +227,9 @@ async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) 
         await ready.wait()
         ready.clear()
         while news:
-            yield ServerSentEvent(event="transition", data=shapes.transition(news.popleft()), sep="\n")
+            yield ServerSentEvent(
+                event="transition", data=shapes.transition(news.popleft(), world.timeline.drift()), sep="\n"
+            )
 
 
 def _json(value: Any) -> Response:

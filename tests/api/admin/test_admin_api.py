@@ -16,6 +16,7 @@ from emulator.config.file import EndpointTable
 from emulator.config.plans import plan_one
 from emulator.config.settings import read_settings
 from emulator.core.clock import VirtualClock
+from emulator.core.job import Cancelled, Transition
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.emulator import Emulator
@@ -204,9 +205,11 @@ async def test_a_reset_of_one_endpoint_leaves_the_others(admin: Admin):
 async def test_an_endpoint_that_is_taken_away_cancels_its_jobs(admin: Admin):
     await admin.ask("POST", "/stubs", 201, json={"respond": {"never": True}})
     job = await admin.run(HELLO)
+    heard: list[Transition] = []
+    admin.first.store.listen(heard.append)
     await admin.ask("DELETE", "/endpoints/llm", 204)
     assert (await admin.http.get(f"/v2/llm/status/{job}", headers={"authorization": "k"})).status_code == 404
-    assert [one.event for one in admin.first.history.of("llm", job)][-1] == "Cancelled"
+    assert (heard[-1].job.id, heard[-1].event) == (job, Cancelled())
 
 
 async def test_the_receiver_answers_what_it_was_told(admin: Admin):

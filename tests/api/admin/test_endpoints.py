@@ -113,3 +113,14 @@ def test_workers_come_and_go_with_the_settings(emu: Emulator):
 def test_a_change_that_can_not_be(emu: Emulator, path: str, body: dict[str, Any], status: int, detail: str):
     code, problem = ask(emu, "PATCH", path, body)
     assert (code, detail in problem["detail"]) == (status, True), problem
+
+
+def test_one_that_is_taken_away_and_added_again_knows_nothing_of_its_first_life(emu: Emulator):
+    emu.stub(endpoint="more", respond={"output": 1})
+    assert run(emu, "more", ttl=10_000)["status"] == "COMPLETED"
+    asked = {"headers": {"authorization": emu.key}}
+    assert ask(emu, "DELETE", "/more")[0] == 204
+    ask(emu, "POST", "", {"id": "more"})
+    assert httpx.get(f"{emu.base_url}/more/health", **asked).json()["jobs"]["completed"] == 0
+    assert httpx.get(f"{emu.base_url}/more/requests", **asked).json()["requests"] == []
+    assert run(emu, "more")["status"] == "COMPLETED"

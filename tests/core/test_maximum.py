@@ -1,0 +1,137 @@
+"""A maximum of workers that is lowered holds for all of them: at once, or when their jobs are over."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from emulator.core.balancer import Balancer
+from emulator.core.endpoint import Submission
+from emulator.core.job import Completed
+from tests.core.balanced import balanced_world
+from tests.core.steps import answer, started, take_now, turns
+from tests.core.test_fleet import Set
+from tests.core.test_scripts import Mock, after, output
+from tests.worlds import make_world
+
+JOB = Submission(b'{"a":1}')
+
+
+@pytest.mark.parametrize(
+    ("most", "stopped", "retired"),
+    [
+        (4, [], []),
+        (3, ["coming"], []),
+        (2, ["coming", "idle"], []),
+        (1, ["coming", "idle"], ["busy two"]),
+        (0, ["coming", "idle"], ["busy two", "busy one"]),
+    ],
+)
+def test_those_go_first_who_have_the_least_to_do(most: int, stopped: list[str], retired: list[str]):
+    it = Set(workers_max=9)
+    it.up("busy one", "busy two", "idle")
+    it.fleet.start("coming")
+    it.take("busy one", "j1")
+    it.take("busy two", "j2")
+    it.fleet.configure(dataclasses.replace(it.fleet.settings, workers_max=most))
+    assert (it.launcher.stopped, it.launcher.retired) == (stopped, retired)
+    assert it.fleet.alive == most
+    assert not it.fleet.may_start
+
+
+def test_workers_from_elsewhere_and_ill_ones_do_not_count():
+    it = Set(workers_max=9)
+    it.up("ours", "ill")
+    it.fleet.failed("ill", "broken")
+    it.fleet.welcome("far")
+    it.fleet.configure(dataclasses.replace(it.fleet.settings, workers_max=1))
+    assert (it.launcher.stopped, it.fleet.alive) == ([], 1)
+
+
+async def test_a_worker_that_tries_new_code_stays():
+    world = make_world()
+    old = await world.worker()
+    reload = await started(world.endpoint.reload())
+    await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
+    candidate = world.launcher.started[-1]
+    assert list(world.endpoint.fleet.workers) == [old, candidate]
+    await world.endpoint.worker_ready(candidate, 1)
+    assert await answer(reload) is True
+
+
+async def test_the_check_of_a_handler_ends_when_its_worker_is_one_too_many():
+    world = make_world()
+    check = await started(world.endpoint.first_worker())
+    await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=0))
+    await answer(check)
+
+
+async def test_a_mock_worker_that_is_one_too_many_takes_no_job_more():
+    mock = Mock()
+    mock.play(output(before_end=after(1_000)))
+    jobs = [await mock.submit() for _ in range(6)]
+    await turns()
+    await mock.emulator.configure("ep", workers_max=1)
+    assert mock.endpoint.fleet.running == 3
+    most = []
+    for _ in range(4):
+        await mock.advance(1_000)
+        await turns()
+        most.append(mock.endpoint.fleet.running)
+    assert most == [1, 1, 1, 0]
+    workers = {(await mock.look(job)).worker for job in jobs}
+    assert len(workers) == 3
+    await mock.emulator.configure("ep", workers_max=3)
+    await mock.submit()
+    await mock.advance(1_000)
+    assert (await mock.endpoint.health()).completed == 7
+    await mock.emulator.stop()
+
+
+@pytest.mark.parametrize("held", [1, 2])
+async def test_a_mock_worker_with_several_jobs_ends_them_all(held: int):
+    mock = Mock(paused_endpoint="queue")
+    await mock.emulator.remove("ep")
+    mock.endpoint = mock.emulator.add_mock(dataclasses.replace(mock.endpoint.settings, workers_max=1), concurrency=2)
+    mock.play(output(before_end=after(1_000)))
+    for _ in range(held):
+        await mock.submit()
+        await turns()
+    await mock.emulator.configure("ep", workers_max=0)
+    late = await mock.submit()
+    await mock.advance(2_000)
+    await turns()
+    health = await mock.endpoint.health()
+    assert (health.completed, health.queued, sum(health.workers)) == (held, 1, 0)
+    assert await mock.seen(late) == "IN_QUEUE"
+    await mock.emulator.stop()
+
+
+async def test_a_server_that_is_one_too_many_gets_no_request_more_and_leaves_after_its_last():
+    world = balanced_world(workers_max=2)
+    await world.up(2)
+    seats = [await world.seat(), await world.seat()]
+    balancer: Balancer = world.balancer
+    await balancer.configure(dataclasses.replace(balancer.settings, workers_max=1))
+    assert (await world.seat()).worker == seats[0].worker
+    assert world.launcher.stopped == []
+    await balancer.release(seats[1])
+    assert world.launcher.stopped == [seats[1].worker]
+
+
+async def test_a_job_that_waits_goes_to_who_stays():
+    world = make_world()
+    stays, goes = await world.worker(), await world.worker()
+    for worker in (stays, goes):
+        await world.endpoint.submit(JOB)
+        await world.take(worker)
+    await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
+    assert world.launcher.retired == [goes]
+    waiting = await world.endpoint.submit(JOB)
+    first = next(iter(world.endpoint.fleet.workers[stays].jobs))
+    await world.endpoint.report(first, Completed(1))
+    assert [job.id for job in await take_now(world, stays)] == [waiting.id]
+    await asyncio.sleep(0)
+    assert len(world.launcher.started) == 2
