@@ -226,6 +226,7 @@ class Server:
                 folder=plan.folder if reload else None, rules=plan.rules, stop_grace=plan.stop_grace,
                 ports=self._worker_ports,
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
+                never_started=plan.never_started,
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:

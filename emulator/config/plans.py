@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Plan:
     """Whether each worker has a network of its own."""
     rules: str | None
     """Whose rules its worker processes keep, where that was said."""
+    never_started: set[int] = field(default_factory=set, compare=False)
+    """Versions of its code of which was said that it never calls `start`: once, however many worlds serve it."""
 
     @property
     def folder(self) -> str:

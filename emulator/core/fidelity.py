@@ -131,7 +131,7 @@ BEHAVIOURS = (
     Behaviour("A progress update after the end is ignored; production lets it overwrite the result", _OBSERVED),
     Behaviour("What the official worker cannot send it never reports: a result that is not JSON, half a surrogate pair, an exception without a text, a BaseException; the job is lost. A chunk that is not JSON is left out. NaN and Infinity are refused and fail the job", _CLIENT, ("unsendable_result",)),
     Behaviour("A worker process keeps the rules of the installed SDK, and has the environment of the platform; what its handler starts reports by it", _CLIENT),
-    Behaviour("A file that defines handler and never calls start is served all the same, a kindness: in production its process ends", _CLIENT),
+    Behaviour("A file that defines handler and never calls start is served all the same, a kindness with a warning: in production its process ends and it takes no job", _CLIENT),
     Behaviour("The handler's own fitness checks run before its first job, and a worker that fails one is unhealthy and takes none; the built-in checks of system and GPU are skipped", _CLIENT),
     Behaviour("Prestart hooks of SDK 2.0 that fail end each job that came with their reason, and the worker; RUNPOD_LOG_CAPTURE counts", _CLIENT),
     Behaviour("A result above the limit is dropped, the job completes without output", _OBSERVED, ("oversized_result", "result_body_limit")),

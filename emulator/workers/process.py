@@ -30,6 +30,10 @@ log = logging.getLogger("emulator.worker")
 OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
+_NO_START = (
+    "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
+    "it takes no job: the program ends. Call start, or set the variable that the call depends on"
+)
 
 
 class WorkerProcess:
@@ -205,6 +209,8 @@ class WorkerProcess:
         elif kind is Kind.READY:
             facts = orjson.loads(body)
             self._cooperative = facts["cooperative"]
+            if not facts["started"]:
+                self._warn_of_no_start()
             await self._wants(facts["concurrency"])
         elif kind is Kind.CAPACITY:
             await self._wants(int(body))
@@ -212,6 +218,14 @@ class WorkerProcess:
             self._program.imported(*orjson.loads(body))
         elif kind is Kind.BROKEN:
             self._broken = body.decode("utf-8", "replace")
+
+    def _warn_of_no_start(self) -> None:
+        """Once for each version of the code, whichever worker of whichever world tells first."""
+        known, warned = self._endpoint.fleet.workers.get(self.id), self._program.never_started
+        version = known.version if known is not None else 0
+        if version not in warned:
+            warned.add(version)
+            log.warning("%s: %s", self._endpoint.id, _NO_START.format(file=self._program.handler))
 
     async def _dropped(self, job_id: str, reason: str, leaves: bool = False) -> None:
         """The child will never report on a job; one that `leaves` gives back what it holds by its end."""
