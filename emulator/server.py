@@ -246,8 +246,8 @@ class Server:
     def _http_server(self, plan: Plan, fresh: dict[str, str]) -> HttpServer:
         url = self.base_url.removesuffix("/v2")
 
-        def environment(worker: str, port: int, health_path: str) -> dict[str, str]:
-            return server_environment(url, plan.settings.id, worker, self.key, port, health_path)
+        def environment(worker: str, port: int, health_port: int, health_path: str) -> dict[str, str]:
+            return server_environment(url, plan.settings.id, worker, self.key, port, health_port, health_path)
 
         return HttpServer(
             environment, plan.service.handler or "", plan.service.command, plan.python,

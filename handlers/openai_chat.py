@@ -7,7 +7,7 @@ comes from a hash. `OPENAI_SERVED_MODEL_NAME_OVERRIDE` names the model, `TOKEN_D
 
 Jobs of `/run` and `/runsync` may have the same two members, or `route` and `body`, or those of the request below,
 which is the worker's own form. Its answer has the shape that the pages of RunPod show, whole or in growing batches:
-`[{"choices": [{"tokens": ["…"]}], "usage": {"output": 3, "input": 1}}]`. Since 2026-07-31 the worker's source answers
+`[{"choices": [{"tokens": ["…"]}], "usage": {"output": 3, "input": 1}}]`. Since its release 2.24 the worker answers
 such jobs in OpenAI's shape: `NATIVE_OUTPUT=openai` does so too.
 
 Request:

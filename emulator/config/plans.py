@@ -23,6 +23,7 @@ from emulator.values import file_of
 
 log = logging.getLogger("emulator")
 
+_OWN_PORT = re.compile(r"\{port(?:[1-9]\d*)?\}")
 VOLUME_VARIABLE = "RUNPOD_VOLUME_PATH"
 _NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
 
@@ -94,6 +95,8 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
     if directory is not None and service.handler and file_of(service.handler):
         service = service._replace(handler=os.path.abspath(service.handler))
     own = _settings(settings, platform, endpoint, environment.get("RUNPOD_INIT_TIMEOUT"))
+    if service.balanced and "PORT_HEALTH" in environment:
+        _check_port("PORT_HEALTH", environment["PORT_HEALTH"])
     if service.flash is not None:
         address = service.flash.address(variables)
         own = dataclasses.replace(own, flash=address)
@@ -179,6 +182,14 @@ def _python(given: Effective) -> str:
     if shutil.which(path) is None:
         raise ConfigurationError(f"{given.origin}: there is no program {given.value}")
     return str(path)
+
+
+def _check_port(name: str, given: Effective) -> None:
+    number = given.value.strip()
+    if not (_OWN_PORT.fullmatch(number) or (number.isdecimal() and 0 < int(number) < 65_536)):
+        raise ConfigurationError(
+            f"{given.origin}: {name}: write a port, or {{port2}} for a free one of each worker, got {given.value!r}"
+        )
 
 
 def _seconds(name: str, given: Effective) -> int:

@@ -28,12 +28,12 @@ def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, s
 
 
 def server_environment(
-    url: str, endpoint: str, worker: str, client_key: str, port: int, health_path: str
+    url: str, endpoint: str, worker: str, client_key: str, port: int, health_port: int, health_path: str
 ) -> dict[str, str]:
-    """The variables of a load-balancing worker, which listens on `port` and answers health checks there."""
+    """The variables of a load-balancing worker, which listens on `port` and answers health checks on `health_port`."""
     return {
         "PORT": str(port),
-        "PORT_HEALTH": str(port),
+        "PORT_HEALTH": str(health_port),
         "HEALTH_CHECK_PATH": health_path,
         "RUNPOD_POD_ID": worker,
         "RUNPOD_ENDPOINT_ID": endpoint,

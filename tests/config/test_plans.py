@@ -347,3 +347,11 @@ def test_the_workers_are_told_where_the_volume_is(folder: Path) -> None:
 def test_a_volume_must_be_there(folder: Path) -> None:
     write(folder, "h.py")
     assert refusal("h.py", "--volume", "vol") == "--volume: there is no folder vol"
+
+
+@pytest.mark.parametrize("value", ["eighty", "0", "70000", "{worker}", "{port2}0"])
+def test_a_health_port_that_is_no_port_is_refused(value: str) -> None:
+    environment = ("--environment", f"PORT_HEALTH={value}")
+    said = refusal("--load-balancer", "lb=h.py:app", *environment)
+    assert "--environment: PORT_HEALTH: write a port, or {port2} for a free one of each worker" in said
+    assert plans("h.py", *environment)["h"].environment == {"PORT_HEALTH": value}  # only a load balancer reads it
