@@ -258,12 +258,17 @@ class Server:
     def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
         url = url or self.base_url.removesuffix("/v2")
-        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace)
+        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace, self._pings)
 
     def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
         token = self._tokens.token(namespace, endpoint, worker)
-        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, token, self.key, namespace)
+        url = self.base_url.removesuffix("/v2")
+        return worker_environment(url, endpoint, worker, token, self.key, namespace, self._pings)
+
+    @property
+    def _pings(self) -> int:
+        return self.emulator.platform.worker_ping_interval
 
     async def start(self) -> None:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""

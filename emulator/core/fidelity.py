@@ -71,7 +71,7 @@ _ROWS = (
     Row("worker.empty", _CLIENT, "204: the SDK polls again at once", ("worker_poll_hold",)),
     Row("worker.report", _CLIENT, "any 2xx will do; what comes too late is accepted and does not count"),
     Row("worker.stop", _CLIENT, "jobsToStop, said again until the worker has let go of the job"),
-    Row("worker.ping", _CLIENT, "renews the leases of the listed jobs", ("worker_lease",)),
+    Row("worker.ping", _CLIENT, "renews the leases of the listed jobs", ("worker_lease", "worker_ping_interval")),
     Row("error.no_token", _OBSERVED, "recorded body"),
     Row("error.invalid_key", _GUESS, "recorded on the load-balancing host, never on this one"),
     Row("error.endpoint_not_found", _GUESS, "the detail was seen, the rest of the body not"),

@@ -214,7 +214,7 @@ async def _(profile):
     return await doors.get("/job-stop/w1")
 
 
-@row("worker.ping", "guess")
+@row("worker.ping", "client")
 async def _(profile):
     return await open_doors(profile).get("/ping/w1?job_id=")
 
