@@ -13,7 +13,7 @@ from emulator.core.endpoint import Endpoint
 from emulator.core.errors import ConfigurationError, EndpointNotFound, WrongKind
 from emulator.core.faulty import FaultyEndpoint
 from emulator.core.fleet import Launcher
-from emulator.core.settings import EndpointSettings, checked, default_settings
+from emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
 from emulator.core.workforce import Workforce
 from emulator.core.world import World
 from emulator.workers.command import Command, CommandPool, Nobody
@@ -208,6 +208,8 @@ class Endpoints:
     async def configure(self, endpoint_id: str, **changes: Any) -> None:
         """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""
         endpoint = self.any_endpoint(endpoint_id)
+        if "worker_capacity" in changes and endpoint_id not in self.balancers:
+            raise ConfigurationError(f"worker_capacity: {ONLY_BALANCED}")
         await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
 
     async def remove(self, endpoint_id: str) -> None:

@@ -7,7 +7,7 @@
     │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
     │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
     │   │                            NotCancellable, NamespaceInvalid, WrongKind, NoWorkers,
-    │   │                            NoWorkerInTime, FlashEndpointMissing
+    │   │                            NoWorkerInTime, Overloaded, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
     │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405
@@ -216,6 +216,16 @@ class NoWorkers(BadRequest):
     detail = "no workers available"
     row = "error.no_workers"
     bare = True
+
+
+class Overloaded(NoWorkers):
+    """All workers of the load-balancing endpoint are at their capacity, and no other can come."""
+
+    row = "error.overloaded"
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 class NoWorkerInTime(BadRequest):

@@ -178,6 +178,12 @@ class Platform:
         300 * SECOND, _DOCUMENTED, "the same for the one worker of a strict affinity", "ms"
     )
     balancer_answer_limit: int = _fact(330 * SECOND, _DOCUMENTED, "longest load-balanced request; then it is cut", "ms")
+    balancer_overload_status: int = _fact(
+        400,
+        _GUESS,
+        "HTTP status of a load-balanced request that is dropped: no worker has room and none can come; older docs say "
+        "400 at max workers",
+    )
     balancer_body_limit: int = _fact(
         30 * MIB, _DOCUMENTED, "request and response of a load-balanced call; the refusals are a guess", "bytes"
     )

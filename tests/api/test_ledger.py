@@ -354,6 +354,13 @@ balanced("error.bad_gateway", "guess", talk=talks(None))
 balanced("error.answer_too_late", "guess", talk=talks(60.0), balancer_answer_limit=20)
 
 
+@row("error.overloaded", "guess")
+async def _(profile):
+    async with balanced_doors(profile=profile, workers_max=1, worker_capacity=1) as doors:
+        await doors.balanced.seat()
+        return await doors.http.get("/lb/lb/x")
+
+
 @row("error.not_emulated", "guess")
 async def _(profile):
     return await open_doors(profile).get("/batch")
