@@ -112,6 +112,12 @@ class Server:
         return [plan for plan in self._plans if plan.service.handler and not plan.service.balanced]
 
     @property
+    def broken(self) -> dict[str, str]:
+        """What can't be started as its code is now, and why; only with --reload there is such a thing."""
+        served = {plan.settings.id: str(plan.service) for plan in self._plans}
+        return {served.get(endpoint, endpoint): reason for endpoint, reason in self.emulator.broken.items()}
+
+    @property
     def base_url(self) -> str:
         """What clients set as RUNPOD_ENDPOINT_BASE_URL."""
         return f"http://{self._reachable}:{self.port}/v2"

@@ -57,6 +57,8 @@ class EndpointSettings:
     """Simulated start of a container before each worker's process."""
     mock: bool = False
     """Whether no handler runs what no stub matches."""
+    keeps_warm: bool = False
+    """Whether the last worker that is up stays however long it is idle: newer code may be broken."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
     flash: FlashAddress | None = None
