@@ -58,6 +58,7 @@ def dev(**options: Any) -> None:
 
 
 def _serve(options: dict[str, Any]) -> None:
+    from emulator.listing import ready_line
     from emulator.server import Server, run, until_signal
 
     server = Server(_settings(options))
@@ -66,7 +67,7 @@ def _serve(options: dict[str, Any]) -> None:
         stopped = asyncio.ensure_future(until_signal())
         try:
             if await _start(server, stopped, sys.stdout):
-                print("Ready.", flush=True)
+                print(ready_line(server), flush=True)
                 await stopped
         finally:
             await server.stop()

@@ -91,7 +91,7 @@ class Emulator(Endpoints):
             faults=self.faults,
             rate_limits=rate_limits,
             webhook_body=webhook_body,
-            on_won=(job_log(platform), self._webhooks.won),
+            on_won=(job_log(platform, self.hopeless), self._webhooks.won),
         )
         super().__init__(world)
         self.rate_limits = rate_limits

@@ -15,7 +15,8 @@ from emulator.core.endpoint import Endpoint
 from emulator.core.errors import ConfigurationError, EndpointNotFound
 from emulator.core.faulty import FaultyEndpoint
 from emulator.core.launcher import Launcher
-from emulator.core.settings import EndpointSettings, checked, default_settings
+from emulator.core.reasons import gist
+from emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
 from emulator.core.workforce import Workforce
 from emulator.core.world import World
 from emulator.workers.command import Command, CommandPool, Nobody
@@ -80,6 +81,22 @@ class Endpoints:
         self.any_endpoint(endpoint_id)
         return _KINDS[type(self._pools.get(endpoint_id))]
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """Why code that is watched can't be started as it is now, in a line, by endpoint."""
+        return {
+            endpoint.id: gist(endpoint.flaw)
+            for endpoint in self.all_endpoints.values()
+            if endpoint.flaw and self._reloader.watches(endpoint.id)
+        }
+
+    def hopeless(self, endpoint_id: str) -> str:
+        """Why no worker can take a job of the endpoint before its code changes; empty if one may."""
+        endpoint = self.endpoints.get(endpoint_id)
+        if endpoint is None or not endpoint.flaw or endpoint.has_good_worker or not self._reloader.watches(endpoint_id):
+            return ""
+        return gist(endpoint.flaw)
+
     # New ones
 
     def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
@@ -95,7 +112,7 @@ class Endpoints:
             imported = functools.partial(self._reloader.imported, settings.id)
             program = dataclasses.replace(program, imported=imported)
         pool = Pool(program)
-        endpoint = self.add(settings, pool)
+        endpoint = self.add(_warm(settings, program.folder is not None), pool)
         pool.serve(endpoint)
         self._pools[settings.id] = pool
         if program.folder is not None:
@@ -105,7 +122,7 @@ class Endpoints:
     def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
         """A new endpoint that is served by programs we start."""
         pool = CommandPool(command)
-        endpoint = self._add_polled(settings, pool)
+        endpoint = self._add_polled(_warm(settings, command.reload), pool)
         pool.serve(endpoint)
         self._pools[settings.id] = pool
         if command.reload:
@@ -134,7 +151,7 @@ class Endpoints:
         """A new load-balancing endpoint, whose workers are HTTP servers."""
         self._check_new(settings.id)
         pool = HttpServerPool(server)
-        balancer = self.balancers[settings.id] = Balancer(settings, self._world, pool)
+        balancer = self.balancers[settings.id] = Balancer(_warm(settings, server.reload), self._world, pool)
         pool.serve(balancer)
         self._pools[settings.id] = pool
         if server.reload:
@@ -210,6 +227,8 @@ class Endpoints:
     async def configure(self, endpoint_id: str, **changes: Any) -> None:
         """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""
         endpoint = self.any_endpoint(endpoint_id)
+        if "worker_capacity" in changes and endpoint_id not in self.balancers:
+            raise ConfigurationError(f"worker_capacity: {ONLY_BALANCED}")
         await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
 
     async def remove(self, endpoint_id: str) -> None:
@@ -249,3 +268,12 @@ class Endpoints:
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         for endpoint in self.all_endpoints.values():
             endpoint.leave()
+
+
+def _warm(settings: EndpointSettings, reload: bool) -> EndpointSettings:
+    """Settings of an endpoint whose code changes while it runs: its last good worker stays, for the next may be broken.
+
+    Where cold starts are simulated, somebody wants to see them.
+    """
+    simulated = settings.cold_start.high or settings.throttle.high
+    return dataclasses.replace(settings, keeps_warm=reload and not simulated)

@@ -52,6 +52,13 @@ def banner(server: Server) -> str:
     )
 
 
+def ready_line(server: Server) -> str:
+    """That everything is up, or, with --reload, what is broken as it is."""
+    broken = server.broken
+    told = "; ".join(f"{service} is broken: {reason}" for service, reason in broken.items())
+    return f"Ready, but {told}" if broken else "Ready."
+
+
 def _rules(server: Server) -> list[str]:
     """Whose rules worker processes keep: one line, or one for each endpoint where they differ."""
     told = {plan.settings.id: sdk_rules(plan.python, plan.rules) for plan in server.process_plans}

@@ -112,6 +112,12 @@ class Server:
         return [plan for plan in self._plans if plan.service.handler and not plan.service.balanced]
 
     @property
+    def broken(self) -> dict[str, str]:
+        """What can't be started as its code is now, and why; only with --reload there is such a thing."""
+        served = {plan.settings.id: str(plan.service) for plan in self._plans}
+        return {served.get(endpoint, endpoint): reason for endpoint, reason in self.emulator.broken.items()}
+
+    @property
     def base_url(self) -> str:
         """What clients set as RUNPOD_ENDPOINT_BASE_URL."""
         return f"http://{self._reachable}:{self.port}/v2"
@@ -226,6 +232,7 @@ class Server:
                 folder=plan.folder if reload else None, rules=plan.rules, stop_grace=plan.stop_grace,
                 ports=self._worker_ports,
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
+                never_started=plan.never_started,
             )  # fmt: skip
             world.add_program(plan.settings, program)
         elif service.command:
@@ -245,8 +252,8 @@ class Server:
     def _http_server(self, plan: Plan, fresh: dict[str, str]) -> HttpServer:
         url = self.base_url.removesuffix("/v2")
 
-        def environment(worker: str, port: int, health_path: str) -> dict[str, str]:
-            return server_environment(url, plan.settings.id, worker, self.key, port, health_path)
+        def environment(worker: str, port: int, health_port: int, health_path: str) -> dict[str, str]:
+            return server_environment(url, plan.settings.id, worker, self.key, port, health_port, health_path)
 
         return HttpServer(
             environment, plan.service.handler or "", plan.service.command, plan.python,
@@ -257,12 +264,17 @@ class Server:
     def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
         worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
         url = url or self.base_url.removesuffix("/v2")
-        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace)
+        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace, self._pings)
 
     def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
         token = self._tokens.token(namespace, endpoint, worker)
-        return worker_environment(self.base_url.removesuffix("/v2"), endpoint, worker, token, self.key, namespace)
+        url = self.base_url.removesuffix("/v2")
+        return worker_environment(url, endpoint, worker, token, self.key, namespace, self._pings)
+
+    @property
+    def _pings(self) -> int:
+        return self.emulator.platform.worker_ping_interval
 
     async def start(self) -> None:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""

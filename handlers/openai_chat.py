@@ -5,7 +5,10 @@ is yielded is the bare answer. Without `stream` that is one object, with it the 
 the public vLLM worker yields them. Every reply is made from the last user message, a token is a word, and a vector
 comes from a hash. `OPENAI_SERVED_MODEL_NAME_OVERRIDE` names the model, `TOKEN_DELAY` is seconds a token.
 
-Jobs of `/run` and `/runsync` may have the same two members, or those of the request below.
+Jobs of `/run` and `/runsync` may have the same two members, or `route` and `body`, or those of the request below,
+which is the worker's own form. Its answer has the shape that the pages of RunPod show, whole or in growing batches:
+`[{"choices": [{"tokens": ["…"]}], "usage": {"output": 3, "input": 1}}]`. Since its release 2.24 the worker answers
+such jobs in OpenAI's shape: `NATIVE_OUTPUT=openai` does so too.
 
 Request:
     {"input": {"messages": [{"role": "user", "content": "hello"}], "sampling_params": {"max_tokens": 16}}}
@@ -24,7 +27,7 @@ import os
 import random
 import re
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,7 +35,10 @@ import runpod
 
 MODEL = os.environ.get("OPENAI_SERVED_MODEL_NAME_OVERRIDE") or "emulator/echo"
 TOKEN_DELAY = float(os.environ.get("TOKEN_DELAY") or 0)
+NATIVE_OUTPUT = os.environ.get("NATIVE_OUTPUT") or "tokens"
 JOBS_AT_ONCE = 30
+MOST_TOKENS = 16
+"""Of an answer in the worker's own form, unless `max_tokens` says otherwise."""
 CREATED = 1_700_000_000
 CARD = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "runpod"}
 
@@ -96,6 +102,45 @@ def choice(index: int, end: str | None, **part: Any) -> dict[str, Any]:
     return {"index": index, "finish_reason": end, "logprobs": None, **part}
 
 
+def batch_sizes(asked: dict[str, Any]) -> Iterator[int]:
+    """Tokens of each part of a stream in the worker's own form: few at first, then more."""
+    most = int(asked.get("max_batch_size") or os.environ.get("DEFAULT_BATCH_SIZE") or 50)
+    least = int(asked.get("min_batch_size") or os.environ.get("DEFAULT_MIN_BATCH_SIZE") or 1)
+    factor = asked.get("batch_size_growth_factor") or os.environ.get("DEFAULT_BATCH_SIZE_GROWTH_FACTOR") or 3
+    size = float(least if float(factor) > 1 else most)
+    while True:
+        size = min(size, most)
+        yield int(size)
+        size *= float(factor)
+
+
+async def generate(asked: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """A job in the worker's own form: the parts of its answer, one unless `stream` is true."""
+    messages = asked.get("messages") or [{"role": "user", "content": asked.get("prompt")}]
+    told = [(message.get("role"), text_of(message.get("content"))) for message in messages]
+    wish = {"max_tokens": MOST_TOKENS, **(asked.get("sampling_params") or {})}
+    replies = [tokens for tokens, _ in replies_to([text for role, text in told if role == "user"][-1:] or [""], wish)]
+    sizes = batch_sizes(asked)
+    whole = sum(map(len, replies))
+    size = next(sizes) if asked.get("stream") else whole
+    counts = {"input": sum(len(words(text)) for _, text in told), "output": 0}
+    part: list[list[str]] = [[] for _ in replies]
+    for index, token in in_turn(replies):
+        await pause(token)
+        part[index].append(token)
+        counts["output"] += 1
+        if sum(map(len, part)) >= size or counts["output"] == whole:
+            choices = [{"tokens": own if asked.get("stream") else ["".join(own)]} for own in part]
+            yield {"choices": choices, "usage": dict(counts)}
+            part, size = [[] for _ in replies], next(sizes)
+
+
+def in_turn(replies: list[list[str]]) -> Iterator[tuple[int, str]]:
+    """The tokens of all choices as a model makes them: the first of each, the second of each."""
+    for step in range(max(map(len, replies))):
+        yield from ((index, tokens[step]) for index, tokens in enumerate(replies) if step < len(tokens))
+
+
 def event(value: dict[str, Any]) -> str:
     """One server-sent event."""
     return f"data: {json.dumps(value)}\n\n"
@@ -140,12 +185,18 @@ def request(asked: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The route and the body of a job."""
     if "openai_route" in asked:
         return asked["openai_route"], asked.get("openai_input") or {}
+    if "route" in asked:
+        return asked["route"], asked.get("body") or {}
     route = "/v1/chat/completions" if "messages" in asked else "/v1/completions"
     return route, {**asked, **(asked.get("sampling_params") or {})}
 
 
 async def handler(job: dict[str, Any]) -> AsyncIterator[Any]:
     """Answer one request."""
+    if NATIVE_OUTPUT == "tokens" and not job["input"].keys() & {"openai_route", "route"}:
+        async for batch in generate(job["input"]):
+            yield batch
+        return
     route, body = request(job["input"])
     model = unquote(route.removeprefix("/v1/models/")) if route.startswith("/v1/models/") else body.get("model")
     if model not in (None, MODEL):

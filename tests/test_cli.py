@@ -593,3 +593,19 @@ def test_exec_ended_by_a_signal_before_it_is_ready_runs_nothing(start: Starter, 
 
 def test_the_console_script_is_this_command() -> None:
     assert 'runpod-emulator = "emulator.cli:main"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import no_such_module", "handler.py is broken: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def handler(:", "handler.py is broken: SyntaxError: "),
+    ],
+)
+def test_dev_is_ready_but_for_what_is_broken(start: Starter, tmp_path: Path, source: str, told: str) -> None:
+    write(tmp_path, source)
+    here = start("dev", "handler.py", ECHO, "--port", 0)
+    said = here.out.line("Ready")
+    assert said.startswith(f"Ready, but {told}")
+    broken = here.http.get(f"{here.root_url}/__emulator/ready").json()["broken"]
+    assert (list(broken), said.endswith(broken["handler"])) == (["handler"], True)

@@ -20,9 +20,11 @@ async def health(request: Request) -> JSONResponse:
 
 
 async def ready(request: Request) -> JSONResponse:
-    """200 once every handler has been imported, 503 before."""
+    """200 once every handler has been imported, 503 before. With --reload, `broken` names those that can't be."""
     is_ready: bool = request.app.state.ready
-    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+    broken: dict[str, str] = request.app.state.worlds.first.broken if is_ready else {}
+    answer = {"ready": is_ready} | ({"broken": broken} if broken else {})
+    return JSONResponse(answer, 200 if is_ready else 503)
 
 
 routes = [ExactRoute("/__emulator/health", health, ["GET"]), ExactRoute("/__emulator/ready", ready, ["GET"])]

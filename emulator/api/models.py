@@ -154,3 +154,4 @@ class Ready(BaseModel):
     """Whether every handler has been imported."""
 
     ready: bool
+    broken: dict[str, str] = Field({}, description="With --reload: endpoints whose code can't be imported, and why")

@@ -41,6 +41,9 @@ class EndpointOptions(BaseModel):
         gt=0,
         allow_inf_nan=False,
     )
+    worker_capacity: int | None = _option(
+        None, "Requests in flight that a load-balancing worker takes at most.", shown="no limit", ge=1
+    )
     execution_timeout: Milliseconds | None = _option(
         None, "Longest run of a job: 600000 (ms), 600s, 10m; 0 is none.", "TIME", shown="600s", ge=0
     )

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from emulator.config.services import Service, checked_id, service_of
 from emulator.config.settings import DEFAULT, OF_PLATFORM, Effective, Settings, scaling
 from emulator.core.errors import ConfigurationError
 from emulator.core.platform import SECOND, Platform
-from emulator.core.settings import EndpointSettings, default_settings
+from emulator.core.settings import ONLY_BALANCED, EndpointSettings, default_settings
 from emulator.values import file_of
 
 log = logging.getLogger("emulator")
 
+_OWN_PORT = re.compile(r"\{port(?:[1-9]\d*)?\}")
 VOLUME_VARIABLE = "RUNPOD_VOLUME_PATH"
 _NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
 
@@ -45,6 +46,8 @@ class Plan:
     """Whether each worker has a network of its own."""
     rules: str | None
     """Whose rules its worker processes keep, where that was said."""
+    never_started: set[int] = field(default_factory=set, compare=False)
+    """Versions of its code of which was said that it never calls `start`: once, however many worlds serve it."""
 
     @property
     def folder(self) -> str:
@@ -86,12 +89,17 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
             f"{concurrency.origin}: concurrency: it is the program's own concurrency_modifier that decides, "
             "so this is for handlers only"
         )
+    if not service.balanced and table is not None and table.worker_capacity is not None:
+        origin = settings.effective("worker_capacity", endpoint).origin
+        raise ConfigurationError(f"{origin}: worker_capacity: {ONLY_BALANCED}")
     volume = _folder(settings.effective("volume", endpoint))
     if volume is not None:
         variables.setdefault(VOLUME_VARIABLE, volume)
     if directory is not None and service.handler and file_of(service.handler):
         service = service._replace(handler=os.path.abspath(service.handler))
-    own = _settings(settings, platform, endpoint, environment.get("RUNPOD_INIT_TIMEOUT"))
+    own = _settings(settings, platform, endpoint, service, environment.get("RUNPOD_INIT_TIMEOUT"))
+    if service.balanced and "PORT_HEALTH" in environment:
+        _check_port("PORT_HEALTH", environment["PORT_HEALTH"])
     if service.flash is not None:
         address = service.flash.address(variables)
         own = dataclasses.replace(own, flash=address)
@@ -115,9 +123,10 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
 
 
 def _settings(
-    settings: Settings, platform: Platform, endpoint: str, init_timeout: Effective | None
+    settings: Settings, platform: Platform, endpoint: str, service: Service, init_timeout: Effective | None
 ) -> EndpointSettings:
-    found = {name: settings.effective(name, endpoint).value for name in (*OF_PLATFORM, "cold_start", "throttle")}
+    names = (*OF_PLATFORM, "cold_start", "throttle", *(["worker_capacity"] if service.balanced else []))
+    found = {name: settings.effective(name, endpoint).value for name in names}
     changes: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
     changes |= scaling(changes.get("scaler", platform.scaler), settings.effective("scaler_value", endpoint))
     if init_timeout is not None:
@@ -177,6 +186,14 @@ def _python(given: Effective) -> str:
     if shutil.which(path) is None:
         raise ConfigurationError(f"{given.origin}: there is no program {given.value}")
     return str(path)
+
+
+def _check_port(name: str, given: Effective) -> None:
+    number = given.value.strip()
+    if not (_OWN_PORT.fullmatch(number) or (number.isdecimal() and 0 < int(number) < 65_536)):
+        raise ConfigurationError(
+            f"{given.origin}: {name}: write a port, or {{port2}} for a free one of each worker, got {given.value!r}"
+        )
 
 
 def _seconds(name: str, given: Effective) -> int:

@@ -72,7 +72,7 @@ class Autoscaler:
         fleet = self._fleet
         if not fleet.may_start:
             return
-        each = max(1, fleet.settings.scaler_requests)
+        each = fleet.settings.share
         wanted = -(-(self._waiting + self._running) // each)
         workers = min(-(-short // each), wanted - fleet.alive)
         while workers > 0 and fleet.may_start:

@@ -11,7 +11,7 @@ import logging
 from itertools import count
 from typing import NamedTuple
 
-from emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers
+from emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers, Overloaded
 from emulator.core.endpoint import Health
 from emulator.core.fleet import FIRST_BACKOFF, Worker, WorkerState
 from emulator.core.launcher import Launcher
@@ -72,7 +72,8 @@ class Balancer(Workforce):
     async def admit(self, affinity: Affinity, caller: Caller, counts: bool = True) -> Seat | None:
         """A place at a healthy worker, waiting for one; None for a caller who left.
 
-        Raises NoWorkers, NoWorkerInTime, AffinityGone.
+        One that does not count needs no room at a worker and takes none. Raises NoWorkers, NoWorkerInTime,
+        Overloaded, AffinityGone.
         """
         at = await self._now()
         until = at + (self.platform.balancer_strict_wait if affinity.strict else self.platform.balancer_wait)
@@ -95,6 +96,8 @@ class Balancer(Workforce):
         worker = self.fleet.workers.get(seat.worker)
         if worker is not None and worker.outdated and not worker.jobs:
             self.fleet.dismiss(worker)
+        if self.settings.worker_capacity:
+            self._room.call(("balancer", self.id))
         await self._balance()
 
     async def health(self) -> Health:
@@ -130,7 +133,7 @@ class Balancer(Workforce):
         self._addresses[worker] = address
         self._starting.discard(worker)
         self._resting.pop(worker, None)
-        await self.worker_ready(worker, self._share)
+        await self.worker_ready(worker, self.settings.share)
         self._room.call(("balancer", self.id))
 
     def worker_starting(self, worker: str) -> None:
@@ -175,11 +178,6 @@ class Balancer(Workforce):
 
     # Inside
 
-    @property
-    def _share(self) -> int:
-        """Requests in flight that one worker is there for."""
-        return max(1, self.settings.scaler_requests)
-
     def _is_replaced(self, worker: Worker) -> bool:
         """Whether, while the worker was ill, newer code or as many others as may be have taken over."""
         return worker.version < self.fleet.version or self.fleet.alive >= self.settings.workers_max
@@ -190,27 +188,38 @@ class Balancer(Workforce):
 
     async def _admit(self, affinity: Affinity, until: int, caller: Caller, counts: bool) -> Seat | None:
         while not caller.gone:
-            worker = self._choose(affinity)
+            worker = self._choose(affinity, counts)
             if worker is not None:
                 return self._seat(worker, counts)
             self._check(affinity)
             await self._balance()
             outcome = await self._room.wait(("balancer", self.id), self._look_again(affinity, until), caller)
-            if outcome is Outcome.DEADLINE and self._timeline.now() >= until and self._choose(affinity) is None:
+            if outcome is Outcome.DEADLINE and self._timeline.now() >= until and self._choose(affinity, counts) is None:
                 raise NoWorkerInTime(affinity.strict)
             if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
                 return None
         return None
 
-    def _choose(self, affinity: Affinity) -> Worker | None:
-        """The worker asked for, or the healthy one with the fewest requests in flight."""
+    def _choose(self, affinity: Affinity, counts: bool) -> Worker | None:
+        """The worker asked for, or the healthy one with the fewest requests in flight, that has room."""
         asked = self.fleet.workers.get(affinity.worker)
-        if asked is not None and self._serves(asked):
+        if asked is not None and self._takes(asked, counts):
             return asked
         if affinity.strict:
             return None
-        healthy = [worker for worker in self.fleet.workers.values() if self._serves(worker)]
+        healthy = [worker for worker in self.fleet.workers.values() if self._takes(worker, counts)]
         return min(healthy, key=lambda worker: len(worker.jobs), default=None)
+
+    def _takes(self, worker: Worker, counts: bool) -> bool:
+        """Whether the worker is healthy, and has room for one more request if that counts."""
+        capacity = self.settings.worker_capacity
+        return self._serves(worker) and not (counts and capacity and len(worker.jobs) >= capacity)
+
+    @property
+    def _may_grow(self) -> bool:
+        """Whether another worker is on its way, or within the maximum."""
+        coming = any(worker.is_coming_up for worker in self.fleet.workers.values())
+        return coming or self.fleet.alive < self.settings.workers_max
 
     @staticmethod
     def _serves(worker: Worker) -> bool:
@@ -220,6 +229,8 @@ class Balancer(Workforce):
         """Raise where no wait can help; bring a worker up again that is to be resumed."""
         if not self.settings.workers_max:
             raise NoWorkers
+        if not (affinity.strict or self._may_grow):
+            raise Overloaded(self.platform.balancer_overload_status)
         if not affinity.strict or self._is_there(affinity.worker):
             return
         if not (affinity.resume and affinity.worker in self._resting):
@@ -246,7 +257,7 @@ class Balancer(Workforce):
 
     async def _balance(self) -> None:
         """Bring up workers for requests that wait, or that are more than the workers are there for."""
-        share = self._share
+        share = self.settings.share
         held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
         over = sum(max(0, one - share) for one in held)
         self.fleet.queued = self._waiting

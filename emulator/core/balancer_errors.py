@@ -33,6 +33,16 @@ class NoWorkers(BadRequest):
     bare = True
 
 
+class Overloaded(NoWorkers):
+    """All workers of the load-balancing endpoint are at their capacity, and no other can come."""
+
+    row = "error.overloaded"
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
 class NoWorkerInTime(BadRequest):
     """No worker of the load-balancing endpoint was healthy in time."""
 

@@ -7,7 +7,7 @@
     │   ├── BadRequest          400  InvalidBody, InputMissing, InputNotObject, WebhookInvalid,
     │   │                            BodyTooLarge, OutOfRange, InvalidQuery, NotRetryable,
     │   │                            NotCancellable, NamespaceInvalid, WrongKind, QueueCall,
-    │   │                            NoWorkers, NoWorkerInTime, FlashEndpointMissing
+    │   │                            NoWorkers, NoWorkerInTime, Overloaded, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
     │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405

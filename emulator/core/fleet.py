@@ -323,7 +323,7 @@ class Fleet:
     def give_way(self) -> bool:
         """End a worker that has nothing to do; answers whether there was one."""
         for worker in self.workers.values():
-            if self._may_go(worker):
+            if self._may_go(worker, lends=True):
                 self.dismiss(worker)
                 return True
         return False
@@ -347,9 +347,10 @@ class Fleet:
         elif self.queued:
             self._start_idling(worker)
 
-    def _may_go(self, worker: Worker) -> bool:
-        """Whether the worker is one too many: only those that are up count, and while jobs wait none is."""
-        fewest = max(1, self.settings.workers_min) if self.keeps_last else self.settings.workers_min
+    def _may_go(self, worker: Worker, lends: bool = False) -> bool:
+        """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
+        keeps = self.keeps_last or (self.settings.keeps_warm and not lends)
+        fewest = max(keeps, self.settings.workers_min)
         up = sum(one.counts and not one.is_coming_up for one in self.workers.values())
         return worker.ours and worker.state is WorkerState.IDLE and not self.queued and up > fewest
 

@@ -189,7 +189,10 @@ class Platform:
     )
 
     worker_lease: int = _fact(
-        40 * SECOND, _GUESS, "a silent worker is lost; a recorded job was handed out again after 40 s", "ms"
+        40 * SECOND, _OBSERVED, "a lost worker was noticed after about 40 s of silence, which executionTime held", "ms"
+    )
+    worker_ping_interval: int = _fact(
+        4 * SECOND, _OBSERVED, "between two pings of an official worker, the first without a job: its environment", "ms"
     )
     worker_poll_hold: int = _fact(
         10 * SECOND, _GUESS, "how long job-take and job-stop are held; the SDK gives up at 90 s", "ms"
@@ -204,6 +207,12 @@ class Platform:
         300 * SECOND, _DOCUMENTED, "the same for the one worker of a strict affinity", "ms"
     )
     balancer_answer_limit: int = _fact(330 * SECOND, _DOCUMENTED, "longest load-balanced request; then it is cut", "ms")
+    balancer_overload_status: int = _fact(
+        400,
+        _GUESS,
+        "HTTP status of a load-balanced request that is dropped: no worker has room and none can come; older docs say "
+        "400 at max workers",
+    )
     balancer_body_limit: int = _fact(
         30 * MIB, _DOCUMENTED, "request and response of a load-balanced call; the refusals are a guess", "bytes"
     )

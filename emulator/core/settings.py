@@ -22,6 +22,9 @@ FLASH = "flash"
 """No endpoint's id: below it, Flash clients name an endpoint in their headers."""
 
 
+ONLY_BALANCED = "this is for load-balancing endpoints only"
+
+
 class FlashAddress(NamedTuple):
     """How a Flash client names an endpoint."""
 
@@ -44,6 +47,8 @@ class EndpointSettings:
     scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] = "REQUEST_COUNT"
     scaler_requests: int = 1
     scaler_delay: int = 4_000
+    worker_capacity: int = 0
+    """Requests in flight that a load-balancing worker takes at most; 0 is no limit."""
     init_timeout: int = 0
     """How long a worker's process may take to be ready; 0 is for ever."""
     throttle: Span = AT_ONCE
@@ -52,10 +57,17 @@ class EndpointSettings:
     """Simulated start of a container before each worker's process."""
     mock: bool = False
     """Whether no handler runs what no stub matches."""
+    keeps_warm: bool = False
+    """Whether the last worker that is up stays however long it is idle: newer code may be broken."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
     flash: FlashAddress | None = None
     """What it is called in a Flash app, if it is a function of one."""
+
+    @property
+    def share(self) -> int:
+        """Jobs, or requests in flight, that one worker is there for: never more than it takes."""
+        return max(1, min(self.scaler_requests, self.worker_capacity or self.scaler_requests))
 
     def __post_init__(self) -> None:
         check_id(self.id)

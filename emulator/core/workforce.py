@@ -33,6 +33,8 @@ class Workforce(ABC):
         self._release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
+        self.flaw = ""
+        """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
         self._launcher = launcher
         self._tasks: set[asyncio.Future[None]] = set()
         self._timeline = world.timeline
@@ -47,6 +49,9 @@ class Workforce(ABC):
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
         await self._now()
+        known = self.fleet.workers.get(worker)
+        if self.flaw and known is not None and known.version == self.fleet.version:
+            self.flaw = ""
         self.fleet.ready(worker, concurrency)
         self._release.ready(worker)
         self._room.call(("fleet", self.id))
@@ -63,6 +68,11 @@ class Workforce(ABC):
         log.warning("%s/%s: %s", self.id, worker, reason)
         if known is None or known.is_coming_up:
             await self.worker_broken(worker, reason)
+
+    @property
+    def has_good_worker(self) -> bool:
+        """Whether a worker is up that takes jobs."""
+        return any(worker.counts and not worker.is_coming_up for worker in self.fleet.workers.values())
 
     async def first_worker(self) -> None:
         """Start a worker and wait until it is up: that is the import check.
@@ -143,6 +153,9 @@ class Workforce(ABC):
     def _broken(self, worker: str, reason: str) -> None:
         if self._checked:
             log.error("%s", reason)
+        known = self.fleet.workers.get(worker)
+        if known is not None and known.version == self.fleet.version:
+            self.flaw = reason
         self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
         self._release.failed(worker)
         self._room.call(("fleet", self.id))

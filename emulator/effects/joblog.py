@@ -12,9 +12,17 @@ from emulator.core.platform import Platform
 
 log = logging.getLogger("emulator.jobs")
 
+_EMPTY_INPUT = (
+    "%s: its input is an empty object, which RunPod removes, and its workers take no job without one "
+    "(--set strip_empty_input=keep hands it out, fail fails the job at once, lost is RunPod's way)"
+)
 
-def job_log(platform: Platform) -> Callable[[Transition], None]:
-    """An effect that logs ends, second tries and inputs that will not arrive."""
+
+def job_log(platform: Platform, hopeless: Callable[[str], str] = lambda endpoint: "") -> Callable[[Transition], None]:
+    """An effect that logs ends, second tries, inputs that will not arrive, and jobs that wait in vain.
+
+    `hopeless(endpoint)` says why no worker can take the endpoint's jobs as its code is, empty if one may.
+    """
 
     strips = platform.strip_empty_input != "keep"
 
@@ -23,12 +31,11 @@ def job_log(platform: Platform) -> Callable[[Transition], None]:
             _ended(transition)
         elif type(transition.event) is Requeued:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
-        elif type(transition.event) is Submitted and strips and transition.job.input_is_empty:
-            log.warning(
-                "%s: its input is an empty object, which RunPod removes, and its workers take no job without one "
-                "(--set strip_empty_input=keep hands it out, fail fails the job at once, lost is RunPod's way)",
-                _name(transition),
-            )
+        elif type(transition.event) is Submitted:
+            if strips and transition.job.input_is_empty:
+                log.warning(_EMPTY_INPUT, _name(transition))
+            if reason := hopeless(transition.job.endpoint):
+                log.warning("%s: it waits for a handler that can be imported: %s", _name(transition), reason)
 
     return won
 

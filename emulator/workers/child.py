@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from emulator.workers.log_pipe import LogPipe
 from emulator.workers.runner.keeper import TOLD
 
 log = logging.getLogger("emulator.worker")
@@ -29,7 +30,6 @@ STOP_GRACE = 10.0
 """The same where nobody waits for it, unless --stop-grace says otherwise."""
 _LAST_WORDS = 0.5
 """Seconds that what an ended child wrote is still read; a grandchild may hold its pipes open."""
-_READ = 256 * 1024
 
 
 class Child:
@@ -42,7 +42,7 @@ class Child:
         self._where = where
         self._process: asyncio.subprocess.Process | None = None
         self._leash: socket.socket | None = None
-        self._log: asyncio.Future[None] | None = None
+        self._log: LogPipe | None = None
         self._terminated = False
         self._killing: asyncio.TimerHandle | None = None
         self.last_lines: deque[str] = deque(maxlen=40)
@@ -74,7 +74,7 @@ class Child:
             os.close(their_end)
             theirs.close()
         self._leash = ours
-        self._log = asyncio.ensure_future(self._read_log(await _pipe_reader(log_end)))
+        self._log = LogPipe(log_end, self._log_line)
 
     async def ended(self, *readers: asyncio.Future[None]) -> None:
         """Wait for its end, end its descendants, and let the log and `readers` have its last words."""
@@ -83,11 +83,11 @@ class Child:
         if self._killing is not None:
             self._killing.cancel()
         self._let_go()
-        reading = (self._log, *readers)
-        await asyncio.wait(reading, timeout=_LAST_WORDS)
-        for reader in reading:
+        await asyncio.wait((self._log.over, *readers), timeout=_LAST_WORDS)
+        self._log.close()
+        for reader in readers:
             reader.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
+        await asyncio.gather(*readers, return_exceptions=True)
 
     def end(self, grace: float | None = None) -> None:
         """SIGTERM to the whole group, SIGKILL after `grace` seconds, None for as few as can be.
@@ -135,6 +135,11 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(told), signal.SIGKILL)
 
+    def catch_up_log(self, mark: str) -> None:
+        """Log what it has written so far, at once; also an unfinished line, if it begins with `mark`. Never waits."""
+        if self._log is not None:
+            self._log.catch_up(mark.encode())
+
     def how_it_ended(self) -> str:
         """Its end in words."""
         code = self._process.returncode if self._process is not None else None
@@ -144,25 +149,7 @@ class Child:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
 
-    async def _read_log(self, stream: asyncio.StreamReader) -> None:
-        rest = bytearray()
-        while data := await stream.read(_READ):
-            first, *others = data.split(b"\n")
-            rest += first
-            for line in others:
-                self._log_line(rest)
-                rest = bytearray(line)
-        if rest:
-            self._log_line(rest)
-
     def _log_line(self, line: bytearray) -> None:
         where, text = self._where(line.decode("utf-8", "replace").rstrip("\r"))
         self.last_lines.append(text)
         log.info("%s | %s", where, text)
-
-
-async def _pipe_reader(descriptor: int) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader(limit=2 * _READ)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
-    return reader

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-PING_INTERVAL = 10_000
-"""Milliseconds between two heartbeats of the SDK."""
-
+from emulator.core.platform import Platform
 
 _WHO_IT_IS = ("RUNPOD_WEBHOOK_", "RUNPOD_ENDPOINT_ID", "RUNPOD_POD_", "RUNPOD_AI_API_KEY")
 """How the variables begin that make a process this worker, which nobody else may set."""
@@ -28,12 +26,12 @@ def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, s
 
 
 def server_environment(
-    url: str, endpoint: str, worker: str, client_key: str, port: int, health_path: str
+    url: str, endpoint: str, worker: str, client_key: str, port: int, health_port: int, health_path: str
 ) -> dict[str, str]:
-    """The variables of a load-balancing worker, which listens on `port` and answers health checks there."""
+    """The variables of a load-balancing worker, which listens on `port` and answers health checks on `health_port`."""
     return {
         "PORT": str(port),
-        "PORT_HEALTH": str(port),
+        "PORT_HEALTH": str(health_port),
         "HEALTH_CHECK_PATH": health_path,
         "RUNPOD_POD_ID": worker,
         "RUNPOD_ENDPOINT_ID": endpoint,
@@ -44,13 +42,19 @@ def server_environment(
 
 
 def worker_environment(
-    url: str, endpoint: str, worker: str, worker_key: str, client_key: str, namespace: str = ""
+    url: str,
+    endpoint: str,
+    worker: str,
+    worker_key: str,
+    client_key: str,
+    namespace: str = "",
+    ping_interval: int = Platform().worker_ping_interval,
 ) -> dict[str, str]:
     """The variables that make `runpod.serverless.start` a worker of `endpoint` at `url`.
 
     `url` has no path. The SDK puts ids into these URLs by replacing text, and appends
     parameters blindly: they must have exactly this form. `client_key` is for handlers
-    that call endpoints themselves; `namespace` chooses one of the worlds there.
+    that call endpoints themselves; `namespace` chooses one of the worlds there. `ping_interval` is in ms.
     """
     base = f"{url}/v2/{endpoint}"
     tail = "?gpu=CPU" + (f"&ns={namespace}" if namespace else "")
@@ -63,7 +67,7 @@ def worker_environment(
         "RUNPOD_POD_ID": worker,
         "RUNPOD_ENDPOINT_ID": endpoint,
         "RUNPOD_POD_HOSTNAME": host_name(worker),
-        "RUNPOD_PING_INTERVAL": str(PING_INTERVAL),
+        "RUNPOD_PING_INTERVAL": str(ping_interval),
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",
         "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",

@@ -39,10 +39,10 @@ _HINT_AFTER = 3.0
 class HttpServer:
     """What a load-balancing worker runs: an ASGI `app` in an interpreter, or the words of a command.
 
-    `environment(worker, port, path)` gives the variables of the load balancer's contract.
+    `environment(worker, port, health_port, health_path)` gives the variables of the load balancer's contract.
     """
 
-    environment: Callable[[str, int, str], Mapping[str, str]]
+    environment: Callable[[str, int, int, str], Mapping[str, str]]
     app: str = ""
     words: Sequence[str] = ()
     python: str = sys.executable
@@ -61,11 +61,19 @@ class HttpServer:
         path = self.extra.get("HEALTH_CHECK_PATH") or HEALTH_PATH
         return path if path.startswith("/") else f"/{path}"
 
-    def command(self, port: int) -> Sequence[str]:
-        """The program and its arguments, in which `$PORT` stands for the port."""
+    def health_port(self, own: Placeholders) -> int:
+        """The port of a worker's health checks: what PORT_HEALTH among the endpoint's variables says, else its own.
+
+        Where PORT has the same value there, as on RunPod, both mean the worker's own port.
+        """
+        told = self.extra.get("PORT_HEALTH", "")
+        return own.port if not told or told == self.extra.get("PORT") else int(own.fill(told))
+
+    def command(self, port: int, health_port: int) -> Sequence[str]:
+        """The program and its arguments, in which `$PORT` and `$PORT_HEALTH` stand for the ports."""
         if self.app:
             return self.python, str(RUNNER), "--asgi", self.app, str(port)
-        return [Template(word).safe_substitute(PORT=port, PORT_HEALTH=port) for word in self.words]
+        return [Template(word).safe_substitute(PORT=port, PORT_HEALTH=health_port) for word in self.words]
 
     def files(self) -> list[str]:
         """Every Python file below the folder of the application, or of the files that the command names."""
@@ -168,6 +176,7 @@ class _ServerWorker:
         self._check = check
         self._own = Placeholders(worker, server.ports)
         self._port = self._own.port
+        self._health_port = server.health_port(self._own)
         self._child = Child(lambda line: (f"{balancer.id}/{worker}", line))
         self._ended = False
 
@@ -182,11 +191,11 @@ class _ServerWorker:
         environment = {
             **os.environ,
             **self._own.fill_all(server.extra),
-            **server.environment(self.id, self._port, server.health_path),
+            **server.environment(self.id, self._port, self._health_port, server.health_path),
             "PYTHONUNBUFFERED": "1",
         }
         try:
-            arguments = ("--program", *map(self._own.fill, server.command(self._port)))
+            arguments = ("--program", *map(self._own.fill, server.command(self._port, self._health_port)))
             await self._child.start(OWN, arguments, environment, (), server.directory)
         except OSError as error:
             self._own.release()
@@ -213,7 +222,7 @@ class _ServerWorker:
         loop = asyncio.get_running_loop()
         hint_at, pause = loop.time() + _HINT_AFTER, _EAGER
         while not (life.done() or self._ended):
-            status = await self._check(self.address + self._server.health_path)
+            status = await self._check(f"http://127.0.0.1:{self._health_port}{self._server.health_path}")
             if self._ended or life.done():
                 return
             await self._judge(status)
@@ -242,8 +251,9 @@ class _ServerWorker:
     def _hint(self, status: int) -> None:
         said = f"answers {status}" if status else "gives no answer"
         log.warning(
-            "%s/%s: waiting for 200 from GET %s on port %d ($PORT); it %s",
-            self._balancer.id, self.id, self._server.health_path, self._port, said,
+            "%s/%s: waiting for 200 from GET %s on port %d (%s); it %s",
+            self._balancer.id, self.id, self._server.health_path, self._health_port,
+            "$PORT" if self._health_port == self._port else "$PORT_HEALTH", said,
         )  # fmt: skip
 
     async def _report_end(self, how: str) -> None:

@@ -30,6 +30,12 @@ log = logging.getLogger("emulator.worker")
 OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
+_MARK = "\x1e{job}\x1f"
+"""What a line of a job begins with, as `runner/output.py` writes it."""
+_NO_START = (
+    "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
+    "it takes no job: the program ends. Call start, or set the variable that the call depends on"
+)
 
 
 class WorkerProcess:
@@ -205,6 +211,8 @@ class WorkerProcess:
         elif kind is Kind.READY:
             facts = orjson.loads(body)
             self._cooperative = facts["cooperative"]
+            if not facts["started"]:
+                self._warn_of_no_start()
             await self._wants(facts["concurrency"])
         elif kind is Kind.CAPACITY:
             await self._wants(int(body))
@@ -213,8 +221,17 @@ class WorkerProcess:
         elif kind is Kind.BROKEN:
             self._broken = body.decode("utf-8", "replace")
 
+    def _warn_of_no_start(self) -> None:
+        """Once for each version of the code, whichever worker of whichever world tells first."""
+        known, warned = self._endpoint.fleet.workers.get(self.id), self._program.never_started
+        version = known.version if known is not None else 0
+        if version not in warned:
+            warned.add(version)
+            log.warning("%s: %s", self._endpoint.id, _NO_START.format(file=self._program.handler))
+
     async def _dropped(self, job_id: str, reason: str, leaves: bool = False) -> None:
         """The child will never report on a job; one that `leaves` gives back what it holds by its end."""
+        self._child.catch_up_log(_MARK.format(job=job_id))
         lease = self._release(job_id)
         if lease is not None and not leaves:
             with contextlib.suppress(JobNotFound):
@@ -247,6 +264,7 @@ class WorkerProcess:
         await self._endpoint.report(job, Emitted(lease, tuple(split)))
 
     async def _done(self, job: str, body: bytes) -> None:
+        self._child.catch_up_log(_MARK.format(job=job))  # before the log says how the job ended
         lease = self._release(job)
         result = unpack_result(body)
         platform = self._endpoint.platform
@@ -360,7 +378,7 @@ class WorkerProcess:
     def _where(self, line: str) -> tuple[str, str]:
         """Where a log line comes from, and the line without the child's mark."""
         job = ""
-        if line.startswith("\x1e"):
+        if line.startswith(_MARK[0]):
             job, _, line = line[1:].partition("\x1f")
         elif len(self._jobs) == 1:
             job = next(iter(self._jobs))

@@ -34,6 +34,8 @@ class Program:
     """The variables of the worker protocol for a worker: what the handler starts reports by them."""
     rules: str | None = None
     """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
+    never_started: set[int] = field(default_factory=set)
+    """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
 
     def files(self) -> list[str]:
         """The handler's file, where it names one."""

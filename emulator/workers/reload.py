@@ -17,6 +17,9 @@ log = logging.getLogger("emulator.reload")
 _GATHER = 300
 """Milliseconds in which changes are taken as one; an editor writes a file in several steps."""
 _FOREIGN = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
+_NO_GOOD_WORKER = (
+    "%s: the new code can't be started, and no worker with good code is left: jobs wait for one that can be imported"
+)
 
 Look = tuple[int, int] | None
 
@@ -97,6 +100,10 @@ class Reloader:
         if self._codes.pop(endpoint, None) is not None:
             self._follow()
 
+    def watches(self, endpoint: str) -> bool:
+        """Whether the endpoint's code comes into use when it changes."""
+        return endpoint in self._codes
+
     def failed(self, endpoint: str) -> None:
         """The endpoint's code could not be started."""
         if endpoint in self._codes:
@@ -170,8 +177,10 @@ class Reloader:
         self._follow()
         if good:
             log.info("%s: new jobs run the new code", endpoint.id)
-        else:
+        elif endpoint.has_good_worker:
             log.error("%s: the new code can't be started; the last good workers stay until a file changes", endpoint.id)
+        else:
+            log.error(_NO_GOOD_WORKER, endpoint.id)
 
 
 def _beside(folder: str) -> list[str]:

@@ -402,6 +402,13 @@ async def _(profile):
         return await strict
 
 
+@row("error.overloaded", "guess")
+async def _(profile):
+    async with balanced_doors(profile=profile, workers_max=1, worker_capacity=1) as doors:
+        await doors.balanced.seat()
+        return await doors.http.get("/lb/lb/x")
+
+
 @row("error.not_emulated", "guess")
 async def _(profile):
     return await open_doors(profile).get("/batch")

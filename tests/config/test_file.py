@@ -169,7 +169,16 @@ def wrong_values(name: str) -> list[str]:
     if name == "scaler_value":
         return ["'1'", "true", "[1]", "0", "-1", "nan"]
     kinds = {
-        "a number": ("port", "tls_port", "max_processes", "seed", "workers_min", "workers_max", "concurrency"),
+        "a number": (
+            "port",
+            "tls_port",
+            "max_processes",
+            "seed",
+            "workers_min",
+            "workers_max",
+            "concurrency",
+            "worker_capacity",
+        ),
         "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout", "keep_alive", "stop_grace"),
         "a span": ("cold_start", "throttle"),
         "a word": ("isolate", "profile", "log_level", "scaler"),

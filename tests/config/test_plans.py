@@ -41,6 +41,7 @@ REACHES: dict[str, Callable[[Plan], Any]] = {
     "idle_timeout": lambda plan: plan.settings.idle_timeout,
     "scaler": lambda plan: plan.settings.scaler,
     "scaler_value": lambda plan: plan.settings.scaler_requests,
+    "worker_capacity": lambda plan: plan.settings.worker_capacity,
     "execution_timeout": lambda plan: plan.settings.execution_timeout,
     "job_ttl": lambda plan: plan.settings.job_ttl,
     "init_timeout": lambda plan: plan.settings.init_timeout,
@@ -347,3 +348,18 @@ def test_the_workers_are_told_where_the_volume_is(folder: Path) -> None:
 def test_a_volume_must_be_there(folder: Path) -> None:
     write(folder, "h.py")
     assert refusal("h.py", "--volume", "vol") == "--volume: there is no folder vol"
+
+
+@pytest.mark.parametrize("value", ["eighty", "0", "70000", "{worker}", "{port2}0"])
+def test_a_health_port_that_is_no_port_is_refused(value: str) -> None:
+    environment = ("--environment", f"PORT_HEALTH={value}")
+    said = refusal("--load-balancer", "lb=h.py:app", *environment)
+    assert "--environment: PORT_HEALTH: write a port, or {port2} for a free one of each worker" in said
+    assert plans("h.py", *environment)["h"].environment == {"PORT_HEALTH": value}  # only a load balancer reads it
+
+
+def test_the_capacity_of_workers_is_for_load_balancers_only() -> None:
+    found = plans("h.py", "--load-balancer", "lb=i.py:app", "--worker-capacity", "4")
+    assert [found[name].settings.worker_capacity for name in ("h", "lb")] == [0, 4]
+    said = refused_file("[endpoints.a]\nhandler = 'h.py'\nworker_capacity = 4\n")
+    assert "runpod-emulator.toml:3: worker_capacity: this is for load-balancing endpoints only" in said

@@ -157,6 +157,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "idle_timeout": (_text("idle_timeout", "7s", 7_000), _number("idle_timeout", 8_000)),
     "scaler": (_text("scaler", "QUEUE_DELAY"), _text("scaler", "REQUEST_COUNT")),
     "scaler_value": (_number("scaler_value", 2.0), _number("scaler_value", 3.0)),
+    "worker_capacity": (_number("worker_capacity", 4), _number("worker_capacity", 5)),
     "execution_timeout": (_text("execution_timeout", "10m", 600_000), _number("execution_timeout", 30_000)),
     "job_ttl": (_text("job_ttl", "1h", 3_600_000), _number("job_ttl", 20_000)),
     "init_timeout": (_text("init_timeout", "30s", 30_000), _number("init_timeout", 0)),
@@ -200,6 +201,8 @@ def furnish(folder: Path) -> None:
 def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings in which some of the layers `flag`, `variable`, `endpoint` and `server` tell an option."""
     tables = ["[server]", "", "[endpoints.a]", 'command = "true"' if name == "isolate" else 'handler = "h.py"', ""]
+    if name == "worker_capacity":
+        tables[3:] = ['handler = "h.py:app"', "", 'type = "load_balancer"']
     if "server" in layers:
         tables[1] = f"{name} = {layers['server'].key}"
     if "endpoint" in layers:

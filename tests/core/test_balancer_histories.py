@@ -16,7 +16,11 @@ from tests.core.steps import turns
 @pytest.mark.parametrize("seed", range(30))
 async def test_after_everything_is_released_nobody_holds_a_request(seed: int):
     chance = random.Random(seed)
-    world = balanced_world(idle_timeout=3_000, scaler_requests=chance.choice((1, 3)), limit=chance.choice((None, 2)))
+    capacity = chance.choice((0, 0, 1, 2))
+    world = balanced_world(
+        idle_timeout=3_000, scaler_requests=chance.choice((1, 3)), limit=chance.choice((None, 2)),
+        worker_capacity=capacity,
+    )  # fmt: skip
     asked: list[asyncio.Task[Seat | None]] = []
     given: list[Seat] = []
 
@@ -35,6 +39,7 @@ async def test_after_everything_is_released_nobody_holds_a_request(seed: int):
         up = [one for one in workers.values() if one.state in (WorkerState.IDLE, WorkerState.RUNNING)]
         assert all((one.state is WorkerState.RUNNING) == bool(one.jobs) for one in up)
         assert sum(one.counts for one in workers.values()) <= 3
+        assert not capacity or all(len(worker.jobs) <= capacity for worker in workers.values())
         assert 0 <= world.balancer._waiting <= len(asked)
         assert set(world.balancer._addresses) >= {one.id for one in up}
 

@@ -511,3 +511,22 @@ def test_the_kept_last_worker_does_not_give_way():
     it.line.clock.move_to(it.line.now() + 1_000)
     it.strangers_claim("theirs")
     assert (it.launcher.stopped, it.contended) == ([], True)
+
+
+async def test_the_last_worker_that_is_kept_warm_stays_however_long_it_is_idle():
+    it = Set(keeps_warm=True)
+    it.up("w1", "w2")
+    await it.line.advance(it.line.now() + 60_000)
+    assert it.launcher.stopped == ["w1"]
+    it.up("w3")
+    await it.line.advance(it.line.now() + 60_000)
+    assert it.counted() == {"idle": 1, "ready": 1}
+
+
+async def test_a_worker_that_is_kept_warm_gives_way_to_another_endpoint():
+    it = Set(keeps_warm=True, limit=1)
+    it.up("w1")
+    await it.line.advance(it.line.now() + 60_000)
+    assert it.launcher.stopped == []
+    it.strangers_claim("s1")
+    assert it.launcher.stopped == ["w1"]

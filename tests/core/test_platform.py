@@ -43,6 +43,7 @@ NUMBERS = {
     "stream_wait": 9_500,
     "stream_chunk_limit": 1_000_000,
     "worker_lease": 40_000,
+    "worker_ping_interval": 4_000,
     "platform_retries": 1,
     "scaler_requests": 1,
     "scaler_delay": 4_000,

@@ -222,7 +222,7 @@ def test_a_command_that_needs_a_shell(served: Served) -> None:
 
 def test_a_worker_sees_what_the_page_says() -> None:
     table = {name for row in re.findall(r"^\| (`[A-Z`, _]+`) \|", PAGE, re.MULTILINE) for name in row.split("`")[1::2]}
-    assert set(server_environment("u", "e", "w", "k", 1, "/")) - table == {"RUNPOD_POD_HOSTNAME"}
+    assert set(server_environment("u", "e", "w", "k", 1, 1, "/")) - table == {"RUNPOD_POD_HOSTNAME"}
 
 
 def test_the_file_and_changed_code(served: Served) -> None:

@@ -107,6 +107,20 @@ def test_another_name_of_the_model(served: list[Command]) -> None:
     assert chat(served[SLOW], "openai_chat", model="tiny") == "You said: hello"
 
 
+def test_jobs_in_the_workers_own_form(served: list[Command]) -> None:
+    asked, output = map(json.loads, blocks("json"))
+    http = served[FIRST].http
+    assert http.post("/openai_chat/runsync", json=asked).json()["output"] == output
+    asked["input"]["stream"] = True
+    job = http.post("/openai_chat/run", json=asked).json()["id"]
+    parts: list[Any] = []
+    while (answer := http.get(f"/openai_chat/stream/{job}").json())["stream"] or answer["status"] != "COMPLETED":
+        parts += [chunk["output"] for chunk in answer["stream"]]
+    assert [part["choices"][0]["tokens"] for part in parts] == [["You"], [" said:", " hello"]]
+    assert parts[-1]["usage"] == output[0]["usage"]
+    assert http.get(f"/openai_chat/status/{job}").json()["output"] == parts
+
+
 def test_a_worker_that_the_server_starts(served: list[Command]) -> None:
     assert chat(served[VLLM], "llm") == "You said: hello"
 

@@ -89,3 +89,17 @@ async def test_a_deleted_job_is_not_worth_a_line(lines):
     await world.advance(10_000)
     await world.endpoint.purge()
     assert lines() == []
+
+
+async def test_a_job_that_no_worker_can_take_before_the_code_changes_says_so(lines):
+    world = make_world()
+    world.emulator._reloader.add(world.endpoint, list)
+    job = await world.endpoint.submit(Submission(b'{"a":1}'))
+    assert lines() == []
+    await world.endpoint.worker_broken(world.launcher.started[-1], "h.py could not be started:\nSyntaxError: x")
+    job = await world.endpoint.submit(Submission(b'{"a":1}'))
+    assert lines() == [("WARNING", f"ep/{job.id}: it waits for a handler that can be imported: SyntaxError: x")]
+    await world.advance(60_000)
+    await world.endpoint.worker_ready(world.launcher.started[-1], 1)
+    await world.endpoint.submit(Submission(b'{"a":1}'))
+    assert lines() == []

@@ -365,6 +365,49 @@ def test_openai_chat_completes_each_prompt(ask: Any) -> None:
     assert [chunk["choices"][0]["text"] for chunk in found] == ["You", " said:", " a", " b", ""]
 
 
+def batch(tokens: list[list[str]], output: int, input: int = 2) -> dict[str, Any]:
+    """A part of an answer in the worker's own form."""
+    return {"choices": [{"tokens": one} for one in tokens], "usage": {"input": input, "output": output}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "parts"),
+    [
+        ({"prompt": "a b"}, [batch([["You said: a b"]], 4)]),
+        ({"messages": ASKED}, [batch([["You said: a  b"]], 4, input=4)]),
+        ({"prompt": "a b", "sampling_params": {"max_tokens": 2, "n": 2}}, [batch([["You said:"]] * 2, 4)]),
+        ({"prompt": "a " * 20}, [batch([["You said:" + " a" * 14]], 16, input=20)]),  # vLLM's own limit
+        ({"prompt": "a b", "stream": True}, [batch([["You"]], 1), batch([[" said:", " a", " b"]], 4)]),
+        (
+            {"prompt": "a b", "stream": True, "sampling_params": {"n": 2, "max_tokens": 1}},
+            [batch([["You"], []], 1), batch([[], ["You"]], 2)],
+        ),
+        ({"prompt": "a b", "stream": True, "max_batch_size": 3, "min_batch_size": 3, "batch_size_growth_factor": 1},
+         [batch([["You", " said:", " a"]], 3), batch([[" b"]], 4)]),
+    ],
+    ids=["prompt", "messages", "choices", "limit", "stream", "stream of choices", "batches"],
+)  # fmt: skip
+def test_openai_chat_answers_native_jobs_as_the_vllm_worker_does(
+    load: Any, asked: dict[str, Any], parts: list[dict[str, Any]]
+) -> None:
+    assert run(load("openai_chat").handler, **asked) == parts
+
+
+def test_openai_chat_can_answer_native_jobs_in_the_shape_of_openai(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATIVE_OUTPUT", "openai")
+    handler = load("openai_chat").handler
+    (chat,) = run(handler, messages=ASKED, sampling_params={"max_tokens": 3})
+    assert chat["choices"][0]["message"]["content"] == "You said: a"
+    (text,) = run(handler, prompt="a b", sampling_params={"n": 2})
+    assert [choice["text"] for choice in text["choices"]] == ["You said: a b"] * 2
+    assert events(run(handler, prompt="a", stream=True))
+
+
+def test_openai_chat_takes_a_route_and_a_body(load: Any) -> None:
+    (answer,) = run(load("openai_chat").handler, route="/v1/completions", body={"prompt": "a"})
+    assert answer["choices"][0]["text"] == "You said: a"
+
+
 def test_openai_chat_takes_the_delay_of_each_token(
     load: Any, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,15 +452,6 @@ def test_openai_chat_answers_an_unknown_route_with_an_error_object(ask: Any) -> 
     (answer,) = ask("/v1/nonsense")
     assert (answer["object"], answer["type"], answer["code"], answer["param"]) == ("error", "NotFoundError", 404, None)
     assert "/v1/nonsense" in answer["message"]
-
-
-def test_openai_chat_takes_native_inputs(load: Any) -> None:
-    handler = load("openai_chat").handler
-    (chat,) = run(handler, messages=ASKED, sampling_params={"max_tokens": 3})
-    assert chat["choices"][0]["message"]["content"] == "You said: a"
-    (text,) = run(handler, prompt="a b", sampling_params={"n": 2})
-    assert [choice["text"] for choice in text["choices"]] == ["You said: a b"] * 2
-    assert events(run(handler, prompt="a", stream=True))
 
 
 # All of them

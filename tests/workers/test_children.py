@@ -86,7 +86,7 @@ def test_a_worker_process_has_the_environment_of_the_platform(server: Command) -
         "WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=CPU",
         "WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=CPU",
         "WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID?gpu=CPU",
-        "PING_INTERVAL": "10000",
+        "PING_INTERVAL": "4000",
         "POD_ID": envelope["workerId"],
         "ENDPOINT_ID": "ep",
         "API_KEY": "runpod-emulator",

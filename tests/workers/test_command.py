@@ -39,11 +39,11 @@ def test_a_program_is_ready_with_its_first_poll(host: Host, tmp_path: Path) -> N
 
 
 def test_a_program_gets_the_environment_of_a_worker(host: Host, tmp_path: Path) -> None:
-    server = host(worker_key=["w key", "other"], api_key=["c'key", "x"]).ready()
+    server = host(worker_key=["w key", "other"], api_key=["c'key", "x"], set=["worker_ping_interval=2500"]).ready()
     here = client(server)
     environment = here.output("dict(os.environ)")
     worker = here.ended(here.submit("1"))["workerId"]
-    expected = worker_environment(server.root_url, "ep", worker, "w key", "c'key")
+    expected = worker_environment(server.root_url, "ep", worker, "w key", "c'key", ping_interval=2500)
     assert {name: value for name, value in environment.items() if name.startswith("RUNPOD_")} == expected
     assert (environment["MY_OWN"], environment["PYTHONUNBUFFERED"]) == ("kept", "1")
     assert here.output("os.getcwd()") == str(tmp_path)

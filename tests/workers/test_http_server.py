@@ -40,7 +40,8 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 def test_a_worker_gets_the_environment_of_the_contract(web: Web, endpoint: str) -> None:
     answer = web.call(endpoint=endpoint)
     told, worker = answer.json()["environment"], answer.headers["x-runpod-worker-id"]
-    expected = server_environment(web.server.root_url, endpoint, worker, "c'key", int(told["PORT"]), "/ping")
+    port = int(told["PORT"])
+    expected = server_environment(web.server.root_url, endpoint, worker, "c'key", port, port, "/ping")
     assert {name: told[name] for name in expected} == expected
     assert (told["PORT"], told["HEALTH_CHECK_PATH"], told["RUNPOD_POD_ID"]) == (told["PORT_HEALTH"], "/ping", worker)
     assert {name for name in told if name.startswith("RUNPOD_")} == {

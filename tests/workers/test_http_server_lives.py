@@ -237,6 +237,23 @@ def test_many_requests_at_once_share_the_workers(host: Host, tmp_path: Path) -> 
 # New code
 
 
+def test_a_full_worker_takes_no_request_more(host: Host, tmp_path: Path) -> None:
+    """The first request brings up a second worker; what both can't take is dropped, or waits if it must have one."""
+    web = Web(host(workers_max=2, worker_capacity=1).ready())
+    with ThreadPoolExecutor(3) as pool:
+        met = [pool.submit(web.call, f"meet?{number}") for number in range(2)]
+        until(lambda: len(list(tmp_path.glob("at-*"))) == 2)
+        dropped = web.call()
+        assert (dropped.status_code, dropped.json()) == (400, {"error": "no workers available"})
+        assert dropped.headers["x-emulator-fidelity"] == "guess; row=error.overloaded"
+        worker = web.server.http.get("/lb/metrics").json()["readyWorkers"][0]
+        strict = pool.submit(web.call, headers={"x-runpod-worker-id": f"strict {worker}"})
+        (tmp_path / "gate").touch()
+        assert {answer.result().status_code for answer in met} == {200}
+        assert strict.result().headers["x-runpod-worker-id"] == worker
+    assert len({answer.result().json() for answer in met}) == 2
+
+
 def test_saved_code_is_in_use_at_once_and_what_runs_is_answered(host: Host, tmp_path: Path) -> None:
     server = host(reload=True, set=["idle_timeout=600000"]).ready()
     web = Web(server)

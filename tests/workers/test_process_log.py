@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from emulator.core.job import JobStatus
+from tests.compat.servers import commands
 from tests.workers.conftest import ALONE, Opener, until
 
 
@@ -102,3 +104,61 @@ async def test_closed_descriptors_harm_nothing_but_the_worker_that_logs_there(wo
     lost = await shop.ended(await shop.do("os.close(1)"))
     assert (lost.status, lost.retries) == (JobStatus.FAILED, 1)
     assert await shop.output(await shop.do("'again'")) == "again"
+
+
+# The end of a job comes after what it printed
+
+PRINTS = {
+    "lines": ("[print(number) for number in range(2_000)]", 2_000),
+    "an unfinished line": ("[print('a'), print('b', end='')]", 2),
+    "a child's lines": ("subprocess.run(['sh', '-c', 'echo a; echo b >&2'])", 2),
+    "an error": ("[print('a'), 1 / 0]", 2),
+    "a result that is lost": ("[print('a'), print('b'), {1}][2]", 2),
+}
+
+
+@pytest.mark.parametrize("prints", PRINTS)
+async def test_the_end_of_a_job_is_logged_after_all_that_it_printed(
+    workshop: Opener, caplog: pytest.LogCaptureFixture, prints: str
+) -> None:
+    expression, least = PRINTS[prints]
+    shop = await workshop(settings=ALONE, platform={"unsendable_result": "fail"})
+    for _ in range(10):
+        caplog.clear()
+        job = await shop.submit({"do": f"str({expression})" if prints != "a result that is lost" else expression})
+        ended = await shop.ended(job)
+        (end,) = (at for at, line in enumerate(caplog.messages) if line.startswith(f"ep/{job} "))
+        printed = [at for at, line in enumerate(caplog.messages) if line.startswith(f"ep/{ended.worker}/{job} | ")]
+        assert len(printed) >= least and max(printed) < end
+    await shop.do("print('next')")
+    await until(lambda: any(line.endswith(" | next") for line in caplog.messages))
+    assert not any(line.endswith(" | ") for line in caplog.messages)
+
+
+async def test_what_a_grandchild_goes_on_to_print_holds_up_no_end(
+    workshop: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = await workshop(settings=ALONE)
+    job = await shop.ended(await shop.do("subprocess.Popen(['sh', '-c', 'yes']).pid > 0"))
+    assert job.output == b"true"
+    for _ in range(20):
+        assert await shop.output(await shop.do("1")) == 1
+    assert sum(line.startswith(f"ep/{job.id} COMPLETED") for line in caplog.messages) == 1
+
+
+def test_a_live_server_logs_the_end_of_each_job_after_what_it_printed(tmp_path: Path) -> None:
+    (tmp_path / "ep.py").write_text(
+        "import os\nimport runpod\n\n\ndef handler(job):\n    print('a')\n    print('b')\n    os.system('echo c')\n\n\n"
+        "runpod.serverless.start({'handler': handler})\n"
+    )
+    with commands(tmp_path) as start:
+        here = start("serve", "ep.py", "--port", 0, "--workers-max", 2, "--no-rate-limits").ready()
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(here.http.post, "/ep/runsync", json={"input": {"a": 1}}) for _ in range(200)]
+            jobs = {answer.result().json()["id"] for answer in asked}
+        assert here.stop() == 0
+        lines = here.err.whole().splitlines()
+    ends = {job: next(at for at, line in enumerate(lines) if f"ep/{job} COMPLETED" in line) for job in jobs}
+    printed = [(at, job) for at, line in enumerate(lines) for job in jobs if f"/{job} | " in line]
+    assert len(printed) >= 400
+    assert [lines[at] for at, job in printed if at > ends[job]] == []

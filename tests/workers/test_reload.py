@@ -121,7 +121,7 @@ def test_another_file_does_not_count(handler_site: Site) -> None:
     site.reloaded(2, "other")
     assert site.client("other").output("NUMBER") == 3
     assert here.output("os.getpid()") == pid
-    assert site.said("") == 0
+    assert site.said("changed") == 0
 
 
 def test_a_file_of_two_endpoints_counts_for_both(handler_site: Site) -> None:

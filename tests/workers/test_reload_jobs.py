@@ -52,9 +52,10 @@ def test_a_job_that_waits_while_the_only_worker_is_busy_runs_the_new_code(site: 
 
 @needs_proc
 def test_an_endpoint_without_workers_gets_the_new_code(handler_site: Site) -> None:
+    """There is none where a cold start is simulated: else the last good one stays."""
     site = handler_site
     site.write_main("NUMBER = 1")
-    here = site.serve(set=["idle_timeout=100"])
+    here = site.serve(set=["idle_timeout=100"], cold_start="1ms")
     until(lambda: here.workers() == {} and not site.pids())
     site.write_main("NUMBER = 2")
     site.reloaded(1)
@@ -63,6 +64,11 @@ def test_an_endpoint_without_workers_gets_the_new_code(handler_site: Site) -> No
     site.write_main("raise RuntimeError('no model')")
     site.failed()
     assert not here.workers().get("idle")
+    assert site.said("no worker with good code is left") == 1
+    job = here.submit("NUMBER")
+    site.server.line(f"ep/{job}: it waits for a handler that can be imported: RuntimeError: no model")
+    site.write_main("NUMBER = 3")
+    assert here.ended(job)["output"] == 3
 
 
 @needs_proc

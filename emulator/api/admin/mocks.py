@@ -170,6 +170,7 @@ class Changes(Wish):
     init_timeout: Milliseconds | None = Field(None, ge=0)
     scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] | None = None
     scaler_value: float | None = Field(None, gt=0, allow_inf_nan=False)
+    worker_capacity: int | None = Field(None, ge=0, description="of a load-balancing endpoint; 0 is no limit")
 
 
 @router.get("/endpoints")

@@ -8,7 +8,8 @@ Parent to child
     STOP      stop this one job; its siblings go on
     GIVE_UP   whatever runs is given up: the signal that follows ends the worker at once
 Child to parent
-    READY     the handler is imported; the body is JSON: {"concurrency", "cooperative", "runpod_version"}
+    READY     the handler is imported; the body is JSON: {"concurrency", "cooperative", "runpod_version", "started"},
+              the last false where the handler's file never called start, and is served all the same
     BROKEN    the handler could not be imported; the body is the traceback
     FILES     the files of the handler's own folder that its code comes from so far, and those that may
               have been saved since they were read: two JSON lists of paths in a list

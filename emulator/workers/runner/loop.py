@@ -42,8 +42,11 @@ SELF_CANCELLED = "asyncio.CancelledError left the handler, and nobody stopped th
 class JobLoop:
     """What `runpod.serverless.start` runs until the process ends."""
 
-    def __init__(self, config: Any, channel: Channel, jobs: Jobs, files: OwnFiles | None, concurrency: int) -> None:
+    def __init__(
+        self, config: Any, channel: Channel, jobs: Jobs, files: OwnFiles | None, concurrency: int, started: bool = True
+    ) -> None:
         self.ready = False
+        self._started = started
         self._config = config
         self._channel = channel
         self._jobs = jobs
@@ -97,6 +100,7 @@ class JobLoop:
             "concurrency": self._concurrency.slots,
             "cooperative": is_cooperative(self._config.get("handler")),
             "runpod_version": runpod_version(),
+            "started": self._started,
         }
         self._channel.send(Kind.READY, body=json.dumps(body).encode())
         self.ready = True

@@ -58,6 +58,8 @@ class Worker:
         self._loop: JobLoop | None = None
         self._process = os.getpid()
         self._has_started = False
+        self._started_itself = True
+        """Whether the handler's code has called `start`, or needs not to."""
         self._noting = False
         self._noted: dict[str, Any] = {}
 
@@ -87,7 +89,9 @@ class Worker:
         asyncio.run(self._serve(config))
 
     async def _serve(self, config: dict[str, Any]) -> None:
-        self._loop = JobLoop(config, self._channel, self._jobs, self._files, self._concurrency)
+        self._loop = JobLoop(
+            config, self._channel, self._jobs, self._files, self._concurrency, started=self._started_itself
+        )
         await self._loop.run()
 
     def progress_update(self, job: dict[str, Any], progress: Any) -> None:
@@ -123,6 +127,7 @@ class Worker:
         if not self._has_started:
             if not callable(getattr(module, "handler", None)):
                 raise HandlerError(_NO_START.format(place=place))
+            self._started_itself = False
             self.start({"handler": module.handler})
 
     def give_up(self, reason: str, error: BaseException | None = None) -> NoReturn:
