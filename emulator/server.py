@@ -204,6 +204,7 @@ class Server:
     async def serve(self, world: Emulator, endpoint: str, table: EndpointTable) -> None:
         """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
         plan = plan_one(self.settings, endpoint, table)
+        self._volume.keep_for({one for world in self._worlds for one in world.all_endpoints})
         self._offer_volumes(plan)
         self._add(world, self._worlds.name_of(world), plan)
         await world.start_one(endpoint)

@@ -34,16 +34,13 @@ class Play:
         self._began = False
         if stub.holds:
             self.run = stub.draw()
-
-    @property
-    def script(self) -> Script:
-        """What it plays in this run."""
-        return self.stub.script(max(1, self.run))
+        self.script: Script = stub.script(max(1, self.run))
 
     def begin(self) -> None:
         """A worker has the job: a run begins."""
         if self._began or not self.run:
             self.run = self.stub.draw()
+            self.script = self.stub.script(self.run)
         self._began = True
         self.stub.played += 1
 
@@ -106,9 +103,10 @@ class Plays:
         play = self._plays.get(transition.job.id) if self._plays else None
         if play is None:
             return
-        if isinstance(transition.event, Taken):
+        event = type(transition.event)
+        if event is Taken:
             play.begin()
-        elif isinstance(transition.event, Returned):
+        elif event is Returned:
             play.take_back()
         elif transition.ended or transition.after is None:
             play.forgo()

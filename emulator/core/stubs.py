@@ -70,14 +70,14 @@ class Stub:
     matched: int = 0
     played: int = 0
     """Runs that have begun."""
+    holds: bool = field(init=False)
+    """Whether any of its scripts lets the job wait where no worker can see it."""
     _drawn: int = field(default=0, init=False)
     _given_back: list[int] = field(default_factory=list, init=False)
     """A heap of numbers below `_drawn` that no run has."""
 
-    @property
-    def holds(self) -> bool:
-        """Whether any of its scripts lets the job wait where no worker can see it."""
-        return any(not script.in_queue.nothing for script in self.scripts)
+    def __post_init__(self) -> None:
+        self.holds = any(not script.in_queue.nothing for script in self.scripts)
 
     @property
     def names_endpoint(self) -> bool:

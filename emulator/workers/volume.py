@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Set
 from pathlib import Path
 
 log = logging.getLogger("emulator.worker")
@@ -23,10 +24,13 @@ class VolumeLink:
         self._made = False
         self._first: tuple[str, str] | None = None
         """The endpoint whose volume is at the link, and the folder."""
+        self._users: set[str] = set()
+        """All endpoints whose volume that is."""
 
     def offer(self, endpoint: str, folder: str) -> None:
         """The endpoint has this volume: lead there if nothing else is in the place; the log says how it is found."""
         if self._first is not None and self._first[1] == folder:
+            self._users.add(endpoint)
             return
         if self._first is not None:
             other, place = self._first
@@ -43,7 +47,14 @@ class VolumeLink:
             self._only_by_variable(endpoint, folder, f"cannot be made ({error.strerror})")
             return
         self._first = endpoint, folder
+        self._users = {endpoint}
         log.info("%s is %s, the volume of endpoint %s", LINK, folder, endpoint)
+
+    def keep_for(self, endpoints: Set[str]) -> None:
+        """These endpoints are left: a link that is for none of them goes, so that another's volume finds its place."""
+        self._users &= endpoints
+        if not self._users:
+            self.remove()
 
     def remove(self) -> None:
         """Take the link away, if this server made it."""

@@ -45,6 +45,17 @@ def test_the_link_leads_to_the_folder_until_the_server_stops(
     assert not os.path.lexists(place)
 
 
+def test_the_place_is_free_again_when_the_last_endpoint_of_its_volume_is_gone(place: Path, folder: str) -> None:
+    link = VolumeLink()
+    link.offer("llm", folder)
+    link.offer("other", folder)
+    link.keep_for({"other", "third"})
+    assert os.readlink(place) == folder
+    link.keep_for({"third"})
+    link.offer("third", str(place.parent))
+    assert os.readlink(place) == str(place.parent)
+
+
 def test_a_link_of_somebody_else_that_leads_there_is_used_and_left(place: Path, folder: str) -> None:
     place.symlink_to(folder)
     link = VolumeLink()
