@@ -48,7 +48,8 @@ def test_workers_end_to_the_last_line_when_nobody_waits_for_them(tmp_path: Path,
     (tmp_path / "handler.py").write_text(HANDLER)
     with commands(tmp_path) as start:
         command = f"ep={sdk_command(sdk, tmp_path / 'handler.py')}"
-        server = start("dev", "--command", command, "--port", 0, "--workers-max", 1, "--idle-timeout", "10m").ready()
+        told = ("--workers-max", 1, "--idle-timeout", "10m", "--cold-start", "1ms")  # with which dev keeps none warm
+        server = start("dev", "--command", command, "--port", 0, *told).ready()
 
         def run(word: str) -> str:
             answer = server.http.post("/ep/runsync?wait=30000", json={"input": {"do": word}}).json()
