@@ -1,0 +1,304 @@
+"""One endpoint as the contract has it: its queue, its counters, who polls, and what each verb answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.model.deliveries import Deliveries
+from tests.model.jobs import LEASE, NO_JOB, NOTHING, Answer, Job, Terms
+from tests.model.known import KNOWN
+from tests.model.workers import Worker
+
+LOST = "job timed out after 1 retries"
+PAUSED = {
+    "status": 409, "title": "Conflict",
+    "detail": "Endpoint is paused (max_workers=0). Set max_workers > 0 to accept work.", "code": "ENDPOINT_PAUSED",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Poll:
+    """A request that is held until there is something to say; `subject` is a job's id, or a worker's."""
+
+    kind: str
+    subject: str
+    until: int
+    most: int = 1
+    batch: bool = False
+    answer: Answer | None = None
+
+
+@dataclass
+class Settings:
+    """What an admin may change."""
+
+    workers_max: int = 3
+    workers_min: int = 0
+    execution_timeout: int = 600_000
+    job_ttl: int = 86_400_000
+    idle_timeout: int = 5_000
+
+
+class Endpoint:
+    """The jobs of one endpoint, and the workers that poll for them."""
+
+    def __init__(self, name: str, kind: str, settings: Settings, terms: Terms, deliveries: Deliveries) -> None:
+        self.name = name
+        self.kind = kind
+        self.settings = settings
+        self.terms = terms
+        self.deliveries = deliveries
+        self.jobs: dict[str, Job] = {}
+        self.gone: list[str] = []
+        self.workers: dict[str, Worker] = {}
+        self.polls: list[Poll] = []
+        self.totals = Counter[str]()
+        self._numbers = itertools.count(1)
+        self.now = 0
+
+    # What there is
+
+    @property
+    def queue(self) -> list[Job]:
+        """The jobs that wait, in the order in which workers get them."""
+        waiting = [job for job in self.jobs.values() if job.status == "IN_QUEUE"]
+        if KNOWN.low_priority_in_line:
+            return sorted(waiting, key=lambda job: job.place)
+        return sorted(waiting, key=lambda job: (job.low, job.place))
+
+    def running(self, worker: str | None = None) -> list[Job]:
+        """The jobs in progress, of one worker or of all."""
+        return [job for job in self.jobs.values() if job.status == "IN_PROGRESS" and worker in (None, job.worker)]
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it takes no jobs."""
+        return self.settings.workers_max == 0 and self.kind != "remote" and not KNOWN.paused_endpoint_queues
+
+    def counts(self) -> dict[str, int]:
+        """The job counters of /health."""
+        totals = self.totals
+        return {
+            "completed": totals["COMPLETED"], "failed": totals["FAILED"] + totals["TIMED_OUT"],
+            "inProgress": len(self.running()), "inQueue": len(self.queue), "retried": totals["retried"],
+        }  # fmt: skip
+
+    def newest_first(self) -> list[Job]:
+        """Every job there is."""
+        return sorted(self.jobs.values(), key=lambda job: -job.number)
+
+    # What clients do
+
+    def submit(self, job_id: str, wish: dict[str, Any], kept: int) -> Job:
+        """A job that was accepted."""
+        policy = wish.get("policy", {})
+        number = next(self._numbers)
+        job = Job(
+            job_id, number, wish["input"], self.now,
+            policy.get("ttl", self.settings.job_ttl), policy.get("executionTimeout", self.settings.execution_timeout),
+            kept, wish.get("webhook"), policy.get("lowPriority", False), place=(1, number),
+        )  # fmt: skip
+        self.jobs[job_id] = job
+        self.serve()
+        return job
+
+    def status(self, job_id: str, ttl: int | None = None) -> Answer:
+        """The job's body; with `ttl`, its result goes sooner."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return NO_JOB
+        if ttl is not None:
+            job.shortened = True
+            if job.kept_until is not None:
+                job.kept_until = min(job.kept_until, self.now + ttl)
+            else:
+                job.kept = min(job.kept, ttl)
+        return 200, job.body(self.now)
+
+    def cancel(self, job_id: str) -> Answer:
+        """End a job; one that has ended stays as it is."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return NO_JOB
+        if not job.is_over:
+            self._end(job, "CANCELLED")
+        return 200, job.brief()
+
+    def retry(self, job_id: str) -> Answer:
+        """Run a job anew."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return NO_JOB
+        if job.status not in ("FAILED", "TIMED_OUT"):
+            detail = f"job is not in a retryable state: {job.status}"
+            return 400, {"status": 400, "title": "Bad Request", "detail": detail}
+        job.number = next(self._numbers)
+        job.wait_again((1, job.number))
+        job.born, job.retries = self.now, 0
+        answer = job.brief()
+        self.serve()
+        return 200, answer
+
+    def purge(self) -> Answer:
+        """Remove what waits."""
+        waiting = self.queue
+        for job in waiting:
+            self._forget(job)
+        return 200, {"removed": len(waiting), "status": "completed"}
+
+    def hold(self, poll: Poll) -> Poll:
+        """A request that waits if need be."""
+        self.polls.append(poll)
+        self.serve()
+        return poll
+
+    # What workers do
+
+    def heard(self, worker_id: str) -> Worker:
+        """A worker polls."""
+        worker = self.workers.setdefault(worker_id, Worker(worker_id, self.now))
+        worker.heard, worker.ready = self.now, True
+        return worker
+
+    def finish(self, worker: Worker, job_id: str, output: Any, error: str | None) -> None:
+        """A worker reports the end of a job; too late, or of another's, it changes nothing."""
+        job = self.jobs.get(job_id)
+        worker.runs.pop(job_id, None)
+        if job is not None and worker.has(job):
+            job.output, job.error = output, error
+            self._end(job, "COMPLETED" if error is None else "FAILED", reported=True)
+        worker.let_go(job_id)
+        self.serve()
+
+    def progress(self, worker: Worker, job_id: str, value: Any) -> None:
+        """A worker reports how far it is."""
+        job = self.jobs.get(job_id)
+        if job is not None and worker.has(job):
+            job.output, job.progress_at = value, self.now
+
+    def emit(self, worker: Worker, job_id: str, chunk: Any) -> None:
+        """A worker yields a chunk."""
+        job = self.jobs.get(job_id)
+        if job is not None and worker.has(job):
+            job.chunks.append(chunk)
+            self.serve()
+
+    def worker_gone(self, worker: Worker) -> None:
+        """A worker has ended or is lost, and so is its hold on jobs."""
+        self.workers.pop(worker.id, None)
+        self.polls = [poll for poll in self.polls if poll.kind not in ("take", "stop") or poll.subject != worker.id]
+        for job in self.running(worker.id):
+            if job.id not in worker.refused:
+                self._lose(job)
+        self.serve()
+
+    # What time does
+
+    def events(self) -> Iterator[tuple[int, int, Any]]:
+        """What time alone will bring: when, in which order, and what to call."""
+        for job in self.jobs.values():
+            due, what = job.deadline()
+            yield due, 1, lambda job=job, what=what: self._meet(job, what)
+        for worker in self.workers.values():
+            if self.kind == "remote":
+                yield worker.heard + LEASE, 2, lambda worker=worker: self.worker_gone(worker)
+        for poll in self.polls:
+            yield poll.until, 3, lambda poll=poll: self._time_out(poll)
+            if poll.kind == "stop":
+                for due in self.workers[poll.subject].stops.values():
+                    yield max(due, self.now), 4, self.serve
+
+    def _meet(self, job: Job, what: str) -> None:
+        if what == "lose":
+            self._lose(job)
+        elif what == "exceed":
+            job.output, job.error = NOTHING, "executionTimeout exceeded"
+            if self.terms.timeout_end == "TIMED_OUT":
+                job.error = "job timed out"
+            self._end(job, self.terms.timeout_end)
+        elif what == "expire" and job.status == "IN_QUEUE" and self.terms.queued_ttl_end == "TIMED_OUT":
+            job.error = "job timed out"
+            self._end(job, "TIMED_OUT")
+        else:
+            self._forget(job)
+        self.serve()
+
+    def _lose(self, job: Job) -> None:
+        """Its worker is lost: it is tried once more."""
+        self._part(job)
+        if job.retries:
+            job.output, job.error = NOTHING, LOST if self.terms.lost_end == "FAILED" else "job timed out"
+            self._end(job, self.terms.lost_end, reported=True)
+            return
+        job.wait_again((0, job.number))
+        job.retries = 1
+        self.totals["retried"] += 1
+
+    def _end(self, job: Job, status: str, reported: bool = False) -> None:
+        if job.status == "IN_PROGRESS" and not reported:
+            self._part(job)
+        job.end(status, self.now)
+        self.totals[status] += 1
+        self.deliveries.owe(job, self.now)
+        self.serve()
+
+    def _part(self, job: Job) -> None:
+        worker = self.workers.get(job.worker or "")
+        if worker is not None:
+            worker.lose(job.id, self.now)
+
+    def _forget(self, job: Job) -> None:
+        if job.status == "IN_PROGRESS":
+            self._part(job)
+        del self.jobs[job.id]
+        self.gone.append(job.id)
+        self.serve()
+
+    # Who waits
+
+    def serve(self) -> None:
+        """Answer every poll that has something to be told, in the order in which they came."""
+        for poll in list(self.polls):
+            answer = self._say(poll)
+            if answer is not None:
+                poll.answer = answer
+                self.polls.remove(poll)
+
+    def _say(self, poll: Poll, now: bool = False) -> Answer | None:
+        """What a poll is told; None for nothing yet, which `now` no longer allows."""
+        if poll.kind == "take":
+            return self._hand_out(poll) or ((204, None) if now else None)
+        if poll.kind == "stop":
+            stops = self.workers[poll.subject].due_stops(self.now)
+            return (200, {"jobsToStop": sorted(stops)}) if stops else (204, None) if now else None
+        job = self.jobs.get(poll.subject)
+        if job is None:
+            return NO_JOB
+        if poll.kind == "sync":
+            return (200, job.body(self.now)) if job.is_over or now else None
+        if not (job.chunks or job.is_over or now):
+            return None
+        chunks, job.chunks = job.chunks, []
+        return 200, {"status": job.status, "stream": [{"output": chunk} for chunk in chunks]}
+
+    def _hand_out(self, poll: Poll) -> Answer | None:
+        worker = self.workers[poll.subject]
+        if worker.leaving:
+            return 204, None
+        jobs = [job for job in self.queue if job.id not in worker.refused][: poll.most]
+        for job in jobs:
+            job.begin(worker.id, self.now, lease=True)
+            if job.input:
+                worker.runs[job.id] = False
+        if not jobs:
+            return None
+        told = [job.handout() for job in jobs]
+        return 200, told if poll.batch else told[0]
+
+    def _time_out(self, poll: Poll) -> None:
+        poll.answer = self._say(poll, now=True)
+        self.polls.remove(poll)

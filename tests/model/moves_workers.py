@@ -1,0 +1,168 @@
+"""What workers over HTTP do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.model.endpoint import Endpoint, Poll
+from tests.model.jobs import NOTHING
+from tests.model.town import Town
+from tests.model.workers import Worker
+from tests.model.world import World
+
+HOLD = 10_000
+_MOST = 4
+"""Workers that are well, of one endpoint."""
+POLLED = ("remote", "command")
+
+
+def _a_worker(town: Town, busy: bool = False) -> tuple[World, Endpoint, Worker] | None:
+    fitting = [
+        (world, endpoint, worker)
+        for world in town.worlds.values()
+        for endpoint in world.endpoints.values()
+        for worker in endpoint.workers.values()
+        if endpoint.kind in POLLED and not worker.silent and (worker.runs or not busy)
+    ]
+    return town.dice.choice(fitting) if fitting else None
+
+
+def _a_taker(town: Town) -> tuple[World, Endpoint, str] | None:
+    """A worker that may poll for jobs: one that is there, or a new one."""
+    chosen = town.an_endpoint(*POLLED)
+    if chosen is None:
+        return None
+    world, endpoint = chosen
+    well = [worker for worker in endpoint.workers.values() if not worker.silent and not worker.leaving]
+    if endpoint.kind == "remote" and (not well or (len(well) < _MOST and town.chance(0.15))):
+        town.names["worker"] += 1
+        return world, endpoint, f"w{town.names['worker']}"
+    polling = {poll.subject for poll in endpoint.polls if poll.kind == "take"}
+    free = [worker.id for worker in well if worker.id not in polling]
+    return (world, endpoint, town.dice.choice(free)) if free else None
+
+
+def take(town: Town) -> None:
+    """GET /job-take, which is held."""
+    _take(town, "job-take", "", 1)
+
+
+def take_batch(town: Town) -> None:
+    """GET /job-take-batch, which is held."""
+    most = town.dice.randrange(2, 4)
+    _take(town, "job-take-batch", f"&batch_size={most}", most)
+
+
+def _take(town: Town, verb: str, query: str, most: int) -> None:
+    chosen = _a_taker(town)
+    if chosen is None:
+        return
+    world, endpoint, worker_id = chosen
+    known = endpoint.workers.get(worker_id)
+    idle = int(known is not None and not known.is_idle)
+    path = f"/v2/{endpoint.name}/{verb}/{worker_id}?gpu=CPU{query}&job_in_progress={idle}"
+    held = town.worker_call(world, "GET", path)
+    endpoint.heard(worker_id)
+    town.wait(world, endpoint, Poll("take", worker_id, world.now + HOLD, most, verb == "job-take-batch"), held)
+
+
+def done(town: Town) -> None:
+    """POST /job-done, of a job that the worker believes to hold."""
+    if (chosen := _a_worker(town, busy=True)) is None:
+        return
+    world, endpoint, worker = chosen
+    job = town.dice.choice(list(worker.runs))
+    body: dict[str, Any] = town.dice.choice((
+        {"output": {"made": town.dice.randrange(1_000)}}, {"output": [1, "two", None]}, {"output": "text"}, {},
+        {"error": "no luck"}, {"output": {"status": "failed"}, "error": "half"},
+    ))  # fmt: skip
+    _post(town, world, endpoint, worker, job, body)
+    endpoint.finish(worker, job, body.get("output", NOTHING), body.get("error"))
+
+
+def progress(town: Town) -> None:
+    """POST /job-done with a progress update."""
+    if (chosen := _a_worker(town, busy=True)) is None:
+        return
+    world, endpoint, worker = chosen
+    job, value = town.dice.choice(list(worker.runs)), {"percent": town.dice.randrange(100)}
+    _post(town, world, endpoint, worker, job, {"status": "IN_PROGRESS", "output": value})
+    endpoint.progress(worker, job, value)
+    worker.heard = world.now
+
+
+def emit(town: Town) -> None:
+    """POST /job-stream, some chunks."""
+    if (chosen := _a_worker(town, busy=True)) is None:
+        return
+    world, endpoint, worker = chosen
+    job = town.dice.choice(list(worker.runs))
+    for _ in range(town.dice.randrange(1, 4)):
+        town.names["chunk"] += 1
+        chunk = {"chunk": town.names["chunk"]}
+        path = f"/v2/{endpoint.name}/job-stream/{worker.id}/{job}?gpu=CPU&isStream=false"
+        town.expect(town.worker_call(world, "POST", path, {"output": chunk}), (200, {}))
+        endpoint.emit(worker, job, chunk)
+
+
+def _post(town: Town, world: World, endpoint: Endpoint, worker: Worker, job: str, body: Any) -> None:
+    path = f"/v2/{endpoint.name}/job-done/{worker.id}/{job}?gpu=CPU&isStream=false"
+    town.expect(town.worker_call(world, "POST", path, body), (200, {}))
+
+
+def report_of_another(town: Town) -> None:
+    """A report of a job that the worker does not hold: refused, with 200."""
+    chosen, worker = town.a_job(lambda endpoint, _: endpoint.kind in POLLED), _a_worker(town)
+    if chosen is None or worker is None:
+        return
+    world, endpoint, job = chosen
+    own = endpoint.workers.get(worker[2].id)
+    if own is None or not (own.has(job) or job.id in own.refused):
+        _post(town, world, endpoint, worker[2], job.id, {"output": "not mine"})
+        if own is not None:
+            own.heard = world.now
+
+
+def stops(town: Town) -> None:
+    """GET /job-stop, which is held."""
+    if (chosen := _a_worker(town)) is None:
+        return
+    world, endpoint, worker = chosen
+    if any(poll.kind == "stop" and poll.subject == worker.id for poll in endpoint.polls):
+        return
+    held = town.worker_call(world, "GET", f"/v2/{endpoint.name}/job-stop/{worker.id}?gpu=CPU")
+    worker.heard = world.now
+    town.wait(world, endpoint, Poll("stop", worker.id, world.now + HOLD), held)
+
+
+def obey(town: Town) -> None:
+    """A worker lets go of a job without a report: one that it was told to stop, or one that it cannot do."""
+    if (chosen := _a_worker(town, busy=True)) is not None:
+        _, _, worker = chosen
+        told = [job for job in worker.runs if job in worker.stops]
+        if told or town.chance(0.1):
+            worker.runs.pop(town.dice.choice(told or list(worker.runs)))
+
+
+def ping(town: Town) -> None:
+    """A worker lists what it holds."""
+    if (chosen := _a_worker(town)) is not None:
+        town.ping(*chosen)
+
+
+def fall_silent(town: Town) -> None:
+    """A worker lists what it holds, and then says nothing any more."""
+    if (chosen := _a_worker(town)) is None or chosen[1].kind != "remote":
+        return
+    world, endpoint, worker = chosen
+    for _, poll, _ in list(town.held):
+        if poll.kind in ("take", "stop") and poll in endpoint.polls and poll.subject == worker.id:
+            town.hang_up(poll)
+    town.ping(world, endpoint, worker)
+    worker.silent = True
+
+
+MOVES = {
+    take: 6, take_batch: 2, done: 6, progress: 1, emit: 4, report_of_another: 1, stops: 2, obey: 1, ping: 1,
+    fall_silent: 1,
+}  # fmt: skip

@@ -1,0 +1,213 @@
+"""The model beside the server: one move at a time, and a comparison of all that can be seen."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from tests.model.endpoint import Endpoint, Poll
+from tests.model.jobs import Answer, Job, Terms
+from tests.model.served import Held, Served
+from tests.model.workers import Worker
+from tests.model.world import World
+
+START = 1_700_000_000_000
+"""Where a virtual clock begins."""
+PIECE = 39_000
+"""ms that may pass between two pings of a worker: less than a lease."""
+
+
+class Difference(AssertionError):
+    """The server does not do what the contract says."""
+
+
+class Town:
+    """Several worlds, the server that emulates them, and whatever a move draws from `dice`."""
+
+    def __init__(self, served: Served, terms: Terms | None = None) -> None:
+        self.served = served
+        self.terms = terms or Terms()
+        self.dice = random.Random(0)
+        self.worlds: dict[str, World] = {}
+        self.held: list[tuple[World, Poll, Held]] = []
+        self.names = Counter[str]()
+        self.driven = Counter[str]()
+        self.story: list[str] = []
+        """What was asked and answered, oldest first."""
+
+    # Asking
+
+    def call(self, world: World, method: str, path: str, body: Any = None, **headers: str) -> Held:
+        """A request of a client."""
+        if world.name:
+            headers["x-emulator-namespace"] = world.name
+        return self._tell(world, self.served.call(method, path, body, headers))
+
+    def worker_call(self, world: World, method: str, path: str, body: Any = None) -> Held:
+        """A request of a worker, who names its world in the URL."""
+        path += f"&ns={world.name}" if world.name else ""
+        return self._tell(world, self.served.call(method, path, body))
+
+    def _tell(self, world: World, held: Held) -> Held:
+        answer = f"{held.status} {held.body}" if held.done else "held"
+        self.story.append(f"[{world.name or '-'} {world.now - START}] {held.told} -> {answer}")
+        return held
+
+    def admin(self, world: World, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        """A request to the admin API, that succeeds."""
+        held = self.call(world, method, f"/__emulator{path}", body)
+        if not held.done:
+            raise Difference(f"{held.told}: is held for ever")
+        if held.status != status:
+            raise Difference(f"{held.told}: expected {status}, got {held.status} {held.body}")
+        return held.body
+
+    # Comparing
+
+    def expect(self, held: Held, answer: Answer) -> None:
+        """A request was answered, and so."""
+        if not held.done:
+            raise Difference(f"{held.told}: expected {answer}, but it is held")
+        status, body = answer
+        actual = held.body
+        if isinstance(actual, dict) and "jobsToStop" in actual:
+            actual = {**actual, "jobsToStop": sorted(actual["jobsToStop"])}
+        if (held.status, actual) != (status, body):
+            raise Difference(f"{held.told}:\n  expected {status} {body}\n  got      {held.status} {actual}")
+
+    def wait(self, world: World, endpoint: Endpoint, poll: Poll, held: Held) -> None:
+        """A request that may be held."""
+        endpoint.hold(poll)
+        self.held.append((world, poll, held))
+
+    def check_held(self) -> None:
+        """Every held request is answered exactly where the model answers it."""
+        still = []
+        for world, poll, held in self.held:
+            if poll.answer is not None:
+                self.expect(held, poll.answer)
+            elif held.done:
+                raise Difference(f"{held.told}: expected to be held, got {held.status} {held.body}")
+            else:
+                still.append((world, poll, held))
+        self.held = still
+
+    def hang_up(self, poll: Poll) -> None:
+        """The caller of a held request leaves."""
+        for entry in self.held:
+            if entry[1] is poll:
+                self.held.remove(entry)
+                self.served.leave(entry[2])
+                self.story.append(f"hung up: {entry[2].told}")
+                break
+        for world in self.worlds.values():
+            for endpoint in world.endpoints.values():
+                if poll in endpoint.polls:
+                    endpoint.polls.remove(poll)
+
+    def check_all(self) -> None:
+        """Compare what every world shows."""
+        for world in self.worlds.values():
+            for endpoint in world.endpoints.values():
+                self.check_health(world, endpoint)
+                self.check_jobs(world, endpoint)
+            self.check_webhooks(world)
+
+    def check_health(self, world: World, endpoint: Endpoint) -> None:
+        """The counters of /health."""
+        held = self.call(world, "GET", f"/v2/{endpoint.name}/health")
+        if held.status != 200 or held.body["jobs"] != endpoint.counts():
+            raise Difference(f"{held.told}:\n  expected {endpoint.counts()}\n  got      {held.status} {held.body}")
+        workers = held.body["workers"]
+        wrong = workers["idle"] != workers["ready"]
+        if endpoint.kind == "remote":
+            busy = sum(any(worker.has(job) for job in endpoint.running()) for worker in endpoint.workers.values())
+            wrong = workers != {
+                "idle": len(endpoint.workers) - busy, "ready": len(endpoint.workers) - busy, "running": busy,
+                "initializing": 0, "throttled": 0, "unhealthy": 0,
+            }  # fmt: skip
+        if wrong:
+            raise Difference(f"{held.told}: workers {workers}, the model has {list(endpoint.workers.values())}")
+
+    def check_jobs(self, world: World, endpoint: Endpoint) -> None:
+        """Every job's body, and which there are."""
+        held = self.call(world, "GET", f"/v2/{endpoint.name}/requests")
+        jobs = [job.body(world.now) for job in endpoint.newest_first()]
+        page = {"requests": jobs[:50], "total": len(jobs), "offset": 0, "limit": 50, "hasMore": len(jobs) > 50}
+        self.expect(held, (200, page))
+        for job in endpoint.newest_first()[:5]:
+            self.expect(self.call(world, "GET", f"/v2/{endpoint.name}/status/{job.id}"), (200, job.body(world.now)))
+        for job_id in endpoint.gone[-2:]:
+            self.expect(self.call(world, "GET", f"/v2/{endpoint.name}/status/{job_id}"), endpoint.status(job_id))
+
+    def check_webhooks(self, world: World) -> None:
+        """The calls that came, in their order."""
+        calls = self.admin(world, "GET", "/hooks")
+        made = [{"at": at, "body": body, "status": status} for at, body, status in world.deliveries.made]
+        came = [{name: call[name] for name in ("at", "body", "status")} for call in calls]
+        if made[-len(came) :] != came or len(came) < min(len(made), 100):
+            raise Difference(f"webhooks of {world.name!r}:\n  expected {made}\n  got      {came}")
+
+    # Time
+
+    def advance(self, world: World, by: int) -> None:
+        """Let time pass; workers that are well say so at least every 39 s."""
+        while by > 0:
+            self.ping_all(world)
+            piece = min(by, PIECE)
+            self.admin(world, "POST", "/clock/advance", {"by": piece})
+            world.run_to(world.now + piece)
+            self.check_held()
+            by -= piece
+
+    def ping_all(self, world: World) -> None:
+        """Every worker that is well lists what it holds."""
+        for endpoint in world.endpoints.values():
+            for worker in list(endpoint.workers.values()):
+                if not worker.silent:
+                    self.ping(world, endpoint, worker)
+
+    def ping(self, world: World, endpoint: Endpoint, worker: Worker) -> None:
+        """One worker lists what it holds."""
+        jobs = f"&job_id={','.join(worker.runs)}" if worker.runs else ""
+        held = self.worker_call(world, "GET", f"/v2/{endpoint.name}/ping/{worker.id}?gpu=CPU{jobs}")
+        self.expect(held, (200, {}))
+        worker.ping(endpoint.jobs, world.now)
+
+    # Choosing
+
+    def a_world(self) -> World:
+        """Some world."""
+        return self.dice.choice(list(self.worlds.values()))
+
+    def an_endpoint(self, *kinds: str) -> tuple[World, Endpoint] | None:
+        """Some endpoint of one of these kinds."""
+        world = self.a_world()
+        fitting = [one for one in world.endpoints.values() if not kinds or one.kind in kinds]
+        return (world, self.dice.choice(fitting)) if fitting else None
+
+    def a_job(self, fits: Callable[[Endpoint, Job], bool] = lambda endpoint, job: True) -> Any:
+        """Some job, with its world and endpoint; None where no job fits."""
+        fitting = [
+            (world, endpoint, job)
+            for world in self.worlds.values()
+            for endpoint in world.endpoints.values()
+            for job in endpoint.jobs.values()
+            if fits(endpoint, job)
+        ]
+        return self.dice.choice(fitting) if fitting else None
+
+    def chance(self, share: float) -> bool:
+        """True in this share of cases."""
+        return self.dice.random() < share
+
+    def do(self, name: str, move: Callable[[Town], object], seed: int) -> None:
+        """Make one move; what it draws depends on `seed` alone."""
+        self.dice = random.Random(seed)
+        self.story.append(f"# {name}")
+        move(self)
+        self.served.settle()
+        self.check_held()
+        self.driven[name] += 1
