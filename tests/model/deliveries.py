@@ -8,6 +8,9 @@ from typing import Any
 
 from tests.model.jobs import Job, Terms
 
+REST = 50
+"""ms that a host which has failed is left alone: the emulator's own choice, the contract does not speak of it."""
+
 
 @dataclass(eq=False)
 class Owed:
@@ -27,6 +30,7 @@ class Deliveries:
     answers: list[int] = field(default_factory=list)
     made: list[tuple[int, dict[str, Any], int]] = field(default_factory=list)
     """When, with which body, and what it was answered."""
+    _rests_until: int = 0
 
     def owe(self, job: Job, at: int) -> None:
         """A job has ended; its body is frozen now."""
@@ -34,15 +38,21 @@ class Deliveries:
             self.owed.append(Owed(job.told(), at))
 
     def events(self) -> Iterator[tuple[int, int, Any]]:
-        """The calls that are due."""
-        for one in self.owed:
-            yield one.due, 5, lambda one=one: self._make(one)
+        """When calls are due next."""
+        if self.owed:
+            yield max(min(one.due for one in self.owed), self._rests_until), 0, self._make_due
 
-    def _make(self, one: Owed) -> None:
+    def _make_due(self, at: int) -> None:
+        for one in sorted((one for one in self.owed if one.due <= at), key=lambda one: one.due):
+            self._make(one, at)
+
+    def _make(self, one: Owed, at: int) -> None:
         status = self.answers.pop(0) if self.answers else 200
-        self.made.append((one.due, one.body, status))
+        self.made.append((at, one.body, status))
         one.attempts += 1
-        if 200 <= status < 300 or one.attempts > len(self.terms.webhook_delays):
+        acknowledged = 200 <= status < 300
+        self._rests_until = 0 if acknowledged else at + REST
+        if acknowledged or one.attempts > len(self.terms.webhook_delays):
             self.owed.remove(one)
         else:
-            one.due += self.terms.webhook_delays[one.attempts - 1]
+            one.due = at + self.terms.webhook_delays[one.attempts - 1]

@@ -44,6 +44,6 @@ def drive(steps: int, seed: int) -> tuple[int, str]:
                 try:
                     town.do(move.__name__, move, dice.getrandbits(32))
                 except AssertionError as error:
-                    return done, "\n".join([*town.story[-40:], str(error)])
+                    return done, "\n".join([*town.story[-400:], str(error)])
                 done += 1
     return done, ""

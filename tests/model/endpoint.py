@@ -136,8 +136,7 @@ class Endpoint:
         if job.status not in ("FAILED", "TIMED_OUT"):
             detail = f"job is not in a retryable state: {job.status}"
             return 400, {"status": 400, "title": "Bad Request", "detail": detail}
-        job.number = next(self._numbers)
-        job.wait_again((1, job.number))
+        job.wait_again((1, next(self._numbers)))
         job.born, job.retries = self.now, 0
         answer = job.brief()
         self.serve()
@@ -158,9 +157,11 @@ class Endpoint:
 
     # What workers do
 
-    def heard(self, worker_id: str) -> Worker:
-        """A worker polls."""
+    def heard(self, worker_id: str, idle: bool) -> Worker:
+        """A worker polls for jobs, and says whether it holds none."""
         worker = self.workers.setdefault(worker_id, Worker(worker_id, self.now))
+        if idle:
+            worker.dropped |= {job.id for job in self.running(worker_id) if worker.has(job)}
         worker.heard, worker.ready = self.now, True
         return worker
 
@@ -202,15 +203,15 @@ class Endpoint:
         """What time alone will bring: when, in which order, and what to call."""
         for job in self.jobs.values():
             due, what = job.deadline()
-            yield due, 1, lambda job=job, what=what: self._meet(job, what)
+            yield due, 1, lambda at, job=job, what=what: self._meet(job, what)
         for worker in self.workers.values():
             if self.kind == "remote":
-                yield worker.heard + LEASE, 2, lambda worker=worker: self.worker_gone(worker)
+                yield worker.heard + LEASE, 2, lambda at, worker=worker: self.worker_gone(worker)
         for poll in self.polls:
-            yield poll.until, 3, lambda poll=poll: self._time_out(poll)
+            yield poll.until, 3, lambda at, poll=poll: self._time_out(poll)
             if poll.kind == "stop":
                 for due in self.workers[poll.subject].stops.values():
-                    yield max(due, self.now), 4, self.serve
+                    yield max(due, self.now), 4, lambda at: self.serve()
 
     def _meet(self, job: Job, what: str) -> None:
         if what == "lose":
@@ -228,13 +229,13 @@ class Endpoint:
         self.serve()
 
     def _lose(self, job: Job) -> None:
-        """Its worker is lost: it is tried once more."""
+        """Its worker is lost, or has let go of it without a word: it is tried once more."""
         self._part(job)
         if job.retries:
             job.output, job.error = NOTHING, LOST if self.terms.lost_end == "FAILED" else "job timed out"
             self._end(job, self.terms.lost_end, reported=True)
             return
-        job.wait_again((0, job.number))
+        job.wait_again((0, job.place[1]))
         job.retries = 1
         self.totals["retried"] += 1
 
@@ -291,9 +292,7 @@ class Endpoint:
             return 204, None
         jobs = [job for job in self.queue if job.id not in worker.refused][: poll.most]
         for job in jobs:
-            job.begin(worker.id, self.now, lease=True)
-            if job.input:
-                worker.runs[job.id] = False
+            worker.take(job, self.now)
         if not jobs:
             return None
         told = [job.handout() for job in jobs]

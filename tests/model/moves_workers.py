@@ -59,10 +59,10 @@ def _take(town: Town, verb: str, query: str, most: int) -> None:
         return
     world, endpoint, worker_id = chosen
     known = endpoint.workers.get(worker_id)
-    idle = int(known is not None and not known.is_idle)
-    path = f"/v2/{endpoint.name}/{verb}/{worker_id}?gpu=CPU{query}&job_in_progress={idle}"
+    idle = known is None or known.is_idle
+    path = f"/v2/{endpoint.name}/{verb}/{worker_id}?gpu=CPU{query}&job_in_progress={int(not idle)}"
     held = town.worker_call(world, "GET", path)
-    endpoint.heard(worker_id)
+    endpoint.heard(worker_id, idle)
     town.wait(world, endpoint, Poll("take", worker_id, world.now + HOLD, most, verb == "job-take-batch"), held)
 
 

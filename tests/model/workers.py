@@ -22,6 +22,8 @@ class Worker:
     """Jobs whose lease ended without its report: it is not given them again, and what it reports is refused."""
     stops: dict[str, int] = field(default_factory=dict)
     """Jobs that it has to stop, and when it may be told so."""
+    dropped: set[str] = field(default_factory=set)
+    """Jobs that it has let go of by saying that it holds nothing; their lease goes on."""
     silent: bool = False
     """It says nothing any more, and will be lost."""
     leaving: bool = False
@@ -33,6 +35,13 @@ class Worker:
     def is_idle(self) -> bool:
         """Whether it says of itself that it holds nothing."""
         return not self.runs and not self.refused
+
+    def take(self, job: Job, at: int) -> None:
+        """It gets a job; one without an input it drops, and polls on."""
+        job.begin(self.id, at, lease=True)
+        self.dropped.discard(job.id)
+        if job.input:
+            self.runs[job.id] = False
 
     def ping(self, jobs: dict[str, Job], at: int) -> None:
         """It lists what it holds."""
@@ -51,6 +60,9 @@ class Worker:
 
     def lose(self, job_id: str, at: int) -> None:
         """Its lease on a job has ended without its report."""
+        if job_id in self.dropped:
+            self.dropped.remove(job_id)
+            return
         self.refused.add(job_id)
         self.stops[job_id] = at
 

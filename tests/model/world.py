@@ -40,7 +40,7 @@ class World:
             if due is None or due[0] > until:
                 break
             self._be_at(max(due[0], self.now))
-            due[2]()
+            due[2](self.now)
         self._be_at(until)
 
     def _be_at(self, at: int) -> None:
