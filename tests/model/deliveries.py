@@ -18,6 +18,7 @@ class Owed:
 
     body: dict[str, Any]
     due: int
+    rank: int
     attempts: int = 0
 
 
@@ -30,21 +31,31 @@ class Deliveries:
     answers: list[int] = field(default_factory=list)
     made: list[tuple[int, dict[str, Any], int]] = field(default_factory=list)
     """When, with which body, and what it was answered."""
+    _line: list[Owed] = field(default_factory=list)
     _rests_until: int = 0
 
     def owe(self, job: Job, at: int) -> None:
         """A job has ended; its body is frozen now."""
         if job.webhook is not None:
-            self.owed.append(Owed(job.told(), at))
+            self.owed.append(Owed(job.told(), at, job.place[1]))
 
     def events(self) -> Iterator[tuple[int, int, Any]]:
         """When calls are due next."""
         if self.owed:
-            yield max(min(one.due for one in self.owed), self._rests_until), 0, self._make_due
+            yield min(one.due for one in self.owed), 5, self._line_up
+        if self._line:
+            yield self._rests_until, 6, self._work
 
-    def _make_due(self, at: int) -> None:
-        for one in sorted((one for one in self.owed if one.due <= at), key=lambda one: one.due):
-            self._make(one, at)
+    def _line_up(self, at: int) -> None:
+        due = sorted((one for one in self.owed if one.due <= at), key=lambda one: (one.due, one.rank))
+        self.owed = [one for one in self.owed if one not in due]
+        self._line += due
+        if at >= self._rests_until:
+            self._work(at)
+
+    def _work(self, at: int) -> None:
+        while self._line:
+            self._make(self._line.pop(0), at)
 
     def _make(self, one: Owed, at: int) -> None:
         status = self.answers.pop(0) if self.answers else 200
@@ -52,7 +63,6 @@ class Deliveries:
         one.attempts += 1
         acknowledged = 200 <= status < 300
         self._rests_until = 0 if acknowledged else at + REST
-        if acknowledged or one.attempts > len(self.terms.webhook_delays):
-            self.owed.remove(one)
-        else:
+        if not acknowledged and one.attempts <= len(self.terms.webhook_delays):
             one.due = at + self.terms.webhook_delays[one.attempts - 1]
+            self.owed.append(one)

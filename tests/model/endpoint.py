@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,7 +45,15 @@ class Settings:
 class Endpoint:
     """The jobs of one endpoint, and the workers that poll for them."""
 
-    def __init__(self, name: str, kind: str, settings: Settings, terms: Terms, deliveries: Deliveries) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        settings: Settings,
+        terms: Terms,
+        deliveries: Deliveries,
+        numbers: Iterator[int],
+    ) -> None:
         self.name = name
         self.kind = kind
         self.settings = settings
@@ -57,7 +64,7 @@ class Endpoint:
         self.workers: dict[str, Worker] = {}
         self.polls: list[Poll] = []
         self.totals = Counter[str]()
-        self._numbers = itertools.count(1)
+        self._numbers = numbers
         self.now = 0
 
     # What there is

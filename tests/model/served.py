@@ -136,7 +136,12 @@ class Served:
 
     def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
         parts = urlsplit(path)
-        told = {"host": "emulator", "authorization": f"Bearer {self.key}", "content-type": "application/json", **headers}
+        told = {
+            "host": "emulator",
+            "authorization": f"Bearer {self.key}",
+            "content-type": "application/json",
+            **headers,
+        }
         return {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
             "method": method, "path": parts.path, "raw_path": parts.path.encode(), "root_path": "",

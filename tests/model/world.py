@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,13 +20,14 @@ class World:
         self.terms = terms
         self.deliveries = Deliveries(terms)
         self.endpoints: dict[str, Endpoint] = {}
+        self._numbers = itertools.count(1)
         self.ever: set[str] = set()
         """The ids of all jobs there ever were."""
 
     def add(self, name: str, kind: str, settings: Settings | None = None) -> Endpoint:
         """One endpoint more."""
-        endpoint = self.endpoints[name] = Endpoint(name, kind, settings or Settings(), self.terms, self.deliveries)
-        endpoint.now = self.now
+        endpoint = Endpoint(name, kind, settings or Settings(), self.terms, self.deliveries, self._numbers)
+        self.endpoints[name], endpoint.now = endpoint, self.now
         return endpoint
 
     def _events(self) -> Iterator[tuple[int, int, Any]]:
