@@ -1,1 +1,1 @@
-"""An independent model of the API: its rules are written from the service's contract, never from the emulator's code."""
+"""An independent model of the API: its rules come from the contract of the service, never from the code here."""

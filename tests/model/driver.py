@@ -6,29 +6,37 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.model import moves_clients, moves_time, moves_workers
+from tests.model import moves_admin, moves_clients, moves_time, moves_workers
+from tests.model.children import Children
 from tests.model.served import Served
-from tests.model.town import START, Town
-from tests.model.world import World
+from tests.model.town import Town
 
 Move = Callable[[Town], None]
-MOVES: dict[Move, float] = {**moves_clients.MOVES, **moves_workers.MOVES, **moves_time.MOVES}
+MOVES: dict[Move, float] = {**moves_clients.MOVES, **moves_workers.MOVES, **moves_time.MOVES, **moves_admin.MOVES}
 LIFE = 400
 """Moves after which a town makes way for a fresh one."""
+
+
+PLACES = 2
+"""Process places of the server."""
 
 
 @contextmanager
 def a_town(seed: int = 0) -> Iterator[Town]:
     """A fresh server with a model beside it."""
-    served = Served(endpoint=["far"], seed=seed, no_rate_limits=True)
-    town = Town(served)
+    children = Children()
+    commands = [f"{name}=python program.py" for name in ("near", "next")]
+    served = Served(
+        children.put_in_place, endpoint=["far"], command=commands, max_processes=PLACES, seed=seed, no_rate_limits=True
+    )
+    town = Town(served, children, PLACES)
     try:
         for name in ("", "other"):
-            world = town.worlds[name] = World(name, START, town.terms)
-            town.admin(world, "GET", "/clock")
-            world.add("far", "remote")
+            moves_admin.open_world(town, name)
         yield town
     finally:
+        for child in list(children.alive):
+            child.exit()
         served.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.model.deliveries import Deliveries
@@ -66,6 +66,8 @@ class Endpoint:
         self.totals = Counter[str]()
         self._numbers = numbers
         self.now = 0
+        self.spared = 0
+        """Workers that were busy when `workers_max` was lowered, where the code does not end them."""
 
     # What there is
 
@@ -203,6 +205,13 @@ class Endpoint:
             if job.id not in worker.refused:
                 self._lose(job)
         self.serve()
+
+    def dismiss(self, worker: Worker) -> None:
+        """The emulator ends a worker, whose polls are answered, so that it can leave."""
+        for poll in self.polls:
+            if poll.kind in ("take", "stop") and poll.subject == worker.id:
+                poll.answer = 204, None
+        self.worker_gone(worker)
 
     # What time does
 

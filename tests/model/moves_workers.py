@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.model import places
 from tests.model.endpoint import Endpoint, Poll
-from tests.model.jobs import NOTHING
 from tests.model.town import Town
 from tests.model.workers import Worker
 from tests.model.world import World
@@ -22,7 +22,7 @@ def _a_worker(town: Town, busy: bool = False) -> tuple[World, Endpoint, Worker] 
         for world in town.worlds.values()
         for endpoint in world.endpoints.values()
         for worker in endpoint.workers.values()
-        if endpoint.kind in POLLED and not worker.silent and (worker.runs or not busy)
+        if endpoint.kind in POLLED and not worker.silent and worker.ready and (worker.runs or not busy)
     ]
     return town.dice.choice(fitting) if fitting else None
 
@@ -44,40 +44,25 @@ def _a_taker(town: Town) -> tuple[World, Endpoint, str] | None:
 
 def take(town: Town) -> None:
     """GET /job-take, which is held."""
-    _take(town, "job-take", "", 1)
+    if chosen := _a_taker(town):
+        places.take(town, *chosen)
 
 
 def take_batch(town: Town) -> None:
     """GET /job-take-batch, which is held."""
-    most = town.dice.randrange(2, 4)
-    _take(town, "job-take-batch", f"&batch_size={most}", most)
-
-
-def _take(town: Town, verb: str, query: str, most: int) -> None:
-    chosen = _a_taker(town)
-    if chosen is None:
-        return
-    world, endpoint, worker_id = chosen
-    known = endpoint.workers.get(worker_id)
-    idle = known is None or known.is_idle
-    path = f"/v2/{endpoint.name}/{verb}/{worker_id}?gpu=CPU{query}&job_in_progress={int(not idle)}"
-    held = town.worker_call(world, "GET", path)
-    endpoint.heard(worker_id, idle)
-    town.wait(world, endpoint, Poll("take", worker_id, world.now + HOLD, most, verb == "job-take-batch"), held)
+    if chosen := _a_taker(town):
+        places.take(town, *chosen, most=town.dice.randrange(2, 4))
 
 
 def done(town: Town) -> None:
     """POST /job-done, of a job that the worker believes to hold."""
     if (chosen := _a_worker(town, busy=True)) is None:
         return
-    world, endpoint, worker = chosen
-    job = town.dice.choice(list(worker.runs))
     body: dict[str, Any] = town.dice.choice((
         {"output": {"made": town.dice.randrange(1_000)}}, {"output": [1, "two", None]}, {"output": "text"}, {},
         {"error": "no luck"}, {"output": {"status": "failed"}, "error": "half"},
     ))  # fmt: skip
-    _post(town, world, endpoint, worker, job, body)
-    endpoint.finish(worker, job, body.get("output", NOTHING), body.get("error"))
+    places.post_done(town, *chosen, town.dice.choice(list(chosen[2].runs)), body)
 
 
 def progress(town: Town) -> None:
@@ -150,6 +135,33 @@ def ping(town: Town) -> None:
         town.ping(*chosen)
 
 
+def crash(town: Town) -> None:
+    """A program ends in the middle of things: its jobs are given to another at once."""
+    ready = []
+    for child in town.children.at_work:
+        endpoint = town.endpoint_of(child)
+        worker = None if endpoint is None else endpoint.workers.get(child.worker)
+        if endpoint is not None and worker is not None and worker.ready:
+            ready.append((child, endpoint, worker))
+    if ready:
+        child, endpoint, worker = town.dice.choice(ready)
+        for _, poll, _ in list(town.held):
+            if poll in endpoint.polls and poll.kind in ("take", "stop") and poll.subject == worker.id:
+                town.hang_up(poll)
+        child.exit()
+        town.story.append(f"crashed: {child.worker}")
+        town.served.settle()
+        endpoint.worker_gone(worker)
+
+
+def leave(town: Town) -> None:
+    """A program that was told to end, ends."""
+    leaving = [child for child in town.children.alive if child.told]
+    if leaving:
+        town.dice.choice(leaving).exit()
+        town.served.settle()
+
+
 def fall_silent(town: Town) -> None:
     """A worker lists what it holds, and then says nothing any more."""
     if (chosen := _a_worker(town)) is None or chosen[1].kind != "remote":
@@ -164,5 +176,5 @@ def fall_silent(town: Town) -> None:
 
 MOVES = {
     take: 6, take_batch: 2, done: 6, progress: 1, emit: 4, report_of_another: 1, stops: 2, obey: 1, ping: 1,
-    fall_silent: 1,
+    fall_silent: 1, crash: 0.5, leave: 0.5,
 }  # fmt: skip

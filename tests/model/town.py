@@ -8,8 +8,10 @@ from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
+from tests.model.children import Children, FakeChild
 from tests.model.endpoint import Endpoint, Poll
 from tests.model.jobs import Answer, Job, Terms
+from tests.model.places import calm, check_places
 from tests.model.served import Held, Served
 from tests.model.workers import Worker
 from tests.model.world import World
@@ -27,8 +29,10 @@ class Difference(AssertionError):
 class Town:
     """Several worlds, the server that emulates them, and whatever a move draws from `dice`."""
 
-    def __init__(self, served: Served, terms: Terms | None = None) -> None:
+    def __init__(self, served: Served, children: Children, places: int, terms: Terms | None = None) -> None:
         self.served = served
+        self.children = children
+        self.places = places
         self.terms = terms or Terms()
         self.dice = random.Random(0)
         self.worlds: dict[str, World] = {}
@@ -83,8 +87,27 @@ class Town:
         endpoint.hold(poll)
         self.held.append((world, poll, held))
 
+    def follow_children(self) -> None:
+        """Learn which programs were started and which were told to end: when, the contract leaves to the platform."""
+        for child in self.children.alive:
+            endpoint = self.endpoint_of(child)
+            if endpoint is not None and not child.told and child.worker not in endpoint.workers:
+                endpoint.workers[child.worker] = Worker(child.worker, endpoint.now, ready=False)
+        there = {(child.world, child.endpoint, child.worker) for child in self.children.at_work}
+        for world in self.worlds.values():
+            for endpoint in world.endpoints.values():
+                for worker in list(endpoint.workers.values()):
+                    if endpoint.kind == "command" and (world.name, endpoint.name, worker.id) not in there:
+                        endpoint.dismiss(worker)
+
+    def endpoint_of(self, child: FakeChild) -> Endpoint | None:
+        """Where a program works; None where that is gone."""
+        world = self.worlds.get(child.world)
+        return world.endpoints.get(child.endpoint) if world is not None else None
+
     def check_held(self) -> None:
         """Every held request is answered exactly where the model answers it."""
+        self.follow_children()
         still = []
         for world, poll, held in self.held:
             if poll.answer is not None:
@@ -108,8 +131,13 @@ class Town:
                 if poll in endpoint.polls:
                     endpoint.polls.remove(poll)
 
+    def let_go(self, endpoint: Endpoint) -> None:
+        """An endpoint is about to go: nobody says what its held requests are answered."""
+        self.held = [entry for entry in self.held if entry[1] not in endpoint.polls]
+
     def check_all(self) -> None:
         """Compare what every world shows."""
+        check_places(self)
         for world in self.worlds.values():
             for endpoint in world.endpoints.values():
                 self.check_health(world, endpoint)
@@ -162,6 +190,7 @@ class Town:
     def advance(self, world: World, by: int) -> None:
         """Let time pass; workers that are well say so at least every 39 s."""
         while by > 0:
+            calm(self, world)
             self.ping_all(world)
             piece = min(by, PIECE)
             self.admin(world, "POST", "/clock/advance", {"by": piece})
