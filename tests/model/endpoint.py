@@ -202,7 +202,7 @@ class Endpoint:
         self.workers.pop(worker.id, None)
         self.polls = [poll for poll in self.polls if poll.kind not in ("take", "stop") or poll.subject != worker.id]
         for job in self.running(worker.id):
-            if job.id not in worker.refused:
+            if job.id not in worker.refused | worker.dropped:
                 self._lose(job)
         self.serve()
 

@@ -22,7 +22,7 @@ class Known:
     places_by_worker_id: bool = True
     """Process places are kept by worker id, which repeats across the worlds of one seed."""
     dropped_world_keeps_places: bool = True
-    """A namespace that is dropped with a throttled worker keeps its places."""
+    """A namespace that is dropped keeps the places of its command workers, whatever they do, and of throttled ones."""
     paused_endpoint_queues: bool = True
     """An endpoint with `workers_max` 0 takes jobs instead of answering 409 ENDPOINT_PAUSED."""
     low_priority_in_line: bool = True

@@ -18,7 +18,9 @@ POLLERS = ("remote", "command")
 
 def _wish(town: Town, world: World, endpoint: Endpoint) -> dict[str, Any]:
     dice = town.dice
-    wish: dict[str, Any] = {"input": {"n": dice.randrange(100)} if dice.random() < 0.9 else {}}
+    wish: dict[str, Any] = {
+        "input": {"n": dice.randrange(100)} if dice.random() < 0.9 or endpoint.kind == "command" else {}
+    }
     if endpoint.kind == "mock":
         wish["input"] = {"do": dice.choice(list(MOCKED)), "n": dice.randrange(100)}
     if dice.random() < 0.4:

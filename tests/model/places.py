@@ -34,30 +34,34 @@ def post_done(town: Town, world: World, endpoint: Endpoint, worker: Worker, job:
     town.expect(town.worker_call(world, "POST", path, body), (200, {}))
     error = body.get("error")
     endpoint.finish(worker, job, body.get("output", NOTHING), None if error is None else str(error))
+    world.run_to(world.now)
 
 
-def calm(town: Town, world: World) -> None:
-    """Let every program come up, end its jobs and stop polling: virtual time stands while one works."""
+def calm(town: Town, world: World) -> bool:
+    """Let every program come up, end its jobs and stop polling; answers whether there was something to do."""
+    worked = False
     for _ in range(1_000):
-        town.check_held()
+        town.catch_up(world)
         work = [
             (endpoint, worker)
             for endpoint in world.endpoints.values()
             if endpoint.kind == "command"
             for worker in endpoint.workers.values()
-            if worker.runs or not worker.ready or any(worker.has(job) for job in endpoint.running())
+            if worker.runs or not worker.ready or any(worker.keeps(job) for job in endpoint.running())
         ]
         if not work:
             break
+        worked = True
         _let_work(town, world, *work[0])
     for _, poll, _ in list(town.held):
         for endpoint in world.endpoints.values():
             if endpoint.kind == "command" and poll.kind == "take" and poll in endpoint.polls:
                 town.hang_up(poll)
+    return worked
 
 
 def _let_work(town: Town, world: World, endpoint: Endpoint, worker: Worker) -> None:
-    lost = [job.id for job in endpoint.running(worker.id) if worker.has(job)]
+    lost = [job.id for job in endpoint.running(worker.id) if worker.keeps(job)]
     if worker.runs or lost:
         for job in [*worker.runs, *(job for job in lost if job not in worker.runs)]:
             post_done(town, world, endpoint, worker, job, {"output": "calm"})

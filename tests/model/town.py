@@ -193,10 +193,26 @@ class Town:
             calm(self, world)
             self.ping_all(world)
             piece = min(by, PIECE)
-            self.admin(world, "POST", "/clock/advance", {"by": piece})
-            world.run_to(world.now + piece)
-            self.check_held()
+            self._advance(world, piece)
             by -= piece
+
+    def catch_up(self, world: World) -> None:
+        """Bring the model to the time of its server, which goes on as soon as nothing works any more."""
+        self.follow_children()
+        world.run_to(self.admin(world, "GET", "/clock")["now"])
+        self.check_held()
+
+    def _advance(self, world: World, by: int) -> None:
+        """Virtual time stands whenever a program comes up or works, until that has happened."""
+        until = world.now + by
+        held = self.call(world, "POST", "/__emulator/clock/advance", {"by": by})
+        while not held.done:
+            if not calm(self, world):
+                raise Difference(f"{held.told}: is held for ever, at {world.now - START}")
+        if held.status != 200:
+            raise Difference(f"{held.told}: got {held.status} {held.body}")
+        world.run_to(until)
+        self.check_held()
 
     def ping_all(self, world: World) -> None:
         """Every worker that is well lists what it holds."""

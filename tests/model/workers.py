@@ -58,6 +58,10 @@ class Worker:
         """Whether the job is its own, so that its reports count."""
         return job.status == "IN_PROGRESS" and job.worker == self.id and job.id not in self.refused
 
+    def keeps(self, job: Job) -> bool:
+        """Whether it has the job, and has not let go of it."""
+        return self.has(job) and job.id not in self.dropped
+
     def lose(self, job_id: str, at: int) -> None:
         """Its lease on a job has ended without its report."""
         if job_id in self.dropped:
