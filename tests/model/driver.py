@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tests.model import moves_admin, moves_clients, moves_time, moves_workers
 from tests.model.children import Children
+from tests.model.known import KNOWN
 from tests.model.served import Served
 from tests.model.town import Town
 
@@ -22,14 +23,18 @@ PLACES = 2
 
 
 @contextmanager
-def a_town(seed: int = 0) -> Iterator[Town]:
-    """A fresh server with a model beside it."""
+def a_town(seed: int = 0, stubs: bool = False) -> Iterator[Town]:
+    """A fresh server with a model beside it; `stubs` rather than programs serve it, while both cannot be told apart."""
+    kinds, places = {"remote", "command", "mock"}, PLACES
+    if KNOWN.mocks_take_places:
+        kinds, places = ({"remote", "mock"}, 1_000) if stubs else ({"remote", "command"}, PLACES)
     children = Children()
     commands = [f"{name}=python program.py" for name in ("near", "next")]
     served = Served(
-        children.put_in_place, endpoint=["far"], command=commands, max_processes=PLACES, seed=seed, no_rate_limits=True
-    )
-    town = Town(served, children, PLACES)
+        children.put_in_place, endpoint=["far"], mock=["stub", "list"], command=commands, max_processes=places,
+        seed=seed, no_rate_limits=True,
+    )  # fmt: skip
+    town = Town(served, children, places, kinds)
     try:
         for name in ("", "other"):
             moves_admin.open_world(town, name)
@@ -43,15 +48,20 @@ def a_town(seed: int = 0) -> Iterator[Town]:
 def drive(steps: int, seed: int) -> tuple[int, str]:
     """Make so many moves; answers how many were made, and the first difference, empty for none."""
     dice = random.Random(seed)
-    names, weights = list(MOVES), list(MOVES.values())
     done = 0
     while done < steps:
-        with a_town(seed) as town:
-            for _ in range(min(LIFE, steps - done)):
-                move = dice.choices(names, weights)[0]
-                try:
-                    town.do(move.__name__, move, dice.getrandbits(32))
-                except AssertionError as error:
-                    return done, "\n".join([*town.story[-400:], str(error)])
-                done += 1
+        with a_town(seed, stubs=dice.random() < 0.4) as town:
+            made, difference = _live(town, min(LIFE, steps - done), dice)
+        done += made
+        if difference:
+            return done, difference
     return done, ""
+
+
+def _live(town: Town, most: int, dice: random.Random) -> tuple[int, str]:
+    for number, move in enumerate(dice.choices(list(MOVES), list(MOVES.values()), k=most)):
+        try:
+            town.do(move.__name__, move, dice.getrandbits(32))
+        except AssertionError as error:
+            return number, "\n".join([*town.story[-60:], str(error)])
+    return most, ""

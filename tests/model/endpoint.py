@@ -66,8 +66,9 @@ class Endpoint:
         self.totals = Counter[str]()
         self._numbers = numbers
         self.now = 0
-        self.spared = 0
-        """Workers that were busy when `workers_max` was lowered, where the code does not end them."""
+        self.most_ever = 0
+        self.spared: set[str] = set()
+        """Workers that were busy when `workers_max` was lowered: each goes when its jobs are over."""
 
     # What there is
 
@@ -213,6 +214,26 @@ class Endpoint:
                 poll.answer = 204, None
         self.worker_gone(worker)
 
+    def change_max(self, value: int) -> None:
+        """Workers that are busy may be above a lower one until their jobs are over."""
+        self.most_ever = max(self.most_ever, self.settings.workers_max)
+        self.settings.workers_max = value
+        self.spared = set(self.workers)
+        self.free_the_spared()
+        self.serve()
+
+    def free_the_spared(self) -> None:
+        """One that has nothing to do is spared no longer."""
+        there = self.workers
+        self.spared = {one for one in self.spared if one in there and (there[one].runs or not there[one].ready)}
+
+    def may_have(self, workers: list[str]) -> bool:
+        """Whether there may be all of these workers."""
+        if KNOWN.lowered_max_spares_the_busy and len(workers) <= self.most_ever:
+            return True
+        self.free_the_spared()
+        return len(workers) <= self.settings.workers_max or self.spared >= set(workers)
+
     # What time does
 
     def events(self) -> Iterator[tuple[int, int, Any]]:
@@ -264,7 +285,7 @@ class Endpoint:
         self.serve()
 
     def _part(self, job: Job) -> None:
-        worker = self.workers.get(job.worker or "")
+        worker = self.workers.get(job.worker) if isinstance(job.worker, str) else None
         if worker is not None:
             worker.lose(job.id, self.now)
 

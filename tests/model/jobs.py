@@ -53,7 +53,7 @@ class Job:
     status: str = "IN_QUEUE"
     place: tuple[int, int] = (1, 0)
     """Its place in the queue: jobs that were lost come before all others."""
-    worker: str | None = None
+    worker: Any = None
     taken: int | None = None
     lease_until: int | None = None
     ended: int | None = None
@@ -112,7 +112,7 @@ class Job:
         """What a worker gets: an empty input is taken out on the way."""
         return {"id": self.id} | ({"input": self.input} if self.input else {})
 
-    def begin(self, worker: str, at: int, lease: bool) -> None:
+    def begin(self, worker: Any, at: int, lease: bool) -> None:
         """A worker takes it."""
         self.status, self.worker, self.taken = "IN_PROGRESS", worker, at
         self.lease_until = at + LEASE if lease else None

@@ -21,6 +21,8 @@ class Known:
     """Workers that are busy when `workers_max` is lowered stay above it."""
     places_by_worker_id: bool = True
     """Process places are kept by worker id, which repeats across the worlds of one seed."""
+    mocks_take_places: bool = True
+    """Workers of stubs, which have no process, take process places."""
     dropped_world_keeps_places: bool = True
     """A namespace that is dropped keeps the places of its command workers, whatever they do, and of throttled ones."""
     paused_endpoint_queues: bool = True

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
 from tests.model.endpoint import Endpoint
 from tests.model.known import KNOWN
+from tests.model.mocked import STUBS
 from tests.model.town import START, Town
 from tests.model.world import World
 
-SERVED = {"far": "remote", "near": "command", "next": "command"}
+SERVED = {"far": "remote", "near": "command", "next": "command", "stub": "mock", "list": "mock"}
 """What the server serves in every world."""
 NAMES = ("", "other", "third")
 
@@ -19,8 +18,9 @@ def open_world(town: Town, name: str) -> None:
     world = World(name, START, town.terms)
     town.admin(world, "GET", "/clock")
     for endpoint, kind in SERVED.items():
-        if kind != "command" or not KNOWN.places_by_worker_id or name == "other":
+        if kind in town.kinds and (kind != "command" or not KNOWN.places_by_worker_id or name == "other"):
             world.add(endpoint, kind)
+    town.admin(world, "POST", "/stubs", STUBS, 201)
     town.worlds[name] = world
 
 
@@ -57,13 +57,14 @@ def change(town: Town) -> None:
     dice = town.dice
     name = dice.choice(("execution_timeout", "job_ttl") + (("workers_max",) * 3 if endpoint.kind != "remote" else ()))
     value = {
-        "execution_timeout": random.Random(dice.random()).choice((0, dice.randrange(5_000, 100_000))),
+        "execution_timeout": dice.choice((0, dice.randrange(5_000, 100_000))),
         "job_ttl": dice.randrange(10_000, 10_000_000), "workers_max": dice.choice((0, 1, 2, 3)),
     }[name]  # fmt: skip
     answer = town.admin(world, "PATCH", f"/endpoints/{endpoint.name}", {name: value})
-    if name == "workers_max" and KNOWN.lowered_max_spares_the_busy:
-        endpoint.spared = max(endpoint.spared, endpoint.settings.workers_max)
-    setattr(endpoint.settings, name, value)
+    if name == "workers_max":
+        endpoint.change_max(value)
+    else:
+        setattr(endpoint.settings, name, value)
     if answer[name] != value:
         raise AssertionError(f"PATCH {endpoint.name}: {name} is {answer[name]}, not {value}")
 

@@ -8,6 +8,7 @@ from typing import Any
 from tests.model.endpoint import PAUSED, Endpoint, Poll
 from tests.model.jobs import NO_ENDPOINT, NO_JOB, RUN_KEPT, SYNC_KEPT, Job
 from tests.model.known import KNOWN
+from tests.model.mocked import SCRIPTS
 from tests.model.served import Held
 from tests.model.town import Difference, Town
 from tests.model.world import World
@@ -22,7 +23,7 @@ def _wish(town: Town, world: World, endpoint: Endpoint) -> dict[str, Any]:
         "input": {"n": dice.randrange(100)} if dice.random() < 0.9 or endpoint.kind == "command" else {}
     }
     if endpoint.kind == "mock":
-        wish["input"] = {"do": dice.choice(list(MOCKED)), "n": dice.randrange(100)}
+        wish["input"] = {"do": dice.choice(list(SCRIPTS)), "n": dice.randrange(100)}
     if dice.random() < 0.4:
         wish["webhook"] = f"{town.served.base}/__emulator/hooks/{world.name or '-'}/all"
     policy: dict[str, Any] = {}
@@ -35,9 +36,6 @@ def _wish(town: Town, world: World, endpoint: Endpoint) -> dict[str, Any]:
     if policy:
         wish["policy"] = policy
     return wish
-
-
-MOCKED: dict[str, Any] = {"echo": {"output": "{{ input.n }}"}}
 
 
 def _accepted(world: World, held: Held, job_id: str, sync: bool) -> None:
@@ -131,7 +129,8 @@ def cancel(town: Town) -> None:
 def retry(town: Town) -> None:
     """POST /retry; not of a job whose result was made to go sooner: nobody knows what becomes of that."""
     wrong = town.chance(0.2)
-    if chosen := town.a_job(lambda _, job: not job.shortened and (wrong or job.status in ("FAILED", "TIMED_OUT"))):
+    wanted = ("FAILED", "TIMED_OUT")
+    if chosen := town.a_job(lambda _, job: not job.shortened and (wrong or job.status in wanted)):
         world, endpoint, job = chosen
         held = town.call(world, "POST", f"/v2/{endpoint.name}/retry/{job.id}")
         town.expect(held, endpoint.retry(job.id))

@@ -34,6 +34,7 @@ def post_done(town: Town, world: World, endpoint: Endpoint, worker: Worker, job:
     town.expect(town.worker_call(world, "POST", path, body), (200, {}))
     error = body.get("error")
     endpoint.finish(worker, job, body.get("output", NOTHING), None if error is None else str(error))
+    endpoint.free_the_spared()
     world.run_to(world.now)
 
 
@@ -81,7 +82,7 @@ def check_places(town: Town) -> None:
             if endpoint.kind != "command":
                 continue
             own = [child for child in at_work if (child.world, child.endpoint) == (world.name, endpoint.name)]
-            if len(own) > max(endpoint.settings.workers_max, endpoint.spared):
+            if not endpoint.may_have([child.worker for child in own]):
                 raise Difference(f"{endpoint.name} of {world.name!r}: {len(own)} workers, {endpoint.settings}")
             shown = town.call(world, "GET", f"/v2/{endpoint.name}/health").body["workers"]
             place_is_free = len(at_work) < town.places

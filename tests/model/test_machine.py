@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.model.driver import MOVES, Move, a_town, drive
 
@@ -24,7 +24,10 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        self.town = self.stack.enter_context(a_town())
+
+    @initialize(stubs=st.booleans())
+    def begin(self, stubs: bool) -> None:
+        self.town = self.stack.enter_context(a_town(stubs=stubs))
 
     @invariant()
     def all_agrees(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import zip_longest
 from typing import Any
 
@@ -18,6 +18,8 @@ from tests.model.world import World
 
 START = 1_700_000_000_000
 """Where a virtual clock begins."""
+_LONGEST = 300
+"""Characters of an answer that the story keeps."""
 PIECE = 39_000
 """ms that may pass between two pings of a worker: less than a lease."""
 
@@ -29,10 +31,14 @@ class Difference(AssertionError):
 class Town:
     """Several worlds, the server that emulates them, and whatever a move draws from `dice`."""
 
-    def __init__(self, served: Served, children: Children, places: int, terms: Terms | None = None) -> None:
+    def __init__(
+        self, served: Served, children: Children, places: int, kinds: Collection[str], terms: Terms | None = None
+    ) -> None:
         self.served = served
         self.children = children
         self.places = places
+        self.kinds = kinds
+        """Of the endpoints that are driven."""
         self.terms = terms or Terms()
         self.dice = random.Random(0)
         self.worlds: dict[str, World] = {}
@@ -56,7 +62,7 @@ class Town:
         return self._tell(world, self.served.call(method, path, body))
 
     def _tell(self, world: World, held: Held) -> Held:
-        answer = f"{held.status} {held.body}" if held.done else "held"
+        answer = f"{held.status} {held.body}"[:_LONGEST] if held.done else "held"
         self.story.append(f"[{world.name or '-'} {world.now - START}] {held.told} -> {answer}")
         return held
 
@@ -156,7 +162,9 @@ class Town:
     @staticmethod
     def may_have(endpoint: Endpoint, workers: dict[str, int]) -> bool:
         """Whether these counts of workers may be: one that holds a job it no longer lists may be busy or idle."""
-        if endpoint.kind != "remote":
+        if endpoint.kind == "mock":
+            return workers["running"] == len(endpoint.running())
+        if endpoint.kind == "command":
             return True
         held = [(worker, job) for worker in endpoint.workers.values() for job in endpoint.running() if worker.has(job)]
         most = len({worker.id for worker, _ in held})

@@ -9,6 +9,7 @@ from typing import Any
 from tests.model.deliveries import Deliveries
 from tests.model.endpoint import Endpoint, Settings
 from tests.model.jobs import Terms
+from tests.model.mocked import Mocked
 
 
 class World:
@@ -26,7 +27,8 @@ class World:
 
     def add(self, name: str, kind: str, settings: Settings | None = None) -> Endpoint:
         """One endpoint more."""
-        endpoint = Endpoint(name, kind, settings or Settings(), self.terms, self.deliveries, self._numbers)
+        made = Mocked if kind == "mock" else Endpoint
+        endpoint = made(name, kind, settings or Settings(), self.terms, self.deliveries, self._numbers)
         self.endpoints[name], endpoint.now = endpoint, self.now
         return endpoint
 
