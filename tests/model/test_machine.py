@@ -50,7 +50,7 @@ for _move in MOVES:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, database=None, print_blob=False
+    max_examples=20, stateful_step_count=40, deadline=None, derandomize=True, database=None, print_blob=False
 )
 
 
