@@ -248,7 +248,7 @@ class Endpoint:
             yield poll.until, 3, lambda at, poll=poll: self._time_out(poll)
             if poll.kind == "stop":
                 for due in self.workers[poll.subject].stops.values():
-                    yield max(due, self.now), 4, lambda at: self.serve()
+                    yield max(due, self.now), 4, lambda at: self._say_stops()
 
     def _meet(self, job: Job, what: str) -> None:
         if what == "lose":
@@ -299,9 +299,19 @@ class Endpoint:
     # Who waits
 
     def serve(self) -> None:
-        """Answer every poll that has something to be told, in the order in which they came."""
+        """Answer every poll that has something to be told, in the order in which they came.
+
+        Polls for stops come last of all in a moment: what else ends in it is told with the first.
+        """
         for poll in list(self.polls):
-            answer = self._say(poll)
+            answer = self._say(poll) if poll.kind != "stop" else None
+            if answer is not None:
+                poll.answer = answer
+                self.polls.remove(poll)
+
+    def _say_stops(self) -> None:
+        for poll in list(self.polls):
+            answer = self._say(poll) if poll.kind == "stop" else None
             if answer is not None:
                 poll.answer = answer
                 self.polls.remove(poll)
