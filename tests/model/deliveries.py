@@ -39,6 +39,10 @@ class Deliveries:
         if job.webhook is not None:
             self.owed.append(Owed(job.told(), at, job.place[1]))
 
+    def reset(self) -> None:
+        """Forget what was owed, made and answered."""
+        self.owed, self.answers, self.made, self._line, self._rests_until = [], [], [], [], 0
+
     def events(self) -> Iterator[tuple[int, int, Any]]:
         """When calls are due next."""
         if self.owed:

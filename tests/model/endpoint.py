@@ -159,6 +159,15 @@ class Endpoint:
             self._forget(job)
         return 200, {"removed": len(waiting), "status": "completed"}
 
+    def reset(self) -> None:
+        """Forget every job and counter; who holds a job has to stop it."""
+        for job in self.jobs.values():
+            if job.status == "IN_PROGRESS":
+                self._part(job)
+        self.jobs, self.gone = {}, []
+        self.totals.clear()
+        self.serve()
+
     def hold(self, poll: Poll) -> Poll:
         """A request that waits if need be."""
         self.polls.append(poll)

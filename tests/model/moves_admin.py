@@ -104,4 +104,15 @@ def _is_free(endpoint: Endpoint) -> bool:
     return not (KNOWN.deleted_endpoint_keeps_jobs and endpoint.jobs)
 
 
-MOVES = {new_world: 0.5, drop_world: 0.3, change: 1, add: 0.5, delete: 0.5}
+def reset(town: Town) -> None:
+    """POST /reset: a world is as it was at its start, but for its workers and the time."""
+    world = town.a_world()
+    town.admin(world, "POST", "/reset", {}, 204)
+    for endpoint in world.endpoints.values():
+        endpoint.reset()
+    world.deliveries.reset()
+    world.ever.clear()
+    town.admin(world, "POST", "/stubs", STUBS, 201)
+
+
+MOVES = {new_world: 0.5, drop_world: 0.3, change: 1, add: 0.5, delete: 0.5, reset: 0.2}
