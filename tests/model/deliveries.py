@@ -19,6 +19,7 @@ class Owed:
     body: dict[str, Any]
     due: int
     rank: int
+    endpoint: str
     attempts: int = 0
 
 
@@ -34,14 +35,19 @@ class Deliveries:
     _line: list[Owed] = field(default_factory=list)
     _rests_until: int = 0
 
-    def owe(self, job: Job, at: int) -> None:
+    def owe(self, endpoint: str, job: Job, at: int) -> None:
         """A job has ended; its body is frozen now."""
         if job.webhook is not None:
-            self.owed.append(Owed(job.told(), at, job.place[1]))
+            self.owed.append(Owed(job.told(), at, job.place[1], endpoint))
 
     def reset(self) -> None:
         """Forget what was owed, made and answered."""
         self.owed, self.answers, self.made, self._line, self._rests_until = [], [], [], [], 0
+
+    def drop(self, endpoint: str) -> None:
+        """Forget what is owed for the jobs of one endpoint."""
+        self.owed = [one for one in self.owed if one.endpoint != endpoint]
+        self._line = [one for one in self._line if one.endpoint != endpoint]
 
     def events(self) -> Iterator[tuple[int, int, Any]]:
         """When calls are due next."""

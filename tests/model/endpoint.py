@@ -278,7 +278,7 @@ class Endpoint:
         """Its worker is lost, or has let go of it without a word: it is tried once more."""
         self._part(job)
         if job.retries:
-            job.output, job.error = NOTHING, LOST if self.terms.lost_end == "FAILED" else "job timed out"
+            job.output, job.error = NOTHING, LOST
             self._end(job, self.terms.lost_end, reported=True)
             return
         job.wait_again((0, job.place[1]))
@@ -290,7 +290,7 @@ class Endpoint:
             self._part(job)
         job.end(status, self.now)
         self.totals[status] += 1
-        self.deliveries.owe(job, self.now)
+        self.deliveries.owe(self.name, job, self.now)
         self.serve()
 
     def _part(self, job: Job) -> None:

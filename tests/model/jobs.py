@@ -36,6 +36,19 @@ class Terms:
     queued_ttl_end: str = "GONE"
     webhook_delays: tuple[int, int] = (5_000, 15_000)
 
+    def fields(self) -> list[str]:
+        """The same as fields of the platform."""
+        delays = ",".join(map(str, self.webhook_delays))
+        ends = {"execution_timeout_end": self.timeout_end, "lost_worker_end": self.lost_end}
+        queued = "deleted" if self.queued_ttl_end == "GONE" else "timed_out"
+        return [
+            *(f"{name}={end.lower()}" for name, end in ends.items()),
+            f"queued_ttl_end={queued}", f"webhook_retry_delays={delays}",
+        ]  # fmt: skip
+
+
+DOCUMENTED = Terms("TIMED_OUT", "TIMED_OUT", "TIMED_OUT", (10_000, 10_000))
+
 
 @dataclass
 class Job:

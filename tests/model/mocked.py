@@ -82,10 +82,9 @@ class Mocked(Endpoint):
             self._start(self.queue[0])
         super().serve()
 
-    def reset(self) -> None:
-        """The stubs begin anew too."""
+    def stubs_anew(self) -> None:
+        """The stubs begin anew."""
         self._played = 0
-        super().reset()
 
     def events(self) -> Iterator[tuple[int, int, Any]]:
         """What scripts do next, beside all else."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.model.endpoint import Endpoint
 from tests.model.known import KNOWN
-from tests.model.mocked import STUBS
+from tests.model.mocked import STUBS, Mocked
+from tests.model.moves_clients import may_leave_the_queue
 from tests.model.town import START, Town
 from tests.model.world import World
 
@@ -110,9 +111,21 @@ def reset(town: Town) -> None:
     town.admin(world, "POST", "/reset", {}, 204)
     for endpoint in world.endpoints.values():
         endpoint.reset()
+        if isinstance(endpoint, Mocked):
+            endpoint.stubs_anew()
     world.deliveries.reset()
     world.ever.clear()
     town.admin(world, "POST", "/stubs", STUBS, 201)
 
 
-MOVES = {new_world: 0.5, drop_world: 0.3, change: 1, add: 0.5, delete: 0.5, reset: 0.2}
+def reset_one(town: Town) -> None:
+    """POST /reset of one endpoint."""
+    chosen = town.an_endpoint()
+    if chosen and all(may_leave_the_queue(chosen[1], job) for job in chosen[1].queue):
+        world, endpoint = chosen
+        town.admin(world, "POST", "/reset", {"endpoint": endpoint.name}, 204)
+        endpoint.reset()
+        world.deliveries.drop(endpoint.name)
+
+
+MOVES = {new_world: 0.5, drop_world: 0.3, change: 1, add: 0.5, delete: 0.5, reset: 0.2, reset_one: 0.2}

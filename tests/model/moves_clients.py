@@ -114,13 +114,14 @@ def _poll(town: Town, verb: str, kind: str, usual: int) -> None:
         town.wait(world, endpoint, Poll(kind, job.id, world.now + (wait if query else usual)), held)
 
 
-def _may_leave_the_queue(endpoint: Endpoint, job: Job) -> bool:
+def may_leave_the_queue(endpoint: Endpoint, job: Job) -> bool:
+    """Whether a job that has not run may end: nothing of a list of responses must be used up by that."""
     return not (KNOWN.cancelled_jobs_use_up_responses and endpoint.name == "list" and job.status == "IN_QUEUE")
 
 
 def cancel(town: Town) -> None:
     """POST /cancel."""
-    if chosen := town.a_job(_may_leave_the_queue):
+    if chosen := town.a_job(may_leave_the_queue):
         world, endpoint, job = chosen
         held = town.call(world, "POST", f"/v2/{endpoint.name}/cancel/{job.id}")
         town.expect(held, endpoint.cancel(job.id))
@@ -139,7 +140,7 @@ def retry(town: Town) -> None:
 def purge(town: Town) -> None:
     """POST /purge-queue."""
     chosen = town.an_endpoint()
-    if chosen and all(_may_leave_the_queue(chosen[1], job) for job in chosen[1].queue):
+    if chosen and all(may_leave_the_queue(chosen[1], job) for job in chosen[1].queue):
         world, endpoint = chosen
         held = town.call(world, "POST", f"/v2/{endpoint.name}/purge-queue")
         town.expect(held, endpoint.purge())

@@ -62,6 +62,8 @@ def done(town: Town) -> None:
         {"output": {"made": town.dice.randrange(1_000)}}, {"output": [1, "two", None]}, {"output": "text"}, {},
         {"error": "no luck"}, {"output": {"status": "failed"}, "error": "half"},
     ))  # fmt: skip
+    if chosen[1].kind == "command" and len(chosen[2].runs) == 1 and not chosen[2].refused and town.chance(0.1):
+        body = {**body, "stopPod": True}  # a fresh one takes its place; of others, who started them has to see to it
     places.post_done(town, *chosen, town.dice.choice(list(chosen[2].runs)), body)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.model.driver import MOVES, Move, a_town, drive
+from tests.model.jobs import DOCUMENTED, Terms
 
 _SOAK = float(os.environ.get("MODEL_SOAK_SECONDS", "600"))
 
@@ -25,9 +26,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
 
-    @initialize(stubs=st.booleans())
-    def begin(self, stubs: bool) -> None:
-        self.town = self.stack.enter_context(a_town(stubs=stubs))
+    @initialize(stubs=st.booleans(), terms=st.sampled_from([None, DOCUMENTED]))
+    def begin(self, stubs: bool, terms: Terms | None) -> None:
+        self.town = self.stack.enter_context(a_town(stubs=stubs, terms=terms))
 
     @invariant()
     def all_agrees(self) -> None:
