@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.model import moves_admin, moves_clients, moves_time, moves_workers
+from tests.model import moves_admin, moves_clients, moves_faults, moves_time, moves_workers
 from tests.model.children import Children
 from tests.model.jobs import DOCUMENTED, Terms
 from tests.model.known import KNOWN
@@ -14,7 +14,13 @@ from tests.model.served import Served
 from tests.model.town import Town
 
 Move = Callable[[Town], None]
-MOVES: dict[Move, float] = {**moves_clients.MOVES, **moves_workers.MOVES, **moves_time.MOVES, **moves_admin.MOVES}
+MOVES: dict[Move, float] = {
+    **moves_clients.MOVES,
+    **moves_workers.MOVES,
+    **moves_time.MOVES,
+    **moves_admin.MOVES,
+    **moves_faults.MOVES,
+}
 LIFE = 400
 """Moves after which a town makes way for a fresh one."""
 

@@ -66,6 +66,8 @@ class Endpoint:
         self.totals = Counter[str]()
         self._numbers = numbers
         self.now = 0
+        self.is_in_time = self.is_late = False
+        """Whether it is time that acts, and whether workers are to be told of what it did."""
         self.most_ever = 0
         self.spared: set[str] = set()
         """Workers that were busy when `workers_max` was lowered: each goes when its jobs are over."""
@@ -253,11 +255,13 @@ class Endpoint:
         for worker in self.workers.values():
             if self.kind == "remote":
                 yield worker.heard + LEASE, 2, lambda at, worker=worker: self.worker_gone(worker)
+        if self.is_late:
+            yield self.now, 4, lambda at: self._serve_workers()
         for poll in self.polls:
             yield poll.until, 3, lambda at, poll=poll: self._time_out(poll)
             if poll.kind == "stop":
                 for due in self.workers[poll.subject].stops.values():
-                    yield max(due, self.now), 4, lambda at: self._say_stops()
+                    yield max(due, self.now), 4, lambda at: self._serve_workers()
 
     def _meet(self, job: Job, what: str) -> None:
         if what == "lose":
@@ -310,17 +314,21 @@ class Endpoint:
     def serve(self) -> None:
         """Answer every poll that has something to be told, in the order in which they came.
 
-        Polls for stops come last of all in a moment: what else ends in it is told with the first.
+        Polls of workers come last in a moment that time brings: all that happens in it is told together.
         """
+        self.is_late = self.is_late or self.is_in_time
         for poll in list(self.polls):
-            answer = self._say(poll) if poll.kind != "stop" else None
+            if poll.kind == "stop" or (poll.kind == "take" and self.is_in_time):
+                continue
+            answer = self._say(poll)
             if answer is not None:
                 poll.answer = answer
                 self.polls.remove(poll)
 
-    def _say_stops(self) -> None:
+    def _serve_workers(self) -> None:
+        self.is_late = False
         for poll in list(self.polls):
-            answer = self._say(poll) if poll.kind == "stop" else None
+            answer = self._say(poll) if poll.kind in ("take", "stop") else None
             if answer is not None:
                 poll.answer = answer
                 self.polls.remove(poll)

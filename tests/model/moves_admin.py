@@ -52,7 +52,7 @@ def _may_go(town: Town, world: World) -> bool:
 
 def change(town: Town) -> None:
     """PATCH an endpoint; what concerns a job is for jobs to come."""
-    if (chosen := town.an_endpoint()) is None:
+    if (chosen := town.an_endpoint()) is None or chosen[1].name == "list":
         return
     world, endpoint = chosen
     dice = town.dice

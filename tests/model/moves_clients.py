@@ -24,10 +24,10 @@ def _wish(town: Town, world: World, endpoint: Endpoint) -> dict[str, Any]:
     }
     if endpoint.kind == "mock":
         wish["input"] = {"do": dice.choice(list(SCRIPTS)), "n": dice.randrange(100)}
-    if dice.random() < 0.4:
+    if dice.random() < 0.4 and not (endpoint.kind == "mock" and world.deliveries.answers):
         wish["webhook"] = f"{town.served.base}/__emulator/hooks/{world.name or '-'}/all"
     policy: dict[str, Any] = {}
-    if dice.random() < 0.3:
+    if dice.random() < 0.3 and endpoint.name != "list":
         policy["ttl"] = dice.randrange(10_000, 100_000)
     if dice.random() < 0.3:
         policy["executionTimeout"] = dice.randrange(5_000, 60_000)
@@ -129,9 +129,13 @@ def cancel(town: Town) -> None:
 
 def retry(town: Town) -> None:
     """POST /retry; not of a job whose result was made to go sooner: nobody knows what becomes of that."""
-    wrong = town.chance(0.2)
-    wanted = ("FAILED", "TIMED_OUT")
-    if chosen := town.a_job(lambda _, job: not job.shortened and (wrong or job.status in wanted)):
+    wanted = ("FAILED", "TIMED_OUT", *(("COMPLETED", "CANCELLED", "IN_QUEUE") if town.chance(0.2) else ()))
+    chosen = town.a_job(
+        lambda endpoint, job: (
+            not job.shortened and job.status in wanted and not (endpoint.kind == "mock" and job.webhook)
+        )
+    )
+    if chosen:
         world, endpoint, job = chosen
         held = town.call(world, "POST", f"/v2/{endpoint.name}/retry/{job.id}")
         town.expect(held, endpoint.retry(job.id))

@@ -43,11 +43,11 @@ class World:
             due = min(self._events(), key=lambda event: event[:2], default=None)
             if due is None or due[0] > until:
                 break
-            self._be_at(max(due[0], self.now))
+            self._be_at(max(due[0], self.now), True)
             due[2](self.now)
-        self._be_at(until)
+        self._be_at(until, False)
 
-    def _be_at(self, at: int) -> None:
+    def _be_at(self, at: int, in_time: bool) -> None:
         self.now = at
         for endpoint in self.endpoints.values():
-            endpoint.now = at
+            endpoint.now, endpoint.is_in_time = at, in_time
