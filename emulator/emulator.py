@@ -135,6 +135,7 @@ class Emulator(Endpoints):
         for endpoint in chosen:
             await endpoint.stop_work()
         await self.store.clear(endpoint_id)
+        self._webhooks.forget(endpoint_id)
         for endpoint in chosen:
             await endpoint.reset()
         self.journal.clear(endpoint_id)

@@ -86,6 +86,8 @@ class PollingWorkers:
             await self._room.wait(("never", self._endpoint.id, worker), until, caller)
             return []
         visitor = await self._welcome(worker, most, idle)
+        if worker in self._leaving:  # no sooner up than idle, it gives its place to another endpoint's worker
+            return []
         visitor.callers.add(caller)
         try:
             if visitor.once_free is not None:

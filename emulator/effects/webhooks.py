@@ -111,6 +111,14 @@ class Webhooks:
             self._sorting = True
             self._spawn(self._sort())
 
+    def forget(self, endpoint: str | None = None) -> None:
+        """Call nobody for what is due by now, of one endpoint or all: the store has forgotten it."""
+        for line in self._lines.values():
+            line.waiting = deque(one for one in line.waiting if endpoint not in (None, one.endpoint))
+        if endpoint is None:
+            self._rests.clear()
+            self._lines = {host: line for host, line in self._lines.items() if line.calls}
+
     async def close(self) -> None:
         """Stop calling; what is still owed stays in the store."""
         self._closed = True

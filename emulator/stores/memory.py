@@ -155,7 +155,9 @@ class MemoryStore:
         return claimed
 
     async def record_delivery(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery; one that is settled is dropped."""
+        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
+        if delivery.key not in self._deliveries:
+            return
         if delivery.status is DeliveryStatus.OWED:
             self._owe(delivery)
         else:

@@ -30,6 +30,19 @@ async def test_a_dismissed_worker_has_its_polls_answered_at_once() -> None:
     assert await here.status(job) is JobStatus.IN_QUEUE
 
 
+async def test_a_worker_that_must_leave_as_it_comes_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = own_polls()
+    ready = here.endpoint.worker_ready
+
+    async def ready_and_in_the_way(worker: str, concurrency: int) -> None:
+        await ready(worker, concurrency)
+        here.polling.dismiss(worker)  # another endpoint's worker waits for its process place
+
+    monkeypatch.setattr(here.endpoint, "worker_ready", ready_and_in_the_way)
+    poll = await started(here.polling.take("w1", 1, True, here.now() + HOLD, Caller()))
+    assert poll.done() and poll.result() == []
+
+
 async def test_a_dismissed_worker_that_goes_on_polling_does_not_spin() -> None:
     here = polls()
     await here.take("w1")

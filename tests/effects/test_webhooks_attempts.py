@@ -225,6 +225,39 @@ async def test_a_url_that_cannot_be_parsed_costs_no_other_job_its_call():
     assert HOOK in {url for url, _ in world.post.calls}
 
 
+@pytest.mark.parametrize("endpoint", [None, "ep"])
+async def test_a_reset_forgets_calls_that_wait_for_a_host_that_rests(endpoint: str | None):
+    world = make_world(post=refusing())
+    await end(world)
+    await settled(world)
+    await end(world)
+    assert len(await settled(world)) == 1
+    await world.emulator.reset(endpoint)
+    await world.advance(DAY)
+    assert len(await settled(world)) == 1
+
+
+async def test_after_a_reset_no_host_rests():
+    world = make_world(post=refusing())
+    await end(world)
+    await settled(world)
+    await end(world)
+    await world.emulator.reset()
+    await end(world)
+    assert len(await settled(world)) == 2
+
+
+async def test_a_call_that_is_on_the_wire_at_a_reset_is_not_tried_again():
+    post = BlockingPost()
+    world = make_world(post=post)
+    await end(world)
+    await turns()
+    await world.emulator.reset()
+    post.reply(problem="answered 503")
+    await turns()
+    assert not await world.emulator.store.owes()
+
+
 async def test_stopping_ends_calls_and_leaves_the_rest_owed():
     post = BlockingPost()
     world = make_world(post=post)

@@ -1,0 +1,125 @@
+"""Faults to be put into the emulator on purpose: a model that does not find them is worth nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from emulator.core.endpoint import Endpoint
+from emulator.core.job import Forgotten, Job, JobStatus, Retried, Transition
+from emulator.stores.memory import MemoryStore
+from emulator.worlds import Worlds
+
+LATE = 700
+"""ms."""
+
+
+def late_deadlines(patch: pytest.MonkeyPatch) -> None:
+    """A deadline of a job fires too late."""
+    due, next_due = MemoryStore.due, MemoryStore.next_due
+
+    async def late_due(self: MemoryStore, now: int) -> tuple[str, str] | None:
+        return await due(self, now - LATE)
+
+    async def late_next_due(self: MemoryStore) -> int | None:
+        first = await next_due(self)
+        return None if first is None else first + LATE
+
+    patch.setattr(MemoryStore, "due", late_due)
+    patch.setattr(MemoryStore, "next_due", late_next_due)
+
+
+def chunks_twice(patch: pytest.MonkeyPatch) -> None:
+    """The last chunk of an answer is in the next one too."""
+    drain = MemoryStore.drain
+    given: dict[tuple[int, str, str], list[bytes]] = {}
+
+    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
+        status, chunks = await drain(self, endpoint, job)
+        again = given.pop((id(self), endpoint, job), [])
+        if chunks:
+            given[id(self), endpoint, job] = chunks[-1:]
+        return status, [*again, *chunks]
+
+    patch.setattr(MemoryStore, "drain", drain_again)
+
+
+def kept_output(patch: pytest.MonkeyPatch) -> None:
+    """A retry keeps the output of the run before it."""
+
+    def keep(transition: Transition) -> Transition:
+        before, after = transition.before, transition.after
+        if isinstance(transition.event, Retried) and before is not None and after is not None:
+            after = after._replace(output=before.output)
+            return transition._replace(after=after, job=after)
+        return transition
+
+    _patch_update(patch, keep)
+
+
+def greedy_purge(patch: pytest.MonkeyPatch) -> None:
+    """A purge takes running jobs too."""
+    purge = Endpoint.purge
+
+    async def purge_all(self: Endpoint) -> int:
+        removed = await purge(self)
+        jobs, _ = await self._store.recent(self.id, 0, 1_000)
+        running = [job for job in jobs if job.status is JobStatus.IN_PROGRESS]
+        for job in running:
+            await self._change(job.id, Forgotten(), await self._now())
+        return removed + len(running)
+
+    patch.setattr(Endpoint, "purge", purge_all)
+
+
+def stuck_counter(patch: pytest.MonkeyPatch) -> None:
+    """A running job that is cancelled goes on counting as in progress."""
+    update = MemoryStore.update
+
+    async def update_and_miscount(
+        self: MemoryStore, endpoint: str, job: str, change: Callable[[Job], Transition]
+    ) -> Transition:
+        transition = await update(self, endpoint, job, change)
+        before, after = transition.before, transition.after
+        if before and after and (before.status, after.status) == (JobStatus.IN_PROGRESS, JobStatus.CANCELLED):
+            (await self.counts(endpoint)).now[JobStatus.IN_PROGRESS] += 1
+        return transition
+
+    patch.setattr(MemoryStore, "update", update_and_miscount)
+
+
+def kept_places(patch: pytest.MonkeyPatch) -> None:
+    """A world that is dropped keeps the process places of its workers."""
+    drop = Worlds.drop
+
+    async def drop_and_keep(self: Worlds, namespace: str) -> bool:
+        if namespace in self.names:
+            world = self.named(namespace)
+            capacity = world._world.capacity
+            counts = [one.fleet.counts() for one in world.endpoints.values() if world.kind_of(one.id) == "command"]
+            if capacity.limit is not None:
+                capacity.limit -= sum(one.idle + one.running + one.initializing for one in counts)
+        return await drop(self, namespace)
+
+    patch.setattr(Worlds, "drop", drop_and_keep)
+
+
+def _patch_update(patch: pytest.MonkeyPatch, alter: Callable[[Transition], Transition]) -> None:
+    update = MemoryStore.update
+
+    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Transition:
+        return await update(self, endpoint, job, lambda before: alter(change(before)))
+
+    patch.setattr(MemoryStore, "update", altered)
+
+
+DEFECTS = {
+    "a deadline that fires late": late_deadlines,
+    "a chunk given twice": chunks_twice,
+    "a retry that keeps its output": kept_output,
+    "a purge that takes running jobs": greedy_purge,
+    "a count that is not lowered": stuck_counter,
+    "a world that keeps its places": kept_places,
+}
