@@ -59,6 +59,7 @@ class Balancer(Workforce):
 
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
         super().__init__(settings, world, launcher)
+        self.fleet.overfills = True
         self._waiting = 0
         self._requests = count(1)
         self._addresses: dict[str, str] = {}

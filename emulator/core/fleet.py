@@ -109,6 +109,10 @@ class Fleet:
         """Counts the changes of code; workers that start now run the newest."""
         self.keeps_last = False
         """Whether the last worker must stay, and no other may come: newer code is broken."""
+        self.overfills = False
+        """Whether a worker is given more than it has slots."""
+        self._crowded = False
+        """Whether more workers are busy than there may be, since the maximum was lowered."""
         self._timeline = timeline
         self._launcher = launcher
         self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
@@ -169,7 +173,10 @@ class Fleet:
         return worker
 
     def configure(self, settings: EndpointSettings) -> None:
-        """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over."""
+        """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
+
+        Of workers that can take nothing more, the first whose job ends will be the one too many.
+        """
         self.settings = settings
         for worker in self._superfluous():
             self.outdate(worker)
@@ -183,7 +190,10 @@ class Fleet:
         youngest_first = reversed(self.workers.values())
         counted = [one for one in youngest_first if one.counts and not (self.keeps_last and one.is_coming_up)]
         by_use = sorted(counted, key=lambda worker: (not worker.is_coming_up, len(worker.jobs)))
-        return by_use[: max(0, len(counted) - self.settings.workers_max)]
+        excess = max(0, len(counted) - self.settings.workers_max)
+        chosen = [worker for worker in by_use if worker.free_slots or self.overfills][:excess]
+        self._crowded = len(chosen) < excess
+        return chosen
 
     def leave(self) -> None:
         """Forget all workers, which have ended, and their places."""
@@ -278,8 +288,16 @@ class Fleet:
         worker = self.workers.get(worker_id)
         if worker is not None:
             self._drop(worker, job)
-            if worker.state is not WorkerState.UNHEALTHY:
+            if self._crowded and self._is_one_too_many(worker):
+                self.outdate(worker)
+            elif worker.state is not WorkerState.UNHEALTHY:
                 self._settle(worker)
+
+    def _is_one_too_many(self, worker: Worker) -> bool:
+        """Whether the maximum was lowered below the number of busy workers, of which this is the first to end a job."""
+        excess = sum(one.counts and not one.is_coming_up for one in self.workers.values()) - self.settings.workers_max
+        self._crowded = excess > worker.counts
+        return worker.counts and excess > 0
 
     def heard(self, transition: Transition) -> None:
         """Follow a job to, or away from, its worker."""

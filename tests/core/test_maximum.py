@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
 import pytest
@@ -25,16 +24,16 @@ JOB = Submission(b'{"a":1}')
         (4, [], []),
         (3, ["coming"], []),
         (2, ["coming", "idle"], []),
-        (1, ["coming", "idle"], ["busy two"]),
-        (0, ["coming", "idle"], ["busy two", "busy one"]),
+        (1, ["coming", "idle"], ["free slot"]),
     ],
 )
 def test_those_go_first_who_have_the_least_to_do(most: int, stopped: list[str], retired: list[str]):
     it = Set(workers_max=9)
-    it.up("busy one", "busy two", "idle")
+    it.up("busy", "free slot", "idle")
+    it.fleet.ready("free slot", 2)
     it.fleet.start("coming")
-    it.take("busy one", "j1")
-    it.take("busy two", "j2")
+    it.take("busy", "j1")
+    it.take("free slot", "j2")
     it.fleet.configure(dataclasses.replace(it.fleet.settings, workers_max=most))
     assert (it.launcher.stopped, it.launcher.retired) == (stopped, retired)
     assert it.fleet.alive == most
@@ -121,17 +120,46 @@ async def test_a_server_that_is_one_too_many_gets_no_request_more_and_leaves_aft
     assert world.launcher.stopped == [seats[1].worker]
 
 
-async def test_a_job_that_waits_goes_to_who_stays():
+@pytest.mark.parametrize("first", [0, 1])
+async def test_of_busy_workers_the_first_whose_job_ends_leaves_and_the_maximum_holds(first: int):
+    """Chosen beforehand, one that works on would be there beside another that takes the next job."""
     world = make_world()
-    stays, goes = await world.worker(), await world.worker()
-    for worker in (stays, goes):
-        await world.endpoint.submit(JOB)
+    workers = [await world.worker(), await world.worker()]
+    jobs = [await world.endpoint.submit(JOB), await world.endpoint.submit(JOB)]
+    for worker in workers:
         await world.take(worker)
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
-    assert world.launcher.retired == [goes]
+    assert (world.launcher.retired, world.launcher.stopped) == ([], [])
     waiting = await world.endpoint.submit(JOB)
-    first = next(iter(world.endpoint.fleet.workers[stays].jobs))
-    await world.endpoint.report(first, Completed(1))
-    assert [job.id for job in await take_now(world, stays)] == [waiting.id]
-    await asyncio.sleep(0)
+    await world.endpoint.report(jobs[first].id, Completed(1))
+    assert world.launcher.stopped == [workers[first]]
+    assert world.endpoint.fleet.counts().running == world.endpoint.fleet.alive == 1
+    await world.endpoint.report(jobs[1 - first].id, Completed(1))
+    assert [job.id for job in await take_now(world, workers[1 - first])] == [waiting.id]
     assert len(world.launcher.started) == 2
+
+
+async def test_with_a_maximum_of_zero_every_worker_leaves_after_its_job():
+    world = make_world()
+    workers = [await world.worker(), await world.worker()]
+    jobs = [await world.endpoint.submit(JOB), await world.endpoint.submit(JOB)]
+    for worker in workers:
+        await world.take(worker)
+    await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=0))
+    for job in jobs:
+        await world.endpoint.report(job.id, Completed(1))
+    assert world.launcher.stopped == workers
+
+
+async def test_a_worker_with_several_jobs_that_is_one_too_many_ends_them_all():
+    world = make_world()
+    workers = [await world.worker(2), await world.worker(2)]
+    jobs = [await world.endpoint.submit(JOB) for _ in range(4)]
+    for worker in workers:
+        await take_now(world, worker, most=2)
+    await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
+    await world.endpoint.report(jobs[0].id, Completed(1))
+    assert (world.launcher.retired, world.launcher.stopped) == ([workers[0]], [])
+    await world.endpoint.report(jobs[2].id, Completed(1))
+    assert world.launcher.retired == [workers[0]]
+    assert world.endpoint.fleet.alive == 1
