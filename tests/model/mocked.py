@@ -47,7 +47,7 @@ SCRIPTS = {
     "crashes": Script(1_021, crash=True),
     "never": Script(0, never=True),
 }
-LIST = tuple(Script(1 if number % 2 else 2_027, output=number) for number in range(3))
+LIST = tuple(Script(1 if number % 2 else 2_027, output=number) for number in range(40))
 """Responses of endpoint `list`, one a run, the last again and again."""
 STUBS: list[dict[str, Any]] = [
     {"id": "list", "endpoint": "list", "respond": [script.respond() for script in LIST], "priority": 1},
