@@ -6,7 +6,9 @@ import asyncio
 import os
 from collections.abc import Callable
 
-_READ = 256 * 1024
+_TURN = 16 * 1024
+"""Read at a time: some hundred lines, so that one who prints without end leaves others their turn."""
+_ALL = 256 * 1024
 """More than a pipe holds: one read takes all that has been written before it, and never more than a pipe's fill."""
 
 
@@ -33,7 +35,7 @@ class LogPipe:
 
         It never waits, and does not care who else holds the pipe.
         """
-        self._read()
+        self._read(_ALL)
         if self._rest and self._rest.startswith(mark):
             self._hand_on_rest()
             self._cut = True
@@ -50,11 +52,11 @@ class LogPipe:
         if not self.over.done():
             self.over.set_result(None)
 
-    def _read(self) -> None:
+    def _read(self, most: int = _TURN) -> None:
         if self._descriptor < 0:
             return
         try:
-            data = os.read(self._descriptor, _READ)
+            data = os.read(self._descriptor, most)
         except BlockingIOError:
             return
         if not data:

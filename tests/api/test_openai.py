@@ -147,7 +147,9 @@ async def test_a_worker_that_does_not_stream_is_streamed_at_its_end():
     assert (await held).content == b'data: 1\n\ndata: {"b":2}\n\n'
 
 
-@pytest.mark.parametrize(("failure", "message"), zip(FAILURES, ["internal server error", "out of memory"], strict=True))
+@pytest.mark.parametrize(
+    ("failure", "message"), list(zip(FAILURES, ["internal server error", "out of memory"], strict=True))
+)
 async def test_a_failure_in_mid_stream_is_an_event(failure: str, message: str):
     doors = open_doors(openai_failure=failure)
     held = await asked(doors, {**CHAT, "stream": True})

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from tests.model import moves_admin, moves_clients, moves_faults, moves_time, moves_workers
 from tests.model.children import Children
 from tests.model.jobs import DOCUMENTED, Terms
-from tests.model.known import KNOWN
 from tests.model.served import Served
 from tests.model.town import Town
 
@@ -30,18 +29,15 @@ PLACES = 2
 
 
 @contextmanager
-def a_town(seed: int = 0, stubs: bool = False, terms: Terms | None = None) -> Iterator[Town]:
-    """A fresh server with a model beside it; `stubs` rather than programs serve it, while both cannot be told apart."""
-    kinds, places = {"remote", "command", "mock"}, PLACES
-    if KNOWN.mocks_take_places:
-        kinds, places = ({"remote", "mock"}, 1_000) if stubs else ({"remote", "command"}, PLACES)
+def a_town(seed: int = 0, terms: Terms | None = None) -> Iterator[Town]:
+    """A fresh server with a model beside it."""
     children = Children()
     commands = [f"{name}=python program.py" for name in ("near", "next")]
     served = Served(
-        children.put_in_place, endpoint=["far"], mock=["stub", "list"], command=commands, max_processes=places,
+        children.put_in_place, endpoint=["far"], mock=["stub", "list"], command=commands, max_processes=PLACES,
         seed=seed, no_rate_limits=True, set=terms.fields() if terms else [],
     )  # fmt: skip
-    town = Town(served, children, places, kinds, terms)
+    town = Town(served, children, PLACES, terms)
     try:
         for name in ("", "other"):
             moves_admin.open_world(town, name)
@@ -57,8 +53,8 @@ def drive(steps: int, seed: int) -> tuple[int, str]:
     dice = random.Random(seed)
     done = 0
     while done < steps:
-        stubs, terms = dice.random() < 0.4, DOCUMENTED if dice.random() < 0.3 else None
-        with a_town(seed, stubs, terms) as town:
+        terms = DOCUMENTED if dice.random() < 0.3 else None
+        with a_town(seed, terms) as town:
             made, difference = _live(town, min(LIFE, steps - done), dice)
         done += made
         if difference:

@@ -9,7 +9,6 @@ from typing import Any
 
 from tests.model.deliveries import Deliveries
 from tests.model.jobs import LEASE, NO_JOB, NOTHING, Answer, Job, Terms
-from tests.model.known import KNOWN
 from tests.model.workers import Worker
 
 LOST = "job timed out after 1 retries"
@@ -68,7 +67,6 @@ class Endpoint:
         self.now = 0
         self.is_in_time = self.is_late = False
         """Whether it is time that acts, and whether workers are to be told of what it did."""
-        self.most_ever = 0
         self.spared: set[str] = set()
         """Workers that were busy when `workers_max` was lowered: each goes when its jobs are over."""
 
@@ -78,8 +76,6 @@ class Endpoint:
     def queue(self) -> list[Job]:
         """The jobs that wait, in the order in which workers get them."""
         waiting = [job for job in self.jobs.values() if job.status == "IN_QUEUE"]
-        if KNOWN.low_priority_in_line:
-            return sorted(waiting, key=lambda job: job.place)
         return sorted(waiting, key=lambda job: (job.low, job.place))
 
     def running(self, worker: str | None = None) -> list[Job]:
@@ -89,7 +85,7 @@ class Endpoint:
     @property
     def is_paused(self) -> bool:
         """Whether it takes no jobs."""
-        return self.settings.workers_max == 0 and self.kind != "remote" and not KNOWN.paused_endpoint_queues
+        return self.settings.workers_max == 0
 
     def counts(self) -> dict[str, int]:
         """The job counters of /health."""
@@ -227,7 +223,6 @@ class Endpoint:
 
     def change_max(self, value: int) -> None:
         """Workers that are busy may be above a lower one until their jobs are over."""
-        self.most_ever = max(self.most_ever, self.settings.workers_max)
         self.settings.workers_max = value
         self.spared = set(self.workers)
         self.free_the_spared()
@@ -240,8 +235,6 @@ class Endpoint:
 
     def may_have(self, workers: list[str]) -> bool:
         """Whether there may be all of these workers."""
-        if KNOWN.lowered_max_spares_the_busy and len(workers) <= self.most_ever:
-            return True
         self.free_the_spared()
         return len(workers) <= self.settings.workers_max or self.spared >= set(workers)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model.endpoint import Endpoint
-from tests.model.known import KNOWN
 from tests.model.mocked import STUBS, Mocked
-from tests.model.moves_clients import may_leave_the_queue
 from tests.model.town import START, Town
 from tests.model.world import World
 
@@ -19,8 +16,7 @@ def open_world(town: Town, name: str) -> None:
     world = World(name, START, town.terms)
     town.admin(world, "GET", "/clock")
     for endpoint, kind in SERVED.items():
-        if kind in town.kinds and (kind != "command" or not KNOWN.places_by_worker_id or name == "other"):
-            world.add(endpoint, kind)
+        world.add(endpoint, kind)
     town.admin(world, "POST", "/stubs", STUBS, 201)
     town.worlds[name] = world
 
@@ -34,20 +30,12 @@ def new_world(town: Town) -> None:
 
 def drop_world(town: Town) -> None:
     """DELETE a namespace: all of it is gone, and its places are free."""
-    names = [name for name, world in town.worlds.items() if name and _may_go(town, world)]
+    names = [name for name, world in town.worlds.items() if name]
     if names:
         world = town.worlds.pop(town.dice.choice(names))
         for endpoint in world.endpoints.values():
             town.let_go(endpoint)
         town.admin(town.worlds[""], "DELETE", f"/namespaces/{world.name}", status=204)
-
-
-def _may_go(town: Town, world: World) -> bool:
-    commands = [one for one in world.endpoints.values() if one.kind == "command"]
-    if not KNOWN.dropped_world_keeps_places:
-        return True
-    shown = [town.call(world, "GET", f"/v2/{one.name}/health").body["workers"] for one in commands]
-    return not any(any(workers.values()) for workers in shown)
 
 
 def change(town: Town) -> None:
@@ -61,8 +49,6 @@ def change(town: Town) -> None:
         "execution_timeout": dice.choice((0, dice.randrange(5_000, 100_000))),
         "job_ttl": dice.randrange(10_000, 10_000_000), "workers_max": dice.choice((0, 1, 2, 3)),
     }[name]  # fmt: skip
-    if name == "workers_max" and KNOWN.lowered_max_spares_the_busy and endpoint.kind == "mock" and endpoint.running():
-        return
     answer = town.admin(world, "PATCH", f"/endpoints/{endpoint.name}", {name: value})
     if name == "workers_max":
         endpoint.change_max(value)
@@ -77,11 +63,7 @@ def add(town: Town) -> None:
     world = town.a_world()
     if len(world.endpoints) > 5:
         return
-    names = ["x1", "x2"]
-    if KNOWN.deleted_endpoint_keeps_jobs:
-        town.names["endpoint"] += 1
-        names = [f"x{town.names['endpoint']}"]
-    free = [name for name in names if name not in world.endpoints]
+    free = [name for name in ("x1", "x2") if name not in world.endpoints]
     if free:
         name = town.dice.choice(free)
         town.admin(world, "POST", "/endpoints", {"id": name, "remote": True}, 201)
@@ -91,7 +73,7 @@ def add(town: Town) -> None:
 def delete(town: Town) -> None:
     """DELETE an endpoint: what waits or runs is cancelled, and then nothing is known of it any more."""
     world = town.a_world()
-    fitting = [one for one in world.endpoints.values() if one.name not in SERVED and _is_free(one)]
+    fitting = [one for one in world.endpoints.values() if one.name not in SERVED]
     if fitting:
         endpoint = town.dice.choice(fitting)
         town.let_go(endpoint)
@@ -99,10 +81,6 @@ def delete(town: Town) -> None:
             endpoint.cancel(job.id)
         del world.endpoints[endpoint.name]
         town.admin(world, "DELETE", f"/endpoints/{endpoint.name}", status=204)
-
-
-def _is_free(endpoint: Endpoint) -> bool:
-    return not (KNOWN.deleted_endpoint_keeps_jobs and endpoint.jobs)
 
 
 def reset(town: Town) -> None:
@@ -121,7 +99,7 @@ def reset(town: Town) -> None:
 def reset_one(town: Town) -> None:
     """POST /reset of one endpoint."""
     chosen = town.an_endpoint()
-    if chosen and all(may_leave_the_queue(chosen[1], job) for job in chosen[1].queue):
+    if chosen:
         world, endpoint = chosen
         town.admin(world, "POST", "/reset", {"endpoint": endpoint.name}, 204)
         endpoint.reset()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from tests.model.moves_clients import may_leave_the_queue
 from tests.model.town import Difference, Town
 
 
 def edge_fails(town: Town) -> None:
     """A cancel or a retry is answered with an error; it counts only where it was carried out."""
-    chosen = town.a_job(lambda endpoint, job: not job.shortened and may_leave_the_queue(endpoint, job))
+    chosen = town.a_job(lambda endpoint, job: not job.shortened)
     if chosen is None:
         return
     world, endpoint, job = chosen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import groupby, zip_longest
 from typing import Any
 
@@ -31,13 +31,10 @@ class Difference(AssertionError):
 class Town:
     """Several worlds, the server that emulates them, and whatever a move draws from `dice`."""
 
-    def __init__(
-        self, served: Served, children: Children, places: int, kinds: Collection[str], terms: Terms | None = None
-    ) -> None:
+    def __init__(self, served: Served, children: Children, places: int, terms: Terms | None = None) -> None:
         self.served = served
         self.children = children
         self.places = places
-        self.kinds = kinds
         """Of the endpoints that are driven."""
         self.terms = terms or Terms()
         self.dice = random.Random(0)

@@ -50,8 +50,8 @@ def warnings(command: Command, endpoint: str) -> int:
 
 
 def test_serve_names_each_such_file_once(start: Starter) -> None:
-    served = ("plain.py", "dual.py", "--endpoint", "on_purpose=plain.py:handler", "--workers-min", 2, "--port", 0)
-    here = start("serve", *served).ready()
+    served = ("plain.py", "dual.py", "--endpoint", "on_purpose=plain.py:handler", "--workers-min", 2)
+    here = start("serve", *served, "--max-processes", 9, "--port", 0).ready()
     for endpoint in ("plain", "dual", "on_purpose"):
         assert here.http.post(f"/{endpoint}/runsync", json={"input": {"a": 1}}).json()["status"] == "COMPLETED"
     until(lambda: [warnings(here, endpoint) for endpoint in ("plain", "dual", "on_purpose")] == [1, 1, 0])

@@ -269,14 +269,15 @@ async def test_virtual_time_stands_while_a_process_works(tmp_path: Path) -> None
 
 async def test_a_lowered_maximum_holds_for_those_who_are_busy(workshop: Opener, tmp_path: Path) -> None:
     shop = await workshop(WAIT, settings={"workers_max": 2})
-    gates = [tmp_path / "one", tmp_path / "two"]
+    gates = [tmp_path / "first", tmp_path / "second"]
     jobs = [await shop.submit({"until": str(gate)}) for gate in gates]
     pids = [await shop.progress(job) for job in jobs]
     await shop.endpoint.configure(dataclasses.replace(shop.endpoint.settings, workers_max=1))
     assert (await counts(shop)).running == 2
-    later = [await shop.submit({"until": str(gates[0])}) for _ in range(3)]
-    for gate in gates:
-        gate.touch()
-    assert {await shop.output(job) for job in later} == {pids[0]}
-    await until(lambda: not alive(pids[1]))
+    later = [await shop.submit({"until": str(gates[1])}) for _ in range(3)]
+    gates[0].touch()
+    await until(lambda: not alive(pids[0]))
+    assert (await counts(shop)).running == 1
+    gates[1].touch()
+    assert {await shop.output(job) for job in later} == {pids[1]}
     assert len(shop.endpoint.fleet.workers) == 1

@@ -139,7 +139,7 @@ async def test_what_a_grandchild_goes_on_to_print_holds_up_no_end(
     workshop: Opener, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = await workshop(settings=ALONE)
-    job = await shop.ended(await shop.do("subprocess.Popen(['sh', '-c', 'yes']).pid > 0"))
+    job = await shop.ended(await shop.do("subprocess.Popen(['yes', 'y' * 2_000]).pid > 0"))
     assert job.output == b"true"
     for _ in range(20):
         assert await shop.output(await shop.do("1")) == 1
