@@ -240,7 +240,8 @@ Find = Callable[[Request, Emulator], Awaitable[Endpoint]]
 
 async def endpoint_in_path(request: Request, emulator: Emulator) -> Endpoint:
     """The endpoint in the path; raises EndpointNotFound, QueueCall."""
-    return emulator.endpoint(request.path_params["endpoint_id"], verb_of(request))
+    endpoint_id = request.path_params["endpoint_id"]
+    return emulator.endpoints.get(endpoint_id) or emulator.endpoint(endpoint_id, verb_of(request))
 
 
 def verb_of(request: Request) -> str:

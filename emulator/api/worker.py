@@ -22,8 +22,8 @@ from emulator.api.guards import (
     HttpCaller,
     answering,
     bare_key,
+    endpoint_in_path,
     read_body,
-    verb_of,
     world_of_worker,
 )  # fmt: skip
 from emulator.api.routing import ExactRoute
@@ -179,8 +179,7 @@ def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | 
 
 def _visited(verb: Verb) -> Handler:
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
-        endpoint = emulator.endpoint(request.path_params["endpoint_id"], verb_of(request))
-        visit = Visit(request, endpoint, caller, emulator)
+        visit = Visit(request, await endpoint_in_path(request, emulator), caller, emulator)
         _check(visit)
         return await verb(visit)
 

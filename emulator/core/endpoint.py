@@ -123,7 +123,7 @@ class Endpoint(Engine):
             raise EndpointPaused
         await self._check_queue()
         ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
-        limit = submission.execution_timeout
+        limit, low_priority = submission.execution_timeout, submission.low_priority
         job_id = self.world.ids.job(platform.id_suffix, submission.sync)
         job = Job(
             endpoint=self.id,
@@ -132,10 +132,10 @@ class Endpoint(Engine):
             input=submission.input,
             submitted_at=at,
             expires_at=at + ttl,
-            retention=_retention(submission, platform),
+            retention=_sync_retention(submission, platform) if submission.sync else platform.run_retention,
             execution_timeout=self.settings.execution_timeout if limit is None else limit,
-            place=await self._next_place(submission.low_priority),
-            low_priority=submission.low_priority,
+            place=await self._store.next_place() + (low_priority and self._behind),
+            low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
             held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)) or submission.held,
@@ -200,7 +200,7 @@ class Endpoint(Engine):
         """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
         at = await self._now()
         job = await self._load(job_id, at)
-        place = await self._next_place(job.low_priority)
+        place = await self._store.next_place() + (job.low_priority and self._behind)
         held = Retried in TRANSITIONS[job.status] and self.plays.begin_again(job_id)
         try:
             transition = await self._change(job_id, Retried(place, held), at)
@@ -333,10 +333,10 @@ class Endpoint(Engine):
         self.fleet.release(worker, job_id)
         await self._balance()
 
-    async def _next_place(self, low_priority: bool) -> int:
-        """The tail of the queue, or of the jobs of low priority behind all others."""
-        place = await self._store.next_place()
-        return place + BEHIND if low_priority and self.platform.low_priority_order == "behind" else place
+    @property
+    def _behind(self) -> int:
+        """What the queue rank of a job of low priority is above that of any other."""
+        return BEHIND if self.platform.low_priority_order == "behind" else 0
 
     async def _check_queue(self) -> None:
         platform = self.platform
@@ -348,10 +348,8 @@ class Endpoint(Engine):
             raise QueueFull(limit)
 
 
-def _retention(submission: Submission, platform: Platform) -> int:
-    """How long the result is kept, in ms."""
-    if not submission.sync:
-        return platform.run_retention
+def _sync_retention(submission: Submission, platform: Platform) -> int:
+    """How long the result of /runsync is kept, in ms."""
     kept = platform.runsync_retention
     if submission.wait is None or platform.runsync_wait_retention == "fixed":
         return kept

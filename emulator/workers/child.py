@@ -135,10 +135,10 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(told), signal.SIGKILL)
 
-    def catch_up_log(self, mark: str) -> None:
-        """Log what it has written so far, at once; also an unfinished line, if it begins with `mark`. Never waits."""
+    def catch_up_log(self, job: str) -> None:
+        """Log what it has written so far, at once; also an unfinished line, if it is one of this job. Never waits."""
         if self._log is not None:
-            self._log.catch_up(mark.encode())
+            self._log.catch_up(job)
 
     def how_it_ended(self) -> str:
         """Its end in words."""

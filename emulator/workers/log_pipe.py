@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 
+MARK = "\x1e{job}\x1f"
+"""What a line of a job begins with, as `runner/output.py` writes it."""
 _TURN = 16 * 1024
 """Read at a time: some hundred lines, so that one who prints without end leaves others their turn."""
 _ALL = 256 * 1024
@@ -27,16 +30,19 @@ class LogPipe:
         """Whether the last line was handed on without its end, which is still to come."""
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
+        self._arrived = select.poll()
+        self._arrived.register(descriptor, select.POLLIN)
         os.set_blocking(descriptor, False)
         self._loop.add_reader(descriptor, self._read)
 
-    def catch_up(self, mark: bytes) -> None:
-        """Hand on at once what has been written so far, and a line that begins with `mark` though it has no end yet.
+    def catch_up(self, job: str) -> None:
+        """Hand on at once what has been written so far, and a line of this job though it has no end yet.
 
         It never waits, and does not care who else holds the pipe.
         """
-        self._read(_ALL)
-        if self._rest and self._rest.startswith(mark):
+        if self._descriptor >= 0 and self._arrived.poll(0):
+            self._read(_ALL)
+        if self._rest and self._rest.startswith(MARK.format(job=job).encode()):
             self._hand_on_rest()
             self._cut = True
 

@@ -20,18 +20,17 @@ from emulator.core.results import ending, is_oversized, result_limit, split_chun
 from emulator.core.waiting import Caller
 from emulator.workers.child import Child
 from emulator.workers.environment import host_name, joined
+from emulator.workers.log_pipe import MARK
 from emulator.workers.ports import Placeholders, address_taken
 from emulator.workers.program import Program
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
-log = logging.getLogger("emulator.worker")
+log, ends = logging.getLogger("emulator.worker"), logging.getLogger("emulator.jobs")
 
 OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
-_MARK = "\x1e{job}\x1f"
-"""What a line of a job begins with, as `runner/output.py` writes it."""
 _NO_START = (
     "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
     "it takes no job: the program ends. Call start, or set the variable that the call depends on"
@@ -231,7 +230,7 @@ class WorkerProcess:
 
     async def _dropped(self, job_id: str, reason: str, leaves: bool = False) -> None:
         """The child will never report on a job; one that `leaves` gives back what it holds by its end."""
-        self._child.catch_up_log(_MARK.format(job=job_id))
+        self._child.catch_up_log(job_id)
         lease = self._release(job_id)
         if lease is not None and not leaves:
             with contextlib.suppress(JobNotFound):
@@ -264,7 +263,8 @@ class WorkerProcess:
         await self._endpoint.report(job, Emitted(lease, tuple(split)))
 
     async def _done(self, job: str, body: bytes) -> None:
-        self._child.catch_up_log(_MARK.format(job=job))  # before the log says how the job ended
+        if ends.isEnabledFor(logging.INFO):  # what the job has printed comes before the word of its end
+            self._child.catch_up_log(job)
         lease = self._release(job)
         result = unpack_result(body)
         platform = self._endpoint.platform
@@ -378,7 +378,7 @@ class WorkerProcess:
     def _where(self, line: str) -> tuple[str, str]:
         """Where a log line comes from, and the line without the child's mark."""
         job = ""
-        if line.startswith(_MARK[0]):
+        if line.startswith(MARK[0]):
             job, _, line = line[1:].partition("\x1f")
         elif len(self._jobs) == 1:
             job = next(iter(self._jobs))
