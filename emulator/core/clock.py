@@ -29,8 +29,13 @@ _STEP = 1_000
 """Milliseconds by which the time of day must have been set to be noticed; less may be how long it took to look."""
 
 
-def _time_of_day() -> int:
-    return (time.time_ns() + 500_000) // 1_000_000
+_FRAMES = 6
+"""More than freezegun looks up the stack for a caller that is to have the genuine time, as `threading` is."""
+
+
+def _time_of_day(frames: int = _FRAMES) -> int:
+    """What `time` says, in ms; asked from below some frames of our own, or a loop in a thread would see two times."""
+    return _time_of_day(frames - 1) if frames else (time.time_ns() + 500_000) // 1_000_000
 
 
 class RealClock:

@@ -133,7 +133,7 @@ BEHAVIOURS = (
     Behaviour("A run above its execution timeout fails", _OBSERVED, ("execution_timeout", "execution_timeout_end")),
     Behaviour("Results are kept for 30 min after /run, 1 min after /runsync, whatever ?wait= was", _DOCUMENTED, ("run_retention", "runsync_retention", "runsync_wait_retention", "runsync_retention_max")),
     Behaviour("A result is kept for its retention, also beyond the job's TTL", _DOCUMENTED, ("ended_ttl",)),
-    Behaviour("An endpoint with workers_max 0 takes no job; /health and /purge-queue answer as ever. Production says so for some time after the maximum was raised; here it ends at once", _OBSERVED, ("paused_endpoint",)),
+    Behaviour("An endpoint with workers_max 0 takes no job; /health and /purge-queue answer as ever, and so does /retry, which is a guess. Production says so for some time after the maximum was raised; here it ends at once", _OBSERVED, ("paused_endpoint",)),
     Behaviour("Jobs of low priority run when no other waits, and none of them ever causes a worker, beside whatever it waits", _DOCUMENTED, ("low_priority_order",)),
     Behaviour("How long /status-sync is held without ?wait=", _GUESS, ("status_sync_wait",)),
     Behaviour("How long job-take and job-stop are held when there is nothing to say", _GUESS, ("worker_poll_hold",)),

@@ -139,7 +139,9 @@ def test_a_status_is_an_error_with_its_body(
     body = data if isinstance(data, str) else {"status": status, **data}
     error = {"message": f"Request failed with status code {status}", "status": status, "data": body, "retryAfter": None}
     told = answered(seen, case)
-    assert told["run"] == told["status"] == {**error, **more}
+    of_job = body if isinstance(body, str) else {name: body[name] for name in body if (status, name) != (500, "detail")}
+    assert told["run"] == {**error, **more}
+    assert told["status"] == {**error, **more, "data": of_job}, "a 500 on a job was recorded without a detail"
     assert has(told["after"], output="ok", succeeded=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -34,6 +35,21 @@ def test_the_real_clock_stands_where_time_is_frozen():
         assert clock.now() == 1_767_614_400_251
         frozen.move_to("2026-02-01")
         assert clock.now() == 1_769_904_000_000
+
+
+def test_a_thread_sees_the_frozen_time_too():
+    """freezegun gives the genuine time to callers a few frames below `threading`: half the loop of a server was one."""
+    with freeze_time("2020-01-01"):
+        clock, seen = RealClock(), list[int]()
+        for depth in range(8):
+
+            def look(more: int = depth) -> None:
+                seen.append(clock.now()) if not more else look(more - 1)
+
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+        assert seen == [1_577_836_800_000] * 8
 
 
 def test_a_step_back_is_held_until_time_has_caught_up():

@@ -273,7 +273,8 @@ def test_what_the_client_gets(served: Served, path: str, headers: dict[str, str]
 
 def test_the_queue_api_of_a_load_balancer(served: Served) -> None:
     answer = served.failing.http.post("/bad/run", json={"input": {}})
-    assert (answer.status_code, answer.text) == (400, '{"error":"not allowed for QB API"}')
+    error = '{"error":"/run is not allowed for LB API, use load balancer endpoint"}'
+    assert (answer.status_code, answer.text, error in PAGE) == (400, error, True)
 
 
 def test_a_large_request(served: Served) -> None:

@@ -123,7 +123,7 @@ def test_every_worker_goes_and_as_many_come_as_are_always_on(handler_site: Site)
 def test_an_endpoint_that_may_have_no_worker_has_none_for_new_code(handler_site: Site) -> None:
     site = handler_site
     site.write_main("NUMBER = 1")
-    here = site.serve(workers_max=0)
+    here = site.serve(workers_max=0, set=["paused_endpoint=queue"])
     job = here.submit("NUMBER")
     site.write_main("NUMBER = 2")
     until(lambda: site.said("changed"))

@@ -82,6 +82,9 @@ def _problem(status: int, title: str, detail: str) -> JSONResponse:
     return JSONResponse({"status": status, "title": title, "detail": detail}, status)
 
 
+_NOT_SAID_TO_BE_JSON = "send JSON, with the header Content-Type: application/json"
+
+
 def _answer(error: RequestError) -> JSONResponse:
     return _problem(error.status, error.title, error.detail)
 
@@ -110,5 +113,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     from emulator.mocking.forms import TAGS
 
     first = error.errors()[0]
+    if isinstance(first.get("input"), bytes):
+        return _problem(400, "Bad Request", _NOT_SAID_TO_BE_JSON)
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
     return _problem(400, "Bad Request", f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))

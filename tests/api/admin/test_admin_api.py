@@ -117,6 +117,14 @@ async def test_a_wrong_wish_is_refused_with_a_reason(admin: Admin, method: str, 
     assert said in answer["detail"]
 
 
+@pytest.mark.parametrize("path", ["/stubs", "/faults", "/clock/advance", "/requests/verify", "/wait", "/reset"])
+async def test_json_that_is_not_said_to_be_json_is_refused_with_what_to_do(admin: Admin, path: str):
+    for content_type in ("application/x-www-form-urlencoded", "text/plain"):
+        headers = {"content-type": content_type}
+        told = await admin.ask("POST", path, 400, content=b'{"endpoint": "llm"}', headers=headers)
+        assert told["detail"] == "send JSON, with the header Content-Type: application/json"
+
+
 async def test_a_fault_ends_when_it_has_struck(admin: Admin):
     fault = {"fault": "status", "status": 503, "operations": ["run"], "times": 1}
     ids = await admin.ask("POST", "/faults", 201, json=fault)
