@@ -25,6 +25,7 @@ from emulator.core.errors import (
 )  # fmt: skip
 from emulator.core.fleet import WorkerCounts
 from emulator.core.job import (
+    BEHIND,
     TRANSITIONS,
     Cancelled,
     Completed,
@@ -49,9 +50,6 @@ from emulator.core.waiting import Caller, Outcome
 from emulator.core.world import World
 
 log = logging.getLogger("emulator.worker")
-
-BEHIND = 1 << 50
-"""Added to the queue rank of a job of low priority; far above any other rank, and exact in a double too."""
 
 Report = Progressed | Emitted | Completed | Failed
 

@@ -13,6 +13,7 @@ from emulator.core.deadlines import deadline_event
 from emulator.core.deliveries import Delivery, owes_delivery
 from emulator.core.errors import JobNotFound
 from emulator.core.job import (
+    BEHIND,
     Cancelled,
     Emitted,
     Event,
@@ -170,7 +171,7 @@ class Engine(Workforce):
     def _delivery(self, job: Job, at: int) -> Delivery:
         assert job.webhook is not None
         body = self.world.webhook_body(job, self.platform)
-        return Delivery(self.id, job.id, job.place, job.webhook, body, due=at)
+        return Delivery(self.id, job.id, job.place % BEHIND, job.webhook, body, due=at)
 
     def _won(self, transition: Transition) -> None:
         for effect in self.world.on_won:

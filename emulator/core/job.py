@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _EMPTY_OBJECT = re.compile(rb"\{[ \t\r\n]*\}")
 
 
+BEHIND = 1 << 50
+"""Added to the queue rank of a job of low priority; far above any other rank, and exact in a double too."""
+
+
 class JobStatus(str, Enum):
     """The six states that clients see."""
 

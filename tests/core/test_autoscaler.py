@@ -413,3 +413,12 @@ async def test_a_job_that_came_just_before_its_worker_would_have_idled_out_keeps
     await submit(world, JOB)
     await world.advance(60_000)
     assert (world.launcher.stopped, started(world)) == ([], 1)
+
+
+async def test_webhooks_of_one_moment_go_out_in_the_order_of_their_jobs_whatever_their_priority():
+    world = make_world(purged_job="cancelled")
+    hooks = [submission._replace(webhook="http://127.0.0.1:9/x") for submission in (LOW, JOB, LOW, JOB)]
+    jobs = await submit(world, *hooks)
+    await world.endpoint.purge()
+    owed = await world.emulator.store.claim_deliveries(world.clock.now(), 9)
+    assert [delivery.job for delivery in owed] == jobs
