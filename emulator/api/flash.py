@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
@@ -37,7 +37,7 @@ async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
     if not address.name and "job_id" in request.path_params:
         endpoint = await _holding(emulator, request.path_params["job_id"])
     else:
-        endpoint = _named(Endpoint, emulator, address, QueueCall(verb_of(request)))
+        endpoint = _named(Endpoint, emulator, address, lambda: QueueCall(verb_of(request)))
     request.path_params["endpoint_id"] = endpoint.id
     return endpoint
 
@@ -47,10 +47,10 @@ def balancer_named(connection: HTTPConnection, emulator: Emulator) -> Balancer:
 
     Raises FlashEndpointNotFound, FlashEndpointMissing, WrongKind.
     """
-    return _named(Balancer, emulator, _address(connection), WrongKind())
+    return _named(Balancer, emulator, _address(connection), WrongKind)
 
 
-def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress, other: BadRequest) -> Kind:
+def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress, other: Callable[[], BadRequest]) -> Kind:
     """The endpoint that is called so; raises `other` for one of the other kind."""
     if not address.name:
         raise FlashEndpointMissing
@@ -58,7 +58,7 @@ def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress, other: B
     if found is None:
         raise _unknown(emulator, address)
     if not isinstance(found, kind):
-        raise other
+        raise other()
     return found
 
 

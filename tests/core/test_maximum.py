@@ -8,14 +8,24 @@ import pytest
 
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Submission
-from emulator.core.job import Completed
+from emulator.core.job import Completed, Job
 from tests.core.balanced import balanced_world
 from tests.core.steps import answer, started, take_now, turns
 from tests.core.test_fleet import Set
 from tests.core.test_scripts import Mock, after, output
-from tests.worlds import make_world
+from tests.worlds import TestWorld, make_world
 
 JOB = Submission(b'{"a":1}')
+
+
+async def two_busy() -> tuple[TestWorld, list[str], list[Job]]:
+    """Two workers, each with a job."""
+    world = make_world()
+    workers = [await world.worker(), await world.worker()]
+    jobs = [await world.endpoint.submit(JOB), await world.endpoint.submit(JOB)]
+    for worker in workers:
+        await world.take(worker)
+    return world, workers, jobs
 
 
 @pytest.mark.parametrize(
@@ -123,11 +133,7 @@ async def test_a_server_that_is_one_too_many_gets_no_request_more_and_leaves_aft
 @pytest.mark.parametrize("first", [0, 1])
 async def test_of_busy_workers_the_first_whose_job_ends_leaves_and_the_maximum_holds(first: int):
     """Chosen beforehand, one that works on would be there beside another that takes the next job."""
-    world = make_world()
-    workers = [await world.worker(), await world.worker()]
-    jobs = [await world.endpoint.submit(JOB), await world.endpoint.submit(JOB)]
-    for worker in workers:
-        await world.take(worker)
+    world, workers, jobs = await two_busy()
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
     assert (world.launcher.retired, world.launcher.stopped) == ([], [])
     waiting = await world.endpoint.submit(JOB)
@@ -140,11 +146,7 @@ async def test_of_busy_workers_the_first_whose_job_ends_leaves_and_the_maximum_h
 
 
 async def test_with_a_maximum_of_zero_every_worker_leaves_after_its_job():
-    world = make_world()
-    workers = [await world.worker(), await world.worker()]
-    jobs = [await world.endpoint.submit(JOB), await world.endpoint.submit(JOB)]
-    for worker in workers:
-        await world.take(worker)
+    world, workers, jobs = await two_busy()
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=0))
     for job in jobs:
         await world.endpoint.report(job.id, Completed(1))

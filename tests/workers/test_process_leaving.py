@@ -67,16 +67,18 @@ async def test_a_worker_that_does_not_leave_is_killed_when_its_time_is_over(work
 
 
 async def test_one_that_leaves_has_no_place_no_job_and_no_say(workshop: Opener, tmp_path: Path) -> None:
+    said = f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(tmp_path / 'said')!r}), True)]"
     told = "lambda: os.path.exists(FILE + 'job') and os.path.getsize(FILE + 'job') > 0"
     after = f"[time.sleep(0.01) for _ in iter({told}, True)]; "
-    after += "runpod.serverless.progress_update({'id': open(FILE + 'job').read()}, 'late') or time.sleep(99)"
+    after += "runpod.serverless.progress_update({'id': open(FILE + 'job').read()}, 'late') or "
+    after += "open(FILE + 'said', 'w').close() or time.sleep(99)"
     shop = await workshop(leaving(tmp_path, after.replace("FILE", repr(f"{tmp_path}/"))), settings=ALONE)
     pid = await shop.pid()
     held = await shop.do("os.getpid()", execution_timeout=60_000)
     assert await shop.output(held) == pid
     await idles_out(shop)
     assert shop.endpoint.fleet.counts().idle == 0
-    (tmp_path / "job").write_text(job := await shop.do("[os.getpid(), time.sleep(0.3)]"))
+    (tmp_path / "job").write_text(job := await shop.do(f"[os.getpid(), {said}]"))
     assert (await shop.output(job))[0] != pid
     assert alive(pid)
     began = time.monotonic()

@@ -89,9 +89,9 @@ def test_the_end_of_the_channel_is_the_end_of_the_worker(start: Any) -> None:
 
 
 ENDS = {
-    "stops the loop": "asyncio.get_running_loop().stop(); await asyncio.sleep(5)",
-    "exits in a task": "asyncio.get_running_loop().create_task(leave()); await asyncio.sleep(5)",
-    "cancels everything": "[task.cancel() for task in asyncio.all_tasks()]; await asyncio.sleep(5)",
+    "stops the loop": "asyncio.get_running_loop().stop(); await asyncio.Event().wait()",
+    "exits in a task": "asyncio.get_running_loop().create_task(leave()); await asyncio.Event().wait()",
+    "cancels everything": "[task.cancel() for task in asyncio.all_tasks()]; await asyncio.Event().wait()",
 }
 
 
