@@ -35,6 +35,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive emulator
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .

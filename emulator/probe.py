@@ -50,7 +50,8 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
 
 def _ask(url: str, context: ssl.SSLContext | None) -> str:
     try:
-        with urllib.request.urlopen(f"{url}/__emulator/ready", timeout=_ANSWER, context=context) as answer:
+        asked = f"{url}/__emulator/ready"
+        with urllib.request.urlopen(asked, timeout=_ANSWER, context=context) as answer:  # the user's own  # nosec B310
             return "" if json.load(answer)["ready"] else "handlers are still being imported"
     except urllib.error.HTTPError as error:
         return "handlers are still being imported" if error.code == 503 else f"{url} answered {error.code}"

@@ -11,6 +11,7 @@ HOW_TO_GET = {
     "node": "apt-get install nodejs (or any Node.js 18 or newer)",
     "npm": "apt-get install npm",
     "curl": "apt-get install curl",
+    "chromium": "apt-get install chromium",
 }
 
 

@@ -43,7 +43,7 @@ def run_file(path: str, arguments: list[str]) -> ModuleType:
     sys.modules["__main__"] = module
     sys.path.insert(0, os.path.dirname(os.path.realpath(source)))
     sys.argv = [path, *arguments]
-    exec(code, vars(module))
+    exec(code, vars(module))  # the user's file: what this is for  # nosec B102
     return module
 
 

@@ -123,7 +123,7 @@ def flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - costs less than suppress(), once a job
             getattr(stream, "finish", stream.flush)()
-        except Exception:  # the handler's code may have closed or replaced it
+        except Exception:  # the handler's code may have closed or replaced it  # nosec B110
             pass
 
 

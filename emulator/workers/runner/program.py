@@ -16,6 +16,6 @@ def main(words: list[str]) -> None:
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, which the program would inherit
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvp(words[0], words)
+        os.execvp(words[0], words)  # the user's own command  # nosec B606
     except OSError as error:
         sys.exit(f"cannot run {words[0]}: {error.strerror}")
