@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 CASES ?= 100
 
-.PHONY: serve test compat parity chaos soak bench lint format docs clean
+.PHONY: serve test compat parity chaos soak mutants bench lint format docs clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
@@ -25,6 +25,10 @@ chaos: $(VENV)/.test
 
 soak: $(VENV)/.test
 	$(BIN)/python -m pytest -m soak tests
+
+# Takes each protection of the server out of a copy of the project, and expects its tests to fail.
+mutants: $(VENV)/.test
+	$(BIN)/python -m tests.mutants
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench
