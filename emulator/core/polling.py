@@ -53,7 +53,10 @@ class _Visitor:
     """Jobs that it must stop, and when it was last told."""
     dropped: set[str] = field(default_factory=set)
     """Jobs that it does not hold, though they still count as its own."""
-    callers: set[Caller] = field(default_factory=set)
+    takes: set[Caller] = field(default_factory=set)
+    """Who waits for jobs."""
+    listens: set[Caller] = field(default_factory=set)
+    """Who waits for stops."""
     silence: Timer | None = None
     once_free: Callable[[], None] | None = None
     """What happens when the last of its jobs has ended."""
@@ -88,7 +91,7 @@ class PollingWorkers:
         visitor = await self._welcome(worker, most, idle)
         if worker in self._leaving:  # no sooner up than idle, it gives its place to another endpoint's worker
             return []
-        visitor.callers.add(caller)
+        visitor.takes.add(caller)
         try:
             if visitor.once_free is not None:
                 # Held all the same: an answer at once would be asked for again at once.
@@ -100,7 +103,7 @@ class PollingWorkers:
             visitor.dropped.difference_update(job.id for job in jobs)
             return jobs
         finally:
-            visitor.callers.discard(caller)
+            visitor.takes.discard(caller)
             self._heard_from(worker, visitor)
 
     async def stops(self, worker: str, until: int, caller: Caller) -> list[str]:
@@ -111,11 +114,11 @@ class PollingWorkers:
         visitor = self._visitors.get(worker)
         if visitor is None:
             return []
-        visitor.callers.add(caller)
+        visitor.listens.add(caller)
         try:
             return await self._stops(worker, visitor, until, caller)
         finally:
-            visitor.callers.discard(caller)
+            visitor.listens.discard(caller)
             self._heard_from(worker, visitor)
 
     async def ping(self, worker: str, jobs: Iterable[str]) -> None:
@@ -183,7 +186,8 @@ class PollingWorkers:
         """Give the worker no job more, and call `once_free` when those that it has are over."""
         visitor = self._visitors.setdefault(worker, _Visitor())
         visitor.once_free = once_free
-        self.release_polls(worker)
+        for caller in list(visitor.takes):
+            caller.hang_up()
         self._check_free(worker)
 
     def left(self, worker: str) -> None:
@@ -195,7 +199,7 @@ class PollingWorkers:
         """Answer the polls that the worker has open."""
         visitor = self._visitors.get(worker)
         if visitor is not None:
-            for caller in list(visitor.callers):
+            for caller in [*visitor.takes, *visitor.listens]:
                 caller.hang_up()
 
     def forget(self, worker: str) -> None:
@@ -275,7 +279,7 @@ class PollingWorkers:
 
     def _silent(self, worker: str) -> None:
         visitor = self._visitors.get(worker)
-        if visitor is not None and not visitor.callers and worker not in self._leaving:
+        if visitor is not None and not (visitor.takes or visitor.listens) and worker not in self._leaving:
             log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
             known = self._endpoint.fleet.workers.get(worker)
             if known is not None and known.ours:

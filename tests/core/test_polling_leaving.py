@@ -127,10 +127,11 @@ async def test_a_worker_that_retires_keeps_its_other_jobs(over: str) -> None:
     ids = [await here.submit() for _ in range(2)]
     await here.take("w1", most=2)
     await here.completes("w1", ids[0])
-    poll = await here.open_take("w1")
+    poll, stops = await here.open_take("w1"), await here.open_stops("w1")
     here.polling.retire("w1", lambda: retired.append("w1"))
     await turns()
     assert poll.done() and poll.result() == []
+    assert not stops.done()  # what it still has may have to stop
     await here.submit()
     poll = await here.open_take("w1")  # held, so that it is not asked for again and again
     assert retired == []
@@ -138,6 +139,7 @@ async def test_a_worker_that_retires_keeps_its_other_jobs(over: str) -> None:
         assert await here.completes("w1", ids[1])
     elif over == "cancelled":
         await here.endpoint.cancel(ids[1])
+        assert await stops == [ids[1]]
     else:
         await here.advance(LEASE)
     assert retired == ["w1"]
