@@ -63,6 +63,8 @@ class Balancer(Workforce):
         self._waiting = 0
         self._requests = count(1)
         self._addresses: dict[str, str] = {}
+        self._turns: dict[str, int] = {}
+        """When each worker was last chosen, counted in requests."""
         self._resting: dict[str, None] = {}
         """Workers that were scaled down, the longest ago first."""
         self._starting: set[str] = set()
@@ -185,6 +187,7 @@ class Balancer(Workforce):
 
     def _forget(self, worker: str) -> None:
         self._addresses.pop(worker, None)
+        self._turns.pop(worker, None)
         self._starting.discard(worker)
 
     async def _admit(self, affinity: Affinity, until: int, caller: Caller, counts: bool) -> Seat | None:
@@ -202,14 +205,19 @@ class Balancer(Workforce):
         return None
 
     def _choose(self, affinity: Affinity, counts: bool) -> Worker | None:
-        """The worker asked for, or the healthy one with the fewest requests in flight, that has room."""
+        """The worker asked for, or the healthy one with the fewest requests in flight, that has room.
+
+        Of several such it is the one that was chosen longest ago; the seed, of which the ids are made, says who begins.
+        """
         asked = self.fleet.workers.get(affinity.worker)
         if asked is not None and self._takes(asked, counts):
             return asked
         if affinity.strict:
             return None
         healthy = [worker for worker in self.fleet.workers.values() if self._takes(worker, counts)]
-        return min(healthy, key=lambda worker: len(worker.jobs), default=None)
+        return min(
+            healthy, key=lambda worker: (len(worker.jobs), self._turns.get(worker.id, 0), worker.id), default=None
+        )
 
     def _takes(self, worker: Worker, counts: bool) -> bool:
         """Whether the worker is healthy, and has room for one more request if that counts."""
@@ -249,7 +257,8 @@ class Balancer(Workforce):
         return min(until, self._timeline.now() + FIRST_BACKOFF) if affinity.resume else until
 
     def _seat(self, worker: Worker, counts: bool) -> Seat:
-        request = f"request-{next(self._requests)}" if counts else ""
+        number = self._turns[worker.id] = next(self._requests)
+        request = f"request-{number}" if counts else ""
         if request:
             self.fleet.give(worker.id, request)
         else:

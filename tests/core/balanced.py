@@ -117,6 +117,7 @@ def balanced_world(
     real: bool = False,
     profile: Profile = "observed",
     clock: VirtualClock | AutoClock | None = None,
+    seed: int = 1,
     **told: Any,
 ) -> BalancedWorld:
     """A world of its own, or one more endpoint `beside`; `told` are its settings, or else the platform's fields."""
@@ -128,7 +129,7 @@ def balanced_world(
         emulator, clock, queue = beside.emulator, beside.clock, beside.queue
     else:
         platform = preset(profile, **{name: value for name, value in told.items() if name not in own})
-        emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=1)
+        emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
         emulator._world.capacity.limit = limit
         queue = emulator.add(default_settings("ep", platform), RecordingLauncher())
     balancer = Balancer(default_settings(endpoint, emulator.platform, **own), emulator._world, launcher)

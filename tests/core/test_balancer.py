@@ -25,10 +25,24 @@ async def test_a_request_goes_to_the_worker_with_the_fewest_in_flight():
     assert (await world.seat()).worker == first
 
 
-async def test_among_equals_the_longest_there_is_chosen():
+async def test_equals_take_turns_though_each_request_ends_before_the_next():
     world = balanced_world()
-    first, second = await world.up(2)
-    assert [(await world.seat()).worker for _ in range(4)] == [first, second, first, second]
+    await world.up(3)
+    chosen = []
+    for _ in range(9):
+        seat = await world.seat()
+        await world.balancer.release(seat)
+        chosen.append(seat.worker)
+    assert len(set(chosen[:3])) == 3 and chosen == chosen[:3] * 3
+
+
+async def test_the_seed_says_which_of_equals_begins():
+    places = []
+    for seed in range(10):
+        world = balanced_world(seed=seed)
+        workers = await world.up(3)
+        places.append(workers.index((await world.seat()).worker))
+    assert set(places) == {0, 1, 2}
 
 
 async def test_a_seat_names_the_workers_address_and_a_request_of_its_own():
