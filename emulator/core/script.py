@@ -87,6 +87,8 @@ class Pause:
 
 
 NO_PAUSE = Pause()
+FOR_EVER = Pause(Span(1 << 52, 1 << 52))
+"""Until something else ends the run."""
 
 
 @dataclass(frozen=True, slots=True)

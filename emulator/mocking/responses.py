@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from emulator.core.script import Ending, Pause, Script
+from emulator.core.script import FOR_EVER, Ending, Pause, Script
 from emulator.core.script import Step as CoreStep
 from emulator.mocking.forms import Templated, TemplatedText, Time, Written, refusal, short_form
 from emulator.mocking.templates import text_of, value_of
@@ -80,7 +80,9 @@ class Response(Written):
         default=None, description="fails the job; a template that gives an empty text does not"
     )
     crash: bool = Field(default=False, description="the worker dies in the middle of the job")
-    timeout: bool = Field(default=False, description="the job exceeds its execution timeout")
+    timeout: bool = Field(
+        default=False, description="the job runs until its execution timeout, or is cut off sooner: after `delay`"
+    )
     never: bool = Field(default=False, description="the job never ends by itself")
 
     @model_validator(mode="after")
@@ -102,8 +104,14 @@ class Response(Written):
             error=None if self.error is None else text_of(self.error, f"{name}.error"),
             in_queue=Pause(span(self.queue_delay), self.polls_before_in_progress),
             steps=tuple(self._steps(name)),
-            before_end=Pause(span(self.delay), self.polls_before_completed),
+            before_end=self._before_end(),
         )
+
+    def _before_end(self) -> Pause:
+        """The pause after the last step; a timeout that does not say when comes when the job's own time is up."""
+        if self.timeout and not {"delay", "polls_before_completed"} & self.model_fields_set:
+            return FOR_EVER
+        return Pause(span(self.delay), self.polls_before_completed)
 
     def _steps(self, name: str) -> Iterator[CoreStep]:
         for place, update in enumerate(self.progress):

@@ -13,8 +13,7 @@ from emulator.core.handout import handout
 from emulator.core.job import Emitted, Failed, Job, Progressed
 from emulator.core.plays import Play
 from emulator.core.results import ending, split_chunk
-from emulator.core.script import Ending, Pause, ScriptError, Value
-from emulator.core.settings import Span
+from emulator.core.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script, ScriptError, Value
 from emulator.core.waiting import Caller
 from emulator.workers.functions import Call, Function
 from emulator.workers.runner.frames import Result
@@ -23,7 +22,6 @@ log = logging.getLogger("emulator.worker")
 
 _IN_A_ROW = 50
 """Scripts played in the worker's own step before others get their turn: each takes 0.1 ms."""
-_FOR_EVER = Pause(Span(1 << 52, 1 << 52))
 
 
 class Stage:
@@ -88,8 +86,7 @@ class Stage:
                 if not await self._pause(job, play, step.pause, caller):
                     return
                 await self._endpoint.report(job.id, self._step(job, play, step.value, step.is_chunk))
-            pause = _FOR_EVER if script.ending is Ending.NEVER else script.before_end
-            if await self._pause(job, play, pause, caller):
+            if await self._pause(job, play, _before_end(script, job), caller):
                 await self._end(job, play)
         except ScriptError as error:
             await self._endpoint.report(job.id, Failed(str(error), None, job.lease))
@@ -132,6 +129,14 @@ class Stage:
             output = script.output(scene) if script.output else None
             error = script.error(scene) if script.error else None
             await self._endpoint.report(job.id, ending(job.id, job.lease, output, error, platform))
+
+
+def _before_end(script: Script, job: Job) -> Pause:
+    """How long the run goes on after its steps; a job that shall exceed a limit it does not have does so at once."""
+    if script.ending is Ending.NEVER:
+        return FOR_EVER
+    has_no_end = script.ending is Ending.TIMEOUT and not job.execution_timeout
+    return NO_PAUSE if has_no_end and script.before_end is FOR_EVER else script.before_end
 
 
 class ScriptedPool:

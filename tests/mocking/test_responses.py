@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from emulator.core.endpoint import Submission
 from emulator.core.script import Ending, Pause
 from emulator.core.settings import Span
 from emulator.mocking.models import Chunk, Response, Step, Update
@@ -47,6 +48,30 @@ async def test_a_timeout_ends_the_job_as_an_execution_timeout_does(world: MockWo
     await world.pass_by(999)
     assert await world.status(job_id) == "IN_PROGRESS"
     await world.pass_by(1)
+    assert result(await world.endpoint.status(job_id)) == ("FAILED", None, "executionTimeout exceeded")
+
+
+@pytest.mark.parametrize(
+    ("response", "limit", "runs_for"),
+    [
+        ({}, 5_000, 5_000),  # as long as the job may
+        ({}, None, 600_000),  # as its endpoint's jobs may
+        ({}, 0, 0),  # it has no limit that it could exceed
+        ({"stream": [{"chunk": "a", "after": "1s"}]}, 5_000, 5_000),
+        ({"delay": "1s"}, 5_000, 1_000),
+        ({"delay": 0}, 5_000, 0),
+        ({"delay": "8s"}, 5_000, 5_000),
+    ],
+)
+async def test_a_timeout_comes_when_the_jobs_time_is_up_or_sooner(
+    world: MockWorld, response: dict[str, Any], limit: int | None, runs_for: int
+):
+    world.stub(respond={"timeout": True, **response})
+    job_id = (await world.endpoint.submit(Submission(b"{}", execution_timeout=limit))).id
+    if runs_for:
+        await world.pass_by(runs_for - 1)
+        assert await world.status(job_id) == "IN_PROGRESS"
+    await world.pass_by(bool(runs_for))
     assert result(await world.endpoint.status(job_id)) == ("FAILED", None, "executionTimeout exceeded")
 
 
