@@ -175,7 +175,7 @@ class Fleet:
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
 
-        Of workers that can take nothing more, the first whose job ends will be the one too many.
+        Of workers that can take nothing more, the first that could again will be the one too many.
         """
         self.settings = settings
         for worker in self._superfluous():
@@ -223,6 +223,8 @@ class Fleet:
             worker.concurrency = concurrency
             self._arrivals.end(worker)
             self._settle(worker)
+            if self._crowded and worker.free_slots and self._is_one_too_many(worker):
+                self.outdate(worker)
 
     def failed(self, worker_id: str, reason: str) -> int:
         """A worker ended before it was up; answers how long to wait before another try, in ms."""

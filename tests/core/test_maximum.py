@@ -50,6 +50,19 @@ def test_those_go_first_who_have_the_least_to_do(most: int, stopped: list[str], 
     assert not it.fleet.may_start
 
 
+def test_a_busy_worker_that_asks_for_more_at_once_is_the_one_too_many():
+    it = Set(workers_max=2)
+    it.up("one", "other")
+    it.take("one", "j1")
+    it.take("other", "j2")
+    it.fleet.configure(dataclasses.replace(it.fleet.settings, workers_max=1))
+    assert it.launcher.retired == []  # neither could take anything
+    it.fleet.ready("one", 2)
+    it.fleet.ready("other", 2)
+    assert it.launcher.retired == ["one"]
+    assert it.fleet.free_slots == 1
+
+
 def test_workers_from_elsewhere_and_ill_ones_do_not_count():
     it = Set(workers_max=9)
     it.up("ours", "ill")

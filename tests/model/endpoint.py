@@ -68,7 +68,7 @@ class Endpoint:
         self.is_in_time = self.is_late = False
         """Whether it is time that acts, and whether workers are to be told of what it did."""
         self.spared: set[str] = set()
-        """Workers that were busy when `workers_max` was lowered: each goes when its jobs are over."""
+        """Workers that were busy when `workers_max` was lowered: those too many go when their jobs are over."""
 
     # What there is
 
@@ -222,9 +222,9 @@ class Endpoint:
         self.worker_gone(worker)
 
     def change_max(self, value: int) -> None:
-        """Workers that are busy may be above a lower one until their jobs are over."""
+        """Busy workers may be above a lower one until their jobs are over; which of them go is nobody's promise."""
         self.settings.workers_max = value
-        self.spared = set(self.workers)
+        self.spared |= set(self.workers) if len(self.workers) > value else set()
         self.free_the_spared()
         self.serve()
 

@@ -49,6 +49,9 @@ def change(town: Town) -> None:
         "execution_timeout": dice.choice((0, dice.randrange(5_000, 100_000))),
         "job_ttl": dice.randrange(10_000, 10_000_000), "workers_max": dice.choice((0, 1, 2, 3)),
     }[name]  # fmt: skip
+    for poll in list(endpoint.polls):  # who is told to go, if it can be one that works on, is not foretold
+        if name == "workers_max" and poll.kind == "take" and endpoint.workers[poll.subject].runs:
+            town.hang_up(poll)
     answer = town.admin(world, "PATCH", f"/endpoints/{endpoint.name}", {name: value})
     if name == "workers_max":
         endpoint.change_max(value)

@@ -38,7 +38,10 @@ def _a_taker(town: Town) -> tuple[World, Endpoint, str] | None:
         town.names["worker"] += 1
         return world, endpoint, f"w{town.names['worker']}"
     polling = {poll.subject for poll in endpoint.polls if poll.kind == "take"}
-    free = [worker.id for worker in well if worker.id not in polling]
+    endpoint.free_the_spared()
+    free = [
+        worker.id for worker in well if worker.id not in polling and not (worker.runs and worker.id in endpoint.spared)
+    ]
     return (world, endpoint, town.dice.choice(free)) if free else None
 
 
