@@ -305,10 +305,17 @@ def _webhook(raw: msgspec.Raw | None, platform: Platform) -> str | None:
     return url
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_HOSTS = re.compile(r"[ \\^`{|}]")
+"""What Go, in which the service calls, refuses in the host of a URL. A space in the path is let through."""
+
+
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        well_formed = url[0] in "hH" and not _CONTROL.search(url) and not _NOT_IN_HOSTS.search(host)
+        return well_formed and parts.scheme in ("http", "https") and bool(host) and parts.port != 0
     except ValueError:
         return False
 
