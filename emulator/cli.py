@@ -77,8 +77,8 @@ def _serve(options: dict[str, Any]) -> None:
 
 @cli.command(name="exec", cls=ServerCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
-@click.option("--port", type=int, help="Port to listen on. [a free one]")
-@click.option("--tls-port", type=int, help="Port for HTTPS. [a free one]")
+@click.option("--port", metavar="INTEGER", help="Port to listen on. [a free one]")
+@click.option("--tls-port", metavar="INTEGER", help="Port for HTTPS. [a free one]")
 @click.option("--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name.")
 def execute(words: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.
@@ -88,7 +88,7 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     """
     from emulator.server import Server, run, until_signal
 
-    options |= {name: 0 for name in ("port", "tls_port") if options.get(name) is None}
+    options |= {name: 0 for name in ("port", "tls_port") if not options.get(name)}
     server = Server(_settings(options))
 
     async def main() -> int:

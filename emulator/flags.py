@@ -25,9 +25,17 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         off = "--" + name.removeprefix("no_").replace("_", "-") if name.startswith("no_") else flag(f"no_{name}")
         return click.Option([f"{flag(name)}/{off}", name], default=None, help=field.description)
     repeatable = get_origin(kind) in (list, dict)
-    return click.Option(
+    return _Option(
         [flag(name), name], type=_click_type(field, kind), multiple=repeatable, metavar=form(field) or None, help=text
     )
+
+
+class _Option(click.Option):
+    """An option whose empty value is none, whatever its type."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value as its type takes it."""
+        return super().type_cast_value(ctx, None if value == "" else value)
 
 
 def _bare(kind: Any) -> Any:

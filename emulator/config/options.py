@@ -4,10 +4,11 @@ all follow from these two models."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from emulator.values import Duration, Milliseconds, Variables
@@ -15,7 +16,23 @@ from emulator.values import Duration, Milliseconds, Variables
 PREFIX = "RUNPOD_EMULATOR_"
 """Of every environment variable that is an option."""
 
-_File = Annotated[Path, BeforeValidator(lambda given: Path(given) if isinstance(given, str) else given)]
+
+def _no_empty_key(keys: list[str]) -> list[str]:
+    if "" in keys:
+        raise ValueError("an empty key is none: give one, or leave the option out")
+    return keys
+
+
+_Keys = Annotated[list[str], AfterValidator(_no_empty_key)]
+
+
+def _path(given: Any) -> Any:
+    if given == "":
+        raise ValueError("an empty path names nothing")
+    return Path(given) if isinstance(given, str) else given
+
+
+_File = Annotated[Path, BeforeValidator(_path)]
 
 
 def _option(default: Any, text: str, form: str = "", *, shown: str = "", **limits: Any) -> Any:
@@ -86,7 +103,7 @@ class EndpointOptions(BaseModel):
         "FOLDER",
     )
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
-    python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one")
+    python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one", min_length=1)
     sdk_rules: Literal["1.12", "2.0"] | None = _option(
         None,
         "Whose rules worker processes keep: those of this version of runpod.",
@@ -124,10 +141,10 @@ class ServerOptions(EndpointOptions):
     namespaces: Literal["header", "key"] = _option(
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
     )
-    admin_key: list[str] = _option(
+    admin_key: _Keys = _option(
         [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
     )
-    host: str = _option("127.0.0.1", "Address to listen on.")
+    host: str = _option("127.0.0.1", "Address to listen on.", min_length=1)
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
     keep_alive: Milliseconds = _option(
@@ -145,8 +162,8 @@ class ServerOptions(EndpointOptions):
     tls_name: list[str] = _option([], "The certificate is for this name or address too (repeatable).", "NAME")
     profile: Literal["observed", "documented"] = _option("observed", "Which reading of the service.")
     set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
-    api_key: list[str] = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")
-    worker_key: list[str] = _option([], "Accept only workers with this key (repeatable).", "KEY", shown="any key")
+    api_key: _Keys = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")
+    worker_key: _Keys = _option([], "Accept only workers with this key (repeatable).", "KEY", shown="any key")
     no_auth: bool = _option(False, "Ask for no key.")
     no_rate_limits: bool = _option(False, "Never answer 429.")
     max_processes: int | None = _option(
@@ -166,7 +183,22 @@ class ServerOptions(EndpointOptions):
 class GivenOptions(ServerOptions):
     """What flags and environment variables may tell."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, given: Any) -> Any:
+        """What is empty counts as not given, as in `--host "$HOST"` where there is no HOST; but for lists of keys."""
+        if not isinstance(given, Mapping):
+            return given
+        return {name: value for name, value in given.items() if not _is_empty(name, value)}
+
     config: _File | None = _option(None, "Configuration file.", "FILE", shown="runpod-emulator.toml here or above")
+
+
+def _is_empty(name: str, value: Any) -> bool:
+    known = GivenOptions.model_fields.get(name)
+    if known is None or _no_empty_key in [getattr(one, "func", None) for one in known.metadata]:
+        return False
+    return value == "" or (isinstance(value, list) and value != [] and not any(value))
 
 
 def all_options() -> dict[str, FieldInfo]:

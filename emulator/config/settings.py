@@ -28,7 +28,7 @@ DEFAULT = "default"
 class _Variables(GivenOptions, BaseSettings):
     """The options in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
 
 
 class Effective(NamedTuple):

@@ -257,13 +257,13 @@ LISTS = ["HANDLERS", "ENDPOINT", "COMMAND", "SET", "API_KEY", "WORKER_KEY"]
 
 
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("text", ["one,two", "", '"one"', "5", '{"a": "b"}', "[1]"])
+@pytest.mark.parametrize("text", ["one,two", '"one"', "5", '{"a": "b"}', "[1]"])
 def test_a_variable_that_is_no_list_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(f"RUNPOD_EMULATOR_{name}", text)
     assert refusal().startswith(f"RUNPOD_EMULATOR_{name}: ")
 
 
-@pytest.mark.parametrize("text", ["A=1", "", "5", '"A=1"', '{"A": 1}', '["A"]'])
+@pytest.mark.parametrize("text", ["A=1", "5", '"A=1"', '{"A": 1}', '["A"]'])
 def test_a_variable_that_holds_no_variables_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("RUNPOD_EMULATOR_ENVIRONMENT", text)
     assert refusal().startswith("RUNPOD_EMULATOR_ENVIRONMENT: ")
@@ -279,13 +279,11 @@ def test_a_variable_that_holds_no_variables_is_told_its_form(monkeypatch: pytest
     [
         ("PORT", "nine thousand"),
         ("PORT", "70000"),
-        ("PORT", ""),
         ("NO_AUTH", "perhaps"),
         ("WORKERS_MAX", "1.5"),
         ("IDLE_TIMEOUT", "0"),
         ("IDLE_TIMEOUT", "soon"),
         ("COLD_START", "3s-1s"),
-        ("COLD_START", ""),
         ("SCALER", "queue_delay"),
         ("SCALER_VALUE", "1.5"),
         ("SCALER_VALUE", "0"),
@@ -325,6 +323,29 @@ def test_the_name_of_a_wrong_variable_is_told(
 )
 def test_a_wrong_option_is_named(given: dict[str, Any], words: str) -> None:
     assert refusal(**given).startswith(words)
+
+
+# What is empty
+
+_KEYS = ("admin_key", "api_key", "worker_key")
+
+
+@pytest.mark.parametrize("name", [name for name in GivenOptions.model_fields if name not in _KEYS])
+def test_what_is_empty_is_not_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = read_settings().model_dump()
+    if name not in ("tls", "no_auth", "no_rate_limits", "reload", "log_color", "environment"):
+        words = [""] if name == "handlers" else [flag(name), ""]
+        assert told(*words).model_dump() == usual
+        assert read_settings(**{name: ""}).model_dump() == usual
+    monkeypatch.setenv(variable(name), "")
+    assert read_settings().model_dump() == usual
+
+
+@pytest.mark.parametrize("name", _KEYS)
+def test_an_empty_key_is_refused_and_an_empty_variable_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(flag(name), "") == f"{flag(name)}: an empty key is none: give one, or leave the option out"
+    monkeypatch.setenv(variable(name), "")
+    assert getattr(read_settings(), name) == []
 
 
 # Variables that are no option
