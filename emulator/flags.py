@@ -22,8 +22,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     default = default_text(field)
     text = f"{field.description} [{default}]" if default else field.description
     if kind is bool:
-        off = "--" + name.removeprefix("no_").replace("_", "-") if name.startswith("no_") else flag(f"no_{name}")
-        return click.Option([f"{flag(name)}/{off}", name], default=None, help=field.description)
+        other = name.removeprefix("no_") if name.startswith("no_") else f"no_{name}"
+        names = flag(name) if other in all_options() else f"{flag(name)}/{flag(other)}"
+        return click.Option([names, name], is_flag=True, default=None, help=field.description)
     repeatable = get_origin(kind) in (list, dict)
     return _Option(
         [flag(name), name], type=_click_type(field, kind), multiple=repeatable, metavar=form(field) or None, help=text

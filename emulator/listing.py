@@ -40,6 +40,7 @@ def banner(server: Server) -> str:
             f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",
             f"  base URL   {server.base_url}",
             *_https(server),
+            *([f"  config     {server.settings.file.path}"] if server.settings.file else []),
             *([f"  endpoints  {', '.join(ids)}"] if ids else []),
             *_rules(server),
             *(f"  balancer   {root}/lb/{one}/ or host {one}.*" for one in balanced),

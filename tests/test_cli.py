@@ -414,10 +414,20 @@ def test_settings_show_in_the_banner(start: Starter, tmp_path: Path) -> None:
     assert server.base_url == f"http://127.0.0.1:{port}/v2"
     assert server.out.line("endpoints").split() == ["endpoints", "first,", "other"]
     assert "profile documented" in server.out.text
+    assert "config  " not in server.out.text
     require("bash", "curl")
     pasted = subprocess.run(["bash", "-c", server.out.line("curl ")], capture_output=True, text=True)
     assert json.loads(pasted.stdout)["output"] == {"message": "hello"}
     assert json.loads(pasted.stdout)["workerId"]
+
+
+def test_the_banner_names_a_configuration_file_that_is_further_up(tmp_path: Path) -> None:
+    file = tmp_path / "runpod-emulator.toml"
+    file.write_text('[server]\nport = 0\nmock = ["llm"]\n')
+    (tmp_path / "deep").mkdir()
+    with commands(tmp_path / "deep") as start:
+        server = start("serve").ready()
+    assert server.out.line("  config").split() == ["config", str(file)]
 
 
 @pytest.fixture(scope="module")

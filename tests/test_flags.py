@@ -22,7 +22,7 @@ EXEC_PORTS = {
     "port": "--port INTEGER Port to listen on. [a free one]",
     "tls_port": "--tls-port INTEGER Port for HTTPS. [a free one]",
 }
-SWITCHES = ["tls", "no_auth", "no_rate_limits", "reload", "log_color"]
+SWITCHES = ["tls", "no_auth", "no_rate_limits", "reload", "log_color", "no_config"]
 
 
 def run(*words: str) -> Result:

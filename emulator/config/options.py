@@ -192,6 +192,7 @@ class GivenOptions(ServerOptions):
         return {name: value for name, value in given.items() if not _is_empty(name, value)}
 
     config: _File | None = _option(None, "Configuration file.", "FILE", shown="runpod-emulator.toml here or above")
+    no_config: bool = _option(False, "Read no configuration file.")
 
 
 def _is_empty(name: str, value: Any) -> bool:

@@ -210,7 +210,7 @@ def read_settings(**given: Any) -> Settings:
         raise ConfigurationError(f"{variable(name)}: write {kind} as JSON, such as {example}") from error
     except ValidationError as error:
         raise _refused(error, variable) from error
-    path = settings._flags.config or settings._variables.config or find_file(Path.cwd())
+    path = _file_of(settings)
     settings._file = read_file(path) if path else None
     for name in ServerOptions.model_fields:
         if name not in OF_PLATFORM:
@@ -219,6 +219,16 @@ def read_settings(**given: Any) -> Settings:
         told = settings._told(name)
         setattr(settings, name, told and told.value)
     return settings
+
+
+def _file_of(settings: Settings) -> Path | None:
+    """The configuration file that flags, or else variables, name or forbid; or else the nearest."""
+    for given, called in ((settings._flags, flag), (settings._variables, variable)):
+        if given.config and given.no_config:
+            raise ConfigurationError(f"{called('config')} and {called('no_config')} exclude each other")
+        if given.config or given.no_config:
+            return given.config
+    return find_file(Path.cwd())
 
 
 def unknown_variables() -> list[str]:

@@ -47,6 +47,12 @@ def test_a_file_above_configures_the_server(folder: Path, monkeypatch: pytest.Mo
     (folder / "a/b").mkdir(parents=True)
     monkeypatch.chdir(folder / "a/b")
     assert told().effective("port") == (9000, "../../runpod-emulator.toml:2")
+    assert told("--no-config").effective("port") == (8000, "default")
+    assert told("--no-config").file is None
+    monkeypatch.setenv("RUNPOD_EMULATOR_NO_CONFIG", "1")
+    assert told().file is None
+    assert told("--config", "../../runpod-emulator.toml").effective("port").value == 9000
+    assert refusal("--no-config", "--config", "x.toml") == "--config and --no-config exclude each other"
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing", "[server]", "[platform]", "[endpoints]", "server = {}"])
@@ -572,6 +578,6 @@ def test_a_wrong_file_raises(folder: Path) -> None:
 
 
 def test_the_wrong_values_above_cover_every_option() -> None:
-    assert set(SERVER_KEYS) == set(GivenOptions.model_fields) - {"config"}
+    assert set(SERVER_KEYS) == set(GivenOptions.model_fields) - {"config", "no_config"}
     assert set(ENDPOINT_OPTIONS) == set(EndpointOptions.model_fields)
     assert all(wrong_values(name) for name in all_options())

@@ -34,7 +34,7 @@ def test_the_options_of_endpoints_come_last() -> None:
 
 
 def test_all_that_may_be_given_is_what_a_server_may_be_told_and_the_file() -> None:
-    assert set(GivenOptions.model_fields) - set(ServerOptions.model_fields) == {"config"}
+    assert set(GivenOptions.model_fields) - set(ServerOptions.model_fields) == {"config", "no_config"}
     assert set(EndpointOptions.model_fields) < set(ServerOptions.model_fields)
 
 

@@ -19,7 +19,7 @@ from emulator.core.errors import ConfigurationError
 from emulator.core.settings import Span
 
 ENDPOINT_OPTIONS = list(EndpointOptions.model_fields)
-SERVER_KEYS = [name for name in all_options() if name != "config"]
+SERVER_KEYS = [name for name in all_options() if name not in ("config", "no_config")]
 
 
 def write(folder: Path, *names: str) -> None:
@@ -152,6 +152,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "log_level": (_text("log_level", "debug"), _text("log_level", "error")),
     "log_color": (_switch("log_color", True), _switch("log_color", False)),
     "config": (_text("config", "one.toml", Path("one.toml")), _text("config", "two.toml", Path("two.toml"))),
+    "no_config": (_switch("no_config", True), _switch("no_config", False)),
     "workers_min": (_number("workers_min", 1), _number("workers_min", 2)),
     "workers_max": (_number("workers_max", 5), _number("workers_max", 6)),
     "idle_timeout": (_text("idle_timeout", "7s", 7_000), _number("idle_timeout", 8_000)),
