@@ -38,7 +38,7 @@ class Deliveries:
     def owe(self, endpoint: str, job: Job, at: int) -> None:
         """A job has ended; its body is frozen now."""
         if job.webhook is not None:
-            self.owed.append(Owed(job.told(), at, job.place[1], endpoint))
+            self.owed.append(Owed(job.told(), at, job.place, endpoint))
 
     def reset(self) -> None:
         """Forget what was owed, made and answered."""

@@ -108,7 +108,7 @@ class Endpoint:
         job = Job(
             job_id, number, wish["input"], self.now,
             policy.get("ttl", self.settings.job_ttl), policy.get("executionTimeout", self.settings.execution_timeout),
-            kept, wish.get("webhook"), policy.get("lowPriority", False), place=(1, number),
+            kept, wish.get("webhook"), policy.get("lowPriority", False), place=number,
         )  # fmt: skip
         self.jobs[job_id] = job
         self.serve()
@@ -144,7 +144,7 @@ class Endpoint:
         if job.status not in ("FAILED", "TIMED_OUT"):
             detail = f"job is not in a retryable state: {job.status}"
             return 400, {"status": 400, "title": "Bad Request", "detail": detail}
-        job.wait_again((1, next(self._numbers)))
+        job.wait_again(next(self._numbers))
         job.born, job.retries = self.now, 0
         answer = job.brief()
         self.serve()
@@ -278,7 +278,7 @@ class Endpoint:
             job.output, job.error = NOTHING, LOST
             self._end(job, self.terms.lost_end, reported=True)
             return
-        job.wait_again((0, job.place[1]))
+        job.wait_again(job.place)
         job.retries = 1
         self.totals["retried"] += 1
 

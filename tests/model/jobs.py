@@ -64,8 +64,8 @@ class Job:
     webhook: str | None = None
     low: bool = False
     status: str = "IN_QUEUE"
-    place: tuple[int, int] = (1, 0)
-    """Its place in the queue: jobs that were lost come before all others."""
+    place: int = 0
+    """Its place in the queue, which it keeps when its worker is lost."""
     worker: Any = None
     taken: int | None = None
     lease_until: int | None = None
@@ -131,7 +131,7 @@ class Job:
         self.lease_until = at + LEASE if lease else None
         self.output, self.progress_at = NOTHING, None
 
-    def wait_again(self, place: tuple[int, int]) -> None:
+    def wait_again(self, place: int) -> None:
         """Back to the queue, as if no worker had had it."""
         self.status, self.place = "IN_QUEUE", place
         self.worker = self.taken = self.lease_until = self.ended = self.kept_until = self.progress_at = None
