@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emulator.api import alive, flash, openai, public, receiver, worker
 from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, Access, problem
+from emulator.api.head import HeadAsGet
 from emulator.api.load_balancer import LateForwarder, LoadBalancer
 from emulator.api.routing import ExactRoute, ShortCut
 from emulator.api.safety_net import SafetyNet
@@ -146,7 +147,7 @@ class LateApp(Generic[Made]):
 
 
 def _layers(platform: Platform) -> list[Middleware]:
-    layers = [Middleware(LoadBalancer), Middleware(TidyPath)]
+    layers = [Middleware(LoadBalancer), Middleware(TidyPath), Middleware(HeadAsGet)]
     if platform.cors != "open":
         return layers
     shown = [FIDELITY, FAULT, "Retry-After", "RateLimit"]

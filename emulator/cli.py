@@ -6,7 +6,6 @@ import asyncio
 import functools
 import gc
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -87,6 +86,7 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too.
     """
     from emulator.server import Server, run, until_signal
+    from emulator.workers.environment import inherited
 
     options |= {name: 0 for name in ("port", "tls_port") if not options.get(name)}
     server = Server(_settings(options))
@@ -96,7 +96,7 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
         try:
             if not await _start(server, stopped, sys.stderr):
                 return 0
-            return await _run_command(words, {**os.environ, **server.client_environment()}, stopped)
+            return await _run_command(words, {**inherited(), **server.client_environment()}, stopped)
         finally:
             await server.stop()
 

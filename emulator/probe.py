@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from emulator.core.clock import RealClock, pause
 from emulator.core.errors import ConfigurationError
@@ -48,10 +50,25 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def _opener(url: str, context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    """What asks a server; on this machine it is never behind a proxy, whatever the environment says."""
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+    if _is_this_machine(urlsplit(url).hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener(*handlers)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _ask(url: str, context: ssl.SSLContext | None) -> str:
     try:
         asked = f"{url}/__emulator/ready"
-        with urllib.request.urlopen(asked, timeout=_ANSWER, context=context) as answer:  # the user's own  # nosec B310
+        with _opener(url, context).open(asked, timeout=_ANSWER) as answer:
             return "" if json.load(answer)["ready"] else "handlers are still being imported"
     except urllib.error.HTTPError as error:
         return "handlers are still being imported" if error.code == 503 else f"{url} answered {error.code}"

@@ -30,7 +30,7 @@ from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
 from emulator.port import Port
 from emulator.workers.command import Command
-from emulator.workers.environment import server_environment, worker_environment
+from emulator.workers.environment import past_proxies, server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
 from emulator.workers.ports import Ports
 from emulator.workers.program import Program
@@ -147,7 +147,8 @@ class Server:
 
     def _plain_environment(self) -> dict[str, str]:
         """The same over HTTP, for workers: what they download must not depend on our authority."""
-        return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key}
+        proxies = past_proxies(self._reachable)
+        return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key, **proxies}
 
     def _make_world(self, name: str) -> Emulator:
         """A world with the server's endpoints and stubs, and the server's seed."""

@@ -239,7 +239,6 @@ async def test_a_websocket_is_refused():
 @pytest.mark.parametrize(
     ("method", "path", "status", "title"),
     [
-        ("HEAD", "/docs", 405, ""),
         ("POST", "/docs", 405, "Method Not Allowed"),
         ("POST", "/openapi.json", 405, "Method Not Allowed"),
         ("GET", "/static-offline-docs/none", 404, "Not Found"),

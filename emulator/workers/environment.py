@@ -9,11 +9,39 @@ from emulator.core.platform import Platform
 
 _WHO_IT_IS = ("RUNPOD_WEBHOOK_", "RUNPOD_ENDPOINT_ID", "RUNPOD_POD_", "RUNPOD_AI_API_KEY")
 """How the variables begin that make a process this worker, which nobody else may set."""
+_PLATFORM = (
+    "RUNPOD_WEBHOOK_", "RUNPOD_ENDPOINT_", "RUNPOD_POD_", "RUNPOD_AI_API_KEY", "RUNPOD_API_KEY", "RUNPOD_API_BASE_URL",
+    "RUNPOD_SERVERLESS_", "RUNPOD_HAPI_URL", "RUNPOD_CONSOLE_URL", "RUNPOD_REALTIME_", "RUNPOD_PING_", "RUNPOD_TASK_",
+    "RUNPOD_PROJECT_ID", "RUNPOD_BUILD_ID", "RUNPOD_RESOURCE_", "RUNPOD_RUNTIME_", "RUNPOD_DEV_", "RUNPOD_MOUNTS",
+    "RUNPOD_VOLUME_", "RUNPOD_DC_ID", "RUNPOD_PUBLIC_IP", "RUNPOD_TCP_PORT_", "RUNPOD_GPU_COUNT", "RUNPOD_GPU_TYPE",
+    "RUNPOD_CPU_COUNT", "RUNPOD_MEM_GB",
+)  # fmt: skip
+"""How the variables begin by which the platform tells a pod where it is and whom it talks to. The server may run in
+one: what it starts would talk to the real service. Settings of the SDK, such as RUNPOD_LOG_LEVEL, are passed on."""
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def host_name(worker: str) -> str:
     """The host name that a worker of the service sees."""
     return f"{worker}-64410d87"
+
+
+def inherited() -> dict[str, str]:
+    """The server's own environment, as far as what it starts may have it."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_PLATFORM)}
+    return own | past_proxies()
+
+
+def past_proxies(host: str = "127.0.0.1") -> dict[str, str]:
+    """What lets clients reach this machine, and `host`, past proxies; nothing where the environment names none."""
+    if not any(os.environ.get(name) or os.environ.get(name.lower()) for name in _PROXIES):
+        return {}
+    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = dict.fromkeys(name.strip() for name in told.split(",") if name.strip())
+    names |= dict.fromkeys((*_HERE, host.strip("[]")))
+    text = ",".join(names)
+    return {"NO_PROXY": text, "no_proxy": text}
 
 
 def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -22,7 +50,7 @@ def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, s
     Only what says which worker it is and where it reports stays the protocol's.
     """
     kept = {name: value for name, value in protocol.items() if name.startswith(_WHO_IT_IS)}
-    return {**os.environ, **protocol, **given, **kept, "PYTHONUNBUFFERED": "1"}
+    return {**inherited(), **protocol, **given, **kept, "PYTHONUNBUFFERED": "1"}
 
 
 def server_environment(
