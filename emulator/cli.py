@@ -217,6 +217,7 @@ async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> 
     """Start the server; False when a signal came first."""
     from emulator.garbage import Sweeper
     from emulator.listing import banner
+    from emulator.orphans import reap_orphans
 
     starting = asyncio.ensure_future(server.start())
     print(banner(server), file=banner_to, flush=True)
@@ -224,6 +225,7 @@ async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> 
     if starting.done():
         await starting
         Sweeper().begin()
+        reap_orphans()
         return True
     starting.cancel()
     return False
