@@ -30,8 +30,9 @@ class HeadAsGet:
 
 
 def _only_shows(scope: Scope) -> bool:
-    parts = scope["path"].split("/")
+    path: str = scope["path"]
+    parts = path.split("/")
     if parts[1] != "v2":
-        return scope["path"] != _FEED
+        return path != _FEED
     verb = parts[3] if len(parts) > 3 else ""
     return verb in _SHOWN or (verb == "status" and b"ttl" not in parse_qs(scope["query_string"]))
