@@ -233,6 +233,8 @@ def checked_handler(handler: str) -> str:
             raise ConfigurationError(f"handler {handler}: there is no file {path}")
         return handler
     module, colon, function = handler.partition(":")
+    if module.endswith(".pyc"):
+        raise ConfigurationError(f"handler {handler}: it is compiled code: name its source, or package.module:function")
     if handler and Path(handler).is_dir():
         raise ConfigurationError(f"handler {handler}: it is a folder: name a file in it")
     if not colon and ("/" in handler or "." not in handler):

@@ -393,5 +393,6 @@ class WorkerProcess:
             await self._endpoint.worker_gone(self.id)
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
-        text = f"handler {self._program.handler} could not be started:\n{reason}{address_taken(reason)}"
+        advice = address_taken(reason) or await self._program.complaint()
+        text = f"handler {self._program.handler} could not be started:\n{reason}{advice}"
         await self._endpoint.worker_broken(self.id, text)

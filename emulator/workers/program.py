@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from emulator.workers.child import STOP_GRACE
 from emulator.workers.ports import Ports
+
+_ASKED = 5.0
+"""Seconds that a program has to show that it is Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,21 @@ class Program:
             return []
         own = os.path.abspath(os.path.join(self.directory or "", path))
         return [own, os.path.realpath(own)]
+
+    async def complaint(self) -> str:
+        """Why the interpreter of `--python` can't run workers, if it is none; empty otherwise."""
+        if self.python == sys.executable:
+            return ""
+        ask = (self.python, "-c", "print(6 * 7)")
+        nowhere = asyncio.subprocess.DEVNULL
+        pipe = asyncio.subprocess.PIPE
+        try:
+            asked = await asyncio.create_subprocess_exec(*ask, stdin=nowhere, stdout=pipe, stderr=nowhere)
+        except OSError:  # which is said already
+            return ""
+        try:
+            answer, _ = await asyncio.wait_for(asked.communicate(), _ASKED)
+        except asyncio.TimeoutError:
+            asked.kill()
+            answer = b""
+        return "" if answer.strip() == b"42" else f"\n--python {self.python} is no Python interpreter"

@@ -64,6 +64,8 @@ def test_a_folder_is_all_its_handlers_in_order(folder: Path) -> None:
         (("no/such/folder",), (), "handler no/such/folder: there is no file or folder of this name"),
         (("package.module",), (), "write file.py, file.py:function, package.module:function or a directory"),
         (("package.1:run",), (), "write file.py"),
+        (("h.pyc",), (), "handler h.pyc: it is compiled code: name its source"),
+        (("lib/h.cpython-311.pyc:run",), (), "it is compiled code"),
         (("echo.py:",), (), "write file.py"),
         (("echo.py", "other/echo.py"), (), "two handlers for endpoint echo: echo.py and other/echo.py"),
         (("echo.py",), ("echo=other/echo.py",), "two handlers for endpoint echo: other/echo.py and echo.py"),

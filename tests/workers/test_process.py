@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import logging
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from emulator.core.endpoint import Submission
 from emulator.core.errors import ConfigurationError
 from emulator.core.job import JobStatus, Transition
+from emulator.workers.child import RUNNER
 from tests.workers.conftest import ALONE, Opener, until
 from tests.workers.processes import alive
 
@@ -287,6 +291,35 @@ async def test_an_interpreter_that_is_missing(workshop: Opener) -> None:
     with pytest.raises(ConfigurationError, match=r"/nonexistent/python could not be started: .*No such file") as caught:
         await shop.emulator.start()
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("program", ["ls", "cat", "sh"])
+async def test_an_interpreter_that_is_no_python(workshop: Opener, program: str) -> None:
+    shop = await workshop(started=False, python=str(shutil.which(program)))
+    with pytest.raises(ConfigurationError, match=rf"--python .*{program} is no Python interpreter$"):
+        await shop.emulator.start()
+
+
+OLD = f"""#!{sys.executable}
+import runpy, sys
+sys.version_info, sys.version, sys.argv = (2, 7, 18), "2.7.18 (default)", sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+async def test_an_interpreter_that_is_too_old(workshop: Opener, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_text(OLD)
+    old.chmod(0o755)
+    shop = await workshop(started=False, python=str(old))
+    with pytest.raises(ConfigurationError, match=r"A worker process needs Python 3.8 or newer; .* is 2.7.18\.\n"):
+        await shop.emulator.start()
+
+
+def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
+    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.arg, ast.AsyncFunctionDef, ast.Starred)
+    tree = ast.parse((RUNNER / "__main__.py").read_text())
+    assert [node for node in ast.walk(tree) if isinstance(node, newer)] == []
 
 
 @pytest.mark.parametrize(

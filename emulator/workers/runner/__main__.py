@@ -6,30 +6,28 @@ With a leash it ends with the server, and with it all that it began: `keeper.py`
 
 The folder is loaded as a package under a private name and leaves `sys.path`, so that
 none of its modules can be imported, or shadow one, in the handler's code.
+
+Any Python can read this file, so that one that is too old is told what is wrong.
 """
 
 import os
 import sys
+
+if sys.version_info < (3, 8):  # noqa: UP036 - the handler's interpreter, not the emulator's
+    sys.exit("A worker process needs Python 3.8 or newer; %s is %s." % (sys.executable, sys.version.split()[0]))
+
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 
 PACKAGE = "_runpod_emulator_worker"
 
-
-def load_runner(folder: str) -> None:
-    """Put this folder into `sys.modules` under its private name."""
-    spec = spec_from_file_location(PACKAGE, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
+if __name__ == "__main__":
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
+    spec = spec_from_file_location(PACKAGE, os.path.join(here, "__init__.py"), submodule_search_locations=[here])
     assert spec is not None and spec.loader is not None
     package = sys.modules[PACKAGE] = module_from_spec(spec)
     spec.loader.exec_module(package)
-
-
-if __name__ == "__main__":
-    if sys.version_info < (3, 8):  # noqa: UP036 - the handler's interpreter, not the emulator's
-        sys.exit(f"A worker process needs Python 3.8 or newer; {sys.executable} is {sys.version.split()[0]}.")
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
-    load_runner(here)
-    from importlib import import_module
 
     if sys.argv[1:2] == ["--leash"]:
         import_module(PACKAGE + ".keeper").keep(int(sys.argv[2]))
