@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,13 +17,18 @@ if TYPE_CHECKING:
     from emulator.core.launcher import Launcher
     from emulator.core.timeline import Timeline
 
+log = logging.getLogger("emulator.engine")
+
 Step = Callable[["Worker"], None]
+PATIENCE = 5_000
+"""Milliseconds of real time for which a start may hold virtual time in silence; it is mentioned again and again."""
 
 
 class Arrivals:
     """The steps of one endpoint's workers from their first mention to the launch of their process.
 
-    `overdue` is called for a worker that is not ready `init_timeout` after its launch.
+    `overdue` is called for a worker that is not ready `init_timeout` after its launch. Virtual time stands as long as a
+    program starts, so there it is real time that passes.
     """
 
     def __init__(
@@ -42,6 +49,8 @@ class Arrivals:
         self._capacity = capacity
         self._owner = owner
         self._stopped = False
+        self._watches: dict[str, asyncio.TimerHandle] = {}
+        """They measure starts in real time, where time is virtual."""
         self._overdue = overdue
         self._throttle = _draws(settings.throttle, f"{seed} {settings.id} throttle" if seed is not None else None)
         self._cold_start = _draws(settings.cold_start, f"{seed} {settings.id} cold" if seed is not None else None)
@@ -68,6 +77,9 @@ class Arrivals:
         if worker.coming is not None:
             worker.coming.cancel()
             worker.coming = None
+        watch = self._watches.pop(worker.id, None)
+        if watch is not None:
+            watch.cancel()
         if worker.boots:
             worker.boots = False
             self._timeline.end()
@@ -86,9 +98,30 @@ class Arrivals:
         if self._launcher.real:
             worker.boots = True
             self._timeline.begin()
+            self._watch(worker, 0)
         self._launcher.start(worker.id)
         if worker.is_coming_up and self._settings.init_timeout:
             self._after(self._settings.init_timeout, worker, self._look_again)
+
+    def _watch(self, worker: Worker, taken: int) -> None:
+        """Say how long a start has held virtual time, and end it after `init_timeout`; `taken` ms of it are over."""
+        limit = self._settings.init_timeout
+        step = min(PATIENCE, limit - taken) if limit else PATIENCE
+
+        def look() -> None:
+            if self._timeline.is_held:
+                log.warning(
+                    "time stands: it waits for worker %s of endpoint %s, which has been starting for %g s",
+                    worker.id, self._settings.id, (taken + step) / 1000,
+                )  # fmt: skip
+            if limit and taken + step >= limit:
+                self._look_again(worker)
+            else:
+                self._watch(worker, taken + step)
+
+        watch = self._timeline.while_standing(step, look)
+        if watch is not None:
+            self._watches[worker.id] = watch
 
     def _look_again(self, worker: Worker) -> None:
         if worker.is_coming_up:

@@ -92,6 +92,15 @@ class Timeline:
         self.expect(due)
         return timer
 
+    def while_standing(self, delay: int, callback: Callable[[], None]) -> asyncio.TimerHandle | None:
+        """Call back after `delay` ms of real time, where that is not the time here; None where it is."""
+        return None if self.clock.runs else asyncio.get_running_loop().call_later(delay / 1000, callback)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody waits for time to be moved on, and something that runs holds it."""
+        return bool(self._calm)
+
     def expect(self, due: int | None) -> None:
         """Something will be due then: be awake for it."""
         if due is not None and due < self._earliest and not self._closed:
