@@ -76,12 +76,10 @@ class Cors:
     def __init__(self, app: ASGIApp, local: bool) -> None:
         self.app = app
         self._local = local
-        kept = {"allow_methods": ["*"], "allow_headers": ["*"], "expose_headers": _SHOWN}
-        self._cors = (
-            CORSMiddleware(app, allow_origin_regex=".*", **kept)
-            if local
-            else CORSMiddleware(app, allow_origins=["*"], **kept)
-        )
+        everywhere, here = (["*"], None) if not local else ([], ".*")
+        self._cors = CORSMiddleware(
+            app, everywhere, ["*"], ["*"], allow_origin_regex=here, expose_headers=_SHOWN
+        )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -1,4 +1,4 @@
-"""What a browser is told of everything that is served to one: run nothing of elsewhere, guess no type, show no frame."""
+"""What a browser is told of all that is served to one: run nothing of elsewhere, guess no type, show it in no frame."""
 
 from __future__ import annotations
 

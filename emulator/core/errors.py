@@ -244,8 +244,8 @@ class ForeignPage(RequestError):
     status = 403
     title = "Forbidden"
     detail = (
-        "a web page of another origin may not do this: pages of this machine may, those of this server under one of its "
-        "names (--allowed-host NAME is one more), and all with --set cors=open"
+        "a web page of another origin may not do this: pages of this machine may, those of this server under one of "
+        "its names (--allowed-host NAME is one more), and all with --set cors=open"
     )
     row = "error.foreign_page"
 

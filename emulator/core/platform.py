@@ -279,7 +279,7 @@ class Platform:
     cors: Literal["local", "open", "none"] = _fact(
         "local",
         _GUESS,
-        "which web pages may read answers: local: those on localhost and 127.0.0.1, any port; open: all; none: no page, "
+        "web pages that may read answers: local: those on localhost and loopback addresses, any port; open: all; none: "
         "as in production, which answers preflights 404",
     )
     error_content_type: Literal["application/json", "application/problem+json"] = _fact(

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emulator import __version__
 from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
+from emulator.api.swagger import add_page
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
@@ -46,7 +47,8 @@ def admin_app(state: Any) -> FastAPI:
     from emulator.api.admin import hooks, mocks
     from emulator.api.admin import state as facts
 
-    app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
+    app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
+    add_page(app, "/__emulator")
     app.state.worlds = state.worlds
     app.state.serve = state.serve
     alive.describe(app)
