@@ -90,7 +90,7 @@ class OwnNames:
     def knows(self, host: str) -> bool:
         """Whether a `Host` is one of them; the port is nobody's business: others may map it."""
         found = authority(host)
-        if found is None:
+        if found is None or "*" in found.host:
             return False
         if found.address is not None and found.address in self._addresses:
             return True

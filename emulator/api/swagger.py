@@ -56,7 +56,7 @@ def add_page(app: FastAPI, prefix: str = "") -> None:
 
 
 def _policy(script: str) -> str:
-    """Scripts from here and the one in the page; styles that Swagger UI writes into its elements; calls to here."""
+    """Scripts from here and the one in the page, and calls to here."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return "; ".join(
         (

@@ -132,12 +132,14 @@ async def test_a_page_of_this_machine_is_a_client(start: Starter, tmp_path: Path
             for host in ("localhost", "127.0.0.1", "app.localhost"):
                 await page.open(f"http://{host}:{port}/")
                 asking = Asking(page, command.root_url)
-                answer = await asking.run("""
+                answer = await asking.run(
+                    """
                     const answer = await fetch("%s/v2/llm/runsync", {method: "POST", body: '{"input": {"a": 1}}',
                         headers: {Authorization: "Bearer any", "Content-Type": "application/json"}});
                     const row = answer.headers.get("X-Emulator-Fidelity").split("=")[1].split(".")[0];
                     return [answer.status, row, await answer.json()];
-                """.replace("%s", command.root_url))
+                """.replace("%s", command.root_url)
+                )
                 assert answer[:2] == [200, "runsync"]
                 for path in ("/requests", "/reset", "/health"):
                     assert (await asking.ask(f"/__emulator{path}"))[0] == "refused"
@@ -176,8 +178,13 @@ async def test_our_own_pages_work(start: Starter, tmp_path: Path, path: str, ope
         ids = await page.run("return [...document.querySelectorAll('.opblock')].map(one => one.id)")
         assert operation in ids, ids
         await _try(page, operation)
-        assert await page.until(f"document.querySelector('#{operation} .live-responses-table tbody .response-col_status')"
-                                "?.innerText.trim()") == status
+        assert (
+            await page.until(
+                f"document.querySelector('#{operation} .live-responses-table tbody .response-col_status')"
+                "?.innerText.trim()"
+            )
+            == status
+        )
     assert [line for line in page.log if f"status of {status}" not in line] == []
 
 
