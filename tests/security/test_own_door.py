@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.core.errors import ConfigurationError
 from emulator.testing import Emulator
 from tests.security.raw import Raw, send
 
@@ -266,11 +267,8 @@ def test_what_the_service_answers_is_as_it_was(emu: Emulator) -> None:
     "name", ["emulator.test:8000", "http://emulator.test", "*", "a*.test", "[::1]", "x/y", "x@y", ""]
 )
 def test_a_name_is_no_url(name: str) -> None:
-    from emulator.core.errors import ConfigurationError
-
-    with pytest.raises(ConfigurationError, match="^--allowed-host: .*write a name or an address without a port"):
-        with Emulator("llm", allowed_host=[name]):
-            pass
+    with pytest.raises(ConfigurationError, match=r"^--allowed-host: .*write a name or an address without a port"):
+        Emulator("llm", allowed_host=[name]).start()
 
 
 def test_a_bind_address_is_a_name(tmp_path: Path) -> None:
