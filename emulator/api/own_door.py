@@ -62,7 +62,9 @@ def check(scope: Scope, names: OwnNames, access: Access | None) -> None:
         return
     is_hook = receiver.is_call(scope)
     if headers_of(scope).get(b"user-agent", b"").decode("latin-1") == CALLER and not is_hook:
-        raise Closed(f"webhooks come to {receiver.PATH} only; the admin API takes calls as {CALLER} with an admin key")
+        raise Closed(
+            f"webhooks reach {receiver.PATH} only: who calls as {CALLER}, as they do, needs --admin-key KEY here"
+        )
     hosts = _all(scope, b"host")
     if not is_hook:  # whoever posts there knows the server by a name that is none of its own: a tunnel's, a proxy's
         _check_host(hosts, scope["path"], names)

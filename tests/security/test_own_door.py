@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulator.core.errors import ConfigurationError
+from emulator.probe import until_ready
 from emulator.testing import Emulator
 from tests.security.raw import Raw, send
 
@@ -211,6 +212,15 @@ def test_probes_call_it_by_an_address_or_a_name_in_their_own_network(
     assert is_closed(get(everywhere, "/__emulator/jobs", *(headers if host != "localhost" else [])))
     assert is_closed(get(everywhere, path, "Host: emulator.evil.example"))
     assert is_closed(get(everywhere, path, *headers, "Origin: http://emulator:8000"))
+
+
+def test_who_waits_by_another_name_is_told_what_to_do(everywhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: real("127.0.0.1", *more, **named))
+    assert until_ready(f"http://emulator:{port_of(everywhere)}", 5) == ""
+    assert "answered 403: 'emulator.example.test" in until_ready(
+        f"http://emulator.example.test:{port_of(everywhere)}/v2", 0
+    )
 
 
 def test_hooks_are_called_by_any_name_but_by_no_page(emu: Emulator) -> None:
