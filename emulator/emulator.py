@@ -17,6 +17,7 @@ from emulator.core.history import History
 from emulator.core.ids import Ids
 from emulator.core.job import Job, Transition
 from emulator.core.journal import Journal
+from emulator.core.networks import Reach
 from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
 from emulator.core.store import JobStore
@@ -51,7 +52,8 @@ class Attempt(NamedTuple):
 class Emulator(Endpoints):
     """A whole emulator without ports: endpoints over one store and one timeline.
 
-    `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
+    `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
+    without it they go over HTTP to what is in `reach`.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Emulator(Endpoints):
         store: JobStore | None = None,
         post: Post | None = None,
         own_calls: Take = lambda url, body: None,
+        reach: Reach | None = None,
         capacity: Capacity | None = None,
         rate_limits: bool = True,
         seed: int | None = None,
@@ -78,7 +81,7 @@ class Emulator(Endpoints):
         self.unread: set[tuple[str, str]] = set()
         """Jobs that have ended, and no client has seen that."""
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        own_post = OwnPost(post or LatePost(platform.webhook_timeout), own_calls)
+        own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self._webhooks = self._sender(own_post, platform, calls_per_host)
         world = World(
             platform=platform,

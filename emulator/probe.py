@@ -54,6 +54,13 @@ def _ask(url: str, context: ssl.SSLContext | None) -> str:
         with urllib.request.urlopen(asked, timeout=_ANSWER, context=context) as answer:  # the user's own  # nosec B310
             return "" if json.load(answer)["ready"] else "handlers are still being imported"
     except urllib.error.HTTPError as error:
-        return "handlers are still being imported" if error.code == 503 else f"{url} answered {error.code}"
+        return "handlers are still being imported" if error.code == 503 else f"{url} answered {error.code}{_why(error)}"
     except (OSError, ValueError, KeyError) as error:
         return f"{url} does not answer ({getattr(error, 'reason', error)})"
+
+
+def _why(error: urllib.error.HTTPError) -> str:
+    try:
+        return f": {json.load(error)['detail']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emulator.api import receiver, wire
 from emulator.api.guards import Access
+from emulator.api.names import OwnNames
 from emulator.app import Application
 from emulator.config.file import EndpointTable
 from emulator.config.plans import Plan, plan_all, plan_one
@@ -23,6 +24,7 @@ from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, RequestError
+from emulator.core.networks import Reach
 from emulator.core.settings import default_settings
 from emulator.core.tokens import WorkerTokens
 from emulator.effects.own_post import arriving_headers
@@ -78,7 +80,8 @@ class Server:
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
-        self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens)
+        names = OwnNames([settings.host, *settings.tls_name, *settings.allowed_host])
+        self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens, names)
         self.app.state.serve = self.serve
         self._watching: asyncio.Task[None] | None = None
 
@@ -157,6 +160,7 @@ class Server:
             wire.webhook_body,
             clock=_CLOCKS[settings.clock](),
             own_calls=self._take_own,
+            reach=Reach(settings.webhook_allow, settings.webhook_deny),
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,

@@ -246,7 +246,10 @@ FILES = {
     ),
     "an impossible value": ("[endpoints.a]\nconcurrency = 0\n", "runpod-emulator.toml:2: endpoints.a.concurrency: "),
     "a contradiction": ("[endpoints.a]\nworkers_min = 9\n", "workers_min is set by runpod-emulator.toml:2"),
-    "a field": ("[platform]\ncors = 'shut'\n[endpoints.a]\n", "runpod-emulator.toml:2: cors is one of open, none"),
+    "a field": (
+        "[platform]\ncors = 'shut'\n[endpoints.a]\n",
+        "runpod-emulator.toml:2: cors is one of local, open, none",
+    ),
     "no TOML": (
         "[server]\nport: 1\n",
         "runpod-emulator.toml: Expected '=' after a key in a key/value pair (at line 2,",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from emulator.values import Duration, Milliseconds, Variables
+from emulator.values import Duration, HostName, Milliseconds, NetworkText, Variables
 
 PREFIX = "RUNPOD_EMULATOR_"
 """Of every environment variable that is an option."""
@@ -128,6 +128,9 @@ class ServerOptions(EndpointOptions):
         [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
     )
     host: str = _option("127.0.0.1", "Address to listen on.")
+    allowed_host: list[HostName] = _option(
+        [], "The admin API may be called by this name too, of which *.NAME is all below it (repeatable).", "NAME"
+    )
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
     keep_alive: Milliseconds = _option(
@@ -147,6 +150,13 @@ class ServerOptions(EndpointOptions):
     set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
     api_key: list[str] = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")
     worker_key: list[str] = _option([], "Accept only workers with this key (repeatable).", "KEY", shown="any key")
+    webhook_allow: list[NetworkText] = _option(
+        [], "Call webhooks in this network only, such as 10.0.0.0/8 or an address (repeatable).", "NETWORK",
+        shown="everywhere",
+    )  # fmt: skip
+    webhook_deny: list[NetworkText] = _option(
+        [], "Call no webhook in this network, also where another one is allowed (repeatable).", "NETWORK", shown="none"
+    )
     no_auth: bool = _option(False, "Ask for no key.")
     no_rate_limits: bool = _option(False, "Never answer 429.")
     max_processes: int | None = _option(

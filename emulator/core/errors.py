@@ -9,6 +9,7 @@
     │   │                            NotCancellable, NamespaceInvalid, WrongKind, QueueCall,
     │   │                            NoWorkers, NoWorkerInTime, Overloaded, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
+    │   ├── ForeignPage         403
     │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405
     │   ├── EndpointPaused      409
@@ -235,6 +236,18 @@ class InvalidKey(Unauthorized):
 
     detail = "invalid api key"
     row = "error.invalid_key"
+
+
+class ForeignPage(RequestError):
+    """A web page of a stranger sends what its browser let it send unasked."""
+
+    status = 403
+    title = "Forbidden"
+    detail = (
+        "a web page of another origin may not do this: pages of this machine may, those of this server under one of "
+        "its names (--allowed-host NAME is one more), and all with --set cors=open"
+    )
+    row = "error.foreign_page"
 
 
 class NotFound(RequestError):

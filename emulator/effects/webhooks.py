@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from emulator.core.clock import turn
 from emulator.core.deliveries import Delivery, DeliveryStatus, attempted
 from emulator.core.job import Transition
+from emulator.core.networks import Reach
 from emulator.core.platform import Platform
 from emulator.core.store import JobStore
 from emulator.core.timeline import Timeline
@@ -246,8 +247,9 @@ def _host(url: str) -> str:
 class LatePost:
     """A `Post` over HTTP that loads its client at the first call, off the loop: that takes half a second."""
 
-    def __init__(self, timeout: int) -> None:
+    def __init__(self, timeout: int, reach: Reach | None = None) -> None:
         self._timeout = timeout
+        self._reach = reach
         self._post: Post | None = None
         self._loading = asyncio.Lock()
 
@@ -261,7 +263,7 @@ class LatePost:
             if self._post is not None:
                 return self._post
             module = await asyncio.to_thread(importlib.import_module, "emulator.effects.http_post")
-            post: Post = module.HttpPost(self._timeout)
+            post: Post = module.HttpPost(self._timeout, self._reach)
             self._post = post
             return post
 

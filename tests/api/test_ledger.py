@@ -245,6 +245,11 @@ async def _(profile):
     return await open_doors(profile, access=Access(keys=frozenset({"other"}))).get("/health")
 
 
+@row("error.foreign_page", "guess")
+async def _(profile):
+    return await open_doors(profile, key=None).get("/health", headers={"origin": "https://elsewhere.example"})
+
+
 @row("error.endpoint_not_found", "observed")
 async def _(profile):
     return await open_doors(profile).http.get("/v2/nope/health")

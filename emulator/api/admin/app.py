@@ -12,10 +12,12 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
 from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
+from emulator.api.swagger import add_page
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
@@ -25,13 +27,28 @@ server was started with `--namespaces key`. Times are milliseconds since the epo
 `2s` or milliseconds."""
 
 
+class JsonAlways:
+    """Says of each body that it is JSON: it can be nothing else, whatever a client calls it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http":
+            others = [header for header in scope["headers"] if header[0] != b"content-type"]
+            scope = {**scope, "headers": [*others, (b"content-type", b"application/json")]}
+        await self.app(scope, receive, send)
+
+
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from emulator.api import alive
     from emulator.api.admin import hooks, mocks
     from emulator.api.admin import state as facts
 
-    app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
+    app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
+    add_page(app, "/__emulator")
     app.state.worlds = state.worlds
     app.state.serve = state.serve
     alive.describe(app)
@@ -52,6 +69,7 @@ def admin_app(state: Any) -> FastAPI:
             return _answer(error)
         return await go_on(request)
 
+    app.add_middleware(JsonAlways)
     app.add_middleware(SafetyNet, answer=_answer)
     return app
 
@@ -82,9 +100,6 @@ def _problem(status: int, title: str, detail: str) -> JSONResponse:
     return JSONResponse({"status": status, "title": title, "detail": detail}, status)
 
 
-_NOT_SAID_TO_BE_JSON = "send JSON, with the header Content-Type: application/json"
-
-
 def _answer(error: RequestError) -> JSONResponse:
     return _problem(error.status, error.title, error.detail)
 
@@ -113,7 +128,5 @@ async def _invalid(request: Request, error: Exception) -> Response:
     from emulator.mocking.forms import TAGS
 
     first = error.errors()[0]
-    if isinstance(first.get("input"), bytes):
-        return _problem(400, "Bad Request", _NOT_SAID_TO_BE_JSON)
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
     return _problem(400, "Bad Request", f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))

@@ -40,7 +40,7 @@ class Admin:
         app = Application(self.worlds, Access(), admin_access=admin)
         app.state.serve = self._serve
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, client=client), base_url="http://emulator", trust_env=False
+            transport=httpx.ASGITransport(app, client=client), base_url="http://localhost", trust_env=False
         )
 
     @staticmethod
@@ -118,11 +118,17 @@ async def test_a_wrong_wish_is_refused_with_a_reason(admin: Admin, method: str, 
 
 
 @pytest.mark.parametrize("path", ["/stubs", "/faults", "/clock/advance", "/requests/verify", "/wait", "/reset"])
-async def test_json_that_is_not_said_to_be_json_is_refused_with_what_to_do(admin: Admin, path: str):
-    for content_type in ("application/x-www-form-urlencoded", "text/plain"):
-        headers = {"content-type": content_type}
-        told = await admin.ask("POST", path, 400, content=b'{"endpoint": "llm"}', headers=headers)
-        assert told["detail"] == "send JSON, with the header Content-Type: application/json"
+async def test_a_body_is_json_whatever_it_is_called(admin: Admin, path: str):
+    body = b'{"endpoint": "llm", "nonsense": 1}'
+    said = await admin.ask("POST", path, 400, content=body, headers={"content-type": "application/json"})
+    for headers in ({}, {"content-type": "application/x-www-form-urlencoded"}, {"content-type": "text/plain"}):
+        assert await admin.ask("POST", path, 400, content=body, headers=headers) == said
+
+
+async def test_json_without_a_content_type_does_what_it_says(admin: Admin):
+    assert await admin.ask("POST", "/stubs", 201, content=b'{"endpoint": "llm", "respond": {"output": 1}}')
+    await admin.ask("POST", "/reset", 204, content=b"", headers={"content-type": "text/plain"})
+    await admin.ask("POST", "/reset", 400, content=b"{", headers={"content-type": "text/plain"})
 
 
 async def test_a_fault_ends_when_it_has_struck(admin: Admin):
