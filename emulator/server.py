@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import errno
 import functools
+import logging
 import os
 import random
 import re
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emulator.api import receiver, wire
 from emulator.api.guards import Access
 from emulator.app import Application
+from emulator.config.exposure import exposure
 from emulator.config.file import EndpointTable
 from emulator.config.plans import Plan, plan_all, plan_one
 from emulator.config.settings import Settings
@@ -24,7 +26,7 @@ from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, RequestError
 from emulator.core.settings import default_settings
-from emulator.core.tokens import WorkerTokens
+from emulator.core.tokens import WorkerKey, WorkerTokens
 from emulator.effects.own_post import arriving_headers
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from emulator.core.stubs import Stub
     from emulator.mocking.faults import Fault
     from emulator.mocking.start import Mocking
+
+log = logging.getLogger("emulator")
 
 Outcome = TypeVar("Outcome")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
@@ -76,10 +80,11 @@ class Server:
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
-        worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
+        worker_access = Access(bool(settings.worker_keys), frozenset(settings.worker_keys))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
         self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens)
         self.app.state.serve = self.serve
+        self.app.state.worker_key = self.worker_key
         self._watching: asyncio.Task[None] | None = None
 
     def _take_ports(self) -> tuple[Port, Port | None]:
@@ -136,6 +141,13 @@ class Server:
     def key(self) -> str:
         """A key that the server accepts."""
         return self.settings.api_key[0] if self.settings.api_key else DEFAULT_KEY
+
+    @property
+    def worker_key(self) -> WorkerKey:
+        """A key that the server accepts of workers."""
+        settings = self.settings
+        asked = [*settings.worker_keys, DEFAULT_KEY]
+        return WorkerKey(asked[0], bool(settings.worker_key) or not settings.worker_keys)
 
     def client_environment(self) -> dict[str, str]:
         """Environment variables that point RunPod clients here: over HTTPS, and trusting it, where that is served."""
@@ -263,9 +275,8 @@ class Server:
         )  # fmt: skip
 
     def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
-        worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
         url = url or self.base_url.removesuffix("/v2")
-        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace, self._pings)
+        return worker_environment(url, endpoint, worker, self.worker_key.key, self.key, namespace, self._pings)
 
     def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
@@ -281,6 +292,8 @@ class Server:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""
         if self.settings.port_file is not None:
             self._claim(self.settings.port_file)
+        if warning := exposure(self.settings, self._http.address):
+            log.warning("%s", warning)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
         self._offer_volumes(*self._plans)
         if self.settings.stubs:

@@ -9,6 +9,7 @@
     │   │                            NotCancellable, NamespaceInvalid, WrongKind, QueueCall,
     │   │                            NoWorkers, NoWorkerInTime, Overloaded, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
+    │   ├── NoOutsideWorkers    403
     │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
     │   ├── MethodNotAllowed    405
     │   ├── EndpointPaused      409
@@ -235,6 +236,20 @@ class InvalidKey(Unauthorized):
 
     detail = "invalid api key"
     row = "error.invalid_key"
+
+
+class NoOutsideWorkers(RequestError):
+    """A worker from outside at an endpoint whose workers are all the emulator's own."""
+
+    status = 403
+    title = "Forbidden"
+    row = "error.no_outside_workers"
+
+    def __init__(self, endpoint: str, kind: str) -> None:
+        super().__init__(
+            f"endpoint {endpoint} is served by a {kind}, and takes no workers from outside: serve one that does with "
+            "--endpoint ID, without a handler"
+        )
 
 
 class NotFound(RequestError):

@@ -28,16 +28,18 @@ server was started with `--namespaces key`. Times are milliseconds since the epo
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from emulator.api import alive
-    from emulator.api.admin import hooks, mocks
+    from emulator.api.admin import hooks, keys, mocks
     from emulator.api.admin import state as facts
 
     app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
     app.state.worlds = state.worlds
     app.state.serve = state.serve
+    app.state.worker_key = state.worker_key
     alive.describe(app)
     app.include_router(facts.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
+    app.include_router(keys.router)
     app.add_exception_handler(RequestError, _known)
     app.add_exception_handler(EmulatorError, _refused)
     app.add_exception_handler(HTTPException, _http)
@@ -68,7 +70,10 @@ class RemoteAdmin(RequestError):
 
     status = 403
     title = "Forbidden"
-    detail = "the admin API is for this machine only; start the server with --admin-key KEY to open it"
+    detail = (
+        "the admin API is for this machine only: start the server with --admin-key KEY, and send the header "
+        "'Authorization: Bearer KEY', to use it from another (the host of a container is another)"
+    )
 
 
 def _is_local(host: str) -> bool:
