@@ -16,6 +16,7 @@ import click
 
 from emulator import __version__
 from emulator.core.errors import ConfigurationError
+from emulator.core.masks import Masks
 from emulator.log import begin_log
 
 _COMMAND_GRACE = 3.0
@@ -200,7 +201,7 @@ def main() -> None:
     try:
         cli(prog_name="runpod-emulator")
     except ConfigurationError as error:
-        print(f"runpod-emulator: {error}", file=sys.stderr)
+        print(f"runpod-emulator: {Masks().text(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
@@ -213,7 +214,7 @@ def _settings(options: dict[str, Any]) -> Any:
         if value is not None and value != ()
     }
     settings = read_settings(**given)
-    begin_log(settings.log_level, settings.log_color)
+    begin_log(settings.log_level, settings.log_color, Masks(settings.secrets))
     _warn(settings)
     return settings
 
@@ -242,7 +243,10 @@ async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> 
     print(banner(server), file=banner_to, flush=True)
     await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
-        await starting
+        try:
+            await starting
+        except ConfigurationError as error:  # it may repeat what a program has printed
+            raise type(error)(server.masks.text(str(error))) from error
         Sweeper().begin()
         return True
     starting.cancel()

@@ -25,6 +25,7 @@ from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, RequestError
+from emulator.core.masks import Masks
 from emulator.core.settings import default_settings
 from emulator.core.tokens import WorkerKey, WorkerTokens
 from emulator.effects.own_post import arriving_headers
@@ -77,6 +78,7 @@ class Server:
         self._worker_ports = Ports()
         self._volume = VolumeLink()
         self._tokens = WorkerTokens()
+        self.masks = Masks(settings.secrets)
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
@@ -119,8 +121,9 @@ class Server:
     @property
     def broken(self) -> dict[str, str]:
         """What can't be started as its code is now, and why; only with --reload there is such a thing."""
-        served = {plan.settings.id: str(plan.service) for plan in self._plans}
-        return {served.get(endpoint, endpoint): reason for endpoint, reason in self.emulator.broken.items()}
+        served = {plan.settings.id: self.masks.command(str(plan.service)) for plan in self._plans}
+        broken = self.emulator.broken.items()
+        return {served.get(endpoint, endpoint): self.masks.text(reason) for endpoint, reason in broken}
 
     @property
     def base_url(self) -> str:
@@ -164,6 +167,7 @@ class Server:
     def _make_world(self, name: str) -> Emulator:
         """A world with the server's endpoints and stubs, and the server's seed."""
         settings = self.settings
+        is_key = bool(name) and settings.namespaces == "key"
         world = Emulator(
             settings.platform(),
             wire.webhook_body,
@@ -173,6 +177,7 @@ class Server:
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
             calls_per_host=1 if settings.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
+            masks=self.masks.and_known(name) if is_key else self.masks,
         )
         for plan in self._plans:
             self._add(world, name, plan)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from emulator.core.errors import NamespaceInvalid
+from emulator.core.masks import masked
 from emulator.emulator import Emulator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -32,6 +33,10 @@ class Worlds:
         """Every namespace there is, but for the first world."""
         return list(self._named)
 
+    def shown(self, name: str) -> str:
+        """A namespace as it may be seen by others: where keys choose worlds, its name is a client's key."""
+        return masked(name) if self.by_key else name
+
     def name_of(self, world: Emulator) -> str:
         """The world's namespace, "" for the first."""
         return next((name for name, one in self._named.items() if one is world), "")
@@ -47,7 +52,7 @@ class Worlds:
         world = self._named.get(namespace)
         if world is None:
             if self._make is None or not _NAME.fullmatch(namespace):
-                raise NamespaceInvalid(namespace)
+                raise NamespaceInvalid(self.shown(namespace))
             world = self._named[namespace] = self._make(namespace)
         return world
 

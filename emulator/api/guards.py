@@ -70,7 +70,7 @@ class Access:
 
 
 def _forms(key: str) -> list[bytes]:
-    """The bytes that clients send for a key: all write ASCII alike, anything else in UTF-8 or, where it can be, Latin-1.
+    """The bytes that clients send for a key: all write ASCII alike, anything else in UTF-8 or, if it can be, Latin-1.
 
     What came in a header was read as Latin-1, so the last of them is how it came.
     """

@@ -18,6 +18,7 @@ from emulator.config.flash import FlashResource, flash_resources
 from emulator.config.options import PREFIX, EndpointOptions, GivenOptions, ServerOptions, all_options, flag, variable
 from emulator.config.services import SERVICES, Service, described, services
 from emulator.core.errors import ConfigurationError
+from emulator.core.masks import names_secret
 from emulator.core.platform import SECOND, Platform, preset
 from emulator.core.tokens import new_worker_key
 
@@ -55,6 +56,14 @@ class Settings(ServerOptions):
         """
         own = [self._made_worker_key] if self.api_key and not self.no_auth else []
         return self.worker_key or own
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every key of the server, and what variables of workers hold that are called as secrets are."""
+        endpoints = self._file.tables.endpoints if self._file else {}
+        variables = [pair for one in (None, *endpoints) for pair in self.environment_of(one).items()]
+        named = [value for name, value in variables if names_secret(name)]
+        return [*self.api_key, *self.worker_keys, *self.admin_key, *named]
 
     @property
     def file(self) -> ConfigFile | None:

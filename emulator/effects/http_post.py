@@ -34,7 +34,7 @@ class HttpPost:
     async def send(self, url: str, body: bytes) -> str:
         """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong."""
         try:
-            host = urlsplit(url).netloc
+            host = _host(url)
             if host in self._refusing and _refuses(url):
                 return _refusal(host)
             self._refusing.discard(host)
@@ -44,7 +44,7 @@ class HttpPost:
         except asyncio.TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except aiohttp.ClientConnectorError as error:
-            self._refusing.add(urlsplit(url).netloc)
+            self._refusing.add(_host(url))
             refused = isinstance(error.os_error, ConnectionRefusedError)
             return _refusal(f"{error.host}:{error.port}") if refused else str(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -64,6 +64,11 @@ class HttpPost:
                 cookie_jar=aiohttp.DummyCookieJar(),  # no call is meant to know of another
             )
         return self._session
+
+
+def _host(url: str) -> str:
+    """Host and port of a URL, without a password that it may hold."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _refusal(host: str) -> str:

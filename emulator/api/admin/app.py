@@ -17,6 +17,7 @@ from emulator import __version__
 from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
+from emulator.worlds import Worlds
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
 
@@ -96,11 +97,17 @@ def _answer(error: RequestError) -> JSONResponse:
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _answer(error)
+    return _problem(error.status, error.title, _shown(request, error.detail))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return _problem(400, "Bad Request", str(error))
+    return _problem(400, "Bad Request", _shown(request, str(error)))
+
+
+def _shown(request: Request, text: str) -> str:
+    """What an error says of what somebody has written, without secrets."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.first.masks.text(text)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -121,4 +128,5 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if isinstance(first.get("input"), bytes):
         return _problem(400, "Bad Request", _NOT_SAID_TO_BE_JSON)
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
-    return _problem(400, "Bad Request", f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    told = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    return _problem(400, "Bad Request", _shown(request, told))
