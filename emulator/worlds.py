@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 from collections.abc import Callable, Iterator
 
@@ -43,7 +44,7 @@ class Worlds:
 
     def of(self, namespace: str, key: str = "") -> Emulator:
         """The world that a client names by header, or else by its key; raises NamespaceInvalid."""
-        if not namespace and self.by_key and key != self._first_key:
+        if not namespace and self.by_key and not hmac.compare_digest(key.encode(), self._first_key.encode()):
             namespace = key
         return self.named(namespace) if namespace else self.first
 

@@ -112,7 +112,7 @@ def test_with_an_api_key_a_worker_needs_a_key_that_no_client_has(
     served: Served, method: str, path: str, key: str | None
 ) -> None:
     """Whether there is an endpoint of the name is no stranger's business either."""
-    for endpoint in ("far", "ep", "mock", "nobody"):
+    for endpoint in ("far", "ep", "mock", "nobody", "flash"):
         answer = served.call(method, endpoint, path, "thief", key)
         assert (answer.status_code, answer.json()["title"]) == (401, "Unauthorized"), endpoint
 
@@ -224,3 +224,24 @@ def test_worker_env_asks_with_an_admin_key(start: Starter) -> None:
     assert told["RUNPOD_AI_API_KEY"] not in ("runpod-emulator", KEY)
     _, beside = printed(start, "--url", server.root_url)
     assert "--admin-key" in beside
+
+
+@pytest.mark.compat
+def test_no_worker_inherits_a_key_of_the_server(start: Starter, tmp_path: Path) -> None:
+    (tmp_path / "ep.py").write_text(
+        "import os\nimport runpod\n\nrunpod.serverless.start({'handler': lambda job: dict(os.environ)})\n"
+    )
+    (tmp_path / "show.py").write_text("import os\nprint('SEEN', sorted(os.environ), flush=True)\n")
+    keys = {f"RUNPOD_EMULATOR_{name}_KEY": f'["{name}-key"]' for name in ("API", "ADMIN", "WORKER")}
+    words = ("--command", "c=python3 show.py", "--load-balancer", "web=python3 show.py", "--reload", "--port", 0)
+    server = start("serve", "--endpoint", "ep=ep.py", *words, **keys, INHERITED="yes")
+    server.out.line("Ready")
+    answer = httpx.post(
+        f"{server.base_url}/ep/runsync", json={"input": {"a": 1}}, headers={"authorization": "API-key"}, trust_env=False
+    )
+    seen = answer.json()["output"]
+    assert seen["INHERITED"] == "yes" and set(keys) & set(seen) == set()
+    assert "ADMIN-key" not in str(seen)
+    until(lambda: {"c/", "web/"} <= {part for part in ("c/", "web/") if f" {part}" in server.err.text})
+    told = [line for line in server.err.text.splitlines() if "SEEN" in line]
+    assert told and not any("RUNPOD_EMULATOR_ADMIN_KEY" in line or "INHERITED" not in line for line in told)
