@@ -151,7 +151,7 @@ def print_config(settings: Settings) -> None:
         table.add_row(name, *map(escape, _told(settings, name)))
     for plan in plans:
         table.add_section()
-        table.add_row(f"endpoint {plan.settings.id}", escape(Masks(settings.secrets).command(str(plan.service))), "")
+        table.add_row(f"endpoint {plan.settings.id}", escape(Masks(settings.secrets).text(str(plan.service))), "")
         for name in EndpointOptions.model_fields:
             told = _told_of(settings, name, plan)
             if told != _told(settings, name):
@@ -173,7 +173,7 @@ def _told(settings: Settings, name: str, endpoint: str | None = None) -> tuple[s
     if value and name in ("api_key", "worker_key", "admin_key"):
         return as_text([masked(key) for key in value]), origin
     told = default_text(all_options()[name]) if value is None else as_text(value)
-    return Masks(settings.secrets).command(told), origin
+    return Masks(settings.secrets).text(told), origin
 
 
 def _told_of(settings: Settings, name: str, plan: Plan) -> tuple[str, str]:

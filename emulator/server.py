@@ -121,7 +121,7 @@ class Server:
     @property
     def broken(self) -> dict[str, str]:
         """What can't be started as its code is now, and why; only with --reload there is such a thing."""
-        served = {plan.settings.id: self.masks.command(str(plan.service)) for plan in self._plans}
+        served = {plan.settings.id: self.masks.text(str(plan.service)) for plan in self._plans}
         broken = self.emulator.broken.items()
         return {served.get(endpoint, endpoint): self.masks.text(reason) for endpoint, reason in broken}
 

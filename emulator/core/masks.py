@@ -56,6 +56,8 @@ _PREFIXES = ("rpa_", "sk-", "hf_", "gh", "xox", "AKIA", "eyJ")
 _HINTS = ("auth", "key", "token", "secret", "pass", "pwd", "cookie", "cred", "sig", "accessid")
 """One of them is in every name of a secret, in small letters."""
 _FLAG = re.compile(r"(--[\w-]{1,64} +)(\"[^\"]*\"?|'[^']*'?|\S+)")
+_PLACEHOLDERS = ("KEY", "TOKEN", "SECRET", "VALUE")
+"""What our own texts call the value of an option."""
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -131,10 +133,6 @@ class Masks:
         """What is shown of a header's value."""
         return self.text(header(name, value))
 
-    def command(self, text: str) -> str:
-        """What is shown of a program's words."""
-        return _FLAG.sub(_if_secret, self.text(text))
-
     def value(self, parsed: Any) -> Any:
         """What is shown of a JSON value, which is changed in place."""
         root = [parsed]
@@ -190,6 +188,8 @@ def _masked_text(text: str) -> str:
 def _named_secrets(text: str) -> str:
     if "=" in text:
         text = _ASSIGNED.sub(_if_secret, text)
+    if "--" in text:
+        text = _FLAG.sub(_if_secret, text)
     if '"' in text or "'" in text:
         text = _QUOTED.sub(lambda found: found[1] + masked(found[3]), text)
     return _HEADER.sub(lambda found: found[1] + masked(found[2]), text)
@@ -206,7 +206,7 @@ def _credentials(found: re.Match[str]) -> str:
 
 def _if_secret(found: re.Match[str]) -> str:
     name, value = found[1], found[2]
-    if not names_secret(name.strip("= -")):
+    if not names_secret(name.strip("= -")) or value.rstrip(",.;:)'") in _PLACEHOLDERS:
         return found[0]
     quote_mark = value[0] if value[0] in "\"'" else ""
     return f"{name}{quote_mark}{masked(value.strip(quote_mark or None))}{quote_mark}"

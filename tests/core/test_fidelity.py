@@ -98,7 +98,7 @@ def test_what_every_guess_says_is_a_guess_for_every_profile():
 def test_few_answers_are_guesses(profile):
     """There were 45 of 75 before the answers that were recorded in 2026 were known."""
     platform = preset(profile)
-    assert sum(weakest(row, platform) is Evidence.GUESS for row in LEDGER.values()) <= 32
+    assert sum(weakest(row, platform) is Evidence.GUESS for row in LEDGER.values()) <= 33
 
 
 def test_no_answer_that_was_recorded_is_called_a_guess_for_a_field_beside_it():

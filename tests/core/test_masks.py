@@ -158,7 +158,7 @@ def test_variables_members_and_commands() -> None:
     assert (masked_variable("HF_TOKEN", KEY), masked_variable("MODEL", "tiny")) == ("****mnop", "tiny")
     assert (member("apiKey", KEY), member("token", "Hel"), member("secret", [1])) == ("****mnop", "Hel", [1])
     words = f"python h.py --hf-token {KEY} --n 3 --password='{KEY}' --key {OWN}"
-    assert MASKS.command(words) == "python h.py --hf-token ****mnop --n 3 --password='****mnop' --key ****rver"
+    assert MASKS.text(words) == "python h.py --hf-token ****mnop --n 3 --password='****mnop' --key ****rver"
 
 
 def test_more_secrets_may_become_known() -> None:
