@@ -25,7 +25,7 @@ from emulator.api.safety_net import SafetyNet
 from emulator.api.shield import Shielded
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.core.platform import Platform
-from emulator.core.tokens import WorkerTokens
+from emulator.core.tokens import WorkerKey, WorkerTokens
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
 
@@ -82,6 +82,7 @@ class Application(Starlette):
         self.state.access = access
         self.state.worker_access = worker_access or Access(required=False)
         self.state.worker_tokens = worker_tokens or WorkerTokens()
+        self.state.worker_key = WorkerKey("", lasts=True)
         self.state.ready = False
         self.state.forwarder = LateForwarder()
         self.state.serve = _serves_no_more

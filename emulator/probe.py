@@ -1,21 +1,26 @@
-"""Asking a running server whether it is ready."""
+"""Asking a running server whether it is ready, and for the key of its workers."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from emulator.core.clock import RealClock, pause
 from emulator.core.errors import ConfigurationError
+from emulator.core.tokens import WorkerKey
 
 if TYPE_CHECKING:
     import ssl
 
 _BETWEEN = 0.1
 _ANSWER = 2.0
+_LONG_ANSWER = 10.0
+"""Seconds; the first answer of an admin API takes its time."""
 
 
 def until_ready(url: str, timeout: float, ca_file: str | None = None) -> str:
@@ -31,6 +36,37 @@ def until_ready(url: str, timeout: float, ca_file: str | None = None) -> str:
         if not problem or clock.now() >= until:
             return problem
         pause(_BETWEEN)
+
+
+class NotTold(Exception):
+    """The server did not say it; the text is why."""
+
+
+def key_of_workers(url: str, admin_key: str | None = None) -> WorkerKey:
+    """What the server at `url`, which has no path, asks workers for; raises NotTold.
+
+    From where workers reach it this machine may look like a stranger, so it is asked on loopback too.
+    """
+    context = _trusting(None) if url.startswith("https:") else None
+    try:
+        return _worker_key(url, context, admin_key)
+    except urllib.error.HTTPError as error:
+        port = urlsplit(url).port
+        if error.code == 403 and port is not None and context is None:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                return _worker_key(f"http://127.0.0.1:{port}", None, admin_key)
+        told = "tells it only with an --admin-key" if error.code in (401, 403) else f"answered {error.code}"
+        raise NotTold(f"{url} {told}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise NotTold(f"{url} does not answer ({getattr(error, 'reason', error)})") from error
+
+
+def _worker_key(url: str, context: ssl.SSLContext | None, admin_key: str | None) -> WorkerKey:
+    headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
+    asked = urllib.request.Request(f"{url}/__emulator/worker-key", headers=headers)  # the user's own  # nosec B310
+    with urllib.request.urlopen(asked, timeout=_LONG_ANSWER, context=context) as answer:  # nosec B310
+        told = json.load(answer)
+        return WorkerKey(told["key"], told["lasts"])
 
 
 def _trusting(ca_file: str | None) -> ssl.SSLContext:

@@ -418,7 +418,9 @@ def test_settings_show_in_the_banner(start: Starter, tmp_path: Path) -> None:
     assert server.out.line("endpoints").split() == ["endpoints", "first,", "other"]
     assert "profile documented" in server.out.text
     require("bash", "curl")
-    pasted = subprocess.run(["bash", "-c", server.out.line("curl ")], capture_output=True, text=True)
+    assert "it's" not in server.out.text, "a key of the user's own is not printed"
+    environment = {**os.environ, "RUNPOD_API_KEY": "it's"}
+    pasted = subprocess.run(["bash", "-c", server.out.line("curl ")], capture_output=True, text=True, env=environment)
     assert json.loads(pasted.stdout)["output"] == {"message": "hello"}
     assert json.loads(pasted.stdout)["workerId"]
 

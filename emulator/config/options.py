@@ -75,6 +75,7 @@ class EndpointOptions(BaseModel):
         {},
         "A variable for the workers, in which {port}, {port2} and {worker} are each worker's own (repeatable).",
         "NAME=VALUE",
+        repr=False,
     )
     isolate: Literal["none", "network"] = _option(
         "none",
@@ -125,7 +126,7 @@ class ServerOptions(EndpointOptions):
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
     )
     admin_key: list[str] = _option(
-        [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
+        [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only", repr=False
     )
     host: str = _option("127.0.0.1", "Address to listen on.")
     allowed_host: list[HostName] = _option(
@@ -148,8 +149,14 @@ class ServerOptions(EndpointOptions):
     tls_name: list[str] = _option([], "The certificate is for this name or address too (repeatable).", "NAME")
     profile: Literal["observed", "documented"] = _option("observed", "Which reading of the service.")
     set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
-    api_key: list[str] = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")
-    worker_key: list[str] = _option([], "Accept only workers with this key (repeatable).", "KEY", shown="any key")
+    api_key: list[str] = _option([], "Accept only this key (repeatable).", "KEY", shown="any key", repr=False)
+    worker_key: list[str] = _option(
+        [],
+        "Accept only workers with this key (repeatable).",
+        "KEY",
+        shown="any key, or with --api-key one of this run: see worker-env",
+        repr=False,
+    )
     webhook_allow: list[NetworkText] = _option(
         [], "Call webhooks in this network only, such as 10.0.0.0/8 or an address (repeatable).", "NETWORK",
         shown="everywhere",

@@ -38,7 +38,7 @@ class HttpPost:
     async def send(self, url: str, body: bytes) -> str:
         """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong."""
         try:
-            host = urlsplit(url).netloc
+            host = _host(url)
             if host in self._refusing and _refuses(url, self._reach):
                 return _refusal(host)
             self._refusing.discard(host)
@@ -50,7 +50,7 @@ class HttpPost:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, PermissionError) and self._reach.is_limited:
                 return error.os_error.strerror or str(error)
-            self._refusing.add(urlsplit(url).netloc)
+            self._refusing.add(_host(url))
             refused = isinstance(error.os_error, ConnectionRefusedError)
             return _refusal(f"{error.host}:{error.port}") if refused else str(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -86,6 +86,11 @@ def _numeric(host: str) -> str:
     except ValueError:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         return str(found[0][4][0])
+
+
+def _host(url: str) -> str:
+    """Host and port of a URL, without a password that it may hold."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _refusal(host: str) -> str:

@@ -9,11 +9,17 @@ from emulator.core.platform import Platform
 
 _WHO_IT_IS = ("RUNPOD_WEBHOOK_", "RUNPOD_ENDPOINT_ID", "RUNPOD_POD_", "RUNPOD_AI_API_KEY")
 """How the variables begin that make a process this worker, which nobody else may set."""
+_KEYS_OF_SERVER = frozenset(f"RUNPOD_EMULATOR_{name}_KEY" for name in ("API", "WORKER", "ADMIN"))
 
 
 def host_name(worker: str) -> str:
     """The host name that a worker of the service sees."""
     return f"{worker}-64410d87"
+
+
+def inherited() -> dict[str, str]:
+    """The server's own environment without its keys: who has that for administrators may do anything."""
+    return {name: value for name, value in os.environ.items() if name not in _KEYS_OF_SERVER}
 
 
 def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -22,7 +28,7 @@ def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, s
     Only what says which worker it is and where it reports stays the protocol's.
     """
     kept = {name: value for name, value in protocol.items() if name.startswith(_WHO_IT_IS)}
-    return {**os.environ, **protocol, **given, **kept, "PYTHONUNBUFFERED": "1"}
+    return {**inherited(), **protocol, **given, **kept, "PYTHONUNBUFFERED": "1"}
 
 
 def server_environment(

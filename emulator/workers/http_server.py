@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from emulator.core.balancer import Balancer
 from emulator.values import file_of
 from emulator.workers.child import OWN, RUNNER, STOP_GRACE, Child
+from emulator.workers.environment import inherited
 from emulator.workers.ports import Placeholders, Ports, address_taken
 from emulator.workers.reload import python_files
 
@@ -189,7 +190,7 @@ class _ServerWorker:
         """Start the program, look after its health until it ends, report that."""
         server = self._server
         environment = {
-            **os.environ,
+            **inherited(),
             **self._own.fill_all(server.extra),
             **server.environment(self.id, self._port, self._health_port, server.health_path),
             "PYTHONUNBUFFERED": "1",

@@ -19,6 +19,7 @@ from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
 from emulator.api.swagger import add_page
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
+from emulator.worlds import Worlds
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
 
@@ -44,17 +45,19 @@ class JsonAlways:
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from emulator.api import alive
-    from emulator.api.admin import hooks, mocks
+    from emulator.api.admin import hooks, keys, mocks
     from emulator.api.admin import state as facts
 
     app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
     add_page(app, "/__emulator")
     app.state.worlds = state.worlds
     app.state.serve = state.serve
+    app.state.worker_key = state.worker_key
     alive.describe(app)
     app.include_router(facts.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
+    app.include_router(keys.router)
     app.add_exception_handler(RequestError, _known)
     app.add_exception_handler(EmulatorError, _refused)
     app.add_exception_handler(HTTPException, _http)
@@ -86,7 +89,10 @@ class RemoteAdmin(RequestError):
 
     status = 403
     title = "Forbidden"
-    detail = "the admin API is for this machine only; start the server with --admin-key KEY to open it"
+    detail = (
+        "the admin API is for this machine only: start the server with --admin-key KEY, and send the header "
+        "'Authorization: Bearer KEY', to use it from another (the host of a container is another)"
+    )
 
 
 def _is_local(host: str) -> bool:
@@ -106,11 +112,17 @@ def _answer(error: RequestError) -> JSONResponse:
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _answer(error)
+    return _problem(error.status, error.title, _shown(request, error.detail))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return _problem(400, "Bad Request", str(error))
+    return _problem(400, "Bad Request", _shown(request, str(error)))
+
+
+def _shown(request: Request, text: str) -> str:
+    """What an error says of what somebody has written, without secrets."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.first.masks.text(text)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -129,4 +141,5 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
-    return _problem(400, "Bad Request", f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    told = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    return _problem(400, "Bad Request", _shown(request, told))

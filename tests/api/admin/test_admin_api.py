@@ -274,6 +274,32 @@ async def test_a_namespace_has_a_plain_name(admin: Admin, name: str):
     assert (answer.status_code, "no namespace" in answer.json()["detail"]) == (400, True)
 
 
+async def test_where_keys_choose_namespaces_their_names_are_masked():
+    it = Admin(by_key=True)
+    await it.run(HELLO, key="key-of-a-client")
+    assert await it.ask("GET", "/namespaces") == ["****ient"]
+    unknown = await it.ask("DELETE", "/namespaces/key-of-another", 404)
+    assert unknown["detail"] == "there is no namespace ****ther"
+    refused = await it.http.get("/v2/llm/health", headers={"authorization": "key of/another+one"})
+    assert refused.status_code == 400 and "another" not in refused.text
+    await it.ask("DELETE", "/namespaces/key-of-a-client", 204)
+    assert await it.ask("GET", "/namespaces") == []
+    await it.worlds.stop()
+
+
+async def test_a_stub_is_listed_without_its_secrets_and_matches_with_them(admin: Admin):
+    stub = {"match": {"headers": {"x-api-key": "key-of-the-stub"}}, "respond": {"output": 1}}
+    await admin.ask("POST", "/stubs", 201, json=stub)
+    for _ in range(2):
+        (listed,) = await admin.ask("GET", "/stubs")
+        assert listed["stub"]["match"]["headers"] == {"x-api-key": "****stub"}
+    headers = {"authorization": "k"}
+    good = await admin.http.post("/v2/llm/runsync", json=HELLO, headers={**headers, "x-api-key": "key-of-the-stub"})
+    assert good.json()["output"] == 1
+    bad = await admin.http.post("/v2/llm/runsync", json=HELLO, headers={**headers, "x-api-key": "key-of-nobody"})
+    assert bad.json()["error"].endswith('header x-api-key: expected "****stub", got "****body"')
+
+
 # Who may call
 
 
