@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator.api import alive, flash, openai, public, receiver, worker
-from emulator.api.faults import FAULT
-from emulator.api.guards import FIDELITY, Access, problem
+from emulator.api.guards import Access, problem
 from emulator.api.head import HeadAsGet
 from emulator.api.load_balancer import LateForwarder, LoadBalancer
+from emulator.api.names import OwnNames
+from emulator.api.own_door import OwnDoor
+from emulator.api.pages import Cors, PageGuard
 from emulator.api.routing import ExactRoute, ShortCut
 from emulator.api.safety_net import SafetyNet
+from emulator.api.shield import Shielded
 from emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from emulator.core.platform import Platform
-from emulator.core.tokens import WorkerTokens
+from emulator.core.tokens import WorkerKey, WorkerTokens
 from emulator.emulator import Emulator
 from emulator.worlds import Worlds
 
@@ -51,7 +53,8 @@ class Application(Starlette):
 
     Workers need no key unless `worker_access` asks for one; the admin API is for
     callers on this machine, unless `admin_access` asks for a key. What a handler starts
-    reports by the token that `worker_tokens` made for its worker.
+    reports by the token that `worker_tokens` made for its worker. `names` are those under which
+    the admin API is called; without them it has those of this machine.
     """
 
     def __init__(
@@ -61,10 +64,11 @@ class Application(Starlette):
         worker_access: Access | None = None,
         admin_access: Access | None = None,
         worker_tokens: WorkerTokens | None = None,
+        names: OwnNames | None = None,
     ) -> None:
         self._doors = [*public.routes, *openai.routes, *flash.routes]
         self._short_cut = ShortCut(public.routes)
-        self._always = [(b"vary", b"Origin")] if worlds.first.platform.cors == "open" else []
+        self._always = [(b"vary", b"Origin")] if worlds.first.platform.cors != "none" else []
         """Headers that the layers add to every answer."""
         own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
@@ -75,9 +79,11 @@ class Application(Starlette):
         self.router.redirect_slashes = False
         self.state.worlds = worlds
         self.state.admin_access = admin_access
+        self.state.names = names or OwnNames()
         self.state.access = access
         self.state.worker_access = worker_access or Access(required=False)
         self.state.worker_tokens = worker_tokens or WorkerTokens()
+        self.state.worker_key = WorkerKey("", lasts=True)
         self.state.ready = False
         self.state.forwarder = LateForwarder()
         self.state.serve = _serves_no_more
@@ -101,10 +107,9 @@ class Application(Starlette):
         return self._page.get().openapi()
 
     def _page_routes(self) -> list[Route]:
-        files = [
-            Route(path, self._page, methods=["GET"]) for path in ("/openapi.json", "/static-offline-docs/{file:path}")
-        ]
-        return [ExactRoute("/docs", self._page, ["GET"]), *files]
+        page = Shielded(self._page)
+        files = [Route(path, page, methods=["GET"]) for path in ("/openapi.json", "/static-offline-docs/{file:path}")]
+        return [ExactRoute("/docs", page, ["GET"]), *files]
 
     @functools.cached_property
     def _page(self) -> LateApp[FastAPI]:
@@ -147,14 +152,8 @@ class LateApp(Generic[Made]):
 
 
 def _layers(platform: Platform) -> list[Middleware]:
-    layers = [Middleware(LoadBalancer), Middleware(TidyPath), Middleware(HeadAsGet)]
-    if platform.cors != "open":
-        return layers
-    shown = [FIDELITY, FAULT, "Retry-After", "RateLimit"]
-    cors = Middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=shown
-    )
-    return [*layers, cors]
+    layers = [Middleware(one) for one in (LoadBalancer, TidyPath, OwnDoor, PageGuard, HeadAsGet)]
+    return layers if platform.cors == "none" else [*layers, Middleware(Cors, local=platform.cors == "local")]
 
 
 def _not_emulated_routes() -> list[Route]:

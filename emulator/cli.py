@@ -15,6 +15,7 @@ import click
 
 from emulator import __version__
 from emulator.core.errors import ConfigurationError
+from emulator.core.masks import Masks
 from emulator.log import begin_log
 
 _COMMAND_GRACE = 3.0
@@ -122,21 +123,41 @@ def wait(timeout: float, url: str, ca_file: str | None) -> None:
 @click.argument("endpoint")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the worker reaches the server.")
 @click.option("--worker", metavar="ID", help="The worker's id. [a new one]")
-@click.option(
-    "--worker-key", default="runpod-emulator", show_default=True, metavar="KEY", help="A key of --worker-key."
-)
+@click.option("--worker-key", metavar="KEY", help="A key of the server's --worker-key. [what the server says]")
+@click.option("--admin-key", metavar="KEY", help="Of the server, which tells others than its own machine nothing.")
 @click.option(
     "--api-key", default="runpod-emulator", show_default=True, metavar="KEY", help="For calls of the handler."
 )
 @click.option("--format", "form", type=click.Choice(["shell", "dotenv"]), default="shell", show_default=True)
-def worker_env(endpoint: str, url: str, worker: str | None, worker_key: str, api_key: str, form: str) -> None:
-    """Print the environment in which any runpod worker serves ENDPOINT, on this machine or another."""
+def worker_env(
+    endpoint: str, url: str, worker: str | None, worker_key: str | None, admin_key: str | None, api_key: str, form: str
+) -> None:
+    """Print the environment in which any runpod worker serves ENDPOINT, on this machine or another.
+
+    The running server is asked for the key of workers: with --api-key and without --worker-key it makes one of its
+    own, which changes with each run.
+    """
     from emulator.core.ids import Ids
     from emulator.workers.environment import worker_environment
 
     url = url.rstrip("/").removesuffix("/v2")
+    worker_key = worker_key or _worker_key(url, admin_key)
     for name, value in worker_environment(url, endpoint, worker or Ids().worker(), worker_key, api_key).items():
         print(f"export {name}={shlex.quote(value)}" if form == "shell" else f"{name}='{value}'")
+
+
+def _worker_key(url: str, admin_key: str | None) -> str:
+    """The key that the server asks workers for; on standard error what is to be known of it."""
+    from emulator.probe import NotTold, key_of_workers
+
+    try:
+        told = key_of_workers(url, admin_key)
+    except NotTold as problem:
+        print(f"# the worker key is a guess: {problem}; or say it with --worker-key KEY", file=sys.stderr)
+        return "runpod-emulator"
+    if not told.lasts:
+        print("# the worker key changes with each run of the server, unless its --worker-key sets it", file=sys.stderr)
+    return told.key
 
 
 @cli.command()
@@ -180,7 +201,7 @@ def main() -> None:
     try:
         cli(prog_name="runpod-emulator")
     except ConfigurationError as error:
-        print(f"runpod-emulator: {error}", file=sys.stderr)
+        print(f"runpod-emulator: {Masks().text(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
@@ -193,7 +214,7 @@ def _settings(options: dict[str, Any]) -> Any:
         if value is not None and value != ()
     }
     settings = read_settings(**given)
-    begin_log(settings.log_level, settings.log_color)
+    begin_log(settings.log_level, settings.log_color, Masks(settings.secrets))
     _warn(settings)
     return settings
 
@@ -223,7 +244,10 @@ async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> 
     print(banner(server), file=banner_to, flush=True)
     await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
-        await starting
+        try:
+            await starting
+        except ConfigurationError as error:  # it may repeat what a program has printed
+            raise type(error)(server.masks.text(str(error))) from error
         Sweeper().begin()
         reap_orphans()
         return True

@@ -17,6 +17,8 @@ from emulator.core.history import History
 from emulator.core.ids import Ids
 from emulator.core.job import Job, Transition
 from emulator.core.journal import Journal
+from emulator.core.masks import Masks
+from emulator.core.networks import Reach
 from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
 from emulator.core.store import JobStore
@@ -51,7 +53,8 @@ class Attempt(NamedTuple):
 class Emulator(Endpoints):
     """A whole emulator without ports: endpoints over one store and one timeline.
 
-    `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
+    `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
+    without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
     """
 
     def __init__(
@@ -63,11 +66,14 @@ class Emulator(Endpoints):
         store: JobStore | None = None,
         post: Post | None = None,
         own_calls: Take = lambda url, body: None,
+        reach: Reach | None = None,
         capacity: Capacity | None = None,
         rate_limits: bool = True,
         seed: int | None = None,
         calls_per_host: int = PER_HOST,
+        masks: Masks | None = None,
     ) -> None:
+        self.masks = masks or Masks()
         self.ledger = Ledger(platform)
         self.timeline = Timeline(clock or RealClock())
         self.store = store or MemoryStore()
@@ -78,7 +84,7 @@ class Emulator(Endpoints):
         self.unread: set[tuple[str, str]] = set()
         """Jobs that have ended, and no client has seen that."""
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
-        own_post = OwnPost(post or LatePost(platform.webhook_timeout), own_calls)
+        own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self._webhooks = self._sender(own_post, platform, calls_per_host)
         world = World(
             platform=platform,
@@ -104,10 +110,11 @@ class Emulator(Endpoints):
         self.store.listen(self._heard)
         self.store.listen(self.history.heard)
 
-    def _sender(self, post: Post, platform: Platform, per_host: int) -> Webhooks:
-        around = FaultyPost(post, self.faults, self.timeline)
+    def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
+        around = FaultyPost(own_post, self.faults, self.timeline)
         return Webhooks(
-            self.store, self.timeline, platform, post, self._tried, around=around, per_host=per_host
+            self.store, self.timeline, platform, own_post, self._tried, around=around, per_host=per_host,
+            shown=self.masks.text,
         )  # fmt: skip
 
     def stub(self, stub: Stub) -> str:

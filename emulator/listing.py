@@ -12,6 +12,7 @@ from emulator import __version__
 from emulator.config.options import EndpointOptions, all_options, default_text
 from emulator.config.plans import Plan, plan_all
 from emulator.config.settings import DEFAULT, OF_PLATFORM, Settings
+from emulator.core.masks import Masks, masked, masked_variable
 from emulator.core.platform import Platform, source_of
 from emulator.values import as_text
 from emulator.workers.sdk import sdk_rules
@@ -31,7 +32,7 @@ def banner(server: Server) -> str:
     ids = list(server.emulator.endpoints)
     balanced = list(server.emulator.balancers)
     root = server.base_url.removesuffix("/v2")
-    key = "" if server.settings.no_auth else f" -H {shlex.quote('Authorization: Bearer ' + server.key)}"
+    key = _key_header(server.settings, server.key)
     example = "echo" if "echo" in ids else next(iter(ids), "")
     body = """-H 'Content-Type: application/json' -d '{"input": {"message": "hello"}}'"""
     call = f"{server.base_url}/{example}/runsync{key} {body}" if ids else f"{root}/lb/{balanced[0]}/ping{key}"
@@ -45,12 +46,20 @@ def banner(server: Server) -> str:
             *_rules(server),
             *(f"  balancer   {root}/lb/{one}/ or host {one}.*" for one in balanced),
             f"  API page   {root}/docs",
+            *([f"  API key    {masked(server.key)}, which is $RUNPOD_API_KEY below"] if "$" in key else []),
             "",
             f"  export RUNPOD_ENDPOINT_BASE_URL={server.base_url}",
             f"  curl -s {call}",
             "",
         )
     )
+
+
+def _key_header(settings: Settings, key: str) -> str:
+    """The words of curl for a key; one of the user's own is not printed."""
+    if settings.no_auth:
+        return ""
+    return ' -H "Authorization: Bearer $RUNPOD_API_KEY"' if settings.api_key else f" -H 'Authorization: Bearer {key}'"
 
 
 def ready_line(server: Server) -> str:
@@ -143,7 +152,7 @@ def print_config(settings: Settings) -> None:
         table.add_row(name, *map(escape, _told(settings, name)))
     for plan in plans:
         table.add_section()
-        table.add_row(f"endpoint {plan.settings.id}", escape(str(plan.service)), "")
+        table.add_row(f"endpoint {plan.settings.id}", escape(Masks(settings.secrets).text(str(plan.service))), "")
         for name in EndpointOptions.model_fields:
             told = _told_of(settings, name, plan)
             if told != _told(settings, name):
@@ -156,11 +165,16 @@ def _told(settings: Settings, name: str, endpoint: str | None = None) -> tuple[s
     if name == "environment":
         variables = settings.variables_of(endpoint)
         origins = dict.fromkeys(variable.origin for variable in variables.values()) or {DEFAULT: None}
-        return as_text({name: variable.value for name, variable in variables.items()}), ", ".join(origins)
+        masks = Masks(settings.secrets)
+        shown = {name: masked_variable(name, masks.text(variable.value)) for name, variable in variables.items()}
+        return as_text(shown), ", ".join(origins)
     value, origin = settings.effective(name, endpoint)
     if value is None and name in OF_PLATFORM:
         value = getattr(settings.platform(), name)
-    return default_text(all_options()[name]) if value is None else as_text(value), origin
+    if value and name in ("api_key", "worker_key", "admin_key"):
+        return as_text([masked(key) for key in value]), origin
+    told = default_text(all_options()[name]) if value is None else as_text(value)
+    return Masks(settings.secrets).text(told), origin
 
 
 def _told_of(settings: Settings, name: str, plan: Plan) -> tuple[str, str]:

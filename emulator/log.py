@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from emulator.core.masks import Masks
+
 _PLAIN = "%(asctime)s %(levelname)-7s %(message)s"
 _LEVELS = {"DEBUG": "bright_black", "INFO": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
@@ -30,9 +32,30 @@ class ColouredLines(logging.Formatter):
         return f"{click.style(where + bar, fg='cyan')}{line}" if bar and record.name == "emulator.worker" else plain
 
 
-def begin_log(level: str, color: bool) -> None:
-    """Log from now on, from `level` up; coloured ones only to a terminal, and where NO_COLOR is not set."""
+class WithoutSecrets(logging.Filter):
+    """Masks what looks like a secret, in tracebacks too, before a line is made of it."""
+
+    def __init__(self, masks: Masks) -> None:
+        super().__init__()
+        self._masks = masks
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and let it pass."""
+        if record.name == "emulator.jobs" and record.levelno < logging.WARNING:
+            return True  # how a job ended: the commonest line, and it repeats nothing that anybody has sent
+        record.msg, record.args = self._masks.text(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._masks.text(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+def begin_log(level: str, color: bool, masks: Masks | None = None) -> None:
+    """Log from now on, from `level` up; coloured ones only to a terminal, and where NO_COLOR is not set.
+
+    `masks` know secrets that no line may show.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(WithoutSecrets(masks or Masks()))
     coloured = color and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     handler.setFormatter(ColouredLines() if coloured else logging.Formatter(_PLAIN))
     logging.basicConfig(level=level.upper(), handlers=[handler])

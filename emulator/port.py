@@ -50,6 +50,11 @@ class Port:
         self.listening = asyncio.Event()
 
     @property
+    def address(self) -> str:
+        """What it listens on, in numbers."""
+        return str(self._socket.getsockname()[0])
+
+    @property
     def is_closed(self) -> bool:
         """Whether it is free for others again."""
         return self._socket.fileno() < 0

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import errno
 import functools
+import logging
 import os
 import random
 import re
@@ -16,15 +17,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emulator.api import receiver, wire
 from emulator.api.guards import Access
+from emulator.api.names import OwnNames
 from emulator.app import Application
+from emulator.config.exposure import exposure
 from emulator.config.file import EndpointTable
 from emulator.config.plans import Plan, plan_all, plan_one
 from emulator.config.settings import Settings
 from emulator.core.capacity import Capacity
 from emulator.core.clock import AutoClock, RealClock, VirtualClock
 from emulator.core.errors import ConfigurationError, RequestError
+from emulator.core.masks import Masks
+from emulator.core.networks import Reach
 from emulator.core.settings import default_settings
-from emulator.core.tokens import WorkerTokens
+from emulator.core.tokens import WorkerKey, WorkerTokens
 from emulator.effects.own_post import arriving_headers
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
@@ -44,6 +49,8 @@ if TYPE_CHECKING:
     from emulator.core.stubs import Stub
     from emulator.mocking.faults import Fault
     from emulator.mocking.start import Mocking
+
+log = logging.getLogger("emulator")
 
 Outcome = TypeVar("Outcome")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
@@ -73,13 +80,16 @@ class Server:
         self._worker_ports = Ports()
         self._volume = VolumeLink()
         self._tokens = WorkerTokens()
+        self.masks = Masks(settings.secrets)
         self.emulator = self._make_world("")
         self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
         access = Access(not settings.no_auth, frozenset(settings.api_key))
-        worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
+        worker_access = Access(bool(settings.worker_keys), frozenset(settings.worker_keys))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
-        self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens)
+        names = OwnNames([settings.host, *settings.tls_name, *settings.allowed_host])
+        self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens, names)
         self.app.state.serve = self.serve
+        self.app.state.worker_key = self.worker_key
         self._watching: asyncio.Task[None] | None = None
 
     def _take_ports(self) -> tuple[Port, Port | None]:
@@ -114,8 +124,9 @@ class Server:
     @property
     def broken(self) -> dict[str, str]:
         """What can't be started as its code is now, and why; only with --reload there is such a thing."""
-        served = {plan.settings.id: str(plan.service) for plan in self._plans}
-        return {served.get(endpoint, endpoint): reason for endpoint, reason in self.emulator.broken.items()}
+        served = {plan.settings.id: self.masks.text(str(plan.service)) for plan in self._plans}
+        broken = self.emulator.broken.items()
+        return {served.get(endpoint, endpoint): self.masks.text(reason) for endpoint, reason in broken}
 
     @property
     def base_url(self) -> str:
@@ -137,6 +148,13 @@ class Server:
         """A key that the server accepts."""
         return self.settings.api_key[0] if self.settings.api_key else DEFAULT_KEY
 
+    @property
+    def worker_key(self) -> WorkerKey:
+        """A key that the server accepts of workers."""
+        settings = self.settings
+        asked = [*settings.worker_keys, DEFAULT_KEY]
+        return WorkerKey(asked[0], bool(settings.worker_key) or not settings.worker_keys)
+
     def client_environment(self) -> dict[str, str]:
         """Environment variables that point RunPod clients here: over HTTPS, and trusting it, where that is served."""
         if self.tls_base_url is None or self.ca_file is None:
@@ -153,15 +171,18 @@ class Server:
     def _make_world(self, name: str) -> Emulator:
         """A world with the server's endpoints and stubs, and the server's seed."""
         settings = self.settings
+        is_key = bool(name) and settings.namespaces == "key"
         world = Emulator(
             settings.platform(),
             wire.webhook_body,
             clock=_CLOCKS[settings.clock](),
             own_calls=self._take_own,
+            reach=Reach(settings.webhook_allow, settings.webhook_deny),
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
             calls_per_host=1 if settings.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
+            masks=self.masks.and_known(name) if is_key else self.masks,
         )
         for plan in self._plans:
             self._add(world, name, plan)
@@ -264,9 +285,8 @@ class Server:
         )  # fmt: skip
 
     def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
-        worker_key = self.settings.worker_key[0] if self.settings.worker_key else DEFAULT_KEY
         url = url or self.base_url.removesuffix("/v2")
-        return worker_environment(url, endpoint, worker, worker_key, self.key, namespace, self._pings)
+        return worker_environment(url, endpoint, worker, self.worker_key.key, self.key, namespace, self._pings)
 
     def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
         """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
@@ -282,6 +302,8 @@ class Server:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""
         if self.settings.port_file is not None:
             self._claim(self.settings.port_file)
+        if warning := exposure(self.settings, self._http.address):
+            log.warning("%s", warning)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
         self._offer_volumes(*self._plans)
         if self.settings.stubs:

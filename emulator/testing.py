@@ -178,13 +178,17 @@ class Emulator:
     # What happened
 
     def requests(self, **match: Any) -> list[dict[str, Any]]:
-        """The requests of clients that fit, oldest first; `match` is that of `POST /__emulator/requests/find`."""
+        """The requests of clients that fit, oldest first; `match` is that of `POST /__emulator/requests/find`.
+
+        Secrets fit as they came, and are masked in the answer, which may end in the log of a test run:
+        `requests(headers={"authorization": "Bearer KEY"})` says whether they were right.
+        """
         from emulator.api.admin.questions import Filter
 
         wish = _checked(Filter, match)
-        drift = self._world.timeline.drift()
+        drift, masks = self._world.timeline.drift(), self._world.masks
         return self._do(
-            _call(lambda: [shapes.entry(one, drift) for one in self._world.journal if not wish.differences(one)])
+            _call(lambda: [shapes.entry(one, masks, drift) for one in self._world.journal if not wish.differences(one)])
         )
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
@@ -192,12 +196,12 @@ class Emulator:
         from emulator.api.admin.questions import Filter, verified
 
         wish = _checked(Filter, match)
-        answer = self._do(_call(lambda: verified(self._world.journal, wish, count)))
+        answer = self._do(_call(lambda: verified(self._world.journal, self._world.masks, wish, count)))
         if not answer.ok:
             raise AssertionError(answer.detail)
 
     def jobs(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        """Whole records of the jobs there are, newest first."""
+        """Whole records of the jobs there are, newest first; secrets are masked."""
         return self._do(shapes.all_jobs(self._world, endpoint))
 
     def wait_for(self, *, timeout: float | None = None, **what: Any) -> None:

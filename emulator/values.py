@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
+from emulator.core.networks import network
 from emulator.core.platform import DAY, HOUR, MINUTE, SECOND
 from emulator.core.settings import Span
 
@@ -73,6 +75,36 @@ def file_of(handler: str) -> str | None:
     return handler if handler.endswith(".py") else None
 
 
+def host_name(given: Any) -> Any:
+    """A name or an address without a port, in small letters; raises ValueError."""
+    if not isinstance(given, str):
+        return given
+    name = given.strip().lower()
+    bare = name.removeprefix("*.")
+    if not bare or set(bare) & set("/@*[]") or (":" in bare and not _is_address(bare)):
+        raise ValueError(
+            f"{given}: write a name or an address without a port, such as emulator.test or *.emulator.test"
+        )
+    return name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def network_text(given: Any) -> Any:
+    """The text of a network; raises ValueError."""
+    if isinstance(given, str):
+        network(given)
+    return given
+
+
+HostName = Annotated[str, BeforeValidator(host_name)]
+NetworkText = Annotated[str, BeforeValidator(network_text)]
 Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
 Duration = Annotated[
     Span,

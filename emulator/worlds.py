@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 from collections.abc import Callable, Iterator
 
 from emulator.core.errors import NamespaceInvalid
+from emulator.core.masks import masked
 from emulator.emulator import Emulator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -32,13 +34,17 @@ class Worlds:
         """Every namespace there is, but for the first world."""
         return list(self._named)
 
+    def shown(self, name: str) -> str:
+        """A namespace as it may be seen by others: where keys choose worlds, its name is a client's key."""
+        return masked(name) if self.by_key else name
+
     def name_of(self, world: Emulator) -> str:
         """The world's namespace, "" for the first."""
         return next((name for name, one in self._named.items() if one is world), "")
 
     def of(self, namespace: str, key: str = "") -> Emulator:
         """The world that a client names by header, or else by its key; raises NamespaceInvalid."""
-        if not namespace and self.by_key and key != self._first_key:
+        if not namespace and self.by_key and not hmac.compare_digest(key.encode(), self._first_key.encode()):
             namespace = key
         return self.named(namespace) if namespace else self.first
 
@@ -47,7 +53,7 @@ class Worlds:
         world = self._named.get(namespace)
         if world is None:
             if self._make is None or not _NAME.fullmatch(namespace):
-                raise NamespaceInvalid(namespace)
+                raise NamespaceInvalid(self.shown(namespace))
             world = self._named[namespace] = self._make(namespace)
         return world
 

@@ -132,44 +132,79 @@ async def test_an_escaped_character_is_the_same_character():
 
 
 ORIGIN = {"origin": "https://app.example"}
+LOCAL = {"origin": "http://localhost:3000"}
 PREFLIGHT = {
     **ORIGIN,
     "access-control-request-method": "POST",
     "access-control-request-headers": "authorization,content-type",
 }
+READERS = [
+    ("local", LOCAL, "http://localhost:3000"),
+    ("local", {"origin": "https://[::1]"}, "https://[::1]"),
+    ("local", {"origin": "http://app.localhost:1"}, "http://app.localhost:1"),
+    ("open", ORIGIN, "*"),
+    ("open", LOCAL, "*"),
+]
+readers = pytest.mark.parametrize(("cors", "headers", "allowed"), READERS)
 
 
-async def test_cors_is_open():
-    doors = open_doors()
-    answer = await doors.post("/run", content=JOB, headers=ORIGIN)
-    assert answer.headers["access-control-allow-origin"] == "*"
+@readers
+async def test_pages_read_answers(cors, headers, allowed):
+    doors = open_doors(cors=cors)
+    answer = await doors.post("/run", content=JOB, headers=headers)
+    assert answer.headers["access-control-allow-origin"] == allowed
+    assert answer.headers["vary"] == "Origin"
     exposed = answer.headers["access-control-expose-headers"].lower()
     assert "x-emulator-fidelity" in exposed and "retry-after" in exposed
 
 
+@readers
 @pytest.mark.parametrize("path", ALLOWED)
-async def test_a_preflight_needs_no_key(path):
-    doors = open_doors(key=None)
-    answer = await doors.http.options(path, headers=PREFLIGHT)
+async def test_a_preflight_needs_no_key(path, cors, headers, allowed):
+    doors = open_doors(key=None, cors=cors)
+    answer = await doors.http.options(path, headers=PREFLIGHT | headers)
     assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == allowed
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert "authorization" in answer.headers["access-control-allow-headers"]
 
 
+@readers
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("POST", "/v2/ep/run", 400), ("GET", "/v2/ep/status/x", 404), ("PUT", "/v2/ep/run", 405), ("GET", "/x", 404),
      ("GET", "/v2/ep/batch", 501)],
 )  # fmt: skip
-async def test_errors_can_be_read_across_origins_too(method, path, status):
-    answer = await open_doors().http.request(method, path, headers=ORIGIN)
-    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
+async def test_errors_can_be_read_across_origins_too(method, path, status, cors, headers, allowed):
+    answer = await open_doors(cors=cors).http.request(method, path, headers=headers)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, allowed)
 
 
-async def test_no_key_can_be_read_across_origins_too():
-    answer = await open_doors(key=None).get("/health", headers=ORIGIN)
-    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, "*")
+@readers
+async def test_no_key_can_be_read_across_origins_too(cors, headers, allowed):
+    answer = await open_doors(key=None, cors=cors).get("/health", headers=headers)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, allowed)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_pages_of_this_machine_alone_read_answers_unless_told_otherwise(profile):
+    doors = open_doors(profile)
+    assert doors.world.emulator.platform.cors == "local"
+    for path in ALLOWED:
+        answer = await doors.http.options(path, headers=PREFLIGHT)
+        expect_problem(answer, 405, "Method Not Allowed", "method not allowed")
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    answer = await doors.post("/run", content=JOB, headers=ORIGIN)
+    assert (answer.status_code, answer.headers["vary"]) == (200, "Origin"), "as the service would, which knows no pages"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("cors", ["local", "open", "none"])
+@pytest.mark.parametrize("path", ["/v2/ep/run", "/v2//ep/run/", "/v2/ep/nope"])
+async def test_who_gets_an_answer_unasked_keeps_it_from_no_other_page(cors, path):
+    """The short cut and the layers say alike that another origin may be answered otherwise."""
+    answer = await open_doors(cors=cors).http.post(path, content=JOB)
+    assert answer.headers.get("vary") == (None if cors == "none" else "Origin")
 
 
 @pytest.mark.parametrize("path", ALLOWED)

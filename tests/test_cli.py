@@ -246,7 +246,10 @@ FILES = {
     ),
     "an impossible value": ("[endpoints.a]\nconcurrency = 0\n", "runpod-emulator.toml:2: endpoints.a.concurrency: "),
     "a contradiction": ("[endpoints.a]\nworkers_min = 9\n", "workers_min is set by runpod-emulator.toml:2"),
-    "a field": ("[platform]\ncors = 'shut'\n[endpoints.a]\n", "runpod-emulator.toml:2: cors is one of open, none"),
+    "a field": (
+        "[platform]\ncors = 'shut'\n[endpoints.a]\n",
+        "runpod-emulator.toml:2: cors is one of local, open, none",
+    ),
     "no TOML": (
         "[server]\nport: 1\n",
         "runpod-emulator.toml: Expected '=' after a key in a key/value pair (at line 2,",
@@ -416,7 +419,9 @@ def test_settings_show_in_the_banner(start: Starter, tmp_path: Path) -> None:
     assert "profile documented" in server.out.text
     assert "config  " not in server.out.text
     require("bash", "curl")
-    pasted = subprocess.run(["bash", "-c", server.out.line("curl ")], capture_output=True, text=True)
+    assert "it's" not in server.out.text, "a key of the user's own is not printed"
+    environment = {**os.environ, "RUNPOD_API_KEY": "it's"}
+    pasted = subprocess.run(["bash", "-c", server.out.line("curl ")], capture_output=True, text=True, env=environment)
     assert json.loads(pasted.stdout)["output"] == {"message": "hello"}
     assert json.loads(pasted.stdout)["workerId"]
 

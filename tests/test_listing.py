@@ -61,29 +61,35 @@ def test_without_anything_said_every_option_is_a_default() -> None:
     assert {origin for _, origin in config().values()} == {"default"}
 
 
+def told(name: str) -> str:
+    """What is printed of an option's sample."""
+    value = SAMPLES[name][0].value
+    return ",".join("****" for _ in value) if name.endswith("_key") else as_text(value)
+
+
 @pytest.mark.parametrize("name", [name for name in all_options() if name != "handlers"])
 def test_an_option_of_a_flag_is_printed_with_it(name: str) -> None:
     serving = () if name in ("endpoint", "command") else ("h.py",)
-    assert config(*serving, *SAMPLES[name][0].words)[name] == (as_text(SAMPLES[name][0].value), flag(name))
+    assert config(*serving, *SAMPLES[name][0].words)[name] == (told(name), flag(name))
 
 
 @pytest.mark.parametrize("name", list(all_options()))
 def test_an_option_of_a_variable_is_printed_with_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(variable(name), SAMPLES[name][0].variable)
     serving = () if name == "handlers" else ("h.py",)
-    assert config(*serving)[name] == (as_text(SAMPLES[name][0].value), variable(name))
+    assert config(*serving)[name] == (told(name), variable(name))
 
 
 @each_option(SERVER_KEYS)
 def test_a_key_of_the_server_is_printed_with_its_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     give(name, {"server": SAMPLES[name][0]}, monkeypatch)
-    assert config()[name] == (as_text(SAMPLES[name][0].value), "runpod-emulator.toml:2")
+    assert config()[name] == (told(name), "runpod-emulator.toml:2")
 
 
 @each_option(ENDPOINT_OPTIONS)
 def test_a_key_of_an_endpoint_is_printed_below_it_with_its_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     give(name, {"endpoint": SAMPLES[name][0]}, monkeypatch)
-    assert config(endpoint="a")[name] == (as_text(SAMPLES[name][0].value), "runpod-emulator.toml:5")
+    assert config(endpoint="a")[name] == (told(name), "runpod-emulator.toml:5")
     assert config()[name][1] == "default"
 
 
@@ -124,6 +130,23 @@ def test_variables_are_printed_with_all_their_origins() -> None:
     configure("[endpoints.x]\nenvironment = { B = '2' }\n")
     _, origin = config("--environment", "D=4", endpoint="x")["environment"]
     assert "--environment" in origin and "runpod-emulator.toml:2" in origin
+
+
+def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the server by their value, wherever they are; those of workers by the names of their variables."""
+    monkeypatch.setenv("RUNPOD_EMULATOR_ADMIN_KEY", '["operator-key-1234"]')
+    configure(
+        "[server]\nworker_key = ['worker-key-5678']\n[endpoints.x]\nenvironment = { HF_TOKEN = 'hf-token-9abc' }\n"
+    )
+    words = ("--api-key", "client-key-def0", "--environment", "DB=postgres://u:database-pw-1357@h/db")
+    program = ("--command", "x=python h.py --client client-key-def0 --hf-token another-token-2468")
+    shown = config(*words, *program)
+    assert [shown[name][0] for name in ("api_key", "worker_key", "admin_key")] == ["****def0", "****5678", "****1234"]
+    assert shown["environment"][0] == "DB=postgres://u:****1357@h/db"
+    assert config(*words, *program, endpoint="x") == {
+        "endpoint": ("python h.py --client ****def0 --hf-token ****2468", ""),
+        "environment": ("HF_TOKEN=****9abc,DB=postgres://u:****1357@h/db", "runpod-emulator.toml:4, --environment"),
+    }
 
 
 # Effective values
@@ -176,7 +199,7 @@ def test_the_init_timeout_that_counts_is_printed() -> None:
 
 @pytest.mark.parametrize("value", ["[bold]x", "[/x]", "a[red]b[/red]"])
 def test_a_value_is_printed_as_it_is(value: str) -> None:
-    assert config("h.py", "--api-key", value)["api_key"][0] == value
+    assert config("h.py", "--environment", f"NAME={value}")["environment"][0] == f"NAME={value}"
 
 
 def test_a_folder_in_brackets_is_printed_as_it_is() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import click
 import pytest
 
+from emulator.core.masks import Masks
 from emulator.log import ColouredLines, begin_log
 
 
@@ -143,3 +144,35 @@ def test_a_coloured_line_keeps_its_traceback() -> None:
 
 def test_a_level_that_nobody_knows_is_no_mistake() -> None:
     assert "text" in coloured(35, "text")
+
+
+# Secrets
+
+
+def test_no_line_and_no_traceback_shows_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    root.handlers = []
+    try:
+        begin_log("info", False, Masks(["own-key-of-the-server"]))
+        log = logging.getLogger("emulator.test")
+        log.info("%s: acknowledged by %s", "webhook", "http://user:a-long-password@h/?token=a-long-token")
+        log.warning("a key: own-key-of-the-server")
+        try:
+            raise ValueError("no bucket for {'accessSecret': 'a-long-secret'} own-key-of-the-server")
+        except ValueError:
+            log.exception("it failed with %s", "Bearer a-long-key-of-a-client")
+        logging.getLogger("emulator.jobs").info("%s %s", "ep/job", "COMPLETED")
+    finally:
+        root.handlers, root.level = before
+    said = capsys.readouterr().err
+    for secret in ("a-long-password", "a-long-token", "a-long-secret", "a-long-key", "own-key-of-the-server"):
+        assert secret not in said
+    for shown in (
+        "http://user:****word@h/?token=****oken",
+        "a key: ****rver",
+        "Traceback",
+        "'****cret'}",
+        "ep/job COMPLETED",
+    ):
+        assert shown in said

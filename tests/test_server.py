@@ -290,6 +290,18 @@ async def test_who_may_call(
             assert (answer.status_code, answer.json().get("detail")) == expected, header
 
 
+@pytest.mark.parametrize(
+    ("settings", "warns"),
+    [({"host": "0.0.0.0"}, True), ({"host": "0.0.0.0", "api_key": ["k"]}, False), ({"host": "localhost"}, False)],
+)
+async def test_who_is_reached_by_others_is_told(
+    server: Opener, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], warns: bool
+) -> None:
+    await server(mock=["llm"], **settings).start()
+    told = [record.message for record in caplog.records if "To close it" in record.message]
+    assert [("listening on 0.0.0.0" in text) for text in told] == [True] * warns
+
+
 async def test_two_servers_know_nothing_of_each_other(server: Opener, client: httpx.AsyncClient) -> None:
     one, other = server(ECHO), server(ECHO)
     await asyncio.gather(one.start(), other.start())

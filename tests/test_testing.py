@@ -49,6 +49,30 @@ def test_a_stub_answers(emu: Emulator):
     assert [job["status"] for job in emu.jobs("llm")] == ["COMPLETED"]
 
 
+def test_secrets_fit_as_they_came_and_are_shown_masked(emu: Emulator):
+    body = {"input": {"api_key": "key-of-the-input"}, "s3Config": {"accessSecret": "secret-of-the-bucket"}}
+    headers = {"authorization": "Bearer key-of-the-client", "x-tenant": "acme"}
+    webhook = "http://user:pass-of-the-hook@127.0.0.1:9/"
+    httpx.post(f"{emu.base_url}/llm/run", json={**body, "webhook": webhook}, headers=headers, trust_env=False)
+    emu.assert_requested(headers=headers, body=body)
+    (request,) = emu.requests(headers=headers)
+    assert request["headers"]["authorization"] == "Bearer ****ient" and request["headers"]["x-tenant"] == "acme"
+    assert request["body"] == {
+        "input": {"api_key": "****nput"},
+        "s3Config": {"accessSecret": "****cket"},
+        "webhook": "http://user:****hook@127.0.0.1:9/",
+    }
+    (job,) = emu.jobs("llm")
+    assert (job["input"], job["webhook"]) == ({"api_key": "****nput"}, "http://user:****hook@127.0.0.1:9/")
+    for wrong in (
+        {"headers": {"authorization": "Bearer key-of-another"}},
+        {"body": {"input": {"api_key": "other-key-of-it"}}},
+    ):
+        with pytest.raises(AssertionError) as told:
+            emu.assert_requested(**wrong)
+        assert "key-of" not in str(told.value) and "****" in str(told.value)
+
+
 def test_what_did_not_come_is_told_with_what_came(emu: Emulator):
     post(emu, body={"input": {"prompt": "bye"}})
     with pytest.raises(

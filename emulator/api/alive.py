@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from emulator import __version__
 from emulator.api.routing import ExactRoute
+from emulator.emulator import Emulator
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -22,7 +23,8 @@ async def health(request: Request) -> JSONResponse:
 async def ready(request: Request) -> JSONResponse:
     """200 once every handler has been imported, 503 before. With --reload, `broken` names those that can't be."""
     is_ready: bool = request.app.state.ready
-    broken: dict[str, str] = request.app.state.worlds.first.broken if is_ready else {}
+    world: Emulator = request.app.state.worlds.first
+    broken = {name: world.masks.text(reason) for name, reason in world.broken.items()} if is_ready else {}
     answer = {"ready": is_ready} | ({"broken": broken} if broken else {})
     return JSONResponse(answer, 200 if is_ready else 503)
 

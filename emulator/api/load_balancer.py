@@ -15,6 +15,7 @@ from emulator.api import flash
 from emulator.api.faults import Edge
 from emulator.api.guards import WORLD, Access, HttpCaller, answering, note, problem, world_of_client
 from emulator.api.inbox import Inbox, InboxCaller
+from emulator.api.pages import is_strange, refuse_page
 from emulator.core.balancer import Balancer, affinity_of
 from emulator.core.errors import RequestError
 from emulator.core.rates import Operation
@@ -68,6 +69,8 @@ class LoadBalancer:
         target = _target(scope) if scope["type"] in ("http", "websocket") else None
         if target is None:
             await self.app(scope, receive, send)
+        elif is_strange(scope):
+            await refuse_page(scope, receive, send)
         elif scope["type"] == "http":
             await _respond(target, scope, receive, send)
         else:

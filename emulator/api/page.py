@@ -19,6 +19,7 @@ from emulator.api import alive, models
 from emulator.api.flash import APP, ENVIRONMENT, NAME
 from emulator.api.guards import FIDELITY
 from emulator.api.routing import Door
+from emulator.api.swagger import add_page
 from emulator.core.platform import Platform
 from emulator.core.rates import Operation
 
@@ -108,8 +109,9 @@ _OPENAI = {
 def page_app(doors: Iterable[Door], platform: Platform) -> FastAPI:
     """An application that describes these doors and serves the page."""
     app = FastAPIOffline(
-        title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False, redoc_url=None
+        None, None, title="runpod-emulator", version=__version__, description=_ABOUT, redirect_slashes=False
     )
+    add_page(app)
     for door in doors:
         describe = _describe_openai if door.operation is Operation.OPENAI else _describe
         describe(app, door)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from emulator.core.errors import RequestError
 from emulator.emulator import NEWS
@@ -31,5 +33,11 @@ def hand_over(worlds: Worlds, namespace: str, name: str, headers: Mapping[str, s
     return status
 
 
+def is_call(scope: Scope) -> bool:
+    """Whether a request is such a call, and none of the admin API about them."""
+    return scope.get("method") == "POST" and bool(_CALL.fullmatch(scope["path"]))
+
+
 PATH = "/__emulator/hooks/"
+_CALL = re.compile(PATH + "[^/]+/[^/]+")
 route = Route(PATH + "{namespace}/{name}", receive, methods=["POST"], include_in_schema=False)

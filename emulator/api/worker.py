@@ -1,13 +1,14 @@
 """The worker protocol: what programs that call `runpod.serverless.start` call.
 
 Lenient where the SDK is careless: parameters may be glued to the path, bodies are JSON
-under a form's content type, and any key is accepted unless told otherwise.
+under a form's content type, and any key is accepted unless told otherwise. Only workers that the emulator
+does not have itself come this way: at a handler's endpoint just what the handler started, by its worker's token.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -28,7 +29,7 @@ from emulator.api.guards import (
 )  # fmt: skip
 from emulator.api.routing import ExactRoute
 from emulator.core.endpoint import Endpoint
-from emulator.core.errors import BodyTooLarge, InvalidBody
+from emulator.core.errors import BodyTooLarge, InvalidBody, NoOutsideWorkers
 from emulator.core.job import Completed, Emitted, Failed, Progressed
 from emulator.core.results import NOT_FINITE, ending, is_oversized, oversized, result_limit, split_chunk
 from emulator.core.tokens import WorkerTokens
@@ -36,6 +37,8 @@ from emulator.emulator import Emulator
 
 log = logging.getLogger("emulator.worker")
 
+_OWN_WORKERS = ("handler", "mock")
+"""Kinds of endpoints whose jobs only the emulator's own workers do; functions of a test serve mock endpoints."""
 _ENVELOPE = 64 * 1024
 """Bytes that a report may have beside its output."""
 
@@ -51,8 +54,8 @@ class Visit:
 
     @property
     def worker(self) -> str:
-        """The worker's id, without what the SDK may have glued to it."""
-        return str(self.request.path_params["worker_id"]).partition("&")[0]
+        """The worker's id."""
+        return _without_glue(self.request.path_params)
 
     @property
     def job(self) -> str:
@@ -179,22 +182,38 @@ def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | 
 
 def _visited(verb: Verb) -> Handler:
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
-        visit = Visit(request, await endpoint_in_path(request, emulator), caller, emulator)
-        _check(visit)
-        return await verb(visit)
+        has_token = _has_token(request)
+        if not has_token:
+            _check_key(request)
+        endpoint = await endpoint_in_path(request, emulator)
+        kind = emulator.kind_of(endpoint.id)
+        if not has_token and kind in _OWN_WORKERS:
+            raise NoOutsideWorkers(endpoint.id, kind)
+        return await verb(Visit(request, endpoint, caller, emulator))
 
     return answering(let_in, world_of_worker)
 
 
-def _check(visit: Visit) -> None:
-    """Let a worker in by a key, and what a handler started by the token of its worker; raises NoToken, InvalidKey."""
-    access: Access = visit.request.app.state.worker_access
-    tokens: WorkerTokens = visit.request.app.state.worker_tokens
-    shown = visit.request.headers.get("authorization")
-    namespace = visit.query.get("ns", "")
-    if not access.required or tokens.accepts(bare_key(shown or ""), namespace, visit.endpoint.id, visit.worker):
-        return
-    access.check(shown)
+def _check_key(request: Request) -> None:
+    """Let a worker in by a key; raises NoToken, InvalidKey."""
+    access: Access = request.app.state.worker_access
+    access.check(request.headers.get("authorization"))
+
+
+def _has_token(request: Request) -> bool:
+    """Whether it comes from a worker process of ours: what a handler starts shows the token of its worker.
+
+    The namespace is looked up where the world was: a token is of no use in another.
+    """
+    tokens: WorkerTokens = request.app.state.worker_tokens
+    shown = bare_key(request.headers.get("authorization", ""))
+    told = request.path_params
+    return tokens.accepts(shown, request.query_params.get("ns", ""), told["endpoint_id"], _without_glue(told))
+
+
+def _without_glue(told: Mapping[str, str]) -> str:
+    """The id of the worker in the path, without what the SDK may have glued to it."""
+    return str(told["worker_id"]).partition("&")[0]
 
 
 def _route(path: str, verb: Verb, method: str) -> ExactRoute:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from emulator.values import Duration, Milliseconds, Variables
+from emulator.values import Duration, HostName, Milliseconds, NetworkText, Variables
 
 PREFIX = "RUNPOD_EMULATOR_"
 """Of every environment variable that is an option."""
@@ -92,6 +92,7 @@ class EndpointOptions(BaseModel):
         {},
         "A variable for the workers, in which {port}, {port2} and {worker} are each worker's own (repeatable).",
         "NAME=VALUE",
+        repr=False,
     )
     isolate: Literal["none", "network"] = _option(
         "none",
@@ -142,9 +143,12 @@ class ServerOptions(EndpointOptions):
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
     )
     admin_key: _Keys = _option(
-        [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
+        [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only", repr=False
     )
     host: str = _option("127.0.0.1", "Address to listen on.", min_length=1)
+    allowed_host: list[HostName] = _option(
+        [], "The admin API may be called by this name too, of which *.NAME is all below it (repeatable).", "NAME"
+    )
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
     keep_alive: Milliseconds = _option(
@@ -162,8 +166,21 @@ class ServerOptions(EndpointOptions):
     tls_name: list[str] = _option([], "The certificate is for this name or address too (repeatable).", "NAME")
     profile: Literal["observed", "documented"] = _option("observed", "Which reading of the service.")
     set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
-    api_key: _Keys = _option([], "Accept only this key (repeatable).", "KEY", shown="any key")
-    worker_key: _Keys = _option([], "Accept only workers with this key (repeatable).", "KEY", shown="any key")
+    api_key: _Keys = _option([], "Accept only this key (repeatable).", "KEY", shown="any key", repr=False)
+    worker_key: _Keys = _option(
+        [],
+        "Accept only workers with this key (repeatable).",
+        "KEY",
+        shown="any key, or with --api-key one of this run: see worker-env",
+        repr=False,
+    )
+    webhook_allow: list[NetworkText] = _option(
+        [], "Call webhooks in this network only, such as 10.0.0.0/8 or an address (repeatable).", "NETWORK",
+        shown="everywhere",
+    )  # fmt: skip
+    webhook_deny: list[NetworkText] = _option(
+        [], "Call no webhook in this network, also where another one is allowed (repeatable).", "NETWORK", shown="none"
+    )
     no_auth: bool = _option(False, "Ask for no key.")
     no_rate_limits: bool = _option(False, "Never answer 429.")
     max_processes: int | None = _option(

@@ -18,7 +18,9 @@ from emulator.config.flash import FlashResource, flash_resources
 from emulator.config.options import PREFIX, EndpointOptions, GivenOptions, ServerOptions, all_options, flag, variable
 from emulator.config.services import SERVICES, Service, described, services
 from emulator.core.errors import ConfigurationError
+from emulator.core.masks import names_secret
 from emulator.core.platform import SECOND, Platform, preset
+from emulator.core.tokens import new_worker_key
 
 OF_PLATFORM = ("workers_min", "workers_max", "idle_timeout", "execution_timeout", "job_ttl", "scaler", "init_timeout")
 """Options that are fields of the platform too."""
@@ -44,6 +46,24 @@ class Settings(ServerOptions):
     _flags: GivenOptions = PrivateAttr(default_factory=GivenOptions)
     _variables: GivenOptions = PrivateAttr(default_factory=GivenOptions)
     _file: ConfigFile | None = PrivateAttr(default=None)
+    _made_worker_key: str = PrivateAttr(default_factory=new_worker_key)
+
+    @property
+    def worker_keys(self) -> list[str]:
+        """The keys that workers over HTTP need, none if any will do.
+
+        Whoever asks clients for keys is not open to workers without one: then there is one of this run.
+        """
+        own = [self._made_worker_key] if self.api_key and not self.no_auth else []
+        return self.worker_key or own
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every key of the server, and what variables of workers hold that are called as secrets are."""
+        endpoints = self._file.tables.endpoints if self._file else {}
+        variables = [pair for one in (None, *endpoints) for pair in self.environment_of(one).items()]
+        named = [value for name, value in variables if names_secret(name)]
+        return [*self.api_key, *self.worker_keys, *self.admin_key, *named]
 
     @property
     def file(self) -> ConfigFile | None:

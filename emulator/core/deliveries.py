@@ -15,6 +15,9 @@ from typing import NamedTuple
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
 
+CALLER = "Go-http-client/2.0"
+"""The User-Agent with which the service calls; over HTTP/1.1, which is all we speak, no client is called so."""
+
 
 class DeliveryStatus(str, Enum):
     """Where a delivery stands."""

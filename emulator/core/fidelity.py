@@ -77,6 +77,8 @@ _ROWS = (
     Row("worker.ping", _CLIENT, "renews the leases of the listed jobs; recorded, 2026: 200", ("worker_lease", "worker_ping_interval")),
     Row("error.no_token", _OBSERVED, "recorded body"),
     Row("error.invalid_key", _OBSERVED, "recorded 2026-08 on /run, before on the load-balancing host"),
+    Row("error.foreign_page", _GUESS, "the emulator's own answer to web pages that cors does not let in", ("cors",)),
+    Row("error.no_outside_workers", _GUESS, "the emulator's own answer: its handlers' jobs are for its own workers"),
     Row("error.endpoint_not_found", _OBSERVED, "recorded several times, 2026, also through /openai/v1"),
     Row("error.flash_endpoint_missing", _GUESS, "every Flash client sends the header"),
     Row("error.flash_endpoint_not_found", _CLIENT, "Flash takes a 404 for a function that is not deployed; the body is unknown"),
@@ -161,7 +163,7 @@ BEHAVIOURS = (
     Behaviour("A worker that answers its health check with 200 gets requests, with 204 it initializes, with anything else it leaves", _DOCUMENTED, ("ping_interval",)),
     Behaviour("Load-balancing workers are scaled by requests in flight; WebSockets do not count", _OBSERVED, ("websockets_count",)),
     Behaviour("The key does not reach load-balancing workers", _GUESS, ("forward_authorization",)),
-    Behaviour("CORS is open, unlike production", _GUESS, ("cors",)),
+    Behaviour("Web pages of this machine may read the answers (CORS), unlike production; what a page of another origin sends without a key is refused", _GUESS, ("cors",)),
 )  # fmt: skip
 
 

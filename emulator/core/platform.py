@@ -276,8 +276,11 @@ class Platform:
     webhook_on_cancelled: bool = _fact(True, _GUESS, "CANCELLED fires a webhook; one third party reports it")
     webhook_on_timed_out: bool = _fact(True, _GUESS, "TIMED_OUT fires a webhook; older docs: complete, fail or timeout")
     health_timed_out_failed: bool = _fact(True, _GUESS, "TIMED_OUT counts as failed in /health, CANCELLED nowhere")
-    cors: Literal["open", "none"] = _fact(
-        "open", _GUESS, "production answers preflights 404; open here on purpose, none reproduces production"
+    cors: Literal["local", "open", "none"] = _fact(
+        "local",
+        _GUESS,
+        "web pages that may read answers: local: those on localhost and loopback addresses, any port; open: all; none: "
+        "as in production, which answers preflights 404",
     )
     error_content_type: Literal["application/json", "application/problem+json"] = _fact(
         "application/json", _GUESS, "content type of error bodies; clients accept both"

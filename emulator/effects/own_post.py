@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from emulator.core.deliveries import CALLER
 from emulator.effects.webhooks import Post
 
 Take = Callable[[str, bytes], int | None]
@@ -35,7 +36,7 @@ def call_headers() -> dict[str, str]:
     """The headers with which the service calls."""
     return {
         "Content-Type": "application/json",
-        "User-Agent": "Go-http-client/2.0",
+        "User-Agent": CALLER,
         "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
     }
 

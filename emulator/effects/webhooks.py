@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from emulator.core.clock import turn
 from emulator.core.deliveries import Delivery, DeliveryStatus, attempted
 from emulator.core.job import Transition
+from emulator.core.networks import Reach
 from emulator.core.platform import Platform
 from emulator.core.store import JobStore
 from emulator.core.timeline import Timeline
@@ -82,8 +83,10 @@ class Webhooks:
         *,
         around: Around,
         per_host: int = PER_HOST,
+        shown: Callable[[str], str] = str,
     ) -> None:
-        """`tried` is told of each attempt, with what went wrong, "" for nothing."""
+        """`tried` is told of each attempt, with what went wrong, "" for nothing; `shown` masks what is logged."""
+        self._shown = shown
         self._tried = tried
         self._around = around
         self._store = store
@@ -215,7 +218,7 @@ class Webhooks:
         after = attempted(delivery, not problem, now, delays)
         await self._store.record_delivery(after)
         self._tried(after, problem)
-        _log_attempt(after, problem, len(delays) + 1)
+        _log_attempt(after, problem, len(delays) + 1, self._shown)
         if after.status is DeliveryStatus.OWED:
             self._wake_at(after.due)
 
@@ -246,8 +249,9 @@ def _host(url: str) -> str:
 class LatePost:
     """A `Post` over HTTP that loads its client at the first call, off the loop: that takes half a second."""
 
-    def __init__(self, timeout: int) -> None:
+    def __init__(self, timeout: int, reach: Reach | None = None) -> None:
         self._timeout = timeout
+        self._reach = reach
         self._post: Post | None = None
         self._loading = asyncio.Lock()
 
@@ -261,7 +265,7 @@ class LatePost:
             if self._post is not None:
                 return self._post
             module = await asyncio.to_thread(importlib.import_module, "emulator.effects.http_post")
-            post: Post = module.HttpPost(self._timeout)
+            post: Post = module.HttpPost(self._timeout, self._reach)
             self._post = post
             return post
 
@@ -271,13 +275,14 @@ class LatePost:
             await self._post.close()
 
 
-def _log_attempt(after: Delivery, problem: str, most: int) -> None:
+def _log_attempt(after: Delivery, problem: str, most: int, shown: Callable[[str], str]) -> None:
     if not log.isEnabledFor(logging.WARNING if problem else logging.INFO):
         return
     where = f"webhook of {after.endpoint}/{after.job}, attempt {after.attempts} of {most}"
+    url, problem = shown(after.url), shown(problem)
     if not problem:
-        log.info("%s: acknowledged by %s", where, after.url)
+        log.info("%s: acknowledged by %s", where, url)
     elif after.status is DeliveryStatus.GIVEN_UP:
-        log.warning("%s: %s; given up (%s)", where, problem, after.url)
+        log.warning("%s: %s; given up (%s)", where, problem, url)
     else:
-        log.warning("%s: %s; tried again later (%s)", where, problem, after.url)
+        log.warning("%s: %s; tried again later (%s)", where, problem, url)

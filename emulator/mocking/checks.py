@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from emulator.core import masks
 from emulator.core.stubs import Check, Question
 
 _LONGEST = 100
@@ -30,7 +31,10 @@ def input_regex_check(path: str, pattern: str) -> Check:
         if found is _MISSING:
             return f"input.{path}: missing"
         text = found if isinstance(found, str) else _json.encode(found)
-        return "" if compiled.search(text) else f"input.{path}: expected a match of {_cut(pattern)}, got {shown(found)}"
+        if compiled.search(text):
+            return ""
+        told = shown(masks.member(path.rpartition(".")[2], found))
+        return f"input.{path}: expected a match of {_cut(pattern)}, got {told}"
 
     return _readable(check)
 
@@ -40,7 +44,9 @@ def header_check(name: str, expected: str) -> Check:
 
     def check(question: Question) -> str:
         actual = question.headers.get(name.lower())
-        return "" if actual == expected else f"header {name}: expected {shown(expected)}, got {_header(actual)}"
+        if actual == expected:
+            return ""
+        return f"header {name}: expected {_header(name, expected)}, got {_header(name, actual)}"
 
     return check
 
@@ -53,7 +59,7 @@ def header_regex_check(name: str, pattern: str) -> Check:
         actual = question.headers.get(name.lower())
         if actual is not None and compiled.search(actual):
             return ""
-        return f"header {name}: expected a match of {_cut(pattern)}, got {_header(actual)}"
+        return f"header {name}: expected a match of {_pattern(name, pattern)}, got {_header(name, actual)}"
 
     return check
 
@@ -97,7 +103,8 @@ def _difference(expected: Any, actual: Any, path: str) -> str:
         return next(filter(None, differences), "")
     if _same(expected, actual):
         return ""
-    return f"{path}: expected {shown(expected)}, got {shown(actual)}"
+    name = path.rpartition(".")[2]
+    return f"{path}: expected {shown(masks.member(name, expected))}, got {shown(masks.member(name, actual))}"
 
 
 def _same(expected: Any, actual: Any) -> bool:
@@ -122,5 +129,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _header(value: str | None) -> str:
-    return "nothing" if value is None else shown(value)
+def _pattern(name: str, pattern: str) -> str:
+    return _cut(masks.header(name, pattern))
+
+
+def _header(name: str, value: str | None) -> str:
+    return "nothing" if value is None else shown(masks.header(name, value))

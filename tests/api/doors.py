@@ -30,7 +30,7 @@ class Doors:
         self.app = Application(Worlds(world.emulator), access)
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app), base_url="http://emulator", headers=headers, trust_env=False
+            transport=httpx.ASGITransport(self.app), base_url="http://127.0.0.1", headers=headers, trust_env=False
         )
 
     async def get(self, path: str, **options: Any) -> httpx.Response:

@@ -3,6 +3,7 @@
 import pytest
 
 from emulator.api.guards import Access
+from emulator.core.errors import InvalidKey
 from tests.api.doors import JOB, KEY, PROFILES, expect_problem, open_doors
 
 ANY_KEY = Access()
@@ -71,6 +72,39 @@ async def test_nothing_but_a_given_key_will_do(key):
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "wrong"])
 async def test_without_auth_nobody_is_asked(authorization):
     assert (await ask(NO_AUTH, authorization)).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["żółw", "schlüssel", "ключ от двери", "鍵"])
+async def test_a_key_may_have_any_letters(key):
+    """Clients send it in UTF-8, and where they can some in Latin-1."""
+    access = Access(keys=frozenset({"rpa_ONE", key}))
+    sent = [key.encode()] + ([key.encode("latin-1")] if key == "schlüssel" else [])
+    for form in sent:
+        assert (await ask(access, b"Bearer " + form)).status_code == 200
+        assert (await ask(access, b"Bearer " + form + b"x")).status_code == 401
+    assert (await ask(access, b"Bearer " + b"?" * len(key))).status_code == 401
+
+
+def test_every_key_is_compared_and_none_with_an_early_end(monkeypatch):
+    """The time of an answer tells nothing of a key: each is compared as a whole, also after one that fits."""
+    compared = []
+
+    def compare(one, other):
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("emulator.api.guards.hmac.compare_digest", compare)
+    for given in ("rpa_ONE", "rpa_TWO", "rpa_THREE"):
+        compared.clear()
+        try:
+            TWO_KEYS.check(given)
+        except InvalidKey:
+            assert given == "rpa_THREE"
+        assert sorted(compared) == [(given.encode(), b"rpa_ONE"), (given.encode(), b"rpa_TWO")]
+
+
+def test_no_key_is_in_what_is_printed_of_the_access():
+    assert "rpa_" not in repr(TWO_KEYS)
 
 
 async def test_the_key_comes_before_the_endpoint_the_job_and_the_body():

@@ -15,6 +15,7 @@ import pytest
 from emulator.api.guards import Access
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.fidelity import LEDGER
+from emulator.core.settings import default_settings
 from tests.api.doors import JOB, PROFILES, Doors, open_doors, until
 from tests.api.upstream import balanced_doors, talks
 
@@ -245,6 +246,11 @@ async def _(profile):
     return await open_doors(profile, access=Access(keys=frozenset({"other"}))).get("/health")
 
 
+@row("error.foreign_page", "guess")
+async def _(profile):
+    return await open_doors(profile, key=None).get("/health", headers={"origin": "https://elsewhere.example"})
+
+
 @row("error.endpoint_not_found", "observed")
 async def _(profile):
     return await open_doors(profile).http.get("/v2/nope/health")
@@ -407,6 +413,13 @@ async def _(profile):
     async with balanced_doors(profile=profile, workers_max=1, worker_capacity=1) as doors:
         await doors.balanced.seat()
         return await doors.http.get("/lb/lb/x")
+
+
+@row("error.no_outside_workers", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    doors.world.emulator.add_mock(default_settings("mock", doors.endpoint.platform))
+    return await doors.http.get("/v2/mock/job-take/w1")
 
 
 @row("error.not_emulated", "guess")

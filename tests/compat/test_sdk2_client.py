@@ -175,7 +175,7 @@ def test_options_arrive_and_the_webhook_is_called(said: Said, server: Command) -
     assert request["body"] == {
         "input": {"a": 1},
         "policy": {"executionTimeout": 60_000, "ttl": 120_000, "lowPriority": True},
-        "s3Config": {"accessId": "a", "bucketName": "b"},
+        "s3Config": {"accessId": "****", "bucketName": "b"},
         "webhook": f"{server.root_url}/__emulator/hooks/-/ended",
     }
     server.http.get(f"{server.root_url}/__emulator/wait", params={"webhooks": 1})

@@ -69,7 +69,7 @@ def test_set_changes_one_field(entry: str, value: Any) -> None:
         ("workers_max=[1]", "workers_max is a whole number"),
         ("workers_max=5s", "workers_max is a whole number"),
         ("run_retention=soon", "run_retention is a whole number; write milliseconds, or a number with ms, s, m, h or"),
-        ("cors=closed", "cors is one of open, none"),
+        ("cors=closed", "cors is one of local, open, none"),
         ("split_chunks=perhaps", "split_chunks is true or false"),
         ("webhook_retry_delays=1,soon", "webhook_retry_delays is a list of whole numbers"),
         ("workers_max=-1", "workers_max must not be negative, got -1"),
@@ -81,7 +81,9 @@ def test_set_refuses(entry: str, words: str) -> None:
 
 
 def test_set_says_which_entry_is_wrong() -> None:
-    assert refusal(set=["workers_max=5", "cors=closed"]).startswith("--set cors=closed: cors is one of open, none; ")
+    assert refusal(set=["workers_max=5", "cors=closed"]).startswith(
+        "--set cors=closed: cors is one of local, open, none; "
+    )
 
 
 @pytest.mark.parametrize("how", ["variable", "key"])
@@ -137,7 +139,7 @@ def test_a_time_of_platform(text: str, value: int) -> None:
         ("workers_max = 1979-05-27", "workers_max is a whole number; "),
         ("id_suffix = 3", "id_suffix is a text; "),
         ("id_suffix = true", "id_suffix is a text; "),
-        ("cors = 'closed'", "cors is one of open, none; "),
+        ("cors = 'closed'", "cors is one of local, open, none; "),
         ("split_chunks = 'perhaps'", "split_chunks is true or false; "),
         ("webhook_retry_delays = 5", "webhook_retry_delays is a list of whole numbers; "),
         ("webhook_retry_delays = '1,2'", "webhook_retry_delays is a list of whole numbers; "),
@@ -179,5 +181,5 @@ def test_an_impossible_entry_is_told_with_its_flag(entry: str) -> None:
 
 def test_a_field_says_where_it_was_given() -> None:
     assert field_value("run_retention", "10m", "a.toml:7") == 10 * MINUTE
-    with pytest.raises(ConfigurationError, match=r"^a\.toml:7: cors is one of open, none; "):
+    with pytest.raises(ConfigurationError, match=r"^a\.toml:7: cors is one of local, open, none; "):
         field_value("cors", "closed", "a.toml:7")

@@ -194,6 +194,6 @@ async def test_an_execution_timeout_lasts_as_long_as_it_should(monkeypatch: pyte
         system.pass_by(passing)
         found = await world.endpoint.status(job.id)
         assert found.status.value == status
-    told = shapes.record(found, world.emulator.timeline.drift())
+    told = shapes.record(found, world.emulator.masks, world.emulator.timeline.drift())
     assert (told["endedAt"], told["endedAt"] - told["takenAt"]) == (system.day, 60_000)
     await world.emulator.stop()

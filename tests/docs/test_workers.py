@@ -66,7 +66,7 @@ def test_the_compose_file_says_what_worker_env_prints() -> None:
     text = (ROOT / "docker" / "workers.yml").read_text()
     found = re.search(r"`runpod-emulator (worker-env [^`]+)`", text)
     assert found is not None
-    printed = CliRunner().invoke(cli, [*shlex.split(found[1]), "--format", "dotenv"]).output
+    printed = CliRunner().invoke(cli, [*shlex.split(found[1]), "--format", "dotenv"]).stdout
     environment = COMPOSE["services"]["worker"]["environment"]
     assert printed == "".join(f"{name}='{value}'\n".replace("$$", "$") for name, value in environment.items())
 

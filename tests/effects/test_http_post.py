@@ -142,6 +142,13 @@ async def test_a_refused_connection_is_said_each_time():
                 assert host in await post.send(f"http://{host}/hook", BODY)
 
 
+async def test_a_refusal_names_the_host_without_a_password():
+    with closed_port() as (_, host):
+        async with posting() as post:
+            for _ in range(2):
+                assert await post.send(f"http://user:pass@{host}/hook", BODY) == f"{host} refuses the connection"
+
+
 async def test_a_receiver_that_comes_up_after_refusals_gets_its_call_once():
     with closed_port() as (taken, host):
         async with posting() as post:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from emulator.core.deliveries import Delivery, DeliveryStatus
+from emulator.core.endpoint import Submission
 from emulator.core.job import Completed
 from emulator.core.platform import DAY
 from tests.core.passage import Passing
@@ -267,6 +268,18 @@ async def test_stopping_ends_calls_and_leaves_the_rest_owed():
     await ended(world, ["h"])
     assert len(post.calls) == 4
     assert await world.emulator.store.next_delivery_due() is not None
+
+
+async def test_no_line_of_an_attempt_shows_a_password(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "emulator.webhooks")
+    url = "http://user:pass-of-the-hook@h/?token=token-of-the-hook"
+    world = make_world(post=RecordingPost(lambda url, body: f"cannot connect to {url}"))
+    await world.endpoint.submit(Submission(b"{}", webhook=url))
+    (job,) = await world.take(await world.worker())
+    await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    await world.emulator.timeline.settle()
+    assert [called for called, _ in world.post.calls] == [url]
+    assert "of-the-hook" not in caplog.text and "http://user:****hook@h/?token=****hook" in caplog.text
 
 
 async def test_each_attempt_leaves_a_line_in_the_log(caplog: pytest.LogCaptureFixture):

@@ -137,7 +137,7 @@ class Served:
     def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
         parts = urlsplit(path)
         told = {
-            "host": "emulator",
+            "host": "127.0.0.1",
             "authorization": f"Bearer {self.key}",
             "content-type": "application/json",
             **headers,

@@ -49,6 +49,9 @@ HANDLER = """
             child = multiprocessing.get_context("fork").Process(target=forked, args=(job,), daemon=True)
             child.start()
             printed = "200"
+        if case == "token":
+            runpod.serverless.progress_update(job, seen("AI_API_KEY"))
+            printed = ""
         deadline = time.monotonic() + 30
         while not os.path.exists(job["input"]["gate"]) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -103,21 +106,25 @@ def test_progress_of_a_child_counts(server: Command, tmp_path: Path, case: str, 
     assert ended(server.http, job)["output"] == "200"
 
 
-@pytest.mark.parametrize("server", ["keys"], indirect=True)
-@pytest.mark.parametrize("key", ["", "a guess"])
-def test_where_workers_need_keys_a_child_needs_its_workers_token(server: Command, tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("server", "key", "status"),
+    [("keys", "", "401"), ("keys", "a guess", "401"), ("keys", "secret", "403"), ("open", "", "403"),
+     ("open", "a guess", "403")],
+    indirect=["server"],
+)  # fmt: skip
+def test_a_child_needs_its_workers_token(server: Command, tmp_path: Path, key: str, status: str) -> None:
     asked = {"case": "script", "key": key, "gate": str(tmp_path)}
     job = server.http.post("/ep/run", json={"input": asked}).json()["id"]
-    assert ended(server.http, job)["output"] == "401"
+    assert ended(server.http, job)["output"] == status
 
 
 def test_a_child_that_polls_for_jobs_gets_none_and_takes_none_away(server: Command, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    job = server.http.post("/ep/run", json={"input": {"case": "wait", "gate": str(gate)}}).json()["id"]
-    until(lambda: "workerId" in server.http.get(f"/ep/status/{job}").json())
-    worker = server.http.get(f"/ep/status/{job}").json()["workerId"]
+    job = server.http.post("/ep/run", json={"input": {"case": "token", "gate": str(gate)}}).json()["id"]
+    until(lambda: "output" in server.http.get(f"/ep/status/{job}").json())
+    running = server.http.get(f"/ep/status/{job}").json()
+    worker, keys = running["workerId"], {"authorization": running["output"]}
     more = server.http.post("/ep/run", json={"input": {"case": "environment"}}).json()["id"]
-    keys = {"authorization": "secret"}
     with pytest.raises(httpx.ReadTimeout):
         server.http.get(f"/ep/job-take/{worker}?gpu=CPU&job_in_progress=0", headers=keys, timeout=0.5)
     assert ended(server.http, more)["workerId"] != worker

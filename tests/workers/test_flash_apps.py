@@ -27,9 +27,9 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 def test_a_worker_that_cannot_start_stops_the_start(start: Starter, tmp_path: Path) -> None:
     folder = build(tmp_path / "shop", adder={"workersMin": 0}).parent
     (folder / "handler_adder.py").write_text(f"NAMES = {NAMES}\n{SHOW}")
-    server = start("serve", "--flash", "shop", "--port", 0, "--api-key", "rpa_test")
+    server = start("serve", "--flash", "shop", "--port", 0, "--api-key", "rpa_of-the-shop")
     assert server.code() == 2
-    values = ["adder", "shop", "production", None, "adder", "rpa_test"]
+    values = ["adder", "shop", "production", None, "adder", "****shop"]
     assert server.err.line(f"{dict(zip(NAMES, values, strict=True))} {folder}")
     assert server.err.line("handler_adder.py could not be started:")
     assert server.err.line("No module named 'runpod'")

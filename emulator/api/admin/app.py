@@ -12,11 +12,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
 from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
+from emulator.api.swagger import add_page
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
+from emulator.worlds import Worlds
 
 _ABOUT = """What tests and tools tell the emulator, and ask of it.
 
@@ -25,19 +28,36 @@ server was started with `--namespaces key`. Times are milliseconds since the epo
 `2s` or milliseconds."""
 
 
+class JsonAlways:
+    """Says of each body that it is JSON: it can be nothing else, whatever a client calls it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http":
+            others = [header for header in scope["headers"] if header[0] != b"content-type"]
+            scope = {**scope, "headers": [*others, (b"content-type", b"application/json")]}
+        await self.app(scope, receive, send)
+
+
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from emulator.api import alive
-    from emulator.api.admin import hooks, mocks
+    from emulator.api.admin import hooks, keys, mocks
     from emulator.api.admin import state as facts
 
-    app = FastAPIOffline(title="runpod-emulator admin", version=__version__, description=_ABOUT, redoc_url=None)
+    app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
+    add_page(app, "/__emulator")
     app.state.worlds = state.worlds
     app.state.serve = state.serve
+    app.state.worker_key = state.worker_key
     alive.describe(app)
     app.include_router(facts.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
+    app.include_router(keys.router)
     app.add_exception_handler(RequestError, _known)
     app.add_exception_handler(EmulatorError, _refused)
     app.add_exception_handler(HTTPException, _http)
@@ -52,6 +72,7 @@ def admin_app(state: Any) -> FastAPI:
             return _answer(error)
         return await go_on(request)
 
+    app.add_middleware(JsonAlways)
     app.add_middleware(SafetyNet, answer=_answer)
     return app
 
@@ -68,7 +89,10 @@ class RemoteAdmin(RequestError):
 
     status = 403
     title = "Forbidden"
-    detail = "the admin API is for this machine only; start the server with --admin-key KEY to open it"
+    detail = (
+        "the admin API is for this machine only: start the server with --admin-key KEY, and send the header "
+        "'Authorization: Bearer KEY', to use it from another (the host of a container is another)"
+    )
 
 
 def _is_local(host: str) -> bool:
@@ -82,20 +106,23 @@ def _problem(status: int, title: str, detail: str) -> JSONResponse:
     return JSONResponse({"status": status, "title": title, "detail": detail}, status)
 
 
-_NOT_SAID_TO_BE_JSON = "send JSON, with the header Content-Type: application/json"
-
-
 def _answer(error: RequestError) -> JSONResponse:
     return _problem(error.status, error.title, error.detail)
 
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _answer(error)
+    return _problem(error.status, error.title, _shown(request, error.detail))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return _problem(400, "Bad Request", str(error))
+    return _problem(400, "Bad Request", _shown(request, str(error)))
+
+
+def _shown(request: Request, text: str) -> str:
+    """What an error says of what somebody has written, without secrets."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.first.masks.text(text)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -113,7 +140,6 @@ async def _invalid(request: Request, error: Exception) -> Response:
     from emulator.mocking.forms import TAGS
 
     first = error.errors()[0]
-    if isinstance(first.get("input"), bytes):
-        return _problem(400, "Bad Request", _NOT_SAID_TO_BE_JSON)
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
-    return _problem(400, "Bad Request", f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    told = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    return _problem(400, "Bad Request", _shown(request, told))

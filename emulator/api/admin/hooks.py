@@ -37,7 +37,11 @@ async def received(world: World, name: str | None = None) -> list[Call]:
     drift = world.timeline.drift()
     return [
         Call(
-            at=one.at + drift, name=one.name, headers=dict(one.headers), body=shapes.parsed(one.body), status=one.status
+            at=one.at + drift,
+            name=one.name,
+            headers={name: world.masks.header(name, value) for name, value in one.headers.items()},
+            body=shapes.shown(one.body, world.masks),
+            status=one.status,
         )
         for one in world.receiver
         if name in (None, one.name)

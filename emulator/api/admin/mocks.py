@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -19,6 +20,7 @@ from emulator.mocking.forms import ONE, ONE_OR_SEVERAL, SEVERAL
 from emulator.mocking.models import Stub
 from emulator.mocking.profiles import profile
 from emulator.values import Milliseconds
+from emulator.worlds import Worlds
 
 OneOrSeveralStubs = Annotated[Annotated[Stub, ONE] | Annotated[list[Stub], SEVERAL], ONE_OR_SEVERAL]
 OneOrSeveralFaults = Annotated[Annotated[Fault, ONE] | Annotated[list[Fault], SEVERAL], ONE_OR_SEVERAL]
@@ -57,7 +59,7 @@ async def stubs(world: World) -> list[Listed]:
     return [
         Listed(
             id=one.id, priority=one.priority, place=one.place, asked=one.asked, matched=one.matched, played=one.played,
-            stub=one.source,
+            stub=world.masks.value(copy.deepcopy(one.source)),
         )
         for one in world.stubs
     ]  # fmt: skip
@@ -226,13 +228,14 @@ async def remove_endpoint(world: World, endpoint_id: str) -> None:
 
 @router.get("/namespaces")
 async def namespaces(request: Request) -> list[str]:
-    """Every namespace there is."""
-    names: list[str] = request.app.state.worlds.names
-    return names
+    """Every namespace there is; those that are keys of clients are masked."""
+    worlds: Worlds = request.app.state.worlds
+    return [worlds.shown(name) for name in worlds.names]
 
 
 @router.delete("/namespaces/{name}", status_code=204)
 async def drop_namespace(request: Request, name: str) -> None:
-    """End a world and forget it."""
-    if not await request.app.state.worlds.drop(name):
-        raise NoSuchThing(f"there is no namespace {name}")
+    """End a world and forget it; `name` is the whole one, also of one that is shown masked."""
+    worlds: Worlds = request.app.state.worlds
+    if not await worlds.drop(name):
+        raise NoSuchThing(f"there is no namespace {worlds.shown(name)}")

@@ -10,6 +10,7 @@ from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody
 from emulator.core.job import JobStatus
 from emulator.core.journal import Entry, Journal
+from emulator.core.masks import Masks
 from emulator.core.stubs import Question
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
@@ -38,8 +39,8 @@ class Filter(Wish):
     body: Any = Field(None, description="a part of the JSON body: members that must be there with these values")
     headers: dict[str, str] = Field({}, description="headers that must be there with these values")
 
-    def differences(self, entry: Entry) -> list[str]:
-        """What keeps a request from being meant."""
+    def differences(self, entry: Entry, masks: Masks | None = None) -> list[str]:
+        """What keeps a request from being meant: secrets are compared as they are, and told with `masks`."""
         told = {name: getattr(self, name) for name in ("endpoint", "operation", "method", "path", "status", "job")}
         found = [
             f"{name}: expected {value!r}, got {getattr(entry, name)!r}"
@@ -50,8 +51,9 @@ class Filter(Wish):
             difference = input_check(self.body)(Question("", entry.body or b"null"))
             found += [difference.replace("input", "body", 1)] if difference else []
         given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
+        found = [masks.text(difference) for difference in found] if masks else found
         found += [
-            f"header {name}: expected {value!r}, got {given.get(name.lower())!r}"
+            f"header {name}: expected {_shown(name, value, masks)}, got {_shown(name, given.get(name.lower()), masks)}"
             for name, value in self.headers.items()
             if given.get(name.lower()) != value
         ]
@@ -63,6 +65,10 @@ class Filter(Wish):
         return not self.model_fields_set
 
 
+def _shown(name: str, value: str | None, masks: Masks | None) -> str:
+    return repr(masks.header(name, value) if masks and value is not None else value)
+
+
 class Verified(BaseModel):
     """What came."""
 
@@ -72,7 +78,12 @@ class Verified(BaseModel):
 
 
 def verified(
-    journal: Journal, match: Filter, count: int | None = None, at_least: int | None = None, at_most: int | None = None
+    journal: Journal,
+    masks: Masks,
+    match: Filter,
+    count: int | None = None,
+    at_least: int | None = None,
+    at_most: int | None = None,
 ) -> Verified:
     """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
     if match.is_empty:
@@ -86,17 +97,19 @@ def verified(
         return Verified(ok=True, count=found, detail="")
     expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
     return Verified(
-        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal)}"
+        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal, masks)}"
     )
 
 
-def _others(match: Filter, journal: Journal) -> str:
+def _others(match: Filter, journal: Journal, masks: Masks) -> str:
     """The requests that came instead, the nearest first."""
-    others = [(differences, entry) for entry in journal if (differences := match.differences(entry))]
+    others = [(differences, entry) for entry in journal if (differences := match.differences(entry, masks))]
     if not others:
         return "; no other request came"
     ranked = sorted(others, key=lambda other: len(other[0]))
-    return "".join(f"\n{entry.method} {entry.path}: {'; '.join(differences)}" for differences, entry in ranked[:5])
+    return "".join(
+        f"\n{entry.method} {masks.text(entry.path)}: {'; '.join(differences)}" for differences, entry in ranked[:5]
+    )
 
 
 def mode(world: Emulator) -> Literal["real", "virtual", "auto"]:

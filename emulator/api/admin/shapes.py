@@ -1,11 +1,11 @@
 """The JSON of the admin API: jobs, requests, webhook calls and transitions as people read them.
 
 `drift` is what to add to a time inside for the time of day, in ms: not 0 where the system's clock was set meanwhile.
+`masks` hide secrets: what is shown here may end in the log of a CI run.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import orjson
@@ -13,19 +13,20 @@ import orjson
 from emulator.core.history import Moment
 from emulator.core.job import Job, Transition
 from emulator.core.journal import Entry
+from emulator.core.masks import Masks
 from emulator.emulator import Attempt, Emulator
 
 
-def record(job: Job, drift: int = 0) -> dict[str, Any]:
+def record(job: Job, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """A whole job; times are ms since the epoch, null where there is none."""
     return {
         "id": job.id,
         "endpoint": job.endpoint,
         "status": job.status.value,
-        "input": parsed(job.input),
-        "output": None if job.output is None else parsed(job.output),
-        "error": job.error,
-        "webhook": job.webhook,
+        "input": shown(job.input, masks),
+        "output": None if job.output is None else shown(job.output, masks),
+        "error": job.error and masks.text(job.error),
+        "webhook": job.webhook and masks.text(job.webhook),
         "lowPriority": job.low_priority,
         "held": job.held,
         "worker": job.worker,
@@ -46,7 +47,7 @@ async def all_jobs(world: Emulator, endpoint: str | None = None) -> list[dict[st
     drift = world.timeline.drift()
     for name in world.endpoints if endpoint is None else [world.endpoint(endpoint).id]:
         jobs, _ = await world.store.recent(name, 0, 1 << 31)
-        found += [record(job, drift) for job in jobs]
+        found += [record(job, world.masks, drift) for job in jobs]
     return sorted(found, key=lambda job: -job["submittedAt"])
 
 
@@ -61,7 +62,7 @@ def moment(one: Moment, drift: int = 0) -> dict[str, Any]:
     }
 
 
-def entry(one: Entry, drift: int = 0) -> dict[str, Any]:
+def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One request; a body that is no JSON is text."""
     return {
         "number": one.number,
@@ -69,28 +70,34 @@ def entry(one: Entry, drift: int = 0) -> dict[str, Any]:
         "endpoint": one.endpoint,
         "operation": one.operation,
         "method": one.method,
-        "path": one.path,
-        "query": one.query,
-        "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in one.headers},
-        "body": parsed(one.body) if one.body else None,
+        "path": masks.text(one.path),
+        "query": masks.text(one.query),
+        "headers": headers(one, masks),
+        "body": shown(one.body, masks) if one.body else None,
         "status": one.status,
         "job": one.job or None,
     }
 
 
-def attempt(one: Attempt, drift: int = 0) -> dict[str, Any]:
+def headers(one: Entry, masks: Masks) -> dict[str, str]:
+    """The headers of a request as text, by name."""
+    told = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in one.headers)
+    return {name: masks.header(name, value) for name, value in told}
+
+
+def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One webhook call."""
     delivery = one.delivery
     return {
         "at": one.at + drift,
         "endpoint": delivery.endpoint,
         "job": delivery.job,
-        "url": delivery.url,
+        "url": masks.text(delivery.url),
         "attempt": delivery.attempts,
         "acknowledged": not one.problem,
-        "problem": one.problem or None,
+        "problem": masks.text(one.problem) or None,
         "status": delivery.status.value,
-        "body": parsed(delivery.body),
+        "body": shown(delivery.body, masks),
     }
 
 
@@ -111,8 +118,10 @@ def transition(one: Transition, drift: int = 0) -> str:
     ).decode()
 
 
-def parsed(text: bytes) -> Any:
-    """The value of a JSON text; what is none comes as text."""
-    with contextlib.suppress(ValueError):
-        return orjson.loads(text)
-    return text.decode("utf-8", "replace")
+def shown(text: bytes, masks: Masks) -> Any:
+    """The value of a JSON text, without secrets; what is none comes as text."""
+    try:
+        parsed = orjson.loads(text)
+    except ValueError:
+        parsed = text.decode("utf-8", "replace")
+    return masks.value(parsed)

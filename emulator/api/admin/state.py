@@ -70,7 +70,7 @@ async def job(world: World, job_id: str) -> Response:
         if not moments:
             continue
         try:
-            record = shapes.record(await world.store.get(endpoint, job_id), drift)
+            record = shapes.record(await world.store.get(endpoint, job_id), world.masks, drift)
         except JobNotFound:
             record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
         return _json({**record, "transitions": [shapes.moment(moment, drift) for moment in moments]})
@@ -99,7 +99,7 @@ async def requests(
 
 def _entries(world: Emulator, found: list[Entry]) -> list[dict[str, Any]]:
     drift = world.timeline.drift()
-    return [shapes.entry(one, drift) for one in found]
+    return [shapes.entry(one, world.masks, drift) for one in found]
 
 
 class Verification(Wish):
@@ -114,16 +114,15 @@ class Verification(Wish):
 @router.post("/requests/verify")
 async def verify(world: World, wish: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    return verified(world.journal, wish.match, wish.count, wish.at_least, wish.at_most)
+    return verified(world.journal, world.masks, wish.match, wish.count, wish.at_least, wish.at_most)
 
 
 @router.get("/webhooks")
 async def webhooks(world: World, job: str | None = None) -> Response:
     """The webhook calls that were made, oldest first."""
     drift = world.timeline.drift()
-    return _json(
-        {"webhooks": [shapes.attempt(one, drift) for one in world.attempts if job in (None, one.delivery.job)]}
-    )
+    found = [one for one in world.attempts if job in (None, one.delivery.job)]
+    return _json({"webhooks": [shapes.attempt(one, world.masks, drift) for one in found]})
 
 
 # Time

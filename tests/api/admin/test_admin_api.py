@@ -40,7 +40,7 @@ class Admin:
         app = Application(self.worlds, Access(), admin_access=admin)
         app.state.serve = self._serve
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, client=client), base_url="http://emulator", trust_env=False
+            transport=httpx.ASGITransport(app, client=client), base_url="http://localhost", trust_env=False
         )
 
     @staticmethod
@@ -118,11 +118,17 @@ async def test_a_wrong_wish_is_refused_with_a_reason(admin: Admin, method: str, 
 
 
 @pytest.mark.parametrize("path", ["/stubs", "/faults", "/clock/advance", "/requests/verify", "/wait", "/reset"])
-async def test_json_that_is_not_said_to_be_json_is_refused_with_what_to_do(admin: Admin, path: str):
-    for content_type in ("application/x-www-form-urlencoded", "text/plain"):
-        headers = {"content-type": content_type}
-        told = await admin.ask("POST", path, 400, content=b'{"endpoint": "llm"}', headers=headers)
-        assert told["detail"] == "send JSON, with the header Content-Type: application/json"
+async def test_a_body_is_json_whatever_it_is_called(admin: Admin, path: str):
+    body = b'{"endpoint": "llm", "nonsense": 1}'
+    said = await admin.ask("POST", path, 400, content=body, headers={"content-type": "application/json"})
+    for headers in ({}, {"content-type": "application/x-www-form-urlencoded"}, {"content-type": "text/plain"}):
+        assert await admin.ask("POST", path, 400, content=body, headers=headers) == said
+
+
+async def test_json_without_a_content_type_does_what_it_says(admin: Admin):
+    assert await admin.ask("POST", "/stubs", 201, content=b'{"endpoint": "llm", "respond": {"output": 1}}')
+    await admin.ask("POST", "/reset", 204, content=b"", headers={"content-type": "text/plain"})
+    await admin.ask("POST", "/reset", 400, content=b"{", headers={"content-type": "text/plain"})
 
 
 async def test_a_fault_ends_when_it_has_struck(admin: Admin):
@@ -266,6 +272,32 @@ async def test_a_namespace_has_a_plain_name(admin: Admin, name: str):
     headers = {b"x-emulator-namespace": name.encode("utf-8"), b"authorization": b"k"}
     answer = await admin.http.get("/v2/llm/health", headers=headers)
     assert (answer.status_code, "no namespace" in answer.json()["detail"]) == (400, True)
+
+
+async def test_where_keys_choose_namespaces_their_names_are_masked():
+    it = Admin(by_key=True)
+    await it.run(HELLO, key="key-of-a-client")
+    assert await it.ask("GET", "/namespaces") == ["****ient"]
+    unknown = await it.ask("DELETE", "/namespaces/key-of-another", 404)
+    assert unknown["detail"] == "there is no namespace ****ther"
+    refused = await it.http.get("/v2/llm/health", headers={"authorization": "key of/another+one"})
+    assert refused.status_code == 400 and "another" not in refused.text
+    await it.ask("DELETE", "/namespaces/key-of-a-client", 204)
+    assert await it.ask("GET", "/namespaces") == []
+    await it.worlds.stop()
+
+
+async def test_a_stub_is_listed_without_its_secrets_and_matches_with_them(admin: Admin):
+    stub = {"match": {"headers": {"x-api-key": "key-of-the-stub"}}, "respond": {"output": 1}}
+    await admin.ask("POST", "/stubs", 201, json=stub)
+    for _ in range(2):
+        (listed,) = await admin.ask("GET", "/stubs")
+        assert listed["stub"]["match"]["headers"] == {"x-api-key": "****stub"}
+    headers = {"authorization": "k"}
+    good = await admin.http.post("/v2/llm/runsync", json=HELLO, headers={**headers, "x-api-key": "key-of-the-stub"})
+    assert good.json()["output"] == 1
+    bad = await admin.http.post("/v2/llm/runsync", json=HELLO, headers={**headers, "x-api-key": "key-of-nobody"})
+    assert bad.json()["error"].endswith('header x-api-key: expected "****stub", got "****body"')
 
 
 # Who may call
