@@ -5,14 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from types import TracebackType
 
 import click
+
+from emulator.core.shown import block, traceback_block
 
 _PLAIN = "%(asctime)s %(levelname)-7s %(message)s"
 _LEVELS = {"DEBUG": "bright_black", "INFO": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
-class ColouredLines(logging.Formatter):
+class PlainLines(logging.Formatter):
+    """A record is one line; what else belongs to it follows indented, so that nothing in it looks like a record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line; a record of another library is made visible here, ours are already."""
+        if not hasattr(record, "is_shown"):
+            record.message = block(record.message)
+        return super().formatMessage(record)
+
+    def formatException(
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        """The traceback, indented."""
+        return traceback_block(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """The stack, indented."""
+        return traceback_block(super().formatStack(stack_info))
+
+
+class ColouredLines(PlainLines):
     """The time dimmed, the level in its colour, and where a worker's line comes from in a third."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -23,18 +46,20 @@ class ColouredLines(logging.Formatter):
         return f"{time} {level} {self._text(record, color)}"
 
     def _text(self, record: logging.LogRecord, color: str) -> str:
-        plain = logging.Formatter("%(message)s").format(record)
+        plain = super().format(record)
         if record.levelno >= logging.WARNING:
             return click.style(plain, fg=color)
         where, bar, line = plain.partition(" | ")
-        return f"{click.style(where + bar, fg='cyan')}{line}" if bar and record.name == "emulator.worker" else plain
+        if not bar or record.name != "emulator.worker":
+            return plain
+        return f"{click.style(where + bar, fg='cyan')}{getattr(record, 'coloured', line)}"
 
 
 def begin_log(level: str, color: bool) -> None:
     """Log from now on, from `level` up; coloured ones only to a terminal, and where NO_COLOR is not set."""
     handler = logging.StreamHandler(sys.stderr)
     coloured = color and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(ColouredLines() if coloured else logging.Formatter(_PLAIN))
+    handler.setFormatter(ColouredLines() if coloured else PlainLines(_PLAIN))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("uvicorn", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from emulator.workers.child import STOP_GRACE
 from emulator.workers.ports import Ports
 
+NO_START = (
+    "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
+    "it takes no job: the program ends. Call start, or set the variable that the call depends on"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -36,6 +41,12 @@ class Program:
     """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
+
+    def is_news_that_it_never_starts(self, version: int) -> bool:
+        """Whether nobody has said so of this version of its code; true once."""
+        known = version in self.never_started
+        self.never_started.add(version)
+        return not known
 
     def files(self) -> list[str]:
         """The handler's file, where it names one."""
