@@ -16,7 +16,9 @@ import click
 
 from emulator import __version__
 from emulator.core.errors import ConfigurationError
+from emulator.core.shown import block
 from emulator.log import begin_log
+from emulator.outlet import OutputLost, outlet_of, take_streams
 
 _COMMAND_GRACE = 3.0
 """Seconds that the command of `exec` has to end when the emulator is told to."""
@@ -62,6 +64,8 @@ def _serve(options: dict[str, Any]) -> None:
     from emulator.server import Server, run, until_signal
 
     server = Server(_settings(options))
+    if (outlet := outlet_of(sys.stdout)) is not None:
+        outlet.patient = False  # whoever does not read the banner does not stop the server
 
     async def main() -> None:
         stopped = asyncio.ensure_future(until_signal())
@@ -175,13 +179,17 @@ def config(**options: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line; a wrong setting exits with 2, a taken port with 3."""
+    """Run the command line; a wrong setting exits with 2, a taken port with 3, lost output with 1."""
     gc.disable()  # until a server has started: all that the start makes is there to stay
+    take_streams()
     try:
         cli(prog_name="runpod-emulator")
     except ConfigurationError as error:
-        print(f"runpod-emulator: {error}", file=sys.stderr)
+        print(f"runpod-emulator: {block(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OutputLost as error:
+        print(f"runpod-emulator: standard output cannot be written to: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _settings(options: dict[str, Any]) -> Any:

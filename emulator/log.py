@@ -10,6 +10,7 @@ from types import TracebackType
 import click
 
 from emulator.core.shown import block, traceback_block
+from emulator.outlet import outlet_of
 
 _PLAIN = "%(asctime)s %(levelname)-7s %(message)s"
 _LEVELS = {"DEBUG": "bright_black", "INFO": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
@@ -59,7 +60,16 @@ def begin_log(level: str, color: bool) -> None:
     """Log from now on, from `level` up; coloured ones only to a terminal, and where NO_COLOR is not set."""
     handler = logging.StreamHandler(sys.stderr)
     coloured = color and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(ColouredLines() if coloured else PlainLines(_PLAIN))
+    formatter = ColouredLines() if coloured else PlainLines(_PLAIN)
+    handler.setFormatter(formatter)
+    outlet = outlet_of(sys.stderr)
+    if outlet is not None:
+        outlet.told = lambda lines: formatter.format(_dropped(lines)) + "\n"
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("uvicorn", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _dropped(lines: int) -> logging.LogRecord:
+    text = "%d lines of the log were dropped: nobody read them"
+    return logging.LogRecord("emulator", logging.WARNING, __file__, 0, text, (lines,), None)

@@ -18,14 +18,14 @@ LAYERS = [
     {"emulator", "endpoints", "worlds"},
     {"api"},
     {"app", "port", "server", "tls"},
-    {"__main__", "cli", "flags", "garbage", "listing", "log", "probe", "pytest_plugin", "testing"},
+    {"__main__", "cli", "flags", "garbage", "listing", "log", "outlet", "probe", "pytest_plugin", "testing"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
 TOGETHER = [
     {"app", "port", "server", "tls"},
     {"emulator", "endpoints", "worlds"},
     {"pytest_plugin", "testing"},
-    {"__main__", "cli", "flags", "garbage", "listing", "log", "probe"},
+    {"__main__", "cli", "flags", "garbage", "listing", "log", "outlet", "probe"},
 ]
 CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin", "testing"}
 ADMIN = ROOT / "api" / "admin"
