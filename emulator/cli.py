@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,6 +64,7 @@ def _serve(options: dict[str, Any]) -> None:
     from emulator.listing import ready_line
     from emulator.server import Server, run, until_signal
 
+    _clear_port_file(options)
     server = Server(_settings(options))
     if (outlet := outlet_of(sys.stdout)) is not None:
         outlet.patient = False  # whoever does not read the banner does not stop the server
@@ -93,6 +95,7 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     from emulator.server import Server, run, until_signal
 
     options |= {name: 0 for name in ("port", "tls_port") if options.get(name) is None}
+    _clear_port_file(options)
     server = Server(_settings(options))
 
     async def main() -> int:
@@ -190,6 +193,15 @@ def main() -> None:
     except OutputLost as error:
         print(f"runpod-emulator: standard output cannot be written to: {error.strerror}", file=sys.stderr)
         sys.exit(1)
+
+
+def _clear_port_file(options: dict[str, Any]) -> None:
+    """Take the port file of an earlier run away, before anything can fail; one of a file's is the server's to find."""
+    from emulator.port_file import PortFile
+
+    told = options.get("port_file") or os.environ.get("RUNPOD_EMULATOR_PORT_FILE")
+    if told:
+        PortFile(Path(told)).clear()
 
 
 def _settings(options: dict[str, Any]) -> Any:

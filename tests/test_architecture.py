@@ -17,12 +17,12 @@ LAYERS = [
     {"config", "effects", "mocking", "workers", "stores"},
     {"emulator", "endpoints", "worlds"},
     {"api"},
-    {"app", "port", "server", "tls"},
+    {"app", "port", "port_file", "server", "tls"},
     {"__main__", "cli", "flags", "garbage", "listing", "log", "outlet", "probe", "pytest_plugin", "testing"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
 TOGETHER = [
-    {"app", "port", "server", "tls"},
+    {"app", "port", "port_file", "server", "tls"},
     {"emulator", "endpoints", "worlds"},
     {"pytest_plugin", "testing"},
     {"__main__", "cli", "flags", "garbage", "listing", "log", "outlet", "probe"},
