@@ -76,7 +76,9 @@ def test_a_traceback_keeps_its_lines_and_none_looks_like_one_of_the_log(users_lo
 
 def test_every_logger_of_the_emulator_is_guarded() -> None:
     root = Path(sys.modules["emulator"].__file__ or "").parent
-    used = {name for file in root.rglob("*.py") for name in re.findall(r'getLogger\("(emulator[^"]*)"', file.read_text())}
+    used = {
+        name for file in root.rglob("*.py") for name in re.findall(r'getLogger\("(emulator[^"]*)"', file.read_text())
+    }
     assert used <= set(LOGGERS)
 
 
