@@ -6,24 +6,42 @@ import logging
 import os
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from emulator.core.shown import block, traceback_block
 from emulator.outlet import outlet_of
 
-_PLAIN = "%(asctime)s %(levelname)-7s %(message)s"
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # Python 3.10 cannot subscript it
+    _StreamHandler = logging.StreamHandler
 _LEVELS = {"DEBUG": "bright_black", "INFO": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
 class PlainLines(logging.Formatter):
     """A record is one line; what else belongs to it follows indented, so that nothing in it looks like a record."""
 
+    _second = -1.0
+    _time = ""
+    """The time of day as it was in that second."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Date, time, level and text."""
+        if record.created // 1 != self._second:
+            self._second, self._time = record.created // 1, self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        return f"{self._time},{int(record.msecs):03} {record.levelname:7} {self.text(record)}"
+
+    def text(self, record: logging.LogRecord) -> str:
+        """What it says, with its traceback; a record of another library is made visible here, ours are already."""
+        if "is_shown" in record.__dict__ and not record.exc_info and not record.stack_info:
+            return record.getMessage()
+        return super().format(record)
+
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line; a record of another library is made visible here, ours are already."""
-        if not hasattr(record, "is_shown"):
-            record.message = block(record.message)
-        return super().formatMessage(record)
+        """The text alone."""
+        return record.message if hasattr(record, "is_shown") else block(record.message)
 
     def formatException(
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -47,7 +65,7 @@ class ColouredLines(PlainLines):
         return f"{time} {level} {self._text(record, color)}"
 
     def _text(self, record: logging.LogRecord, color: str) -> str:
-        plain = super().format(record)
+        plain = self.text(record)
         if record.levelno >= logging.WARNING:
             return click.style(plain, fg=color)
         where, bar, line = plain.partition(" | ")
@@ -56,14 +74,31 @@ class ColouredLines(PlainLines):
         return f"{click.style(where + bar, fg='cyan')}{getattr(record, 'coloured', line)}"
 
 
+class Handler(_StreamHandler):
+    """Writes to a stream, and by a shorter way to an outlet."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.outlet = outlet_of(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if self.outlet is None:
+            super().emit(record)
+            return
+        try:
+            self.outlet.write(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+        except Exception:
+            self.handleError(record)
+
+
 def begin_log(level: str, color: bool) -> None:
     """Log from now on, from `level` up; coloured ones only to a terminal, and where NO_COLOR is not set."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     coloured = color and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    formatter = ColouredLines() if coloured else PlainLines(_PLAIN)
+    formatter = ColouredLines() if coloured else PlainLines()
     handler.setFormatter(formatter)
-    outlet = outlet_of(sys.stderr)
-    if outlet is not None:
+    if (outlet := handler.outlet) is not None:
         outlet.told = lambda lines: formatter.format(_dropped(lines)) + "\n"
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("uvicorn", "watchfiles"):

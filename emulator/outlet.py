@@ -56,6 +56,7 @@ class Outlet(io.RawIOBase):
             self._gate = select.poll()
             self._gate.register(descriptor, select.POLLOUT)
         self._direct = _unwaiting_terminal(descriptor)
+        self._target = descriptor if self._direct is None else self._direct
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -71,7 +72,7 @@ class Outlet(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write, or keep, or drop all of it."""
-        whole = bytes(data)
+        whole = data if isinstance(data, bytes) else bytes(data)
         with self._turn:
             try:
                 self._write(whole)
@@ -100,16 +101,16 @@ class Outlet(io.RawIOBase):
 
     def _write_now(self, data: bytes) -> bytes:
         """Write what can be without waiting; answers the rest."""
-        rest = memoryview(data)
-        while rest:
+        done, size = 0, len(data)
+        while done < size:
             if self._direct is None and self._gate is not None and not self._gate.poll(0):
                 break
-            most = len(rest) if self._gate is None else select.PIPE_BUF  # a pipe that is ready takes so much
+            most = size if self._gate is None else select.PIPE_BUF  # a pipe that is ready takes so much
             try:
-                rest = rest[os.write(self._descriptor if self._direct is None else self._direct, rest[:most]) :]
+                done += os.write(self._target, data[done : done + most])
             except BlockingIOError:
                 break
-        return bytes(rest)
+        return data[done:]
 
     def _keep(self, data: bytes) -> None:
         if not data:

@@ -55,7 +55,7 @@ class OneLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record; it is always logged."""
-        if isinstance(record.args, tuple):
+        if isinstance(record.args, tuple) and not all(map(_is_shown, record.args)):
             record.args = tuple(map(_argument, record.args))
         if record.exc_info and not record.exc_text:
             record.exc_text = traceback_block(logging.Formatter().formatException(record.exc_info))
@@ -74,6 +74,11 @@ _ONE_LINE = OneLine()
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
+
+
+def _is_shown(value: object) -> bool:
+    kind = type(value)
+    return kind is int or kind is Shown or (kind is str and value.isprintable())  # type: ignore[attr-defined]
 
 
 def _argument(value: object) -> object:
