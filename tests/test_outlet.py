@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import select
 import stat
 import sys
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from emulator.outlet import KEPT, Outlet, OutputLost, take_streams
-from tests.compat.servers import until
+from tests.compat.servers import LIMIT, until
 
 LINE = b"x" * 99 + b"\n"
 TOO_MANY = 3 * KEPT // len(LINE)
@@ -38,14 +39,18 @@ class Pipe:
         """So many bytes, waiting for them."""
         found = b""
         while len(found) < size:
-            found += os.read(self.reader, size - len(found))
+            found += self._some(size - len(found))
         return found
 
     def read_until(self, end: bytes) -> bytes:
         found = b""
         while not found.endswith(end):
-            found += os.read(self.reader, 1 << 16)
+            found += self._some(1 << 16)
         return found
+
+    def _some(self, most: int) -> bytes:
+        assert select.select([self.reader], [], [], LIMIT)[0], "nothing came"
+        return os.read(self.reader, most)
 
     def close(self) -> None:
         for descriptor in (self.reader, self.writer):
