@@ -6,9 +6,11 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 import shlex
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +18,9 @@ import click
 from emulator import __version__
 from emulator.core.errors import ConfigurationError
 from emulator.core.masks import Masks
+from emulator.core.shown import block
 from emulator.log import begin_log
+from emulator.outlet import OutputLost, outlet_of, take_streams
 
 _COMMAND_GRACE = 3.0
 """Seconds that the command of `exec` has to end when the emulator is told to."""
@@ -61,7 +65,10 @@ def _serve(options: dict[str, Any]) -> None:
     from emulator.listing import ready_line
     from emulator.server import Server, run, until_signal
 
+    _clear_port_file(options)
     server = Server(_settings(options))
+    if (outlet := outlet_of(sys.stdout)) is not None:
+        outlet.patient = False  # whoever does not read the banner does not stop the server
 
     async def main() -> None:
         stopped = asyncio.ensure_future(until_signal())
@@ -90,6 +97,7 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     from emulator.workers.environment import inherited
 
     options |= {name: 0 for name in ("port", "tls_port") if not options.get(name)}
+    _clear_port_file(options)
     server = Server(_settings(options))
 
     async def main() -> int:
@@ -196,13 +204,26 @@ def config(**options: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line; a wrong setting exits with 2, a taken port with 3."""
+    """Run the command line; a wrong setting exits with 2, a taken port with 3, lost output with 1."""
     gc.disable()  # until a server has started: all that the start makes is there to stay
+    take_streams()
     try:
         cli(prog_name="runpod-emulator")
     except ConfigurationError as error:
-        print(f"runpod-emulator: {Masks().text(str(error))}", file=sys.stderr)
+        print(f"runpod-emulator: {block(Masks().text(str(error)))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OutputLost as error:
+        print(f"runpod-emulator: standard output cannot be written to: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _clear_port_file(options: dict[str, Any]) -> None:
+    """Take the port file of an earlier run away, before anything can fail; one of a file's is the server's to find."""
+    from emulator.port_file import PortFile
+
+    told = options.get("port_file") or os.environ.get("RUNPOD_EMULATOR_PORT_FILE")
+    if told:
+        PortFile(Path(told)).clear()
 
 
 def _settings(options: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from emulator.core.faulty import FaultyEndpoint
 from emulator.core.launcher import Launcher
 from emulator.core.reasons import gist
 from emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
+from emulator.core.shown import block
 from emulator.core.workforce import Workforce
 from emulator.core.world import World
 from emulator.workers.command import Command, CommandPool, Nobody
@@ -201,7 +202,7 @@ class Endpoints:
         for failure in failures:
             if not (lenient and isinstance(failure, ConfigurationError)):
                 raise failure
-            log.error("%s", failure)
+            log.error("%s", block(str(failure)))
         for endpoint, outcome in zip(endpoints, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 self._reloader.failed(endpoint)

@@ -14,6 +14,7 @@ from emulator.config.plans import Plan, plan_all
 from emulator.config.settings import DEFAULT, OF_PLATFORM, Settings
 from emulator.core.masks import Masks, masked, masked_variable
 from emulator.core.platform import Platform, source_of
+from emulator.core.shown import block, visible
 from emulator.values import as_text
 from emulator.workers.sdk import sdk_rules
 
@@ -37,7 +38,8 @@ def banner(server: Server) -> str:
     body = """-H 'Content-Type: application/json' -d '{"input": {"message": "hello"}}'"""
     call = f"{server.base_url}/{example}/runsync{key} {body}" if ids else f"{root}/lb/{balanced[0]}/ping{key}"
     return "\n".join(
-        (
+        visible(line)
+        for line in (
             f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",
             f"  base URL   {server.base_url}",
             *_https(server),
@@ -65,7 +67,7 @@ def _key_header(settings: Settings, key: str) -> str:
 def ready_line(server: Server) -> str:
     """That everything is up, or, with --reload, what is broken as it is."""
     broken = server.broken
-    told = "; ".join(f"{service} is broken: {reason}" for service, reason in broken.items())
+    told = "; ".join(f"{visible(service)} is broken: {block(reason)}" for service, reason in broken.items())
     return f"Ready, but {told}" if broken else "Ready."
 
 
@@ -129,7 +131,7 @@ def print_fields(platform: Platform) -> None:
         table.add_column(heading, overflow="fold")
     for field in dataclasses.fields(platform):
         source = source_of(field.name)
-        value = f"{as_text(getattr(platform, field.name))} {source.unit}".strip()
+        value = visible(f"{as_text(getattr(platform, field.name))} {source.unit}".strip())
         other = "" if source.documented is None else as_text(source.documented) or '""'
         table.add_row(field.name, value, platform.evidence_of(field.name).label, other, source.text)
     _print(table)
@@ -140,24 +142,31 @@ def print_config(settings: Settings) -> None:
 
     Raises ConfigurationError when they could not be served.
     """
-    from rich.markup import escape
     from rich.table import Table
 
     plans = plan_all(settings)
     title = str(settings.file.path) if settings.file else "no configuration file"
-    table = Table(title=escape(title))
+    table = Table(title=_cell(title))
     for heading in ("option", "value", "from"):
         table.add_column(heading, overflow="fold")
     for name in all_options():
-        table.add_row(name, *map(escape, _told(settings, name)))
+        table.add_row(name, *map(_cell, _told(settings, name)))
     for plan in plans:
         table.add_section()
-        table.add_row(f"endpoint {plan.settings.id}", escape(Masks(settings.secrets).text(str(plan.service))), "")
+        service = Masks(settings.secrets).text(str(plan.service))
+        table.add_row(_cell(f"endpoint {plan.settings.id}"), _cell(service), "")
         for name in EndpointOptions.model_fields:
             told = _told_of(settings, name, plan)
             if told != _told(settings, name):
-                table.add_row(f"  {name}", *map(escape, told))
+                table.add_row(f"  {name}", *map(_cell, told))
     _print(table)
+
+
+def _cell(text: str) -> str:
+    """Text of the user's for a table."""
+    from rich.markup import escape
+
+    return escape(visible(text))
 
 
 def _told(settings: Settings, name: str, endpoint: str | None = None) -> tuple[str, str]:

@@ -5,16 +5,57 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from emulator.core.masks import Masks
+from emulator.core.shown import block, traceback_block
+from emulator.outlet import outlet_of
 
-_PLAIN = "%(asctime)s %(levelname)-7s %(message)s"
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # Python 3.10 cannot subscript it
+    _StreamHandler = logging.StreamHandler
 _LEVELS = {"DEBUG": "bright_black", "INFO": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
-class ColouredLines(logging.Formatter):
+class PlainLines(logging.Formatter):
+    """A record is one line; what else belongs to it follows indented, so that nothing in it looks like a record."""
+
+    _second = -1.0
+    _time = ""
+    """The time of day as it was in that second."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Date, time, level and text."""
+        if record.created // 1 != self._second:
+            self._second, self._time = record.created // 1, self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        return f"{self._time},{int(record.msecs):03} {record.levelname:7} {self.text(record)}"
+
+    def text(self, record: logging.LogRecord) -> str:
+        """What it says, with its traceback; a record of another library is made visible here, ours are already."""
+        if "is_shown" in record.__dict__ and not record.exc_info and not record.stack_info:
+            return record.getMessage()
+        return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The text alone."""
+        return record.message if hasattr(record, "is_shown") else block(record.message)
+
+    def formatException(
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        """The traceback, indented."""
+        return traceback_block(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """The stack, indented."""
+        return traceback_block(super().formatStack(stack_info))
+
+
+class ColouredLines(PlainLines):
     """The time dimmed, the level in its colour, and where a worker's line comes from in a third."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -25,11 +66,31 @@ class ColouredLines(logging.Formatter):
         return f"{time} {level} {self._text(record, color)}"
 
     def _text(self, record: logging.LogRecord, color: str) -> str:
-        plain = logging.Formatter("%(message)s").format(record)
+        plain = self.text(record)
         if record.levelno >= logging.WARNING:
             return click.style(plain, fg=color)
         where, bar, line = plain.partition(" | ")
-        return f"{click.style(where + bar, fg='cyan')}{line}" if bar and record.name == "emulator.worker" else plain
+        if not bar or record.name != "emulator.worker":
+            return plain
+        return f"{click.style(where + bar, fg='cyan')}{getattr(record, 'coloured', line)}"
+
+
+class Handler(_StreamHandler):
+    """Writes to a stream, and by a shorter way to an outlet."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.outlet = outlet_of(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if self.outlet is None:
+            super().emit(record)
+            return
+        try:
+            self.outlet.write(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+        except Exception:
+            self.handleError(record)
 
 
 class WithoutSecrets(logging.Filter):
@@ -43,9 +104,16 @@ class WithoutSecrets(logging.Filter):
         """Change the record, and let it pass."""
         if record.name == "emulator.jobs" and record.levelno < logging.WARNING:
             return True  # how a job ended: the commonest line, and it repeats nothing that anybody has sent
-        record.msg, record.args = self._masks.text(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self._masks.text(logging.Formatter().formatException(record.exc_info))
+        text = self._masks.text
+        record.msg, record.args = text(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = text(
+                record.exc_text or traceback_block(logging.Formatter().formatException(record.exc_info))
+            )
+        if record.stack_info:
+            record.stack_info = text(record.stack_info)
+        if (coloured := getattr(record, "coloured", None)) is not None:
+            record.coloured = text(coloured)
         return True
 
 
@@ -54,10 +122,18 @@ def begin_log(level: str, color: bool, masks: Masks | None = None) -> None:
 
     `masks` know secrets that no line may show.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     handler.addFilter(WithoutSecrets(masks or Masks()))
     coloured = color and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(ColouredLines() if coloured else logging.Formatter(_PLAIN))
+    formatter = ColouredLines() if coloured else PlainLines()
+    handler.setFormatter(formatter)
+    if (outlet := handler.outlet) is not None:
+        outlet.told = lambda lines: formatter.format(_dropped(lines)) + "\n"
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("uvicorn", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _dropped(lines: int) -> logging.LogRecord:
+    text = "%d lines of the log were dropped: nobody read them"
+    return logging.LogRecord("emulator", logging.WARNING, __file__, 0, text, (lines,), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import errno
 import functools
 import logging
 import os
@@ -34,6 +33,7 @@ from emulator.effects.own_post import arriving_headers
 from emulator.effects.webhooks import PER_HOST
 from emulator.emulator import Emulator
 from emulator.port import Port
+from emulator.port_file import PortFile
 from emulator.workers.command import Command
 from emulator.workers.environment import past_proxies, server_environment, worker_environment
 from emulator.workers.http_server import HttpServer
@@ -68,6 +68,9 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._port_file = None if settings.port_file is None else PortFile(settings.port_file)
+        if self._port_file is not None:
+            self._port_file.clear()
         plans = plan_all(settings)
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
         self._plans = plans
@@ -300,8 +303,6 @@ class Server:
 
     async def start(self) -> None:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""
-        if self.settings.port_file is not None:
-            self._claim(self.settings.port_file)
         if warning := exposure(self.settings, self._http.address):
             log.warning("%s", warning)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
@@ -310,18 +311,8 @@ class Server:
             self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.start(lenient=self.settings.reload)
         self.app.state.ready = True
-        if self.settings.port_file is not None:
-            _write_whole(self.settings.port_file, str(self.port))
-
-    @staticmethod
-    def _claim(port_file: Path) -> None:
-        """Take away the file of an earlier run, so that nobody is misled."""
-        try:
-            port_file.unlink(missing_ok=True)
-            if not os.access(port_file.parent, os.W_OK):
-                raise PermissionError(errno.EACCES, f"{port_file.parent} is no folder that this user can write to")
-        except OSError as error:
-            raise ConfigurationError(f"--port-file {port_file}: {error.strerror}") from error
+        if self._port_file is not None:
+            self._port_file.write(self.port)
 
     async def stop(self) -> None:
         """End waits, workers, requests and the ports, in this order; leaves no process behind.
@@ -329,6 +320,8 @@ class Server:
         Workers go before the ports, so that none polls, or reports a result, where nobody listens any more. Those that
         are HTTP servers go last: they have requests to answer.
         """
+        if self._port_file is not None:
+            self._port_file.remove()
         self._worlds.hang_up()
         if self._watching is not None:
             self._watching.cancel()
@@ -387,9 +380,3 @@ def _read_mocking(settings: Settings) -> tuple[list[Stub], list[Fault]]:
 
     mocking = read_mocking(settings.stubs, settings.fault_profile)
     return mocking.stubs, mocking.faults
-
-
-def _write_whole(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.write_text(text)
-    draft.replace(path)

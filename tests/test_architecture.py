@@ -17,15 +17,15 @@ LAYERS = [
     {"config", "effects", "mocking", "workers", "stores"},
     {"emulator", "endpoints", "worlds"},
     {"api"},
-    {"app", "port", "server", "tls"},
-    {"__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "probe", "pytest_plugin", "testing"},
+    {"app", "port", "port_file", "server", "tls"},
+    {"__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe", "pytest_plugin", "testing"},
 ]
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
 TOGETHER = [
-    {"app", "port", "server", "tls"},
+    {"app", "port", "port_file", "server", "tls"},
     {"emulator", "endpoints", "worlds"},
     {"pytest_plugin", "testing"},
-    {"__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "probe"},
+    {"__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe"},
 ]
 CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin", "testing"}
 ADMIN = ROOT / "api" / "admin"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from emulator.core.masks import Masks
-from emulator.log import ColouredLines, begin_log
+from emulator.log import ColouredLines, PlainLines, begin_log
+from emulator.outlet import Outlet
 
 
 class Terminal(io.StringIO):
@@ -176,3 +179,75 @@ def test_no_line_and_no_traceback_shows_a_secret(capsys: pytest.CaptureFixture[s
         "ep/job COMPLETED",
     ):
         assert shown in said
+
+
+# Nothing in a record looks like another one
+
+FAKE = "2026-01-01 12:00:00,000 INFO    FAKE"
+RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ +\S.*")
+
+
+def of_others() -> None:
+    logger = logging.getLogger("uvicorn.error")
+    logger.error(f"a\n{FAKE}\rb\x1b[2J")
+    try:
+        raise ValueError(f"x\n{FAKE}")
+    except ValueError:
+        logger.exception("failed", stack_info=True)
+
+
+def of_ours() -> None:
+    logger = logging.getLogger("emulator.webhooks")
+    logger.error("%s", f"a\n{FAKE}\rb\x1b[2J")
+    try:
+        raise ValueError(f"x\n{FAKE}")
+    except ValueError:
+        logger.exception("failed", stack_info=True)
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("write", [of_others, of_ours])
+def test_what_a_record_quotes_never_looks_like_a_record(write: Callable[[], None], color: bool) -> None:
+    text = click.unstyle(logged(Terminal() if color else io.StringIO(), color=color, write=write))
+    assert text.count(FAKE) == 2 and "Traceback (most recent call last)" in text and "Stack (most recent" in text
+    assert not any(line.startswith("2026-01-01") for line in text.splitlines())
+    assert "\\x1b[2J" in text and "\x1b" not in text and "\r" not in text
+    if not color:
+        assert sum(bool(RECORD.fullmatch(line)) for line in text.splitlines()) == 2
+        assert all(line.startswith("  ") or RECORD.fullmatch(line) for line in text.splitlines())
+
+
+def test_a_workers_line_has_its_own_colours_on_a_terminal_alone() -> None:
+    def write() -> None:
+        coloured = {"coloured": "\x1b[31mred\x1b[0m"}
+        logging.getLogger("emulator.worker").info("%s | %s", "ep/w", "red", extra=coloured)
+
+    assert logged(Terminal(), color=True, write=write).endswith("\x1b[31mred\x1b[0m\n")
+    assert logged(io.StringIO(), color=True, write=write).endswith(" INFO    ep/w | red\n")
+    assert logged(Terminal(), color=False, write=write).endswith(" INFO    ep/w | red\n")
+
+
+@pytest.mark.parametrize("at", [0.0, 1.001, 1.999, 2.0, 59.5])
+def test_each_line_has_its_own_time(at: float) -> None:
+    formatter, usual = PlainLines(), logging.Formatter("%(asctime)s")
+    for created in (at, at + 0.5, at + 1):
+        record = logging.LogRecord("emulator", logging.INFO, "", 0, "text", None, None)
+        record.created, record.msecs = created, int(created * 1000) % 1000
+        assert formatter.format(record) == f"{usual.format(record)} INFO    text"
+
+
+def test_what_was_dropped_is_a_line_of_the_log(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    stream = io.TextIOWrapper(Outlet(descriptor), "utf-8", write_through=True)  # type: ignore[type-var]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.root, "handlers", [])
+        patch.setattr(sys, "stderr", stream)
+        begin_log("info", False)
+        logging.getLogger("emulator").info("größer \ud800")
+        stream.buffer._dropped = 3
+        logging.getLogger("emulator").info("on")
+    first, second, third = (tmp_path / "log").read_text().splitlines()
+    assert first.endswith(" INFO    größer \\ud800")
+    assert second.endswith(" WARNING 3 lines of the log were dropped: nobody read them")
+    assert third.endswith(" INFO    on")
+    os.close(descriptor)

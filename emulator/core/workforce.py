@@ -14,6 +14,7 @@ from emulator.core.fleet import Fleet, Worker, WorkerState
 from emulator.core.launcher import Launcher
 from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
+from emulator.core.shown import block
 from emulator.core.waiting import Outcome
 from emulator.core.world import World
 
@@ -152,7 +153,7 @@ class Workforce(ABC):
 
     def _broken(self, worker: str, reason: str) -> None:
         if self._checked:
-            log.error("%s", reason)
+            log.error("%s", block(reason))
         known = self.fleet.workers.get(worker)
         if known is not None and known.version == self.fleet.version:
             self.flaw = reason

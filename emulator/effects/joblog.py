@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from emulator.core.job import JobStatus, Requeued, Submitted, Transition
 from emulator.core.platform import Platform
+from emulator.core.shown import block
 
 log = logging.getLogger("emulator.jobs")
 
@@ -35,7 +36,7 @@ def job_log(platform: Platform, hopeless: Callable[[str], str] = lambda endpoint
             if strips and transition.job.input_is_empty:
                 log.warning(_EMPTY_INPUT, _name(transition))
             if reason := hopeless(transition.job.endpoint):
-                log.warning("%s: it waits for a handler that can be imported: %s", _name(transition), reason)
+                log.warning("%s: it waits for a handler that can be imported: %s", _name(transition), block(reason))
 
     return won
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from emulator.core.errors import ConfigurationError
+from emulator.core.shown import block
 from emulator.mocking.files import SUFFIXES
 from emulator.mocking.start import Mocking, read_mocking
 
@@ -36,7 +37,7 @@ async def watch_mocking(paths: Sequence[Path], profiles: Sequence[str], changed:
         try:
             mocking = read_mocking(paths, profiles)
         except ConfigurationError as error:
-            log.error("%s: the stubs and faults of before stay in use", error)
+            log.error("%s: the stubs and faults of before stay in use", block(str(error)))
             continue
         log.info("%s changed: %d stubs, %d faults", names, len(mocking.stubs), len(mocking.faults))
         changed(mocking)

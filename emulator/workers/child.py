@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -13,7 +14,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from emulator.workers.log_pipe import LogPipe
+from emulator.core.clock import turn
+from emulator.core.shown import Shown
+from emulator.workers.lines import Lines, cleaned
+from emulator.workers.log_pipe import LogPipe, log_pipe
 from emulator.workers.runner.keeper import TOLD
 
 log = logging.getLogger("emulator.worker")
@@ -28,6 +32,8 @@ CLOSING_GRACE = 2.0
 """The same when the server stops and waits for it; the official worker needs a little more than 1 s to leave."""
 STOP_GRACE = 10.0
 """The same where nobody waits for it, unless --stop-grace says otherwise."""
+_LINES_AT_ONCE = 256
+"""Lines that jobs have printed, after which others have their turn."""
 _LAST_WORDS = 0.5
 """Seconds that what an ended child wrote is still read; a grandchild may hold its pipes open."""
 
@@ -35,11 +41,14 @@ _LAST_WORDS = 0.5
 class Child:
     """One worker and all its descendants, below a keeper (`runner/keeper.py`) that ends as the worker ends.
 
-    `where(line)` names the origin of a log line and takes marks off it.
+    `where(job)` names the origin of a log line: one of this job, or with an empty id of nobody knows which.
     """
 
-    def __init__(self, where: Callable[[str], tuple[str, str]]) -> None:
+    def __init__(self, where: Callable[[str], str]) -> None:
         self._where = where
+        self._printed: dict[str, Lines] = {}
+        """What each job has printed that the child told apart."""
+        self._lines_in_a_row = 0
         self._process: asyncio.subprocess.Process | None = None
         self._leash: socket.socket | None = None
         self._log: LogPipe | None = None
@@ -60,7 +69,7 @@ class Child:
         ours.setblocking(False)
         command = (*interpreter, str(RUNNER), "--leash", str(theirs.fileno()), *arguments)
         # A pipe of our own: asyncio would count a child as alive while a descendant holds its pipe.
-        log_end, their_end = os.pipe()
+        log_end, their_end = log_pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=their_end, stderr=their_end,
@@ -109,7 +118,7 @@ class Child:
     def _end_it(self, grace: float | None) -> None:
         """Its time is over."""
         if grace is not None:
-            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._where("")[0], grace)
+            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._where(""), grace)
         self.kill(signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:
@@ -135,10 +144,32 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(told), signal.SIGKILL)
 
-    def catch_up_log(self, job: str) -> None:
-        """Log what it has written so far, at once; also an unfinished line, if it is one of this job. Never waits."""
+    async def printed(self, job: str, text: bytes, goes_on: bool) -> None:
+        """Log what a job printed, as the child tells it; of one that does not go on also an unfinished line."""
+        lines = self._printed.get(job)
+        if lines is None:
+            lines = self._printed[job] = Lines(functools.partial(self._log_line, job=job))
+        lines.feed(text)
+        if not goes_on:
+            self._finish(job)
+        self._lines_in_a_row += 1 + text.count(b"\n")
+        if self._lines_in_a_row > _LINES_AT_ONCE:
+            self._lines_in_a_row = 0
+            await turn()
+
+    def catch_up_log(self, job: str, alone: bool) -> None:
+        """Log what it has written so far, at once, with unfinished lines of this job; never waits.
+
+        What nobody told apart is the job's if it is `alone`.
+        """
         if self._log is not None:
-            self._log.catch_up(job)
+            self._log.catch_up(unfinished=alone)
+        self._finish(job)
+
+    def _finish(self, job: str) -> None:
+        lines = self._printed.pop(job, None)
+        if lines is not None:
+            lines.finish()
 
     def how_it_ended(self) -> str:
         """Its end in words."""
@@ -149,7 +180,10 @@ class Child:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
 
-    def _log_line(self, line: bytearray) -> None:
-        where, text = self._where(line.decode("utf-8", "replace").rstrip("\r"))
+    def _log_line(self, line: bytes, job: str = "") -> None:
+        text, coloured = cleaned(line)
+        if line and not text:
+            return
         self.last_lines.append(text)
-        log.info("%s | %s", where, text)
+        extra = None if coloured is text else {"coloured": coloured}
+        log.info("%s | %s", self._where(job), Shown(text), extra=extra)

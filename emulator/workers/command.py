@@ -13,6 +13,7 @@ from pathlib import Path
 from emulator.core.endpoint import Endpoint
 from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
+from emulator.core.shown import block
 from emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
 from emulator.workers.environment import joined
 from emulator.workers.isolation import Admit, Gate
@@ -151,7 +152,7 @@ class _CommandWorker:
         self.id = worker
         self._endpoint = endpoint
         self._command = command
-        self._child = Child(lambda line: (f"{endpoint.id}/{worker}", line))
+        self._child = Child(lambda job: f"{endpoint.id}/{worker}")
         self._ended = False
         self._wants_successor = True
         self._in_peace = True
@@ -229,6 +230,6 @@ class _CommandWorker:
             text = f"command {' '.join(self._command.words)} could not be started:\n{reason}{advice}"
             await self._endpoint.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s%s", self._endpoint.id, self.id, how, taken)
+        log.warning("%s/%s: %s%s", self._endpoint.id, self.id, how, block(taken))
         if known is None or known.state is not WorkerState.UNHEALTHY:  # such a one stays in sight
             await self._endpoint.worker_gone(self.id)

@@ -14,6 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from emulator.core.balancer import Balancer
+from emulator.core.shown import block
 from emulator.values import file_of
 from emulator.workers.child import OWN, RUNNER, STOP_GRACE, Child
 from emulator.workers.environment import inherited
@@ -178,7 +179,7 @@ class _ServerWorker:
         self._own = Placeholders(worker, server.ports)
         self._port = self._own.port
         self._health_port = server.health_port(self._own)
-        self._child = Child(lambda line: (f"{balancer.id}/{worker}", line))
+        self._child = Child(lambda job: f"{balancer.id}/{worker}")
         self._ended = False
 
     @property
@@ -268,5 +269,5 @@ class _ServerWorker:
             text = f"server {self._server} could not be started:\n{reason}{taken}"
             await self._balancer.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s%s", self._balancer.id, self.id, how, taken)
+        log.warning("%s/%s: %s%s", self._balancer.id, self.id, how, block(taken))
         await self._balancer.worker_gone(self.id)

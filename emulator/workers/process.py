@@ -20,9 +20,8 @@ from emulator.core.results import ending, is_oversized, result_limit, split_chun
 from emulator.core.waiting import Caller
 from emulator.workers.child import Child
 from emulator.workers.environment import host_name, joined
-from emulator.workers.log_pipe import MARK
 from emulator.workers.ports import Placeholders, address_taken
-from emulator.workers.program import Program
+from emulator.workers.program import NO_START, Program
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
 
@@ -31,10 +30,6 @@ log, ends = logging.getLogger("emulator.worker"), logging.getLogger("emulator.jo
 OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
 _READ = 256 * 1024
-_NO_START = (
-    "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
-    "it takes no job: the program ends. Call start, or set the variable that the call depends on"
-)
 
 
 class WorkerProcess:
@@ -65,6 +60,7 @@ class WorkerProcess:
         self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
         self._broken: str | None = None
+        self._given_up = ""  # the only job that it held when it was told to end
 
     async def run(self) -> None:
         """Start the child, serve it until it has ended, and report that."""
@@ -127,6 +123,9 @@ class WorkerProcess:
     def _end_process(self, grace: float | None = None) -> None:
         if self._jobs:
             self._send(Kind.GIVE_UP)
+            self._given_up = self._only_job
+        for job in self._jobs:
+            self._child.catch_up_log(job, alone=False)
         self._forget_all()
         self._child.end(grace)
 
@@ -200,6 +199,7 @@ class WorkerProcess:
             if lease is not None:
                 await self._endpoint.report(job, Progressed(lease, body))
         elif kind is Kind.STOPPED:
+            self._catch_up_log(job)
             self._release(job)
             self._slot.set()
         elif kind is Kind.REFUSED:
@@ -217,20 +217,23 @@ class WorkerProcess:
             await self._wants(int(body))
         elif kind is Kind.FILES:
             self._program.imported(*orjson.loads(body))
+        elif kind is Kind.PRINTED:
+            await self._child.printed(job, body, goes_on=job in self._jobs)
         elif kind is Kind.BROKEN:
             self._broken = body.decode("utf-8", "replace")
 
+    def _catch_up_log(self, job: str) -> None:  # what it has printed comes before the word of its end
+        self._child.catch_up_log(job, alone=len(self._jobs) == 1)
+
     def _warn_of_no_start(self) -> None:
         """Once for each version of the code, whichever worker of whichever world tells first."""
-        known, warned = self._endpoint.fleet.workers.get(self.id), self._program.never_started
-        version = known.version if known is not None else 0
-        if version not in warned:
-            warned.add(version)
-            log.warning("%s: %s", self._endpoint.id, _NO_START.format(file=self._program.handler))
+        known = self._endpoint.fleet.workers.get(self.id)
+        if self._program.is_news_that_it_never_starts(known.version if known is not None else 0):
+            log.warning("%s: %s", self._endpoint.id, NO_START.format(file=self._program.handler))
 
     async def _dropped(self, job_id: str, reason: str, leaves: bool = False) -> None:
         """The child will never report on a job; one that `leaves` gives back what it holds by its end."""
-        self._child.catch_up_log(job_id)
+        self._catch_up_log(job_id)
         lease = self._release(job_id)
         if lease is not None and not leaves:
             with contextlib.suppress(JobNotFound):
@@ -263,8 +266,8 @@ class WorkerProcess:
         await self._endpoint.report(job, Emitted(lease, tuple(split)))
 
     async def _done(self, job: str, body: bytes) -> None:
-        if ends.isEnabledFor(logging.INFO):  # what the job has printed comes before the word of its end
-            self._child.catch_up_log(job)
+        if ends.isEnabledFor(logging.INFO):
+            self._catch_up_log(job)
         lease = self._release(job)
         result = unpack_result(body)
         platform = self._endpoint.platform
@@ -375,14 +378,13 @@ class WorkerProcess:
             for piece in pieces(kind, job, body):
                 self._writer.write(piece)
 
-    def _where(self, line: str) -> tuple[str, str]:
-        """Where a log line comes from, and the line without the child's mark."""
-        job = ""
-        if line.startswith(MARK[0]):
-            job, _, line = line[1:].partition("\x1f")
-        elif len(self._jobs) == 1:
-            job = next(iter(self._jobs))
-        return "/".join(part for part in (self._endpoint.id, self.id, job) if part), line
+    @property
+    def _only_job(self) -> str:
+        return next(iter(self._jobs)) if len(self._jobs) == 1 else ""
+
+    def _where(self, job: str) -> str:
+        """Where a log line comes from; of what the child does not tell apart, the only job there is."""
+        return "/".join(filter(None, (self._endpoint.id, self.id, job or self._only_job or self._given_up)))
 
     async def _report_end(self) -> None:
         if self._ended:

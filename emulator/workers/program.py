@@ -13,6 +13,10 @@ from emulator.workers.ports import Ports
 
 _ASKED = 5.0
 """Seconds that a program has to show that it is Python."""
+NO_START = (
+    "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
+    "it takes no job: the program ends. Call start, or set the variable that the call depends on"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,12 @@ class Program:
     """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
+
+    def is_news_that_it_never_starts(self, version: int) -> bool:
+        """Whether nobody has said so of this version of its code; true once."""
+        known = version in self.never_started
+        self.never_started.add(version)
+        return not known
 
     def files(self) -> list[str]:
         """The handler's file, where it names one."""

@@ -114,7 +114,7 @@ def test_a_start_that_failed_ends_with_code_2(start: Starter, tmp_path: Path) ->
     server = start("--command", "ep=" + program(tmp_path, "print('no model')\nsys.exit(3)"))
     assert server.code() == 2
     error = server.err.whole()
-    assert "no model\nthe worker exited with code 3" in error and "Traceback" not in error
+    assert "no model\n  the worker exited with code 3" in error and "Traceback" not in error
     assert "Ready." not in server.out.whole()
     until(lambda: not server.processes())
 
@@ -139,7 +139,7 @@ def test_a_program_that_crashes_at_start_is_unhealthy_and_backed_off(host: Host,
     job = here.submit("os._exit(1)")
     until(lambda: here.workers() == {"unhealthy": 1})
     assert here.status(job)["status"] == "IN_QUEUE"
-    assert "the model is missing\nthe worker exited with code 4" in server.line("could not be started")
+    assert "the model is missing\n  the worker exited with code 4" in server.line("could not be started")
     until(lambda: len((tmp_path / "starts").read_text()) >= 3)  # the good one, the broken one, its successor 1 s later
     until(lambda: here.workers() == {"unhealthy": 1})
     (tmp_path / "broken").unlink()

@@ -11,7 +11,7 @@ import pytest
 
 from emulator.core.job import JobStatus
 from tests.compat.servers import commands
-from tests.workers.conftest import ALONE, Opener, until
+from tests.workers.conftest import ALONE, DO, Opener, until
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +85,62 @@ async def test_a_line_of_megabytes_harms_nothing(workshop: Opener, caplog: pytes
     shop = await workshop()
     job = await shop.ended(await shop.do("sys.stdout.write('x' * 4_000_000) and print() or 'done'"))
     assert job.output == b'"done"'
-    line = f"ep/{job.worker}/{job.id} | {'x' * 4_000_000}"
-    await until(lambda: line in caplog.messages)
+    where = f"ep/{job.worker}/{job.id} | "
+    lines = [line.removeprefix(where) for line in caplog.messages if line.startswith(where)]
+    assert "".join(lines) == "x" * 4_000_000
+    assert {len(line) for line in lines[:-1]} == {64 * 1024}
+
+
+SAME_LINE = "sys.stderr.write('a'), sys.stderr.flush(), print('b')"
+FORGED = {
+    "marks": (r"print('\x1eother\x1f2026-01-01 12:00:00 INFO FAKE')", ["other2026-01-01 12:00:00 INFO FAKE"]),
+    "both streams": (SAME_LINE, ["ab"]),
+    "both and below": ("[print('a', end='', flush=True), os.write(1, b'b'), os.write(2, b'c\\n')]", ["abc"]),
+    "carriage return": (r"print('real\r2026-01-01 12:00:00 INFO FAKE')", ["real", "2026-01-01 12:00:00 INFO FAKE"]),
+    "windows": (r"print('one\r\ntwo\r')", ["one", "two"]),
+    "separators": (r"print('a\u2028b\x85c\x0bd')", ["abcd"]),
+    "escapes": (r"print('\x1b[2J\x1b]0;title\x07\x1b[31mred\x1b[0m\x1bc\x9b1mend\tof it')", ["red1mend\tof it"]),
+    "direction": (r"print('a\u202eb\u2066')", ["ab"]),
+    "invalid": (r"os.write(1, b'caf\xe9 \xff\n')", [r"caf\xe9 \xff"]),
+    "nothing to see": (r"print('\x1b[2K') or print() or print('end')", ["", "end"]),
+}
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("prints", FORGED)
+async def test_nothing_that_a_handler_prints_forges_a_line(
+    workshop: Opener, caplog: pytest.LogCaptureFixture, prints: str, at_once: int
+) -> None:
+    expression, expected = FORGED[prints]
+    shop = await workshop(DO.replace("})", f', "concurrency_modifier": lambda n: {at_once}}})'), settings=ALONE)
+    await shop.ended(await shop.do("1"))
+    caplog.clear()
+    job = await shop.ended(await shop.do(f"[{expression}] and 1"))
+    where = f"ep/{job.worker}/{job.id} | "
+    printed = [record for record in caplog.records if record.name == "emulator.worker"]
+    lines = [record.getMessage().removeprefix(where) for record in printed]
+    if at_once == 2 and prints == "both and below":  # what Python prints comes by another way
+        assert sorted(lines) == ["a", "bc"]
+    else:
+        assert lines == expected
+    colours = [record.coloured for record in printed if hasattr(record, "coloured")]
+    assert colours == (["\x1b[31mred\x1b[0m1mend\tof it\x1b[0m"] if prints == "escapes" else [])
+
+
+async def test_a_job_cannot_print_in_the_name_of_another(
+    workshop: Opener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two jobs at once, which print to both streams, to the descriptors and through a shell, in pieces."""
+    shop = await workshop(MIXED, settings=ALONE)
+    jobs = {name: await shop.submit({"name": name}) for name in ("ann", "bob")}
+    ended = [await shop.ended(job) for job in jobs.values()]
+    assert [job.output for job in ended] == [b"1", b"1"]
+    lines = [line.partition(" | ") for line in caplog.messages if " | " in line]
+    assert not any("\x1e" in line or "\x1f" in line for _, _, line in lines)
+    for name, job in jobs.items():
+        own = [line for where, _, line in lines if where.endswith(f"/{job}")]
+        assert "".join(own).count(name) >= 40
+        assert not [line for line in own if {"ann": "bob", "bob": "ann"}[name] in line and "raw" not in line]
 
 
 async def test_binary_output_harms_nothing(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,6 +159,34 @@ async def test_closed_descriptors_harm_nothing_but_the_worker_that_logs_there(wo
     assert (lost.status, lost.retries) == (JobStatus.FAILED, 1)
     assert await shop.output(await shop.do("'again'")) == "again"
 
+
+MIXED = """
+    import asyncio, os, sys
+    import runpod
+
+    together = asyncio.Event()
+    began = 0
+
+
+    async def handler(job):
+        global began
+        name = job["input"]["name"]
+        began += 1
+        if began == 2:
+            together.set()
+        await together.wait()
+        for number in range(20):
+            print(f"\\x1e{name}\\x1f", name, end="")
+            sys.stderr.write(name)
+            sys.stderr.flush()
+            os.write(1, b"raw of " + name.encode())
+            print()
+            await asyncio.sleep(0)
+            os.system(f"echo raw, shell of {name}")
+        return 1
+
+    runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda n: 2})
+"""
 
 # The end of a job comes after what it printed
 

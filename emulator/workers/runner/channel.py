@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from .frames import Decoder, Frame, Kind, pack, pieces
 
 _CHUNK = 1 << 16
+_PRINTED = 1 << 14
+"""Bytes of a frame of printed text."""
 
 
 class Channel:
@@ -22,6 +24,9 @@ class Channel:
         self._socket.setblocking(True)
         self._decoder = Decoder()
         self._sending = threading.Lock()
+        self._senders: set[int] = set()
+        """The threads that send, or wait for their turn."""
+        self._process = os.getpid()
 
     def fileno(self) -> int:
         """The descriptor, for an event loop to watch."""
@@ -29,11 +34,25 @@ class Channel:
 
     def send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:
         """Write one frame; returns once all of it has left."""
+        thread = threading.get_ident()
+        self._senders.add(thread)
         with self._sending:
             for piece in pieces(kind, job, body):
                 rest = memoryview(piece)
                 while rest:
                     rest = rest[self._write(rest) :]
+        self._senders.discard(thread)
+
+    def send_printed(self, job: str, text: bytes) -> bool:
+        """Tell what a job has printed; False where only the log can take it.
+
+        That is in a fork, which shares this channel, and in a signal's handler that interrupts `send`.
+        """
+        if os.getpid() != self._process or threading.get_ident() in self._senders:
+            return False
+        for start in range(0, len(text), _PRINTED):
+            self.send(Kind.PRINTED, job, text[start : start + _PRINTED])
+        return True
 
     def receive(self) -> Iterable[Frame]:
         """The frames that have come in full; never waits."""

@@ -19,6 +19,7 @@ Child to parent
     DONE      how the job ended, a packed `Result`
     REFUSED   the job had no id or input: the worker dropped it and will never report on it
     STOPPED   the job was stopped before it had a result
+    PRINTED   what one of several jobs has printed: the log itself cannot say whose its lines are
     LOST      the official worker would never report on the job; the body is JSON: {"reason", "leaves"}, the second
               true where the worker leaves after it
 """
@@ -53,6 +54,7 @@ class Kind(IntEnum):
     FILES = 11
     LOST = 12
     GIVE_UP = 13
+    PRINTED = 14
 
 
 _KINDS = {kind.value: kind for kind in Kind}

@@ -14,11 +14,17 @@ class Jobs:
 
     def __init__(self) -> None:
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.overlap = False
+        """Whether the worker takes, or once took, more than one job at once."""
         self._main_thread = threading.get_ident()
 
     def enter(self, job: str) -> None:
         """Say that this task, and what it starts, runs `job`."""
         _running.set(job)
+
+    def is_alone(self, job: str) -> bool:
+        """Whether everybody knows, the server too, that what is printed now is this job's."""
+        return not self.overlap and len(self.tasks) == 1 and job in self.tasks
 
     def current(self) -> str:
         """The job that the caller works for, empty if none.

@@ -69,6 +69,7 @@ class JobLoop:
         install(has_hooks=bool(hooks))
         self._finished: asyncio.Future[None] = loop.create_future()
         self._concurrency.review(0)
+        self._jobs.overlap = self._concurrency.slots > 1
         loop.add_reader(self._channel.fileno(), self._read)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: self._terminate(number))
@@ -232,6 +233,7 @@ class JobLoop:
             self._leaving = self._takes_no_more = True
             self._finish(error)
             return False
+        self._jobs.overlap = self._jobs.overlap or self._concurrency.slots > 1
         if not self.ready and self._concurrency.slots:
             self._announce()
         elif changed:

@@ -1,15 +1,19 @@
-"""The standard output of a worker: each line says which job wrote it.
+"""The standard output of a worker, and whose each line is.
 
-A line of a job starts with the mark `\\x1e<job id>\\x1f`, which the server takes off.
-What goes around `sys.stdout` and `sys.stderr` (a subprocess, `os.write`) has none.
+It goes where any program's goes: to descriptors 1 and 2, the log. While a worker has one job at a time, everybody knows
+whose that is. Where jobs overlap, and for what comes from a job that has ended, the text goes to the server through the
+channel, with the job's id: so the log holds no mark that a handler could print too, or that could be seen.
+What goes around `sys.stdout` and `sys.stderr` (a subprocess, `os.write`) is always in the log.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import BinaryIO, NamedTuple, cast
 
 from .capture import paused
@@ -29,14 +33,16 @@ class Likeness(NamedTuple):
 _LIKE_ANY = Likeness("strict", False, "w")
 
 
-class MarkedOutput(io.TextIOWrapper):
-    """A text stream that starts the lines of a job with its mark.
+class WorkerOutput(io.TextIOWrapper):
+    """A text stream that gives the lines of one job among several to `tell(job, text)`, where that takes them.
 
     `print` writes a line in pieces: those are held until the line is whole, or flushed, so
     that jobs and threads which print at the same time do not cut each other's lines.
     """
 
-    def __init__(self, buffer: BinaryIO, jobs: Jobs, like: Likeness = _LIKE_ANY) -> None:
+    def __init__(
+        self, buffer: BinaryIO, jobs: Jobs, tell: Callable[[str, bytes], bool], like: Likeness = _LIKE_ANY
+    ) -> None:
         super().__init__(
             buffer,
             encoding="utf-8",
@@ -47,11 +53,13 @@ class MarkedOutput(io.TextIOWrapper):
         )
         self.mode = like.mode  # type: ignore[misc]  # Python sets it on the streams that it makes
         self._jobs = jobs
+        self._tell = tell
+        self._file = self._present_file()
         self._held: dict[tuple[str, int], str] = {}
         self._open_line_of: str | None = None
 
     def write(self, text: str, /) -> int:
-        """Write text under the mark of the job that the caller works for."""
+        """Write text for the job that the caller works for."""
         if not isinstance(text, str):
             return super().write(text)
         if not text.isascii():
@@ -90,32 +98,44 @@ class MarkedOutput(io.TextIOWrapper):
         """One write to the stream; an unfinished line of another job is ended first."""
         if not text:
             return
-        mark = f"\x1e{author}\x1f" if author else ""
-        lead = mark
-        if self._open_line_of is not None:
-            lead = "" if self._open_line_of == author else "\n" + mark
+        if author and not self._jobs.is_alone(author) and self._told(author, text):
+            return
+        lead = "" if self._open_line_of in (None, author) else "\n"
         self._open_line_of = None if text[-1] == "\n" else author
-        super().write(lead + (text[:-1].replace("\n", "\n" + mark) + text[-1] if mark else text))
+        super().write(lead + text)
+
+    def _told(self, author: str, text: str) -> bool:
+        """Whether the server has taken it; what the handler has closed or led elsewhere is as in any program."""
+        if self.closed or self._file is None or self._present_file() != self._file:
+            return False
+        return self._tell(author, text.encode(self.encoding, self.errors or "strict"))
+
+    def _present_file(self) -> tuple[int, int] | None:
+        try:
+            found = os.fstat(self.fileno())
+        except (OSError, ValueError):
+            return None
+        return found.st_dev, found.st_ino
 
 
-def mark_output(jobs: Jobs) -> None:
+def take_output(jobs: Jobs, tell: Callable[[str, bytes], bool]) -> None:
     """Replace `sys.stdout` and `sys.stderr`; the descriptors and byte buffers stay."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             continue
         like = Likeness(stream.errors, stream.line_buffering, getattr(stream, "mode", "w"))
-        marked = MarkedOutput(cast(BinaryIO, stream.detach()), jobs, like)
-        setattr(sys, name, marked)
-        setattr(sys, f"__{name}__", marked)
+        ours = WorkerOutput(cast(BinaryIO, stream.detach()), jobs, tell, like)
+        setattr(sys, name, ours)
+        setattr(sys, f"__{name}__", ours)
 
 
-def is_marked(stream: object) -> bool:
+def is_ours(stream: object) -> bool:
     """Whether a stream is one of ours; raises ValueError for one that was closed."""
     stream = getattr(stream, "beneath", stream)
-    if isinstance(stream, MarkedOutput) and stream.closed:
+    if isinstance(stream, WorkerOutput) and stream.closed:
         raise ValueError("I/O operation on closed file.")
-    return isinstance(stream, MarkedOutput)
+    return isinstance(stream, WorkerOutput)
 
 
 def flush_output() -> None:

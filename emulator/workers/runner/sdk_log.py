@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .output import is_marked
+from .output import is_ours
 
 _LEVELS = ("NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 _shown: list[frozenset[str]] = [frozenset(_LEVELS)]
@@ -39,7 +39,7 @@ def breaks() -> Exception | None:
     try:
         if stream is None:
             return None
-        if is_marked(stream):
+        if is_ours(stream):
             os.fstat(stream.fileno())
         else:
             print("", end="", flush=True)

@@ -21,7 +21,7 @@ from .installed import choose_rules, rules
 from .jobs import Jobs
 from .loading import HandlerError
 from .loop import JobLoop
-from .output import flush_output, mark_output, say
+from .output import flush_output, say, take_output
 from .posting import post_progress
 from .prestart import register_prestart_hook
 from .results import NotFinite, Unsendable, Unspeakable, encode
@@ -150,8 +150,9 @@ def main(argv: list[str]) -> None:
         sys.exit(_USAGE)
     choose_rules(options.get("--rules", ""))
     jobs = Jobs()
-    mark_output(jobs)
-    worker = Worker(Channel(channel), jobs, options.get("--folder", ""), concurrency)
+    to_server = Channel(channel)
+    take_output(jobs, to_server.send_printed)
+    worker = Worker(to_server, jobs, options.get("--folder", ""), concurrency)
     RunpodPackage(_provided(worker)).install()
     note_early_checks()
     try:

@@ -62,6 +62,8 @@ class Child:
         self.output = self.process.stdout.fileno()
         self.log = ""
         self.frames: list[Frame] = []
+        self.printed = ""
+        """What came with the name of its job: each piece after `<job>`."""
         self._outbox = bytearray()
         self._decoder = Decoder()
         self._selector = selectors.DefaultSelector()
@@ -128,6 +130,11 @@ class Child:
         self._pump(lambda: text in self.log)
         return self.log
 
+    def told(self, text: str) -> str:
+        """Wait until jobs that were named have printed a text; returns all that such ones printed."""
+        self._pump(lambda: text in self.printed)
+        return self.printed
+
     def wait(self) -> int:
         """Wait until the process and all that share its log are gone."""
         self._pump(lambda: self.output < 0)
@@ -166,7 +173,11 @@ class Child:
                 data = self.socket.recv(1 << 20)
             except ConnectionError:
                 data = b""
-            self.frames += self._decoder.feed(data)
+            for frame in self._decoder.feed(data):
+                if frame.kind is Kind.PRINTED:
+                    self.printed += f"<{frame.job}>{frame.body.decode()}"
+                else:
+                    self.frames.append(frame)
             if not data:
                 self._selector.unregister(self.socket)
 

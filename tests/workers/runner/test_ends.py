@@ -18,7 +18,7 @@ def test_leaving_by_sys_exit_ends_the_process_without_a_report(start: Any) -> No
     child.job("exit")
     assert child.wait() == 7
     assert child.frames == []
-    assert child.log.endswith("last words")
+    assert child.printed.endswith("<job-1>last words")
 
 
 def test_an_interrupt_ends_the_process_too(start: Any) -> None:

@@ -50,7 +50,7 @@ def test_every_kind_of_handler(start: Any, version: str) -> None:
     child.job()
     assert child.expect(Kind.PROGRESS).decode() == f"[3, {version[2:]}]"
     assert child.done() == (None, "e", True)
-    child.logged("\x1ejob-1\x1fat work\n")
+    child.told("<job-1>at work\n")
     child.job("fail")
     child.expect(Kind.PROGRESS)
     told = json.loads(child.done().error)

@@ -222,7 +222,7 @@ def test_a_stream_can_be_stopped_between_its_chunks(start: Any, kind: str) -> No
     while (frame := child.next()).kind is Kind.CHUNK:
         pass
     assert frame.kind is Kind.STOPPED
-    child.logged("cleaned up\n")
+    child.told("<job-1>cleaned up\n")
 
 
 def test_progress_comes_from_any_thread_and_before_what_follows(start: Any) -> None:
@@ -314,7 +314,7 @@ def test_a_raised_error_is_logged(evaluator: Any) -> None:
     text = json.loads(report.error)["error_traceback"]
     assert "runner" not in text
     assert "in handler" in text
-    assert "\x1ejob-raised\x1fKeyError: 'a secret'" in evaluator.logged("KeyError: 'a secret'\n")
+    assert "\nKeyError: 'a secret'" in evaluator.logged("KeyError: 'a secret'\n")
 
 
 def test_another_event_loop(start: Any) -> None:

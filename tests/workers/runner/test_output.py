@@ -2,70 +2,123 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emulator.workers.runner.jobs import Jobs
-from emulator.workers.runner.output import MarkedOutput
+from emulator.workers.runner.output import WorkerOutput
+
+
+class Written:
+    """What came of writes, each by its author: what the log holds, and what was told of jobs."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, takes: bool = True) -> None:
+        self.jobs = Jobs()
+        self._file = folder / "log"
+        self._patch = patch
+        self._takes = takes
+        self._told: list[str] = []
+        self.stream = WorkerOutput(self._file.open("wb", buffering=0), self.jobs, self._tell)  # type: ignore[arg-type]
+
+    def _tell(self, job: str, text: bytes) -> bool:
+        if self._takes:
+            self._told.append(f"<{job}>{text.decode()}")
+        return self._takes
+
+    def write(self, *writes: tuple[str, str], flush: bool = False) -> None:
+        for author, text in writes:
+            self._patch.setattr(self.jobs, "current", lambda author=author: author)
+            assert self.stream.write(text) == len(text)
+            if flush:
+                self.stream.flush()
+
+    @property
+    def told(self) -> str:
+        self._patch.setattr(self.jobs, "current", lambda: "")
+        self.stream.flush()
+        return "".join(self._told)
+
+    @property
+    def log(self) -> str:
+        assert self.told is not None
+        return self._file.read_text()
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Perform writes, each by its author, and return the bytes."""
-
-    def perform(*writes: tuple[str, str]) -> str:
-        jobs = Jobs()
-        buffer = io.BytesIO()
-        stream = MarkedOutput(buffer, jobs)
-        for author, text in writes:
-            monkeypatch.setattr(jobs, "current", lambda author=author: author)
-            assert stream.write(text) == len(text)
-        monkeypatch.setattr(jobs, "current", lambda: "")
-        stream.flush()
-        return buffer.getvalue().decode().replace("\x1e", "<").replace("\x1f", ">")
-
-    return perform
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
+    return Written(tmp_path, monkeypatch)
 
 
-def test_lines_are_marked(written: Any) -> None:
-    assert written(("a", "one\ntwo\n")) == "<a>one\n<a>two\n"
+PIECES = {
+    "lines": ([("a", "one\ntwo\n")], "<a>one\ntwo\n", ""),
+    "a line in pieces": ([("a", "o"), ("a", ""), ("a", "ne"), ("a", "\n"), ("a", "two\n")], "<a>one\n<a>two\n", ""),
+    "no job": ([("", "one\n"), ("a", "three\n"), ("", "four")], "<a>three\n", "one\nfour"),
+    "lines of two in pieces": (
+        [("a", "o"), ("b", "t"), ("", "x"), ("a", "ne\n"), ("b", "wo\n")],
+        "<a>one\n<b>two\n",
+        "x",
+    ),
+    "a long line": (
+        [("a", "-" * 9000), ("b", "two\n"), ("a", "one\n")],
+        f"<a>{'-' * 9000}<b>two\n<a>one\n",
+        "",
+    ),
+    "a progress bar": ([("a", "10%\r"), ("a", "20%\r"), ("a", "\n")], "<a>10%\r<a>20%\r<a>\n", ""),
+}
 
 
-def test_a_line_in_pieces_is_marked_once(written: Any) -> None:
-    assert written(("a", "o"), ("a", ""), ("a", "ne"), ("a", "\n"), ("a", "two\n")) == "<a>one\n<a>two\n"
+@pytest.mark.parametrize("case", PIECES)
+def test_what_overlapping_jobs_print_is_told_with_their_names(written: Written, case: str) -> None:
+    writes, told, log = PIECES[case]
+    written.write(*writes)
+    assert (written.told, written.log) == (told, log)
 
 
-def test_without_a_job_there_is_no_mark(written: Any) -> None:
-    assert written(("", "one\ntwo\n"), ("a", "three\n"), ("", "four")) == "one\ntwo\n<a>three\nfour"
+async def test_what_a_job_by_itself_prints_is_the_log(written: Written) -> None:
+    written.jobs.tasks["a"] = asyncio.ensure_future(asyncio.sleep(0))  # type: ignore[assignment]
+    written.write(("a", "one\n"), ("a", "\x1eb\x1ftwo\n"), ("", "x"), ("a", "three"))
+    assert (written.told, written.log) == ("", "one\n\x1eb\x1ftwo\nx\nthree")
 
 
-def test_pieces_of_lines_are_put_together(written: Any) -> None:
-    assert written(("a", "o"), ("b", "t"), ("", "x"), ("a", "ne\n"), ("b", "wo\n")) == "<a>one\n<b>two\nx"
+async def test_what_a_job_prints_after_its_end_is_told_with_its_name(written: Written) -> None:
+    written.jobs.tasks["b"] = asyncio.ensure_future(asyncio.sleep(0))  # type: ignore[assignment]
+    written.write(("a", "late\n"), ("b", "now\n"))
+    assert (written.told, written.log) == ("<a>late\n", "now\n")
 
 
-def test_a_long_line_does_not_wait_for_its_end(written: Any) -> None:
-    long = "-" * 9000
-    assert written(("a", long), ("b", "two\n"), ("a", "one\n")) == f"<a>{long}\n<b>two\n<a>one\n"
+async def test_a_worker_that_has_had_jobs_at_once_tells_of_each(written: Written) -> None:
+    written.jobs.overlap = True
+    written.jobs.tasks["a"] = asyncio.ensure_future(asyncio.sleep(0))  # type: ignore[assignment]
+    written.write(("a", "one\n"))
+    assert (written.told, written.log) == ("<a>one\n", "")
 
 
-def test_flushed_pieces_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs, buffer = Jobs(), io.BytesIO()
-    stream = MarkedOutput(buffer, jobs)
-    for author, text in ("a", "one"), ("a", " two"), ("b", "three"), ("b", " four\n"):
-        monkeypatch.setattr(jobs, "current", lambda author=author: author)
-        stream.write(text)
-        stream.flush()
-    assert buffer.getvalue() == b"\x1ea\x1fone two\n\x1eb\x1fthree four\n"
+def test_flushed_pieces_are_told(written: Written) -> None:
+    written.write(("a", "one"), ("a", " two"), ("b", "three"), ("b", " four\n"), flush=True)
+    assert written.told == "<a>one<a> two<b>three<b> four\n"
 
 
-def test_a_progress_bar_stays_one_line(written: Any) -> None:
-    assert written(("a", "10%\r"), ("a", "20%\r"), ("a", "\n")) == "<a>10%\r20%\r\n"
+def test_where_the_server_cannot_be_told_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written(tmp_path, monkeypatch, takes=False)
+    written.write(("a", "one\n"), ("b", "two\n"))
+    assert (written.told, written.log) == ("", "one\ntwo\n")
+
+
+def test_what_the_handler_leads_elsewhere_goes_there(written: Written, tmp_path: Path) -> None:
+    with (tmp_path / "elsewhere").open("wb") as elsewhere:
+        os.dup2(elsewhere.fileno(), written.stream.fileno())
+    written.write(("a", "one\n"), ("b", "two\n"))
+    assert (written.told, written.log) == ("", "")
+    assert (tmp_path / "elsewhere").read_text() == "one\ntwo\n"
 
 
 def test_only_text_is_text() -> None:
-    stream = MarkedOutput(io.BytesIO(), Jobs())
+    stream = WorkerOutput(io.BytesIO(), Jobs(), lambda job, text: False)
     with pytest.raises(TypeError, match="must be str, not bytes"):
         stream.write(b"x")  # type: ignore[arg-type]
 
@@ -100,17 +153,16 @@ def test_every_way_to_write(start: Any) -> None:
     )
     child.ready()
     child.run(id="a")
-    child.run(id="b")
     lines = [
         "printed", "in two lines", "an error", "WARNING:root:a warning", "from a thread",
         "original 12", "ä", "no endfrom a thread, no end",
     ]  # fmt: skip
     raw = ["a subprocess", "raw", "bytes"]
-    expected = {f"\x1e{job}\x1f{line}" for job in "ab" for line in lines} | set(raw) | {"loading"}
-    child.logged("\x1eb\x1fno endfrom a thread, no end")
-    found = child.log.split("\n")
-    assert set(found) == expected
-    assert len(found) == 2 * (len(lines) + len(raw)) + 1
+    child.logged("thread, no end")
+    assert sorted(child.log.split("\n")) == sorted([*lines, *raw, "loading"])
+    child.run(id="b")
+    child.logged("no end\nprinted")
+    assert child.printed == ""
 
 
 def test_jobs_that_overlap_keep_their_lines_apart(start: Any) -> None:
@@ -149,8 +201,8 @@ def test_jobs_that_overlap_keep_their_lines_apart(start: Any) -> None:
     assert {child.next().job, child.next().job} == {"a", "b"}
     for name in "ab":
         for text in ("in the task of", "with the context of", "in a task within"):
-            assert f"\x1e{name}\x1f{text} {name}\n" in child.logged(f"{text} {name}\n")
-        assert f"\nin a thread of {name}\n" in child.log
+            assert f"<{name}>{text} {name}\n" in child.told(f"{text} {name}\n")
+        assert f"in a thread of {name}\n" in child.logged(f"in a thread of {name}\n")
 
 
 def test_unbuffered_python(start: Any) -> None:
@@ -159,7 +211,7 @@ def test_unbuffered_python(start: Any) -> None:
     child = start("def handler(job):\n    print('x', end='')", python=(sys.executable, "-u"))
     child.ready()
     child.run()
-    assert child.logged("x") == "\x1ejob-1\x1fx"
+    assert child.logged("x") == "x"
 
 
 @pytest.mark.parametrize(

@@ -268,4 +268,4 @@ def test_the_official_package(start: Any) -> None:
     child.job()
     assert child.expect(Kind.PROGRESS) == b'"real"'
     assert json.loads(child.done().output) == [True] * 5 + [version]
-    child.logged("\x1ejob-1\x1fINFO   | logged\n")
+    child.logged("INFO   | logged\n")
