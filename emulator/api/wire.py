@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 from orjson import Fragment
 
+from emulator.api.nesting import nests_deeper
 from emulator.core.endpoint import Health, Submission
 from emulator.core.errors import (
     InputMissing,
@@ -32,29 +32,72 @@ from emulator.core.handout import handout
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
-_DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_LONGEST_NUMBER = 10_000
+"""Characters; longer ones are taken for what is out of any range."""
+_SHORT = 64
+"""Bytes of JSON in which nothing can be but a number, a word, or next to nothing."""
+
+_ABSENT = msgspec.Raw()
+"""What stands for a member that is not there."""
 
 
-def submission(body: bytes, platform: Platform, sync: bool, headers: Sequence[tuple[bytes, bytes]] = ()) -> Submission:
-    """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin."""
-    members = cut(body, platform)
-    policy = _object(members, "policy")
-    low_priority = policy.get("lowPriority")
-    if low_priority is not None and not isinstance(low_priority, bool):
-        raise InvalidBody("policy.lowPriority must be true or false")
-    s3_config = members.get("s3Config")
+class Members(msgspec.Struct, gc=False):
+    """What is looked at in the body of a request, as raw text; all else is passed over without being kept."""
+
+    input: msgspec.Raw = _ABSENT
+    webhook: msgspec.Raw = _ABSENT
+    policy: msgspec.Raw = _ABSENT
+    s3_config: msgspec.Raw = msgspec.field(name="s3Config", default=_ABSENT)
+    stream: msgspec.Raw = _ABSENT
+
+
+class _Policy(msgspec.Struct, gc=False):
+    execution_timeout: msgspec.Raw = msgspec.field(name="executionTimeout", default=_ABSENT)
+    ttl: msgspec.Raw = _ABSENT
+    low_priority: msgspec.Raw = msgspec.field(name="lowPriority", default=_ABSENT)
+
+
+class _Report(msgspec.Struct, gc=False):
+    output: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
+    status: msgspec.Raw = _ABSENT
+    stop_worker: msgspec.Raw = msgspec.field(name="stopPod", default=_ABSENT)
+
+
+_members = msgspec.json.Decoder(Members)
+_policy = msgspec.json.Decoder(_Policy)
+_report = msgspec.json.Decoder(_Report)
+_NO_POLICY = _Policy()
+
+
+def submission(
+    body: bytes,
+    platform: Platform,
+    sync: bool,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    is_checked: bool = False,
+) -> Submission:
+    """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin.
+
+    `is_checked` says that the body is known not to be nested too deep.
+    """
+    members = cut(body, platform, is_checked)
+    policy = _policy.decode(members.policy) if _is_object(members.policy, "policy") else _NO_POLICY
+    s3_config = members.s3_config
     return Submission(
-        input=_input(members.get("input"), platform),
-        webhook=_webhook(members.get("webhook"), platform),
+        input=_input(members.input, platform),
+        webhook=_webhook(members.webhook, platform),
         execution_timeout=_limit(
-            policy, "executionTimeout", platform.execution_timeout_min, platform.execution_timeout_max, platform
+            policy.execution_timeout,
+            "executionTimeout",
+            platform.execution_timeout_min,
+            platform.execution_timeout_max,
+            platform,
         ),
-        ttl=_limit(policy, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform),
-        low_priority=bool(low_priority),
-        s3_config=bytes(s3_config) if s3_config is not None and _object(members, "s3Config") else None,
+        ttl=_limit(policy.ttl, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform),
+        low_priority=_flag(policy.low_priority, "policy.lowPriority"),
+        s3_config=bytes(s3_config) if _is_object(s3_config, "s3Config") and bytes(s3_config)[1:-1].strip() else None,
         sync=sync,
         headers=headers,
     )
@@ -71,17 +114,24 @@ class WorkerReport(NamedTuple):
 
 def report(body: bytes) -> WorkerReport:
     """The report in a worker's post; raises InvalidBody. An error that is no string becomes its JSON."""
-    members = _decode(body)
-    output = members.get("output")
-    error = parsed(members.get("error"))
-    if error and not isinstance(error, str):
-        error = bytes(members["error"]).decode()
+    members = _decode(_report, body)
     return WorkerReport(
-        output=None if output is None else bytes(output),
-        error=error or None,
-        progress=parsed(members.get("status")) == JobStatus.IN_PROGRESS.value,
-        stop_worker=bool(parsed(members.get("stopPod"))),
+        output=bytes(members.output) if members.output else None,
+        error=_error(members.error),
+        progress=_is_progress(members),
+        stop_worker=bool(_short(members.stop_worker)),
     )
+
+
+def _error(raw: msgspec.Raw) -> str | None:
+    if not raw or (len(raw) < _SHORT and not parsed(raw)):
+        return None
+    return str(parsed(raw)) if _begins(raw, b'"') else str(raw, "utf-8")
+
+
+def _is_progress(members: _Report) -> bool:
+    status: object = _short(members.status)
+    return status == JobStatus.IN_PROGRESS.value
 
 
 def is_loose(body: bytes) -> bool:
@@ -91,15 +141,16 @@ def is_loose(body: bytes) -> bool:
 
 def is_loose_progress(body: bytes) -> bool:
     """Whether such a post is a progress update."""
-    return (_loose(body) or {}).get("status") == JobStatus.IN_PROGRESS.value
+    members = _loose(body)
+    return members is not None and _is_progress(members)
 
 
-def _loose(body: bytes) -> dict[str, Any] | None:
+def _loose(body: bytes) -> _Report | None:
+    """Such a post with other numbers: a text that holds these words stays a text."""
     try:
-        members = json.loads(body)
-    except (ValueError, RecursionError):
+        return _decode(_report, body.replace(b"NaN", b"0").replace(b"Infinity", b"0"))
+    except InvalidBody:
         return None
-    return members if isinstance(members, dict) else None
 
 
 def handout_one(job: Job, platform: Platform) -> bytes:
@@ -234,17 +285,27 @@ def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
     return body
 
 
-def cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
+def cut(body: bytes, platform: Platform, is_checked: bool = False) -> Members:
     """The raw text of the members of a JSON object; raises InvalidBody."""
-    _check_depth(body, platform.json_depth_limit)
-    return _decode(body)
+    if not is_checked:
+        check_depth(body, platform)
+    return _decode(_members, body)
 
 
-def _decode(body: bytes) -> dict[str, msgspec.Raw]:
+def check_depth(body: bytes, platform: Platform) -> None:
+    """Raises InvalidBody for a text that is nested too deep."""
+    if nests_deeper(body, platform.json_depth_limit):
+        raise InvalidBody(f"invalid json: nested more than {platform.json_depth_limit} levels deep")
+
+
+Shape = TypeVar("Shape")
+
+
+def _decode(decoder: msgspec.json.Decoder[Shape], body: bytes) -> Shape:
     try:
         if not body.isascii():
             body.decode()
-        return _members.decode(body)
+        return decoder.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidBody("invalid json: not UTF-8") from error
     except RecursionError as error:
@@ -255,51 +316,23 @@ def _decode(body: bytes) -> dict[str, msgspec.Raw]:
         raise InvalidBody(f"invalid json: {str(error).removeprefix('JSON is malformed: ')}") from error
 
 
-def _check_depth(body: bytes, limit: int) -> None:
-    if _has_more(body, limit) and max(accumulate(_steps(body)), default=0) > limit:
-        raise InvalidBody(f"invalid json: nested more than {limit} levels deep")
-
-
-def _has_more(body: bytes, limit: int) -> bool:
-    """Whether it has more opening brackets than that; long texts without any are passed over in leaps."""
-    if len(body) <= limit:
-        return False
-    for bracket in (b"[", b"{"):
-        at = body.find(bracket)
-        while at >= 0:
-            limit -= 1
-            if limit < 0:
-                return True
-            at = body.find(bracket, at + 1)
-    return False
-
-
-def _steps(body: bytes) -> Iterator[int]:
-    """+1 for each bracket that opens outside a string, -1 for each that closes.
-
-    Two adjacent quotes can be dropped wherever they stand: what lies behind them stays
-    inside, or outside, a string. That leaves the quotes of strings that hold brackets.
-    """
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_BRACKETS).replace(b'""', b"")
-    for outside in plain.split(b'"')[::2]:
-        yield from map(_DEPTH.__getitem__, outside)
-
-
-def _input(raw: msgspec.Raw | None, platform: Platform) -> bytes:
-    text = b"null" if raw is None else bytes(raw)
-    if text == b"null":
+def _input(raw: msgspec.Raw, platform: Platform) -> bytes:
+    text = bytes(raw)
+    if text in (b"", b"null"):
         raise InputMissing
     if platform.input_must_be_object and not text.startswith(b"{"):
         raise InputNotObject
     return text
 
 
-def _webhook(raw: msgspec.Raw | None, platform: Platform) -> str | None:
-    url = parsed(raw)
-    if url is None or url == "":
+def _webhook(raw: msgspec.Raw, platform: Platform) -> str | None:
+    if _is_nothing(raw):
         return None
-    if not isinstance(url, str):
+    if not _begins(raw, b'"'):
         raise InvalidBody("webhook must be a string")
+    url = str(parsed(raw))
+    if not url:
+        return None
     if platform.webhook_url_check and not _is_http_url(url):
         raise WebhookInvalid
     return url
@@ -313,18 +346,41 @@ def _is_http_url(url: str) -> bool:
         return False
 
 
-def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
-    value = parsed(members.get(name))
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+def _is_object(raw: msgspec.Raw, name: str) -> bool:
+    """Whether the member is an object, False for nothing; raises InvalidBody for anything else."""
+    if _is_nothing(raw):
+        return False
+    if not _begins(raw, b"{"):
         raise InvalidBody(f"{name} must be an object")
-    return value
+    return True
 
 
-def parsed(raw: msgspec.Raw | None) -> Any:
-    """The value of a member, None for a missing one."""
-    return None if raw is None else _plain.decode(str(raw, "utf-8"))
+def _is_nothing(raw: msgspec.Raw) -> bool:
+    return not raw or raw == _NULL
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def _begins(raw: msgspec.Raw, mark: bytes) -> bool:
+    return memoryview(raw)[:1] == mark
+
+
+def _flag(raw: msgspec.Raw, name: str) -> bool:
+    word = bytes(raw)
+    if word not in (b"", b"null", b"true", b"false"):
+        raise InvalidBody(f"{name} must be true or false")
+    return word == b"true"
+
+
+def parsed(raw: msgspec.Raw) -> Any:
+    """The value of a member, None for a missing one; for members that are known to be texts, or short."""
+    return _plain.decode(str(raw, "utf-8")) if raw else None
+
+
+def _short(raw: msgspec.Raw) -> Any:
+    """The value of a member; True for any that is longer than those that matter."""
+    return parsed(raw) if len(raw) < _SHORT else True
 
 
 def _number(text: str) -> int | float:
@@ -335,11 +391,12 @@ def _number(text: str) -> int | float:
 _plain = json.JSONDecoder(parse_int=_number)
 
 
-def _limit(policy: Mapping[str, Any], name: str, low: int, high: int, platform: Platform) -> int | None:
-    value = policy.get(name)
-    if value is None:
+def _limit(raw: msgspec.Raw, name: str, low: int, high: int, platform: Platform) -> int | None:
+    if _is_nothing(raw):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+    is_number = len(raw) <= _LONGEST_NUMBER and bytes(raw)[:1] in b"-0123456789"
+    value = parsed(raw) if is_number else 0.5
+    if not float(value).is_integer():
         raise OutOfRange(f"policy.{name}", low, high)
     return _within(f"policy.{name}", int(value), low, high, platform)
 
