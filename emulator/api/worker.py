@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.connection import ends_with_eof
 from emulator.api.guards import (
     FIDELITY,
     Access,
@@ -67,7 +68,8 @@ class Visit:
         return {**dict(parse_qsl(glued)), **self.request.query_params}
 
     def until(self) -> int:
-        """When a held poll must be answered."""
+        """When a held poll must be answered. A worker that sends no more has left by then: it must get no job."""
+        ends_with_eof(self.request.scope)
         return self.emulator.timeline.now() + self.endpoint.platform.worker_poll_hold
 
     def reply(self, row: str, body: bytes = b"", status: int = 200) -> Response:
