@@ -54,6 +54,9 @@ class Emulator(Endpoints):
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
     """
 
+    open_requests = 0
+    """Those that are being answered, but for the polls of its own workers."""
+
     def __init__(
         self,
         platform: Platform,
@@ -221,6 +224,22 @@ class Emulator(Endpoints):
             yield
         finally:
             del self._feeds[heard]
+
+    @contextlib.contextmanager
+    def visited(self) -> Iterator[None]:
+        """Count a request until it is answered."""
+        self.open_requests += 1
+        try:
+            yield
+        finally:
+            self.open_requests -= 1
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether there is unfinished work in it, or somebody listens: a world that must not be dropped."""
+        if self.open_requests or self._feeds or self.store.has_work():
+            return True
+        return any(one.fleet.running for one in self.balancers.values())
 
     async def idle(self) -> bool:
         """Whether no job waits or runs, and no webhook is owed."""

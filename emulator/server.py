@@ -74,7 +74,9 @@ class Server:
         self._volume = VolumeLink()
         self._tokens = WorkerTokens()
         self.emulator = self._make_world("")
-        self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
+        self._worlds = Worlds(
+            self.emulator, self._open_world, settings.namespaces == "key", self.key, settings.max_namespaces
+        )
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_key), frozenset(settings.worker_key))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None

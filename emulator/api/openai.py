@@ -9,8 +9,8 @@ import msgspec
 import orjson
 from starlette.responses import Response
 
-from emulator.api import wire
 from emulator.api.guards import FIDELITY, JOB, Call, guarded
+from emulator.api.members import cut
 from emulator.api.public import Events
 from emulator.api.routing import Door
 from emulator.core.endpoint import Submission
@@ -57,7 +57,7 @@ async def _submission(call: Call) -> tuple[Submission, bool]:
         await call.body(limit, row)
     else:
         body = await call.json(limit, row)
-        streams = bytes(wire.cut(body, call.platform, is_checked=True).stream) == b"true"
+        streams = bytes(cut(body, call.platform, is_checked=True).stream) == b"true"
     given = b'{"openai_route":%s,"openai_input":%s}' % (orjson.dumps(_route(call)), body.strip())
     headers = call.request.scope["headers"]
     return Submission(given, sync=True, headers=headers), streams

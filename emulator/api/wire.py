@@ -6,17 +6,28 @@ text of its members, and an answer carries them as fragments.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 from orjson import Fragment
 
-from emulator.api.nesting import nests_deeper
+from emulator.api.members import (
+    REPORT,
+    SHORT,
+    Report,
+    begins,
+    cut,
+    decode,
+    is_nothing,
+    is_object,
+    parsed,
+    policy_of,
+    short,
+)
 from emulator.core.endpoint import Health, Submission
 from emulator.core.errors import (
     InputMissing,
@@ -35,40 +46,6 @@ from emulator.core.platform import Platform
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LONGEST_NUMBER = 10_000
 """Characters; longer ones are taken for what is out of any range."""
-_SHORT = 64
-"""Bytes of JSON in which nothing can be but a number, a word, or next to nothing."""
-
-_ABSENT = msgspec.Raw()
-"""What stands for a member that is not there."""
-
-
-class Members(msgspec.Struct, gc=False):
-    """What is looked at in the body of a request, as raw text; all else is passed over without being kept."""
-
-    input: msgspec.Raw = _ABSENT
-    webhook: msgspec.Raw = _ABSENT
-    policy: msgspec.Raw = _ABSENT
-    s3_config: msgspec.Raw = msgspec.field(name="s3Config", default=_ABSENT)
-    stream: msgspec.Raw = _ABSENT
-
-
-class _Policy(msgspec.Struct, gc=False):
-    execution_timeout: msgspec.Raw = msgspec.field(name="executionTimeout", default=_ABSENT)
-    ttl: msgspec.Raw = _ABSENT
-    low_priority: msgspec.Raw = msgspec.field(name="lowPriority", default=_ABSENT)
-
-
-class _Report(msgspec.Struct, gc=False):
-    output: msgspec.Raw = _ABSENT
-    error: msgspec.Raw = _ABSENT
-    status: msgspec.Raw = _ABSENT
-    stop_worker: msgspec.Raw = msgspec.field(name="stopPod", default=_ABSENT)
-
-
-_members = msgspec.json.Decoder(Members)
-_policy = msgspec.json.Decoder(_Policy)
-_report = msgspec.json.Decoder(_Report)
-_NO_POLICY = _Policy()
 
 
 def submission(
@@ -83,7 +60,7 @@ def submission(
     `is_checked` says that the body is known not to be nested too deep.
     """
     members = cut(body, platform, is_checked)
-    policy = _policy.decode(members.policy) if _is_object(members.policy, "policy") else _NO_POLICY
+    policy = policy_of(members)
     s3_config = members.s3_config
     return Submission(
         input=_input(members.input, platform),
@@ -97,7 +74,7 @@ def submission(
         ),
         ttl=_limit(policy.ttl, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform),
         low_priority=_flag(policy.low_priority, "policy.lowPriority"),
-        s3_config=bytes(s3_config) if _is_object(s3_config, "s3Config") and bytes(s3_config)[1:-1].strip() else None,
+        s3_config=bytes(s3_config) if is_object(s3_config, "s3Config") and bytes(s3_config)[1:-1].strip() else None,
         sync=sync,
         headers=headers,
     )
@@ -114,23 +91,23 @@ class WorkerReport(NamedTuple):
 
 def report(body: bytes) -> WorkerReport:
     """The report in a worker's post; raises InvalidBody. An error that is no string becomes its JSON."""
-    members = _decode(_report, body)
+    members = decode(REPORT, body)
     return WorkerReport(
         output=bytes(members.output) if members.output else None,
         error=_error(members.error),
         progress=_is_progress(members),
-        stop_worker=bool(_short(members.stop_worker)),
+        stop_worker=bool(short(members.stop_worker)),
     )
 
 
 def _error(raw: msgspec.Raw) -> str | None:
-    if not raw or (len(raw) < _SHORT and not parsed(raw)):
+    if not raw or (len(raw) < SHORT and not parsed(raw)):
         return None
-    return str(parsed(raw)) if _begins(raw, b'"') else str(raw, "utf-8")
+    return str(parsed(raw)) if begins(raw, b'"') else str(raw, "utf-8")
 
 
-def _is_progress(members: _Report) -> bool:
-    status: object = _short(members.status)
+def _is_progress(members: Report) -> bool:
+    status: object = short(members.status)
     return status == JobStatus.IN_PROGRESS.value
 
 
@@ -145,10 +122,10 @@ def is_loose_progress(body: bytes) -> bool:
     return members is not None and _is_progress(members)
 
 
-def _loose(body: bytes) -> _Report | None:
+def _loose(body: bytes) -> Report | None:
     """Such a post with other numbers: a text that holds these words stays a text."""
     try:
-        return _decode(_report, body.replace(b"NaN", b"0").replace(b"Infinity", b"0"))
+        return decode(REPORT, body.replace(b"NaN", b"0").replace(b"Infinity", b"0"))
     except InvalidBody:
         return None
 
@@ -285,37 +262,6 @@ def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
     return body
 
 
-def cut(body: bytes, platform: Platform, is_checked: bool = False) -> Members:
-    """The raw text of the members of a JSON object; raises InvalidBody."""
-    if not is_checked:
-        check_depth(body, platform)
-    return _decode(_members, body)
-
-
-def check_depth(body: bytes, platform: Platform) -> None:
-    """Raises InvalidBody for a text that is nested too deep."""
-    if nests_deeper(body, platform.json_depth_limit):
-        raise InvalidBody(f"invalid json: nested more than {platform.json_depth_limit} levels deep")
-
-
-Shape = TypeVar("Shape")
-
-
-def _decode(decoder: msgspec.json.Decoder[Shape], body: bytes) -> Shape:
-    try:
-        if not body.isascii():
-            body.decode()
-        return decoder.decode(body)
-    except UnicodeDecodeError as error:
-        raise InvalidBody("invalid json: not UTF-8") from error
-    except RecursionError as error:
-        raise InvalidBody("invalid json: nested too deep") from error
-    except msgspec.ValidationError as error:
-        raise InvalidBody("must be a json object") from error
-    except msgspec.DecodeError as error:
-        raise InvalidBody(f"invalid json: {str(error).removeprefix('JSON is malformed: ')}") from error
-
-
 def _input(raw: msgspec.Raw, platform: Platform) -> bytes:
     text = bytes(raw)
     if text in (b"", b"null"):
@@ -326,9 +272,9 @@ def _input(raw: msgspec.Raw, platform: Platform) -> bytes:
 
 
 def _webhook(raw: msgspec.Raw, platform: Platform) -> str | None:
-    if _is_nothing(raw):
+    if is_nothing(raw):
         return None
-    if not _begins(raw, b'"'):
+    if not begins(raw, b'"'):
         raise InvalidBody("webhook must be a string")
     url = str(parsed(raw))
     if not url:
@@ -346,26 +292,6 @@ def _is_http_url(url: str) -> bool:
         return False
 
 
-def _is_object(raw: msgspec.Raw, name: str) -> bool:
-    """Whether the member is an object, False for nothing; raises InvalidBody for anything else."""
-    if _is_nothing(raw):
-        return False
-    if not _begins(raw, b"{"):
-        raise InvalidBody(f"{name} must be an object")
-    return True
-
-
-def _is_nothing(raw: msgspec.Raw) -> bool:
-    return not raw or raw == _NULL
-
-
-_NULL = msgspec.Raw(b"null")
-
-
-def _begins(raw: msgspec.Raw, mark: bytes) -> bool:
-    return memoryview(raw)[:1] == mark
-
-
 def _flag(raw: msgspec.Raw, name: str) -> bool:
     word = bytes(raw)
     if word not in (b"", b"null", b"true", b"false"):
@@ -373,26 +299,8 @@ def _flag(raw: msgspec.Raw, name: str) -> bool:
     return word == b"true"
 
 
-def parsed(raw: msgspec.Raw) -> Any:
-    """The value of a member, None for a missing one; for members that are known to be texts, or short."""
-    return _plain.decode(str(raw, "utf-8")) if raw else None
-
-
-def _short(raw: msgspec.Raw) -> Any:
-    """The value of a member; True for any that is longer than those that matter."""
-    return parsed(raw) if len(raw) < _SHORT else True
-
-
-def _number(text: str) -> int | float:
-    """Python refuses to read very long integers; here they are as good as infinite."""
-    return int(text) if len(text) < 20 else float(text)
-
-
-_plain = json.JSONDecoder(parse_int=_number)
-
-
 def _limit(raw: msgspec.Raw, name: str, low: int, high: int, platform: Platform) -> int | None:
-    if _is_nothing(raw):
+    if is_nothing(raw):
         return None
     is_number = len(raw) <= _LONGEST_NUMBER and bytes(raw)[:1] in b"-0123456789"
     value = parsed(raw) if is_number else 0.5

@@ -183,7 +183,13 @@ def _visited(verb: Verb) -> Handler:
     async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
         visit = Visit(request, await endpoint_in_path(request, emulator), caller, emulator)
         _check(visit)
-        return await verb(visit)
+        if emulator.kind_of(visit.endpoint.id) == "remote":
+            return await verb(visit)
+        emulator.open_requests -= 1  # its own workers poll as long as there is a world
+        try:
+            return await verb(visit)
+        finally:
+            emulator.open_requests += 1
 
     return answering(let_in, world_of_worker)
 

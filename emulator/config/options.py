@@ -124,6 +124,9 @@ class ServerOptions(EndpointOptions):
     namespaces: Literal["header", "key"] = _option(
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
     )
+    max_namespaces: int = _option(
+        10_000, "Namespaces at once; one more takes the place of the longest unused without unfinished jobs.", ge=1
+    )
     admin_key: list[str] = _option(
         [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
     )

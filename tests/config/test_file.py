@@ -173,6 +173,7 @@ def wrong_values(name: str) -> list[str]:
             "port",
             "tls_port",
             "max_processes",
+            "max_namespaces",
             "seed",
             "workers_min",
             "workers_max",

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from emulator.api.admin import shapes
 from emulator.api.admin.questions import Awaited, Filter, Verified, Wish, mode, verified, wait_until
-from emulator.api.guards import HttpCaller, world_of_client
+from emulator.api.guards import HttpCaller, world_of_admin
 from emulator.api.public import Events
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus, Transition
@@ -30,7 +30,7 @@ router = APIRouter(tags=["what happened"])
 
 async def _world(request: Request) -> Emulator:
     # A plain function would run in a thread, where there is no event loop.
-    return world_of_client(request)
+    return world_of_admin(request)
 
 
 World = Annotated[Emulator, Depends(_world)]
@@ -202,7 +202,8 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
     caller = HttpCaller(request)
     try:
-        problem = await wait_until(world, wish, caller)
+        with world.visited():
+            problem = await wait_until(world, wish, caller)
     finally:
         caller.answered()
     return Met(ok=not problem, detail=problem)
