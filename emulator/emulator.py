@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from emulator.core.job import Job, Transition
 from emulator.core.journal import Journal
 from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
+from emulator.core.ring import KEPT_BYTES, Ring
 from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
 from emulator.core.timeline import Timeline
@@ -36,8 +36,8 @@ log = logging.getLogger("emulator")
 
 NEWS = ("news",)
 """The topic of everything that happens to jobs and webhooks."""
-KEPT = 10_000
-"""Webhook calls that are remembered."""
+_ATTEMPT = 700
+"""Bytes that the memory of a webhook call takes beside its texts."""
 
 
 class Attempt(NamedTuple):
@@ -52,6 +52,7 @@ class Emulator(Endpoints):
     """A whole emulator without ports: endpoints over one store and one timeline.
 
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
+    Requests, webhook calls and histories are remembered in `keep_bytes` each.
     """
 
     open_requests = 0
@@ -70,6 +71,7 @@ class Emulator(Endpoints):
         rate_limits: bool = True,
         seed: int | None = None,
         calls_per_host: int = PER_HOST,
+        keep_bytes: int = KEPT_BYTES,
     ) -> None:
         self.ledger = Ledger(platform)
         self.timeline = Timeline(clock or RealClock())
@@ -98,11 +100,11 @@ class Emulator(Endpoints):
         )
         super().__init__(world)
         self.rate_limits = rate_limits
-        self.attempts: deque[Attempt] = deque(maxlen=KEPT)
+        self.attempts: Ring[Attempt] = Ring(keep_bytes)
         """Webhook calls, oldest first."""
-        self.receiver = Receiver()
-        self.journal = Journal()
-        self.history = History()
+        self.receiver = Receiver(keep_bytes)
+        self.journal = Journal(keep_bytes)
+        self.history = History(keep_bytes)
         self.timeline.watch(self)
         self.store.listen(self._heard)
         self.store.listen(self.history.heard)
@@ -250,7 +252,8 @@ class Emulator(Endpoints):
         return not await self.store.owes()
 
     def _tried(self, delivery: Delivery, problem: str) -> None:
-        self.attempts.append(Attempt(self.timeline.now(), delivery, problem))
+        size = _ATTEMPT + len(delivery.body) + len(delivery.url) + len(problem)
+        self.attempts.add(Attempt(self.timeline.now(), delivery, problem), size)
         self.room.call(NEWS)
 
     def _heard(self, transition: Transition) -> None:

@@ -162,6 +162,7 @@ class Server:
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
+            keep_bytes=settings.keep_bytes,
             calls_per_host=1 if settings.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
         )
         for plan in self._plans:

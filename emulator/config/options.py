@@ -127,6 +127,12 @@ class ServerOptions(EndpointOptions):
     max_namespaces: int = _option(
         10_000, "Namespaces at once; one more takes the place of the longest unused without unfinished jobs.", ge=1
     )
+    keep_bytes: int = _option(
+        64 << 20,
+        "Memory for each list of what happened in a namespace (requests, webhook calls, histories): the last are kept.",
+        shown="64 MiB",
+        ge=1,
+    )
     admin_key: list[str] = _option(
         [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only"
     )

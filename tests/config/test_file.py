@@ -174,6 +174,7 @@ def wrong_values(name: str) -> list[str]:
             "tls_port",
             "max_processes",
             "max_namespaces",
+            "keep_bytes",
             "seed",
             "workers_min",
             "workers_max",

@@ -57,6 +57,7 @@ def test_with_its_key_each_door_makes_one(start: Starter):
         assert name in names(server)
 
 
+@pytest.mark.compat
 def test_there_are_no_more_than_the_server_was_told(start: Starter):
     server = start("serve", "--endpoint", "far", "--port", 0, "--max-namespaces", 20).ready()
     server.http.post("/far/run", json={"input": {}}, headers={"X-Emulator-Namespace": "busy"})
@@ -64,7 +65,7 @@ def test_there_are_no_more_than_the_server_was_told(start: Starter):
     for number in range(1_000):
         answer = server.http.get("/far/health", headers={"X-Emulator-Namespace": f"n{number}"})
         assert answer.status_code == 200
-    assert memory(server) - before < 20 * MIB
+    assert memory(server) - before < 45 * MIB
     kept = names(server)
     assert len(kept) == 20 and "busy" in kept and "n999" in kept
     for name in kept:

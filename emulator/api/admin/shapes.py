@@ -62,7 +62,8 @@ def moment(one: Moment, drift: int = 0) -> dict[str, Any]:
 
 
 def entry(one: Entry, drift: int = 0) -> dict[str, Any]:
-    """One request; a body that is no JSON is text."""
+    """One request; a body that is no JSON is text, and one that was not kept whole is null, with a mark."""
+    cut = {"bodyCut": {"bytes": one.body_size, "kept": len(one.body)}} if one.is_cut else {}
     return {
         "number": one.number,
         "at": one.at + drift,
@@ -72,7 +73,8 @@ def entry(one: Entry, drift: int = 0) -> dict[str, Any]:
         "path": one.path,
         "query": one.query,
         "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in one.headers},
-        "body": parsed(one.body) if one.body else None,
+        "body": parsed(one.body) if one.body and not one.is_cut else None,
+        **cut,
         "status": one.status,
         "job": one.job or None,
     }

@@ -212,25 +212,23 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
 @router.get("/events")
 async def events(world: World, endpoint: str | None = None) -> Events:
     """Every transition from now on, as server-sent events."""
-    news: deque[Transition] = deque(maxlen=10_000)
+    news: deque[str] = deque(maxlen=10_000)  # texts: a transition holds on to all that its job ever was
     ready = asyncio.Event()
 
     def heard(transition: Transition) -> None:
         if endpoint in (None, transition.job.endpoint):
-            news.append(transition)
+            news.append(shapes.transition(transition, world.timeline.drift()))
             ready.set()
 
     return Events(_feed(world, news, ready)).within(world.listening(heard, ready.set))
 
 
-async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
+async def _feed(world: Emulator, news: deque[str], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
     while not world.room.closed:
         await ready.wait()
         ready.clear()
         while news:
-            yield ServerSentEvent(
-                event="transition", data=shapes.transition(news.popleft(), world.timeline.drift()), sep="\n"
-            )
+            yield ServerSentEvent(event="transition", data=news.popleft(), sep="\n")
 
 
 def _json(value: Any) -> Response:
