@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from emulator.core.endpoint import Submission
 from emulator.core.history import History
-from emulator.core.job import Progressed, Transition
+from emulator.core.job import Progressed
 from emulator.core.journal import LONGEST_BODY, Journal
 from emulator.core.receiver import Receiver
 from emulator.core.ring import Ring
@@ -89,7 +91,8 @@ async def test_a_history_is_bounded_by_its_moments_too():
     for number in range(20):
         other = job._replace(id=f"j{number}")
         for _ in range(10 if number < 19 else 1_000):
-            history.heard(Transition(other, other, Progressed(1, b"1"), number))
+            told: Any = SimpleNamespace(job=other, after=other, event=Progressed(1, b"1"), at=number)
+            history.heard(told)
     moments = {key[1]: len(history.of(*key)) for key in history.jobs()}
     assert sum(moments.values()) <= 100
     assert list(moments) == ["j19"]
