@@ -49,7 +49,8 @@ class _Flow(FlowControl):
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP that answers 431 to an overlong head, and stops reading from those who do not read."""
 
-    flow: _Flow
+    _gate: _Flow
+    """The same as `flow`."""
     _silent = 0
     """Bytes since the last head, part of a body, or end of a message: they belong to something unfinished."""
     _ahead = 0
@@ -67,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection, which is closed if nothing comes."""
         super().connection_made(transport)
-        self.flow = _Flow(transport)
+        self.flow = self._gate = _Flow(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -135,9 +136,9 @@ class BoundedProtocol(HttpToolsProtocol):
                     successor.data_received(rest)
                 return
         if self._pending or self._is_full():
-            self.flow.hold()
-        elif self.flow.is_held:
-            self.flow.let_go()
+            self._gate.hold()
+        elif self._gate.is_held:
+            self._gate.let_go()
 
     def _is_full(self) -> bool:
         if not self.pipeline:
@@ -160,7 +161,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._running = self.cycle
 
     def _head_length(self) -> int:
-        line = len(self.url) + len(self.parser.get_method()) + len(b"  HTTP/1.1\r\n\r\n")
+        parser: Any = self.parser
+        line = len(self.url) + len(parser.get_method()) + len(b"  HTTP/1.1\r\n\r\n")
         return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
@@ -180,13 +182,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._refusal is not None:
             self._say_refusal()
-        elif self._pending or self.flow.is_held:
+        elif self._pending or self._gate.is_held:
             self._go_on()
 
     def resume_writing(self) -> None:
         """Go on: the client has read what waited for it."""
         super().resume_writing()
-        if self.flow.is_held and not self.transport.is_closing():
+        if self._gate.is_held and not self.transport.is_closing():
             self._go_on()
 
     def send_400_response(self, msg: str) -> None:
@@ -209,7 +211,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal is None or self._is_refused or self.transport.is_closing():
             return
         if self.owes:
-            self.flow.hold()
+            self._gate.hold()
             return
         self._is_refused = True
         self._unset_keepalive_if_required()
@@ -222,7 +224,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write_eof()
-        self.flow.let_go()
+        self._gate.let_go()
         self.loop.call_later(_FAREWELL, self.transport.close)
 
     def _drop(self, data: bytes) -> None:

@@ -110,7 +110,7 @@ class BreakableProtocol(BoundedProtocol):
         if self._ends or not owed or self.scheme == "https" or self._is_gone():
             return False
         self._is_half = True
-        self.flow.is_over = True  # who reads on would only meet the end again
+        self._gate.is_over = True  # who reads on would only meet the end again
         self.loop.call_later(_LOOKS[0], self._look)
         return True
 
