@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 LONGEST_HEAD = 64 * 1024
 """Bytes of a request line and its headers, and of what comes behind a body."""
+HEAD = "emulator.head"
+"""Where a scope has the length of a head that is longer than usual."""
 _MOST_AHEAD, _MOST_BYTES_AHEAD = 64, 1 << 20
 """Requests, and bytes, that are taken before the answers to those in front of them were."""
 _PIECE = 4 * 1024
@@ -42,7 +44,7 @@ class _Flow(FlowControl):
 
     def resume_reading(self) -> None:
         """Read on, unless that is held, or over."""
-        if not (self.is_held or self.is_over):
+        if self.read_paused and not (self.is_held or self.is_over):
             super().resume_reading()
 
 
@@ -82,22 +84,27 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or keep it where too much waits already."""
-        if self._refusal is not None:
+        if len(data) <= _PIECE and not self.pipeline and not self._pending and self._refusal is None:
+            self._silent += len(data)
+            super().data_received(data)
+            if self._silent:
+                self._weigh_head()
+        elif self._refusal is not None:
             self._drop(data)
-        elif len(data) <= _PIECE and not self.pipeline and not self._pending:
-            self._parse(data)
         else:
             self._pending = memoryview(bytes(self._pending) + data if self._pending else data)
             self._go_on()
 
-    def _parse(self, data: bytes | memoryview) -> None:
+    def _parse(self, data: memoryview) -> None:
         self._silent += len(data)
         super().data_received(data)  # type: ignore[arg-type]
         if self._silent:
             self._weigh_head()
 
     def _weigh_head(self) -> None:
-        if self._silent > LONGEST_HEAD:
+        if self.cycle is not None and not self.cycle.more_body and self.scope is self.cycle.scope:
+            self._silent = 0  # it was the end of a request
+        elif self._silent > LONGEST_HEAD:
             self._refuse(431, f"the head of the request is longer than {LONGEST_HEAD} bytes")
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(_HEAD_TIME, self._head_is_late)
@@ -149,8 +156,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer a request, or let it wait."""
-        if self._silent > LONGEST_HEAD - _PIECE:  # it may have begun in a piece with something else
-            self._silent = self._head_length()
+        if self._silent > _PIECE:
+            self._silent = self.scope[HEAD] = self._head_length()  # type: ignore[literal-required]
             if self._silent > LONGEST_HEAD:
                 raise _HeadTooLong
         self._silent = 0
@@ -169,11 +176,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a part of a body."""
         self._silent = 0
         super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """End a request."""
-        self._silent = 0
-        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""

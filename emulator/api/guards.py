@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.bounded import HEAD
 from emulator.api.connection import EXTENSION
 from emulator.api.faults import Edge
 from emulator.api.members import check_depth
@@ -155,7 +156,7 @@ class Call:
         body = await self.body(limit, row)
         if len(body) > _AT_ONCE:
             await asyncio.to_thread(check_depth, body, self.platform)
-        else:
+        elif len(body) > self.platform.json_depth_limit:
             check_depth(body, self.platform)
         return body
 
@@ -211,6 +212,9 @@ def world_of_client(request: HTTPConnection) -> Emulator:
 
     Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
     """
+    worlds: Worlds = request.app.state.worlds
+    if not worlds.by_key and NAMESPACE not in headers_of(request.scope):
+        return worlds.first
     world = known_world(request)
     if world is None:
         access: Access = request.app.state.access
@@ -343,7 +347,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     method = scope.get("method", "WEBSOCKET")
     emulator.journal.add(
         emulator.timeline.now(), endpoint_id, operation, (method, path, query, scope["headers"]),
-        scope.get(BODY, b""), status, job,
+        scope.get(BODY, b""), status, job, scope.get(HEAD, 0),
     )  # fmt: skip
 
 

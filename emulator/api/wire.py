@@ -18,6 +18,7 @@ from orjson import Fragment
 from emulator.api.members import (
     REPORT,
     SHORT,
+    Members,
     Report,
     begins,
     cut,
@@ -60,24 +61,31 @@ def submission(
     `is_checked` says that the body is known not to be nested too deep.
     """
     members = cut(body, platform, is_checked)
-    policy = policy_of(members)
-    s3_config = members.s3_config
+    execution_timeout, ttl, low_priority = _policy(members, platform) if members.policy else (None, None, False)
     return Submission(
         input=_input(members.input, platform),
-        webhook=_webhook(members.webhook, platform),
-        execution_timeout=_limit(
-            policy.execution_timeout,
-            "executionTimeout",
-            platform.execution_timeout_min,
-            platform.execution_timeout_max,
-            platform,
-        ),
-        ttl=_limit(policy.ttl, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform),
-        low_priority=_flag(policy.low_priority, "policy.lowPriority"),
-        s3_config=bytes(s3_config) if is_object(s3_config, "s3Config") and bytes(s3_config)[1:-1].strip() else None,
+        webhook=_webhook(members.webhook, platform) if members.webhook else None,
+        execution_timeout=execution_timeout,
+        ttl=ttl,
+        low_priority=low_priority,
+        s3_config=_s3_config(members.s3_config) if members.s3_config else None,
         sync=sync,
         headers=headers,
     )
+
+
+def _policy(members: Members, platform: Platform) -> tuple[int | None, int | None, bool]:
+    policy = policy_of(members)
+    low_priority = _flag(policy.low_priority, "policy.lowPriority")
+    shortest, longest = platform.execution_timeout_min, platform.execution_timeout_max
+    execution_timeout = _limit(policy.execution_timeout, "executionTimeout", shortest, longest, platform)
+    ttl = _limit(policy.ttl, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform)
+    return execution_timeout, ttl, low_priority
+
+
+def _s3_config(raw: msgspec.Raw) -> bytes | None:
+    text = bytes(raw)
+    return text if is_object(raw, "s3Config") and text[1:-1].strip() else None
 
 
 class WorkerReport(NamedTuple):

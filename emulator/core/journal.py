@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 from emulator.core.ring import KEPT_BYTES, Ring
 
 LONGEST_BODY = 64 * 1024
 """Bytes of a body that are kept."""
-_EACH, _HEADER = 700, 160
-"""Bytes that a request takes beside its texts, and each of its headers."""
+_EACH, _HEADER = 1_700, 160
+"""Bytes that a request with a head of the usual length takes beside its body, and each of its headers."""
 
 
 class Entry(NamedTuple):
@@ -72,15 +71,14 @@ class Journal:
         body: bytes,
         status: int,
         job: str,
+        head: int = 0,
     ) -> None:
-        """Note a request: its method, path, query and headers are `request`."""
+        """Note a request: its method, path, query and headers are `request`, `head` the bytes of a long head."""
         self._count += 1
         length = len(body)
         if length > LONGEST_BODY:
             body = body[:LONGEST_BODY]
-        headers = request[3]
-        size = _EACH + _HEADER * len(headers) + sum(map(len, chain.from_iterable(headers))) + len(body)
-        size += len(request[1]) + len(request[2])
+        size = _EACH + _HEADER * len(request[3]) + len(body) + head
         self._entries.add(Entry(self._count, at, endpoint, operation, *request, body, status, job, length), size)
 
     def find(self, fits: Callable[[Entry], bool]) -> list[Entry]:

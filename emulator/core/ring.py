@@ -22,8 +22,8 @@ class Ring(Generic[Thing]):
     def __init__(self, most_bytes: int = KEPT_BYTES, most: int = KEPT) -> None:
         self._most_bytes = most_bytes
         self._most = most
-        self._things: deque[Thing] = deque()
-        self._sizes: deque[int] = deque()
+        self._things: deque[Thing] = deque(maxlen=most)
+        self._sizes: deque[int] = deque(maxlen=most)
         self._held = 0
 
     def __iter__(self) -> Iterator[Thing]:
@@ -37,19 +37,28 @@ class Ring(Generic[Thing]):
 
     def add(self, thing: Thing, size: int) -> None:
         """Keep one more, and forget the oldest where there are too many."""
-        things, sizes = self._things, self._sizes
-        things.append(thing)
-        sizes.append(size)
+        sizes = self._sizes
         held = self._held + size
-        while (held > self._most_bytes or len(things) > self._most) and len(things) > 1:
-            things.popleft()
-            held -= sizes.popleft()
+        if len(sizes) == self._most:
+            held -= sizes[0]
+        self._things.append(thing)
+        sizes.append(size)
         self._held = held
+        if held > self._most_bytes:
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._held > self._most_bytes and len(self._sizes) > 1:
+            self._things.popleft()
+            self._held -= self._sizes.popleft()
 
     def clear(self, kept: Iterable[bool] = ()) -> None:
         """Forget all but those that are `kept`, one answer for each."""
         old, sizes = self._things, self._sizes
         left = [(thing, size) for thing, size, stays in zip(old, sizes, kept, strict=False) if stays]
         free_later([old, sizes])
-        self._things, self._sizes = deque(thing for thing, _ in left), deque(size for _, size in left)
+        self._things, self._sizes = (
+            deque((one for one, _ in left), self._most),
+            deque((size for _, size in left), self._most),
+        )
         self._held = sum(self._sizes)
