@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from emulator.core.masks import Masks
 from emulator.core.networks import Reach
 from emulator.core.platform import Platform
 from emulator.core.receiver import Receiver
+from emulator.core.ring import KEPT_BYTES, Ring
 from emulator.core.store import JobStore
 from emulator.core.stubs import Stub, StubBook
 from emulator.core.timeline import Timeline
@@ -38,8 +38,8 @@ log = logging.getLogger("emulator")
 
 NEWS = ("news",)
 """The topic of everything that happens to jobs and webhooks."""
-KEPT = 10_000
-"""Webhook calls that are remembered."""
+_ATTEMPT = 700
+"""Bytes that the memory of a webhook call takes beside its texts."""
 
 
 class Attempt(NamedTuple):
@@ -55,7 +55,11 @@ class Emulator(Endpoints):
 
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
     without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
+    Requests, webhook calls and histories are remembered in `keep_bytes` each.
     """
+
+    open_requests = 0
+    """Those that are being answered, but for the polls of its own workers."""
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Emulator(Endpoints):
         seed: int | None = None,
         calls_per_host: int = PER_HOST,
         masks: Masks | None = None,
+        keep_bytes: int = KEPT_BYTES,
     ) -> None:
         self.masks = masks or Masks()
         self.ledger = Ledger(platform)
@@ -101,14 +106,17 @@ class Emulator(Endpoints):
         )
         super().__init__(world)
         self.rate_limits = rate_limits
-        self.attempts: deque[Attempt] = deque(maxlen=KEPT)
-        """Webhook calls, oldest first."""
-        self.receiver = Receiver()
-        self.journal = Journal()
-        self.history = History()
+        self._remember(keep_bytes)
         self.timeline.watch(self)
         self.store.listen(self._heard)
         self.store.listen(self.history.heard)
+
+    def _remember(self, keep_bytes: int) -> None:
+        self.attempts: Ring[Attempt] = Ring(keep_bytes)
+        """Webhook calls, oldest first."""
+        self.receiver = Receiver(keep_bytes)
+        self.journal = Journal(keep_bytes)
+        self.history = History(keep_bytes)
 
     def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(own_post, self.faults, self.timeline)
@@ -229,6 +237,22 @@ class Emulator(Endpoints):
         finally:
             del self._feeds[heard]
 
+    @contextlib.contextmanager
+    def visited(self) -> Iterator[None]:
+        """Count a request until it is answered."""
+        self.open_requests += 1
+        try:
+            yield
+        finally:
+            self.open_requests -= 1
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether there is unfinished work in it, or somebody listens: a world that must not be dropped."""
+        if self.open_requests or self._feeds or self.store.has_work():
+            return True
+        return any(one.fleet.running for one in self.balancers.values())
+
     async def idle(self) -> bool:
         """Whether no job waits or runs, and no webhook is owed."""
         for endpoint in self.endpoints:
@@ -238,7 +262,8 @@ class Emulator(Endpoints):
         return not await self.store.owes()
 
     def _tried(self, delivery: Delivery, problem: str) -> None:
-        self.attempts.append(Attempt(self.timeline.now(), delivery, problem))
+        size = _ATTEMPT + len(delivery.body) + len(delivery.url) + len(problem)
+        self.attempts.add(Attempt(self.timeline.now(), delivery, problem), size)
         self.room.call(NEWS)
 
     def _heard(self, transition: Transition) -> None:

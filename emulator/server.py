@@ -85,7 +85,9 @@ class Server:
         self._tokens = WorkerTokens()
         self.masks = Masks(settings.secrets)
         self.emulator = self._make_world("")
-        self._worlds = Worlds(self.emulator, self._open_world, settings.namespaces == "key", self.key)
+        self._worlds = Worlds(
+            self.emulator, self._open_world, settings.namespaces == "key", self.key, settings.max_namespaces
+        )
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_keys), frozenset(settings.worker_keys))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
@@ -184,6 +186,7 @@ class Server:
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
+            keep_bytes=settings.keep_bytes,
             calls_per_host=1 if settings.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
             masks=self.masks.and_known(name) if is_key else self.masks,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -11,13 +12,16 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.types import Receive, Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from emulator.api.bounded import BoundedProtocol
 
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
 EXTENSION = "emulator.connection"
 _LARGE = 64 * 1024
 """Bytes that are not copied to be sent in one call."""
+_LOOKS = 0.01, 1.0
+"""Seconds until a client that sends no more is looked for a second time, and from one look to the next then."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: what is closed so is reset, and what was not sent yet is lost."""
 
@@ -50,6 +54,11 @@ class JoiningTransport:
             self._transport.write(head)
         self._transport.write(data)
 
+    def write_eof(self) -> None:
+        """Send no more once all is sent."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         """Close once all is sent."""
         self._flush()
@@ -66,14 +75,15 @@ class JoiningTransport:
             self._transport.write(head)
 
 
-class BreakableProtocol(HttpToolsProtocol):
-    """HTTP whose requests can reach their connection: the scope's extension holds `reset`, `close` and `left`.
+class BreakableProtocol(BoundedProtocol):
+    """HTTP whose requests can reach their connection: the scope's extension holds `reset`, `close`, `left`, `ends`.
 
     `left` takes what is to be called when the client leaves before its answer; while a
-    body is not read whole, its leaving may stay unnoticed.
+    body is not read whole, its leaving may stay unnoticed. `ends` says that a client which
+    sends no more has left: any other has only closed its sending half, and gets its answer.
     """
 
-    _is_last = _is_lost = False
+    _is_last = _is_lost = _is_half = _ends = False
     _on_left: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -81,8 +91,10 @@ class BreakableProtocol(HttpToolsProtocol):
         joining: Any = JoiningTransport(transport, self.loop)
         super().connection_made(joining)
         self._extensions: dict[str, dict[object, object]] = {
-            EXTENSION: {"reset": self._reset, "close": joining.close, "left": self._call_when_left}
-        }
+            EXTENSION: {
+                "reset": self._reset, "close": joining.close, "left": self._call_when_left, "ends": self._end_with_eof,
+            }
+        }  # fmt: skip
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
@@ -91,6 +103,42 @@ class BreakableProtocol(HttpToolsProtocol):
         on_left, self._on_left = self._on_left, None
         if on_left is not None:
             on_left()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what is owed to a client that sends no more; answers whether the connection stays for that."""
+        owed = (self.owes and not self.cycle.more_body) or bool(self._pending)
+        if self._ends or not owed or self.scheme == "https" or self._is_gone():
+            return False
+        self._is_half = True
+        self._gate.is_over = True  # who reads on would only meet the end again
+        self.loop.call_later(_LOOKS[0], self._look)
+        return True
+
+    def _look(self) -> None:
+        if self._is_lost or self.transport.is_closing():
+            return
+        if self._is_gone():
+            self.transport.abort()
+        else:
+            self.loop.call_later(_LOOKS[1], self._look)
+
+    def _is_gone(self) -> bool:
+        """Whether nobody is there any more, as far as one can see from here.
+
+        A closed connection and a closed sending half look alike, until something is sent. A byte out of
+        band is: a client that listens never gets to see it, the system of one that does not answers with a reset.
+        """
+        try:
+            with self._same_socket() as same:
+                same.send(b"\n", socket.MSG_OOB)
+                return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        except OSError as error:
+            return error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
+
+    def _end_with_eof(self) -> None:
+        self._ends = True
+        if self._is_half:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -106,9 +154,17 @@ class BreakableProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or end."""
         self._on_left = None
+        self._ends = False
         super().on_response_complete()
         if self._is_last:
             self._hang_up()
+        if self._is_half and not (self.pipeline or self._pending):
+            self._end_half()
+
+    def _end_half(self) -> None:
+        """Close once all is answered; a request that is not whole will never be."""
+        if not self.owes or self.cycle.more_body:
+            self.transport.close()
 
     def _hang_up(self) -> None:
         """Do not wait for long until a TLS client says goodbye too: one that keeps its connection unread never does."""
@@ -124,10 +180,13 @@ class BreakableProtocol(HttpToolsProtocol):
             self.flow.resume_reading()  # uvicorn may have paused within the body: who is not read never leaves
 
     def _reset(self) -> None:
-        transport = self.transport.get_extra_info("socket")
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(transport.fileno())) as same:
+        with contextlib.suppress(OSError), self._same_socket() as same:
             same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
+
+    def _same_socket(self) -> socket.socket:
+        """The connection's socket, to be closed by whoever asks for it; raises OSError."""
+        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
 
 
 async def break_off(scope: Scope, receive: Receive, how: str) -> None:
@@ -141,3 +200,10 @@ async def break_off(scope: Scope, receive: Receive, how: str) -> None:
     ways[how]()
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def ends_with_eof(scope: Scope) -> None:
+    """Take a client that sends no more for one that has left, where its request holds an answer for nobody else."""
+    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    if ways is not None:
+        ways["ends"]()

@@ -15,6 +15,7 @@ from yarl import URL
 
 from emulator.api.connection import break_off
 from emulator.api.guards import read_body
+from emulator.api.raw_headers import RawRequest, as_text
 from emulator.core.balancer import Seat
 from emulator.core.balancer_errors import AnswerTooLarge, AnswerTooLate, WorkerFailed
 from emulator.core.errors import BodyTooLarge
@@ -52,6 +53,7 @@ class Forwarder:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 auto_decompress=False,
+                request_class=RawRequest,
                 max_line_size=_LONGEST_HEADER,
                 max_field_size=_LONGEST_HEADER,
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
@@ -73,21 +75,13 @@ def headers_to_worker(scope: Scope, platform: Platform) -> list[tuple[str, str]]
     )
     if not platform.forward_authorization:
         dropped |= {b"authorization"}
-    kept = [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"] if name not in dropped]
+    kept = [(name.decode("latin-1"), as_text(value)) for name, value in scope["headers"] if name not in dropped]
     client = scope.get("client")
-    before = [_text(value) for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    before = [as_text(value) for name, value in scope["headers"] if name == b"x-forwarded-for"]
     kept.append(("x-forwarded-for", ", ".join((*before, client[0] if client else "127.0.0.1"))))
     if not any(name == "x-forwarded-proto" for name, _ in kept):
         kept.append(("x-forwarded-proto", scope["scheme"].replace("ws", "http")))
     return kept
-
-
-def _text(raw: bytes) -> str:
-    """Bytes as the text that is sent as the same bytes: the client of workers writes UTF-8."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -100,7 +94,7 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
 def url_at(seat: Seat, scope: Scope, raw_path: bytes) -> URL:
     """The same path and query at the worker; `*`, which some ask for the options of, is its root."""
     path, query = raw_path if raw_path.startswith(b"/") else b"/", scope["query_string"]
-    return URL(seat.address + _text(path + (b"?" + query if query else b"")), encoded=True)
+    return URL(seat.address + as_text(path + (b"?" + query if query else b"")), encoded=True)
 
 
 class Forwarded(Response):

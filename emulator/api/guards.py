@@ -15,8 +15,10 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.bounded import HEAD
 from emulator.api.connection import EXTENSION
 from emulator.api.faults import Edge
+from emulator.api.members import check_depth
 from emulator.api.routing import headers_of
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Endpoint
@@ -34,6 +36,8 @@ log = logging.getLogger("emulator.api")
 FIDELITY = "X-Emulator-Fidelity"
 _FIDELITY, _JSON = FIDELITY.lower().encode(), (b"content-type", b"application/json")
 _AUTHORIZATION = b"authorization"
+_AT_ONCE = 1 << 20
+"""Bytes whose nesting is checked on the loop; a text that is made for it takes 20 ms then."""
 NAMESPACE = b"x-emulator-namespace"
 """The header that names a namespace, as it is in a scope."""
 WORLD, BODY, JOB = "emulator.world", "emulator.body", "emulator.job"
@@ -172,6 +176,15 @@ class Call:
         body = self.request.scope[BODY] = await read_body(self.request, limit, row)
         return body
 
+    async def json(self, limit: int, row: str | None = None) -> bytes:
+        """The same of a body that is not nested too deep; raises BodyTooLarge, InvalidBody."""
+        body = await self.body(limit, row)
+        if len(body) > _AT_ONCE:
+            await asyncio.to_thread(check_depth, body, self.platform)
+        elif len(body) > self.platform.json_depth_limit:
+            check_depth(body, self.platform)
+        return body
+
     def reply(self, row: str, body: bytes, status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
         return Answer(body, status, self.ledger.header(row))
@@ -220,17 +233,52 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def world_of_client(request: HTTPConnection) -> Emulator:
-    """The world that a client's header, or else its key, names; raises NamespaceInvalid."""
+    """The world that a client's header, or else its key, names, which only a client with a key makes.
+
+    Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
+    """
     worlds: Worlds = request.app.state.worlds
+    if not worlds.by_key and NAMESPACE not in headers_of(request.scope):
+        return worlds.first
+    world = known_world(request)
+    if world is None:
+        access: Access = request.app.state.access
+        access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
+        world = world_of_admin(request)
+    return world
+
+
+def known_world(request: HTTPConnection) -> Emulator | None:
+    """The same if there is one already."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.known(*_names(request, worlds))
+
+
+def world_of_admin(request: HTTPConnection) -> Emulator:
+    """The same for a caller who was let in already; raises NamespaceInvalid, NamespacesFull."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.of(*_names(request, worlds))
+
+
+def _names(request: HTTPConnection, worlds: Worlds) -> tuple[str, str]:
     headers = headers_of(request.scope)
     key = bare_key(headers.get(_AUTHORIZATION, b"").decode("latin-1")) if worlds.by_key else ""
-    return worlds.of(headers.get(NAMESPACE, b"").decode("latin-1"), key)
+    return headers.get(NAMESPACE, b"").decode("latin-1"), key
 
 
 def world_of_worker(request: Request) -> Emulator:
-    """The world that a worker's URL names, as `&ns=NAME`; raises NamespaceInvalid."""
+    """The world that a worker's URL names, as `&ns=NAME`, which only a worker with a key makes.
+
+    Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
+    """
     worlds: Worlds = request.app.state.worlds
-    return worlds.of(request.query_params.get("ns", ""))
+    name = request.query_params.get("ns", "")
+    world = worlds.known(name)
+    if world is None:
+        access: Access = request.app.state.worker_access
+        access.check(request.headers.get("authorization"))
+        world = worlds.of(name)
+    return world
 
 
 def answering(
@@ -245,6 +293,7 @@ def answering(
         emulator: Emulator | None = None
         try:
             emulator = request.scope[WORLD] = find_world(request)
+            emulator.open_requests += 1
             return await work(request, emulator, caller)
         except RequestError as error:
             return problem(error, emulator or request.app.state.worlds.first)
@@ -256,6 +305,8 @@ def answering(
             return problem(InternalError(), emulator or request.app.state.worlds.first)
         finally:
             caller.answered()
+            if emulator is not None:
+                emulator.open_requests -= 1
 
     return answer
 
@@ -321,7 +372,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     method = scope.get("method", "WEBSOCKET")
     emulator.journal.add(
         emulator.timeline.now(), endpoint_id, operation, (method, path, query, scope["headers"]),
-        scope.get(BODY, b""), status, job,
+        scope.get(BODY, b""), status, job, scope.get(HEAD, 0),
     )  # fmt: skip
 
 

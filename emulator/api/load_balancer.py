@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import HTTPConnection, Request
@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from emulator.api import flash
 from emulator.api.faults import Edge
-from emulator.api.guards import WORLD, Access, HttpCaller, answering, note, problem, world_of_client
+from emulator.api.guards import WORLD, Access, HttpCaller, answering, known_world, note, problem, world_of_client
 from emulator.api.inbox import Inbox, InboxCaller
 from emulator.api.pages import is_strange, refuse_page
 from emulator.core.balancer import Balancer, affinity_of
@@ -22,6 +22,7 @@ from emulator.core.rates import Operation
 from emulator.core.settings import FLASH
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
+from emulator.worlds import Worlds
 
 if TYPE_CHECKING:
     from emulator.api.forwarding import Forwarder
@@ -90,7 +91,9 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
         response = await answering(work, caller_of=lambda request: InboxCaller(request, inbox))(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
-        await response(scope, inbox.receive, send)
+        world: Emulator | None = scope.get(WORLD)
+        with nullcontext() if world is None else world.visited():
+            await response(scope, inbox.receive, send)
 
 
 def _target(scope: Scope) -> Target | None:
@@ -111,10 +114,9 @@ def _by_host(scope: Scope, raw: bytes) -> Target | None:
     endpoint_id = label.decode("latin-1")
     if endpoint_id == FLASH and not raw.startswith(_OWN):
         return Target(FLASH, raw)
-    try:
-        world = world_of_client(HTTPConnection(scope))
-    except RequestError:
-        return None
+    connection = HTTPConnection(scope)
+    worlds: Worlds = connection.app.state.worlds
+    world = known_world(connection) or worlds.first  # a new one would have the same endpoints
     named = _called(endpoint_id, world)
     if named is None or (named in world.endpoints and raw.startswith(_OWN)):
         return None
@@ -172,7 +174,8 @@ async def _connect(target: Target, socket: WebSocket, inbox: Inbox) -> None:
         world = socket.scope[WORLD] = world_of_client(socket)
         balancer = _admitted(socket, target, world)
         target = target._replace(endpoint=balancer.id)
-        status = await _bridge(target, socket, balancer, inbox)
+        with world.visited():
+            status = await _bridge(target, socket, balancer, inbox)
     except RequestError as error:
         status = error.status
         await socket.send_denial_response(problem(error, world))

@@ -9,8 +9,8 @@ import msgspec
 import orjson
 from starlette.responses import Response
 
-from emulator.api import wire
 from emulator.api.guards import FIDELITY, JOB, Call, guarded
+from emulator.api.members import cut
 from emulator.api.public import Events
 from emulator.api.routing import Door
 from emulator.core.endpoint import Submission
@@ -51,15 +51,16 @@ async def ask(call: Call) -> Response:
 
 async def _submission(call: Call) -> tuple[Submission, bool]:
     """The job of a request, and whether it asks for a stream; raises InvalidBody."""
-    body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
-    members: dict[str, msgspec.Raw] = {}
+    limit, row = call.platform.runsync_body_limit, "error.runsync_body_too_large"
+    body, streams = b"{}", False
     if call.request.method == "GET":
-        body = b"{}"
+        await call.body(limit, row)
     else:
-        members = wire.cut(body, call.platform)
+        body = await call.json(limit, row)
+        streams = bytes(cut(body, call.platform, is_checked=True).stream) == b"true"
     given = b'{"openai_route":%s,"openai_input":%s}' % (orjson.dumps(_route(call)), body.strip())
     headers = call.request.scope["headers"]
-    return Submission(given, sync=True, headers=headers), wire.parsed(members.get("stream")) is True
+    return Submission(given, sync=True, headers=headers), streams
 
 
 def _route(call: Call) -> str:

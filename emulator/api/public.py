@@ -25,7 +25,7 @@ from emulator.emulator import Emulator
 
 async def run(call: Call) -> Response:
     """Queue a job and answer at once."""
-    body = await call.body(call.platform.run_body_limit)
+    body = await call.json(call.platform.run_body_limit)
     job = await call.endpoint.submit(_submission(call, body, sync=False))
     call.request.scope[JOB] = job.id
     return call.reply("run.accepted", wire.accepted(job))
@@ -35,7 +35,7 @@ async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
     wait = call.duration("wait", call.platform.wait_min, call.platform.wait_max, None)
     until = call.now() + (call.platform.runsync_wait if wait is None else wait)
-    body = await call.body(call.platform.runsync_body_limit, "error.runsync_body_too_large")
+    body = await call.json(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     submission = _submission(call, body, sync=True)
     job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
     call.request.scope[JOB] = job.id
@@ -157,7 +157,7 @@ _ROWS = {(one, status): f"{one.value}.{status.value.lower()}" for one in _SHOW_J
 
 
 def _submission(call: Call, body: bytes, sync: bool) -> Submission:
-    return wire.submission(body, call.platform, sync, call.request.scope["headers"])
+    return wire.submission(body, call.platform, sync, call.request.scope["headers"], is_checked=True)
 
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:

@@ -10,24 +10,36 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from emulator.core.errors import RequestError
+from emulator.api.guards import problem, read_body
+from emulator.core.errors import BodyTooLarge, NamespaceNotFound, RequestError
 from emulator.emulator import NEWS
 from emulator.worlds import Worlds
+
+LONGEST = 20 * 1024 * 1024
+"""Bytes of the body of a call."""
 
 
 async def receive(request: Request) -> Response:
     """Take one call; no key is asked for, as of any receiver."""
-    told, body = request.path_params, await request.body()
+    told = request.path_params
     try:
+        body = await read_body(request, LONGEST)
         status = hand_over(request.app.state.worlds, told["namespace"], told["name"], dict(request.headers), body)
     except RequestError as error:
-        return Response(error.detail, error.status)
+        return problem(error, request.app.state.worlds.first)
     return Response(status_code=status)
 
 
 def hand_over(worlds: Worlds, namespace: str, name: str, headers: Mapping[str, str], body: bytes) -> int:
-    """Give a call to the receiver of a world; answers the status of its answer. Raises NamespaceInvalid."""
-    world = worlds.first if namespace == "-" else worlds.named(namespace)
+    """Give a call to the receiver of a world; answers the status of its answer.
+
+    Raises NamespaceNotFound, BodyTooLarge.
+    """
+    world = worlds.first if namespace == "-" else worlds.known(namespace)
+    if world is None:
+        raise NamespaceNotFound(namespace)
+    if len(body) > LONGEST:
+        raise BodyTooLarge(LONGEST)
     status = world.receiver.take(world.timeline.now(), name, headers, body)
     world.room.call(NEWS)
     return status

@@ -6,10 +6,8 @@ text of its members, and an answer carries them as fragments.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,6 +15,20 @@ import msgspec
 import orjson
 from orjson import Fragment
 
+from emulator.api.members import (
+    REPORT,
+    SHORT,
+    Members,
+    Report,
+    begins,
+    cut,
+    decode,
+    is_nothing,
+    is_object,
+    parsed,
+    policy_of,
+    short,
+)
 from emulator.core.endpoint import Health, Submission
 from emulator.core.errors import (
     InputMissing,
@@ -32,32 +44,48 @@ from emulator.core.handout import handout
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
-_DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_LONGEST_NUMBER = 10_000
+"""Characters; longer ones are taken for what is out of any range."""
 
 
-def submission(body: bytes, platform: Platform, sync: bool, headers: Sequence[tuple[bytes, bytes]] = ()) -> Submission:
-    """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin."""
-    members = cut(body, platform)
-    policy = _object(members, "policy")
-    low_priority = policy.get("lowPriority")
-    if low_priority is not None and not isinstance(low_priority, bool):
-        raise InvalidBody("policy.lowPriority must be true or false")
-    s3_config = members.get("s3Config")
+def submission(
+    body: bytes,
+    platform: Platform,
+    sync: bool,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    is_checked: bool = False,
+) -> Submission:
+    """The job in the body of /run or /runsync; raises InvalidBody, OutOfRange and kin.
+
+    `is_checked` says that the body is known not to be nested too deep.
+    """
+    members = cut(body, platform, is_checked)
+    execution_timeout, ttl, low_priority = _policy(members, platform) if members.policy else (None, None, False)
     return Submission(
-        input=_input(members.get("input"), platform),
-        webhook=_webhook(members.get("webhook"), platform),
-        execution_timeout=_limit(
-            policy, "executionTimeout", platform.execution_timeout_min, platform.execution_timeout_max, platform
-        ),
-        ttl=_limit(policy, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform),
-        low_priority=bool(low_priority),
-        s3_config=bytes(s3_config) if s3_config is not None and _object(members, "s3Config") else None,
+        input=_input(members.input, platform),
+        webhook=_webhook(members.webhook, platform) if members.webhook else None,
+        execution_timeout=execution_timeout,
+        ttl=ttl,
+        low_priority=low_priority,
+        s3_config=_s3_config(members.s3_config) if members.s3_config else None,
         sync=sync,
         headers=headers,
     )
+
+
+def _policy(members: Members, platform: Platform) -> tuple[int | None, int | None, bool]:
+    policy = policy_of(members)
+    low_priority = _flag(policy.low_priority, "policy.lowPriority")
+    shortest, longest = platform.execution_timeout_min, platform.execution_timeout_max
+    execution_timeout = _limit(policy.execution_timeout, "executionTimeout", shortest, longest, platform)
+    ttl = _limit(policy.ttl, "ttl", platform.job_ttl_min, platform.job_ttl_max, platform)
+    return execution_timeout, ttl, low_priority
+
+
+def _s3_config(raw: msgspec.Raw) -> bytes | None:
+    text = bytes(raw)
+    return text if is_object(raw, "s3Config") and text[1:-1].strip() else None
 
 
 class WorkerReport(NamedTuple):
@@ -71,17 +99,24 @@ class WorkerReport(NamedTuple):
 
 def report(body: bytes) -> WorkerReport:
     """The report in a worker's post; raises InvalidBody. An error that is no string becomes its JSON."""
-    members = _decode(body)
-    output = members.get("output")
-    error = parsed(members.get("error"))
-    if error and not isinstance(error, str):
-        error = bytes(members["error"]).decode()
+    members = decode(REPORT, body)
     return WorkerReport(
-        output=None if output is None else bytes(output),
-        error=error or None,
-        progress=parsed(members.get("status")) == JobStatus.IN_PROGRESS.value,
-        stop_worker=bool(parsed(members.get("stopPod"))),
+        output=bytes(members.output) if members.output else None,
+        error=_error(members.error),
+        progress=_is_progress(members),
+        stop_worker=bool(short(members.stop_worker)),
     )
+
+
+def _error(raw: msgspec.Raw) -> str | None:
+    if not raw or (len(raw) < SHORT and not parsed(raw)):
+        return None
+    return str(parsed(raw)) if begins(raw, b'"') else str(raw, "utf-8")
+
+
+def _is_progress(members: Report) -> bool:
+    status: object = short(members.status)
+    return status == JobStatus.IN_PROGRESS.value
 
 
 def is_loose(body: bytes) -> bool:
@@ -91,15 +126,16 @@ def is_loose(body: bytes) -> bool:
 
 def is_loose_progress(body: bytes) -> bool:
     """Whether such a post is a progress update."""
-    return (_loose(body) or {}).get("status") == JobStatus.IN_PROGRESS.value
+    members = _loose(body)
+    return members is not None and _is_progress(members)
 
 
-def _loose(body: bytes) -> dict[str, Any] | None:
+def _loose(body: bytes) -> Report | None:
+    """Such a post with other numbers: a text that holds these words stays a text."""
     try:
-        members = json.loads(body)
-    except (ValueError, RecursionError):
+        return decode(REPORT, body.replace(b"NaN", b"0").replace(b"Infinity", b"0"))
+    except InvalidBody:
         return None
-    return members if isinstance(members, dict) else None
 
 
 def handout_one(job: Job, platform: Platform) -> bytes:
@@ -234,72 +270,23 @@ def _envelope(job: Job, at: int, platform: Platform) -> dict[str, Any]:
     return body
 
 
-def cut(body: bytes, platform: Platform) -> dict[str, msgspec.Raw]:
-    """The raw text of the members of a JSON object; raises InvalidBody."""
-    _check_depth(body, platform.json_depth_limit)
-    return _decode(body)
-
-
-def _decode(body: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        if not body.isascii():
-            body.decode()
-        return _members.decode(body)
-    except UnicodeDecodeError as error:
-        raise InvalidBody("invalid json: not UTF-8") from error
-    except RecursionError as error:
-        raise InvalidBody("invalid json: nested too deep") from error
-    except msgspec.ValidationError as error:
-        raise InvalidBody("must be a json object") from error
-    except msgspec.DecodeError as error:
-        raise InvalidBody(f"invalid json: {str(error).removeprefix('JSON is malformed: ')}") from error
-
-
-def _check_depth(body: bytes, limit: int) -> None:
-    if _has_more(body, limit) and max(accumulate(_steps(body)), default=0) > limit:
-        raise InvalidBody(f"invalid json: nested more than {limit} levels deep")
-
-
-def _has_more(body: bytes, limit: int) -> bool:
-    """Whether it has more opening brackets than that; long texts without any are passed over in leaps."""
-    if len(body) <= limit:
-        return False
-    for bracket in (b"[", b"{"):
-        at = body.find(bracket)
-        while at >= 0:
-            limit -= 1
-            if limit < 0:
-                return True
-            at = body.find(bracket, at + 1)
-    return False
-
-
-def _steps(body: bytes) -> Iterator[int]:
-    """+1 for each bracket that opens outside a string, -1 for each that closes.
-
-    Two adjacent quotes can be dropped wherever they stand: what lies behind them stays
-    inside, or outside, a string. That leaves the quotes of strings that hold brackets.
-    """
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_BRACKETS).replace(b'""', b"")
-    for outside in plain.split(b'"')[::2]:
-        yield from map(_DEPTH.__getitem__, outside)
-
-
-def _input(raw: msgspec.Raw | None, platform: Platform) -> bytes:
-    text = b"null" if raw is None else bytes(raw)
-    if text == b"null":
+def _input(raw: msgspec.Raw, platform: Platform) -> bytes:
+    text = bytes(raw)
+    if text in (b"", b"null"):
         raise InputMissing
     if platform.input_must_be_object and not text.startswith(b"{"):
         raise InputNotObject
     return text
 
 
-def _webhook(raw: msgspec.Raw | None, platform: Platform) -> str | None:
-    url = parsed(raw)
-    if url is None or url == "":
+def _webhook(raw: msgspec.Raw, platform: Platform) -> str | None:
+    if is_nothing(raw):
         return None
-    if not isinstance(url, str):
+    if not begins(raw, b'"'):
         raise InvalidBody("webhook must be a string")
+    url = str(parsed(raw))
+    if not url:
+        return None
     if platform.webhook_url_check and not _is_http_url(url):
         raise WebhookInvalid
     return url
@@ -320,33 +307,19 @@ def _is_http_url(url: str) -> bool:
         return False
 
 
-def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
-    value = parsed(members.get(name))
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidBody(f"{name} must be an object")
-    return value
+def _flag(raw: msgspec.Raw, name: str) -> bool:
+    word = bytes(raw)
+    if word not in (b"", b"null", b"true", b"false"):
+        raise InvalidBody(f"{name} must be true or false")
+    return word == b"true"
 
 
-def parsed(raw: msgspec.Raw | None) -> Any:
-    """The value of a member, None for a missing one."""
-    return None if raw is None else _plain.decode(str(raw, "utf-8"))
-
-
-def _number(text: str) -> int | float:
-    """Python refuses to read very long integers; here they are as good as infinite."""
-    return int(text) if len(text) < 20 else float(text)
-
-
-_plain = json.JSONDecoder(parse_int=_number)
-
-
-def _limit(policy: Mapping[str, Any], name: str, low: int, high: int, platform: Platform) -> int | None:
-    value = policy.get(name)
-    if value is None:
+def _limit(raw: msgspec.Raw, name: str, low: int, high: int, platform: Platform) -> int | None:
+    if is_nothing(raw):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+    is_number = len(raw) <= _LONGEST_NUMBER and bytes(raw)[:1] in b"-0123456789"
+    value = parsed(raw) if is_number else 0.5
+    if not float(value).is_integer():
         raise OutOfRange(f"policy.{name}", low, high)
     return _within(f"policy.{name}", int(value), low, high, platform)
 

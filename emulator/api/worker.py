@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.connection import ends_with_eof
 from emulator.api.guards import (
     FIDELITY,
     Access,
@@ -70,7 +71,8 @@ class Visit:
         return {**dict(parse_qsl(glued)), **self.request.query_params}
 
     def until(self) -> int:
-        """When a held poll must be answered."""
+        """When a held poll must be answered. A worker that sends no more has left by then: it must get no job."""
+        ends_with_eof(self.request.scope)
         return self.emulator.timeline.now() + self.endpoint.platform.worker_poll_hold
 
     def reply(self, row: str, body: bytes = b"", status: int = 200) -> Response:
@@ -189,7 +191,14 @@ def _visited(verb: Verb) -> Handler:
         kind = emulator.kind_of(endpoint.id)
         if not has_token and kind in _OWN_WORKERS:
             raise NoOutsideWorkers(endpoint.id, kind)
-        return await verb(Visit(request, endpoint, caller, emulator))
+        visit = Visit(request, endpoint, caller, emulator)
+        if kind == "remote":
+            return await verb(visit)
+        emulator.open_requests -= 1  # its own workers poll as long as there is a world
+        try:
+            return await verb(visit)
+        finally:
+            emulator.open_requests += 1
 
     return answering(let_in, world_of_worker)
 

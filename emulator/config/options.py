@@ -142,6 +142,15 @@ class ServerOptions(EndpointOptions):
     namespaces: Literal["header", "key"] = _option(
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
     )
+    max_namespaces: int = _option(
+        10_000, "Namespaces at once; one more takes the place of the longest unused without unfinished jobs.", ge=1
+    )
+    keep_bytes: int = _option(
+        64 << 20,
+        "Memory for each list of what happened in a namespace (requests, webhook calls, histories): the last are kept.",
+        shown="64 MiB",
+        ge=1,
+    )
     admin_key: _Keys = _option(
         [], "Open the admin API to this key, from anywhere (repeatable).", "KEY", shown="this machine only", repr=False
     )

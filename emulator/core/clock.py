@@ -122,6 +122,11 @@ class AutoClock(RealClock):
         self.skipped += max(0, at - self.now())
 
 
+def ticks(genuine: Callable[[], float] = time.monotonic) -> float:
+    """Seconds since some moment, on the machine's own clock also where `time` is replaced: for what the host holds."""
+    return genuine()
+
+
 def work_time() -> float:
     """Seconds since some moment: how long work takes that holds up the loop. No rule may look at it."""
     return time.perf_counter()

@@ -10,12 +10,12 @@
     │   │                            NoWorkers, NoWorkerInTime, Overloaded, FlashEndpointMissing
     │   ├── Unauthorized        401  NoToken, InvalidKey
     │   ├── Forbidden           403  ForeignPage, NoOutsideWorkers
-    │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound, AffinityGone
+    │   ├── NotFound            404  EndpointNotFound, FlashEndpointNotFound, JobNotFound, RouteNotFound,
+    │   │                            AffinityGone, NamespaceNotFound
     │   ├── MethodNotAllowed    405
     │   ├── EndpointPaused      409
-    │   ├── TooManyRequests     429  RateLimited, QueueFull
-    │   ├── InternalError       500
-    │   ├── JobFailed           500
+    │   ├── TooManyRequests     429  RateLimited, QueueFull, NamespacesFull
+    │   ├── InternalError       500  and beside it JobFailed
     │   ├── BadGateway          502  WorkerFailed, AnswerTooLarge
     │   ├── AnswerTooLate       524
     │   └── NotEmulated         501
@@ -302,6 +302,15 @@ class JobNotFound(NotFound):
     row = "error.job_not_found"
 
 
+class NamespaceNotFound(NotFound):
+    """Nobody has used this namespace yet, or it is gone."""
+
+    row = "error.namespace"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no namespace {name[:_SHOWN]!r}; - is the one without a name")
+
+
 class RouteNotFound(NotFound):
     """The path exists nowhere in the service."""
 
@@ -360,6 +369,19 @@ class QueueFull(TooManyRequests):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"queue is full: more than {limit} jobs wait for this endpoint", 1)
+
+
+class NamespacesFull(TooManyRequests):
+    """One namespace more than the server may have, and there is work in all of them."""
+
+    row = "error.namespace"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the server has {most} namespaces, and each of them has unfinished work: drop some, or start it with "
+            "a higher --max-namespaces",
+            1,
+        )
 
 
 class NotEmulated(RequestError):

@@ -8,10 +8,14 @@ from typing import Any, NamedTuple
 
 from emulator.core.job import JobStatus, Transition
 from emulator.core.remains import free_later
+from emulator.core.ring import KEPT_BYTES
 
 KEPT = 10_000
 """Jobs; those that came longest ago are forgotten."""
 
+
+_MOMENT = 150
+"""Bytes that a moment takes."""
 
 Noted = tuple[int, type[Any], "JobStatus | None", "str | None", int]
 """A moment as it is noted with each transition: only what is asked for is put into words."""
@@ -29,9 +33,11 @@ class Moment(NamedTuple):
 
 
 class History:
-    """The moments of one emulator's jobs."""
+    """The moments of one emulator's jobs, in `most_bytes` of memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most = max(2, most_bytes // _MOMENT)
+        self._count = 0
         self._noted: dict[tuple[str, str], list[Noted]] = {}
         self._order: deque[tuple[str, str]] = deque()
         """The jobs, first come first: a dictionary that loses its first key again and again gets slow."""
@@ -42,6 +48,9 @@ class History:
         status = None if transition.after is None else job.status
         noted = transition.at, type(transition.event), status, job.worker, job.retries
         key = job.endpoint, job.id
+        self._count += 1
+        if self._count > self._most:
+            self._forget(key)
         earlier = self._noted.get(key)
         if earlier is not None:
             earlier.append(noted)
@@ -49,7 +58,19 @@ class History:
         self._noted[key] = [noted]
         self._order.append(key)
         if len(self._order) > KEPT:
-            del self._noted[self._order.popleft()]
+            self._count -= len(self._noted.pop(self._order.popleft()))
+
+    def _forget(self, present: tuple[str, str]) -> None:
+        """Make room: forget the oldest job, or what is oldest of this one but for its beginning."""
+        oldest = self._order[0]
+        if oldest != present:
+            self._count -= len(self._noted.pop(self._order.popleft()))
+            return
+        moments = self._noted[present]
+        half = len(moments) // 2
+        del moments[1:half]
+        self._count -= max(0, half - 1)
+        self._order.rotate(-1)  # the next one's turn comes first
 
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
@@ -67,3 +88,4 @@ class History:
         kept = {} if endpoint is None else {key: value for key, value in self._noted.items() if key[0] != endpoint}
         free_later([self._noted, self._order])
         self._noted, self._order = kept, deque(kept)
+        self._count = sum(map(len, kept.values()))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from emulator.core.remains import free_later
+from emulator.core.ring import KEPT_BYTES, Ring
 
-KEPT = 10_000
-"""Requests; older ones are forgotten."""
+LONGEST_BODY = 64 * 1024
+"""Bytes of a body that are kept."""
+_EACH, _HEADER = 1_700, 160
+"""Bytes that a request with a head of the usual length takes beside its body, and each of its headers."""
 
 
 class Entry(NamedTuple):
@@ -26,14 +27,22 @@ class Entry(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]]
     """As they came."""
     body: bytes
+    """No more than the beginning of a long one."""
     status: int
     """0 where the connection was reset instead of an answer."""
     job: str
     """The job that it made or is about, empty for none."""
+    body_size: int
+    """Bytes of the whole body."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether only the beginning of the body was kept."""
+        return len(self.body) < self.body_size
 
     @property
     def json(self) -> Any:
-        """The parsed body; None when it is no JSON."""
+        """The parsed body; None when it is no JSON, or was cut."""
         try:
             return json.loads(self.body) if self.body else None
         except ValueError:
@@ -41,10 +50,10 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """The requests of one emulator, oldest first."""
+    """The requests of one emulator, oldest first, in `most_bytes` of memory."""
 
-    def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._entries: Ring[Entry] = Ring(most_bytes)
         self._count = 0
 
     def __iter__(self) -> Iterator[Entry]:
@@ -62,10 +71,15 @@ class Journal:
         body: bytes,
         status: int,
         job: str,
+        head: int = 0,
     ) -> None:
-        """Note a request: its method, path, query and headers are `request`."""
+        """Note a request: its method, path, query and headers are `request`, `head` the bytes of a long head."""
         self._count += 1
-        self._entries.append(Entry(self._count, at, endpoint, operation, *request, body, status, job))
+        length = len(body)
+        if length > LONGEST_BODY:
+            body = body[:LONGEST_BODY]
+        size = _EACH + _HEADER * len(request[3]) + len(body) + head
+        self._entries.add(Entry(self._count, at, endpoint, operation, *request, body, status, job, length), size)
 
     def find(self, fits: Callable[[Entry], bool]) -> list[Entry]:
         """The requests that fit, oldest first."""
@@ -73,6 +87,4 @@ class Journal:
 
     def clear(self, endpoint: str | None = None) -> None:
         """Forget all, or those of one endpoint."""
-        kept = [] if endpoint is None else [entry for entry in self._entries if entry.endpoint != endpoint]
-        free_later([self._entries])
-        self._entries = deque(kept, maxlen=KEPT)
+        self._entries.clear(entry.endpoint != endpoint for entry in self._entries if endpoint is not None)

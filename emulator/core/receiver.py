@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-KEPT = 10_000
-"""Calls; older ones are forgotten."""
+from emulator.core.ring import KEPT_BYTES, Ring
+
+_EACH = 1_500
+"""Bytes that a call takes beside its body: its headers are few, and most are the service's own."""
 
 
 class Received(NamedTuple):
@@ -28,10 +30,10 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """Takes webhook calls and answers 200, or first what it was told."""
+    """Takes webhook calls and answers 200, or first what it was told. Keeps the last, in `most_bytes` of memory."""
 
-    def __init__(self) -> None:
-        self._calls: deque[Received] = deque(maxlen=KEPT)
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._calls: Ring[Received] = Ring(most_bytes)
         self._answers: deque[int] = deque()
 
     def __iter__(self) -> Iterator[Received]:
@@ -47,7 +49,8 @@ class Receiver:
     def take(self, at: int, name: str, headers: Mapping[str, str], body: bytes) -> int:
         """Note a call; answers the status of its answer."""
         status = self._answers.popleft() if self._answers else 200
-        self._calls.append(Received(at, name, headers, body, status))
+        size = _EACH + len(body) + sum(len(key) + len(value) for key, value in headers.items())
+        self._calls.add(Received(at, name, headers, body, status), size)
         return status
 
     def clear(self) -> None:

@@ -86,6 +86,10 @@ class JobStore(Protocol):
         """The earliest deadline of any job."""
         ...
 
+    def has_work(self) -> bool:
+        """Whether a job waits or runs, or a delivery is owed, as far as is known here."""
+        ...
+
     async def counts(self, endpoint: str) -> Counts:
         """The endpoint's counters; not to be changed."""
         ...

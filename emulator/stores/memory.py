@@ -102,6 +102,11 @@ class MemoryStore:
         first = self._deadlines.first()
         return None if first is None else first[0]
 
+    def has_work(self) -> bool:
+        """Whether a job waits or runs, or a delivery is owed."""
+        counts = (shelf.counts for shelf in self._shelves.values())
+        return bool(self._deliveries) or any(one.queued or one.running for one in counts)
+
     async def counts(self, endpoint: str) -> Counts:
         """The endpoint's counters."""
         return self._shelf(endpoint).counts

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from emulator.api import bounded
 from emulator.api.connection import JoiningTransport
 from emulator.config.settings import read_settings
 from emulator.server import Server
@@ -119,3 +120,27 @@ async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent(server: Serv
     await until(lambda: any("end" in topic for topic in held))
     writer.close()
     await until(lambda: not any("end" in topic for topic in held))
+
+
+async def test_half_a_head_is_not_waited_for_without_end(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bounded, "_HEAD_TIME", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for drop in (b"GET / HTTP/1.1\r\n", b"a: b\r\n"):
+        writer.write(drop)
+        await writer.drain()
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_half_a_head_behind_a_held_request_does_not_end_that(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bounded, "_HEAD_TIME", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    body = b'{"input": {"x": 1}}'
+    head = (
+        f"POST /v2/far/runsync?wait=1000 HTTP/1.1\r\nhost: x\r\nauthorization: k\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    await until(lambda: any("end" in topic for topic in server.emulator.room._topics))
+    writer.write(b"GET / HT")
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()

@@ -179,6 +179,8 @@ def wrong_values(name: str) -> list[str]:
             "port",
             "tls_port",
             "max_processes",
+            "max_namespaces",
+            "keep_bytes",
             "seed",
             "workers_min",
             "workers_max",

@@ -131,6 +131,8 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "fault_profile": (_list("fault_profile", "flaky-network", "cold-fleet"), _list("fault_profile", "rate-limited")),
     "clock": (_text("clock", "virtual"), _text("clock", "auto")),
     "namespaces": (_text("namespaces", "key"), _text("namespaces", "header")),
+    "max_namespaces": (_number("max_namespaces", 3), _number("max_namespaces", 20)),
+    "keep_bytes": (_number("keep_bytes", 1_000_000), _number("keep_bytes", 5)),
     "admin_key": (_list("admin_key", "one", "two"), _list("admin_key", "three")),
     "host": (_text("host", "0.0.0.0"), _text("host", "::1")),
     "allowed_host": (_list("allowed_host", "emulator.test", "*.emulator.test"), _list("allowed_host", "10.0.0.5")),

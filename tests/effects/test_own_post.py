@@ -65,8 +65,13 @@ def test_what_it_answers_counts() -> None:
         assert emu._do(own.send(emu.webhooks.url, BODY)) == ""
 
 
-def test_one_of_another_namespace_gets_its_own() -> None:
+def test_one_of_another_namespace_gets_its_own_once_that_is_there() -> None:
+    async def named() -> object:
+        return emu._running._worlds.named("tenant")
+
     with emulator(namespaces="key") as (emu, own, _):
+        assert emu._do(own.send(emu.webhooks.url.replace("/-/", "/tenant/"), BODY)) == "answered 404"
+        emu._do(named())
         assert emu._do(own.send(emu.webhooks.url.replace("/-/", "/tenant/"), BODY)) == ""
         assert emu.webhooks.received == []
         assert len(emu._running._worlds.named("tenant").receiver) == 1

@@ -63,7 +63,8 @@ def moment(one: Moment, drift: int = 0) -> dict[str, Any]:
 
 
 def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
-    """One request; a body that is no JSON is text."""
+    """One request; a body that is no JSON is text, and one that was not kept whole is null, with a mark."""
+    cut = {"bodyCut": {"bytes": one.body_size, "kept": len(one.body)}} if one.is_cut else {}
     return {
         "number": one.number,
         "at": one.at + drift,
@@ -73,7 +74,8 @@ def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "path": masks.text(one.path),
         "query": masks.text(one.query),
         "headers": headers(one, masks),
-        "body": shown(one.body, masks) if one.body else None,
+        "body": shown(one.body, masks) if one.body and not one.is_cut else None,
+        **cut,
         "status": one.status,
         "job": one.job or None,
     }

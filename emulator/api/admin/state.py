@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from emulator.api.admin import shapes
 from emulator.api.admin.questions import Awaited, Filter, Verified, Wish, mode, verified, wait_until
-from emulator.api.guards import HttpCaller, world_of_client
+from emulator.api.guards import HttpCaller, world_of_admin
 from emulator.api.public import Events
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus, Transition
@@ -30,7 +30,7 @@ router = APIRouter(tags=["what happened"])
 
 async def _world(request: Request) -> Emulator:
     # A plain function would run in a thread, where there is no event loop.
-    return world_of_client(request)
+    return world_of_admin(request)
 
 
 World = Annotated[Emulator, Depends(_world)]
@@ -201,7 +201,8 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
     caller = HttpCaller(request)
     try:
-        problem = await wait_until(world, wish, caller)
+        with world.visited():
+            problem = await wait_until(world, wish, caller)
     finally:
         caller.answered()
     return Met(ok=not problem, detail=problem)
@@ -210,25 +211,23 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
 @router.get("/events")
 async def events(world: World, endpoint: str | None = None) -> Events:
     """Every transition from now on, as server-sent events."""
-    news: deque[Transition] = deque(maxlen=10_000)
+    news: deque[str] = deque(maxlen=10_000)  # texts: a transition holds on to all that its job ever was
     ready = asyncio.Event()
 
     def heard(transition: Transition) -> None:
         if endpoint in (None, transition.job.endpoint):
-            news.append(transition)
+            news.append(shapes.transition(transition, world.timeline.drift()))
             ready.set()
 
     return Events(_feed(world, news, ready)).within(world.listening(heard, ready.set))
 
 
-async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
+async def _feed(world: Emulator, news: deque[str], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
     while not world.room.closed:
         await ready.wait()
         ready.clear()
         while news:
-            yield ServerSentEvent(
-                event="transition", data=shapes.transition(news.popleft(), world.timeline.drift()), sep="\n"
-            )
+            yield ServerSentEvent(event="transition", data=news.popleft(), sep="\n")
 
 
 def _json(value: Any) -> Response:
