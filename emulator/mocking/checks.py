@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.core.stubs import Check, Question
+import orjson
+
+from emulator.core.stubs import Check, Question, Slow
+from emulator.mocking.patterns import TooSlow, check_pattern, found
 
 _LONGEST = 100
+_LARGE = 1_000_000
+"""Bytes of an input above which what is no text is searched as the quicker encoder writes it."""
 _MISSING = object()
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -23,14 +27,14 @@ def input_check(expected: Any) -> Check:
 
 def input_regex_check(path: str, pattern: str) -> Check:
     """The pattern is found at a path of the input, as `options.0.name`: in a text, or in the JSON of anything else."""
-    compiled = re.compile(pattern)
+    check_pattern(pattern)
 
     def check(question: Question) -> str:
-        found = functools.reduce(_member, path.split("."), question.input)
-        if found is _MISSING:
+        value = functools.reduce(_member, path.split("."), question.input)
+        if value is _MISSING:
             return f"input.{path}: missing"
-        text = found if isinstance(found, str) else _json.encode(found)
-        return "" if compiled.search(text) else f"input.{path}: expected a match of {_cut(pattern)}, got {shown(found)}"
+        text = value if isinstance(value, str) else _encoded(value, question)
+        return _search(f"input.{path}", pattern, text, value, question)
 
     return _readable(check)
 
@@ -47,15 +51,29 @@ def header_check(name: str, expected: str) -> Check:
 
 def header_regex_check(name: str, pattern: str) -> Check:
     """A pattern is found in a header's value; the case of its name does not count."""
-    compiled = re.compile(pattern)
+    check_pattern(pattern)
 
     def check(question: Question) -> str:
         actual = question.headers.get(name.lower())
-        if actual is not None and compiled.search(actual):
-            return ""
-        return f"header {name}: expected a match of {_cut(pattern)}, got {_header(actual)}"
+        if actual is None:
+            return f"header {name}: expected a match of {_cut(pattern)}, got nothing"
+        return _search(f"header {name}", pattern, actual, actual, question)
 
     return check
+
+
+def _search(place: str, pattern: str, text: str, value: Any, question: Question) -> str:
+    try:
+        if found(pattern, text, question):
+            return ""
+    except TooSlow as error:
+        return Slow(f"{place}: the pattern {_cut(pattern)} {error}")
+    return f"{place}: expected a match of {_cut(pattern)}, got {shown(value)}"
+
+
+def _encoded(value: Any, question: Question) -> str:
+    """The compact JSON of a value; raises ValueError."""
+    return _json.encode(value) if len(question.raw_input) < _LARGE else orjson.dumps(value).decode()
 
 
 def shown(value: Any) -> str:
@@ -63,7 +81,23 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return _cut(_json.encode(value[: _LONGEST + 1]))
     # bit by bit: a difference is told of every stub that does not match, and an input may be huge, or deep
-    return _cut("".join(itertools.islice(_json.iterencode(value), _LONGEST + 1)))
+    return _cut("".join(itertools.islice(_json.iterencode(_shortened(value, [_LONGEST + 1])), _LONGEST + 1)))
+
+
+def _shortened(value: Any, left: list[int]) -> Any:
+    """The first values of `left`, which are as many as can be shown, and the beginnings of their texts.
+
+    An encoder writes each text at once, however little of it is asked for.
+    """
+    left[0] -= 1
+    if isinstance(value, str):
+        return value[: _LONGEST + 1]
+    if isinstance(value, Mapping):
+        taken = itertools.takewhile(lambda _: left[0] > 0, value.items())
+        return {name[: _LONGEST + 1]: _shortened(one, left) for name, one in taken}
+    if isinstance(value, list | tuple):
+        return [_shortened(one, left) for one in itertools.takewhile(lambda _: left[0] > 0, value)]
+    return value
 
 
 def _readable(check: Check) -> Check:

@@ -87,7 +87,7 @@ class Fault(BaseModel):
 
     fault: FaultKind = Field(description="What goes wrong")
     id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Its name; chosen when left out")
-    endpoint: str = Field("*", description="Endpoint ids it fits, as a shell pattern")
+    endpoint: str = Field("*", max_length=1_000, description="Endpoint ids it fits, as a shell pattern")
     operations: Annotated[list[Operation], BeforeValidator(_operations)] = Field(
         [], description="Operations of clients that it fits; all when left out"
     )

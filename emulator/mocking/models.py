@@ -88,7 +88,7 @@ class Stub(Written):
 
     id: str | None = Field(default=None, min_length=1, description="names the stub; made up if missing")
     endpoint: Annotated[str, AfterValidator(_free)] = Field(
-        default="*", min_length=1, description="a pattern as in a shell", examples=["llm*"]
+        default="*", min_length=1, max_length=1_000, description="a pattern as in a shell", examples=["llm*"]
     )
     match: Match = Field(default=Match(), description="the jobs it is for; all if missing")
     priority: int = Field(
