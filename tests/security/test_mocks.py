@@ -9,7 +9,6 @@ import pytest
 from tests.compat.servers import Command, Starter
 from tests.security.stalls import LONGEST, Prober
 
-T, L = "x" * 100_000, list(range(1_000))
 
 
 def stub(server: Command, **written: Any) -> None:
@@ -37,3 +36,33 @@ def test_a_slow_pattern_holds_up_nobody(start: Starter, pattern: str, text: str)
     assert pattern in answer["error"]
     assert prober.longest < LONGEST
     assert server.stop() == 0
+
+
+@pytest.mark.compat
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ (input.t*100)|wordwrap(1) }}", "more than 250000 steps"),
+        ("{{ input.t.translate({120: input.t}) }}", "longer than 20 MB"),
+        ("{{ ([input.l]*20000)|sum(start=[]) }}", "more than 250000 steps"),
+        ("{{ '{:>{}}'.format(1, 1000000000) }}", "a format as wide as that"),
+        ("a{{ [input.l]*20000 }}", "longer than 20 MB"),
+    ],
+)
+def test_a_costly_template_holds_up_nobody(start: Starter, template: str, reason: str):
+    server = start("serve", "--mock", "ep", "--port", "0").ready()
+    stub(server, respond={"output": template, "stream": [template] * 20})
+    with Prober(server.root_url, "ep") as prober:
+        answer = ran(server, {"t": "x" * 100_000, "l": list(range(1_000))})
+    assert answer["status"] == "FAILED" and reason in answer["error"]
+    assert prober.longest < LONGEST
+
+
+@pytest.mark.compat
+def test_many_renderings_in_a_row_give_others_their_turn(start: Starter):
+    server = start("serve", "--mock", "ep", "--port", "0").ready()
+    loop = "{% for i in range(20000) %}{{ i }}{% endfor %}"
+    stub(server, respond={"stream": [loop] * 50, "output": 1})
+    with Prober(server.root_url, "ep") as prober:
+        assert ran(server, {})["status"] == "COMPLETED"
+    assert prober.longest < LONGEST
