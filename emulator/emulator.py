@@ -54,6 +54,9 @@ class Emulator(Endpoints):
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once.
     """
 
+    acknowledged = 0
+    """Webhook calls that succeeded since the last reset."""
+
     def __init__(
         self,
         platform: Platform,
@@ -142,6 +145,7 @@ class Emulator(Endpoints):
         self.history.clear(endpoint_id)
         if endpoint_id is None:
             self.attempts.clear()
+            self.acknowledged = 0
             self.receiver.clear()
             self.unread.clear()
             self.stubs.reset()
@@ -232,6 +236,7 @@ class Emulator(Endpoints):
 
     def _tried(self, delivery: Delivery, problem: str) -> None:
         self.attempts.append(Attempt(self.timeline.now(), delivery, problem))
+        self.acknowledged += not problem
         self.room.call(NEWS)
 
     def _heard(self, transition: Transition) -> None:

@@ -179,20 +179,19 @@ class Emulator:
 
     def requests(self, **match: Any) -> list[dict[str, Any]]:
         """The requests of clients that fit, oldest first; `match` is that of `POST /__emulator/requests/find`."""
-        from emulator.api.admin.questions import Filter
+        from emulator.api.admin.questions import Filter, meant
 
         wish = _checked(Filter, match)
         drift = self._world.timeline.drift()
-        return self._do(
-            _call(lambda: [shapes.entry(one, drift) for one in self._world.journal if not wish.differences(one)])
-        )
+        found = self._do(meant(self._world.journal, wish))
+        return [shapes.entry(one, drift) for one in found]
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
         """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
         from emulator.api.admin.questions import Filter, verified
 
         wish = _checked(Filter, match)
-        answer = self._do(_call(lambda: verified(self._world.journal, wish, count)))
+        answer = self._do(verified(self._world.journal, wish, count))
         if not answer.ok:
             raise AssertionError(answer.detail)
 

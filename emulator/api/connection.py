@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
 EXTENSION = "emulator.connection"
+LAST_ANSWERS = 2
+"""Seconds that open requests have to be answered, and their answers to be read, once every wait was ended."""
 _LARGE = 64 * 1024
 """Bytes that are not copied to be sent in one call."""
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -102,6 +104,8 @@ class BreakableProtocol(HttpToolsProtocol):
         super().shutdown()
         self._is_last = True
         self._hang_up()
+        if not self.transport.is_closing():
+            self.loop.call_later(LAST_ANSWERS, self.transport.abort)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized, ValuesView
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
@@ -73,9 +73,9 @@ def limited() -> Iterator[None]:
 
 
 def step(count: float = 1) -> None:
-    """Count steps; raises TooCostly."""
+    """Count steps, one at least; raises TooCostly."""
     budget = _budget.get()
-    budget.left -= int(count)
+    budget.left -= int(count) or 1
     if budget.left < budget.look:
         budget.check()
 
@@ -109,12 +109,9 @@ def joined(parts: Iterable[str]) -> str:
     return "".join(found)
 
 
-def rounds(items: Any) -> Any:
-    """What a loop goes through, each round counted."""
+def rounds(items: Iterable[Any]) -> Iterator[Any]:
+    """What a loop goes through, each round counted as it comes: its body may have nothing else that is."""
     step(4)
-    if isinstance(items, Sized):
-        step(len(items))
-        return items
     return counted(items)
 
 

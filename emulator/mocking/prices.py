@@ -43,9 +43,10 @@ def _through(rate: float) -> Price:
 
 
 def _members(value: Any, *values: Any, **options: Any) -> None:
-    """Looks at each member, at an attribute perhaps."""
-    names = "".join(str(one)[:1000] for one in (*values, *options.values()) if isinstance(one, str))
-    step(_length(value) * (1 + names.count(".") + names.count(",")))
+    """Looks at each member, at an attribute perhaps, or takes another value instead, which may be a long text."""
+    texts = [one for one in (*values, *options.values()) if isinstance(one, str)]
+    names = sum(one.count(".") + one.count(",") for one in texts)
+    step(_length(value) * (1 + names + sum(map(len, texts)) / 20))
 
 
 def _sorting(value: Any, *values: Any, **options: Any) -> None:

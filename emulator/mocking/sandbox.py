@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -122,6 +122,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Call what a template calls; raises TooCostly, SecurityError."""
         costs.step(_CALL)
         args = tuple(map(costs.settled, args))
+        if isinstance(__obj, LoopContext) and args:
+            args = (costs.rounds(args[0]), *args[1:])
         method = getattr(__obj, "__wrapped__", __obj)  # str.format comes wrapped by the sandbox
         owner = getattr(method, "__self__", None)
         if callable(method) and type(method).__name__ in ("builtin_function_or_method", "method"):

@@ -51,6 +51,7 @@ LONGEST = 0.25
         "(('f'*10000000)|int(0, 16)) // 3",
         "((input.w * 100).split(' '))|length",
         "([[1]*1000]*20000)|unique|list|length",
+        "(input.s|groupby('a', input.u * 180))|length",
     ],
 )
 @pytest.mark.parametrize("form", ["{{{{ {} }}}}", "a{{{{ {} }}}}", "{{% set made = {} %}}{{{{ made|string|length }}}}"])
@@ -68,11 +69,17 @@ def test_a_costly_operation_is_refused_before_it_runs(expression: str, form: str
         "{% for i in range(99999) %}{{ input.deep|string|length }}{% endfor %}",
         "{% for i in range(99999) %}{% if input.l == input.l2 %}x{% endif %}{% endfor %}",
         "{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n }}{% endmacro %}{{ f(40) }}",
+        "{% for i in input.u %}{% if i == [] %}{{ i }}{% endif %}{% endfor %}" * 2,
+        "{% for i in range(99999) %}" + "{% set a = input %}" * 500 + "{% endfor %}",
+        "{% for i in [1] recursive %}"
+        + "{% set a = input %}" * 500
+        + "{{ loop(input.u) if loop.depth == 1 }}{% endfor %}",
         "{% for i in range(999) %}" + "{% set a = input.d.x %}" * 400 + "{% endfor %}",
     ],
 )
 def test_many_cheap_operations_end_soon(written: str):
     took, outcome = work(written, scene({"t": "x" * 100_000, "l": [*range(1000)], "l2": [*range(1000)], "d": {"x": 1},
+                                         "u": "ß" * 90_000,
                                          "deep": [[[1] * 100] * 10]}))  # fmt: skip
     assert "more than" in outcome
     assert took < LONGEST

@@ -10,7 +10,6 @@ from tests.compat.servers import Command, Starter
 from tests.security.stalls import LONGEST, Prober
 
 
-
 def stub(server: Command, **written: Any) -> None:
     answer = server.http.post(f"{server.root_url}/__emulator/stubs", json=written)
     assert answer.status_code == 201, answer.text

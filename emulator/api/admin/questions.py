@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from emulator.api.admin.listings import chosen, slowly
 from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody
-from emulator.core.job import JobStatus
+from emulator.core.job import JobStatus, Transition
 from emulator.core.journal import Entry, Journal
 from emulator.core.stubs import Question
 from emulator.core.waiting import Caller
@@ -26,6 +28,10 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+_TOLD = ("endpoint", "operation", "method", "path", "status", "job")
+_told = attrgetter(*_TOLD)
+
+
 class Filter(Wish):
     """Which requests are meant; what is not said may be anything."""
 
@@ -38,9 +44,16 @@ class Filter(Wish):
     body: Any = Field(None, description="a part of the JSON body: members that must be there with these values")
     headers: dict[str, str] = Field({}, description="headers that must be there with these values")
 
+    def fits(self, entry: Entry) -> bool:
+        """Whether a request is meant; its body is looked at last, and only if all else fits."""
+        told = (getattr(self, name) for name in _TOLD)
+        if any(value not in (None, actual) for value, actual in zip(told, _told(entry), strict=True)):
+            return False
+        return not self.differences(entry)
+
     def differences(self, entry: Entry) -> list[str]:
         """What keeps a request from being meant."""
-        told = {name: getattr(self, name) for name in ("endpoint", "operation", "method", "path", "status", "job")}
+        told = {name: getattr(self, name) for name in _TOLD}
         found = [
             f"{name}: expected {value!r}, got {getattr(entry, name)!r}"
             for name, value in told.items()
@@ -63,6 +76,11 @@ class Filter(Wish):
         return not self.model_fields_set
 
 
+async def meant(journal: Journal, match: Filter) -> list[Entry]:
+    """The requests that fit, oldest first."""
+    return await chosen(list(journal), match.fits)
+
+
 class Verified(BaseModel):
     """What came."""
 
@@ -71,13 +89,13 @@ class Verified(BaseModel):
     detail: str = Field("", description="what came instead, when it is not as expected")
 
 
-def verified(
+async def verified(
     journal: Journal, match: Filter, count: int | None = None, at_least: int | None = None, at_most: int | None = None
 ) -> Verified:
     """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
     if match.is_empty:
         raise InvalidBody("match: say which requests are meant; an empty one would fit any")
-    found = sum(not match.differences(one) for one in journal)
+    found = len(await meant(journal, match))
     low, high = count, count
     if count is None:
         low, high = at_least if at_least is not None else int(at_most is None), at_most
@@ -86,13 +104,15 @@ def verified(
         return Verified(ok=True, count=found, detail="")
     expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
     return Verified(
-        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal)}"
+        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{await _others(match, journal)}"
     )
 
 
-def _others(match: Filter, journal: Journal) -> str:
+async def _others(match: Filter, journal: Journal) -> str:
     """The requests that came instead, the nearest first."""
-    others = [(differences, entry) for entry in journal if (differences := match.differences(entry))]
+    others = [
+        (differences, entry) async for entry in slowly(list(journal)) if (differences := match.differences(entry))
+    ]
     if not others:
         return "; no other request came"
     ranked = sorted(others, key=lambda other: len(other[0]))
@@ -123,18 +143,52 @@ async def wait_until(world: Emulator, wish: Awaited, caller: Caller) -> str:
     """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
     caller.hurries = True
     problem = ""
+    reached = Reached(world, wish)
 
     async def done() -> bool:
         nonlocal problem
-        problem = await missing(world, wish)
+        problem = await missing(world, wish, reached)
         return not problem
 
     usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
-    await world.wait_for(done, world.timeline.now() + (usual if wish.timeout is None else wish.timeout), caller)
+    until = world.timeline.now() + (usual if wish.timeout is None else wish.timeout)
+    with world.listening(reached.heard, _nothing):
+        await world.wait_for(done, until, caller)
     return problem
 
 
-async def missing(world: Emulator, wish: Awaited) -> str:
+def _nothing() -> None:
+    pass
+
+
+class Reached:
+    """The jobs that were in the state that is waited for: all are looked through once, and after a reset."""
+
+    def __init__(self, world: Emulator, wish: Awaited) -> None:
+        self._history = world.history
+        self._wish = wish
+        self._jobs: set[tuple[str, str]] = set()
+        self._age = -1
+
+    def heard(self, transition: Transition) -> None:
+        """One transition more."""
+        job = transition.job
+        if transition.after is not None and job.status is self._wish.status and self._is_meant(job.endpoint):
+            self._jobs.add((job.endpoint, job.id))
+
+    def count(self) -> int:
+        """How many jobs there were."""
+        if self._age != self._history.age:
+            self._age = self._history.age
+            status = self._wish.status
+            self._jobs = {key for key in self._history.reached(status) if self._is_meant(key[0])} if status else set()
+        return len(self._jobs)
+
+    def _is_meant(self, endpoint: str) -> bool:
+        return self._wish.endpoint in (None, endpoint)
+
+
+async def missing(world: Emulator, wish: Awaited, reached: Reached) -> str:
     """What does not hold yet, empty for nothing."""
     if wish.idle and not await world.idle():
         return "jobs wait or run, or a webhook is owed"
@@ -145,13 +199,9 @@ async def missing(world: Emulator, wish: Awaited) -> str:
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
             return f"job {wish.job} is {moments[0][-1].status}"
     if wish.status is not None:
-        reached = sum(
-            any(moment.status == wish.status.value for moment in world.history.of(*key))
-            for key in world.history.jobs(wish.endpoint)
-        )
-        if reached < wish.count:
-            return f"{reached} of {wish.count} jobs were {wish.status.value}"
-    acknowledged = sum(not attempt.problem for attempt in world.attempts)
-    if wish.webhooks is not None and acknowledged < wish.webhooks:
-        return f"{acknowledged} of {wish.webhooks} webhook calls were acknowledged"
+        count = reached.count()
+        if count < wish.count:
+            return f"{count} of {wish.count} jobs were {wish.status.value}"
+    if wish.webhooks is not None and world.acknowledged < wish.webhooks:
+        return f"{world.acknowledged} of {wish.webhooks} webhook calls were acknowledged"
     return ""

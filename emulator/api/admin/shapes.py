@@ -6,24 +6,30 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from emulator.api.admin.listings import MOST, jobs_of, slowly
 from emulator.core.history import Moment
-from emulator.core.job import Job, Transition
+from emulator.core.job import Job
 from emulator.core.journal import Entry
 from emulator.emulator import Attempt, Emulator
 
+_LARGE = 65_536
+"""Bytes of a job's input or output above which it is passed on as it is: parsing 20 MB takes 0.2 s."""
 
-def record(job: Job, drift: int = 0) -> dict[str, Any]:
-    """A whole job; times are ms since the epoch, null where there is none."""
+
+def record(job: Job, drift: int = 0, read: Callable[[bytes], Any] | None = None) -> dict[str, Any]:
+    """A whole job; times are ms since the epoch, null where there is none. `read` makes values of JSON texts."""
+    read = read or parsed
     return {
         "id": job.id,
         "endpoint": job.endpoint,
         "status": job.status.value,
-        "input": parsed(job.input),
-        "output": None if job.output is None else parsed(job.output),
+        "input": read(job.input),
+        "output": None if job.output is None else read(job.output),
         "error": job.error,
         "webhook": job.webhook,
         "lowPriority": job.low_priority,
@@ -42,12 +48,9 @@ def record(job: Job, drift: int = 0) -> dict[str, Any]:
 
 async def all_jobs(world: Emulator, endpoint: str | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, or of one endpoint's, newest first; raises EndpointNotFound."""
-    found: list[dict[str, Any]] = []
+    jobs, _ = await jobs_of(world, endpoint, None, 0, MOST)
     drift = world.timeline.drift()
-    for name in world.endpoints if endpoint is None else [world.endpoint(endpoint).id]:
-        jobs, _ = await world.store.recent(name, 0, 1 << 31)
-        found += [record(job, drift) for job in jobs]
-    return sorted(found, key=lambda job: -job["submittedAt"])
+    return [record(job, drift) async for job in slowly(jobs)]
 
 
 def moment(one: Moment, drift: int = 0) -> dict[str, Any]:
@@ -90,25 +93,13 @@ def attempt(one: Attempt, drift: int = 0) -> dict[str, Any]:
         "acknowledged": not one.problem,
         "problem": one.problem or None,
         "status": delivery.status.value,
-        "body": parsed(delivery.body),
+        "body": folded(delivery.body),
     }
 
 
-def transition(one: Transition, drift: int = 0) -> str:
-    """One transition, for the event feed."""
-    job = one.job
-    status = "GONE" if one.after is None else job.status.value
-    return orjson.dumps(
-        {
-            "at": one.at + drift,
-            "event": type(one.event).__name__,
-            "endpoint": job.endpoint,
-            "id": job.id,
-            "status": status,
-            "worker": job.worker,
-            "retries": job.retries,
-        }
-    ).decode()
+def folded(text: bytes) -> Any:
+    """The value of a JSON text, or a large text as a fragment that is written as it is."""
+    return parsed(text) if len(text) < _LARGE else orjson.Fragment(text)
 
 
 def parsed(text: bytes) -> Any:

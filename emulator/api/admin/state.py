@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections import deque
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import orjson
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
-from sse_starlette.event import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator.api.admin import shapes
+from emulator.api.admin import listings, shapes
+from emulator.api.admin.feed import Feed
 from emulator.api.admin.questions import Awaited, Filter, Verified, Wish, mode, verified, wait_until
 from emulator.api.guards import HttpCaller, world_of_client
 from emulator.api.public import Events
 from emulator.core.errors import InvalidBody, JobNotFound
-from emulator.core.job import JobStatus, Transition
-from emulator.core.journal import Entry
+from emulator.core.job import JobStatus
 from emulator.emulator import Emulator
 from emulator.values import Milliseconds
 
@@ -34,6 +28,8 @@ async def _world(request: Request) -> Emulator:
 
 
 World = Annotated[Emulator, Depends(_world)]
+Limit = Annotated[int, Query(ge=0, le=listings.MOST)]
+Offset = Annotated[int, Query(ge=0, le=listings.MOST)]
 
 
 class Reset(Wish):
@@ -53,12 +49,12 @@ async def reset(world: World, wish: Reset | None = None) -> None:
 
 @router.get("/jobs")
 async def jobs(
-    world: World, endpoint: str | None = None, status: JobStatus | None = None, limit: int = 100
+    world: World, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
     """The jobs there are, newest first."""
-    found = await shapes.all_jobs(world, endpoint)
-    wanted = [job for job in found if status is None or job["status"] == status.value]
-    return _json({"jobs": wanted[:limit], "total": len(wanted)})
+    found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
+    drift = world.timeline.drift()
+    return await listings.listed("jobs", found, lambda job: shapes.record(job, drift, shapes.folded), total=total)
 
 
 @router.get("/jobs/{job_id}")
@@ -70,10 +66,11 @@ async def job(world: World, job_id: str) -> Response:
         if not moments:
             continue
         try:
-            record = shapes.record(await world.store.get(endpoint, job_id), drift)
+            record = shapes.record(await world.store.get(endpoint, job_id), drift, shapes.folded)
         except JobNotFound:
             record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
-        return _json({**record, "transitions": [shapes.moment(moment, drift) for moment in moments]})
+        told = {**record, "transitions": [shapes.moment(moment, drift) for moment in moments]}
+        return listings.answer(listings.json_of(told))
     raise JobNotFound
 
 
@@ -83,23 +80,22 @@ async def job(world: World, job_id: str) -> Response:
 @router.post("/requests/find")
 async def find_requests(world: World, wish: Filter) -> Response:
     """The requests that are meant, oldest first."""
-    found = world.journal.find(lambda one: not wish.differences(one))
-    return _json({"requests": _entries(world, found)})
+    drift = world.timeline.drift()
+    found = await listings.chosen(list(world.journal), wish.fits)
+    return await listings.listed("requests", found, lambda one: shapes.entry(one, drift))
 
 
 @router.get("/requests")
 async def requests(
-    world: World, endpoint: str | None = None, operation: str | None = None, limit: int = 100
+    world: World, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
-    """The last requests of clients, oldest first."""
-    wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
-    found = world.journal.find(lambda one: not wish.differences(one))
-    return _json({"requests": _entries(world, found[-limit:]), "total": len(found)})
-
-
-def _entries(world: Emulator, found: list[Entry]) -> list[dict[str, Any]]:
+    """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    return [shapes.entry(one, drift) for one in found]
+    wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
+    found = await listings.chosen(list(world.journal), wish.fits)
+    end = max(0, len(found) - offset)
+    page = found[max(0, end - limit) : end]
+    return await listings.listed("requests", page, lambda one: shapes.entry(one, drift), total=len(found))
 
 
 class Verification(Wish):
@@ -114,16 +110,16 @@ class Verification(Wish):
 @router.post("/requests/verify")
 async def verify(world: World, wish: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    return verified(world.journal, wish.match, wish.count, wish.at_least, wish.at_most)
+    return await verified(world.journal, wish.match, wish.count, wish.at_least, wish.at_most)
 
 
 @router.get("/webhooks")
-async def webhooks(world: World, job: str | None = None) -> Response:
-    """The webhook calls that were made, oldest first."""
+async def webhooks(world: World, job: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
+    """The webhook calls that were made, oldest first; `offset` leaves out so many of the oldest."""
     drift = world.timeline.drift()
-    return _json(
-        {"webhooks": [shapes.attempt(one, drift) for one in world.attempts if job in (None, one.delivery.job)]}
-    )
+    found = [one for one in world.attempts if job in (None, one.delivery.job)]
+    page = found[offset : offset + limit]
+    return await listings.listed("webhooks", page, lambda one: shapes.attempt(one, drift))
 
 
 # Time
@@ -210,31 +206,6 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
 
 @router.get("/events")
 async def events(world: World, endpoint: str | None = None) -> Events:
-    """Every transition from now on, as server-sent events."""
-    news: deque[Transition] = deque(maxlen=10_000)
-    ready = asyncio.Event()
-
-    def heard(transition: Transition) -> None:
-        if endpoint in (None, transition.job.endpoint):
-            news.append(transition)
-            ready.set()
-
-    return Events(_feed(world, news, ready)).within(world.listening(heard, ready.set))
-
-
-async def _feed(world: Emulator, news: deque[Transition], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
-    while not world.room.closed:
-        await ready.wait()
-        ready.clear()
-        while news:
-            yield ServerSentEvent(
-                event="transition", data=shapes.transition(news.popleft(), world.timeline.drift()), sep="\n"
-            )
-
-
-def _json(value: Any) -> Response:
-    try:
-        text = orjson.dumps(value)
-    except TypeError:  # nested deeper than 254 levels, which jobs may be
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(text, media_type="application/json")
+    """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
+    feed = Feed(world, endpoint)
+    return Events(feed.events()).within(world.listening(feed.heard, feed.wake))
