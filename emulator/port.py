@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import ssl
 
 _LAST_RESORT = 1
-"""Seconds after the last answers until what is still at work is cancelled: that its client is gone should have ended it.
-"""
+"""Seconds after the last answers until what is still at work is cancelled; most ends as its client is gone."""
 KEEP_ALIVE = 120_000
 """Milliseconds that an idle connection is kept. It must outlive every client's pool: a client that blocks cannot see
 that its connection was closed, and what it then sends there is lost. aiohttp (the official worker, the asynchronous

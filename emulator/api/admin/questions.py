@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from emulator.api.admin.listings import chosen, slowly
+from emulator.api.admin.listings import MOST, chosen, slowly
 from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody
 from emulator.core.job import JobStatus, Transition
@@ -131,9 +131,9 @@ class Awaited(Wish):
     idle: bool = Field(False, description="no job waits or runs, and no webhook is owed")
     job: str | None = Field(None, description="this job has ended, or is gone")
     status: JobStatus | None = Field(None, description="the state that `count` jobs must have reached")
-    count: int = Field(1, ge=1)
+    count: int = Field(1, ge=1, le=MOST)
     endpoint: str | None = Field(None, description="only jobs of this endpoint")
-    webhooks: int | None = Field(None, ge=1, description="so many webhook calls were acknowledged")
+    webhooks: int | None = Field(None, ge=1, le=MOST, description="so many webhook calls were acknowledged")
     timeout: Milliseconds | None = Field(
         None, ge=0, description="on the emulator's clock; 10 s of real time, a day of any other when left out"
     )

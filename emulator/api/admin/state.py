@@ -16,6 +16,7 @@ from emulator.api.guards import HttpCaller, world_of_client
 from emulator.api.public import Events
 from emulator.core.errors import InvalidBody, JobNotFound
 from emulator.core.job import JobStatus
+from emulator.core.timeline import LATEST
 from emulator.emulator import Emulator
 from emulator.values import Milliseconds
 
@@ -136,7 +137,7 @@ class Advance(Wish):
     """How far to move a virtual clock."""
 
     by: Milliseconds | None = Field(None, ge=0, description="a duration: 1500, 2s, 10m, 24h")
-    to: int | None = Field(None, description="milliseconds since the epoch")
+    to: int | None = Field(None, ge=0, le=LATEST, description="milliseconds since the epoch; never back")
 
 
 class Advanced(Time):
