@@ -17,7 +17,7 @@ MOST = 10_000
 """Transitions that wait to be read; of more, the oldest are left out."""
 
 
-class _News(NamedTuple):
+class News(NamedTuple):
     """What is told of a transition: the job itself, whose input may be large, is not kept."""
 
     at: int
@@ -35,7 +35,7 @@ class Feed:
     def __init__(self, world: Emulator, endpoint: str | None) -> None:
         self._world = world
         self._endpoint = endpoint
-        self._news: deque[_News] = deque(maxlen=MOST)
+        self._news: deque[News] = deque(maxlen=MOST)
         self._left_out = 0
         self._ready = asyncio.Event()
 
@@ -44,11 +44,8 @@ class Feed:
         job = transition.job
         if self._endpoint not in (None, job.endpoint):
             return
-        status = "GONE" if transition.after is None else job.status.value
         self._left_out += len(self._news) == MOST
-        self._news.append(
-            _News(transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries)
-        )
+        self._news.append(news_of(transition))
         self._ready.set()
 
     def wake(self) -> None:
@@ -65,10 +62,17 @@ class Feed:
                 if self._left_out:
                     left_out, self._left_out = self._left_out, 0
                     yield ServerSentEvent(event="left-out", data=f'{{"count":{left_out}}}', sep="\n")
-                yield ServerSentEvent(event="transition", data=self._told(self._news.popleft()), sep="\n")
+                news = told(self._news.popleft(), self._world.timeline.drift())
+                yield ServerSentEvent(event="transition", data=news, sep="\n")
 
-    def _told(self, one: _News) -> str:
-        told = one._asdict()
-        told["at"] += self._world.timeline.drift()
-        told["event"] = one.event.__name__
-        return orjson.dumps(told).decode()
+
+def news_of(transition: Transition) -> News:
+    """What is kept of a transition."""
+    job = transition.job
+    status = "GONE" if transition.after is None else job.status.value
+    return News(transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries)
+
+
+def told(news: News, drift: int = 0) -> str:
+    """The data of an event; `drift` is what to add to its time for the time of day, in ms."""
+    return orjson.dumps({**news._asdict(), "at": news.at + drift, "event": news.event.__name__}).decode()
