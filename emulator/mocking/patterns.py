@@ -73,18 +73,18 @@ def _compiled(written: str) -> Any:
 def _parts(written: str) -> int:
     """About how many parts a pattern has when what it repeats, as in `(a{9}){9}`, is written out."""
     sums, last = [0], 0
-    for token in _TOKEN.findall(written):
-        repeated = _REPEATED.fullmatch(token)
-        if token == "(":
+    for part in _TOKEN.findall(written):
+        repeated = _REPEATED.fullmatch(part)
+        if part == "(":
             sums.append(0)
             last = 0
             continue
-        if token == ")" and len(sums) > 1:
+        if part == ")" and len(sums) > 1:
             last = 1 + sums.pop()
         elif repeated is not None:
             # a repeated group costs its compiler one copy more than it is repeated
             last = last * min(MOST_PARTS, int((repeated[1] or "0")[:6]))
-        elif token.isspace() or token.startswith("(?#"):  # may be no part, where (?x) is set
+        elif part.isspace() or part.startswith("(?#"):  # may be no part, where (?x) is set
             continue
         else:
             last = 1
