@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -134,11 +135,15 @@ Made = TypeVar("Made", bound=ASGIApp)
 
 
 class LateApp(Generic[Made]):
-    """An application that is made for its first request: FastAPI takes longer to load than all the rest."""
+    """An application that is made for its first request: FastAPI takes longer to load than all the rest.
+
+    A thread makes it, so that nobody else waits for that.
+    """
 
     def __init__(self, make: Callable[[], Made]) -> None:
         self._make = make
         self._made: Made | None = None
+        self._making: asyncio.Future[Made] | None = None
 
     def get(self) -> Made:
         """The application."""
@@ -148,7 +153,19 @@ class LateApp(Generic[Made]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self.get()(scope, receive, send)
+        made = self._made or await self._make_aside()
+        await made(scope, receive, send)
+
+    async def _make_aside(self) -> Made:
+        if self._making is None:
+            self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
+            self._making.add_done_callback(self._note)
+        return await asyncio.shield(self._making)
+
+    def _note(self, making: asyncio.Future[Made]) -> None:
+        self._making = None
+        if not making.cancelled() and making.exception() is None:
+            self._made = making.result()
 
 
 def _layers(platform: Platform) -> list[Middleware]:

@@ -60,6 +60,8 @@ class Emulator(Endpoints):
 
     open_requests = 0
     """Those that are being answered, but for the polls of its own workers."""
+    acknowledged = 0
+    """Webhook calls that succeeded since the last reset."""
 
     def __init__(
         self,
@@ -157,6 +159,7 @@ class Emulator(Endpoints):
         self.history.clear(endpoint_id)
         if endpoint_id is None:
             self.attempts.clear()
+            self.acknowledged = 0
             self.receiver.clear()
             self.unread.clear()
             self.stubs.reset()
@@ -264,6 +267,7 @@ class Emulator(Endpoints):
     def _tried(self, delivery: Delivery, problem: str) -> None:
         size = _ATTEMPT + len(delivery.body) + len(delivery.url) + len(problem)
         self.attempts.add(Attempt(self.timeline.now(), delivery, problem), size)
+        self.acknowledged += not problem
         self.room.call(NEWS)
 
     def _heard(self, transition: Transition) -> None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from emulator.api.connection import BreakableProtocol
+from emulator.api.connection import LAST_ANSWERS, BreakableProtocol
 from emulator.core.errors import ConfigurationError, PortTaken
 
 if TYPE_CHECKING:
     import ssl
 
-_LAST_ANSWERS = 2
-"""Seconds that open requests have to be answered once every wait was ended."""
+_LAST_RESORT = 1
+"""Seconds after the last answers until what is still at work is cancelled; most ends as its client is gone."""
 KEEP_ALIVE = 120_000
 """Milliseconds that an idle connection is kept. It must outlive every client's pool: a client that blocks cannot see
 that its connection was closed, and what it then sends there is lost. aiohttp (the official worker, the asynchronous
@@ -88,7 +88,7 @@ class _Web(uvicorn.Server):
     def __init__(self, app: ASGIApp, secure: ssl.SSLContext | None, listening: asyncio.Event, keep_alive: int) -> None:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", date_header=False, server_header=False,
-            timeout_graceful_shutdown=_LAST_ANSWERS, proxy_headers=False, http=BreakableProtocol,
+            timeout_graceful_shutdown=LAST_ANSWERS + _LAST_RESORT, proxy_headers=False, http=BreakableProtocol,
             timeout_keep_alive=keep_alive / 1000,  # type: ignore[arg-type]  # it is a number for `call_later`
             ws=_late_websockets,  # type: ignore[arg-type]
         )  # fmt: skip

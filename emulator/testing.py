@@ -30,6 +30,8 @@ from emulator.server import Server, new_loop
 from emulator.workers.functions import Function
 
 Value = TypeVar("Value")
+_LONGEST = 1_000 * 366 * 86_400.0
+"""Seconds: of all durations, as in `emulator.values`."""
 
 _PATIENCE = 60.0
 """Seconds of real time that anything asked of the emulator's thread may take, but for the passing of virtual time."""
@@ -183,20 +185,19 @@ class Emulator:
         Secrets fit as they came, and are masked in the answer, which may end in the log of a test run:
         `requests(headers={"authorization": "Bearer KEY"})` says whether they were right.
         """
-        from emulator.api.admin.questions import Filter
+        from emulator.api.admin.questions import Filter, meant
 
         wish = _checked(Filter, match)
         drift, masks = self._world.timeline.drift(), self._world.masks
-        return self._do(
-            _call(lambda: [shapes.entry(one, masks, drift) for one in self._world.journal if not wish.differences(one)])
-        )
+        found = self._do(meant(self._world.journal, wish))
+        return [shapes.entry(one, masks, drift) for one in found]
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
         """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
         from emulator.api.admin.questions import Filter, verified
 
         wish = _checked(Filter, match)
-        answer = self._do(_call(lambda: verified(self._world.journal, self._world.masks, wish, count)))
+        answer = self._do(verified(self._world.journal, self._world.masks, wish, count))
         if not answer.ok:
             raise AssertionError(answer.detail)
 
@@ -211,7 +212,7 @@ class Emulator:
         """
         from emulator.api.admin.questions import Awaited, wait_until
 
-        wish = _checked(Awaited, {**what, "timeout": None if timeout is None else round(timeout * 1000)})
+        wish = _checked(Awaited, {**what, "timeout": None if timeout is None else _milliseconds(timeout)})
         problem = self._do(wait_until(self._world, wish, Caller()), None)
         if problem:
             raise TimeoutError(problem)
@@ -255,12 +256,12 @@ class Clock:
         3600.0
         """
         timeline = self._emulator._world.timeline
-        fired = self._emulator._do(timeline.advance(timeline.now() + round(seconds * 1000)), None)
+        fired = self._emulator._do(timeline.advance(timeline.now() + _milliseconds(seconds)), None)
         return [due / 1000 for due in fired]
 
     def run_until_idle(self, most: float = 7 * 86_400) -> list[float]:
         """Move on until no job waits or runs and no webhook is owed, by `most` seconds."""
-        fired = self._emulator._do(self._emulator._world.run_until_idle(round(most * 1000)), None)
+        fired = self._emulator._do(self._emulator._world.run_until_idle(_milliseconds(most)), None)
         return [due / 1000 for due in fired]
 
 
@@ -283,6 +284,13 @@ class Webhooks:
     def answer(self, status: int, times: int = 1) -> None:
         """Answer the next calls with this status; all others with 200."""
         self._emulator._do(_call(lambda: self._emulator._world.receiver.answer(status, times)))
+
+
+def _milliseconds(seconds: float) -> int:
+    """A duration in ms; raises ConfigurationError for one that is longer than any time here, or none."""
+    if not abs(seconds) < _LONGEST:  # what is no number is not less either
+        raise ConfigurationError(f"a time in seconds is below {_LONGEST:.0f}")
+    return round(seconds * 1000)
 
 
 Model = TypeVar("Model", bound=BaseModel)

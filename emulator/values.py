@@ -25,6 +25,8 @@ _HOW_SPAN = f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7"
 def milliseconds(text: Any) -> Any:
     """A duration such as `600000`, `600s`, `10m` or `24h` in ms; raises ValueError."""
     if not isinstance(text, str):
+        if isinstance(text, int) and abs(text) > _LONGEST:
+            raise ValueError("that is longer than any time here")
         return text
     match = _DURATION.fullmatch(text.strip())
     if match is None:
@@ -40,7 +42,7 @@ def span(text: Any) -> Span:
     if isinstance(text, Span):
         return text
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
-        return Span(text, text)
+        return Span(milliseconds(text), milliseconds(text))
     match = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise ValueError(_HOW_SPAN)

@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 import pytest
 
-import emulator.port as port_module
 from emulator import __version__
+from emulator.api import connection
 from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.server import Server
@@ -406,7 +406,7 @@ def test_a_client_that_never_finishes_its_request_does_not_hold_the_server(start
 async def test_a_request_that_is_cut_off_is_no_traceback(
     server: Opener, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(port_module, "_LAST_ANSWERS", 0.05)
+    monkeypatch.setattr(connection, "LAST_ANSWERS", 0.05)
     one = server(ECHO)
     await one.start()
     _, silent = await asyncio.open_connection("127.0.0.1", one.port)

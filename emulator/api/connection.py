@@ -18,6 +18,8 @@ from emulator.api.bounded import BoundedProtocol
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
 EXTENSION = "emulator.connection"
+LAST_ANSWERS = 2
+"""Seconds that open requests have to be answered, and their answers to be read, once every wait was ended."""
 _LARGE = 64 * 1024
 """Bytes that are not copied to be sent in one call."""
 _LOOKS = 0.01, 1.0
@@ -150,6 +152,8 @@ class BreakableProtocol(BoundedProtocol):
         super().shutdown()
         self._is_last = True
         self._hang_up()
+        if not self.transport.is_closing():
+            self.loop.call_later(LAST_ANSWERS, self.transport.abort)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or end."""

@@ -41,6 +41,8 @@ class History:
         self._noted: dict[tuple[str, str], list[Noted]] = {}
         self._order: deque[tuple[str, str]] = deque()
         """The jobs, first come first: a dictionary that loses its first key again and again gets slow."""
+        self.age = 0
+        """How often jobs were forgotten other than for their number."""
 
     def heard(self, transition: Transition) -> None:
         """Note a transition."""
@@ -79,6 +81,12 @@ class History:
             for at, event, status, worker, retries in self._noted.get((endpoint, job), ())
         ]
 
+    def reached(self, status: JobStatus) -> Iterator[tuple[str, str]]:
+        """Endpoint and id of every job that was in this state, and is remembered."""
+        for key, moments in self._noted.items():
+            if any(noted[2] is status for noted in moments):
+                yield key
+
     def jobs(self, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
         """Endpoint and id of every job that is remembered, oldest first."""
         return (key for key in self._noted if endpoint in (None, key[0]))
@@ -86,6 +94,7 @@ class History:
     def clear(self, endpoint: str | None = None) -> None:
         """Forget all, or the jobs of one endpoint."""
         kept = {} if endpoint is None else {key: value for key, value in self._noted.items() if key[0] != endpoint}
+        self.age += 1
         free_later([self._noted, self._order])
         self._noted, self._order = kept, deque(kept)
         self._count = sum(map(len, kept.values()))

@@ -18,6 +18,8 @@ class Span(NamedTuple):
 
 
 AT_ONCE = Span()
+MOST_WORKERS = 10_000
+"""Of one endpoint."""
 FLASH = "flash"
 """No endpoint's id: below it, Flash clients name an endpoint in their headers."""
 
@@ -71,6 +73,8 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         check_id(self.id)
+        if self.workers_max > MOST_WORKERS:
+            raise ConfigurationError(f"endpoint {self.id}: workers_max is above {MOST_WORKERS}")
         if self.workers_min > self.workers_max:
             raise ConfigurationError(
                 f"endpoint {self.id}: workers_min ({self.workers_min}) is above workers_max ({self.workers_max})"

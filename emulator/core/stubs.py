@@ -5,12 +5,15 @@ from __future__ import annotations
 import fnmatch
 import heapq
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from emulator.core.script import Script
+
+log = logging.getLogger("emulator.stubs")
 
 
 @dataclass
@@ -21,6 +24,8 @@ class Question:
     raw_input: bytes
     raw_headers: Sequence[tuple[bytes, bytes]] = ()
     """As they came, with names in lower case."""
+    searched: float = 0.0
+    """Seconds that patterns have worked on it."""
 
     @cached_property
     def input(self) -> Any:
@@ -38,6 +43,10 @@ class Question:
         for name, value in self.raw_headers:
             told.setdefault(name.decode("latin-1"), value.decode("latin-1"))
         return told
+
+
+class Slow(str):
+    """A difference that says that a pattern took too long to look for."""
 
 
 Check = Callable[[Question], str]
@@ -70,6 +79,8 @@ class Stub:
     matched: int = 0
     played: int = 0
     """Runs that have begun."""
+    problem: str = ""
+    """Of its patterns: the last that took too long to look for."""
     holds: bool = field(init=False)
     """Whether any of its scripts lets the job wait where no worker can see it."""
     _drawn: int = field(default=0, init=False)
@@ -101,13 +112,22 @@ class Stub:
 
     def matches(self, question: Question) -> bool:
         """Whether the job is one of its own; counts it."""
-        if self.used_up or self.differences(question):
+        if self.used_up or not self.serves(question.endpoint):
+            return False
+        difference = next(filter(None, (check(question) for check in self.checks)), "")
+        if difference:
+            if isinstance(difference, Slow):
+                self._complain(difference)
             return False
         self.asked += 1
         if self.calls and self.asked not in self.calls:
             return False
         self.matched += 1
         return True
+
+    def _complain(self, problem: Slow) -> None:
+        self.problem = str(problem)
+        log.warning("stub %s does not match: %s", self.id, self.problem)
 
     def draw(self) -> int:
         """The number of the next run, from 1: the lowest that nobody has."""
@@ -127,6 +147,7 @@ class Stub:
     def begin(self) -> None:
         """Count anew."""
         self.asked = self.matched = self.played = self._drawn = 0
+        self.problem = ""
         self._given_back.clear()
 
 
@@ -187,6 +208,7 @@ class StubBook:
 
     def choose(self, question: Question) -> Stub | None:
         """The first stub that matches."""
+        question.searched = 0.0
         return next((stub for stub in self._stubs if stub.matches(question)), None)
 
     def nearest(self, question: Question) -> str:

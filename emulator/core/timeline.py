@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from emulator.core.clock import AutoClock, Clock, VirtualClock, turn, work_time
+from emulator.core.errors import ConfigurationError
 from emulator.core.timers import Timer, Timers
 
 log = logging.getLogger("emulator.timers")
@@ -23,6 +24,8 @@ BATCH = 400
 LONGEST_BATCH = 0.005
 """Seconds after which it gets its turn earlier, where time runs: a deadline takes 30 µs; of a million jobs, 200."""
 
+LATEST = 253_402_300_799_000
+"""The last second that has a date, in ms since the epoch."""
 _TURNS = 3
 """Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
@@ -147,11 +150,14 @@ class Timeline:
     async def advance(self, to: int) -> list[int]:
         """Move a virtual clock to `to`, deadline by deadline; answers the deadlines that fired.
 
-        Before each, waits until nothing is running.
+        Before each, waits until nothing is running. Raises ConfigurationError for a time that is over, or too late.
         """
         clock = self.clock
         if not isinstance(clock, VirtualClock):
             raise TypeError("only a virtual clock can be advanced")
+        now = clock.now()
+        if not now <= to <= LATEST:
+            raise ConfigurationError(f"a clock moves from now, {now}, up to {LATEST}, the end of the year 9999")
         fired: list[int] = []
         while True:
             await self.settle()

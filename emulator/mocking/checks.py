@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from emulator.core import masks
-from emulator.core.stubs import Check, Question
+from emulator.core.stubs import Check, Question, Slow
+from emulator.mocking.patterns import TooSlow, check_pattern, found
 
 _LONGEST = 100
+_LARGE = 1_000_000
+"""Bytes of an input above which what is no text is searched as the quicker encoder writes it."""
 _MISSING = object()
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -24,17 +28,15 @@ def input_check(expected: Any) -> Check:
 
 def input_regex_check(path: str, pattern: str) -> Check:
     """The pattern is found at a path of the input, as `options.0.name`: in a text, or in the JSON of anything else."""
-    compiled = re.compile(pattern)
+    check_pattern(pattern)
 
     def check(question: Question) -> str:
-        found = functools.reduce(_member, path.split("."), question.input)
-        if found is _MISSING:
+        value = functools.reduce(_member, path.split("."), question.input)
+        if value is _MISSING:
             return f"input.{path}: missing"
-        text = found if isinstance(found, str) else _json.encode(found)
-        if compiled.search(text):
-            return ""
-        told = shown(masks.member(path.rpartition(".")[2], found))
-        return f"input.{path}: expected a match of {_cut(pattern)}, got {told}"
+        text = value if isinstance(value, str) else _encoded(value, question)
+        name = path.rpartition(".")[2]
+        return _search(f"input.{path}", pattern, text, question, lambda: shown(masks.member(name, value)))
 
     return _readable(check)
 
@@ -53,15 +55,30 @@ def header_check(name: str, expected: str) -> Check:
 
 def header_regex_check(name: str, pattern: str) -> Check:
     """A pattern is found in a header's value; the case of its name does not count."""
-    compiled = re.compile(pattern)
+    check_pattern(pattern)
 
     def check(question: Question) -> str:
         actual = question.headers.get(name.lower())
-        if actual is not None and compiled.search(actual):
-            return ""
-        return f"header {name}: expected a match of {_pattern(name, pattern)}, got {_header(name, actual)}"
+        if actual is None:
+            return f"header {name}: expected a match of {_pattern(name, pattern)}, got nothing"
+        return _search(f"header {name}", pattern, actual, question, lambda: _header(name, actual), name)
 
     return check
+
+
+def _search(place: str, pattern: str, text: str, question: Question, told: Callable[[], str], header: str = "") -> str:
+    """What keeps a pattern from being found in a text, of which `told` is shown; a `header` may hold a secret."""
+    try:
+        if found(pattern, text, question):
+            return ""
+    except TooSlow as error:
+        return Slow(f"{place}: the pattern {_cut(pattern)} {error}")
+    return f"{place}: expected a match of {_pattern(header, pattern)}, got {told()}"
+
+
+def _encoded(value: Any, question: Question) -> str:
+    """The compact JSON of a value; raises ValueError."""
+    return _json.encode(value) if len(question.raw_input) < _LARGE else orjson.dumps(value).decode()
 
 
 def shown(value: Any) -> str:
@@ -69,7 +86,23 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return _cut(_json.encode(value[: _LONGEST + 1]))
     # bit by bit: a difference is told of every stub that does not match, and an input may be huge, or deep
-    return _cut("".join(itertools.islice(_json.iterencode(value), _LONGEST + 1)))
+    return _cut("".join(itertools.islice(_json.iterencode(_shortened(value, [_LONGEST + 1])), _LONGEST + 1)))
+
+
+def _shortened(value: Any, left: list[int]) -> Any:
+    """The first values of `left`, which are as many as can be shown, and the beginnings of their texts.
+
+    An encoder writes each text at once, however little of it is asked for.
+    """
+    left[0] -= 1
+    if isinstance(value, str):
+        return value[: _LONGEST + 1]
+    if isinstance(value, Mapping):
+        taken = itertools.takewhile(lambda _: left[0] > 0, value.items())
+        return {name[: _LONGEST + 1]: _shortened(one, left) for name, one in taken}
+    if isinstance(value, list | tuple):
+        return [_shortened(one, left) for one in itertools.takewhile(lambda _: left[0] > 0, value)]
+    return value
 
 
 def _readable(check: Check) -> Check:

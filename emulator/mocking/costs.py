@@ -1,57 +1,100 @@
-"""What evaluating one template may cost: steps, and the size of whatever it makes."""
+"""What evaluating one template may cost: steps of work, and the size of whatever it makes."""
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
+
+from emulator.core.clock import cpu_time
 
 LONGEST = 20_000_000
 """Most characters of a text, items of a list, or bytes of a value that a template may make."""
 MOST_STEPS = 250_000
-"""Most rounds of loops, calls and items that go through filters, in one evaluation."""
-_MOST_BITS = 10_000
-_WIDE_FORMAT = re.compile(r"\d{5,}|\*")
-_PADDING = {"center", "expandtabs", "indent", "ljust", "rjust", "zfill", "batch", "slice", "wordwrap"}
-
-_steps_left: ContextVar[list[int]] = ContextVar("steps_left")
+"""Most steps in one evaluation. One is 0.2 µs of work: a round of a loop, an item or 100 characters gone through."""
+MOST_TIME = 0.05
+"""Most seconds of work in one evaluation, whatever it was thought to take."""
+MOST_BITS = 20_000
+_LOOK = 256
+"""Steps after which the time is looked at."""
+_PLAIN = frozenset({int, float, bool, type(None)})
+_USUAL = 1 << 64
+_MEMBERS = (Mapping, list, tuple, set, frozenset, range, ValuesView)
 
 
 class TooCostly(Exception):
     """A template went over a limit."""
 
 
+class Size(NamedTuple):
+    """How large a value is with all that is in it, each part counted as often as it is met."""
+
+    items: int
+    characters: int
+    """Of its texts."""
+    depth: int = 0
+
+    @property
+    def text(self) -> int:
+        """About how many characters its text has."""
+        return 20 * (self.items - 1) + self.characters
+
+
+class _Budget:
+    __slots__ = ("left", "look", "over")
+
+    def __init__(self) -> None:
+        self.left = MOST_STEPS
+        self.look = MOST_STEPS - _LOOK
+        """The number of steps left below which the time is looked at."""
+        self.over = cpu_time() + MOST_TIME
+
+    def check(self) -> None:
+        if self.left < 0:
+            raise TooCostly(f"more than {MOST_STEPS} steps")
+        if cpu_time() > self.over:
+            raise TooCostly(f"more than {round(MOST_TIME * 1000)} ms of work")
+        self.look = max(0, self.left - _LOOK)
+
+
+_budget: ContextVar[_Budget] = ContextVar("budget")
+
+
 @contextmanager
 def limited() -> Iterator[None]:
     """Count the steps of one evaluation."""
-    token = _steps_left.set([MOST_STEPS])
+    token = _budget.set(_Budget())
     try:
         yield
     finally:
-        _steps_left.reset(token)
+        _budget.reset(token)
 
 
-def step(count: int = 1) -> None:
-    """Count steps; raises TooCostly."""
-    left = _steps_left.get()
-    left[0] -= count
-    if left[0] < 0:
-        raise TooCostly(f"more than {MOST_STEPS} steps")
+def step(count: float = 1) -> None:
+    """Count steps, one at least; raises TooCostly."""
+    budget = _budget.get()
+    budget.left -= int(count) or 1
+    if budget.left < budget.look:
+        budget.check()
 
 
-def check_length(length: int) -> None:
+def check_length(length: float) -> None:
     """Raise TooCostly for what is longer than LONGEST."""
     if length > LONGEST:
         raise TooCostly(f"longer than {LONGEST // 1_000_000} MB")
 
 
 def checked(made: Any) -> Any:
-    """What was made, unless it is too long; raises TooCostly."""
-    if isinstance(made, str | list | tuple):
+    """What was made, unless it is too long; raises TooCostly. A text is never more than a text."""
+    if isinstance(made, str):
         check_length(len(made))
+        return made if type(made) is str else str(made)
+    if isinstance(made, list | tuple):
+        check_length(len(made))
+    elif isinstance(made, int) and made.bit_length() > MOST_BITS:
+        raise TooCostly("a number as long as that")
     return made
 
 
@@ -66,69 +109,73 @@ def joined(parts: Iterable[str]) -> str:
     return "".join(found)
 
 
-def rounds(items: Any) -> Any:
-    """What a loop goes through, each round counted."""
-    if isinstance(items, Sized):
-        step(len(items))
-        return items
-    return _counted(items)
+def rounds(items: Iterable[Any]) -> Iterator[Any]:
+    """What a loop goes through, each round counted as it comes: its body may have nothing else that is."""
+    step(4)
+    return counted(items)
 
 
-def _counted(items: Iterable[Any]) -> Iterator[Any]:
+def counted(items: Iterable[Any]) -> Iterator[Any]:
+    """Items that nobody has yet, each counted as it comes."""
     for item in items:
         step()
         yield item
 
 
-def weigh(act: Callable[..., Any], values: Iterable[Any]) -> None:
-    """Count a call by the size of its arguments; raises TooCostly, also where its result would be too long."""
-    values = [value for value in values if isinstance(value, int | str | list | tuple | dict | range)]
-    step(1 + sum(_weight(value) for value in values))
-    name = getattr(act, "__name__", "").removeprefix("do_")
-    texts = [value for value in values if isinstance(value, str)]
-    if name in _PADDING:
-        width = max((abs(value) for value in values if isinstance(value, int)), default=0)
-        check_length(width * max([1, *(text.count("\n") + text.count("\t") for text in texts)]))
-    elif name == "replace" and len(texts) > 1:
-        check_length(len(texts[0]) * len(texts[-1]))
-    elif name == "join":
-        items = next((value for value in values if isinstance(value, list | tuple)), ())
-        between = max(map(len, texts), default=0)
-        check_length(sum(between + len(item) for item in items if isinstance(item, str)))
-    elif name == "format" and any(_WIDE_FORMAT.search(text) for text in texts[:1]):
-        raise TooCostly("a format as wide as that")
+def settled(value: Any) -> Any:
+    """A value whose size can be told: what would come one by one is a list."""
+    return list(counted(value)) if isinstance(value, Iterator) else value
 
 
-def _weight(value: Any) -> int:
-    if isinstance(value, int):
-        return 0
-    return len(value) // 1000 if isinstance(value, str) else len(value)
+def size(value: Any) -> Size:
+    """The size of a value; looking at an item costs a step, and nothing is looked at twice."""
+    if isinstance(value, str):
+        return Size(1, len(value))
+    return Size(1, _digits(value)) if type(value) in _PLAIN else _size(value, {})
 
 
-def within_limits(act: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that keeps the limits."""
-
-    @functools.wraps(act)
-    def limited_act(*values: Any, **options: Any) -> Any:
-        weigh(act, (*values, *options.values()))
-        return checked(act(*values, **options))
-
-    return limited_act
+def _digits(number: Any) -> int:
+    """How many characters are as dear as the digits of a number: that of 3,000 takes 30 times as long as they do."""
+    digits = number.bit_length() // 3 if isinstance(number, int) else 0
+    return digits * (1 + digits // 100)
 
 
-def check_calculation(operator: str, left: Any, right: Any) -> None:
-    """Refuse a calculation whose result would be huge; raises TooCostly."""
-    if isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length() * max(1, right) if operator == "**" else left.bit_length() + right.bit_length()
-        if bits > _MOST_BITS:
-            raise TooCostly("a number as long as that")
-    elif operator == "%" and isinstance(left, str) and _WIDE_FORMAT.search(left):
-        raise TooCostly("a format as wide as that")
-    elif operator in "+*":
-        sizes = [value if isinstance(value, int) else len(value) for value in (left, right) if _has_size(value)]
-        if len(sizes) == 2:
-            check_length(sizes[0] * sizes[1] if operator == "*" else sum(sizes))
+def _size(value: Any, known: dict[int, Size]) -> Size:
+    if isinstance(value, str):
+        return Size(1, len(value))
+    if not isinstance(value, _MEMBERS):
+        return Size(1, 0)
+    before = known.get(id(value))
+    if before is not None:
+        return before
+    step(len(value))
+    members = chain(value, value.values()) if isinstance(value, Mapping) else value
+    items, characters, depth = 1, 0, 0
+    for member in members:
+        if type(member) in _PLAIN:
+            items += 1
+            if member is not None and not -_USUAL < member < _USUAL:
+                characters += _digits(member)
+        elif type(member) is str:
+            items += 1
+            characters += len(member)
+        else:
+            part = _size(member, known)
+            items, characters = items + part.items, characters + part.characters
+            depth = max(depth, part.depth)
+    known[id(value)] = found = Size(items, characters, depth + 1)
+    return found
 
 
-def _has_size(value: Any) -> bool:
-    return isinstance(value, int | str | list | tuple)
+def go_through(value: Any, rate: float = 1) -> Size:
+    """Count going through all of a value, `rate` times as dear as writing it down; answers its size."""
+    found = size(value)
+    step(rate * (found.items / 2 + found.characters / 100))
+    return found
+
+
+def write_down(value: Any) -> None:
+    """Count making one text of a value; raises TooCostly, also where that would be too long."""
+    found = size(value)
+    check_length(found.text * (2 if isinstance(value, str) and not value.isascii() else 1))
+    step(found.items / 2 + found.characters / 500)

@@ -68,6 +68,7 @@ _STATUS = (
     "The HTTP status of the answer. Over http:// the official Python client tries a GET again after 429 and 408, for "
     "up to 30 s; over https:// (serve --tls) it raises them at once, as in production"
 )
+_MOST = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
 
@@ -87,16 +88,18 @@ class Fault(BaseModel):
 
     fault: FaultKind = Field(description="What goes wrong")
     id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Its name; chosen when left out")
-    endpoint: str = Field("*", description="Endpoint ids it fits, as a shell pattern")
+    endpoint: str = Field("*", max_length=1_000, description="Endpoint ids it fits, as a shell pattern")
     operations: Annotated[list[Operation], BeforeValidator(_operations)] = Field(
         [], description="Operations of clients that it fits; all when left out"
     )
-    calls: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed)] = Field(
+    calls: Annotated[list[Annotated[int, Field(ge=1, le=_MOST)]], BeforeValidator(_listed)] = Field(
         [], description="Numbers, from 1, of the calls that it strikes among those it fits"
     )
     probability: float = Field(1.0, ge=0, le=1, description="How likely it strikes one of these")
-    seed: int | None = Field(None, description="Seed of its own dice; the server's seed when left out")
-    times: int | None = Field(None, ge=1, description="How often it strikes at most")
+    seed: int | None = Field(
+        None, ge=-(1 << 64), le=1 << 64, description="Seed of its own dice; the server's seed when left out"
+    )
+    times: int | None = Field(None, ge=1, le=_MOST, description="How often it strikes at most")
     ttl: Milliseconds | None = Field(None, gt=0, description="How long it lasts, as 30s; for ever when left out")
     delay: Annotated[Duration, WithJsonSchema({"type": ["string", "integer"]})] | None = Field(
         None, description="A time or a range, as 1s or 1s-3s"
@@ -105,8 +108,8 @@ class Fault(BaseModel):
     headers: dict[str, str | int] = Field({}, description="Headers of the answer")
     body: Any = Field(None, description="Body of the answer, JSON or a text; the service's own error when left out")
     processed: bool = Field(False, description="Whether the request is carried out, and only its answer is lost")
-    larger_than: int = Field(0, ge=0, description="Only requests with a longer body than this many bytes")
-    chunks: int | None = Field(None, ge=1, description="The worker crashes after so many stream chunks")
+    larger_than: int = Field(0, ge=0, le=1 << 40, description="Only requests with a longer body than this many bytes")
+    chunks: int | None = Field(None, ge=1, le=_MOST, description="The worker crashes after so many stream chunks")
     copies: int = Field(1, ge=1, le=100, description="How many more of the same")
 
     @field_validator("headers")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -22,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from emulator.core.settings import Span
+from emulator.mocking.patterns import Refused, check_pattern
 from emulator.mocking.templates import Unusable, check_json, value_of
 from emulator.values import as_text, span
 
@@ -84,8 +84,8 @@ def _json(written: Any) -> Any:
 
 def _pattern(written: str) -> str:
     try:
-        re.compile(written)
-    except (re.error, RecursionError, OverflowError) as error:
+        check_pattern(written)
+    except Refused as error:
         raise refusal(f"no regular expression: {error}") from error
     return written
 
@@ -104,7 +104,7 @@ Templated = Annotated[Any, AfterValidator(_templated)]
 TemplatedText = Annotated[str, Field(min_length=1), AfterValidator(_templated)]
 """A text that is a template or not."""
 Pattern = Annotated[str, AfterValidator(_pattern)]
-"""A regular expression of Python's."""
+"""A regular expression of Python's, within the bounds of `patterns.py`."""
 Time = Annotated[
     str | int | Span,
     GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_span)),

@@ -18,7 +18,7 @@ from emulator.mocking.responses import Chunk, Response, Step, Update
 
 __all__ = ["Chunk", "HeaderPattern", "Match", "Response", "Step", "Stub", "Update"]
 
-Number = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Numbers = Annotated[list[Number], Field(min_length=1)]
 Responses = Annotated[list[Response], Field(min_length=1)]
 
@@ -88,11 +88,14 @@ class Stub(Written):
 
     id: str | None = Field(default=None, min_length=1, description="names the stub; made up if missing")
     endpoint: Annotated[str, AfterValidator(_free)] = Field(
-        default="*", min_length=1, description="a pattern as in a shell", examples=["llm*"]
+        default="*", min_length=1, max_length=1_000, description="a pattern as in a shell", examples=["llm*"]
     )
     match: Match = Field(default=Match(), description="the jobs it is for; all if missing")
     priority: int = Field(
-        default=0, description="stubs of higher priority are asked first; of equal ones, the youngest"
+        default=0,
+        ge=-1_000_000_000,
+        le=1_000_000_000,
+        description="stubs of higher priority are asked first; of equal ones, the youngest",
     )
     times: Number | None = Field(default=None, description="how many jobs it takes, without an end if missing")
     respond: Annotated[Annotated[Response, ONE] | Annotated[Responses, SEVERAL], ONE_OR_SEVERAL] = Field(

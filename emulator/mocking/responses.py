@@ -13,7 +13,7 @@ from emulator.mocking.forms import Templated, TemplatedText, Time, Written, refu
 from emulator.mocking.templates import text_of, value_of
 from emulator.values import span
 
-Polls = Annotated[int, Field(ge=0)]
+Polls = Annotated[int, Field(ge=0, le=1_000_000_000)]
 _ENDINGS = ("crash", "timeout", "never")
 
 

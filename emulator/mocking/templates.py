@@ -12,7 +12,7 @@ import orjson
 from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
 
 from emulator.core.script import Scene, ScriptError, Text, Value
-from emulator.mocking.costs import TooCostly, check_length, limited
+from emulator.mocking.costs import TooCostly, check_length, limited, settled, write_down
 from emulator.mocking.names import Names, names_of
 from emulator.mocking.sandbox import Sandbox
 
@@ -168,13 +168,18 @@ def _settled(value: Any) -> Any:
     """The value as JSON knows it: where it cannot be that, this template is at fault and not its surroundings."""
     if value is None or isinstance(value, int) or type(value) is str:
         return value
+    value = settled(value)
+    write_down(value)
     return json.loads(encode(value))
 
 
 def _evaluate(made: Made, name: str, scene: Scene) -> bytes:
     try:
+        names = names_of(scene)
         with limited():
-            encoded = encode(made(names_of(scene)))
+            value = made(names)
+            write_down(value)
+            encoded = encode(value)
         check_length(len(encoded))
     except TooCostly as error:
         raise ScriptError(f"{name}: {error}") from error

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from emulator.core.clock import turn
+from emulator.core.clock import turn, work_time
 from emulator.core.endpoint import Endpoint
 from emulator.core.handout import handout
 from emulator.core.job import Emitted, Failed, Job, Progressed
@@ -22,6 +22,8 @@ log = logging.getLogger("emulator.worker")
 
 _IN_A_ROW = 50
 """Scripts played in the worker's own step before others get their turn: each takes 0.1 ms."""
+_LONGEST = 0.005
+"""Seconds of work, as templates are, after which others get their turn earlier."""
 
 
 class Stage:
@@ -81,8 +83,12 @@ class Stage:
     async def play(self, job: Job, play: Play, caller: Caller) -> None:
         """Perform the job's script to its end, or until the caller hangs up."""
         script = play.script
+        began = work_time()
         try:
             for step in script.steps:
+                if work_time() - began > _LONGEST:
+                    await turn()
+                    began = work_time()
                 if not await self._pause(job, play, step.pause, caller):
                     return
                 await self._endpoint.report(job.id, self._step(job, play, step.value, step.is_chunk))
@@ -254,9 +260,10 @@ class _ScriptedWorker:
     async def _do(self, job: Job) -> None:
         play = self._endpoint.plays.get(job.id)
         if play is not None and play.script.is_instant and not self._endpoint.world.faults:
+            began = work_time()
             await self.stage.play(job, play, self._caller)
             self._in_a_row += 1
-            if self._in_a_row >= _IN_A_ROW:
+            if self._in_a_row >= _IN_A_ROW or work_time() - began > _LONGEST:
                 self._in_a_row = 0
                 await turn()
             return

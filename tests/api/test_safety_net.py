@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from emulator.api import page
-from emulator.api.admin import questions, shapes
+from emulator.api.admin import listings, questions
 from emulator.core.receiver import Receiver
 from emulator.core.stubs import StubBook
 from emulator.testing import Emulator
@@ -36,7 +36,7 @@ def fail(*args: object, **more: object) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "owner", "name"),
     [
-        ("GET", "/__emulator/jobs", shapes, "all_jobs"),
+        ("GET", "/__emulator/jobs", listings, "jobs_of"),
         ("DELETE", "/__emulator/stubs", StubBook, "clear"),
         ("POST", "/__emulator/wait", questions, "missing"),
         ("POST", "/__emulator/hooks/-/x", Receiver, "take"),

@@ -12,6 +12,7 @@ from freezegun import freeze_time
 
 import emulator.core.timeline
 from emulator.core.clock import RealClock, VirtualClock
+from emulator.core.errors import ConfigurationError
 from emulator.core.timeline import BATCH, LONGEST_BATCH, Timeline
 from tests.core.steps import finish, started, turns
 
@@ -206,7 +207,8 @@ async def test_advancing_stops_at_each_deadline_and_answers_them():
 
 async def test_advancing_into_the_past_changes_nothing():
     line, clock = timeline()
-    assert await line.advance(10) == []
+    with pytest.raises(ConfigurationError, match="a clock moves from now, 1000, up to"):
+        await line.advance(10)
     assert clock.now() == 1_000
 
 

@@ -185,12 +185,11 @@ HEAD = "stubs:\n  - id: a\n    respond:\n"
         ),
         (
             "stubs:\n  - respond: {}\n    match:\n      input_regex:\n        a.b: '('\n",
-            ":5: stubs.0.match.input_regex.a.b: no regular expression: "
-            "missing ), unterminated subpattern at position 0",
+            ":5: stubs.0.match.input_regex.a.b: no regular expression: missing ) at position 1",
         ),
         (
             "stubs:\n  - respond: {}\n    match:\n      headers:\n        a: {regex: '['}\n",
-            ":5: stubs.0.match.headers.a.regex: no regular expression: unterminated character set at position 0",
+            ":5: stubs.0.match.headers.a.regex: no regular expression: unterminated character set at position 1",
         ),
         (f"{HEAD}      delay: soon\n", f":4: stubs.0.respond.delay: {NO_TIME}"),
         (f"{HEAD}      delay: 3s-1s\n", ":4: stubs.0.respond.delay: the range 3s-1s ends before it begins"),

@@ -83,7 +83,7 @@ def test_nothing_huge_is_made(written: str):
     ],
 )
 def test_nothing_goes_on_for_ever(written: str):
-    assert "more than 250000 steps" in failure(written)
+    assert any(reason in failure(written) for reason in ("more than 250000 steps", "more than 50 ms of work"))
 
 
 def test_a_range_has_the_limit_of_the_sandbox():

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.routing import Mount
+
+from emulator.app import LateApp
 from emulator.config.settings import read_settings
 from emulator.server import Server
 
@@ -75,6 +78,9 @@ class Served:
         server = Server(read_settings(**options))
         server.emulator.open()
         server.app.state.ready = True
+        for route in server.app.routes:
+            if isinstance(route, Mount) and isinstance(route.app, LateApp):
+                route.app.get()  # a thread would make it, and none gets its turn here
         return server
 
     def run(self, work: Any) -> Any:

@@ -127,6 +127,8 @@ def _shown(request: Request, text: str) -> str:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # a body that Python cannot hold, such as a number of 5,000 digits
+        return _problem(400, "Bad Request", str(error.detail))
     ours: RequestError = RouteNotFound()
     if error.status_code == 405:
         ours = MethodNotAllowed((error.headers or {}).get("Allow", ""))

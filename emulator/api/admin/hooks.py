@@ -6,10 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
-from emulator.api.admin import shapes
+from emulator.api.admin import listings, shapes
 from emulator.api.admin.questions import Wish
-from emulator.api.admin.state import World
+from emulator.api.admin.state import Limit, Offset, World
+from emulator.core.receiver import Received
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
 
@@ -31,21 +33,18 @@ class Call(BaseModel):
     status: int = Field(description="what it was answered")
 
 
-@router.get("")
-async def received(world: World, name: str | None = None) -> list[Call]:
+@router.get("", response_model=list[Call])
+async def received(world: World, name: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
     """The calls that came to `POST /__emulator/hooks/<namespace>/<name>`, oldest first; `-` is no namespace."""
     drift = world.timeline.drift()
-    return [
-        Call(
-            at=one.at + drift,
-            name=one.name,
-            headers={name: world.masks.header(name, value) for name, value in one.headers.items()},
-            body=shapes.shown(one.body, world.masks),
-            status=one.status,
-        )
-        for one in world.receiver
-        if name in (None, one.name)
-    ]
+    found = [one for one in world.receiver if name in (None, one.name)]
+
+    def shape(one: Received) -> dict[str, Any]:
+        headers = {name: world.masks.header(name, value) for name, value in one.headers.items()}
+        told = {"at": one.at + drift, "name": one.name, "headers": headers}
+        return {**told, "body": shapes.shown(one.body, world.masks), "status": one.status}
+
+    return await listings.plain_list(found[offset : offset + limit], shape)
 
 
 @router.post("/answers", status_code=204)

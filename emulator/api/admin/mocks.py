@@ -50,6 +50,7 @@ class Listed(BaseModel):
     asked: int = Field(description="jobs that fitted it but for the number of the call")
     matched: int = Field(description="jobs that it took")
     played: int = Field(description="runs that a worker began, with those after a retry")
+    problem: str = Field(description="the last pattern that took too long to look for, empty for none")
     stub: Any = Field(description="as it was written")
 
 
@@ -59,7 +60,7 @@ async def stubs(world: World) -> list[Listed]:
     return [
         Listed(
             id=one.id, priority=one.priority, place=one.place, asked=one.asked, matched=one.matched, played=one.played,
-            stub=world.masks.value(copy.deepcopy(one.source)),
+            problem=one.problem, stub=world.masks.value(copy.deepcopy(one.source)),
         )
         for one in world.stubs
     ]  # fmt: skip

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from emulator.api.admin.listings import MOST, chosen, slowly
 from emulator.core.clock import AutoClock, VirtualClock
 from emulator.core.errors import InvalidBody
-from emulator.core.job import JobStatus
+from emulator.core.job import JobStatus, Transition
 from emulator.core.journal import Entry, Journal
 from emulator.core.masks import Masks
 from emulator.core.stubs import Question
@@ -27,6 +29,10 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+_TOLD = ("endpoint", "operation", "method", "path", "status", "job")
+_told = attrgetter(*_TOLD)
+
+
 class Filter(Wish):
     """Which requests are meant; what is not said may be anything."""
 
@@ -39,9 +45,16 @@ class Filter(Wish):
     body: Any = Field(None, description="a part of the JSON body: members that must be there with these values")
     headers: dict[str, str] = Field({}, description="headers that must be there with these values")
 
+    def fits(self, entry: Entry) -> bool:
+        """Whether a request is meant; its body is looked at last, and only if all else fits."""
+        told = (getattr(self, name) for name in _TOLD)
+        if any(value not in (None, actual) for value, actual in zip(told, _told(entry), strict=True)):
+            return False
+        return not self.differences(entry)
+
     def differences(self, entry: Entry, masks: Masks | None = None) -> list[str]:
         """What keeps a request from being meant: secrets are compared as they are, and told with `masks`."""
-        told = {name: getattr(self, name) for name in ("endpoint", "operation", "method", "path", "status", "job")}
+        told = {name: getattr(self, name) for name in _TOLD}
         found = [
             f"{name}: expected {value!r}, got {getattr(entry, name)!r}"
             for name, value in told.items()
@@ -68,6 +81,11 @@ class Filter(Wish):
         return not self.model_fields_set
 
 
+async def meant(journal: Journal, match: Filter) -> list[Entry]:
+    """The requests that fit, oldest first."""
+    return await chosen(list(journal), match.fits)
+
+
 def _shown(name: str, value: str | None, masks: Masks | None) -> str:
     return repr(masks.header(name, value) if masks and value is not None else value)
 
@@ -80,7 +98,7 @@ class Verified(BaseModel):
     detail: str = Field("", description="what came instead, when it is not as expected")
 
 
-def verified(
+async def verified(
     journal: Journal,
     masks: Masks,
     match: Filter,
@@ -91,7 +109,7 @@ def verified(
     """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
     if match.is_empty:
         raise InvalidBody("match: say which requests are meant; an empty one would fit any")
-    found = sum(not match.differences(one) for one in journal)
+    found = len(await meant(journal, match))
     low, high = count, count
     if count is None:
         low, high = at_least if at_least is not None else int(at_most is None), at_most
@@ -100,13 +118,19 @@ def verified(
         return Verified(ok=True, count=found, detail="")
     expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
     return Verified(
-        ok=False, count=found, detail=f"expected {expected} such requests, got {found}{_others(match, journal, masks)}"
+        ok=False,
+        count=found,
+        detail=f"expected {expected} such requests, got {found}{await _others(match, journal, masks)}",
     )
 
 
-def _others(match: Filter, journal: Journal, masks: Masks) -> str:
+async def _others(match: Filter, journal: Journal, masks: Masks) -> str:
     """The requests that came instead, the nearest first."""
-    others = [(differences, entry) for entry in journal if (differences := match.differences(entry, masks))]
+    others = [
+        (differences, entry)
+        async for entry in slowly(list(journal))
+        if (differences := match.differences(entry, masks))
+    ]
     if not others:
         return "; no other request came"
     ranked = sorted(others, key=lambda other: len(other[0]))
@@ -127,9 +151,9 @@ class Awaited(Wish):
     idle: bool = Field(False, description="no job waits or runs, and no webhook is owed")
     job: str | None = Field(None, description="this job has ended, or is gone")
     status: JobStatus | None = Field(None, description="the state that `count` jobs must have reached")
-    count: int = Field(1, ge=1)
+    count: int = Field(1, ge=1, le=MOST)
     endpoint: str | None = Field(None, description="only jobs of this endpoint")
-    webhooks: int | None = Field(None, ge=1, description="so many webhook calls were acknowledged")
+    webhooks: int | None = Field(None, ge=1, le=MOST, description="so many webhook calls were acknowledged")
     timeout: Milliseconds | None = Field(
         None, ge=0, description="on the emulator's clock; 10 s of real time, a day of any other when left out"
     )
@@ -139,18 +163,52 @@ async def wait_until(world: Emulator, wish: Awaited, caller: Caller) -> str:
     """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
     caller.hurries = True
     problem = ""
+    reached = Reached(world, wish)
 
     async def done() -> bool:
         nonlocal problem
-        problem = await missing(world, wish)
+        problem = await missing(world, wish, reached)
         return not problem
 
     usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
-    await world.wait_for(done, world.timeline.now() + (usual if wish.timeout is None else wish.timeout), caller)
+    until = world.timeline.now() + (usual if wish.timeout is None else wish.timeout)
+    with world.listening(reached.heard, _nothing):
+        await world.wait_for(done, until, caller)
     return problem
 
 
-async def missing(world: Emulator, wish: Awaited) -> str:
+def _nothing() -> None:
+    pass
+
+
+class Reached:
+    """The jobs that were in the state that is waited for: all are looked through once, and after a reset."""
+
+    def __init__(self, world: Emulator, wish: Awaited) -> None:
+        self._history = world.history
+        self._wish = wish
+        self._jobs: set[tuple[str, str]] = set()
+        self._age = -1
+
+    def heard(self, transition: Transition) -> None:
+        """One transition more."""
+        job = transition.job
+        if transition.after is not None and job.status is self._wish.status and self._is_meant(job.endpoint):
+            self._jobs.add((job.endpoint, job.id))
+
+    def count(self) -> int:
+        """How many jobs there were."""
+        if self._age != self._history.age:
+            self._age = self._history.age
+            status = self._wish.status
+            self._jobs = {key for key in self._history.reached(status) if self._is_meant(key[0])} if status else set()
+        return len(self._jobs)
+
+    def _is_meant(self, endpoint: str) -> bool:
+        return self._wish.endpoint in (None, endpoint)
+
+
+async def missing(world: Emulator, wish: Awaited, reached: Reached) -> str:
     """What does not hold yet, empty for nothing."""
     if wish.idle and not await world.idle():
         return "jobs wait or run, or a webhook is owed"
@@ -161,13 +219,9 @@ async def missing(world: Emulator, wish: Awaited) -> str:
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
             return f"job {wish.job} is {moments[0][-1].status}"
     if wish.status is not None:
-        reached = sum(
-            any(moment.status == wish.status.value for moment in world.history.of(*key))
-            for key in world.history.jobs(wish.endpoint)
-        )
-        if reached < wish.count:
-            return f"{reached} of {wish.count} jobs were {wish.status.value}"
-    acknowledged = sum(not attempt.problem for attempt in world.attempts)
-    if wish.webhooks is not None and acknowledged < wish.webhooks:
-        return f"{acknowledged} of {wish.webhooks} webhook calls were acknowledged"
+        count = reached.count()
+        if count < wish.count:
+            return f"{count} of {wish.count} jobs were {wish.status.value}"
+    if wish.webhooks is not None and world.acknowledged < wish.webhooks:
+        return f"{world.acknowledged} of {wish.webhooks} webhook calls were acknowledged"
     return ""

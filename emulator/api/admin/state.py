@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections import deque
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-import orjson
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
-from sse_starlette.event import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator.api.admin import shapes
+from emulator.api.admin import listings, shapes
+from emulator.api.admin.feed import Feed
 from emulator.api.admin.questions import Awaited, Filter, Verified, Wish, mode, verified, wait_until
 from emulator.api.guards import HttpCaller, world_of_admin
 from emulator.api.public import Events
 from emulator.core.errors import InvalidBody, JobNotFound
-from emulator.core.job import JobStatus, Transition
-from emulator.core.journal import Entry
+from emulator.core.job import Job, JobStatus
+from emulator.core.timeline import LATEST
 from emulator.emulator import Emulator
 from emulator.values import Milliseconds
 
@@ -34,6 +29,8 @@ async def _world(request: Request) -> Emulator:
 
 
 World = Annotated[Emulator, Depends(_world)]
+Limit = Annotated[int, Query(ge=0, le=listings.MOST)]
+Offset = Annotated[int, Query(ge=0, le=listings.MOST)]
 
 
 class Reset(Wish):
@@ -53,12 +50,16 @@ async def reset(world: World, wish: Reset | None = None) -> None:
 
 @router.get("/jobs")
 async def jobs(
-    world: World, endpoint: str | None = None, status: JobStatus | None = None, limit: int = 100
+    world: World, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
     """The jobs there are, newest first."""
-    found = await shapes.all_jobs(world, endpoint)
-    wanted = [job for job in found if status is None or job["status"] == status.value]
-    return _json({"jobs": wanted[:limit], "total": len(wanted)})
+    found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
+    drift = world.timeline.drift()
+    return await listings.listed("jobs", found, lambda job: _told(world, job, drift), total=total)
+
+
+def _told(world: Emulator, job: Job, drift: int) -> dict[str, Any]:
+    return shapes.record(job, world.masks, drift, shapes.folded)
 
 
 @router.get("/jobs/{job_id}")
@@ -70,10 +71,11 @@ async def job(world: World, job_id: str) -> Response:
         if not moments:
             continue
         try:
-            record = shapes.record(await world.store.get(endpoint, job_id), world.masks, drift)
+            record = _told(world, await world.store.get(endpoint, job_id), drift)
         except JobNotFound:
             record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
-        return _json({**record, "transitions": [shapes.moment(moment, drift) for moment in moments]})
+        told = {**record, "transitions": [shapes.moment(moment, drift) for moment in moments]}
+        return listings.answer(listings.json_of(told))
     raise JobNotFound
 
 
@@ -83,23 +85,22 @@ async def job(world: World, job_id: str) -> Response:
 @router.post("/requests/find")
 async def find_requests(world: World, wish: Filter) -> Response:
     """The requests that are meant, oldest first."""
-    found = world.journal.find(lambda one: not wish.differences(one))
-    return _json({"requests": _entries(world, found)})
+    drift = world.timeline.drift()
+    found = await listings.chosen(list(world.journal), wish.fits)
+    return await listings.listed("requests", found, lambda one: shapes.entry(one, world.masks, drift))
 
 
 @router.get("/requests")
 async def requests(
-    world: World, endpoint: str | None = None, operation: str | None = None, limit: int = 100
+    world: World, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
-    """The last requests of clients, oldest first."""
-    wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
-    found = world.journal.find(lambda one: not wish.differences(one))
-    return _json({"requests": _entries(world, found[-limit:]), "total": len(found)})
-
-
-def _entries(world: Emulator, found: list[Entry]) -> list[dict[str, Any]]:
+    """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    return [shapes.entry(one, world.masks, drift) for one in found]
+    wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
+    found = await listings.chosen(list(world.journal), wish.fits)
+    end = max(0, len(found) - offset)
+    page = found[max(0, end - limit) : end]
+    return await listings.listed("requests", page, lambda one: shapes.entry(one, world.masks, drift), total=len(found))
 
 
 class Verification(Wish):
@@ -114,15 +115,16 @@ class Verification(Wish):
 @router.post("/requests/verify")
 async def verify(world: World, wish: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    return verified(world.journal, world.masks, wish.match, wish.count, wish.at_least, wish.at_most)
+    return await verified(world.journal, world.masks, wish.match, wish.count, wish.at_least, wish.at_most)
 
 
 @router.get("/webhooks")
-async def webhooks(world: World, job: str | None = None) -> Response:
-    """The webhook calls that were made, oldest first."""
+async def webhooks(world: World, job: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
+    """The webhook calls that were made, oldest first; `offset` leaves out so many of the oldest."""
     drift = world.timeline.drift()
     found = [one for one in world.attempts if job in (None, one.delivery.job)]
-    return _json({"webhooks": [shapes.attempt(one, world.masks, drift) for one in found]})
+    page = found[offset : offset + limit]
+    return await listings.listed("webhooks", page, lambda one: shapes.attempt(one, world.masks, drift))
 
 
 # Time
@@ -139,7 +141,7 @@ class Advance(Wish):
     """How far to move a virtual clock."""
 
     by: Milliseconds | None = Field(None, ge=0, description="a duration: 1500, 2s, 10m, 24h")
-    to: int | None = Field(None, description="milliseconds since the epoch")
+    to: int | None = Field(None, ge=0, le=LATEST, description="milliseconds since the epoch; never back")
 
 
 class Advanced(Time):
@@ -210,29 +212,6 @@ async def wait(world: World, request: Request, wish: Awaited) -> Met:
 
 @router.get("/events")
 async def events(world: World, endpoint: str | None = None) -> Events:
-    """Every transition from now on, as server-sent events."""
-    news: deque[str] = deque(maxlen=10_000)  # texts: a transition holds on to all that its job ever was
-    ready = asyncio.Event()
-
-    def heard(transition: Transition) -> None:
-        if endpoint in (None, transition.job.endpoint):
-            news.append(shapes.transition(transition, world.timeline.drift()))
-            ready.set()
-
-    return Events(_feed(world, news, ready)).within(world.listening(heard, ready.set))
-
-
-async def _feed(world: Emulator, news: deque[str], ready: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
-    while not world.room.closed:
-        await ready.wait()
-        ready.clear()
-        while news:
-            yield ServerSentEvent(event="transition", data=news.popleft(), sep="\n")
-
-
-def _json(value: Any) -> Response:
-    try:
-        text = orjson.dumps(value)
-    except TypeError:  # nested deeper than 254 levels, which jobs may be
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(text, media_type="application/json")
+    """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
+    feed = Feed(world, endpoint)
+    return Events(feed.events()).within(world.listening(feed.heard, feed.wake))

@@ -1,0 +1,129 @@
+"""What evaluating a template costs: no rendering, of whatever kind, works for long."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from emulator.mocking.templates import value_of
+from tests.mocking.mocks import scene
+from tests.mocking.vocabulary import INPUT, Writer, work
+
+LONGEST = 0.25
+"""Seconds of work; the rule is a tenth, and this machine is shared."""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(input.t*100)|wordwrap(1)",
+        "input.t.translate({120: input.t})",
+        "([input.l]*20000)|sum(start=[])",
+        "'{:>{}}'.format(1, 1000000000)",
+        "[input.l]*20000",
+        "([input.l]*20000)|string|length",
+        "([input.l]*20000)|tojson|length",
+        "([input.l]*20000) == ([input.l]*20000)",
+        "([input.l]*20000)|trim",
+        "(input.t*150).upper()",
+        "(input.t*100).rfind('y' ~ input.t)",
+        "(input.t*10).strip(input.t)",
+        "('a'*50 ~ 'b') in ('a'*10000000)",
+        "5|round(-1000000000)",
+        "5|round(10**9, 'ceil')",
+        "(1).to_bytes(10**9)",
+        "input.t.encode('punycode')",
+        "input.p|urlize",
+        "(input.tags*10)|striptags",
+        "input.o|tojson(indent=1000000)",
+        "input.o|tojson(indent=input.t)",
+        "(input.o*10)|pprint",
+        "range(100000)|select|select|select|select|select|select|list|length",
+        "(input.o*50)|sort(attribute='n')|length",
+        "input.l|batch(10000000)|list|length",
+        "input.l|slice(10000000)|list|length",
+        "([input.t]*20000)|select|join|length",
+        "('%(a)9999d'*100000) % {'a': 1}",
+        "('{0:9999}'*10000).format(1)",
+        "((input.t*100)|title)|length",
+        "dict(input.d).fromkeys(range(100000), 1)|length * 1000000 * 'x'",
+        "(('f'*10000000)|int(0, 16)) // 3",
+        "((input.w * 100).split(' '))|length",
+        "([[1]*1000]*20000)|unique|list|length",
+        "(input.s|groupby('a', input.u * 180))|length",
+    ],
+)
+@pytest.mark.parametrize("form", ["{{{{ {} }}}}", "a{{{{ {} }}}}", "{{% set made = {} %}}{{{{ made|string|length }}}}"])
+def test_a_costly_operation_is_refused_before_it_runs(expression: str, form: str):
+    took, outcome = work(form.format(expression), scene(INPUT))
+    reasons = ("more than", "longer than", "as long as", "as wide as", "as high as", "such as that", "unsafe")
+    assert any(reason in outcome for reason in reasons), outcome
+    assert took < LONGEST
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{% for i in range(99999) %}{% set x = input.t[1:] %}{% endfor %}",
+        "{% for i in range(99999) %}{{ input.deep|string|length }}{% endfor %}",
+        "{% for i in range(99999) %}{% if input.l == input.l2 %}x{% endif %}{% endfor %}",
+        "{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n }}{% endmacro %}{{ f(40) }}",
+        "{% for i in input.u %}{% if i == [] %}{{ i }}{% endif %}{% endfor %}" * 2,
+        "{% for i in range(99999) %}" + "{% set a = input %}" * 500 + "{% endfor %}",
+        "{% for i in [1] recursive %}"
+        + "{% set a = input %}" * 500
+        + "{{ loop(input.u) if loop.depth == 1 }}{% endfor %}",
+        "{% for i in range(999) %}" + "{% set a = input.d.x %}" * 400 + "{% endfor %}",
+    ],
+)
+def test_many_cheap_operations_end_soon(written: str):
+    took, outcome = work(written, scene({"t": "x" * 100_000, "l": [*range(1000)], "l2": [*range(1000)], "d": {"x": 1},
+                                         "u": "ß" * 90_000,
+                                         "deep": [[[1] * 100] * 10]}))  # fmt: skip
+    assert "more than" in outcome
+    assert took < LONGEST
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_random_template_works_for_long(seed: int):
+    writer = Writer(seed)
+    for _ in range(100):
+        written = writer.template()
+        took, outcome = work(written)
+        assert took < LONGEST, (written, outcome)
+
+
+@pytest.mark.parametrize("written", ["{{ a }}" * 3_000, "{{ '" + "x" * 20_000 + "' }}", "{{ a }}" + "x" * 1_000_001])
+def test_a_template_that_takes_long_to_compile_is_refused(written: str):
+    assert "or 10000 of what is no text" in work(written)[1]
+
+
+def test_autoescape_is_refused():
+    assert "autoescape is not for templates" in work("{% autoescape true %}{{ 1 }}{% endautoescape %}")[1]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("{{ 1 < 2 < 3 }}", True),
+        ("{{ 'a' not in 'cab' }}", False),
+        ("{{ 3 in [1, 2, 3] and 2 != 3 }}", True),
+        ("{{ [[1], [2, 3]] | sum(start=[]) }}", [1, 2, 3]),
+        ("{{ '<b>' | escape }}", "&lt;b&gt;"),
+        ("{{ 'abc'[::-1] ~ [1, 2, 3][1:] }}", "cba[2, 3]"),
+        ("{{ 'x y z'.split() | map('upper') | join(',') }}", "X,Y,Z"),
+        ("{{ [3, 1, 2] | sort | tojson }}", "[1, 2, 3]"),
+        ("{{ {'a': [1]} | tojson(indent=1) }}", '{\n "a": [\n  1\n ]\n}'),
+        ("{{ [1, 2, 3, 4] | batch(2) | list }}", [[1, 2], [3, 4]]),
+        ("{{ 'ab cd' | wordwrap(2) }}", "ab\ncd"),
+        ("{{ 3.14159 | round(2) }}", 3.14),
+        ("{{ missing | default('x') }}", "x"),
+        ("{{ ('x' * 10000000) | length }}", 10_000_000),
+        ("{{ '{:>{}}'.replace('{', '') }}", ":>}}"),
+        ("{{ 'a'.encode('utf-8').decode() }}", "a"),
+        ("{% for a in [1, 2] %}{{ loop.index }}{{ loop.cycle('a', 'b') }}{% endfor %}", "1a2b"),
+    ],
+)
+def test_what_is_reasonable_works(written: str, value: object):
+    assert json.loads(value_of(written)(scene({"l": []}))) == value

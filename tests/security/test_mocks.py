@@ -1,0 +1,67 @@
+"""Stubs that are slow on purpose: a pattern, a template. The server goes on answering everybody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.compat.servers import Command, Starter
+from tests.security.stalls import LONGEST, Prober
+
+
+def stub(server: Command, **written: Any) -> None:
+    answer = server.http.post(f"{server.root_url}/__emulator/stubs", json=written)
+    assert answer.status_code == 201, answer.text
+
+
+def ran(server: Command, given: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = server.http.post("/ep/runsync", json={"input": given}).json()
+    return told
+
+
+@pytest.mark.compat
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [("(a+)+$", "a" * 40 + "!"), ("(a|a)*$", "a" * 40 + "!"), (r"a.*?b.*?c.*?d", ("a" * 1000 + "b") * 5_000)],
+)
+def test_a_slow_pattern_holds_up_nobody(start: Starter, pattern: str, text: str):
+    server = start("serve", "--mock", "ep", "--port", "0").ready()
+    for _ in range(5):
+        stub(server, match={"input_regex": {"a": pattern}}, respond={"output": 1})
+    with Prober(server.root_url, "ep") as prober:
+        answer = ran(server, {"a": text})
+    assert answer["status"] == "FAILED" and "no stub matches" in answer["error"]
+    assert pattern in answer["error"]
+    assert prober.longest < LONGEST
+    assert server.stop() == 0
+
+
+@pytest.mark.compat
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ (input.t*100)|wordwrap(1) }}", "more than 250000 steps"),
+        ("{{ input.t.translate({120: input.t}) }}", "longer than 20 MB"),
+        ("{{ ([input.l]*20000)|sum(start=[]) }}", "more than 250000 steps"),
+        ("{{ '{:>{}}'.format(1, 1000000000) }}", "a format as wide as that"),
+        ("a{{ [input.l]*20000 }}", "longer than 20 MB"),
+    ],
+)
+def test_a_costly_template_holds_up_nobody(start: Starter, template: str, reason: str):
+    server = start("serve", "--mock", "ep", "--port", "0").ready()
+    stub(server, respond={"output": template, "stream": [template] * 20})
+    with Prober(server.root_url, "ep") as prober:
+        answer = ran(server, {"t": "x" * 100_000, "l": list(range(1_000))})
+    assert answer["status"] == "FAILED" and reason in answer["error"]
+    assert prober.longest < LONGEST
+
+
+@pytest.mark.compat
+def test_many_renderings_in_a_row_give_others_their_turn(start: Starter):
+    server = start("serve", "--mock", "ep", "--port", "0").ready()
+    loop = "{% for i in range(20000) %}{{ i }}{% endfor %}"
+    stub(server, respond={"stream": [loop] * 50, "output": 1})
+    with Prober(server.root_url, "ep") as prober:
+        assert ran(server, {})["status"] == "COMPLETED"
+    assert prober.longest < LONGEST
