@@ -52,7 +52,8 @@ async def test_a_wrong_method_is_405_with_the_right_ones(path):
     doors = open_doors()
     for method in METHODS:
         answer = await doors.http.request(method, path)
-        if method in ALLOWED[path].split(", "):
+        as_get = method == "HEAD" and path.split("/")[3] in ("status", "health", "metrics", "requests")
+        if as_get or method in ALLOWED[path].split(", "):
             assert answer.status_code != 405
             continue
         if method == "HEAD":

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SHOWN = {"health", "metrics", "requests", "openai"}
+_SHOWN = {"health", "metrics", "requests"}
 """Verbs of an endpoint whose GET holds nothing, drains nothing, and tells no worker of a job."""
 _FEED = "/__emulator/events"
 

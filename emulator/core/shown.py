@@ -14,7 +14,7 @@ import re
 
 LOGGERS = (
     "emulator",
-    *(f"emulator.{part}" for part in ("api", "engine", "jobs", "reload", "timers", "webhooks", "worker")),
+    *(f"emulator.{part}" for part in ("api", "engine", "jobs", "reload", "stubs", "timers", "webhooks", "worker")),
 )
 """Every logger of the emulator: a filter holds for what is logged by its own logger, not for those below."""
 HIDDEN = (

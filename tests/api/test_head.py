@@ -9,11 +9,12 @@ from tests.api.doors import open_doors
 LIKE_GET = [
     "/__emulator/health", "/__emulator/ready", "/__emulator/stubs", "/__emulator/requests", "/__emulator/nope",
     "/v2/ep/health", "/v2/ep/metrics", "/v2/ep/requests", "/v2/ep/status/JOB", "/v2/ep/status/nobody",
-    "/v2/ep/openai/v1/models", "/v2//ep/health/", "/docs", "/openapi.json", "/nowhere",
+    "/v2//ep/health/", "/v2/flash/status/JOB", "/docs", "/openapi.json", "/nowhere",
 ]  # fmt: skip
 REFUSED = [
     "/v2/ep/status/JOB?ttl=1000", "/v2/ep/status-sync/JOB", "/v2/ep/stream/JOB", "/v2/ep/job-take/w1",
-    "/v2/ep/job-take-batch/w1", "/v2/ep/job-stop/w1", "/v2/ep/ping/w1", "/v2/ep/run", "/__emulator/events",
+    "/v2/ep/job-take-batch/w1", "/v2/ep/job-stop/w1", "/v2/ep/ping/w1", "/v2/ep/run",
+    "/v2/ep/openai/v1/models", "/__emulator/events",
 ]  # fmt: skip
 
 
