@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from starlette.applications import Starlette
@@ -78,6 +79,7 @@ class Application(Starlette):
             exception_handlers={HTTPException: _framework_error},
         )
         self.router.redirect_slashes = False
+        self.state: Any = SimpleNamespace()  # Starlette's own looks each name up in Python, with every request
         self.state.worlds = worlds
         self.state.admin_access = admin_access
         self.state.names = names or OwnNames()

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope
 
 from emulator.api.bounded import BoundedProtocol
 
+_begin_message, _end_answer = BoundedProtocol.on_message_begin, BoundedProtocol.on_response_complete
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
 EXTENSION = "emulator.connection"
@@ -85,8 +86,12 @@ class BreakableProtocol(BoundedProtocol):
     sends no more has left: any other has only closed its sending half, and gets its answer.
     """
 
-    _is_last = _is_lost = _is_half = _ends = False
-    _on_left: Callable[[], None] | None = None
+    __slots__ = ("_ends", "_extensions", "_is_half", "_is_last", "_is_lost", "_on_left")
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._is_last = self._is_lost = self._is_half = self._ends = False
+        self._on_left: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
@@ -144,7 +149,7 @@ class BreakableProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        super().on_message_begin()
+        _begin_message(self)
         self.scope["extensions"] = self._extensions
 
     def shutdown(self) -> None:
@@ -159,7 +164,7 @@ class BreakableProtocol(BoundedProtocol):
         """Go on with the next request, or end."""
         self._on_left = None
         self._ends = False
-        super().on_response_complete()
+        _end_answer(self)
         if self._is_last:
             self._hang_up()
         if self._is_half and not (self.pipeline or self._pending):

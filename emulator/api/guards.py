@@ -145,7 +145,7 @@ class Call:
     @property
     def job_id(self) -> str:
         """The job in the path."""
-        job_id: str = self.request.path_params["job_id"]
+        job_id: str = self.request.scope["path_params"]["job_id"]
         return job_id
 
     def keep_admission(self) -> Admission:
@@ -316,7 +316,7 @@ Find = Callable[[Request, Emulator], Awaitable[Endpoint]]
 
 async def endpoint_in_path(request: Request, emulator: Emulator) -> Endpoint:
     """The endpoint in the path; raises EndpointNotFound, QueueCall."""
-    endpoint_id = request.path_params["endpoint_id"]
+    endpoint_id = request.scope["path_params"]["endpoint_id"]
     return emulator.endpoints.get(endpoint_id) or emulator.endpoint(endpoint_id, verb_of(request))
 
 
@@ -338,7 +338,7 @@ def guarded(
         access: Access = request.app.state.access
         access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
         caller.hurries = True
-        balancer = emulator.balancers.get(request.path_params.get("endpoint_id", "")) if balanced else None
+        balancer = emulator.balancers.get(request.scope["path_params"].get("endpoint_id", "")) if balanced else None
         if balancer is not None and balanced is not None:
             return await balanced(balancer, emulator)
         endpoint = await find(request, emulator)
@@ -353,7 +353,7 @@ def guarded(
 
     async def journaled(request: Request) -> Response:
         response = await answer(request)
-        note(request, request.path_params.get("endpoint_id", FLASH), name, response.status_code)
+        note(request, request.scope["path_params"].get("endpoint_id", FLASH), name, response.status_code)
         return response
 
     journaled.__name__ = name
@@ -368,7 +368,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     if emulator is None:
         return
     path, query = scope["path"], scope["query_string"].decode("latin-1")
-    job: str = scope.get(JOB, "") or request.path_params.get("job_id", "")
+    job: str = scope.get(JOB, "") or scope.get("path_params", {}).get("job_id", "")
     method = scope.get("method", "WEBSOCKET")
     emulator.journal.add(
         emulator.timeline.now(), endpoint_id, operation, (method, path, query, scope["headers"]),
