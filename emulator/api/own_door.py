@@ -49,7 +49,7 @@ class OwnDoor:
         state = scope["app"].state
         try:
             check(scope, state.names, state.admin_access)
-        except Closed as error:
+        except RequestError as error:
             answer = Response(wire.problem(error), error.status, media_type="application/json")
             await refuse(answer, scope, receive, shielded(send))
             return
@@ -57,10 +57,12 @@ class OwnDoor:
 
 
 def check(scope: Scope, names: OwnNames, access: Access | None) -> None:
-    """Let a caller of `/__emulator` in; raises Closed."""
+    """Let a caller of `/__emulator` in; raises Closed, and NoToken or InvalidKey where `--admin-key` was told."""
     if _has_key(scope, access):
         return
     is_hook = receiver.is_call(scope)
+    if access is not None and access.keys and not is_hook and scope["path"] not in _PROBES:
+        access.check(_key(scope))
     if headers_of(scope).get(b"user-agent", b"").decode("latin-1") == CALLER and not is_hook:
         raise Closed(
             f"webhooks reach {receiver.PATH} only: who calls as {CALLER}, as they do, needs --admin-key KEY here"
@@ -75,10 +77,14 @@ def _has_key(scope: Scope, access: Access | None) -> bool:
     if access is None or not access.keys:
         return False
     try:
-        access.check(headers_of(scope).get(b"authorization", b"").decode("latin-1"))
+        access.check(_key(scope))
     except RequestError:
         return False
     return True
+
+
+def _key(scope: Scope) -> str:
+    return headers_of(scope).get(b"authorization", b"").decode("latin-1")
 
 
 def _all(scope: Scope, name: bytes) -> list[str]:
@@ -93,7 +99,7 @@ def _check_host(hosts: list[str], path: str, names: OwnNames) -> None:
     if not names.knows(hosts[0]):
         raise Closed(
             f"{hosts[0][:100]!r} is no name of this server: start it with --allowed-host NAME for one more, or with "
-            "--admin-key KEY, and send the key"
+            "--admin-key KEY, and send 'Authorization: Bearer KEY'"
         )
 
 

@@ -178,7 +178,7 @@ COMMANDS = {
     "dev": ("dev", "--mock", "m", "--port", "0"),
     "config": ("config", "--mock", "m"),
     "fields": ("fields",),
-    "worker-env": ("worker-env", "m"),
+    "worker-env": ("worker-env", "m", "--worker-key", "k"),
     "help": ("--help",),
     "help of serve": ("serve", "--help"),
     "version": ("--version",),
