@@ -247,11 +247,15 @@ def test_a_worker_started_by_hand_serves_and_leaves(sdk: str, server: Command, t
         shown = json.loads(jobs.ended("far", first))
         assert (shown["output"], shown["workerId"]) == ({"number": 1}, "by-hand")
         assert server.http.get("/far/health").json()["workers"]["idle"] == 1
-        last = jobs.submit("far", {"case": "nap", "seconds": 1, "number": 2})
-        assert jobs.runs("far", last) == "by-hand"
+        gate = tmp_path / "gate"
+        last = jobs.submit("far", {"case": "progress", "gate": str(gate)})
+        until(
+            lambda: jobs.status("far", last).get("output")
+        )  # before that it may drop the job when it is told to leave
         worker.send_signal(signal.SIGTERM)
         left = jobs.submit("far", {"case": "nap", "seconds": 0, "number": 3})
-        assert json.loads(jobs.ended("far", last))["output"] == {"number": 2}
+        gate.touch()
+        assert json.loads(jobs.ended("far", last))["output"] == "after progress"
         assert worker.wait(LIMIT) == 0
         assert jobs.status("far", left)["status"] == "IN_QUEUE"
     finally:

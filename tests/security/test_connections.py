@@ -13,6 +13,8 @@ import pytest
 from tests.compat.servers import Command, Starter, until
 from tests.security.sockets import MIB, Bystander, connect, memory, read_all, request, send_until_refused
 
+pytestmark = pytest.mark.compat
+
 STALL = 0.25
 """Seconds that another client may have to wait on a machine with much else to do; seen: 0.01."""
 TOO_LONG = b"HTTP/1.1 431 "
@@ -65,7 +67,6 @@ def an_upgrade() -> Iterator[bytes]:
 HEADS = [one_long_header, many_headers, a_long_line, a_long_method, empty_lines, trailers, an_upgrade]
 
 
-@pytest.mark.compat
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.__name__)
 def test_300_mb_of_head_are_refused_at_once(server: Command, head: Callable[[], Iterator[bytes]]):
     before = memory(server)
@@ -114,7 +115,6 @@ def test_what_is_refused_waits_for_the_answers_before_it(server: Command):
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"200", b"200", b"400"]
 
 
-@pytest.mark.compat
 @pytest.mark.parametrize("path", ["/v2/far/health", "/openapi.json"])
 def test_answers_that_nobody_reads_stop_the_reading(server: Command, path: str):
     server.http.get(server.root_url + path)
@@ -128,7 +128,6 @@ def test_answers_that_nobody_reads_stop_the_reading(server: Command, path: str):
     assert other.longest < STALL
 
 
-@pytest.mark.compat
 @pytest.mark.parametrize("body", [b"", b"x" * 8 * MIB], ids=["many", "large"])
 def test_requests_behind_a_held_one_are_not_taken_without_end(server: Command, body: bytes):
     before = memory(server)

@@ -7,6 +7,8 @@ import pytest
 from tests.compat.servers import Command, Starter
 from tests.security.sockets import MIB, memory
 
+pytestmark = pytest.mark.compat
+
 KEYS = ("--api-key", "client", "--worker-key", "worker", "--admin-key", "admin")
 
 
@@ -57,7 +59,6 @@ def test_with_its_key_each_door_makes_one(start: Starter):
         assert name in names(server)
 
 
-@pytest.mark.compat
 def test_there_are_no_more_than_the_server_was_told(start: Starter):
     server = start("serve", "--endpoint", "far", "--port", 0, "--max-namespaces", 20).ready()
     server.http.post("/far/run", json={"input": {}}, headers={"X-Emulator-Namespace": "busy"})

@@ -13,6 +13,8 @@ from tests.security.sockets import connect, read_all
 WORKER = r"""
 import os, socket
 
+pytestmark = pytest.mark.compat
+
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while True:
     connection, _ = listener.accept()
