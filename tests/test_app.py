@@ -171,6 +171,15 @@ async def test_a_preflight_needs_no_key(path, cors, headers, allowed):
 
 
 @readers
+async def test_a_page_of_the_internet_may_call_this_machine_where_it_may_call(cors, headers, allowed):
+    asks = PREFLIGHT | headers | {"access-control-request-private-network": "true"}
+    answer = await open_doors(key=None, cors=cors).http.options("/v2/ep/run", headers=asks)
+    assert (answer.status_code, answer.headers["access-control-allow-private-network"]) == (200, "true")
+    answer = await open_doors(key=None, cors="none").http.options("/v2/ep/run", headers=asks)
+    assert (answer.status_code, answer.headers.get("access-control-allow-private-network")) == (405, None)
+
+
+@readers
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("POST", "/v2/ep/run", 400), ("GET", "/v2/ep/status/x", 404), ("PUT", "/v2/ep/run", 405), ("GET", "/x", 404),

@@ -19,6 +19,7 @@ from emulator.api.refusal import refuse
 from emulator.api.routing import headers_of
 from emulator.core.errors import ForeignPage
 
+_ASKS_PRIVATE = b"access-control-request-private-network"
 _SHOWN = [FIDELITY, FAULT, "Retry-After", "RateLimit"]
 
 
@@ -86,9 +87,26 @@ class Cors:
         if scope["type"] != "http" or is_own(scope):
             await self.app(scope, receive, send)
         elif not self._local or is_local(headers_of(scope).get(b"origin", b"").decode("latin-1")):
+            if _ASKS_PRIVATE in headers_of(scope):
+                headers = [header for header in scope["headers"] if header[0] != _ASKS_PRIVATE]
+                scope, send = (
+                    {**scope, "headers": headers},
+                    _private(send),
+                )  # newer Starlettes refuse it, older know none
             await self._cors(scope, receive, send)
         else:
             await self.app(scope, receive, _varied(send))
+
+
+def _private(send: Send) -> Send:
+    """A `send` that lets a page of a public address in too: a browser asks whether it may call a private one."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            MutableHeaders(scope=message)["Access-Control-Allow-Private-Network"] = "true"
+        await send(message)
+
+    return sending
 
 
 def _varied(send: Send) -> Send:
