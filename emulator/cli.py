@@ -7,6 +7,7 @@ import functools
 import gc
 import logging
 import os
+import resource
 import shlex
 import signal
 import sys
@@ -22,6 +23,8 @@ from emulator.core.shown import block
 from emulator.log import begin_log
 from emulator.outlet import OutputLost, outlet_of, take_streams
 
+_FILES = 64
+"""Files that a server has open with one worker, and a few clients."""
 _COMMAND_GRACE = 3.0
 """Seconds that the command of `exec` has to end when the emulator is told to."""
 
@@ -208,6 +211,7 @@ def main() -> None:
     gc.disable()  # until a server has started: all that the start makes is there to stay
     take_streams()
     try:
+        _check_machine()
         cli(prog_name="runpod-emulator")
     except ConfigurationError as error:
         print(f"runpod-emulator: {block(Masks().text(str(error)))}", file=sys.stderr)
@@ -215,6 +219,17 @@ def main() -> None:
     except OutputLost as error:
         print(f"runpod-emulator: standard output cannot be written to: {error.strerror}", file=sys.stderr)
         sys.exit(1)
+
+
+def _check_machine() -> None:
+    """Say what would else end in the middle of something; raises ConfigurationError."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigurationError("the working directory is gone: go to one that is there") from error
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < _FILES:
+        raise ConfigurationError(f"only {limit} files may be open at once (ulimit -n), at least {_FILES} are needed")
 
 
 def _clear_port_file(options: dict[str, Any]) -> None:
