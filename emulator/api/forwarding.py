@@ -18,6 +18,7 @@ from emulator.api.guards import read_body
 from emulator.api.raw_headers import RawRequest, as_text
 from emulator.core.balancer import Seat
 from emulator.core.balancer_errors import AnswerTooLarge, AnswerTooLate, WorkerFailed
+from emulator.core.clock import ticks
 from emulator.core.errors import BodyTooLarge
 from emulator.core.platform import Platform
 
@@ -28,6 +29,8 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _KEPT_ALIVE = 1.0
 """Seconds that an idle connection to a worker is used again: less than any server keeps it open."""
+_REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+"""What does no more when it is done twice (RFC 9110, 9.2.2)."""
 _AT_ONCE = 64 * 1024
 """Bytes; a body announced as no larger is read before it is sent on."""
 
@@ -42,14 +45,35 @@ class Forwarder:
     """The connections to workers, opened when they are first needed."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._failed: dict[str, float] = {}
+        """When each worker last answered that it has failed: it may close the connection then without saying so."""
 
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The client of all workers. It adds nothing of its own to a request, and takes nothing away."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
+    async def send(self, seat: Seat, method: str, url: URL, body: Any, **more: Any) -> aiohttp.ClientResponse:
+        """A worker's answer. A request that finds a kept connection dead goes out on another, if that does no harm."""
+        fresh = method not in _REPEATABLE and ticks() < self._failed.get(seat.address, 0.0) + _KEPT_ALIVE
+        repeatable = method in _REPEATABLE and not isinstance(body, AsyncIterator)
+        while True:
+            sent = _Sent()
+            try:
+                answer = await self.session(fresh).request(method, url, data=body, trace_request_ctx=sent, **more)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not (repeatable and sent.on_kept):
+                    raise
+                continue
+            if answer.status >= 500:
+                self._failed[seat.address] = ticks()
+            return answer
+
+    def session(self, fresh: bool = False) -> aiohttp.ClientSession:
+        """The client of all workers. It adds nothing of its own to a request, and takes nothing away.
+
+        A `fresh` one uses no connection twice.
+        """
+        if fresh not in self._sessions:
+            kept: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": _KEPT_ALIVE}
+            session = self._sessions[fresh] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, **kept),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 auto_decompress=False,
@@ -57,15 +81,32 @@ class Forwarder:
                 max_line_size=_LONGEST_HEADER,
                 max_field_size=_LONGEST_HEADER,
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+                trace_configs=[_tracing()],
             )
             # It would send what a worker has dropped a second time, and there is no public way to forbid that.
-            self._session._retry_connection = False
-        return self._session
+            session._retry_connection = False
+        return self._sessions[fresh]
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+
+
+class _Sent:
+    """Whether a request went out on a connection that was used before."""
+
+    on_kept = False
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    async def reused(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
+        if context.trace_request_ctx is not None:  # a WebSocket has none
+            context.trace_request_ctx.on_kept = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(reused)
+    return config
 
 
 def headers_to_worker(scope: Scope, platform: Platform) -> list[tuple[str, str]]:
@@ -187,7 +228,7 @@ async def forward(
     """
     limit = platform.balancer_body_limit
     try:
-        answer = await unless(left, _ask(forwarder, request, url, platform))
+        answer = await unless(left, _ask(forwarder, request, url, seat, platform))
         if answer is None:
             return None
         closing.callback(answer.close)
@@ -209,12 +250,14 @@ async def forward(
         raise WorkerFailed(seat.worker, str(error) or type(error).__name__) from error
 
 
-async def _ask(forwarder: Forwarder, request: Request, url: URL, platform: Platform) -> aiohttp.ClientResponse:
+async def _ask(
+    forwarder: Forwarder, request: Request, url: URL, seat: Seat, platform: Platform
+) -> aiohttp.ClientResponse:
     """The beginning of the worker's answer."""
     headers = headers_to_worker(request.scope, platform)
     body = await _body(request, platform.balancer_body_limit, headers)
-    return await forwarder.session.request(
-        request.method, url, headers=headers, data=body, allow_redirects=False,
+    return await forwarder.send(
+        seat, request.method, url, body, headers=headers, allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=platform.balancer_answer_limit / 1000, sock_connect=10),
     )  # fmt: skip
 

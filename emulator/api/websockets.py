@@ -41,7 +41,7 @@ async def bridge(
     """
     headers = [(name, value) for name, value in headers_to_worker(socket.scope, platform) if not name.startswith(_OWN)]
     try:
-        connecting = forwarder.session.ws_connect(
+        connecting = forwarder.session().ws_connect(
             url, headers=headers, protocols=socket.scope["subprotocols"], autoclose=False, max_msg_size=0,
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),  # pyright: ignore[reportCallIssue]
         )  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.api.doors import KEY, Visit, body, expect_problem
-from tests.api.upstream import CHUNKED, BalancedDoors, Received, balanced_doors, chunk, ended, says, talks
+from tests.api.upstream import CHUNKED, BalancedDoors, Received, Talk, balanced_doors, chunk, ended, says, talks
 
 
 async def visited(
@@ -352,3 +352,47 @@ async def test_a_client_who_leaves_while_he_sends_is_forgotten():
         made.leave()
         await ended(made)
         assert free(doors)
+
+
+# Kept connections
+
+
+def fails_and_leaves(after: float) -> Talk:
+    """What uvicorn does after an exception: a 500, and then the connection is closed without a word."""
+
+    async def talk(received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broken = received.target == b"/broken"
+        status = b"500 Internal Server Error" if broken else b"200 OK"
+        writer.write(b"HTTP/1.1 %s\r\nContent-Length: 2\r\n\r\nok" % status)
+        await writer.drain()
+        if broken:
+            await asyncio.sleep(after)
+            writer.close()
+
+    return talk
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH"])
+async def test_no_request_is_lost_to_a_connection_that_its_worker_gave_up(method: str, after: float):
+    async with balanced_doors(fails_and_leaves(after)) as doors:
+        for _ in range(30):
+            assert (await doors.call("/broken", "POST", content=b"{}")).status_code == 500
+            together = [doors.call("/x", method, content=b"{}") for _ in range(3)]
+            assert [got.status_code for got in await asyncio.gather(*together)] == [200] * 3
+
+
+async def test_a_kept_connection_that_dies_under_a_request_costs_nothing_where_that_may_be_sent_again():
+    async def talk(received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if received.target == b"/first":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await writer.drain()
+            await reader.readexactly(1)  # of the next request, which finds nobody
+            writer.transport.abort()
+        else:
+            await says()(received, reader, writer)
+
+    async with balanced_doors(talk) as doors:
+        for method, expected in (("GET", 200), ("DELETE", 200), ("POST", 502)):
+            assert (await doors.call("/first")).status_code == 200
+            assert (await doors.call("/second", method)).status_code == expected
