@@ -16,17 +16,15 @@ from emulator.api.refusal import refuse
 from emulator.api.routing import headers_of
 from emulator.api.shield import shielded
 from emulator.core.deliveries import CALLER
+from emulator.core.door_errors import Forbidden
 from emulator.core.errors import RequestError
 
 _ROOT = "/__emulator"
 _PROBES = (f"{_ROOT}/health", f"{_ROOT}/ready")
 
 
-class Closed(RequestError):
+class Closed(Forbidden):
     """The door to the emulator itself does not open for this caller; `detail` says what would open it."""
-
-    status = 403
-    title = "Forbidden"
 
 
 def is_own(scope: Scope) -> bool:

@@ -17,7 +17,7 @@ from emulator.api.names import OwnNames, authority, is_local
 from emulator.api.own_door import is_own
 from emulator.api.refusal import refuse
 from emulator.api.routing import headers_of
-from emulator.core.errors import ForeignPage
+from emulator.core.door_errors import ForeignPage
 
 _ASKS_PRIVATE = b"access-control-request-private-network"
 _SHOWN = [FIDELITY, FAULT, "Retry-After", "RateLimit"]

@@ -17,9 +17,9 @@ from emulator.api.routing import Door
 from emulator.core.balancer import Balancer
 from emulator.core.endpoint import Submission
 from emulator.core.errors import JobNotFound
-from emulator.core.fleet import WorkerState
 from emulator.core.job import Job, JobStatus
 from emulator.core.rates import Operation
+from emulator.core.worker import WorkerState
 from emulator.emulator import Emulator
 
 

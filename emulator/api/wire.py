@@ -39,10 +39,10 @@ from emulator.core.errors import (
     RequestError,
     WebhookInvalid,
 )  # fmt: skip
-from emulator.core.fleet import WorkerCounts
 from emulator.core.handout import handout
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import Platform
+from emulator.core.worker import WorkerCounts
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _LONGEST_NUMBER = 10_000

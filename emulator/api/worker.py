@@ -29,8 +29,9 @@ from emulator.api.guards import (
     world_of_worker,
 )  # fmt: skip
 from emulator.api.routing import ExactRoute
+from emulator.core.door_errors import NoOutsideWorkers
 from emulator.core.endpoint import Endpoint
-from emulator.core.errors import BodyTooLarge, InvalidBody, NoOutsideWorkers
+from emulator.core.errors import BodyTooLarge, InvalidBody
 from emulator.core.job import Completed, Emitted, Failed, Progressed
 from emulator.core.results import NOT_FINITE, ending, is_oversized, oversized, result_limit, split_chunk
 from emulator.core.tokens import WorkerTokens

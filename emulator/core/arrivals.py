@@ -13,9 +13,9 @@ from emulator.core.faults import FaultKind
 from emulator.core.settings import EndpointSettings, Span
 
 if TYPE_CHECKING:
-    from emulator.core.fleet import Worker
     from emulator.core.launcher import Launcher
     from emulator.core.timeline import Timeline
+    from emulator.core.worker import Worker
 
 log = logging.getLogger("emulator.engine")
 

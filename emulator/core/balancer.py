@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers, Overloaded
 from emulator.core.endpoint import Health
-from emulator.core.fleet import FIRST_BACKOFF, Worker, WorkerState
+from emulator.core.fleet import FIRST_BACKOFF
 from emulator.core.launcher import Launcher
 from emulator.core.settings import EndpointSettings
 from emulator.core.waiting import Caller, Outcome
+from emulator.core.worker import Worker, WorkerState
 from emulator.core.workforce import Workforce
 from emulator.core.world import World
 

@@ -23,7 +23,6 @@ from emulator.core.errors import (
     NotRetryable,
     QueueFull,
 )  # fmt: skip
-from emulator.core.fleet import WorkerCounts
 from emulator.core.job import (
     BEHIND,
     TRANSITIONS,
@@ -47,6 +46,7 @@ from emulator.core.polling import PollingWorkers
 from emulator.core.settings import EndpointSettings
 from emulator.core.stubs import Question
 from emulator.core.waiting import Caller, Outcome
+from emulator.core.worker import WorkerCounts
 from emulator.core.world import World
 
 log = logging.getLogger("emulator.worker")

@@ -20,9 +20,9 @@ from emulator.core.waiting import Caller, Outcome
 
 if TYPE_CHECKING:
     from emulator.core.endpoint import Endpoint
-    from emulator.core.fleet import Worker
     from emulator.core.job import Job
     from emulator.core.timers import Timer
+    from emulator.core.worker import Worker
 
 log = logging.getLogger("emulator.worker")
 

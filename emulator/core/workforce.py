@@ -10,12 +10,13 @@ from typing import Any
 
 from emulator.core.autoscaler import Autoscaler
 from emulator.core.errors import ConfigurationError
-from emulator.core.fleet import Fleet, Worker, WorkerState
+from emulator.core.fleet import Fleet
 from emulator.core.launcher import Launcher
 from emulator.core.release import Release
 from emulator.core.settings import EndpointSettings
 from emulator.core.shown import block
 from emulator.core.waiting import Outcome
+from emulator.core.worker import Worker, WorkerState
 from emulator.core.world import World
 
 log = logging.getLogger("emulator.engine")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulator.core.endpoint import Endpoint
-from emulator.core.fleet import WorkerState
 from emulator.core.polling import OBEY
 from emulator.core.shown import block
+from emulator.core.worker import WorkerState
 from emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
 from emulator.workers.environment import joined
 from emulator.workers.isolation import Admit, Gate

@@ -20,7 +20,7 @@ from emulator.core.results import ending, is_oversized, result_limit, split_chun
 from emulator.core.waiting import Caller
 from emulator.workers.child import Child
 from emulator.workers.environment import host_name, joined
-from emulator.workers.ports import Placeholders, address_taken
+from emulator.workers.ports import Placeholders
 from emulator.workers.program import NO_START, Program
 from emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from emulator.workers.scripted import Stage
@@ -395,6 +395,4 @@ class WorkerProcess:
             await self._endpoint.worker_gone(self.id)
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
-        advice = address_taken(reason) or await self._program.complaint()
-        text = f"handler {self._program.handler} could not be started:\n{reason}{advice}"
-        await self._endpoint.worker_broken(self.id, text)
+        await self._endpoint.worker_broken(self.id, await self._program.not_started(reason))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from emulator.workers.child import STOP_GRACE
-from emulator.workers.ports import Ports
+from emulator.workers.ports import Ports, address_taken
 
 _ASKED = 5.0
 """Seconds that a program has to show that it is Python."""
@@ -60,7 +60,12 @@ class Program:
         own = os.path.abspath(os.path.join(self.directory or "", path))
         return [own, os.path.realpath(own)]
 
-    async def complaint(self) -> str:
+    async def not_started(self, reason: str) -> str:
+        """What is said of a handler that could not be started for this reason, with advice where there is some."""
+        advice = address_taken(reason) or await self._complaint()
+        return f"handler {self.handler} could not be started:\n{reason}{advice}"
+
+    async def _complaint(self) -> str:
         """Why the interpreter of `--python` can't run workers, if it is none; empty otherwise."""
         if self.python == sys.executable:
             return ""

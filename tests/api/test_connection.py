@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,9 @@ import pytest
 from emulator.api import bounded
 from emulator.api.connection import JoiningTransport
 from emulator.config.settings import read_settings
+from emulator.core.clock import turn
 from emulator.server import Server
+from tests.workers.conftest import until
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -46,14 +48,14 @@ async def test_head_and_body_are_one_piece():
     assert wire.told == []
     transport.write(b"{}")
     assert wire.told == [HEAD + b"{}"]
-    await asyncio.sleep(0)
+    await turn()
     assert wire.told == [HEAD + b"{}"]
 
 
 async def test_a_head_alone_leaves_at_the_end_of_the_step():
     wire, transport = joining()
     transport.write(HEAD)
-    await asyncio.sleep(0)
+    await turn()
     assert wire.told == [HEAD]
     transport.write(b"data: 1\n\n")
     transport.write(b"data: 2\n\n")
@@ -97,14 +99,6 @@ async def server() -> AsyncIterator[Server]:
     await one.start()
     yield one
     await asyncio.wait_for(one.stop(), 20)
-
-
-async def until(done: Callable[[], bool]) -> None:
-    for _ in range(10_000):
-        if done():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not come to that")
 
 
 @pytest.mark.parametrize("size", [10, 70_000, 100_000, 200_000, 1_000_000])

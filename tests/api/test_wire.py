@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from emulator.api import wire
 from emulator.core.endpoint import Health, Submission
 from emulator.core.errors import InvalidBody, InvalidQuery, OutOfRange, RouteNotFound
-from emulator.core.fleet import WorkerCounts
 from emulator.core.job import Job, JobStatus
 from emulator.core.platform import preset
+from emulator.core.worker import WorkerCounts
 
 OBSERVED = preset("observed")
 DOCUMENTED = preset("documented")

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from emulator.core.balancer import Seat
-from emulator.core.fleet import WorkerState
+from emulator.core.worker import WorkerState
 from tests.core.balanced import BalancedWorld, balanced_world
 from tests.core.steps import turns
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from emulator.core.capacity import Capacity
 from emulator.core.endpoint import Submission
-from emulator.core.fleet import WorkerState
 from emulator.core.job import Completed
 from emulator.core.waiting import Caller
+from emulator.core.worker import WorkerState
 from tests.core.steps import answer, beside, started, take_now, turns, world_with
 from tests.core.test_endpoint_health import counters
 from tests.worlds import TestWorld

@@ -8,11 +8,12 @@ import pytest
 
 from emulator.core.capacity import Capacity
 from emulator.core.clock import VirtualClock
-from emulator.core.fleet import Fleet, WorkerState
+from emulator.core.fleet import Fleet
 from emulator.core.job import Cancelled, Completed, Forgotten, Progressed, Requeued, Taken, apply
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
 from emulator.core.timeline import Timeline
+from emulator.core.worker import WorkerState
 from tests.core.passage import Passing
 from tests.core.steps import finish
 from tests.core.test_job import LEASE, QUEUED

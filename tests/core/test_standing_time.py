@@ -9,6 +9,7 @@ import pytest
 from emulator.core import arrivals
 from tests.core.balanced import balanced_world
 from tests.core.steps import started
+from tests.workers.conftest import until
 
 
 async def test_moving_time_on_says_whom_it_waits_for_and_ends_when_the_start_takes_too_long(
@@ -37,11 +38,7 @@ async def test_without_anybody_who_waits_nothing_is_said(
     monkeypatch.setattr(arrivals, "PATIENCE", 1)
     world = balanced_world(real=True, workers_max=1, init_timeout=5)
     await world.ask()
-    for _ in range(10_000):
-        if world.launcher.stopped:
-            break
-        await asyncio.sleep(0.001)
-    assert world.launcher.stopped
+    await until(lambda: bool(world.launcher.stopped))
     assert "time stands" not in caplog.text
 
 

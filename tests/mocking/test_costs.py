@@ -9,11 +9,13 @@ import pytest
 from emulator.mocking.templates import value_of
 from tests.mocking.mocks import scene
 from tests.mocking.vocabulary import INPUT, Writer, work
+from tests.timing import expect_within, timed
 
 LONGEST = 0.25
 """Seconds of work; the rule is a tenth, and this machine is shared."""
 
 
+@timed
 @pytest.mark.parametrize(
     "expression",
     [
@@ -59,9 +61,10 @@ def test_a_costly_operation_is_refused_before_it_runs(expression: str, form: str
     took, outcome = work(form.format(expression), scene(INPUT))
     reasons = ("more than", "longer than", "as long as", "as wide as", "as high as", "such as that", "unsafe")
     assert any(reason in outcome for reason in reasons), outcome
-    assert took < LONGEST
+    expect_within(took, LONGEST)
 
 
+@timed
 @pytest.mark.parametrize(
     "written",
     [
@@ -82,16 +85,17 @@ def test_many_cheap_operations_end_soon(written: str):
                                          "u": "ß" * 90_000,
                                          "deep": [[[1] * 100] * 10]}))  # fmt: skip
     assert "more than" in outcome
-    assert took < LONGEST
+    expect_within(took, LONGEST)
 
 
+@timed
 @pytest.mark.parametrize("seed", range(4))
 def test_no_random_template_works_for_long(seed: int):
     writer = Writer(seed)
     for _ in range(100):
         written = writer.template()
         took, outcome = work(written)
-        assert took < LONGEST, (written, outcome)
+        expect_within(took, LONGEST, (written, outcome))
 
 
 @pytest.mark.parametrize("written", ["{{ a }}" * 3_000, "{{ '" + "x" * 20_000 + "' }}", "{{ a }}" + "x" * 1_000_001])

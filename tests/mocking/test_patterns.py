@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from typing import Any
@@ -14,17 +15,20 @@ from emulator.core.stubs import Question, Slow
 from emulator.mocking.checks import header_regex_check, input_regex_check, shown
 from emulator.mocking.patterns import LONGEST_TEXT, Refused, check_pattern
 from tests.mocking.mocks import MockWorld, mock_world
+from tests.timing import expect_within, timed
 
 SLOW = "(a|a)*$"
 TEXT = "a" * 40 + "!"
 GENEROUS = 0.25
 """Seconds of work; the rule is a tenth, and this machine is shared."""
+_numbers = itertools.count()
 
 
 def question(text: str) -> Question:
     return Question("ep", json.dumps({"a": text}).encode(), [(b"x-a", text[:1000].encode())])
 
 
+@timed
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [
@@ -42,9 +46,10 @@ def test_a_pattern_that_takes_too_long_is_named_and_does_not_match(pattern: str,
     assert isinstance(difference, Slow)
     assert difference == f"input.a: the pattern {pattern} took too long"
     assert header_regex_check("x-a", "b")(asked) == "header x-a: the pattern b was not searched for any more"
-    assert time.thread_time() - began < GENEROUS
+    expect_within(time.thread_time() - began, GENEROUS)
 
 
+@timed
 @pytest.mark.parametrize(
     "pattern",
     [
@@ -59,15 +64,17 @@ def test_a_pattern_that_would_be_huge_is_refused_at_once(pattern: str):
     began = time.thread_time()
     with pytest.raises(Refused, match=r"more than 20000 parts|longer than 10000"):
         check_pattern(pattern)
-    assert time.thread_time() - began < GENEROUS
+    expect_within(time.thread_time() - began, GENEROUS)
 
 
-@pytest.mark.parametrize("pattern", ["(?:" * 300 + "a" + ")" * 300, "a?" * 5_000, "(a)" * 3_000, "[(]{3}(b{2})"])
+@timed
+@pytest.mark.parametrize("pattern", ["(?:" * 300 + "a" + ")" * 300, "a?" * 4_990, "(a)" * 3_000, "[(]{3}(b{2})"])
 def test_any_other_pattern_compiles_or_is_refused_soon(pattern: str):
+    new = f"{pattern}{next(_numbers)}"  # or a second try finds it compiled
     began = time.thread_time()
     with contextlib.suppress(Refused):
-        check_pattern(pattern)
-    assert time.thread_time() - began < GENEROUS
+        check_pattern(new)
+    expect_within(time.thread_time() - began, GENEROUS)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +91,7 @@ def test_a_long_text_is_searched_in_its_beginning():
     assert input_regex_check("a", "end")(question(text)).startswith("input.a: expected a match of end")
 
 
+@timed
 def test_many_stubs_share_the_time_of_one_job(caplog: pytest.LogCaptureFixture):
     async def play(world: MockWorld) -> Any:
         for place in range(20):
@@ -91,7 +99,7 @@ def test_many_stubs_share_the_time_of_one_job(caplog: pytest.LogCaptureFixture):
         world.stub(id="quick", priority=1, match={"input_regex": {"a": "^b"}}, respond={"output": 2})
         began = time.thread_time()
         answer = await world.ended({"a": "b"}), await world.ended({"a": "ab" + TEXT})
-        assert time.thread_time() - began < GENEROUS
+        expect_within(time.thread_time() - began, GENEROUS)
         return answer, [(stub.id, stub.problem) for stub in world.emulator.stubs if stub.problem]
 
     answer, problems = _run(play)
@@ -110,9 +118,10 @@ def _run(play: Any) -> Any:
     return asyncio.run(whole())
 
 
+@timed
 def test_showing_a_difference_does_not_look_at_all_of_a_value():
     huge: Any = {"a" * 100_000: ["x" * 1_000_000] * 1_000, "b": [[[1] * 100] * 100] * 100}
     began = time.thread_time()
     assert len(shown(huge)) == 101
     assert len(shown([[[[1] * 300] * 300] * 300] * 300)) == 101
-    assert time.thread_time() - began < 0.02
+    expect_within(time.thread_time() - began, 0.02)

@@ -130,7 +130,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "emulator/api/bounded.py",
         "_MOST_AHEAD, _MOST_BYTES_AHEAD = 64, 1 << 20",
         "_MOST_AHEAD, _MOST_BYTES_AHEAD = 1 << 40, 1 << 40",
-        ("tests/security/test_connections.py::test_requests_behind_a_held_one_are_not_taken_without_end",),
+        ("tests/security/test_connections.py::test_answers_that_nobody_reads_stop_the_reading",),
     ),
     Mutant(
         "namespaces-without-end",

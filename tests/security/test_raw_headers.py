@@ -10,10 +10,10 @@ import pytest
 from tests.compat.servers import Starter, until
 from tests.security.sockets import connect, read_all
 
+pytestmark = pytest.mark.compat
+
 WORKER = r"""
 import os, socket
-
-pytestmark = pytest.mark.compat
 
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while True:

@@ -83,7 +83,9 @@ def test_health_is_asked_for_on_the_port_that_each_worker_has_for_it(
         web = Web(server.ready())
         until(lambda: web.workers() == {"idle": 2, "ready": 2})
         healthy = server.http.get("/lb/metrics").json()["readyWorkers"]
-        told = {web.call(headers={"x-runpod-worker-id": worker}).text for worker in healthy}
+        asks = [{"x-runpod-worker-id": worker} for worker in healthy]
+        until(lambda: all(web.call(headers=ask).status_code == 200 for ask in asks))  # its health listens first
+        told = {web.call(headers=ask).text for ask in asks}
         assert len(told) == 2
         answer = web.about()
         assert answer["ports"] == answer["environment"] and len(set(answer["ports"])) == 2

@@ -17,10 +17,10 @@ from emulator.api import wire
 from emulator.core.clock import VirtualClock
 from emulator.core.endpoint import Submission
 from emulator.core.errors import ConfigurationError
-from emulator.core.fleet import WorkerCounts
 from emulator.core.job import JobStatus
 from emulator.core.platform import preset
 from emulator.core.settings import default_settings
+from emulator.core.worker import WorkerCounts
 from emulator.emulator import Emulator
 from emulator.workers.program import Program
 from tests.workers.conftest import DO, LIMIT, Opener, Workshop, until, write_handler

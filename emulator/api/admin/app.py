@@ -18,6 +18,7 @@ from emulator import __version__
 from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
 from emulator.api.swagger import add_page
+from emulator.core.door_errors import Forbidden
 from emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 from emulator.worlds import Worlds
 
@@ -84,11 +85,9 @@ def _check(request: Request, access: Access | None) -> None:
         raise RemoteAdmin
 
 
-class RemoteAdmin(RequestError):
+class RemoteAdmin(Forbidden):
     """Without an admin key only callers on this machine are let in."""
 
-    status = 403
-    title = "Forbidden"
     detail = (
         "the admin API is for this machine only: start the server with --admin-key KEY, and send the header "
         "'Authorization: Bearer KEY', to use it from another (the host of a container is another)"
