@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from emulator.api.upgrades import UpgradesProtocol
 
 LONGEST_HEAD = 64 * 1024
 """Bytes of a request line and its headers, and of what comes behind a body."""
@@ -24,8 +26,8 @@ _TITLES = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 
 
 # Called by these names, for every request: `super()` would take as long again.
-_begin_answer, _end_answer = HttpToolsProtocol.on_headers_complete, HttpToolsProtocol.on_response_complete
-_take_data = HttpToolsProtocol.data_received
+_begin_answer, _end_answer = UpgradesProtocol.on_headers_complete, UpgradesProtocol.on_response_complete
+_take_data = UpgradesProtocol.data_received
 
 
 class _HeadTooLong(Exception):
@@ -53,7 +55,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(UpgradesProtocol):
     """HTTP that answers 431 to an overlong head, and stops reading from those who do not read."""
 
     # In slots: with more than 30 attributes in its dictionary an object is slower in all of them.
@@ -168,6 +170,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer a request, or let it wait."""
+        if self.parser.should_upgrade() and self.puts_off():
+            return
         if self._silent > _PIECE:
             self._silent = self.scope[HEAD] = self._head_length()  # type: ignore[literal-required]
             if self._silent > LONGEST_HEAD:

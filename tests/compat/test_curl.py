@@ -130,3 +130,11 @@ def test_without_a_key(shell: Shell) -> None:
         "title": "Unauthorized",
         "detail": "no token provided",
     }
+
+
+@pytest.mark.parametrize("framing", ["", "-H 'Transfer-Encoding: chunked'"])
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_curl_that_would_like_http_2(shell: Shell, tmp_path: Path, size: int, framing: str) -> None:
+    (tmp_path / "body.json").write_text(json.dumps({"input": {"text": "x" * size}}))
+    line = f"curl -s --http2 BASE/echo/runsync -H 'authorization: any-key' {framing} -d @{tmp_path}/body.json"
+    assert shell.paste(line)["output"] == {"text": "x" * size}

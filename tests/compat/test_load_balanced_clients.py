@@ -150,6 +150,14 @@ def test_curl_with_the_name_of_production(served: Served) -> None:
     assert (done.stderr, '"body":"a=b"' in done.stdout) == ("", True)
 
 
+def test_curl_that_would_like_http_2(served: Served) -> None:
+    require("curl")
+    url, body = f"{served.command.root_url}/lb/web/echo/x", "x" * 100_000
+    line = ["curl", "-sS", "--http2", url, "-H", "Authorization: right-key", "-d", "@-"]
+    done = subprocess.run(line, input=body, capture_output=True, text=True, timeout=LIMIT)
+    assert (done.stderr, f'"body":"{body}"' in done.stdout) == ("", True)
+
+
 async def test_events_arrive_one_by_one(served: Served, session: aiohttp.ClientSession) -> None:
     gates = [served.gate() for _ in range(3)]
     asked = ",".join(name for name, _ in gates)
