@@ -60,6 +60,7 @@ class Forwarder:
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if not (repeatable and sent.on_kept):
                     raise
+                fresh = True
                 continue
             if answer.status >= 500:
                 self._failed[seat.address] = ticks()
