@@ -97,7 +97,7 @@ def wrong(*arguments: str, names: str) -> object:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        wrong("--colour", names="No such option '--colour'"),
+        wrong("--colour", names="--log-color"),
         wrong("missing.py", names="missing.py: there is no file missing.py"),
         wrong("empty", names="no handler in empty"),
         wrong("echo", names="handler echo: there is no file or folder of this name"),

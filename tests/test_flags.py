@@ -150,7 +150,7 @@ def test_what_a_flag_gives(words: tuple[str, ...], given: dict[str, object]) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--workers", "3"), "No such option '--workers'"),
+        (("--workers", "3"), "--workers-max"),
         (("--port", "http"), "'http' is not a valid integer"),
         (("--scaler-value", "few"), "'few' is not a valid float"),
         (("--scaler", "queue_delay"), "'queue_delay' is not one of 'REQUEST_COUNT', 'QUEUE_DELAY'"),

@@ -93,7 +93,7 @@ class Cors:
                     {**scope, "headers": headers},
                     _private(send),
                 )  # newer Starlettes refuse it, older know none
-            await self._cors(scope, receive, send)
+            await self._cors(scope, receive, _varied(send))
         else:
             await self.app(scope, receive, _varied(send))
 
@@ -110,11 +110,13 @@ def _private(send: Send) -> Send:
 
 
 def _varied(send: Send) -> Send:
-    """A `send` that says that another origin may be answered otherwise."""
+    """A `send` that says that another origin may be answered otherwise; older Starlettes forget to."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).add_vary_header("Origin")
+            headers = MutableHeaders(scope=message)
+            if "origin" not in headers.get("vary", "").lower():
+                headers.add_vary_header("Origin")
         await send(message)
 
     return sending

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from emulator.core.balancer import Seat
 from emulator.core.balancer_errors import AnswerTooLate, WorkerFailed
 from emulator.core.platform import Platform
 
-Worker = aiohttp.ClientWebSocketResponse[Any]
+Worker: TypeAlias = "aiohttp.ClientWebSocketResponse[Any]"
 
 _OWN = "sec-websocket-"
 """Headers that each of the two connections makes for itself."""

@@ -6,6 +6,7 @@ text of its members, and an answer carries them as fragments.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -297,12 +298,20 @@ _NOT_IN_HOSTS = re.compile(r"[ \\^`{|}]")
 """What Go, in which the service calls, refuses in the host of a URL. A space in the path is let through."""
 
 
+_LONGEST_URL, _LONGEST_HOST = 64 * 1024, 253
+"""Characters; no name is longer (RFC 1035), and a head with more than that is read by few servers."""
+
+
 def _is_http_url(url: str) -> bool:
+    if len(url) > _LONGEST_URL or url[0] not in "hH" or _CONTROL.search(url):
+        return False
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        well_formed = url[0] in "hH" and not _CONTROL.search(url) and not _NOT_IN_HOSTS.search(host)
-        return well_formed and parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(host.partition("%")[0])
+        well_formed = 0 < len(host) <= _LONGEST_HOST and not _NOT_IN_HOSTS.search(host)
+        return well_formed and parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
         return False
 

@@ -60,7 +60,9 @@ async def test_a_webhook_that_is_no_string(text, route):
     "url", ["ftp://h/", "h/path", "//h/", "http:", "http://", "http:///p", "javascript:1", "http://[::1", "http://h:x/",
             "http://h:99999/", "http://:80/", " ", "http://h:0/",
             "http://ex ample/", " http://h/", "\\thttp://h/", "http://h/\\u0000", "http://h/\\n", "http://h\\t/", "http://h/\\u007f",
-            "http://a\\\\b/", "http://h|h/", "http://h^/", "http://{h}/", "http://[::g]/", "http://u@/"],
+            "http://a\\\\b/", "http://h|h/", "http://h^/", "http://{h}/", "http://[::g]/", "http://u@/",
+            f"http://{'a.' * 127}/", f"http://{'ﬃ' * 3_000_000}/", f"http://h/{'p' * 65_536}"],
+    ids=lambda url: url[:20],
 )  # fmt: skip
 async def test_a_webhook_that_is_no_http_url(url, route):
     body = b'{"input":{"a":1},"webhook":"%s"}' % url.encode()
