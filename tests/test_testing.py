@@ -189,7 +189,7 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(py
         import httpx
         import pytest
 
-        bases = []
+        emulators = []
 
         def run(emu):
             return httpx.post(emu.base_url + "/llm/run", json={"input": {"a": 1}}, headers={"authorization": "k"})
@@ -200,14 +200,14 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(py
             assert runpod_emulator.jobs() == []
             runpod_emulator.stub(endpoint="llm", respond={"output": 1})
             assert run(runpod_emulator).status_code == 200
-            bases.append(runpod_emulator.base_url)
+            emulators.append(runpod_emulator)
 
         @pytest.mark.runpod_emulator("llm", clock="virtual", profile="rate-limited")
         def test_own(runpod_emulator):
             before = runpod_emulator.clock.now()
             runpod_emulator.clock.advance(5)
             assert runpod_emulator.clock.now() - before == 5
-            assert len(set(bases)) == 1 and runpod_emulator.base_url not in bases
+            assert len(set(emulators)) == 1 and runpod_emulator not in emulators
         """
     )
     outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
