@@ -41,6 +41,8 @@ class Run:
         """The emulator of tests without options, cleared."""
         from emulator.testing import Emulator
 
+        if self._shared is not None and not self._shared.clock.is_true:
+            self.end_shared()  # it was taken to another time, and not every test lives there
         if self._shared is None:
             self._shared = Emulator(port=self._lend()).start()
         self._shared.reset()
