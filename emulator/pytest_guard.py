@@ -16,19 +16,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 SERVICE = ("runpod.ai", "runpod.io")
 """The service's own domains: api.runpod.ai and *.api.runpod.ai, rest.runpod.io, api.runpod.io and the like."""
+_LINE = 8192
+"""Bytes of what is sent that may be the first line of a request."""
 _OWN_THREAD = "runpod-emulator"
 """The emulator's own thread, in which nothing may be raised that is meant for a test."""
 
 
-class RealServiceCalled(pytest.fail.Exception):
+class RealServiceCalled(BaseException):
     """A request was on its way to the real service; no `except Exception` of a client swallows it."""
-
-    def __init__(self, told: str) -> None:
-        super().__init__(told, pytrace=True)
 
 
 class Guard:
@@ -123,17 +120,17 @@ class Guard:
         """A connection of `http.client`: its host may stand behind a proxy, for https in a tunnel."""
         self.check(getattr(client, "_tunnel_host", None) or client.host, client.port)
         if self.test and isinstance(data, bytes):
-            target = data[: data.find(b"\r\n")].split(b" ")[1:2]
-            if target and target[0].startswith(b"http://"):
-                self.check(urlsplit(target[0]).hostname)
+            _, target, version = [*data[:_LINE].split(b"\r\n")[0].split(b" "), b"", b""][:3]
+            if target.startswith(b"http://") and version.startswith(b"HTTP/"):
+                self.check(urlsplit(target).hostname)
 
     def _in_the_gap(self) -> None:
         if threading.current_thread().name == _OWN_THREAD:
             return
         raise RealServiceCalled(
             f"{self.present} called the emulator of the fixture runpod_emulator without using the fixture. "
-            "Its client was made while test files were imported, when the plugin points RunPod clients at the emulator. "
-            "Use the fixture; for the real service make the client inside the test, or set "
+            "Its client was made while test files were imported, when the plugin points RunPod clients at the "
+            "emulator. Use the fixture; for the real service make the client inside the test, or set "
             "runpod_emulator_early = false (pytest -o runpod_emulator_early=false)."
         )
 

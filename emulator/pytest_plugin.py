@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 _FIXTURE = "runpod_emulator"
 _MARK = """runpod_emulator(*endpoints, profile=NAME, clock=CLOCK, **options): \
 an emulator of its own for this test, with options of `runpod-emulator serve`; profile names one of faults"""
-_EARLY = """point RunPod clients at the emulator before test files are imported, so that clients made there are caught; \
+_EARLY = """point RunPod clients at the emulator before test files are imported, to catch those that are made there; \
 false: only while a test uses the fixture"""
 _GUARD = "let requests to RunPod's own hosts fail while a test uses the fixture"
-_HERE = (None, "127.0.0.1", "localhost", "0.0.0.0")  # nosec B104 - hosts a client reaches by 127.0.0.1
+_HERE = (None, "127.0.0.1", "localhost", "0.0.0.0")
+"""Hosts to listen on that a client reaches by 127.0.0.1."""
 _RUN = pytest.StashKey["Run"]()
 
 
@@ -70,7 +72,8 @@ class Run:
             self._port.take_back()
 
     def watch(self) -> None:
-        """Some test uses the emulator."""
+        """Some test uses the emulator, so load it, before time is frozen or a client mocked for the first of them."""
+        importlib.import_module("emulator.testing")
         if self._guarded:
             self.guard.watch()
 
@@ -124,7 +127,9 @@ def _way_out(redirect: Redirect | None) -> str:
 def _run(config: pytest.Config) -> Run:
     run = config.stash.get(_RUN, None)
     if run is None:
-        run = config.stash[_RUN] = Run(bool(config.getini(f"{_FIXTURE}_early")), bool(config.getini(f"{_FIXTURE}_guard")))
+        run = config.stash[_RUN] = Run(
+            bool(config.getini(f"{_FIXTURE}_early")), bool(config.getini(f"{_FIXTURE}_guard"))
+        )
         config.add_cleanup(run.finish)
     return run
 

@@ -26,6 +26,7 @@ from emulator.core.clock import RealClock
 from emulator.core.errors import ConfigurationError
 from emulator.core.receiver import Received
 from emulator.core.waiting import Caller
+from emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
 from emulator.emulator import Emulator as World
 from emulator.server import Server, new_loop
 from emulator.workers.functions import Function

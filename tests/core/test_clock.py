@@ -183,7 +183,9 @@ def test_what_has_passed_while_time_is_replaced(monkeypatch: pytest.MonkeyPatch,
     for step, by in steps:  # type: ignore[misc]
         if step in ("enter", "leave"):
             system.eras.append(f"{len(system.eras)} {by}") if step == "enter" else system.eras.pop()
-        {"stand": system.stand, "pass": system.pass_by}.get(step, lambda by: setattr(system, "day", system.day + by))(by)
+        {"stand": system.stand, "pass": system.pass_by}.get(step, lambda by: setattr(system, "day", system.day + by))(
+            by
+        )
         assert clock.now() >= latest
         latest = clock.now()
         if system.eras and step != "stand":

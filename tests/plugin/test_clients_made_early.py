@@ -15,7 +15,7 @@ pytestmark = pytest.mark.compat
 
 TOLD = "uses the emulator, and a request was about to leave for the real service at"
 
-EARLY = '''
+EARLY = """
 import os
 
 import aiohttp
@@ -66,9 +66,9 @@ class TestCaught:
         headers = {"authorization": "Bearer " + os.environ["RUNPOD_API_KEY"]}
         assert HTTP.post("/llm/runsync", json={"input": {}}, headers=headers).status_code == 200
         check(answering, "runsync")
-'''
+"""
 
-HARD = '''
+HARD = """
 import asyncio
 import http.client
 import threading
@@ -150,9 +150,9 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_call(runpod_emulator, name):
     CALLS[name]()
-'''
+"""
 
-ALONE = '''
+ALONE = """
 import os
 
 import pytest
@@ -183,7 +183,7 @@ def test_used(runpod_emulator):
 
 def test_early_client_again():
     EP.run({"input": {}})
-'''
+"""
 
 
 @pytest.fixture

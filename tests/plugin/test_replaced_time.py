@@ -52,12 +52,16 @@ TRIPS: dict[str, Trip] = {
 
 
 def check(emu: Emulator) -> None:
-    """A job takes as long as it should, to its client and in its record, and is shown in the time that the test sees."""
+    """A job takes as long as it should, to its client and in its record; it is shown in the time that the test sees."""
     emu.reset()
     emu.stub(endpoint="llm", respond={"delay": f"{DELAY:g}s", "output": 1})
     began = ticks()
     answer = httpx.post(
-        emu.base_url + "/llm/runsync", json={"input": {}}, headers={"authorization": emu.key}, trust_env=False, timeout=LONG
+        emu.base_url + "/llm/runsync",
+        json={"input": {}},
+        headers={"authorization": emu.key},
+        trust_env=False,
+        timeout=LONG,
     )
     assert answer.json()["status"] == "COMPLETED"
     assert DELAY - 0.01 <= ticks() - began < LONG
@@ -97,7 +101,11 @@ def test_what_is_moved_on_has_passed(moved: str):
         emu.stub(endpoint="llm", respond={"delay": "1h", "output": 1})
         headers = {"authorization": emu.key}
         policy = {"executionTimeout": 7_200_000}
-        with freeze_time("2019-01-01") if moved == "freezegun" else time_machine.travel(1_546_300_800, tick=False) as trip:
+        with (
+            freeze_time("2019-01-01")
+            if moved == "freezegun"
+            else time_machine.travel(1_546_300_800, tick=False) as trip
+        ):
             job = httpx.post(
                 f"{emu.base_url}/llm/run", json={"input": {}, "policy": policy}, headers=headers, trust_env=False
             ).json()["id"]
@@ -208,8 +216,9 @@ def test_last(runpod_emulator):
 def test_no_trip_poisons_a_later_test(tmp_path: Path):
     (tmp_path / "test_inner.py").write_text(PLUGIN)
     root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null", "-v", tmp_path],
-        cwd=root, env={**without_runpod(), "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120, check=False,
+        [*command, tmp_path], cwd=root, env={**without_runpod(), "PYTHONPATH": str(root)},
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "10 passed" in done.stdout, done.stdout
