@@ -22,9 +22,11 @@ from pydantic import BaseModel, ValidationError
 
 from emulator.api.admin import shapes
 from emulator.config.settings import read_settings
+from emulator.core.clock import RealClock
 from emulator.core.errors import ConfigurationError
 from emulator.core.receiver import Received
 from emulator.core.waiting import Caller
+from emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
 from emulator.emulator import Emulator as World
 from emulator.server import Server, new_loop
 from emulator.workers.functions import Function
@@ -33,6 +35,8 @@ Value = TypeVar("Value")
 _LONGEST = 1_000 * 366 * 86_400.0
 """Seconds: of all durations, as in `emulator.values`."""
 
+_APART = 1_000
+"""Milliseconds by which two real clocks differ that do not tell the same time."""
 _PATIENCE = 60.0
 """Seconds of real time that anything asked of the emulator's thread may take, but for the passing of virtual time."""
 
@@ -245,6 +249,11 @@ class Clock:
         """Seconds since the epoch."""
         timeline = self._emulator._world.timeline
         return (timeline.now() + timeline.drift()) / 1000
+
+    @property
+    def is_true(self) -> bool:
+        """Whether a clock that began now, frozen as `time` may be, would say the same."""
+        return abs(self._emulator._world.timeline.now() - RealClock().now()) < _APART
 
     def advance(self, seconds: float) -> list[float]:
         """Move on, deadline by deadline; answers the deadlines that fired, in seconds since the epoch.

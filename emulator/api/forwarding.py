@@ -21,6 +21,7 @@ from emulator.core.balancer_errors import AnswerTooLarge, AnswerTooLate, WorkerF
 from emulator.core.clock import ticks
 from emulator.core.errors import BodyTooLarge
 from emulator.core.platform import Platform
+from emulator.effects.unmocked import unmocked
 
 WORKER = "x-runpod-worker-id"
 _HOP_BY_HOP = frozenset(
@@ -86,6 +87,7 @@ class Forwarder:
             )
             # It would send what a worker has dropped a second time, and there is no public way to forbid that.
             session._retry_connection = False
+            unmocked(session)
         return self._sessions[fresh]
 
     async def close(self) -> None:

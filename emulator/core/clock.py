@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -27,61 +28,98 @@ class Clock(Protocol):
 
 _STEP = 1_000
 """Milliseconds by which the time of day must have been set to be noticed; less may be how long it took to look."""
-
+_NOISE = 500_000
+"""Nanoseconds by which two looks at two clocks may differ; whoever moves a frozen time moves it further."""
+_NANO = 1_000_000
 
 _FRAMES = 6
 """More than freezegun looks up the stack for a caller that is to have the genuine time, as `threading` is."""
+_UP = getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC)
+"""A clock that stands while the machine sleeps: on macOS the monotonic one does not."""
+_MODULES = sys.modules
+_TRAVEL = "time_machine"
+"""A module that replaces `time` where nobody sees it, below Python."""
+_STACKS = (("freezegun.api", "freeze_factories"), (_TRAVEL, "traveller_stack"), (_TRAVEL, "coordinates_stack"))
+"""Where those who replace `time` keep what it is replaced by, the present one last."""
+
+_ticks = functools.partial(time.clock_gettime_ns, _UP)
+"""Nanoseconds that never jump. Nobody replaces these, neither before this file is imported nor later."""
 
 
 def _time_of_day(frames: int = _FRAMES) -> int:
-    """What `time` says, in ms; asked from below some frames of our own, or a loop in a thread would see two times."""
-    return _time_of_day(frames - 1) if frames else (time.time_ns() + 500_000) // 1_000_000
+    """What `time` says, in ns; asked from below some frames of our own, or a loop in a thread would see two times."""
+    return _time_of_day(frames - 1) if frames else time.time_ns()
+
+
+def _era() -> object:
+    """What has replaced `time` at present; None where it is the system's own."""
+    for module, stack in _STACKS:
+        if module in _MODULES and (layers := getattr(_MODULES[module], stack, None)):
+            return layers[-1]
+    return None if type(time.time_ns) is BuiltinFunctionType else time.time_ns
 
 
 class RealClock:
     """Time that runs evenly from the time of day at its start, however that is set later.
 
     A system clock that is put back holds nothing up, one that is put forward lets nothing expire,
-    nor does a laptop's sleep. But where `time` itself was replaced, as freezegun does, time is what
-    that says at each call: it may stand, and jump ahead; a step back is held until it has caught up.
+    nor does a laptop's sleep. Where `time` itself is replaced, as freezegun and time-machine do, time runs evenly
+    too, also while that stands; but where that is moved on, or begins at a later time, so much has passed.
+    Its end, and a step back, change nothing but what is shown.
     """
 
     runs = True
 
     def __init__(self) -> None:
-        self._last = 0
         self._genuine: Callable[[], int] | None = None
-        """`time.time_ns`, while time runs by itself; None while it is what that says. freezegun would find a global."""
-        self._ticks: Callable[[], int] = int
-        """Nanoseconds that never jump, and stand while the machine sleeps."""
-        self._ahead = 0
-        """Nanoseconds from the ticks to the present."""
-        self._follows = "time_machine" in sys.modules
-        """Whether `time` may be replaced where nobody sees it: time-machine does so below Python."""
+        """`time.time_ns`, while time runs by itself; None while it is asked. freezegun would find a global."""
+        self._era: object = None
+        self._ahead: int | None = None
+        """Nanoseconds from the ticks to the present; None before the first look."""
+        self._shown = 0
+        """The same to the time of day that people see, while it is replaced."""
+        self._day = self._base = self._top = 0
+        """What `time` said last; the same less the ticks, at that look, and at the latest time there was so far."""
 
     def now(self) -> int:
         """The present time."""
-        if time.time_ns is not self._genuine:
-            return self._look_up()
-        return (self._ticks() + self._ahead) // 1_000_000
+        if time.time_ns is not self._genuine or _TRAVEL in _MODULES:
+            self._look_up()
+        return (_ticks() + self._ahead) // _NANO  # type: ignore[operator]  # it has been looked up
 
     def drift(self) -> int:
         """How much later it is by the system's clock, if that was set, or the machine slept, since this one began."""
         now = RealClock.now(self)
-        drift = 0 if self._genuine is None else _time_of_day() - now
+        if self._era is not None:
+            return (_ticks() + self._shown) // _NANO - now
+        drift = (_time_of_day() + _NANO // 2) // _NANO - now
         return drift if abs(drift) >= _STEP else 0
 
-    def _look_up(self) -> int:
-        """What `time` says; where nobody has replaced it, time runs by itself from there."""
-        if self._genuine is not None:
-            self._last = (self._ticks() + self._ahead) // 1_000_000
-        self._last = max(self._last, _time_of_day())
-        if self._follows or type(time.time_ns) is not BuiltinFunctionType:
-            self._genuine = None
-        else:
-            self._genuine, self._ticks = time.time_ns, time.monotonic_ns
-            self._ahead = self._last * 1_000_000 - self._ticks()
-        return self._last
+    def _look_up(self) -> None:
+        """See whether `time` was replaced, or moved."""
+        era, day = _era(), _time_of_day()
+        lead = day - _ticks()
+        if self._ahead is None:
+            self._ahead = self._shown = self._top = lead + _NANO // 2
+        elif era is None:  # nothing is over because a freeze is, and a system clock may be set
+            self._top = lead
+        elif era is not self._era:
+            self._leap(lead - self._top)
+            self._shown = lead
+        elif day != self._day and lead - self._base > _NOISE:
+            self._leap(lead - self._base)
+            self._shown += lead - self._base
+        elif day < self._day:
+            self._shown = lead
+        if era is not self._era or day <= self._day or lead - self._base > _NOISE:
+            self._base = lead
+        self._top = max(self._top, lead)
+        self._era, self._day = era, day
+        self._genuine = time.time_ns if era is None else None
+
+    def _leap(self, by: int) -> None:
+        assert self._ahead is not None
+        self._ahead += max(0, by)
 
 
 class VirtualClock:
@@ -122,9 +160,9 @@ class AutoClock(RealClock):
         self.skipped += max(0, at - self.now())
 
 
-def ticks(genuine: Callable[[], float] = time.monotonic) -> float:
+def ticks() -> float:
     """Seconds since some moment, on the machine's own clock also where `time` is replaced: for what the host holds."""
-    return genuine()
+    return _ticks() / 1e9
 
 
 def work_time() -> float:

@@ -14,6 +14,7 @@ import aiohttp
 
 from emulator.core.networks import Reach
 from emulator.effects.own_post import call_headers
+from emulator.effects.unmocked import unmocked
 
 _CONNECTIONS = 64
 _KNOCK = struct.pack("ll", 0, 1_000)
@@ -63,12 +64,13 @@ class HttpPost:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 connector=aiohttp.TCPConnector(limit=_CONNECTIONS, socket_factory=self._socket),
                 skip_auto_headers=("Accept", "Accept-Encoding"),
                 cookie_jar=aiohttp.DummyCookieJar(),  # no call is meant to know of another
             )
+            self._session = unmocked(session)
         return self._session
 
     def _socket(self, info: tuple[Any, ...]) -> socket.socket:

@@ -1,7 +1,7 @@
 """Two ways in which time passes in a test, and neither is a timer.
 
 ``advanced``: a virtual clock is moved, deadline by deadline. ``frozen``: the system's
-clock is frozen and ticked, no alarm ever rings, and the next verb must notice by itself.
+clock is frozen and ticked, the machine's ticks stand, no alarm ever rings, and the next verb must notice by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
+from emulator.core import clock as clock_module
 from emulator.core.clock import RealClock, VirtualClock
 from emulator.core.platform import Profile
 from emulator.core.timeline import Timeline
@@ -47,5 +48,6 @@ def passing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield Passing()
         return
     monkeypatch.setattr(Timeline, "_ring", lambda timeline: None)
+    monkeypatch.setattr(clock_module, "_ticks", lambda: 5_000_000_000)
     with freeze_time("2026-01-05 12:00:00", ignore=["_pytest.timing"]) as frozen:
         yield Passing(frozen)

@@ -27,7 +27,14 @@ def test_the_real_clock_tells_whole_milliseconds_since_the_epoch():
     assert before * 1000 - 1 < now < time.time() * 1000 + 1
 
 
-def test_the_real_clock_stands_where_time_is_frozen():
+@pytest.fixture
+def standing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes by the machine's own ticks."""
+    monkeypatch.setattr(clock_module, "_ticks", lambda: 5_000_000_000)
+
+
+@pytest.mark.usefixtures("standing")
+def test_the_real_clock_begins_at_the_frozen_time_and_is_moved_with_it():
     with freeze_time("2026-01-05 12:00:00.250") as frozen:
         clock = RealClock()
         assert clock.now() == clock.now() == 1_767_614_400_250
@@ -37,6 +44,7 @@ def test_the_real_clock_stands_where_time_is_frozen():
         assert clock.now() == 1_769_904_000_000
 
 
+@pytest.mark.usefixtures("standing")
 def test_a_thread_sees_the_frozen_time_too():
     """freezegun gives the genuine time to callers a few frames below `threading`: half the loop of a server was one."""
     with freeze_time("2020-01-01"):
@@ -52,19 +60,21 @@ def test_a_thread_sees_the_frozen_time_too():
         assert seen == [1_577_836_800_000] * 8
 
 
-def test_a_step_back_is_held_until_time_has_caught_up():
+@pytest.mark.usefixtures("standing")
+def test_a_step_back_takes_no_time_back_and_holds_nothing_up():
     with freeze_time("2026-01-05 12:00:10") as frozen:
         clock = RealClock()
         latest = clock.now()
         frozen.move_to("2026-01-05 12:00:00")
-        assert clock.now() == latest
-        frozen.tick(9.999)
-        assert clock.now() == latest
+        assert (clock.now() - latest, clock.drift()) == (0, -10_000)
         frozen.tick(0.002)
-        assert clock.now() == latest + 1
+        assert (clock.now() - latest, clock.drift()) == (2, -10_000)
+        frozen.tick(20)
+        assert (clock.now() - latest, clock.drift()) == (20_002, -10_000)
 
 
 @pytest.mark.parametrize("moment", ["2004-10-13 15:38:05.445", "2038-06-30 10:01:05.002"])
+@pytest.mark.usefixtures("standing")
 def test_no_millisecond_is_lost_on_the_way_from_a_float(moment: str):
     exact = (datetime.fromisoformat(moment) - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
     with freeze_time(moment):
@@ -95,15 +105,26 @@ class System:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, runs: bool = False) -> None:
         self.day = 1_800_000_000_000
-        self._ticks = 5_000
+        self._passed = 5_000
+        self.eras: list[str] = []
         if not runs:
-            monkeypatch.setattr(time, "monotonic_ns", lambda: self._ticks * 1_000_000)
-        monkeypatch.setattr(clock_module, "_time_of_day", lambda: self.day)
+            monkeypatch.setattr(clock_module, "_ticks", lambda: self._passed * 1_000_000)
+        monkeypatch.setattr(clock_module, "_time_of_day", lambda: self.day * 1_000_000)
+        monkeypatch.setitem(sys.modules, "time_machine", self)  # type: ignore[arg-type]
+
+    @property
+    def traveller_stack(self) -> list[str]:
+        """What time-machine tells of its trips."""
+        return self.eras
 
     def pass_by(self, milliseconds: int) -> None:
         """Let time pass."""
         self.day += milliseconds
-        self._ticks += milliseconds
+        self._passed += milliseconds
+
+    def stand(self, milliseconds: int) -> None:
+        """Let time pass while the time of day stands."""
+        self._passed += milliseconds
 
 
 @pytest.mark.parametrize("kind", [RealClock, AutoClock])
@@ -132,41 +153,65 @@ def test_what_may_be_a_slow_look_is_no_drift(monkeypatch: pytest.MonkeyPatch, st
     assert clock.drift() == 0
 
 
+DAY = 24 * HOUR
+TRIPS: dict[str, tuple[list[object], int]] = {
+    "frozen, and it stands": ([("enter", 0), ("stand", 5_000)], 5_000),
+    "a later time has come": ([("enter", DAY)], DAY),
+    "an earlier one has not": ([("enter", -DAY), ("stand", 70)], 70),
+    "its end is no leap": ([("enter", -DAY), ("stand", 70), ("leave", DAY), ("pass", 30)], 100),
+    "its end takes nothing back": ([("enter", DAY), ("leave", -DAY), ("pass", 30)], DAY + 30),
+    "moved on in the past": ([("enter", -DAY), ("stand", 9), ("set", HOUR)], HOUR + 9),
+    "moved on after a while": ([("enter", 0), ("stand", 9_000), ("look", 0), ("set", 3_000)], 12_000),
+    "moved back": ([("enter", 0), ("set", -HOUR), ("stand", 5), ("set", 5)], 10),
+    "moved on by little": ([("enter", 0), *[("set", 1)] * 20], 20),
+    "ticking": ([("enter", -DAY), *[("pass", 7)] * 20], 140),
+    "nested, and its end": ([("enter", -DAY), ("enter", -DAY), ("stand", 4), ("leave", DAY), ("stand", 4)], 8),
+    "nested, later": ([("enter", DAY), ("enter", DAY), ("leave", -DAY), ("leave", -DAY), ("pass", 1)], 2 * DAY + 1),
+    "one after another": ([("enter", DAY), ("leave", -DAY), ("enter", HOUR), ("leave", -HOUR)], DAY + HOUR),
+    "the system's clock is set": ([("set", HOUR), ("set", -3 * HOUR), ("pass", 5)], 5),
+}
+"""Steps in ms, and how much time has passed after them."""
+
+
+@pytest.mark.parametrize("kind", [RealClock, AutoClock])
+@pytest.mark.parametrize("trip", TRIPS)
+def test_what_has_passed_while_time_is_replaced(monkeypatch: pytest.MonkeyPatch, kind: type[RealClock], trip: str):
+    system = System(monkeypatch)
+    clock = kind()
+    start = latest = clock.now()
+    steps, passed = TRIPS[trip]
+    for step, by in steps:  # type: ignore[misc]
+        if step in ("enter", "leave"):
+            system.eras.append(f"{len(system.eras)} {by}") if step == "enter" else system.eras.pop()
+        {"stand": system.stand, "pass": system.pass_by}.get(step, lambda by: setattr(system, "day", system.day + by))(
+            by
+        )
+        assert clock.now() >= latest
+        latest = clock.now()
+        if system.eras and step != "stand":
+            assert abs(latest + clock.drift() - system.day) <= 9_000
+    assert latest - start == passed
+
+
 @pytest.mark.parametrize(
-    ("frozen_at", "during", "after"),
-    [
-        (86_400_000, 86_400_000, 86_400_000),  # ahead: what is due fires, and time runs on from there
-        (-86_400_000, 100, 60_100),  # behind: time is held, and goes on with the time of day
-        (30_000, 30_000, 60_100),
-    ],
+    ("frozen_at", "during", "after"), [(DAY, DAY, DAY + 60_000), (-DAY, 100, 60_100), (30_000, 30_000, 90_000)]
 )
-def test_a_freeze_is_followed_and_its_end_takes_no_time_back(
-    monkeypatch: pytest.MonkeyPatch, frozen_at: int, during: int, after: int
-):
+def test_freezegun_is_noticed(monkeypatch: pytest.MonkeyPatch, frozen_at: int, during: int, after: int):
     genuine = clock_module._time_of_day
     system = System(monkeypatch)
+    monkeypatch.delitem(sys.modules, "time_machine")
     clock = RealClock()
     start = clock.now()
     system.pass_by(100)
     moment = datetime.fromtimestamp((start + frozen_at) / 1000, timezone.utc)
-    ticks = time.monotonic_ns
     with freeze_time(moment), monkeypatch.context() as patch:
         patch.setattr(clock_module, "_time_of_day", genuine)
-        assert (clock.now() - start, clock.drift()) == (during, 0)
-    monkeypatch.setattr(time, "monotonic_ns", ticks)  # its end has put the genuine one there
+        assert clock.now() - start == during
+        assert clock.now() + clock.drift() == start + frozen_at
     system.pass_by(60_000)
     assert clock.now() - start == after
     system.pass_by(50)
-    assert clock.now() - start == after + 50
-
-
-def test_where_time_machine_may_move_the_time_of_day_that_is_followed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "time_machine", sys)
-    system = System(monkeypatch)
-    clock = RealClock()
-    start = clock.now()
-    system.day += HOUR
-    assert (clock.now() - start, clock.drift()) == (HOUR, 0)
+    assert (clock.now() - start, clock.drift()) == (after + 50, 100 + 60_000 - after if after > 60_100 else 0)
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])

@@ -25,6 +25,20 @@ class Mutant(NamedTuple):
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a-test-reaches-the-real-service",
+        "emulator/pytest_guard.py",
+        "        self._refused.append(told)\n        raise RealServiceCalled(told)",
+        "",
+        ("tests/test_pytest_guard.py::test_a_request_to_the_service_is_refused_and_remembered",),
+    ),
+    Mutant(
+        "aiohttp-that-is-mocked-eats-webhooks",
+        "emulator/effects/unmocked.py",
+        'vars(session)["_request"] = types.MethodType(_SEND, session)',
+        "pass",
+        ("tests/api/test_unmocked.py",),
+    ),
+    Mutant(
         "any-key-is-a-client",
         "emulator/api/guards.py",
         "raise InvalidKey",

@@ -1,0 +1,92 @@
+"""A server in the place of the real service: a run of pytest whose packets to it are counted instead of sent."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KEY = "rpa_THE_REAL_KEY"
+"""The key of the environment, which must never leave."""
+
+_NAMES = '''
+"""Leads every name of the service to the trap, as a name server would: what looks names up is told so by Python too."""
+import os, socket, sys
+
+PORT = int(os.environ["TRAP_PORT"])
+SERVICE = "127.77.77.77"
+look_up, connect, connect_ex = socket.getaddrinfo, socket.socket.connect, socket.socket.connect_ex
+
+def is_service(host):
+    host = (host.decode() if isinstance(host, bytes) else host or "").rstrip(".").lower()
+    return any(host == name or host.endswith("." + name) for name in ("runpod.ai", "runpod.io"))
+
+def getaddrinfo(host, port, *args, **more):
+    if not is_service(host):
+        return look_up(host, port, *args, **more)
+    sys.audit("socket.getaddrinfo", host, port, 0, 0, 0)
+    port = {"https": 443, "http": 80, None: 0}.get(port, port)
+    return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (SERVICE, int(port)))]
+
+def there(address):
+    return ("127.0.0.1", PORT) if isinstance(address, tuple) and address[0] == SERVICE else address
+
+socket.getaddrinfo = getaddrinfo
+socket.socket.connect = lambda self, address: connect(self, there(address))
+socket.socket.connect_ex = lambda self, address: connect_ex(self, there(address))
+'''
+
+
+class Trap:
+    """Counts connections, and keeps what they sent first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.caught: list[bytes] = []
+        self._folder = folder
+        (folder / "sitecustomize.py").write_text(_NAMES)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def environment(self, *, proxy: bool = False) -> dict[str, str]:
+        """What leads a process here: by name, or by a proxy for whatever is not on this machine."""
+        leads = {"PYTHONPATH": str(self._folder), "TRAP_PORT": str(self.port), "RUNPOD_API_KEY": KEY}
+        here = f"http://127.0.0.1:{self.port}"
+        return {**leads, "HTTP_PROXY": here, "HTTPS_PROXY": here, "http_proxy": here} if proxy else leads
+
+    def close(self) -> None:
+        """Catch no more."""
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listener.accept()
+            except OSError:
+                return
+            with caller:
+                caller.settimeout(5)
+                try:
+                    self.caught.append(caller.recv(65536))
+                except OSError:
+                    self.caught.append(b"")
+
+
+@contextmanager
+def trap(folder: Path) -> Iterator[Trap]:
+    """A trap, as long as it is needed."""
+    folder.mkdir(exist_ok=True)
+    one = Trap(folder)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def without_runpod() -> dict[str, str]:
+    """This process's environment, but for what tells of RunPod and of proxies."""
+    dropped = ("RUNPOD_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PYTEST_")
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)}
