@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 CASES ?= 100
 
-.PHONY: serve test compat parity chaos soak mutants bench lint format docs clean
+.PHONY: serve test compat parity chaos soak mutants bench lint format docs all-pythons lowest clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
@@ -48,8 +48,26 @@ format: $(VENV)/.lint
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
 
+# The suite with every interpreter of PYTHONS, each in an environment of its own.
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14
+all-pythons:
+	@for python in $(PYTHONS); do \
+	    if ! command -v $$python >/dev/null; then echo "$$python: not here"; continue; fi; \
+	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "$$version:"; $(MAKE) --no-print-directory PYTHON=$$python VENV=.venv-$$version test || exit 1; \
+	done
+
+# The suite with the oldest versions that pyproject.toml allows, without what asks for newer ones (the official SDK).
+LOWEST := .venv-lowest
+lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct pyproject.toml --output-file $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --constraints $(LOWEST)/lowest.txt -e '.[tools]'
+	$(LOWEST)/bin/python -m pytest
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12")'
