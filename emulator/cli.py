@@ -236,7 +236,8 @@ def _clear_port_file(options: dict[str, Any]) -> None:
     """Take the port file of an earlier run away, before anything can fail; one of a file's is the server's to find."""
     from emulator.port_file import PortFile
 
-    told = options.get("port_file") or os.environ.get("RUNPOD_EMULATOR_PORT_FILE")
+    of_environment = (value for name, value in os.environ.items() if name.upper() == "RUNPOD_EMULATOR_PORT_FILE")
+    told = options.get("port_file") or next(of_environment, None)
     if told:
         PortFile(Path(told)).clear()
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, GetPydanticSchema, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    GetPydanticSchema,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)  # fmt: skip
 from pydantic_core import core_schema
 
 from emulator.core.networks import network
@@ -22,9 +29,31 @@ _HOW = "write milliseconds, or a number with ms, s, m, h or d"
 _HOW_SPAN = f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7"
 
 
+class Exact(BaseModel):
+    """What users write, in which true and false are no numbers: pydantic would take them for 1 and 0."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_number(cls, given: Any, info: ValidationInfo) -> Any:
+        parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list) else [given]
+        if any(isinstance(part, bool) for part in parts):
+            kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
+            if kinds & {int, float} and not kinds & {bool, Any}:
+                raise ValueError("write a number, not true or false")
+        return given
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    parts = get_args(annotation)
+    return {kind for part in parts for kind in _kinds(part)} if parts else {annotation}
+
+
 def milliseconds(text: Any) -> Any:
     """A duration such as `600000`, `600s`, `10m` or `24h` in ms; raises ValueError."""
     if not isinstance(text, str):
+        if isinstance(text, bool):
+            raise ValueError(_HOW)
         if isinstance(text, int) and abs(text) > _LONGEST:
             raise ValueError("that is longer than any time here")
         return text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,31 @@ def test_what_another_server_has_written_since_stays(path: Path, theirs: str) ->
     other.write(int(theirs))
     ours.remove()
     assert path.read_text() == theirs
+
+
+def test_the_file_of_a_server_that_runs_is_not_stale(path: Path) -> None:
+    running, starting = PortFile(path), PortFile(path)
+    running.write(8000)
+    starting.clear()
+    assert path.read_text() == "8000"
+    starting.write(8001)
+    running.remove()
+    assert path.read_text() == "8001"
+    starting.remove()
+    assert not path.exists()
+
+
+def test_the_file_of_a_server_that_was_killed_is_stale(path: Path) -> None:
+    script = f"""
+        import os, pathlib
+        from emulator.port_file import PortFile
+        PortFile(pathlib.Path({str(path)!r})).write(8000)
+        os.kill(os.getpid(), 9)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, timeout=30)
+    assert path.read_text() == "8000"
+    PortFile(path).clear()
+    assert not path.exists()
 
 
 def test_what_was_never_written_is_not_removed(path: Path) -> None:

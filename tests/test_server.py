@@ -143,6 +143,21 @@ async def test_the_port_file_of_an_earlier_run_is_gone_at_once(server: Opener, t
         starting.cancel()
 
 
+async def test_a_start_that_fails_takes_no_file_of_a_server_that_runs(server: Opener, tmp_path: Path) -> None:
+    port_file = tmp_path / "port"
+    one = server(ECHO, port_file=port_file)
+    await one.start()
+    with pytest.raises(PortTaken):
+        server(ECHO, port=one.port, port_file=port_file)
+    broken = server(write(tmp_path, "import missing_module\n"), port_file=port_file)
+    with pytest.raises(ConfigurationError, match="missing_module"):
+        await broken.start()
+    await broken.stop()
+    assert port_file.read_text() == str(one.port)
+    await one.stop()
+    assert not port_file.exists()
+
+
 async def test_a_broken_handler_stops_the_start(server: Opener, tmp_path: Path) -> None:
     port_file = tmp_path / "port"
     one = server(ECHO, write(tmp_path, "import missing_module\n"), port_file=port_file)

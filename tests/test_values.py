@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from emulator.core.platform import DAY, HOUR, MINUTE
 from emulator.core.settings import Span
-from emulator.values import Duration, Milliseconds, Variables, as_text, file_of, milliseconds, span, variables
+from emulator.values import Duration, Exact, Milliseconds, Variables, as_text, file_of, milliseconds, span, variables
 
 # Durations
 
@@ -41,6 +41,33 @@ def test_a_duration_has_a_unit_or_is_milliseconds(text: str, value: int) -> None
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="write milliseconds, or a number with ms, s, m, h or d"):
         milliseconds(text)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_neither_is_what_is_no_number(given: bool) -> None:
+    with pytest.raises(ValueError, match="write milliseconds"):
+        milliseconds(given)
+
+
+class Form(Exact):
+    whole: int = 0
+    either: int | bool | None = None
+    share: float | None = None
+    several: list[Annotated[int, Field(ge=0)]] | None = None
+    named: dict[str, int | str] | None = None
+    any: Any = None
+    names: list[str] | None = None
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_true_and_false_are_no_numbers(truth: bool) -> None:
+    for wrong in ({"whole": truth}, {"share": truth}, {"several": [0, truth]}, {"named": {"a": truth}}):
+        with pytest.raises(ValidationError, match="write a number, not true or false"):
+            Form.model_validate(wrong)
+    for right in ({"either": truth}, {"any": truth}, {"any": [truth]}, {"whole": 1, "several": [0, 1]}):
+        assert Form.model_validate(right).model_dump(exclude_unset=True) == right
+    with pytest.raises(ValidationError, match="valid string"):
+        Form.model_validate({"names": [truth]})
 
 
 def test_a_number_passes_as_it_is() -> None:

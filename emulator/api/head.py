@@ -19,7 +19,7 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["method"] != "HEAD" or not _only_shows(scope):
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not only_shows(scope):
             await self.app(scope, receive, send)
             return
 
@@ -29,10 +29,11 @@ class HeadAsGet:
         await self.app({**scope, "method": "GET"}, receive, send_head)
 
 
-def _only_shows(scope: Scope) -> bool:
+def only_shows(scope: Scope) -> bool:
+    """Whether a GET, whose path is tidy, changes nothing and is not held."""
     path: str = scope["path"]
     parts = path.split("/")
-    if parts[1] != "v2":
+    if parts[1:2] != ["v2"]:
         return path != _FEED
     verb = parts[3] if len(parts) > 3 else ""
     return verb in _SHOWN or (verb == "status" and b"ttl" not in parse_qs(scope["query_string"]))

@@ -70,7 +70,7 @@ class LoadBalancer:
         target = _target(scope) if scope["type"] in ("http", "websocket") else None
         if target is None:
             await self.app(scope, receive, send)
-        elif is_strange(scope):
+        elif is_strange(scope, is_app=True):
             await refuse_page(scope, receive, send)
         elif scope["type"] == "http":
             await _respond(target, scope, receive, send)

@@ -45,7 +45,7 @@ class ShortCut:
     """Finds doors at `/v2/<endpoint_id>/<verb>` and `/v2/<endpoint_id>/<verb>/<job_id>` by what the verb is.
 
     It leaves to the others whatever is not plain: paths to be tidied, hosts that may name an
-    endpoint, browsers of other origins.
+    endpoint, browsers.
     """
 
     def __init__(self, doors: Iterable[Door]) -> None:
@@ -78,6 +78,13 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
+def may_be_browser(headers: dict[bytes, bytes]) -> bool:
+    """Whether a web browser may have sent these: all call themselves so, and not all tell more (`Sec-Fetch-Site`)."""
+    return headers.get(b"user-agent", b"").startswith(b"Mozilla/")
+
+
 def _is_plain(headers: dict[bytes, bytes]) -> bool:
+    if b"origin" in headers or b"sec-fetch-site" in headers or may_be_browser(headers):
+        return False
     host = headers.get(b"host", b"")
-    return b"origin" not in headers and (b"." not in host or host.partition(b".")[0].isdigit())
+    return b"." not in host or host.partition(b".")[0].isdigit()

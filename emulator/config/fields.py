@@ -46,6 +46,8 @@ def field_value(name: str, value: Any, place: str, strict: bool = False) -> Any:
         raise ConfigurationError(f"{place}: no field {name}. The nearest is {near}; 'runpod-emulator fields' lists all")
     kind = known[name]
     try:
+        if kind is int and isinstance(value, bool):
+            raise ValueError("write a number, not true or false")
         if kind is int and source_of(name).unit == "ms":
             value = milliseconds(value)
         if strict and get_origin(kind) is tuple and isinstance(value, list):

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from emulator.values import Duration, HostName, Milliseconds, NetworkText, Variables
+from emulator.values import Duration, Exact, HostName, Milliseconds, NetworkText, Variables
 
 PREFIX = "RUNPOD_EMULATOR_"
 """Of every environment variable that is an option."""
@@ -40,7 +40,7 @@ def _option(default: Any, text: str, form: str = "", *, shown: str = "", **limit
     return Field(default, description=text, json_schema_extra={"form": form, "shown": shown}, **limits)
 
 
-class EndpointOptions(BaseModel):
+class EndpointOptions(Exact):
     """What may be told of one endpoint, in its table, or of all of them."""
 
     model_config = ConfigDict(extra="forbid")

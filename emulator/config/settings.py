@@ -253,8 +253,9 @@ def _file_of(settings: Settings) -> Path | None:
 
 def unknown_variables() -> list[str]:
     """Variables of the environment that look like an option and are none."""
-    known = {variable(name) for name in GivenOptions.model_fields}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    known = {variable(name).lower() for name in GivenOptions.model_fields}
+    prefix = PREFIX.lower()
+    return sorted(name for name in os.environ if name.lower().startswith(prefix) and name.lower() not in known)
 
 
 def _refused(error: ValidationError, called: Callable[[str], str]) -> ConfigurationError:

@@ -16,8 +16,9 @@ class ForeignPage(Forbidden):
     """A web page of a stranger sends what its browser let it send unasked."""
 
     detail = (
-        "a web page of another origin may not do this: pages of this machine may, those of this server under one of "
-        "its names (--allowed-host NAME is one more), and all with --set cors=open"
+        "a web browser may not do this for a page of another origin, nor for an address that it is led to: pages of "
+        "this machine may, those of this server under one of its names (--allowed-host NAME is one more), clients that "
+        "are no browser, and all with --set cors=open"
     )
     row = "error.foreign_page"
 

@@ -7,7 +7,6 @@ import re
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -22,7 +21,7 @@ from emulator.core.faults import FaultKind
 from emulator.core.platform import SECOND
 from emulator.core.rates import Operation
 from emulator.core.settings import AT_ONCE, Span
-from emulator.values import Duration, Milliseconds, as_text
+from emulator.values import Duration, Exact, Milliseconds, as_text
 
 _K = FaultKind
 _OF_ALL = frozenset({"fault", "id", "endpoint", "calls", "probability", "seed", "times", "ttl"})
@@ -81,7 +80,7 @@ def _operations(given: Any) -> Any:
     return [one.replace("-", "_") if isinstance(one, str) else one for one in _listed(given)]
 
 
-class Fault(BaseModel):
+class Fault(Exact):
     """One fault: what goes wrong, where, how often, and when it ends by itself."""
 
     model_config = ConfigDict(extra="forbid")

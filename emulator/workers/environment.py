@@ -18,8 +18,8 @@ _PLATFORM = (
 )  # fmt: skip
 """How the variables begin by which the platform tells a pod where it is and whom it talks to. The server may run in
 one: what it starts would talk to the real service. Settings of the SDK, such as RUNPOD_LOG_LEVEL, are passed on."""
-_KEYS_OF_SERVER = tuple(f"RUNPOD_EMULATOR_{name}_KEY" for name in ("API", "WORKER", "ADMIN"))
-"""Who has the one for administrators may do anything."""
+_KEYS_OF_SERVER = tuple(f"runpod_emulator_{name}_key" for name in ("api", "worker", "admin"))
+"""Who has the one for administrators may do anything. The options are read whatever the case of their letters."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _HERE = ("127.0.0.1", "localhost", "::1")
 
@@ -31,7 +31,8 @@ def host_name(worker: str) -> str:
 
 def inherited() -> dict[str, str]:
     """The server's own environment, as far as what it starts may have it."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith((*_PLATFORM, *_KEYS_OF_SERVER))}
+    kept = (name for name in os.environ if not name.startswith(_PLATFORM))
+    own = {name: os.environ[name] for name in kept if not name.lower().startswith(_KEYS_OF_SERVER)}
     return own | past_proxies()
 
 

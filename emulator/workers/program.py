@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from emulator.workers.child import STOP_GRACE
+from emulator.workers.environment import inherited
 from emulator.workers.ports import Ports, address_taken
 
 _ASKED = 5.0
@@ -73,7 +74,9 @@ class Program:
         nowhere = asyncio.subprocess.DEVNULL
         pipe = asyncio.subprocess.PIPE
         try:
-            asked = await asyncio.create_subprocess_exec(*ask, stdin=nowhere, stdout=pipe, stderr=nowhere)
+            asked = await asyncio.create_subprocess_exec(
+                *ask, stdin=nowhere, stdout=pipe, stderr=nowhere, env=inherited()
+            )
         except OSError:  # which is said already
             return ""
         try:

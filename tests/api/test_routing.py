@@ -79,7 +79,13 @@ def test_all_others_go_the_long_way(method: str, path: str):
     assert short_cut(method, path) is None
 
 
-@pytest.mark.parametrize("headers", [{"origin": "http://page"}, {"host": "ep.api.localhost"}, {"host": "a.b:80"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://page"}, {"sec-fetch-site": "none"}, {"user-agent": "Mozilla/5.0 (X11)"},
+        {"host": "ep.api.localhost"}, {"host": "a.b:80"},
+    ],
+)  # fmt: skip
 def test_so_do_browsers_and_hosts_that_may_name_an_endpoint(headers: dict[str, str]):
     assert short_cut("POST", "/v2/ep/run", **headers) is None
 

@@ -356,7 +356,12 @@ def test_variables_that_are_no_option_are_found(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, "1")
     for name in GivenOptions.model_fields:
         monkeypatch.setenv(variable(name), "1")
-    assert unknown_variables() == ["RUNPOD_EMULATOR_", "RUNPOD_EMULATOR_PROT", "RUNPOD_EMULATOR_WORKERS"]
+    unknown = ["RUNPOD_EMULATOR_", "RUNPOD_EMULATOR_PROT", "RUNPOD_EMULATOR_WORKERS"]
+    assert unknown_variables() == unknown
+    monkeypatch.setenv("runpod_emulator_port", "1")
+    monkeypatch.setenv("RUNPOD_EMULATOR_worker_key", '["k"]')
+    monkeypatch.setenv("runpod_emulator_prot", "1")
+    assert unknown_variables() == [*unknown, "runpod_emulator_prot"]
 
 
 def test_variables_that_are_no_option_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

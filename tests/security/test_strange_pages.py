@@ -13,7 +13,7 @@ from tests.security.test_own_door import WEB
 
 @pytest.fixture(scope="module")
 def keyed() -> Iterator[Emulator]:
-    with Emulator("llm", endpoint=["out"]) as emu:
+    with Emulator("llm", endpoint=["out"], set=["paused_endpoint=queue"]) as emu:
         yield emu
 
 
@@ -33,7 +33,9 @@ def ask(emu: Emulator, request: str, *headers: str, body: bytes = b'{"input": {"
     return send(port, request, [line.replace("PORT", str(port)) for line in headers], body)
 
 
-ROUTES = ["POST /v2/llm/run", "POST /v2//llm/run/", "POST /v2/out/purge-queue", "GET /v2/out/job-take/thief",
+ROUTES = ["GET /v2/llm/requests", "GET /v2/llm/health", "GET /v2/llm/metrics", "GET /v2/llm/status/j1",
+          "GET /v2/llm/stream/j1", "GET /v2/llm/openai/v1/models", "POST /v2/llm/run", "POST /v2//llm/run/",
+          "POST /v2/out/purge-queue", "GET /v2/out/job-take/thief",
           "POST /v2/out/job-done/thief/j1", "POST /lb/web/x", "GET /lb/web/x", "GET /docs"]  # fmt: skip
 HOST = "Host: 127.0.0.1:PORT"
 STRANGE = [
@@ -44,6 +46,9 @@ STRANGE = [
     ["Host: evil.example:PORT", "Origin: http://evil.example:PORT", "Authorization: any"],
     [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"],
     [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Referer: http://evil.example/"],
+    [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Authorization: Basic eDp5"],
+    ["Host: emu.shared.example", "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors"],
+    [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"],
 ]
 FRIENDLY = [
     [HOST],
@@ -53,10 +58,22 @@ FRIENDLY = [
     ["Host: 192.0.2.7:PORT", "Origin: http://192.0.2.7:PORT"],
     ["Host: emulator:PORT", "Origin: http://emulator:PORT"],
     ["Host: told.test", "Origin: https://told.test"],
-    [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"],
     [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Referer: http://localhost:3000/a"],
     [HOST, "Origin: https://staging.example", "Authorization: Bearer any"],
 ]
+BROWSER = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0"
+POWERSHELL = "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682"
+NAVIGATED = [HOST, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", BROWSER]
+TYPED = [HOST, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", BROWSER]
+UNSAID = ["Host: 192.0.2.2:PORT", BROWSER]
+"""As a browser asks over plain HTTP at an address that is not loopback: it does not say for whom."""
+FOR_WORKERS = ["/v2/out/job-take/thief", "/v2/out/job-take-batch/thief?batch_size=9", "/v2/out/job-stop/thief",
+               "/v2/out/ping/thief?status=unhealthy&check=c&reason=r", "/v2//out/job-take/thief/",
+               "/v2/out/%6aob-take/thief&job_in_progress=0"]  # fmt: skip
+CHANGING = ["/v2/llm/stream/JOB", "/v2/llm/status/JOB?ttl=10000", "/v2/llm/status/JOB?%74tl=10000",
+            "/v2/llm/status-sync/JOB", "/v2/llm/openai/v1/models", "/v2/flash/stream/JOB"]  # fmt: skip
+READS = ["/v2/llm/health", "/v2/llm/metrics", "/v2/llm/requests", "/v2/llm/status/JOB", "/docs", "/lb/web/x",
+         "/lb/web/v2/llm/stream/JOB"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -82,6 +99,62 @@ def test_without_keys_too_a_page_of_a_stranger_sends_nothing(
 @pytest.mark.parametrize("request_line", ["POST /v2/llm/run", "POST /v2/out/job-done/w/j1", "POST /lb/web/x"])
 def test_all_others_are_served(open_to_all: Emulator, request_line: str, headers: list[str]) -> None:
     assert ask(open_to_all, request_line, *headers).status == 200
+
+
+def known_job(emu: Emulator) -> str:
+    """The id of a job that has ended: what is asked for it is answered at once."""
+    job = ask(emu, "POST /v2/llm/runsync", HOST, "Authorization: any").json["id"]
+    assert isinstance(job, str)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        *((path, headers) for path in FOR_WORKERS for headers in (NAVIGATED, TYPED, UNSAID)),
+        *((path, headers) for path in CHANGING for headers in (NAVIGATED, UNSAID)),
+        *((path, [*UNSAID, "Referer: http://evil.example/"]) for path in FOR_WORKERS + CHANGING),
+        *((path, [*UNSAID, "Authorization: Basic eDp5"]) for path in FOR_WORKERS + CHANGING),
+        *(
+            (path, ["Host: evil.example:PORT", BROWSER, "Authorization: any", "Referer: http://evil.example:PORT/"])
+            for path in FOR_WORKERS + CHANGING
+        ),
+    ],
+)
+@pytest.mark.parametrize("server", ["keyed", "open_to_all"])
+def test_no_address_that_a_browser_is_led_to_changes_anything(
+    server: str, path: str, headers: list[str], request: pytest.FixtureRequest
+) -> None:
+    emu: Emulator = request.getfixturevalue(server)
+    job = known_job(emu)
+    waiting = ask(emu, "POST /v2/out/run", HOST, "Authorization: any").json["id"]
+    assert ask(emu, f"GET {path.replace('JOB', job)}", *headers).status == 403
+    kept = next(one for one in emu.jobs() if one["id"] == waiting)
+    assert (kept["status"], kept["worker"]) == ("IN_QUEUE", None)
+
+
+@pytest.mark.parametrize("headers", [NAVIGATED, TYPED, UNSAID])
+@pytest.mark.parametrize("path", READS)
+def test_a_person_may_look_with_a_browser(open_to_all: Emulator, path: str, headers: list[str]) -> None:
+    assert ask(open_to_all, f"GET {path.replace('JOB', known_job(open_to_all))}", *headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        TYPED,
+        [*UNSAID, "Referer: http://192.0.2.2:PORT/lb/web/"],
+        [*UNSAID, "Referer: http://localhost:3000/"],
+        [*UNSAID, "Authorization: Bearer any"],
+        [HOST, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", BROWSER],
+        ["Host: localhost:PORT", "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors", BROWSER],
+        ["Host: 192.0.2.2:PORT", POWERSHELL],
+        ["Host: emulator.svc.example", "User-Agent: python-requests/2.32"],
+    ],
+)
+@pytest.mark.parametrize("path", ["/v2/llm/stream/JOB", "/v2/llm/status/JOB?ttl=10000"])
+def test_pages_of_here_and_who_is_no_browser_do_all(open_to_all: Emulator, path: str, headers: list[str]) -> None:
+    assert ask(open_to_all, f"GET {path.replace('JOB', known_job(open_to_all))}", *headers).status == 200
 
 
 def test_what_was_sent_before_a_key_was_asked_for_left_no_job(open_to_all: Emulator) -> None:

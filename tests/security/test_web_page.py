@@ -124,6 +124,33 @@ async def test_without_keys_too_a_page_of_elsewhere_hands_in_no_job_and_takes_no
     assert not (tmp_path / "called").exists()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", STRANGER])
+@pytest.mark.parametrize("options", [(), ("--no-auth",)])
+async def test_no_page_of_elsewhere_makes_an_address_of_ours_change_anything(
+    start: Starter, tmp_path: Path, host: str, options: tuple[str, ...]
+) -> None:
+    """Under the stranger's own name the browser does not say where a request comes from, as at any plain address."""
+    require("chromium")
+    command = served(start, "--endpoint", "out", *options)
+    job = command.http.post("/out/run", headers={"Authorization": "any"}, json={"input": {"a": 1}}).json()["id"]
+    root = f"{command.root_url}/v2/out".replace("127.0.0.1", host)
+    with elsewhere() as port:
+        async with browsing(tmp_path / "profile") as page:
+            for path in ("/job-take/thief", "/job-take-batch/thief?batch_size=9999",
+                         "/ping/thief?status=unhealthy&check=x&reason=y", "/openai/v1/models"):  # fmt: skip
+                await page.open(f"http://{STRANGER}:{port}/")
+                await _load(page, "img", root + path)
+                await _load(page, "iframe", root + path)
+                page.loads()
+                await page.run(f"location.href = {root + path!r}")
+                await page.loaded()
+                assert (await page.run("return document.body.innerText")).count("--allowed-host") == 1
+            await page.open(f"{root}/health")
+            assert "inQueue" in await page.run("return document.body.innerText") or not options
+    (left,) = admin(command, "/jobs")["jobs"]
+    assert (left["id"], left["status"], left["worker"]) == (job, "IN_QUEUE", None)
+
+
 async def test_a_page_of_this_machine_is_a_client(start: Starter, tmp_path: Path) -> None:
     require("chromium")
     command = served(start)
@@ -211,6 +238,15 @@ async def _socket(page: Page, url: str) -> Any:
         const socket = new WebSocket("{url}");
         socket.onopen = () => done("open");
         socket.onclose = () => done("closed");
+    }})""")
+
+
+async def _load(page: Page, element: str, url: str) -> None:
+    """Let the page show what an address answers, and wait until that has come or failed."""
+    await page.run(f"""await new Promise(done => {{
+        const one = document.createElement("{element}");
+        one.onload = one.onerror = done; one.src = {url!r}; one.referrerPolicy = "no-referrer";
+        document.body.append(one);
     }})""")
 
 

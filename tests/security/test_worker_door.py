@@ -232,7 +232,10 @@ def test_no_worker_inherits_a_key_of_the_server(start: Starter, tmp_path: Path) 
         "import os\nimport runpod\n\nrunpod.serverless.start({'handler': lambda job: dict(os.environ)})\n"
     )
     (tmp_path / "show.py").write_text("import os\nprint('SEEN', sorted(os.environ), flush=True)\n")
-    keys = {f"RUNPOD_EMULATOR_{name}_KEY": f'["{name}-key"]' for name in ("API", "ADMIN", "WORKER")}
+    keys = {
+        "RUNPOD_EMULATOR_API_KEY": '["API-key"]', "runpod_emulator_admin_key": '["ADMIN-key"]',
+        "RUNPOD_EMULATOR_worker_KEY": '["WORKER-key"]',
+    }  # fmt: skip
     words = ("--command", "c=python3 show.py", "--load-balancer", "web=python3 show.py", "--reload", "--port", 0)
     server = start("serve", "--endpoint", "ep=ep.py", *words, **keys, INHERITED="yes")
     server.out.line("Ready")
@@ -241,7 +244,17 @@ def test_no_worker_inherits_a_key_of_the_server(start: Starter, tmp_path: Path) 
     )
     seen = answer.json()["output"]
     assert seen["INHERITED"] == "yes" and set(keys) & set(seen) == set()
-    assert "ADMIN-key" not in str(seen)
+    assert "ADMIN-key" not in str(seen) and "WORKER-key" not in str(seen)
     until(lambda: {"c/", "web/"} <= {part for part in ("c/", "web/") if f" {part}" in server.err.text})
     told = [line for line in server.err.text.splitlines() if "SEEN" in line]
-    assert told and not any("RUNPOD_EMULATOR_ADMIN_KEY" in line or "INHERITED" not in line for line in told)
+    assert told and not any("_EMULATOR_" in line.upper() or "INHERITED" not in line for line in told)
+
+
+@pytest.mark.compat
+def test_no_command_of_exec_gets_a_key_of_the_server(start: Starter) -> None:
+    keys = {"runpod_emulator_admin_key": '["ADMIN-key"]', "RUNPOD_EMULATOR_worker_KEY": '["WORKER-key"]'}
+    command = start("exec", "--mock", "llm", "--", "env", **keys, INHERITED="yes")
+    assert command.code() == 0
+    told, beside = command.out.whole(), command.err.whole()
+    assert "INHERITED=yes" in told and "ADMIN-key" not in told and "WORKER-key" not in told
+    assert "no option" not in beside, "they are in force"

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from emulator.cli import cli
 from emulator.config.services import Service
 from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError
-from emulator.workers.environment import host_name, worker_environment
+from emulator.workers.environment import host_name, inherited, worker_environment
 from tests.compat.servers import LIMIT, until
 from tests.workers import programs
 from tests.workers.programs import Host, client, program
@@ -35,6 +36,18 @@ def worker_env(*arguments: str) -> str:
     done = CliRunner().invoke(cli, ["worker-env", *arguments])
     assert done.exit_code == 0, done.output
     return done.output
+
+
+@pytest.mark.parametrize("write", [str.upper, str.lower, str.title])
+@pytest.mark.parametrize("key", ["api_key", "worker_key", "admin_key"])
+def test_no_key_of_the_server_is_passed_on(
+    key: str, write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write(f"runpod_emulator_{key}")
+    monkeypatch.setenv(name, '["the-key-of-the-server"]')
+    monkeypatch.setenv("HF_TOKEN", "mine")
+    assert getattr(read_settings(), key) == ["the-key-of-the-server"], "it is read"
+    assert name not in inherited() and inherited()["HF_TOKEN"] == "mine"
 
 
 AWKWARD = ("--worker", "w1", "--worker-key", 'a $b "c" `d` \\ #e', "--api-key", "k=1 $ID")

@@ -17,13 +17,13 @@ from emulator.core.stubs import Question
 from emulator.core.waiting import Caller
 from emulator.emulator import Emulator
 from emulator.mocking.checks import input_check
-from emulator.values import Milliseconds
+from emulator.values import Exact, Milliseconds
 
 _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
 """Milliseconds that a wait lasts which does not say how long."""
 
 
-class Wish(BaseModel):
+class Wish(Exact):
     """What a caller asks for; an unknown member is refused."""
 
     model_config = ConfigDict(extra="forbid")
