@@ -98,6 +98,8 @@ def wrong(*arguments: str, names: str) -> object:
     ("arguments", "words"),
     [
         wrong("--colour", names="No such option '--colour'"),
+        wrong("--port", "--api-key=SECRET12345", names="'--api-key=****' is not a valid integer"),
+        wrong("echo.py", "--environment", "HF_TOKEN SECRET12345", names="--environment: HF_TOKEN …: write NAME=VALUE"),
         wrong("missing.py", names="missing.py: there is no file missing.py"),
         wrong("empty", names="no handler in empty"),
         wrong("echo", names="handler echo: there is no file or folder of this name"),

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from emulator.core.secret_names import Member, looks_made, member_of, names_secret
 from emulator.core.secret_texts import HIDDEN, masked, masked_member, masked_text
 
-__all__ = ("Masks", "header", "masked", "masked_variable", "member", "names_secret")
+__all__ = ("HIDDEN", "Masks", "header", "masked", "masked_variable", "member", "names_secret")
 
 _PLAIN_WORD = 8
 """Characters of a key of the server that is searched for in texts: a shorter one may be any word."""

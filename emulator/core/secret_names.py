@@ -13,7 +13,7 @@ import re
 from urllib.parse import unquote
 
 _WORDS = (
-    r"(?:authorization|passw(?:or)?d|passphrase|passcode|secret|credentials?|cookie|accessid|access[-_]?key[-_]?id|"
+    r"(?:authorization|passw(?:or)?d|passphrase|passcode|secret|credentials?|cookie|access[-_]?id|access[-_]?key[-_]?id|"
     r"(?:api|access|secret|private|worker|admin|signing|encryption|account|auth)[-_]?keys?|"
     r"(?:ssh|deploy|licen[cs]e|gpg|pgp|master|hmac|aes|decryption|webhook|service[-_]?account|storage)[-_]?key|"
     r"(?:access|auth|bearer|refresh|session|security|id|hf|api|bot|user|github|client|csrf|oauth|jwt)[-_]?token)"
@@ -54,8 +54,8 @@ _EDGES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _LONG_ENOUGH = 6
 HINTS = (
-    "auth", "key", "token", "secret", "pass", "pwd", "cookie", "cred", "sig", "accessid", "jwt", "session", "otp",
-    "sid", "csrf", "xsrf", "s3config", "s3_config", "%", "\\u", "_pat", "-pat", "pat=", "pat:", "pat'", 'pat"', "pat ",
+    "auth", "key", "token", "secret", "pass", "pwd", "cookie", "cred", "sig", "accessid", "access_id", "access-id", "jwt",
+    "session", "otp", "sid", "csrf", "xsrf", "s3config", "s3_config", "%", "\\u", "_pat", "-pat", "pat=", "pat:", "pat'", 'pat"', "pat ",
 )  # fmt: skip
 """One of them is in every text with a name of a secret, in small letters."""
 
@@ -78,7 +78,7 @@ def names_secret(name: str) -> bool:
         return False
     words = _without_forms(words)
     is_named = not _PARTS.isdisjoint(words) or (bool(words) and words[-1] in _LAST) or words[-2:] == ["session", "id"]
-    return is_named or _ENDS.search(_plain(name)) is not None
+    return is_named or _ENDS.search("-".join(words)) is not None
 
 
 @functools.lru_cache(maxsize=2_000)

@@ -21,10 +21,15 @@ _ODD_USERINFO = re.compile(r"(?<=://)([^\s/?#:@\"'<>]{0,64}:(?![0-9]{0,5}(?:[/?#
 _STRINGS = re.compile(r"[\"'][,:]\s?\\*[\"']")
 """What is between two strings of JSON."""
 _ONE_URL = re.compile(r"[a-zA-Z][\w+.-]{0,30}://\S*")
-_ASSIGNED = re.compile(r"(?<![\w.%\]-])([\w.%\[\]-]{1,128}=)(\"[^\"]*\"?|'[^']*'?|[^\s&,;\"'<>#]+)")
+_ASSIGNED = re.compile(
+    r"(?:(?<![\w.%\]\\-])|(?<=\\[nrt]))([\w.%\[\]-]{1,128}=)"
+    r"(\"[^\"]*\"?|'[^']*'?|(?:[^\s&,;\"'<>#\\]|\\(?![nr]))+)"
+)
 _LINE = re.compile(
-    r"(?<![\w.-])([\w.-]{1,64}(?:[ \t]{0,4}:[ \t]{1,4}|[ \t]{1,4}=[ \t]{1,4})(?:(?:bearer|basic|token)[ \t]{1,4})?)"
-    r"(?:\"([^\"\r\n]{1,512})\"?|'([^'\r\n]{1,512})'?|([^\s,;\"'<>()\[\]{}]{6,}))([ \t]{0,64}(?:[\r\n]|\Z))?",
+    r"(?:(?<![\w.\\-])|(?<=\\[nrt]))([\w.-]{1,64}(?:[ \t]{0,4}:[ \t]{1,4}|[ \t]{1,4}=[ \t]{1,4})"
+    r"(?:(?:bearer|basic|token)[ \t]{1,4})?)"
+    r"(?:\"([^\"\r\n]{1,512})\"?|'([^'\r\n]{1,512})'?|((?:[^\s,;\"'<>()\[\]{}\\]|\\(?![nr])){6,}))"
+    r"([ \t]{0,64}(?:[\r\n]|\\[nr]|\Z))?",
     re.IGNORECASE,
 )
 _PROSE = frozenset(
@@ -32,9 +37,12 @@ _PROSE = frozenset(
      "password", "optional", "integer", "disabled", "enabled", "authorization")
 )  # fmt: skip
 _QUOTED = re.compile(
-    r"(?<![\w.\-\[\]%])((?:[\w.\-\[\]%]|\\u[0-9a-fA-F]{4}){1,64})\\{0,16}[\"']\s{0,16}[:=,]\s{0,16}\[?\s{0,16}"
+    r"(?<![\w.\-\[\]%])((?:[\w.\-\[\]%]|\\u[0-9a-fA-F]{4}){1,64})\\{0,16}[\"']\s{0,16}([:=,])\s{0,16}\[?\s{0,16}"
     r"b?(\\{0,16})([\"'])"
 )
+_VALUE = re.compile(r"(?:value|content)\\{0,16}[\"']\s{0,16}:\s{0,16}b?\\{0,16}[\"']", re.IGNORECASE)
+"""`"name": "HF_TOKEN", "value": "…"`, from `value` on."""
+_NAMED = re.compile(r"\\{0,16}[\"']\s{0,16}:")
 _MARK = {quote: re.compile(rf"(\\*){quote}") for quote in "\"'"}
 _PART = re.compile(
     r"name=\"([^\"\r\n]{1,64})\"[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,200}\r?\n){0,4}\r?\n(?=[^\r\n])", re.IGNORECASE
@@ -131,13 +139,20 @@ def _quoted(text: str) -> str:
     """The same for strings in quotes behind a name in quotes, as in JSON within JSON, or as Python writes them."""
     pieces, at, searched = [], 0, 0
     while found := _QUOTED.search(text, searched):
-        searched = found.end()
-        if member_of(found[1]) is Member.NONE:
-            searched = found.start(2)  # the string may be a name itself
+        name, comma, backslashes, quote = found.groups()
+        searched = found.start(3)  # the string may be a name itself
+        is_secret = names_secret(name) if comma == "," else member_of(name) is not Member.NONE
+        if not is_secret:
             continue
-        searched = _end_of_string(text, found.end(), len(found[2]), found[3])
-        value = text[found.end() : searched]
-        pieces += [text[at : found.end()], masked_member(found[1], value)]
+        begin = found.end()
+        searched = _end_of_string(text, begin, len(backslashes), quote)
+        if comma == "," and (value := _VALUE.match(text, begin)):
+            begin, searched = value.end(), _end_of_string(text, value.end(), len(backslashes), quote)
+        elif comma == "," and (member_of(name) is Member.NONE or _NAMED.match(text, searched)):
+            searched = found.start(3)
+            continue
+        shown = text[begin:searched]
+        pieces += [text[at:begin], masked(shown) if begin > found.end() else masked_member(name, shown)]
         at = searched
     return "".join((*pieces, text[at:]))
 
