@@ -54,8 +54,9 @@ _EDGES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _LONG_ENOUGH = 6
 HINTS = (
-    "auth", "key", "token", "secret", "pass", "pwd", "cookie", "cred", "sig", "accessid", "access_id", "access-id", "jwt",
-    "session", "otp", "sid", "csrf", "xsrf", "s3config", "s3_config", "%", "\\u", "_pat", "-pat", "pat=", "pat:", "pat'", 'pat"', "pat ",
+    "auth", "key", "token", "secret", "pass", "pwd", "cookie", "cred", "sig", "accessid", "access_id", "access-id",
+    "jwt", "session", "otp", "sid", "csrf", "xsrf", "s3config", "s3_config", "%", "\\u", "_pat", "-pat", "pat=", "pat:",
+    "pat'", 'pat"', "pat ",
 )  # fmt: skip
 """One of them is in every text with a name of a secret, in small letters."""
 
