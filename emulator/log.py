@@ -120,7 +120,7 @@ class WithoutSecrets(logging.Filter):
         if record.stack_info:
             record.stack_info = text(record.stack_info)
         if record.msg != plain and hasattr(record, "coloured"):
-            del record.coloured  # a colour within a secret, or its name, would hide it from the masks
+            delattr(record, "coloured")  # a colour within a secret, or its name, would hide it from the masks
         return True
 
     def _without_key(self, plain: str, shown: str) -> str:
