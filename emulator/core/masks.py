@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 from emulator.core.secret_names import Member, looks_made, member_of, names_secret
 from emulator.core.secret_texts import HIDDEN, masked, masked_member, masked_text
 
-__all__ = ("HIDDEN", "Masks", "header", "masked", "masked_variable", "member", "names_secret")
+__all__ = ("HIDDEN", "Masks", "by_path", "header", "masked", "masked_variable", "member", "names_secret")
 
 _PLAIN_WORD = 8
 """Characters of a key of the server that is searched for in texts: a shorter one may be any word."""
@@ -67,6 +67,22 @@ def member(name: str, value: Any) -> Any:
     return masked(str(value)) if member_of(name) is Member.SURE and _may_be_secret(value) else value
 
 
+def by_path(path: str, value: Any) -> Any:
+    """What is shown of a text or a number by the names that lead to it alone, with dots between them."""
+    if not _names_secret_by_path(path):
+        return value
+    _, last, is_secret = _end_of(path)
+    if is_secret:
+        return masked(str(value)) if _may_be_secret(value) else value
+    return member(last, value)
+
+
+@functools.lru_cache(maxsize=2_000)
+def _names_secret_by_path(path: str) -> bool:
+    _, last, is_secret = _end_of(path)
+    return is_secret or member_of(last) is not Member.NONE
+
+
 def _covers(name: str) -> bool:
     """Whether a member of this name makes secrets of all that is below it."""
     return member_of(name) is Member.SURE or name.lower() == "auth"
@@ -103,11 +119,13 @@ class Masks:
         """What is shown of headers, by what is shown of their names."""
         return {self.text(name): self.header(name, value) for name, value in given}
 
-    def value(self, parsed: Any, path: Sequence[str] = ()) -> Any:
-        """What is shown of a JSON value, which is changed in place; `path` are the names that lead to it."""
-        *above, last = [part for part in path if not part.isdecimal()] or [""]
+    def value(self, parsed: Any, path: str = "") -> Any:
+        """What is shown of a JSON value, which is changed in place; `path` leads to it: names with dots between."""
+        above, last, is_secret = _end_of(path)
+        if not isinstance(parsed, dict | list):
+            return self._scalar(last, parsed, is_secret)
         root = {last: parsed}
-        waiting: list[tuple[Any, str]] = [(root, functools.reduce(lambda kind, part: _kind(part, kind), above, ""))]
+        waiting: list[tuple[Any, str]] = [(root, above)]
         while waiting:
             holder, kind = waiting.pop()
             names = _names_in(holder, kind)
@@ -117,8 +135,7 @@ class Masks:
                     waiting.append((found, kind_here))
                 else:
                     name = names.get(place) or (place if isinstance(place, str) else "")
-                    is_secret = kind_here in _ALL_SECRET or (kind == _HEADERS and names_secret(name))
-                    holder[place] = self._scalar(name, found, is_secret)
+                    holder[place] = self._scalar(name, found, _is_secret(name, kind, kind_here))
             if isinstance(holder, dict) and holder is not root:
                 self._mask_names(holder)
         return root[last]
@@ -161,6 +178,19 @@ def _kind(name: str, above: str) -> str:
     if _covers(name):
         return _SECRET
     return _HEADERS if _last_word(low) in _OF_HEADERS else ""
+
+
+@functools.lru_cache(maxsize=2_000)
+def _end_of(path: str) -> tuple[str, str, bool]:
+    """The kind of what holds the end of a path, the last name on it, and whether a text there is a secret."""
+    *above, last = [part for part in path.split(".") if not part.isdecimal()] or [""]
+    kind = functools.reduce(lambda kind, part: _kind(part, kind), above, "")
+    return kind, last, _is_secret(last, kind, _kind(last, kind))
+
+
+def _is_secret(name: str, kind: str, kind_here: str) -> bool:
+    """Whether a text of this name is one, in an object of a `kind`, with what the name makes of that."""
+    return kind_here in _ALL_SECRET or (kind == _HEADERS and names_secret(name))
 
 
 def _last_word(low: str) -> str:

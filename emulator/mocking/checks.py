@@ -18,6 +18,7 @@ _LONGEST = 100
 _LARGE = 1_000_000
 """Bytes of an input above which what is no text is searched as the quicker encoder writes it."""
 _MISSING = object()
+_SCALARS = frozenset((int, float, bool, type(None)))
 _MASKS = masks.Masks()
 """Without the server's own keys: these are masked where the difference is shown."""
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -141,8 +142,14 @@ def _difference(expected: Any, actual: Any, path: str) -> str:
 
 
 def _told(path: str, value: Any) -> str:
-    """What is shown of a value at a path; the names that lead there say whether it is a secret."""
-    return shown(_MASKS.value(_shortened(value, [_LONGEST + 1]), path.split(".")))
+    """What is shown of a value at a path; the names that lead there say whether it is a secret.
+
+    What is in a text is masked where the difference is shown, but for one that is cut here, or is a URL.
+    """
+    kind = type(value)
+    if (kind is str and len(value) <= _LONGEST and "://" not in value) or kind in _SCALARS:
+        return shown(masks.by_path(path, value))
+    return shown(_MASKS.value(_shortened(value, [_LONGEST + 1]), path))
 
 
 def _same(expected: Any, actual: Any) -> bool:
@@ -170,7 +177,7 @@ def _cut(text: str) -> str:
 def _pattern(place: str, pattern: str) -> str:
     """What is shown of a pattern that is looked for in a header, or at a path of the input."""
     kind, _, name = place.partition(" ")
-    return _cut(masks.header(name, pattern) if kind == "header" else _MASKS.value(pattern, place.split(".")))
+    return _cut(masks.header(name, pattern) if kind == "header" else _MASKS.value(pattern, place))
 
 
 def _header(name: str, value: str | None) -> str:
