@@ -44,7 +44,18 @@ class ServerCommand(click.Command):
         return [*own[:-1], *self._options, own[-1]]
 
 
-@click.group()
+class Commands(click.Group):
+    """The commands; what they say of a wrong one shows no secret."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run one."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise click.UsageError(Masks().text(error.format_message()), error.ctx) from error
+
+
+@click.group(cls=Commands)
 @click.version_option(__version__, prog_name="runpod-emulator")
 def cli() -> None:
     """RunPod Serverless on your machine."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from emulator.core.masks import Masks
+from emulator.core.masks import HIDDEN, Masks
 from emulator.core.shown import block, traceback_block
 from emulator.outlet import outlet_of
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[TextIO]
 else:  # Python 3.10 cannot subscript it
     _StreamHandler = logging.StreamHandler
+_OF_A_KEY = re.compile(r"\s*(?:[A-Za-z0-9+/=]{1,80}|(?:Proc-Type|DEK-Info): .{1,100}|)\s*")
 _LEVELS = {"DEBUG": "bright_black", "INFO": "green", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
@@ -99,22 +101,38 @@ class WithoutSecrets(logging.Filter):
     def __init__(self, masks: Masks) -> None:
         super().__init__()
         self._masks = masks
+        self._in_keys: set[str] = set()
+        """Where the lines of a private key are being printed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and let it pass."""
         if record.name == "emulator.jobs" and record.levelno < logging.WARNING:
             return True  # how a job ended: the commonest line, and it repeats nothing that anybody has sent
         text = self._masks.text
-        record.msg, record.args = text(record.getMessage()), None
+        plain = record.getMessage()
+        record.msg, record.args = text(plain), None
+        if record.name == "emulator.worker" and (self._in_keys or "PRIVATE KEY-----" in plain):
+            record.msg = self._without_key(plain, record.msg)
         if record.exc_info:
             record.exc_text = text(
                 record.exc_text or traceback_block(logging.Formatter().formatException(record.exc_info))
             )
         if record.stack_info:
             record.stack_info = text(record.stack_info)
-        if (coloured := getattr(record, "coloured", None)) is not None:
-            record.coloured = text(coloured)
+        if record.msg != plain and hasattr(record, "coloured"):
+            delattr(record, "coloured")  # a colour within a secret, or its name, would hide it from the masks
         return True
+
+    def _without_key(self, plain: str, shown: str) -> str:
+        """A worker's line, without it if it is one of a private key: these come one by one."""
+        where, bar, line = plain.partition(" | ")
+        if "-----BEGIN " in line and "-----END " not in line:
+            self._in_keys.add(where)
+        elif where in self._in_keys:
+            if _OF_A_KEY.fullmatch(line):
+                return f"{where}{bar}{HIDDEN}"
+            self._in_keys.discard(where)
+        return shown
 
 
 def begin_log(level: str, color: bool, masks: Masks | None = None) -> None:

@@ -93,9 +93,15 @@ def variables(given: Any) -> Any:
     for entry in given:
         name, equals, value = str(entry).partition("=")
         if not (name and equals):
-            raise ValueError(f"{entry}: write NAME=VALUE")
+            raise ValueError(f"{_begun(name)}{equals}{value and '…'}: write NAME=VALUE")
         found[name] = value
     return found
+
+
+def _begun(entry: str) -> str:
+    """The first word of an entry: what follows may be a secret."""
+    first, *more = entry.split(maxsplit=1) or [""]
+    return f"{first} …" if more else first
 
 
 def file_of(handler: str) -> str | None:

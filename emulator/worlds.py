@@ -77,7 +77,7 @@ class Worlds:
 
     def shown(self, name: str) -> str:
         """A namespace as it may be seen by others: where keys choose worlds, its name is a client's key."""
-        return masked(name) if self.by_key else name
+        return masked(name) if self.by_key else self.first.masks.text(name)
 
     def name_of(self, world: Emulator) -> str:
         """The world's namespace, "" for the first."""

@@ -93,11 +93,17 @@ def wrong(*arguments: str, names: str) -> object:
     return pytest.param(arguments, names, id=" ".join(arguments) or "nothing")
 
 
+def test_a_wrong_use_shows_no_secret(run: Callable[..., Answer]) -> None:
+    code, _, err = run("serve", "--port", "--api-key=SECRET12345")
+    assert (code, err.endswith("Invalid value for '--port': '--api-key=****' is not a valid integer.\n")) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["serve", "exec"])
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         wrong("--colour", names="--log-color"),
+        wrong("echo.py", "--environment", "HF_TOKEN SECRET12345", names="--environment: HF_TOKEN …: write NAME=VALUE"),
         wrong("missing.py", names="missing.py: there is no file missing.py"),
         wrong("empty", names="no handler in empty"),
         wrong("echo", names="handler echo: there is no file or folder of this name"),

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from emulator.core.masks import Masks
-from emulator.log import ColouredLines, PlainLines, begin_log
+from emulator.log import ColouredLines, PlainLines, WithoutSecrets, begin_log
 from emulator.outlet import Outlet
 
 
@@ -150,6 +150,47 @@ def test_a_level_that_nobody_knows_is_no_mistake() -> None:
 
 
 # Secrets
+
+
+@pytest.mark.parametrize(
+    ("plain", "coloured", "shown"),
+    [
+        ("password=SECRET123456", "password\x1b[0m=SECRET123456\x1b[0m", "password=****3456"),
+        ("password=SECRET123456", "pass\x1b[31mword=SECRET123456\x1b[0m", "password=****3456"),
+        ("own-key-of-the-server", "own-key\x1b[1m-of-the-server\x1b[0m", "****rver"),
+        ("red and blue", "\x1b[31mred\x1b[0m and blue\x1b[0m", "\x1b[31mred\x1b[0m and blue\x1b[0m"),
+    ],
+)
+def test_no_secret_hides_behind_colours(plain: str, coloured: str, shown: str) -> None:
+    record = logging.LogRecord("emulator.worker", logging.INFO, "", 0, "%s | %s", ("ep/w1", plain), None)
+    record.coloured = coloured
+    WithoutSecrets(Masks(["own-key-of-the-server"])).filter(record)
+    assert ColouredLines().format(record).endswith(click.style("ep/w1 | ", fg="cyan") + shown)
+
+
+def test_a_private_key_that_comes_line_by_line_is_hidden() -> None:
+    key = [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "Proc-Type: 4,ENCRYPTED",
+        "",
+        "QUJDREVGR0hJSktM" * 4,
+        "QUJDRA==",
+        "-----END RSA PRIVATE KEY-----",
+    ]
+    masks, said = WithoutSecrets(Masks()), list[str]()
+    for where, line in [
+        *(("a", line) for line in [*key[:4]]),
+        ("b", "word"),
+        *(("a", line) for line in key[4:]),
+        ("a", "word"),
+    ]:
+        record = logging.LogRecord("emulator.worker", logging.INFO, "", 0, "%s | %s", (where, line), None)
+        masks.filter(record)
+        said.append(record.getMessage())
+    assert said == [
+        "a | -----BEGIN RSA PRIVATE KEY-----****", "a | ****", "a | ****", "a | ****", "b | word", "a | ****",
+        "a | -----END RSA PRIVATE KEY-----", "a | word",
+    ]  # fmt: skip
 
 
 def test_no_line_and_no_traceback_shows_a_secret(capsys: pytest.CaptureFixture[str]) -> None:

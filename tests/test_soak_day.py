@@ -47,7 +47,9 @@ def play(jobs: int, seed: int = 7) -> Day:
         for stub in STUBS:
             emu.stub(endpoint="llm", **stub)
         start = now = round(emu.clock.now() * 1000)
-        with emu._world.listening(lambda one: day.transitions.append(told(news_of(one))), lambda: None):
+        with emu._world.listening(
+            lambda one: day.transitions.append(told(news_of(one), emu._world.masks)), lambda: None
+        ):
             for hour in range(25):
                 emu.webhooks.answer(500, dice.randrange(jobs // 100))
                 end = start + (hour + 1) * HOUR

@@ -157,9 +157,12 @@ def test_variables_are_entries_or_a_table(given: Any, value: dict[str, str]) -> 
     assert TypeAdapter(Variables).validate_python(given) == value
 
 
-@pytest.mark.parametrize("entry", ["A", "=1", "=", ""])
-def test_an_entry_without_a_name_or_a_value_is_no_variable(entry: str) -> None:
-    with pytest.raises(ValueError, match=f"{entry}: write NAME=VALUE"):
+@pytest.mark.parametrize(
+    ("entry", "told"), [("A", "A"), ("=1", "=…"), ("=", "="), ("", ""), ("HF_TOKEN SECRET", "HF_TOKEN …"), (" ", "")]
+)
+def test_an_entry_without_a_name_or_a_value_is_no_variable(entry: str, told: str) -> None:
+    """What is told of it does not repeat what may be the value."""
+    with pytest.raises(ValueError, match=f"^{told}: write NAME=VALUE"):
         variables(["GOOD=1", entry])
 
 

@@ -14,72 +14,30 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-HIDDEN = "****"
-_SHOWN = 4
-_LONG = 12
-"""Characters that a secret has at least of which the last four are shown."""
+from emulator.core.secret_names import Member, looks_made, member_of, names_secret
+from emulator.core.secret_texts import HIDDEN, masked, masked_member, masked_text
+
+__all__ = ("HIDDEN", "Masks", "by_path", "header", "masked", "masked_variable", "member", "names_secret")
+
 _PLAIN_WORD = 8
 """Characters of a key of the server that is searched for in texts: a shorter one may be any word."""
-_LONGEST = 64 * 1024
-"""Characters of a text that is looked through for everything; in a longer one only own keys are found."""
-
-_WORDS = (
-    r"(?:authorization|passw(?:or)?d|passphrase|secret|credentials?|cookie|accessid|access[-_]?key[-_]?id|"
-    r"(?:api|access|secret|private|worker|admin|signing|encryption|account|auth)[-_]?key|"
-    r"(?:access|auth|bearer|refresh|session|security|id|hf|api|bot|user|github|client|csrf|oauth|jwt)[-_]?token)"
-)
-"""How names of secrets end."""
-_MEMBER = re.compile(rf"{_WORDS}$", re.IGNORECASE)
-_PARTS = frozenset(
-    ("auth", "authorization", "cookie", "credential", "credentials", "key", "pass", "passwd", "password", "pwd",
-     "secret", "sig", "signature", "token")
-)  # fmt: skip
-"""What names of headers, variables and parameters of a query are made of, where a secret is named."""
-_HARMLESS = frozenset(("idempotency-key", "x-idempotency-key", "sec-websocket-key"))
+_LONGEST = 66 * 1024
+"""Characters of a text that is looked through for everything, a whole line of the log; in a longer one only own keys
+are found."""
 _OPEN_IN_S3 = frozenset(("bucketname", "objectpath", "endpointurl", "region"))
 _SCHEMES = frozenset(("bearer", "basic", "digest", "token", "apikey", "negotiate", "hmac", "aws4-hmac-sha256"))
-
-_USERINFO = re.compile(r"(?<=://)([^\s/?#\"'<>\\]*)@")
-_ASSIGNED = re.compile(r"(?<![\w.%-])([\w.%-]{1,64}=)(\"[^\"]*\"?|'[^']*'?|[^\s&,;\"'<>#]+)")
-_QUOTED = re.compile(rf"({_WORDS}\\*[\"']\s*[:=,]\s*\[?\s*(\\*[\"']))(.*?)(?=\2|\Z)", re.IGNORECASE | re.DOTALL)
-_HEADER = re.compile(
-    r"((?:authorization|x-api-key|cookie|security-token)\s*:\s*(?:(?:bearer|basic|token)\s+)?)"
-    r"(?!(?:bearer|basic|token|expected|missing)\b)([^\s,;\"'<>\\]{6,})",
-    re.IGNORECASE,
-)
-_BEARER = re.compile(r"\b((?:bearer|basic)\s+)([^\s,;\"'<>\\)]{6,})", re.IGNORECASE)
-_SHAPED = re.compile(
-    r"(?<![\w-])(?:rpa_[A-Za-z0-9]{12,}|sk-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|"
-    r"xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{12,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"
-)
-_PREFIXES = ("rpa_", "sk-", "hf_", "gh", "xox", "AKIA", "eyJ")
-_HINTS = ("auth", "key", "token", "secret", "pass", "pwd", "cookie", "cred", "sig", "accessid")
-"""One of them is in every name of a secret, in small letters."""
-_FLAG = re.compile(r"(--[\w-]{1,64} +)(\"[^\"]*\"?|'[^']*'?|\S+)")
-_PLACEHOLDERS = ("KEY", "TOKEN", "SECRET", "VALUE")
-"""What our own texts call the value of an option."""
-_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-
-def masked(secret: str) -> str:
-    """`****abcd`; what is masked already stays so."""
-    if secret.startswith(HIDDEN) and len(secret) <= len(HIDDEN) + _SHOWN:
-        return secret
-    return HIDDEN + (secret[-_SHOWN:] if len(secret) >= _LONG else "")
-
-
-@functools.lru_cache(maxsize=1_000)
-def names_secret(name: str) -> bool:
-    """Whether a header, a variable, an option or a parameter of a query that is called so holds a secret."""
-    low = name.lower()
-    if low in _HARMLESS:
-        return False
-    parts = re.split(r"[^a-z0-9]+", _CAPITAL.sub("-", name).lower())
-    return not _PARTS.isdisjoint(parts) or _MEMBER.search(low) is not None
+_OF_HEADERS = frozenset(("headers", "env", "envs", "environment", "environ"))
+"""How names of members end that hold headers or variables."""
+_NAMES, _VALUES = ("name", "key", "header", "variable"), ("value", "values", "content", "val")
+"""Members of an object that is one header or variable, in small letters."""
+_FEW, _LONGEST_NAME = 12, len("variable")
+"""Members that such an object has at most, and characters of their names."""
 
 
 def header(name: str, value: str) -> str:
     """What is shown of a header's value."""
+    if name.lower() == "sec-websocket-protocol":
+        return re.sub(r"[^\s,.]{12,}", lambda found: masked(found[0]) if _is_key(found[0]) else found[0], value)
     if not names_secret(name):
         return value
     if "cookie" in name.lower():
@@ -91,6 +49,12 @@ def header(name: str, value: str) -> str:
     return f"{scheme} {masked(rest) if ' ' not in rest and scheme.lower() != 'basic' else HIDDEN}"
 
 
+def _is_key(protocol: str) -> bool:
+    """Whether a part of the name of a protocol is rather a key: browsers have no other place for one."""
+    words = protocol.replace("-", "")
+    return looks_made(protocol) and not (words.isalpha() and words.islower())
+
+
 def masked_variable(name: str, value: str) -> str:
     """What is shown of a variable's value."""
     return masked(value) if names_secret(name) else value
@@ -98,12 +62,30 @@ def masked_variable(name: str, value: str) -> str:
 
 def member(name: str, value: Any) -> Any:
     """What is shown of a member of a JSON object; texts and numbers alone can be secrets."""
-    return masked(str(value)) if _is_secret_member(name) and _may_be_secret(value) else value
+    if isinstance(value, str):
+        return masked_member(name, value)
+    return masked(str(value)) if member_of(name) is Member.SURE and _may_be_secret(value) else value
 
 
-@functools.lru_cache(maxsize=1_000)
-def _is_secret_member(name: str) -> bool:
-    return _MEMBER.search(name) is not None
+def by_path(path: str, value: Any) -> Any:
+    """What is shown of a text or a number by the names that lead to it alone, with dots between them."""
+    if not _names_secret_by_path(path):
+        return value
+    _, last, is_secret = _end_of(path)
+    if is_secret:
+        return masked(str(value)) if _may_be_secret(value) else value
+    return member(last, value)
+
+
+@functools.lru_cache(maxsize=2_000)
+def _names_secret_by_path(path: str) -> bool:
+    _, last, is_secret = _end_of(path)
+    return is_secret or member_of(last) is not Member.NONE
+
+
+def _covers(name: str) -> bool:
+    """Whether a member of this name makes secrets of all that is below it."""
+    return member_of(name) is Member.SURE or name.lower() == "auth"
 
 
 def _may_be_secret(value: Any) -> bool:
@@ -127,86 +109,107 @@ class Masks:
         """What is shown of a text: a URL, an error, a line of the log, a body that is no JSON."""
         if self._values is not None:
             text = self._values.sub(lambda found: masked(found[0]), text)
-        return text if len(text) > _LONGEST else _masked_text(text)
+        return text if len(text) > _LONGEST else masked_text(text)
 
     def header(self, name: str, value: str) -> str:
         """What is shown of a header's value."""
         return self.text(header(name, value))
 
-    def value(self, parsed: Any) -> Any:
-        """What is shown of a JSON value, which is changed in place."""
-        root = [parsed]
-        waiting: list[tuple[Any, str]] = [(root, "")]
+    def headers(self, given: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """What is shown of headers, by what is shown of their names."""
+        return {self.text(name): self.header(name, value) for name, value in given}
+
+    def value(self, parsed: Any, path: str = "") -> Any:
+        """What is shown of a JSON value, which is changed in place; `path` leads to it: names with dots between."""
+        above, last, is_secret = _end_of(path)
+        if not isinstance(parsed, dict | list):
+            return self._scalar(last, parsed, is_secret)
+        root = {last: parsed}
+        waiting: list[tuple[Any, str]] = [(root, above)]
         while waiting:
             holder, kind = waiting.pop()
+            names = _names_in(holder, kind)
             for place, found in holder.items() if isinstance(holder, dict) else enumerate(holder):
                 kind_here = _kind(place, kind) if isinstance(place, str) else kind
                 if isinstance(found, dict | list):
                     waiting.append((found, kind_here))
-                elif kind_here == _SECRET and _may_be_secret(found):
-                    holder[place] = masked(str(found))
-                elif isinstance(found, str) and len(found) >= _PLAIN_WORD:
-                    holder[place] = self.text(found)
-        return root[0]
+                else:
+                    name = names.get(place) or (place if isinstance(place, str) else "")
+                    holder[place] = self._scalar(name, found, _is_secret(name, kind, kind_here))
+            if isinstance(holder, dict) and holder is not root:
+                self._mask_names(holder)
+        return root[last]
+
+    def _scalar(self, name: str, value: Any, is_secret: bool) -> Any:
+        if is_secret:
+            return masked(str(value)) if _may_be_secret(value) else value
+        shown = member(name, value) if name else value
+        return self.text(shown) if isinstance(shown, str) and len(shown) >= _PLAIN_WORD else shown
+
+    def _mask_names(self, holder: dict[str, Any]) -> None:
+        """Mask names that are secrets themselves, in their places; equal ones are counted."""
+        shown = {name: text for name in holder if len(name) >= _PLAIN_WORD and (text := self.text(name)) != name}
+        if not shown:
+            return
+        members = list(holder.items())
+        holder.clear()
+        for name, value in members:
+            new, number = shown.get(name, name), 2
+            while new in holder:
+                new, number = f"{shown.get(name, name)} ({number})", number + 1
+            holder[new] = value
 
 
 _SECRET, _S3, _HEADERS = "secret", "s3", "headers"
+_ALL_SECRET = (_SECRET, _S3)
+"""Kinds of which every text and number is a secret."""
 
 
+@functools.lru_cache(maxsize=2_000)
 def _kind(name: str, above: str) -> str:
     """What a member of this name is, in an object that is of the kind `above`."""
     low = name.lower()
-    if above == _SECRET or _is_secret_member(name):
+    if above == _SECRET:
         return _SECRET
     if above == _S3:
         return "" if low in _OPEN_IN_S3 else _SECRET
-    if above == _HEADERS and names_secret(name):
+    if low.replace("_", "") == "s3config":
+        return _S3
+    if _covers(name):
         return _SECRET
-    return {"s3config": _S3, "headers": _HEADERS}.get(low, "")
+    return _HEADERS if _last_word(low) in _OF_HEADERS else ""
+
+
+@functools.lru_cache(maxsize=2_000)
+def _end_of(path: str) -> tuple[str, str, bool]:
+    """The kind of what holds the end of a path, the last name on it, and whether a text there is a secret."""
+    *above, last = [part for part in path.split(".") if not part.isdecimal()] or [""]
+    kind = functools.reduce(lambda kind, part: _kind(part, kind), above, "")
+    return kind, last, _is_secret(last, kind, _kind(last, kind))
+
+
+def _is_secret(name: str, kind: str, kind_here: str) -> bool:
+    """Whether a text of this name is one, in an object of a `kind`, with what the name makes of that."""
+    return kind_here in _ALL_SECRET or (kind == _HEADERS and names_secret(name))
+
+
+def _last_word(low: str) -> str:
+    return next((word for word in _OF_HEADERS if low.endswith(word)), low)
+
+
+def _names_in(holder: Any, kind: str) -> dict[Any, str]:
+    """What names the values of a list or an object that is one header, variable or pair, by their places."""
+    if isinstance(holder, list):
+        is_pair = kind == _HEADERS or len(holder) == 2
+        return {at + 1: name for at, name in enumerate(holder[:-1]) if isinstance(name, str)} if is_pair else {}
+    if len(holder) > _FEW or len(holder) < 2:
+        return {}
+    places = {place.lower(): place for place in holder if len(place) <= _LONGEST_NAME}
+    named = next((holder[places[name]] for name in _NAMES if name in places), "")
+    return {places[value]: named for value in _VALUES if value in places} if isinstance(named, str) else {}
 
 
 def _forms(secret: str) -> set[str]:
     """How a secret is written: by itself, in a URL, in JSON, and as Latin-1 text of a header."""
     as_header = secret.encode("utf-8", "replace").decode("latin-1")
     return {secret, quote(secret, safe="", errors="replace"), json.dumps(secret)[1:-1], as_header}
-
-
-def _masked_text(text: str) -> str:
-    """The text without what looks like a secret. Each search is made only where a part of it is there."""
-    if "@" in text and "://" in text:
-        text = _USERINFO.sub(_user_alone, text)
-    low = text.lower()
-    if any(hint in low for hint in _HINTS):
-        text = _named_secrets(text)
-    if "bearer" in low or "basic" in low:
-        text = _BEARER.sub(_credentials, text)
-    if any(prefix in text for prefix in _PREFIXES):
-        text = _SHAPED.sub(lambda found: masked(found[0]), text)
-    return text
-
-
-def _named_secrets(text: str) -> str:
-    if "=" in text:
-        text = _ASSIGNED.sub(_if_secret, text)
-    if "--" in text:
-        text = _FLAG.sub(_if_secret, text)
-    if '"' in text or "'" in text:
-        text = _QUOTED.sub(lambda found: found[1] + masked(found[3]), text)
-    return _HEADER.sub(lambda found: found[1] + masked(found[2]), text)
-
-
-def _user_alone(found: re.Match[str]) -> str:
-    user, colon, password = found[1].partition(":")
-    return f"{user}:{masked(password)}@" if colon else f"{masked(user)}@"
-
-
-def _credentials(found: re.Match[str]) -> str:
-    return found[1] + (HIDDEN if found[1].lower().startswith("basic") else masked(found[2]))
-
-
-def _if_secret(found: re.Match[str]) -> str:
-    name, value = found[1], found[2]
-    if not names_secret(name.strip("= -")) or value.rstrip(",.;:)'") in _PLACEHOLDERS:
-        return found[0]
-    quote_mark = value[0] if value[0] in "\"'" else ""
-    return f"{name}{quote_mark}{masked(value.strip(quote_mark or None))}{quote_mark}"

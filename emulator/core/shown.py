@@ -21,6 +21,9 @@ HIDDEN = (
     "\x00-\x1f\x7f-\x9f"  # control characters of ASCII and Latin-1
     "\u2028\u2029"  # line and paragraph separator
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of writing
+    # What else is there and is not seen (category Cf), but for the joiners of letters and of emoji:
+    "\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
     "\ud800-\udfff"  # half characters, which no stream can write
 )
 """Characters that are not shown as they are, for a class of a regular expression."""

@@ -18,6 +18,9 @@ _LONGEST = 100
 _LARGE = 1_000_000
 """Bytes of an input above which what is no text is searched as the quicker encoder writes it."""
 _MISSING = object()
+_SCALARS = frozenset((int, float, bool, type(None)))
+_MASKS = masks.Masks()
+"""Without the server's own keys: these are masked where the difference is shown."""
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -35,8 +38,7 @@ def input_regex_check(path: str, pattern: str) -> Check:
         if value is _MISSING:
             return f"input.{path}: missing"
         text = value if isinstance(value, str) else _encoded(value, question)
-        name = path.rpartition(".")[2]
-        return _search(f"input.{path}", pattern, text, question, lambda: shown(masks.member(name, value)))
+        return _search(f"input.{path}", pattern, text, question, lambda: _told(path, value))
 
     return _readable(check)
 
@@ -60,20 +62,20 @@ def header_regex_check(name: str, pattern: str) -> Check:
     def check(question: Question) -> str:
         actual = question.headers.get(name.lower())
         if actual is None:
-            return f"header {name}: expected a match of {_pattern(name, pattern)}, got nothing"
-        return _search(f"header {name}", pattern, actual, question, lambda: _header(name, actual), name)
+            return f"header {name}: expected a match of {_pattern(f'header {name}', pattern)}, got nothing"
+        return _search(f"header {name}", pattern, actual, question, lambda: _header(name, actual))
 
     return check
 
 
-def _search(place: str, pattern: str, text: str, question: Question, told: Callable[[], str], header: str = "") -> str:
-    """What keeps a pattern from being found in a text, of which `told` is shown; a `header` may hold a secret."""
+def _search(place: str, pattern: str, text: str, question: Question, told: Callable[[], str]) -> str:
+    """What keeps a pattern from being found in a text, of which `told` is shown."""
     try:
         if found(pattern, text, question):
             return ""
     except TooSlow as error:
-        return Slow(f"{place}: the pattern {_cut(pattern)} {error}")
-    return f"{place}: expected a match of {_pattern(header, pattern)}, got {told()}"
+        return Slow(f"{place}: the pattern {_pattern(place, pattern)} {error}")
+    return f"{place}: expected a match of {_pattern(place, pattern)}, got {told()}"
 
 
 def _encoded(value: Any, question: Question) -> str:
@@ -136,8 +138,18 @@ def _difference(expected: Any, actual: Any, path: str) -> str:
         return next(filter(None, differences), "")
     if _same(expected, actual):
         return ""
-    name = path.rpartition(".")[2]
-    return f"{path}: expected {shown(masks.member(name, expected))}, got {shown(masks.member(name, actual))}"
+    return f"{path}: expected {_told(path, expected)}, got {_told(path, actual)}"
+
+
+def _told(path: str, value: Any) -> str:
+    """What is shown of a value at a path; the names that lead there say whether it is a secret.
+
+    What is in a text is masked where the difference is shown, but for one that is cut here, or is a URL.
+    """
+    kind = type(value)
+    if (kind is str and len(value) <= _LONGEST and "://" not in value) or kind in _SCALARS:
+        return shown(masks.by_path(path, value))
+    return shown(_MASKS.value(_shortened(value, [_LONGEST + 1]), path))
 
 
 def _same(expected: Any, actual: Any) -> bool:
@@ -162,8 +174,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _pattern(name: str, pattern: str) -> str:
-    return _cut(masks.header(name, pattern))
+def _pattern(place: str, pattern: str) -> str:
+    """What is shown of a pattern that is looked for in a header, or at a path of the input."""
+    kind, _, name = place.partition(" ")
+    return _cut(masks.header(name, pattern) if kind == "header" else _MASKS.value(pattern, place))
 
 
 def _header(name: str, value: str | None) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from emulator.core.clock import turn
+from emulator.core.masks import names_secret
 from emulator.core.shown import Shown
 from emulator.workers.lines import Lines, cleaned
 from emulator.workers.log_pipe import LogPipe, log_pipe
@@ -48,6 +49,8 @@ class Child:
         self._where = where
         self._printed: dict[str, Lines] = {}
         """What each job has printed that the child told apart."""
+        self._secrets: list[bytes] = []
+        """What the child knows and no line may tear, or the log would not know it."""
         self._lines_in_a_row = 0
         self._process: asyncio.subprocess.Process | None = None
         self._leash: socket.socket | None = None
@@ -83,7 +86,8 @@ class Child:
             os.close(their_end)
             theirs.close()
         self._leash = ours
-        self._log = LogPipe(log_end, self._log_line)
+        self._secrets = _secrets_in(environment)
+        self._log = LogPipe(log_end, self._log_line, self._secrets)
 
     async def ended(self, *readers: asyncio.Future[None]) -> None:
         """Wait for its end, end its descendants, and let the log and `readers` have its last words."""
@@ -148,7 +152,7 @@ class Child:
         """Log what a job printed, as the child tells it; of one that does not go on also an unfinished line."""
         lines = self._printed.get(job)
         if lines is None:
-            lines = self._printed[job] = Lines(functools.partial(self._log_line, job=job))
+            lines = self._printed[job] = Lines(functools.partial(self._log_line, job=job), self._secrets)
         lines.feed(text)
         if not goes_on:
             self._finish(job)
@@ -187,3 +191,8 @@ class Child:
         self.last_lines.append(text)
         extra = None if coloured is text else {"coloured": coloured}
         log.info("%s | %s", self._where(job), Shown(text), extra=extra)
+
+
+def _secrets_in(environment: Mapping[str, str]) -> list[bytes]:
+    """The variables that are secrets, the keys of the server among them."""
+    return [os.fsencode(value) for name, value in environment.items() if value and names_secret(name)]

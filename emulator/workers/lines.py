@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from emulator.core.shown import HIDDEN
 
 LONGEST = 64 * 1024
 """Bytes of a line; one that is longer is cut, as it comes."""
+_WORD = 512
+"""Bytes of a word that is not cut."""
+_TOLD = 3
+"""Bytes of a secret that tell nothing of it."""
 FRAME_PAUSE = 0.2
 """Seconds between two frames of a progress bar that are shown."""
 _ENDS = re.compile(rb"([^\r\n]*)(\r\n|\r|\n|\Z)")
@@ -39,11 +43,13 @@ class Lines:
     """Calls `line` with each line of a stream, without its end and never longer than LONGEST bytes.
 
     `\\n` and `\\r\\n` end a line. What `\\r` ends will be overwritten: of such frames at most five a second are handed
-    on, and always the last.
+    on, and always the last. None of the `secrets` is torn in two, nor a word where a blank is near: a piece of a secret
+    would be shown.
     """
 
-    def __init__(self, line: Callable[[bytes], None]) -> None:
+    def __init__(self, line: Callable[[bytes], None], secrets: Iterable[bytes] = ()) -> None:
         self._line = line
+        self._secrets = secrets
         self._rest = bytearray()
         """The beginning of a line."""
         self._is_cut = False
@@ -90,9 +96,22 @@ class Lines:
     def _extend(self, text: bytes) -> None:
         self._rest += text
         while len(self._rest) > LONGEST:
-            end = _character_before(self._rest, LONGEST)
+            end = self._seam(_character_before(self._rest, LONGEST))
             self._line(bytes(self._rest[:end]))
             del self._rest[:end]
+
+    def _seam(self, end: int) -> int:
+        """Where to cut instead of at `end`: not within a word, and before what may be the beginning of a secret."""
+        blank = self._rest.rfind(b" ", end - _WORD, end)
+        if blank > 0:
+            return blank + 1
+        begun = (
+            size
+            for secret in self._secrets
+            for size in range(min(len(secret), _WORD) - 1, _TOLD, -1)
+            if self._rest.endswith(secret[:size], 0, end)
+        )
+        return end - max(begun, default=0)
 
     def _feed_bar(self, data: bytes) -> None:
         if self._after_return and data:

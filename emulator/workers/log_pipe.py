@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from emulator.workers.lines import Lines
 
@@ -31,12 +31,13 @@ def log_pipe() -> tuple[int, int]:
 class LogPipe:
     """Calls `line` with each line that comes, without its end; `over` is done when nobody writes any more.
 
-    It owns the descriptor. Whoever must know what was written before now asks for it by `catch_up`.
+    It owns the descriptor, and tears none of the `secrets` in two. Whoever must know what was written before now asks
+    for it by `catch_up`.
     """
 
-    def __init__(self, descriptor: int, line: Callable[[bytes], None]) -> None:
+    def __init__(self, descriptor: int, line: Callable[[bytes], None], secrets: Iterable[bytes] = ()) -> None:
         self._descriptor = descriptor
-        self._lines = Lines(line)
+        self._lines = Lines(line, secrets)
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
         self._arrived = select.poll()

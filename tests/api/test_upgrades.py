@@ -55,7 +55,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 async def connection() -> AsyncIterator[Connection]:
-    config, state = uvicorn.Config(application, lifespan="off", proxy_headers=False), ServerState()
+    config, state = uvicorn.Config(application, lifespan="off", proxy_headers=False, log_config=None), ServerState()
     config.load()
     server = await asyncio.get_running_loop().create_server(
         lambda: BreakableProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import category
 
 import pytest
 
@@ -18,12 +19,22 @@ HIDDEN = {
     "\n": r"\n", "\r": r"\r", "\t": r"\t", "\x00": r"\x00", "\x07": r"\x07", "\x0b": r"\x0b", "\x1b[2J": r"\x1b[2J",
     "\x1e": r"\x1e", "\x7f": r"\x7f", "\x85": r"\x85", "\x9b1m": r"\x9b1m", "\u2028": r"\u2028", "\u2029": r"\u2029",
     "\u202e": r"\u202e", "\u2066": r"\u2066", "\u200f": r"\u200f", "\u061c": r"\u061c", "\ud800": r"\ud800",
+    "\u200b": r"\u200b", "\u2060": r"\u2060", "\ufeff": r"\ufeff", "\ufff9": r"\ufff9", "\U000e0041": r"\U000e0041",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", HIDDEN)
 def test_what_cannot_be_seen_is_shown_as_python_writes_it(text: str) -> None:
     assert visible(f"a{text}b") == f"a{HIDDEN[text]}b"
+
+
+SEEN = "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+"""Of the characters of formats: joiners that letters and emoji need, and signs that are seen."""
+
+
+def test_no_character_of_a_format_is_passed_over() -> None:
+    formats = [character for character in map(chr, range(sys.maxunicode + 1)) if category(character) == "Cf"]
+    assert {character for character in formats if visible(character) == character} <= set(SEEN)
 
 
 @pytest.mark.parametrize("text", ["", "plain", "größer ☃ 日本語", "👩‍💻", r"a\nb", "a b"])

@@ -138,3 +138,32 @@ def test_the_name_of_a_header_has_no_case():
 )
 def test_a_header_that_differs_is_told(check: Any, headers: dict[str, str], difference: str):
     assert check(question(**headers)) == difference
+
+
+SECRET = "CREDSECRET12345"
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [
+        ({"nested": {"credentials": {"x": "b"}}}, {"nested": {"credentials": {"x": SECRET}}}),
+        ({"nested": {"credentials": {"x": SECRET}}}, {"nested": {"credentials": {"x": "b"}}}),
+        ({"auth": ["u", "b"]}, {"auth": ["u", SECRET]}),
+        ({"nested": 1}, {"nested": {"a": [{"password": SECRET}]}}),
+        ({"nested": 1}, {"nested": {f"rpa_{SECRET}": 1}}),
+        ({"s3Config": {"any": "b"}}, {"s3Config": {"any": SECRET}}),
+        ({"env": {"TOKEN": "b"}}, {"env": {"TOKEN": SECRET}}),
+        ({"url": "b"}, {"url": f"http://u:p'{SECRET}@h/"}),
+        ({"token": "b"}, {"token": SECRET}),
+    ],
+)
+def test_a_difference_shows_no_more_than_the_journal(expected: Any, given: Any) -> None:
+    told = input_check(expected)(Question("", json.dumps(given).encode()))
+    assert "expected" in told and SECRET not in told and "****" in told
+
+
+@pytest.mark.parametrize("path", ["credentials.x", "auth.0", "password", "env.TOKEN"])
+def test_nor_does_a_pattern(path: str) -> None:
+    given = {"credentials": {"x": SECRET}, "auth": [SECRET], "password": SECRET, "env": {"TOKEN": SECRET}}
+    told = input_regex_check(path, "[a-z]+OTHERSECRET")(Question("", json.dumps(given).encode()))
+    assert told == f'input.{path}: expected a match of ****CRET, got "****2345"'

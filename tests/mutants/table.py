@@ -152,7 +152,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "no-mask",
-        "emulator/core/masks.py",
+        "emulator/core/secret_texts.py",
         '    return HIDDEN + (secret[-_SHOWN:] if len(secret) >= _LONG else "")\n',
         "    return secret\n",
         (

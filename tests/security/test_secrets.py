@@ -162,6 +162,55 @@ def visit(plant: Plants, server: Command) -> tuple[str, list[str]]:
     return job, [answer.text for answer in sent if answer.status_code >= 400]
 
 
+def visit_oddly(plant: Plants, server: Command) -> str:
+    """Secrets where a name says of them what they are, or that are names themselves; answers what the errors said."""
+    http, far = server.http, f"{server.base_url}/far"
+    shaped = f"rpa_{plant('name')}"
+    quoted = "".join(f"http://u:p{sign}{plant('odd-userinfo')}@127.0.0.1:9/ " for sign in "'\"<\\")
+    key = f"-----BEGIN PRIVATE KEY-----\n{plant('pem')}\n-----END PRIVATE KEY-----"
+    odd: dict[str, Any] = {
+        shaped: 1, f"https://u:{plant('name-url')}@h/": 1, "env": {"TOKEN": plant("env")}, "quoted": quoted, "pem": key,
+        "headers": [["X-Api-Key", plant("pair")]], "vars": [{"name": "HF_TOKEN", "value": plant("variable")}],
+        "nested": {"credentials": {"x": plant("covered")}},
+        **{name: plant(f"member {name}") for name in ("token", "auth", "pass", "signature", "npm_token", "ssh_key")},
+        "lines": f"api_key: {plant('yaml')}\nX-Auth-Token: {plant('line')}\ncurl -u u:{plant('curl')}",
+    }  # fmt: skip
+    headers = {name: plant(name) for name in ("x-jwt", "x-pat", "x-session-id", "licensekey", "sec-websocket-protocol")}
+    body = {"input": odd, "webhook": f"http://u:p'{plant('webhook-quote')}@127.0.0.1:9/?auth[token]={plant('bracket')}"}
+    job = http.post("/far/run", json=body, headers=headers).json()["id"]
+    printed = {name: value for name, value in odd.items() if name != "nested"}  # below a name only JSON is masked
+    http.post("/ep/run", json={**body, "input": printed}, headers=headers)
+    http.get(f"/far/job-take/{shaped}")
+    http.post("/far/run", content=f'name="password"\r\n\r\n{plant("multipart")}\r\n--', headers=headers)
+    http.post("/far/run", content=b'{"pass\\u0077ord": "a\\"' + plant("escaped").encode(), headers=headers)
+    sent = [http.get(f"/far/status/{shaped}?api%5Fkey={plant('percent')}"), http.post(f"/{shaped}/run", json=body)]
+    sent += [http.request(shaped, "/far/status/x"), http.post("/mock/runsync", json=body)]
+    named = {"x-emulator-namespace": shaped, "authorization": plant("api-key")}
+    httpx.post(f"{server.root_url}/__emulator/hooks/-/{shaped}", json=body, headers={shaped: "a"}, trust_env=False)
+    httpx.get(f"{far}/health", headers=named, trust_env=False)
+    return "\n".join((job, *(answer.text for answer in sent)))
+
+
+def test_no_secret_is_shown_that_another_name_tells_of(start: Starter, tmp_path: Path, plant: Plants) -> None:
+    (tmp_path / "ep.py").write_text(textwrap.dedent(HANDLER))
+    server = start(
+        "serve", "--endpoint", "ep=ep.py", "--mock", "mock", "--endpoint", "far", "--port", 0, "--log-level", "debug"
+    ).ready()
+    root = f"{server.root_url}/__emulator"
+    stub = {"endpoint": "mock", "match": {"input": {"nested": {"credentials": {"x": "b"}}}}, "respond": {"output": 1}}
+    assert httpx.post(f"{root}/stubs", json=stub, trust_env=False).status_code == 201
+    told = visit_oddly(plant, server)
+    wish = {"match": {"endpoint": "far", "body": {"input": {"nested": {"credentials": {"x": "b"}}}}}}
+    answer = httpx.post(f"{root}/requests/verify", json=wish, trust_env=False).text
+    until(lambda: "COMPLETED" in get(server, "/__emulator/jobs?endpoint=ep", "any"))
+    shown = all_admin(server, "any", told.partition("\n")[0]) | {"told": told, "verify": answer}
+    server.stop()
+    shown |= {"stdout": server.out.whole(), "stderr": server.err.whole()}
+    assert plant.found_in(shown) == []
+    for place in ("odd-userinfo", "covered", "name", "pem", "member token", "variable", "webhook-quote"):
+        assert f"****{plant(place)[-4:]}" in "".join(shown.values()) or place == "pem", f"{place} was never there"
+
+
 def operate(plant: Plants, server: Command, admin: str) -> list[str]:
     """What an operator tells the admin API, and what that answers."""
     keyed = {"authorization": f"Bearer {admin}"}

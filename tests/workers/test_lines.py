@@ -53,6 +53,24 @@ def test_a_line_without_an_end_is_cut(size: int) -> None:
     assert {len(line) for line in found[:-1]} == {LONGEST}
 
 
+KEY = b"a-key-that-the-child-knows"
+
+
+@pytest.mark.parametrize("shown", [*range(1, len(KEY) + 1)])
+def test_no_secret_is_cut_in_two(shown: int) -> None:
+    found: list[bytes] = []
+    lines = Lines(found.append, [b"another", KEY])
+    lines.feed(b"x" * (LONGEST - shown) + KEY + b"y")
+    lines.finish()
+    assert b"".join(found) == b"x" * (LONGEST - shown) + KEY + b"y"
+    assert shown <= 3 or any(KEY in line for line in found)
+
+
+def test_nor_is_a_word() -> None:
+    text = b"x" * (LONGEST - 20) + b" rpa_ABCDEFGHIJKLMNOPQRSTUVWXYZ and more"
+    assert cut(text) == [text[: LONGEST - 19], text[LONGEST - 19 :]]
+
+
 def test_a_long_line_is_cut_as_it_comes() -> None:
     found: list[bytes] = []
     Lines(found.append).feed(b"x" * (LONGEST + 1))
@@ -153,6 +171,7 @@ CLEANED = {
     b"a\0b\x07c\x08d\x7fe": ("abcde", "abcde"),
     "a\x85b\u2028c\u202ed\x9b1m".encode(): ("abcd1m", "abcd1m"),
     b"caf\xe9 \xc3": (r"caf\xe9 \xc3", r"caf\xe9 \xc3"),
+    "a\u200bb\ufeffc\u2060d\U000e0041e".encode(): ("abcde", "abcde"),
     "größer ☃ 👩‍💻".encode(): ("größer ☃ 👩‍💻", "größer ☃ 👩‍💻"),
 }
 

@@ -11,6 +11,7 @@ import orjson
 from sse_starlette.event import ServerSentEvent
 
 from emulator.core.job import Transition
+from emulator.core.masks import Masks
 from emulator.emulator import Emulator
 
 MOST = 10_000
@@ -62,7 +63,7 @@ class Feed:
                 if self._left_out:
                     left_out, self._left_out = self._left_out, 0
                     yield ServerSentEvent(event="left-out", data=f'{{"count":{left_out}}}', sep="\n")
-                news = told(self._news.popleft(), self._world.timeline.drift())
+                news = told(self._news.popleft(), self._world.masks, self._world.timeline.drift())
                 yield ServerSentEvent(event="transition", data=news, sep="\n")
 
 
@@ -73,6 +74,8 @@ def news_of(transition: Transition) -> News:
     return News(transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries)
 
 
-def told(news: News, drift: int = 0) -> str:
+def told(news: News, masks: Masks, drift: int = 0) -> str:
     """The data of an event; `drift` is what to add to its time for the time of day, in ms."""
-    return orjson.dumps({**news._asdict(), "at": news.at + drift, "event": news.event.__name__}).decode()
+    worker = news.worker and masks.text(news.worker)
+    told = {**news._asdict(), "at": news.at + drift, "event": news.event.__name__, "worker": worker}
+    return orjson.dumps(told | {"endpoint": masks.text(news.endpoint)}).decode()

@@ -40,8 +40,8 @@ async def received(world: World, name: str | None = None, limit: Limit = listing
     found = [one for one in world.receiver if name in (None, one.name)]
 
     def shape(one: Received) -> dict[str, Any]:
-        headers = {name: world.masks.header(name, value) for name, value in one.headers.items()}
-        told = {"at": one.at + drift, "name": one.name, "headers": headers}
+        headers = world.masks.headers(one.headers.items())
+        told = {"at": one.at + drift, "name": world.masks.text(one.name), "headers": headers}
         return {**told, "body": shapes.shown(one.body, world.masks), "status": one.status}
 
     return await listings.plain_list(found[offset : offset + limit], shape)

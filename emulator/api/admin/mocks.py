@@ -59,8 +59,9 @@ async def stubs(world: World) -> list[Listed]:
     """Every stub, in the order in which they are asked."""
     return [
         Listed(
-            id=one.id, priority=one.priority, place=one.place, asked=one.asked, matched=one.matched, played=one.played,
-            problem=one.problem, stub=world.masks.value(copy.deepcopy(one.source)),
+            id=world.masks.text(one.id), priority=one.priority, place=one.place,
+            asked=one.asked, matched=one.matched, played=one.played,
+            problem=world.masks.text(one.problem), stub=world.masks.value(copy.deepcopy(one.source)),
         )
         for one in world.stubs
     ]  # fmt: skip
@@ -104,7 +105,10 @@ class ListedFault(BaseModel):
 @router.get("/faults")
 async def faults(world: World) -> list[ListedFault]:
     """Every fault that has not ended by itself."""
-    return [ListedFault(id=one.id, asked=one.asked, struck=one.struck, fault=one.kind.value) for one in world.faults]
+    return [
+        ListedFault(id=world.masks.text(one.id), asked=one.asked, struck=one.struck, fault=one.kind.value)
+        for one in world.faults
+    ]
 
 
 @router.post("/faults", status_code=201)
@@ -207,7 +211,7 @@ async def change_endpoint(world: World, endpoint_id: str, wish: Changes) -> Endp
 def _shown(world: Emulator, endpoint_id: str) -> Endpoint:
     settings = world.any_endpoint(endpoint_id).settings
     return Endpoint(
-        id=endpoint_id,
+        id=world.masks.text(endpoint_id),
         kind=world.kind_of(endpoint_id),
         workers_min=settings.workers_min,
         workers_max=settings.workers_max,

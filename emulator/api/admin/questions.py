@@ -69,7 +69,8 @@ class Filter(Wish):
         given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
         found = [masks.text(difference) for difference in found] if masks else found
         found += [
-            f"header {name}: expected {_shown(name, value, masks)}, got {_shown(name, given.get(name.lower()), masks)}"
+            f"header {masks.text(name) if masks else name}: expected {_shown(name, value, masks)}, "
+            f"got {_shown(name, given.get(name.lower()), masks)}"
             for name, value in self.headers.items()
             if given.get(name.lower()) != value
         ]
@@ -135,7 +136,7 @@ async def _others(match: Filter, journal: Journal, masks: Masks) -> str:
         return "; no other request came"
     ranked = sorted(others, key=lambda other: len(other[0]))
     return "".join(
-        f"\n{entry.method} {masks.text(entry.path)}: {'; '.join(differences)}" for differences, entry in ranked[:5]
+        f"\n{masks.text(f'{entry.method} {entry.path}')}: {'; '.join(differences)}" for differences, entry in ranked[:5]
     )
 
 

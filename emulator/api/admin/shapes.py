@@ -27,7 +27,7 @@ def record(job: Job, masks: Masks, drift: int = 0, read: Callable[[bytes, Masks]
     read = read or shown
     return {
         "id": job.id,
-        "endpoint": job.endpoint,
+        "endpoint": masks.text(job.endpoint),
         "status": job.status.value,
         "input": read(job.input, masks),
         "output": None if job.output is None else read(job.output, masks),
@@ -35,7 +35,7 @@ def record(job: Job, masks: Masks, drift: int = 0, read: Callable[[bytes, Masks]
         "webhook": job.webhook and masks.text(job.webhook),
         "lowPriority": job.low_priority,
         "held": job.held,
-        "worker": job.worker,
+        "worker": job.worker and masks.text(job.worker),
         "lease": job.lease,
         "retries": job.retries,
         "executionTimeout": job.execution_timeout,
@@ -54,13 +54,13 @@ async def all_jobs(world: Emulator, endpoint: str | None = None) -> list[dict[st
     return [record(job, world.masks, drift) async for job in slowly(jobs)]
 
 
-def moment(one: Moment, drift: int = 0) -> dict[str, Any]:
+def moment(one: Moment, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One transition of a job."""
     return {
         "at": one.at + drift,
         "event": one.event,
         "status": one.status,
-        "worker": one.worker,
+        "worker": one.worker and masks.text(one.worker),
         "retries": one.retries,
     }
 
@@ -71,23 +71,22 @@ def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
     return {
         "number": one.number,
         "at": one.at + drift,
-        "endpoint": one.endpoint,
-        "operation": one.operation,
-        "method": one.method,
+        "endpoint": masks.text(one.endpoint),
+        "operation": masks.text(one.operation),
+        "method": masks.text(one.method),
         "path": masks.text(one.path),
         "query": masks.text(one.query),
         "headers": headers(one, masks),
         "body": shown(one.body, masks) if one.body and not one.is_cut else None,
         **cut,
         "status": one.status,
-        "job": one.job or None,
+        "job": masks.text(one.job) or None,
     }
 
 
 def headers(one: Entry, masks: Masks) -> dict[str, str]:
     """The headers of a request as text, by name."""
-    told = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in one.headers)
-    return {name: masks.header(name, value) for name, value in told}
+    return masks.headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in one.headers)
 
 
 def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
     delivery = one.delivery
     return {
         "at": one.at + drift,
-        "endpoint": delivery.endpoint,
+        "endpoint": masks.text(delivery.endpoint),
         "job": delivery.job,
         "url": masks.text(delivery.url),
         "attempt": delivery.attempts,

@@ -74,7 +74,7 @@ async def job(world: World, job_id: str) -> Response:
             record = _told(world, await world.store.get(endpoint, job_id), drift)
         except JobNotFound:
             record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
-        told = {**record, "transitions": [shapes.moment(moment, drift) for moment in moments]}
+        told = {**record, "transitions": [shapes.moment(moment, world.masks, drift) for moment in moments]}
         return listings.answer(listings.json_of(told))
     raise JobNotFound
 
