@@ -61,7 +61,7 @@ _SHAPED = re.compile(
     r"glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{12,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"
 )
 _PREFIXES = ("rpa_", "sk-", "hf_", "gh", "glpat-", "xox", "AKIA", "eyJ")
-_FLAG = re.compile(r"(--[\w-]{1,64} +)(\"[^\"]*\"?|'[^']*'?|\S+)")
+_FLAG = re.compile(r"(--[\w-]{1,64} +)(?!--)(\"[^\"]*\"?|'[^']*'?|\S+)")
 _USER_FLAG = re.compile(r"(?<!\S)((?:-u|--user|-U|--proxy-user)[ =]{0,4}[\"']?[^\s:\"']{1,64}:)([^\s\"']+)")
 _PLACEHOLDERS = ("KEY", "TOKEN", "SECRET", "VALUE")
 """What our own texts call the value of an option."""
@@ -148,7 +148,9 @@ def _quoted(text: str) -> str:
         searched = _end_of_string(text, begin, len(backslashes), quote)
         if comma == "," and (value := _VALUE.match(text, begin)):
             begin, searched = value.end(), _end_of_string(text, value.end(), len(backslashes), quote)
-        elif comma == "," and (member_of(name) is Member.NONE or _NAMED.match(text, searched)):
+        elif comma == "," and (
+            member_of(name) is Member.NONE or text.startswith("--", begin) or _NAMED.match(text, searched)
+        ):
             searched = found.start(3)
             continue
         shown = text[begin:searched]

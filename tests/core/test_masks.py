@@ -156,6 +156,7 @@ def test_texts(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "Did you mean one of: '--worker-key', '--workers-max', '--workers-min'?", "say --api-key --no-auth",
         "", "no token provided", "invalid api key", "the worker is short of keys", "a = b, c == d", "max_tokens=100",
         "http://127.0.0.1:9/hook?a=1&b=2", "user@example.org", "start with --api-key KEY, or --no-auth",
         "send the header 'Authorization: Bearer KEY', to use it", '{"token": "Hel", "key": "value"}',
