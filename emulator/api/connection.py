@@ -25,6 +25,8 @@ _LARGE = 64 * 1024
 """Bytes that are not copied to be sent in one call."""
 _LOOKS = 0.01, 1.0
 """Seconds until a client that sends no more is looked for a second time, and from one look to the next then."""
+_CONTINUE = b"HTTP/1.1 100 "
+"""Begins what uvicorn writes before a client's body, if that waits for it."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: what is closed so is reset, and what was not sent yet is lost."""
 
@@ -40,12 +42,15 @@ class JoiningTransport:
         self._transport = transport
         self._loop = loop
         self._head = b""
+        self._instead: Callable[[bytes], bytes] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Send the data, now or in this step's end."""
+        if self._instead is not None and data.startswith(b"HTTP/") and not data.startswith(_CONTINUE):
+            data, self._instead = self._instead(data), None
         head, self._head = self._head, b""
         if not head and data.startswith(b"HTTP/"):
             self._head = data
@@ -56,6 +61,20 @@ class JoiningTransport:
         elif head:
             self._transport.write(head)
         self._transport.write(data)
+
+    def change_head(self, instead: Callable[[bytes], bytes]) -> None:
+        """Send what this makes of the head that is written next: uvicorn knows no reasons, and no status above 599."""
+        self._instead = instead
+
+    def reset(self) -> None:
+        """Break the connection."""
+        with contextlib.suppress(OSError), self.same_socket() as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.abort()
+
+    def same_socket(self) -> socket.socket:
+        """The connection's socket, to be closed by whoever asks for it; raises OSError."""
+        return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
 
     def write_eof(self) -> None:
         """Send no more once all is sent."""
@@ -79,7 +98,7 @@ class JoiningTransport:
 
 
 class BreakableProtocol(BoundedProtocol):
-    """HTTP whose requests can reach their connection: the scope's extension holds `reset`, `close`, `left`, `ends`.
+    """HTTP whose requests can reach their connection: the scope's extension holds `left`, `ends`, and `ways_to` it.
 
     `left` takes what is to be called when the client leaves before its answer; while a
     body is not read whole, its leaving may stay unnoticed. `ends` says that a client which
@@ -98,10 +117,8 @@ class BreakableProtocol(BoundedProtocol):
         joining: Any = JoiningTransport(transport, self.loop)
         super().connection_made(joining)
         self._extensions: dict[str, dict[object, object]] = {
-            EXTENSION: {
-                "reset": self._reset, "close": joining.close, "left": self._call_when_left, "ends": self._end_with_eof,
-            }
-        }  # fmt: skip
+            EXTENSION: {**ways_to(joining), "left": self._call_when_left, "ends": self._end_with_eof}
+        }
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
@@ -135,10 +152,11 @@ class BreakableProtocol(BoundedProtocol):
         A closed connection and a closed sending half look alike, until something is sent. A byte out of
         band is: a client that listens never gets to see it, the system of one that does not answers with a reset.
         """
+        joining: Any = self.transport
         try:
-            with self._same_socket() as same:
+            with joining.same_socket() as same:
                 same.send(b"\n", socket.MSG_OOB)
-                return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+                return bool(same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         except OSError as error:
             return error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 
@@ -188,14 +206,10 @@ class BreakableProtocol(BoundedProtocol):
         if not self.pipeline:
             self.flow.resume_reading()  # uvicorn may have paused within the body: who is not read never leaves
 
-    def _reset(self) -> None:
-        with contextlib.suppress(OSError), self._same_socket() as same:
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-        self.transport.abort()
 
-    def _same_socket(self) -> socket.socket:
-        """The connection's socket, to be closed by whoever asks for it; raises OSError."""
-        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+def ways_to(joining: Any) -> dict[object, object]:
+    """What an application may do to its connection."""
+    return {"reset": joining.reset, "close": joining.close, "head": joining.change_head}
 
 
 async def break_off(scope: Scope, receive: Receive, how: str) -> None:
@@ -207,8 +221,17 @@ async def break_off(scope: Scope, receive: Receive, how: str) -> None:
     if ways is None:
         raise ConnectionResetError("a fault ends the connection here")
     ways[how]()
-    while (await receive())["type"] != "http.disconnect":
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
+
+
+def begin_with(scope: Scope, line: bytes) -> bool:
+    """Let the answer begin with this status line, whatever status it is sent with; False where that cannot be."""
+    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    if ways is None:
+        return False
+    ways["head"](lambda head: line + head[head.index(b"\r\n") :])
+    return True
 
 
 def ends_with_eof(scope: Scope) -> None:

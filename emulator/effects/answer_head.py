@@ -1,4 +1,8 @@
-"""The head of an HTTP answer, handed to a client's parser by itself: what breaks behind it takes nothing of it away."""
+"""The head of an HTTP answer, handed to a client's parser by itself: what breaks behind it takes nothing of it away.
+
+aiohttp gives up an answer altogether where something is wrong in what was read together with its head, and
+never tells a reader of the body whose connection it closes over wrong chunks.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,24 @@ _BEGIN = b"HTTP/"
 _END = re.compile(rb"\n\r?\n")
 INTERIM = frozenset(range(100, 200)) - {101}
 """Statuses that announce another answer."""
+_OFTEN_MORE = frozenset((204, 304))
+"""Statuses without a body, behind which some send one: it must not be taken for the next answer. After a failure,
+servers close the connection without a word."""
 
 
 class AnswerHead(asyncio.Protocol):
-    """Stands before a client's protocol until the head of one answer has gone through it.
+    """Stands before a client's protocol until the head of one answer has gone through it; with `lost` it stays.
 
     `status` is what the status line says, 0 while none has come, or where what came is none; then it
-    `is_nonsense`. `heard` is told of a status before the protocol is.
+    `is_nonsense`. A connection is used no more after a status behind which there may be something else.
+    `lost` is called when the connection is, after the protocol was told.
     """
 
-    def __init__(
-        self, transport: asyncio.Transport, behind: Any, heard: Callable[[int], None] = lambda status: None
-    ) -> None:
+    def __init__(self, transport: Any, behind: Any) -> None:
         self.status = 0
         self.is_nonsense = False
-        self._heard = heard
+        self.lost: Callable[[], None] | None = None
+        self._is_over = False
         self._transport = transport
         self._behind = behind
         self._held = b""
@@ -36,6 +43,9 @@ class AnswerHead(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on the head once it is whole, and then what came with it."""
+        if self._is_over:
+            self._behind.data_received(data)
+            return
         self._held += data
         while self._held:
             if not self._read_status():
@@ -57,7 +67,8 @@ class AnswerHead(asyncio.Protocol):
         found = _STATUS_LINE.match(self._held)
         if found is not None:
             self.status = int(found[1])
-            self._heard(self.status)
+            if self.status in _OFTEN_MORE or self.status >= 500:
+                self._behind.force_close()
         elif b"\n" in begins or not _BEGIN.startswith(begins[: len(_BEGIN)]):
             self.is_nonsense = True
             self._leave()
@@ -71,9 +82,10 @@ class AnswerHead(asyncio.Protocol):
             self._leave()
 
     def _leave(self) -> None:
-        """Step out of the way."""
+        """Step out of the way, or hand on whatever comes."""
         held, self._held = self._held, b""
-        if self._transport.get_protocol() is self:
+        self._is_over = True
+        if self.lost is None and self._transport.get_protocol() is self:
             self._transport.set_protocol(self._behind)
         if held:
             self._behind.data_received(held)
@@ -88,6 +100,8 @@ class AnswerHead(asyncio.Protocol):
         """The connection is gone."""
         self._leave()
         self._behind.connection_lost(exc)
+        if self.lost is not None:
+            self.lost()
 
     def pause_writing(self) -> None:
         """Too much lies unsent."""

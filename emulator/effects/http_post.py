@@ -23,9 +23,6 @@ _KNOCK = struct.pack("ll", 0, 1_000)
 """A millisecond as a `timeval`: what a knock may take; a refusal on loopback takes a few microseconds."""
 _READ, _READ_FOR = 64 * 1024, 0.1
 """Bytes, and seconds, of an answer's body that are read, so that its connection can be used again."""
-_OFTEN_MORE = frozenset((204, 304))
-"""Statuses without a body, behind which some send one: it must not be taken for the next answer. After a failure,
-others close the connection without a word."""
 _KEPT_ALIVE = 1.0
 """Seconds that an idle connection is used again: less than any receiver keeps it open."""
 
@@ -139,13 +136,7 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         """Send the request."""
-        protocol = conn.protocol
-
-        def heard(status: int) -> None:
-            if status in _OFTEN_MORE or status >= 500:
-                protocol.force_close()
-
-        _CALL.get().head = AnswerHead(conn.transport, protocol, heard)
+        _CALL.get().head = AnswerHead(conn.transport, conn.protocol)
         return await super().send(conn)
 
 
