@@ -18,6 +18,8 @@ from emulator.api.bounded import BoundedProtocol
 _begin_message, _end_answer = BoundedProtocol.on_message_begin, BoundedProtocol.on_response_complete
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
+_FAREWELL = 1.0
+"""Seconds that a client may go on sending after the goodbye of a WebSocket."""
 EXTENSION = "emulator.connection"
 LAST_ANSWERS = 2
 """Seconds that open requests have to be answered, and their answers to be read, once every wait was ended."""
@@ -43,12 +45,17 @@ class JoiningTransport:
         self._loop = loop
         self._head = b""
         self._instead: Callable[[bytes], bytes] | None = None
+        self.lingers = False
+        """Whether it reads on when it is closed: a client that still sends would not see the goodbye."""
+        self._is_leaving = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Send the data, now or in this step's end."""
+        if self._is_leaving:
+            return
         if self._instead is not None and data.startswith(b"HTTP/") and not data.startswith(_CONTINUE):
             data, self._instead = self._instead(data), None
         head, self._head = self._head, b""
@@ -84,7 +91,17 @@ class JoiningTransport:
     def close(self) -> None:
         """Close once all is sent."""
         self._flush()
+        if self.lingers and not self.is_closing() and self._transport.can_write_eof():
+            self._is_leaving = True
+            with contextlib.suppress(OSError):  # it is gone
+                self._transport.write_eof()
+                _Farewell(self._transport, self._loop)
+                return
         self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether no more can be sent."""
+        return self._is_leaving or self._transport.is_closing()
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
@@ -95,6 +112,29 @@ class JoiningTransport:
         head, self._head = self._head, b""
         if head:
             self._transport.write(head)
+
+
+class _Farewell(asyncio.Protocol):
+    """Takes what a client still sends to a connection that says no more, until it closes too, or for `_FAREWELL`."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._behind: Any = transport.get_protocol()
+        transport.set_protocol(self)
+        if not transport.is_reading():
+            transport.resume_reading()
+        loop.call_later(_FAREWELL, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who stood here before."""
+        self._behind.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Too much lies unsent."""
+        self._behind.pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._behind.resume_writing()
 
 
 class BreakableProtocol(BoundedProtocol):
@@ -209,7 +249,7 @@ class BreakableProtocol(BoundedProtocol):
 
 def ways_to(joining: Any) -> dict[object, object]:
     """What an application may do to its connection."""
-    return {"reset": joining.reset, "close": joining.close, "head": joining.change_head}
+    return {"reset": joining.reset, "close": joining.close, "head": joining.change_head, "write": joining.write}
 
 
 async def break_off(scope: Scope, receive: Receive, how: str) -> None:

@@ -38,14 +38,29 @@ _AT_ONCE = 64 * 1024
 _SOON = 0.05
 """Seconds in which the rest of a small answer is waited for: it is sent on whole then, else as it comes."""
 _LONGEST_HEADER = 256 * 1024
-_ANY_NUMBER: dict[str, Any] = (
-    {"max_headers": 10_000} if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters else {}
-)
-"""Headers that an answer may have; before there was this argument there was no bound."""
+ANSWER_LIMITS: dict[str, Any] = {"max_line_size": _LONGEST_HEADER, "max_field_size": _LONGEST_HEADER}
+"""What the head of an answer may hold."""
+if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters:  # else there is no bound
+    ANSWER_LIMITS["max_headers"] = 10_000
 _TOO_LARGE = "error.balanced_body_too_large"
 """The ledger's row of a body that is refused."""
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+
+def client(**more: Any) -> aiohttp.ClientSession:
+    """A client of workers: it takes answers as they come."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        auto_decompress=False,
+        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+        **{"request_class": RawRequest, **ANSWER_LIMITS, **more},
+    )
+    # It would send what a worker has dropped a second time, and there is no public way to forbid that.
+    session._retry_connection = False
+    return session
 
 
 class Forwarder:
@@ -68,20 +83,7 @@ class Forwarder:
     def session(self) -> aiohttp.ClientSession:
         """The client of all workers. It adds nothing of its own to a request, and takes nothing away."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-                auto_decompress=False,
-                request_class=RawRequest,
-                max_line_size=_LONGEST_HEADER,
-                max_field_size=_LONGEST_HEADER,
-                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-                trace_configs=[_tracing()],
-                **_ANY_NUMBER,
-            )
-            # It would send what a worker has dropped a second time, and there is no public way to forbid that.
-            self._session._retry_connection = False
+            self._session = client(trace_configs=[_tracing()])
         return self._session
 
     async def close(self) -> None:
@@ -250,21 +252,7 @@ async def forward(
         answer = await unless(left, _ask(forwarder, request, url, platform))
         if answer is None:
             return None
-        closing.callback(answer.close)
-        if answer.status == 101:
-            raise WorkerFailed(seat.worker, "it changes the protocol, which it was not asked for")
-        length = answer.content_length
-        if length is not None and length > limit and request.method != "HEAD":
-            raise AnswerTooLarge(limit)
-        if length is None or length > _AT_ONCE:
-            return Forwarded(answer, seat.worker, limit, left)
-        body, is_whole = await _begin(answer.content, left)
-        if left.done():
-            return None
-        if not is_whole:
-            return Forwarded(answer, seat.worker, limit, left, body)
-        answer.release()
-        return Whole(answer, body, seat.worker)
+        return await passed_on(answer, seat, limit, left, closing)
     except asyncio.TimeoutError as error:
         raise AnswerTooLate(platform.balancer_answer_limit) from error
     except (aiohttp.ClientError, OSError) as error:
@@ -273,6 +261,30 @@ async def forward(
         if isinstance(error.__cause__, ClientDisconnect):
             return None
         raise WorkerFailed(seat.worker, str(error) or type(error).__name__) from error
+
+
+async def passed_on(
+    answer: aiohttp.ClientResponse, seat: Seat, limit: int, left: asyncio.Future[None], closing: AsyncExitStack
+) -> Response | None:
+    """What the client gets of an answer that has begun; None when it has `left`.
+
+    Raises WorkerFailed, AnswerTooLarge.
+    """
+    closing.callback(answer.close)
+    if answer.status == 101:
+        raise WorkerFailed(seat.worker, "it changes the protocol, which it was not asked for")
+    length = answer.content_length
+    if length is not None and length > limit and answer.method != "HEAD":
+        raise AnswerTooLarge(limit)
+    if length is None or length > _AT_ONCE:
+        return Forwarded(answer, seat.worker, limit, left)
+    body, is_whole = await _begin(answer.content, left)
+    if left.done():
+        return None
+    if not is_whole:
+        return Forwarded(answer, seat.worker, limit, left, body)
+    answer.release()
+    return Whole(answer, body, seat.worker)
 
 
 async def _begin(content: aiohttp.StreamReader, left: asyncio.Future[None]) -> tuple[bytes, bool]:
