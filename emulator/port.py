@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _LAST_RESORT = 1
 """Seconds after the last answers until what is still at work is cancelled; most ends as its client is gone."""
-_LARGEST_MESSAGE = 30 * 1024 * 1024
-"""Bytes of a WebSocket's message: what a load-balanced request may have."""
+_LARGEST_MESSAGE = 30 * 1024 * 1024 + 1
+"""Bytes of a WebSocket's message: one more than a load-balanced request may have, as the library `websockets` 15 cuts
+some compressed messages at this length, where it should refuse them."""
 KEEP_ALIVE = 120_000
 """Milliseconds that an idle connection is kept. It must outlive every client's pool: a client that blocks cannot see
 that its connection was closed, and what it then sends there is lost. aiohttp (the official worker, the asynchronous

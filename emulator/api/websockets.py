@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -27,8 +27,8 @@ Worker = aiohttp.ClientWebSocketResponse[Any]
 _OWN = "sec-websocket-"
 """Headers that each of the two connections makes for itself."""
 _SUBPROTOCOL = b"sec-websocket-protocol"
-_GOING_AWAY, _LOST = 1001, 1011
-"""Close codes: the client has left; the worker has."""
+_GOING_AWAY, _TOO_BIG, _LOST = 1001, 1009, 1011
+"""Close codes: the client has left; a message is too large; the worker has left."""
 
 
 class _Refused(Exception):
@@ -144,12 +144,24 @@ async def _to_worker(socket: WebSocket, opened: Opened) -> None:
                 code, reason = message.get("code") or code, (message.get("reason") or "").encode()
                 break
             opened.heard()
+            if _size(message, opened.limit) > opened.limit:
+                code, reason = _TOO_BIG, b"the message is too large"
+                await socket.close(code, reason.decode())
+                break
             if message.get("text") is not None:
                 await worker.send_str(message["text"])
             else:
                 await worker.send_bytes(message.get("bytes") or b"")
     may_be_sent = 1000 <= code < 5000 and code not in (1005, 1006, 1015)
     await worker.close(code=code if may_be_sent else _GOING_AWAY, message=reason)
+
+
+def _size(message: MutableMapping[str, Any], limit: int) -> int:
+    """Bytes of a message; of a text that is far below the limit, no more than them."""
+    text: str | None = message.get("text")
+    if text is None:
+        return len(message.get("bytes") or b"")
+    return len(text) if len(text) * 4 <= limit else len(text.encode())
 
 
 async def _to_client(socket: WebSocket, opened: Opened) -> None:

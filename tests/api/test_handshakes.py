@@ -232,3 +232,18 @@ async def test_a_message_over_the_limit_ends_it_with_1009(sent: str | bytes, com
         await asyncio.wait_for(socket.wait_closed(), 20)
         assert socket.close_code == 1009
     assert not any(doors.balanced.held.values())
+
+
+@pytest.mark.parametrize(
+    ("sent", "passes"),
+    [("x" * 100, True), (b"x" * 100, True), ("\u2603" * 33, True), ("x" * 101, False), (b"x" * 101, False),
+     ("\u2603" * 34, False), ("send 100", True), ("send 101", False)],
+)  # fmt: skip
+async def test_the_limit_is_that_of_requests(sent: str | bytes, passes: bool):
+    async with served(balancer_body_limit=100) as (_, port), opened(port) as socket:
+        await socket.send(sent)
+        if passes:
+            assert await asyncio.wait_for(socket.recv(), 5)
+        else:
+            await asyncio.wait_for(socket.wait_closed(), 5)
+            assert socket.close_code == 1009
