@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from emulator.api.connection import LAST_ANSWERS, BreakableProtocol
+from emulator.api.connection import EXTENSION, LAST_ANSWERS, BreakableProtocol, ways_to
 from emulator.core.errors import ConfigurationError, PortTaken
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _LAST_RESORT = 1
 """Seconds after the last answers until what is still at work is cancelled; most ends as its client is gone."""
+_LARGEST_MESSAGE = 30 * 1024 * 1024 + 1
+"""Bytes of a WebSocket's message: one more than a load-balanced request may have, as the library `websockets` 15 cuts
+some compressed messages at this length, where it should refuse them."""
 KEEP_ALIVE = 120_000
 """Milliseconds that an idle connection is kept. It must outlive every client's pool: a client that blocks cannot see
 that its connection was closed, and what it then sends there is lost. aiohttp (the official worker, the asynchronous
@@ -91,6 +94,7 @@ class _Web(uvicorn.Server):
             timeout_graceful_shutdown=LAST_ANSWERS + _LAST_RESORT, proxy_headers=False, http=BreakableProtocol,
             timeout_keep_alive=keep_alive / 1000,  # type: ignore[arg-type]  # it is a number for `call_later`
             ws=_late_websockets,  # type: ignore[arg-type]
+            ws_max_size=_LARGEST_MESSAGE,
         )  # fmt: skip
         config.load()
         config.ssl = secure  # not every version that we allow takes a context as an argument
@@ -129,8 +133,17 @@ def _late_websockets(**given: Any) -> asyncio.Protocol:
     """The protocol of a WebSocket, loaded for the first one: few servers ever meet one."""
     from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 
-    made: asyncio.Protocol = AutoWebSocketsProtocol(**given)  # type: ignore[misc]
-    return made
+    made: Any = AutoWebSocketsProtocol(**given)  # type: ignore[misc]
+    app = made.app
+
+    async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+        made.transport.lingers = True
+        scope.setdefault("extensions", {})[EXTENSION] = ways_to(made.transport)
+        await app(scope, receive, send)
+
+    made.app = with_connection
+    protocol: asyncio.Protocol = made
+    return protocol
 
 
 def _bind(host: str, port: int, option: str) -> socket.socket:

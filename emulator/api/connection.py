@@ -18,6 +18,8 @@ from emulator.api.bounded import BoundedProtocol
 _begin_message, _end_answer = BoundedProtocol.on_message_begin, BoundedProtocol.on_response_complete
 _GOODBYE = 0.1
 """Seconds that a TLS client has to say goodbye when the server ends."""
+_FAREWELL = 1.0
+"""Seconds that a client may go on sending after the goodbye of a WebSocket."""
 EXTENSION = "emulator.connection"
 LAST_ANSWERS = 2
 """Seconds that open requests have to be answered, and their answers to be read, once every wait was ended."""
@@ -25,6 +27,8 @@ _LARGE = 64 * 1024
 """Bytes that are not copied to be sent in one call."""
 _LOOKS = 0.01, 1.0
 """Seconds until a client that sends no more is looked for a second time, and from one look to the next then."""
+_CONTINUE = b"HTTP/1.1 100 "
+"""Begins what uvicorn writes before a client's body, if that waits for it."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: what is closed so is reset, and what was not sent yet is lost."""
 
@@ -40,12 +44,20 @@ class JoiningTransport:
         self._transport = transport
         self._loop = loop
         self._head = b""
+        self._instead: Callable[[bytes], bytes] | None = None
+        self.lingers = False
+        """Whether it reads on when it is closed: a client that still sends would not see the goodbye."""
+        self._is_leaving = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Send the data, now or in this step's end."""
+        if self._is_leaving:
+            return
+        if self._instead is not None and data.startswith(b"HTTP/") and not data.startswith(_CONTINUE):
+            data, self._instead = self._instead(data), None
         head, self._head = self._head, b""
         if not head and data.startswith(b"HTTP/"):
             self._head = data
@@ -57,6 +69,20 @@ class JoiningTransport:
             self._transport.write(head)
         self._transport.write(data)
 
+    def change_head(self, instead: Callable[[bytes], bytes]) -> None:
+        """Send what this makes of the head that is written next: uvicorn knows no reasons, and no status above 599."""
+        self._instead = instead
+
+    def reset(self) -> None:
+        """Break the connection."""
+        with contextlib.suppress(OSError), self.same_socket() as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.abort()
+
+    def same_socket(self) -> socket.socket:
+        """The connection's socket, to be closed by whoever asks for it; raises OSError."""
+        return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
+
     def write_eof(self) -> None:
         """Send no more once all is sent."""
         self._flush()
@@ -65,7 +91,17 @@ class JoiningTransport:
     def close(self) -> None:
         """Close once all is sent."""
         self._flush()
+        if self.lingers and not self.is_closing() and self._transport.can_write_eof():
+            self._is_leaving = True
+            with contextlib.suppress(OSError):  # it is gone
+                self._transport.write_eof()
+                _Farewell(self._transport, self._loop)
+                return
         self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether no more can be sent."""
+        return self._is_leaving or self._transport.is_closing()
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
@@ -78,8 +114,31 @@ class JoiningTransport:
             self._transport.write(head)
 
 
+class _Farewell(asyncio.Protocol):
+    """Takes what a client still sends to a connection that says no more, until it closes too, or for `_FAREWELL`."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._behind: Any = transport.get_protocol()
+        transport.set_protocol(self)
+        if not transport.is_reading():
+            transport.resume_reading()
+        loop.call_later(_FAREWELL, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who stood here before."""
+        self._behind.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Too much lies unsent."""
+        self._behind.pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._behind.resume_writing()
+
+
 class BreakableProtocol(BoundedProtocol):
-    """HTTP whose requests can reach their connection: the scope's extension holds `reset`, `close`, `left`, `ends`.
+    """HTTP whose requests can reach their connection: the scope's extension holds `left`, `ends`, and `ways_to` it.
 
     `left` takes what is to be called when the client leaves before its answer; while a
     body is not read whole, its leaving may stay unnoticed. `ends` says that a client which
@@ -98,10 +157,8 @@ class BreakableProtocol(BoundedProtocol):
         joining: Any = JoiningTransport(transport, self.loop)
         super().connection_made(joining)
         self._extensions: dict[str, dict[object, object]] = {
-            EXTENSION: {
-                "reset": self._reset, "close": joining.close, "left": self._call_when_left, "ends": self._end_with_eof,
-            }
-        }  # fmt: skip
+            EXTENSION: {**ways_to(joining), "left": self._call_when_left, "ends": self._end_with_eof}
+        }
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
@@ -135,10 +192,11 @@ class BreakableProtocol(BoundedProtocol):
         A closed connection and a closed sending half look alike, until something is sent. A byte out of
         band is: a client that listens never gets to see it, the system of one that does not answers with a reset.
         """
+        joining: Any = self.transport
         try:
-            with self._same_socket() as same:
+            with joining.same_socket() as same:
                 same.send(b"\n", socket.MSG_OOB)
-                return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+                return bool(same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         except OSError as error:
             return error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 
@@ -188,14 +246,10 @@ class BreakableProtocol(BoundedProtocol):
         if not self.pipeline:
             self.flow.resume_reading()  # uvicorn may have paused within the body: who is not read never leaves
 
-    def _reset(self) -> None:
-        with contextlib.suppress(OSError), self._same_socket() as same:
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-        self.transport.abort()
 
-    def _same_socket(self) -> socket.socket:
-        """The connection's socket, to be closed by whoever asks for it; raises OSError."""
-        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+def ways_to(joining: Any) -> dict[object, object]:
+    """What an application may do to its connection."""
+    return {"reset": joining.reset, "close": joining.close, "head": joining.change_head, "write": joining.write}
 
 
 async def break_off(scope: Scope, receive: Receive, how: str) -> None:
@@ -207,8 +261,17 @@ async def break_off(scope: Scope, receive: Receive, how: str) -> None:
     if ways is None:
         raise ConnectionResetError("a fault ends the connection here")
     ways[how]()
-    while (await receive())["type"] != "http.disconnect":
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
+
+
+def begin_with(scope: Scope, line: bytes) -> bool:
+    """Let the answer begin with this status line, whatever status it is sent with; False where that cannot be."""
+    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    if ways is None:
+        return False
+    ways["head"](lambda head: line + head[head.index(b"\r\n") :])
+    return True
 
 
 def ends_with_eof(scope: Scope) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -29,9 +29,9 @@ _CONCEALABLE = frozenset(
 
 @dataclass(slots=True)
 class Edge:
-    """One request before the faults of its endpoint. `problem` makes an error's answer."""
+    """A request or a handshake before the faults of its endpoint. `problem` makes an error's answer."""
 
-    request: Request
+    request: HTTPConnection
     endpoint: Workforce
     operation: Operation
     caller: Caller

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack
+from http.client import responses
 from typing import Any, TypeVar
 
 import aiohttp
@@ -13,12 +15,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from yarl import URL
 
-from emulator.api.connection import break_off
+from emulator.api.connection import begin_with, break_off
 from emulator.api.guards import read_body
 from emulator.api.raw_headers import RawRequest, as_text
 from emulator.core.balancer import Seat
 from emulator.core.balancer_errors import AnswerTooLarge, AnswerTooLate, WorkerFailed
-from emulator.core.clock import ticks
 from emulator.core.errors import BodyTooLarge
 from emulator.core.platform import Platform
 from emulator.effects.unmocked import unmocked
@@ -35,65 +36,62 @@ _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _AT_ONCE = 64 * 1024
 """Bytes; a body announced as no larger is read before it is sent on."""
 
+_SOON = 0.05
+"""Seconds in which the rest of a small answer is waited for: it is sent on whole then, else as it comes."""
 _LONGEST_HEADER = 256 * 1024
+ANSWER_LIMITS: dict[str, Any] = {"max_line_size": _LONGEST_HEADER, "max_field_size": _LONGEST_HEADER}
+"""What the head of an answer may hold."""
+if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters:  # else there is no bound
+    ANSWER_LIMITS["max_headers"] = 10_000
 _TOO_LARGE = "error.balanced_body_too_large"
 """The ledger's row of a body that is refused."""
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 
+def client(**more: Any) -> aiohttp.ClientSession:
+    """A client of workers: it takes answers as they come."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        auto_decompress=False,
+        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+        **{"request_class": RawRequest, **ANSWER_LIMITS, **more},
+    )
+    # It would send what a worker has dropped a second time, and there is no public way to forbid that.
+    session._retry_connection = False
+    unmocked(session)
+    return session
+
+
 class Forwarder:
     """The connections to workers, opened when they are first needed."""
 
     def __init__(self) -> None:
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._failed: dict[str, float] = {}
-        """When each worker last answered that it has failed: it may close the connection then without saying so."""
+        self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, seat: Seat, method: str, url: URL, body: Any, **more: Any) -> aiohttp.ClientResponse:
+    async def send(self, method: str, url: URL, body: Any, **more: Any) -> aiohttp.ClientResponse:
         """A worker's answer. A request that finds a kept connection dead goes out on another, if that does no harm."""
-        fresh = method not in _REPEATABLE and ticks() < self._failed.get(seat.address, 0.0) + _KEPT_ALIVE
         repeatable = method in _REPEATABLE and not isinstance(body, AsyncIterator)
         while True:
             sent = _Sent()
             try:
-                answer = await self.session(fresh).request(method, url, data=body, trace_request_ctx=sent, **more)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                return await self.session().request(method, url, data=body, trace_request_ctx=sent, **more)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientResponseError):
                 if not (repeatable and sent.on_kept):
                     raise
-                fresh = True
-                continue
-            if answer.status >= 500:
-                self._failed[seat.address] = ticks()
-            return answer
 
-    def session(self, fresh: bool = False) -> aiohttp.ClientSession:
-        """The client of all workers. It adds nothing of its own to a request, and takes nothing away.
-
-        A `fresh` one uses no connection twice.
-        """
-        if fresh not in self._sessions:
-            kept: dict[str, Any] = {"force_close": True} if fresh else {"keepalive_timeout": _KEPT_ALIVE}
-            session = self._sessions[fresh] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, **kept),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-                auto_decompress=False,
-                request_class=RawRequest,
-                max_line_size=_LONGEST_HEADER,
-                max_field_size=_LONGEST_HEADER,
-                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-                trace_configs=[_tracing()],
-            )
-            # It would send what a worker has dropped a second time, and there is no public way to forbid that.
-            session._retry_connection = False
-            unmocked(session)
-        return self._sessions[fresh]
+    def session(self) -> aiohttp.ClientSession:
+        """The client of all workers. It adds nothing of its own to a request, and takes nothing away."""
+        if self._session is None:
+            self._session = client(trace_configs=[_tracing()])
+        return self._session
 
     async def close(self) -> None:
         """Close every connection."""
-        for session in self._sessions.values():
-            await session.close()
+        if self._session is not None:
+            await self._session.close()
 
 
 class _Sent:
@@ -141,14 +139,26 @@ def url_at(seat: Seat, scope: Scope, raw_path: bytes) -> URL:
     return URL(seat.address + as_text(path + (b"?" + query if query else b"")), encoded=True)
 
 
-class Forwarded(Response):
-    """An answer that passes from a worker to the client as it comes."""
+def status_to_send(scope: Scope, status: int, reason: str | None) -> int:
+    """The status for the web server, whose status line is replaced where it would be another than the worker's."""
+    if reason == responses.get(status) and 200 <= status < 600:
+        return status
+    said = (reason or "").encode("utf-8", "surrogateescape")
+    is_said = begin_with(scope, b"HTTP/1.1 %03d %b" % (status, said))
+    return status if 200 <= status < 600 or not is_said else 599
 
-    def __init__(self, answer: aiohttp.ClientResponse, worker: str, limit: int, left: asyncio.Future[None]) -> None:
+
+class Forwarded(Response):
+    """An answer that passes from a worker to the client as it comes; what has `begun` of its body has come."""
+
+    def __init__(
+        self, answer: aiohttp.ClientResponse, worker: str, limit: int, left: asyncio.Future[None], begun: bytes = b""
+    ) -> None:
         self.status_code = answer.status
         self.raw_headers = headers_to_client(answer, worker)
         self.background = None
         self._answer = answer
+        self._begun = begun
         self._limit = limit
         self._left = left
 
@@ -157,7 +167,8 @@ class Forwarded(Response):
 
         Where the worker ends too early, or says too much, the connection is cut.
         """
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        status = status_to_send(scope, self.status_code, self._answer.reason)
+        await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
         if await self._pass(send):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         elif not self._left.done():
@@ -165,7 +176,9 @@ class Forwarded(Response):
 
     async def _pass(self, send: Send) -> bool:
         """Pass the body on; answers whether it was the whole one."""
-        content, sent = self._answer.content, 0
+        content, sent = self._answer.content, len(self._begun)
+        if self._begun:
+            await send({"type": "http.response.body", "body": self._begun, "more_body": True})
         while not content.at_eof():
             body = await self._next(content)
             sent += len(body or b"")
@@ -205,12 +218,19 @@ class Whole(Response):
         self.body = body
         self.background = None
         self.raw_headers = headers_to_client(answer, worker)
+        self._reason = answer.reason
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        status = status_to_send(scope, self.status_code, self._reason)
+        await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def headers_to_client(answer: aiohttp.ClientResponse, worker: str) -> RawHeaders:
     """The worker's headers without those of its connection, and with its id."""
     dropped = _HOP_BY_HOP | _named(answer.raw_headers) | {WORKER.encode()}
-    if answer.status == 304:  # the length of what the client has; there is no body
+    if answer.status in (204, 304):  # the length of what the client has; there is no body
         dropped |= {b"content-length"}
     kept = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() not in dropped]
     return [*kept, (WORKER.encode(), worker.encode())]
@@ -231,18 +251,10 @@ async def forward(
     """
     limit = platform.balancer_body_limit
     try:
-        answer = await unless(left, _ask(forwarder, request, url, seat, platform))
+        answer = await unless(left, _ask(forwarder, request, url, platform))
         if answer is None:
             return None
-        closing.callback(answer.close)
-        length = answer.content_length
-        if length is not None and length > limit and request.method != "HEAD":
-            raise AnswerTooLarge(limit)
-        if length is None or length > _AT_ONCE:
-            return Forwarded(answer, seat.worker, limit, left)
-        body = await unless(left, answer.read())
-        answer.release()
-        return None if body is None else Whole(answer, body, seat.worker)
+        return await passed_on(answer, seat, limit, left, closing)
     except asyncio.TimeoutError as error:
         raise AnswerTooLate(platform.balancer_answer_limit) from error
     except (aiohttp.ClientError, OSError) as error:
@@ -253,14 +265,55 @@ async def forward(
         raise WorkerFailed(seat.worker, str(error) or type(error).__name__) from error
 
 
-async def _ask(
-    forwarder: Forwarder, request: Request, url: URL, seat: Seat, platform: Platform
-) -> aiohttp.ClientResponse:
+async def passed_on(
+    answer: aiohttp.ClientResponse, seat: Seat, limit: int, left: asyncio.Future[None], closing: AsyncExitStack
+) -> Response | None:
+    """What the client gets of an answer that has begun; None when it has `left`.
+
+    Raises WorkerFailed, AnswerTooLarge.
+    """
+    closing.callback(answer.close)
+    if answer.status == 101:
+        raise WorkerFailed(seat.worker, "it changes the protocol, which it was not asked for")
+    length = answer.content_length
+    if length is not None and length > limit and answer.method != "HEAD":
+        raise AnswerTooLarge(limit)
+    if length is None or length > _AT_ONCE:
+        return Forwarded(answer, seat.worker, limit, left)
+    body, is_whole = await _begin(answer.content, left)
+    if left.done():
+        return None
+    if not is_whole:
+        return Forwarded(answer, seat.worker, limit, left, body)
+    answer.release()
+    return Whole(answer, body, seat.worker)
+
+
+async def _begin(content: aiohttp.StreamReader, left: asyncio.Future[None]) -> tuple[bytes, bool]:
+    """What comes of a small body at once, and whether that is all of it."""
+    if content.is_eof():
+        return content.read_nowait(), True
+    parts: list[bytes] = []
+    reading = asyncio.ensure_future(_collect(content, parts))
+    try:
+        await asyncio.wait((reading, left), timeout=_SOON, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        reading.cancel()
+    await asyncio.wait((reading,))
+    return b"".join(parts), not reading.cancelled() and reading.exception() is None
+
+
+async def _collect(content: aiohttp.StreamReader, parts: list[bytes]) -> None:
+    while not content.at_eof():
+        parts.append(await content.readany())
+
+
+async def _ask(forwarder: Forwarder, request: Request, url: URL, platform: Platform) -> aiohttp.ClientResponse:
     """The beginning of the worker's answer."""
     headers = headers_to_worker(request.scope, platform)
     body = await _body(request, platform.balancer_body_limit, headers)
     return await forwarder.send(
-        seat, request.method, url, body, headers=headers, allow_redirects=False,
+        request.method, url, body, headers=headers, allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=platform.balancer_answer_limit / 1000, sock_connect=10),
     )  # fmt: skip
 

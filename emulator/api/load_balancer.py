@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from contextlib import AsyncExitStack, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket
 
 from emulator.api import flash
 from emulator.api.faults import Edge
@@ -77,7 +77,7 @@ class LoadBalancer:
         else:
             inbox = Inbox(receive)
             try:
-                await _connect(target, WebSocket(scope, inbox.receive, send), inbox)
+                await _connect(target, WebSocket(scope, inbox.receive, send), inbox, send)
             finally:
                 inbox.close()
 
@@ -166,45 +166,58 @@ async def _serve(
     return answer or Response(status_code=499)
 
 
-async def _connect(target: Target, socket: WebSocket, inbox: Inbox) -> None:
-    """Join a WebSocket to a worker, or refuse it with the status that a request would get."""
-    world: Emulator = socket.app.state.worlds.first
-    status = 101
-    try:
-        world = socket.scope[WORLD] = world_of_client(socket)
-        balancer = _admitted(socket, target, world)
-        target = target._replace(endpoint=balancer.id)
-        with world.visited():
-            status = await _bridge(target, socket, balancer, inbox)
-    except RequestError as error:
-        status = error.status
-        await socket.send_denial_response(problem(error, world))
-    note(socket, target.endpoint, Operation.BALANCED.value, status)
-    if socket.client_state is WebSocketState.CONNECTING:
-        await _let_go(inbox)
+async def _connect(target: Target, socket: WebSocket, inbox: Inbox, send: Send) -> None:
+    """Join a WebSocket to a worker, or refuse it as a request would be."""
+    from emulator.api.refusals import refuse
+
+    endpoint = target.endpoint
+    async with AsyncExitStack() as closing:
+        try:
+            world = socket.scope[WORLD] = world_of_client(socket)
+            balancer = _admitted(socket, target, world)
+        except RequestError as error:
+            response = problem(error, socket.scope.get(WORLD, socket.app.state.worlds.first))
+        else:
+            endpoint = balancer.id
+            closing.enter_context(world.visited())
+            response = await _shake(target, socket, inbox, closing, balancer, world)
+        note(socket, endpoint, Operation.BALANCED.value, response.status_code)
+        if response.status_code == 101:
+            opened: Any = response
+            await opened.join(socket)
+        else:
+            await refuse(socket.scope, inbox.receive, send, response)
 
 
-async def _let_go(inbox: Inbox) -> None:
-    """Wait for the end of a refused connection: uvicorn takes an earlier return for a mistake."""
-    for _ in range(2):
-        if (await inbox.receive())["type"] == "websocket.disconnect":
-            return
-
-
-async def _bridge(target: Target, socket: WebSocket, balancer: Balancer, inbox: Inbox) -> int:
-    """Answers the status of the handshake, 499 for a client who has left before it."""
-    from emulator.api.forwarding import url_at
-    from emulator.api.websockets import bridge
-
-    affinity = affinity_of(socket.headers.get("x-runpod-worker-id", ""))
+async def _shake(
+    target: Target, socket: WebSocket, inbox: Inbox, closing: AsyncExitStack, balancer: Balancer, world: Emulator
+) -> Response:
+    """The worker's answer to a handshake, or what faults make of it."""
     caller = Caller()
     inbox.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
+    serve = functools.partial(_handshake, target, socket, inbox, closing, balancer, caller)
+    shown = functools.partial(problem, emulator=world)
+    try:
+        if not world.faults:
+            return await serve()
+        socket.scope["path_params"] = {"endpoint_id": balancer.id}
+        return await Edge(socket, balancer, Operation.BALANCED, caller, shown).answer(serve)
+    except RequestError as error:
+        return shown(error)
+
+
+async def _handshake(
+    target: Target, socket: WebSocket, inbox: Inbox, closing: AsyncExitStack, balancer: Balancer, caller: Caller
+) -> Response:
+    from emulator.api.forwarding import url_at
+    from emulator.api.websockets import handshake
+
+    affinity = affinity_of(socket.headers.get("x-runpod-worker-id", ""))
     seat = await balancer.admit(affinity, caller, counts=balancer.platform.websockets_count)
     if seat is None:
-        return 499
-    try:
-        url = url_at(seat, socket.scope, target.path)
-        heard = functools.partial(balancer.fleet.touch, seat.worker)
-        return await bridge(socket.app.state.forwarder.get(), socket, url, seat, balancer.platform, heard, inbox.left)
-    finally:
-        await balancer.release(seat)
+        return Response(status_code=499)
+    closing.push_async_callback(balancer.release, seat)
+    url = url_at(seat, socket.scope, target.path)
+    heard = functools.partial(balancer.fleet.touch, seat.worker)
+    answer = await handshake(socket, url, seat, balancer.platform, heard, inbox.left, closing)
+    return answer or Response(status_code=499)

@@ -1,4 +1,7 @@
-"""Header values that are no UTF-8, sent as the bytes they are: the client of workers takes texts, and writes UTF-8."""
+"""Header values that are no UTF-8, sent as the bytes they are: the client of workers takes texts, and writes UTF-8.
+
+Of answers, it wants all at once to be in order: what is wrong behind a head is kept from it until it has that.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import re
 from typing import Any
 
 import aiohttp
+
+from emulator.effects.answer_head import AnswerHead
 
 _FIRST = 0x10FF00
 """The code point that stands for a byte 0; nobody uses those from here on, and whoever does is spelled by them too."""
@@ -29,13 +34,23 @@ def _as_bytes(head: bytes) -> bytes:
 
 
 class RawRequest(aiohttp.ClientRequest):
-    """A request whose head goes out with the bytes that its texts stand for."""
+    """A request whose head goes out with the bytes that its texts stand for, and whose answer has an end."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         """Send the request; where no header needs it, as ever."""
+        head = AnswerHead(conn.transport, conn.protocol)
         if any(_STANDS_IN.search(value) for value in self.headers.values()):
             conn.protocol.transport = _RawHead(conn.protocol)
-        return await super().send(conn)
+        answer = await super().send(conn)
+        head.lost = lambda: _end(answer)
+        return answer
+
+
+def _end(answer: aiohttp.ClientResponse) -> None:
+    """Tell who reads an answer that no more of it will come."""
+    content = answer.content
+    if content is not None and not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientPayloadError("the answer breaks off"))
 
 
 class _RawHead:

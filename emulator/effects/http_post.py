@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import socket
 import struct
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from emulator.core.networks import Reach
+from emulator.effects.answer_head import INTERIM, AnswerHead
 from emulator.effects.own_post import call_headers
 from emulator.effects.unmocked import unmocked
 
 _CONNECTIONS = 64
 _KNOCK = struct.pack("ll", 0, 1_000)
 """A millisecond as a `timeval`: what a knock may take; a refusal on loopback takes a few microseconds."""
-_READ = 64 * 1024
-"""Bytes of an answer that are read, so that its connection can be used again."""
+_READ, _READ_FOR = 64 * 1024, 0.1
+"""Bytes, and seconds, of an answer's body that are read, so that its connection can be used again."""
+_KEPT_ALIVE = 1.0
+"""Seconds that an idle connection is used again: less than any receiver keeps it open."""
 
 
 class HttpPost:
@@ -37,15 +42,33 @@ class HttpPost:
         self._refusing: set[str] = set()
 
     async def send(self, url: str, body: bytes) -> str:
-        """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong."""
+        """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong.
+
+        The status line decides, whatever follows it. What a kept connection still held of an earlier answer is
+        none: the call goes out again on another.
+        """
+        while True:
+            call = _Call()
+            _CALL.set(call)
+            problem = await self._make(url, body, call)
+            if call.status:
+                return "" if 200 <= call.status < 300 else f"answered {call.status}"
+            if not (call.is_on_kept and call.is_nonsense):
+                return problem
+
+    async def _make(self, url: str, body: bytes, call: _Call) -> str:
+        """What went wrong, of which nothing counts where there is a status; that is noted in `call`."""
         try:
             host = _host(url)
             if host in self._refusing and _refuses(url, self._reach):
                 return _refusal(host)
             self._refusing.discard(host)
-            async with self._open().post(url, data=body, headers=call_headers(), allow_redirects=False) as answer:
-                await answer.content.read(_READ)
-                return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
+            async with self._open().post(
+                url, data=body, headers=call_headers(), allow_redirects=False, trace_request_ctx=call
+            ) as answer:
+                call.answered = answer.status
+                await _read_on(answer)
+                return ""
         except asyncio.TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except aiohttp.ClientConnectorError as error:
@@ -54,6 +77,8 @@ class HttpPost:
             self._refusing.add(_host(url))
             refused = isinstance(error.os_error, ConnectionRefusedError)
             return _refusal(f"{error.host}:{error.port}") if refused else str(error)
+        except aiohttp.ClientResponseError:  # its text repeats the URL, and what came
+            return "what came is no answer of HTTP"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return str(error) or type(error).__name__
 
@@ -66,7 +91,11 @@ class HttpPost:
         if self._session is None:
             session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS, socket_factory=self._socket),
+                connector=aiohttp.TCPConnector(
+                    limit=_CONNECTIONS, socket_factory=self._socket, keepalive_timeout=_KEPT_ALIVE
+                ),
+                request_class=_Request,
+                trace_configs=[_tracing()],
                 skip_auto_headers=("Accept", "Accept-Encoding"),
                 cookie_jar=aiohttp.DummyCookieJar(),  # no call is meant to know of another
             )
@@ -79,6 +108,54 @@ class HttpPost:
         if self._reach.is_limited and (problem := self._reach.problem(_numeric(address[0]))):
             raise PermissionError(errno.EACCES, problem)
         return socket.socket(family, kind, protocol)
+
+
+class _Call:
+    """One call: the status that its answer's parser saw, and the head that came, whatever the parser says of it."""
+
+    answered = 0
+    head: AnswerHead | None = None
+    is_on_kept = False
+    """Whether it went out on a connection that was used before."""
+
+    @property
+    def status(self) -> int:
+        """The status of the answer, 0 for none."""
+        status = self.head.status if self.head else 0
+        return self.answered if status in INTERIM or not status else status
+
+    @property
+    def is_nonsense(self) -> bool:
+        """Whether something came that does not begin as an answer does."""
+        return self.head is not None and self.head.is_nonsense
+
+
+_CALL: ContextVar[_Call] = ContextVar("_CALL")
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request whose answer's head is seen before its parser sees the rest."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        """Send the request."""
+        _CALL.get().head = AnswerHead(conn.transport, conn.protocol)
+        return await super().send(conn)
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    async def reused(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
+        context.trace_request_ctx.is_on_kept = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(reused)
+    return config
+
+
+async def _read_on(answer: aiohttp.ClientResponse) -> None:
+    """Read the rest of an answer, if it comes soon."""
+    if not answer.content.at_eof():
+        with contextlib.suppress(asyncio.TimeoutError, aiohttp.ClientError, RuntimeError):  # that is a lost connection
+            await asyncio.wait_for(answer.content.read(_READ), _READ_FOR)
 
 
 def _numeric(host: str) -> str:

@@ -274,7 +274,13 @@ async def test_an_answer_that_does_not_end_in_time_is_cut():
 
 
 @pytest.mark.parametrize(
-    "steps", [(None,), (b"nonsense\r\n\r\n", None), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", None)]
+    "steps",
+    [
+        (None,),
+        (b"nonsense\r\n\r\n", None),
+        (b"HTTP/1.1 200 OK\r\nX-Half: ", None),
+        (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mine\r\n\r\n", None),
+    ],
 )
 async def test_a_worker_that_does_not_answer_rightly_is_a_bad_gateway(steps: tuple[bytes | None, ...]):
     async with balanced_doors(talks(*steps)) as doors:
