@@ -18,6 +18,8 @@ _BEGIN = b"HTTP/"
 _END = re.compile(rb"\n\r?\n")
 INTERIM = frozenset(range(100, 200)) - {101}
 """Statuses that announce another answer."""
+_MOST_INTERIM = 5
+"""Of those before one answer, as many as Go's client takes: a server could send them without end."""
 _OFTEN_MORE = frozenset((204, 304))
 """Statuses without a body, behind which some send one: it must not be taken for the next answer. After a failure,
 servers close the connection without a word."""
@@ -36,6 +38,7 @@ class AnswerHead(asyncio.Protocol):
         self.is_nonsense = False
         self.lost: Callable[[], None] | None = None
         self._is_over = False
+        self._interim = 0
         self._transport = transport
         self._behind = behind
         self._held = b""
@@ -55,6 +58,10 @@ class AnswerHead(asyncio.Protocol):
                 self._give_up_if_long()
                 return
             head, self._held = self._held[: end.end()], self._held[end.end() :]
+            self._interim += self.status in INTERIM
+            if self._interim > _MOST_INTERIM:
+                self._abort()
+                return
             self._behind.data_received(head)
             if self.status not in INTERIM:
                 self._leave()
@@ -80,6 +87,10 @@ class AnswerHead(asyncio.Protocol):
         if len(self._held) > LONGEST:
             self.is_nonsense = not self.status
             self._leave()
+
+    def _abort(self) -> None:
+        self.status, self._held = 0, b""
+        self._transport.abort()
 
     def _leave(self) -> None:
         """Step out of the way, or hand on whatever comes."""

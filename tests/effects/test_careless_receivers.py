@@ -47,6 +47,8 @@ NO_ANSWERS = {
     "another protocol": b"ICY 200 OK\r\n\r\n",
     "HTTP of no version": b"HTTP 200 OK\r\n\r\n",
     "only an announcement": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
+    "announcements without end": b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+    "six announcements": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + b"HTTP/1.1 200 OK\r\n\r\n",
     "an announcement and nonsense": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 OK\r\n\r\n",
 }
 
