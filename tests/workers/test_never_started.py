@@ -55,7 +55,7 @@ def test_serve_names_each_such_file_once(start: Starter) -> None:
     for endpoint in ("plain", "dual", "on_purpose"):
         assert here.http.post(f"/{endpoint}/runsync", json={"input": {"a": 1}}).json()["status"] == "COMPLETED"
     until(lambda: [warnings(here, endpoint) for endpoint in ("plain", "dual", "on_purpose")] == [1, 1, 0])
-    assert "plain.py " + SAID in here.err.line(SAID)
+    assert f"plain.py {SAID}" in here.err.text
     assert "in production it takes no job" in here.err.line(SAID)
     other = {"X-Emulator-Namespace": "other"}
     assert here.http.post("/plain/runsync", json={"input": {"a": 1}}, headers=other).json()["status"] == "COMPLETED"
