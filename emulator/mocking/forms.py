@@ -25,6 +25,9 @@ from emulator.mocking.patterns import Refused, check_pattern
 from emulator.mocking.templates import Unusable, check_json, value_of
 from emulator.values import as_text, span
 
+_LONGEST_KEY = 100
+"""Characters of a wrong key that are compared with the right ones, and shown."""
+
 
 class Written(BaseModel):
     """A mapping that users write: unknown keys and values of another type are refused."""
@@ -44,8 +47,9 @@ class Written(BaseModel):
             )
         for key in given:
             if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)[0]
-                raise refusal(f"no such key; the nearest is {near}", (str(key),))
+                name = str(key)[:_LONGEST_KEY]
+                near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.0)[0]
+                raise refusal(f"no such key; the nearest is {near}", (name,))
         return given
 
 

@@ -12,9 +12,9 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import __version__
+from emulator.api.admin.bodies import JsonBodies
 from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
 from emulator.api.swagger import add_page
@@ -28,19 +28,8 @@ A namespace is chosen as clients choose it: by the header `X-Emulator-Namespace`
 server was started with `--namespaces key`. Times are milliseconds since the epoch, durations are text such as
 `2s` or milliseconds."""
 
-
-class JsonAlways:
-    """Says of each body that it is JSON: it can be nothing else, whatever a client calls it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] == "http":
-            others = [header for header in scope["headers"] if header[0] != b"content-type"]
-            scope = {**scope, "headers": [*others, (b"content-type", b"application/json")]}
-        await self.app(scope, receive, send)
+_LONGEST = 2_000
+"""Characters of an error's text that are shown."""
 
 
 def admin_app(state: Any) -> FastAPI:
@@ -65,6 +54,8 @@ def admin_app(state: Any) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     access: Access | None = state.admin_access
 
+    app.add_middleware(JsonBodies, answer=_answer)
+
     @app.middleware("http")
     async def let_in(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
@@ -73,7 +64,6 @@ def admin_app(state: Any) -> FastAPI:
             return _answer(error)
         return await go_on(request)
 
-    app.add_middleware(JsonAlways)
     app.add_middleware(SafetyNet, answer=_answer)
     return app
 
@@ -143,4 +133,4 @@ async def _invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
     told = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    return _problem(400, "Bad Request", _shown(request, told))
+    return _problem(400, "Bad Request", _shown(request, told[:_LONGEST]))

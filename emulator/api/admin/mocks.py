@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
+from emulator.api.admin.listings import MOST
 from emulator.api.admin.questions import Wish
-from emulator.api.admin.state import World
+from emulator.api.admin.state import Limit, Offset, World
 from emulator.config.file import EndpointTable
 from emulator.config.settings import Effective, scaling
 from emulator.core.errors import ConfigurationError, NotFound
@@ -55,7 +57,7 @@ class Listed(BaseModel):
 
 
 @router.get("/stubs")
-async def stubs(world: World) -> list[Listed]:
+async def stubs(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[Listed]:
     """Every stub, in the order in which they are asked."""
     return [
         Listed(
@@ -63,17 +65,18 @@ async def stubs(world: World) -> list[Listed]:
             asked=one.asked, matched=one.matched, played=one.played,
             problem=world.masks.text(one.problem), stub=world.masks.value(copy.deepcopy(one.source)),
         )
-        for one in world.stubs
+        for one in islice(world.stubs, offset, offset + limit)
     ]  # fmt: skip
 
 
 @router.post("/stubs", status_code=201)
 async def add_stubs(world: World, given: OneOrSeveralStubs) -> Added:
     """One stub or several; one of an id that is there replaces it."""
-    several = given if isinstance(given, list) else [given]
     ids: list[str] = []
-    for one in several:
-        ids.append(world.stub(one.to_core(taken=[stub.id for stub in world.stubs])))
+    taken = {stub.id for stub in world.stubs}
+    for one in given if isinstance(given, list) else [given]:
+        ids.append(world.stub(one.to_core(taken=taken)))
+        taken.add(ids[-1])
     return Added(ids=ids)
 
 
