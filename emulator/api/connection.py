@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from emulator.api.bounded import BoundedProtocol
+from emulator.api.early import Early
 
 _begin_message, _end_answer = BoundedProtocol.on_message_begin, BoundedProtocol.on_response_complete
 _GOODBYE = 0.1
@@ -45,6 +46,8 @@ class JoiningTransport:
         self._loop = loop
         self._head = b""
         self._instead: Callable[[bytes], bytes] | None = None
+        self.switched: Callable[[], None] | None = None
+        """Called when it has said that a WebSocket begins."""
         self.lingers = False
         """Whether it reads on when it is closed: a client that still sends would not see the goodbye."""
         self._is_leaving = False
@@ -62,6 +65,8 @@ class JoiningTransport:
         if not head and data.startswith(b"HTTP/"):
             self._head = data
             self._loop.call_soon(self._flush)
+            if self.switched is not None and data.startswith(b"HTTP/1.1 101 "):
+                self._loop.call_soon(self.switched)
             return
         if head and len(data) < _LARGE:
             data = head + data
@@ -209,6 +214,11 @@ class BreakableProtocol(BoundedProtocol):
         """Begin a request."""
         _begin_message(self)
         self.scope["extensions"] = self._extensions
+
+    def handle_websocket_upgrade(self) -> None:
+        """Begin the handshake of a WebSocket."""
+        super().handle_websocket_upgrade()
+        Early(self.transport, self.transport.get_protocol())
 
     def shutdown(self) -> None:
         """End with the server: at once when idle, else with the answer."""

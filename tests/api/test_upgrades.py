@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -34,6 +35,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers what it was asked; says a word, and the one that it hears, on a WebSocket."""
     if scope["type"] == "websocket":
         await receive()
+        if scope["path"] == "/no":
+            await send({"type": "websocket.close"})
+            return
         await send({"type": "websocket.accept"})
         heard = (await receive())["text"]
         await send({"type": "websocket.send", "text": f"heard {heard}"})
@@ -63,7 +67,8 @@ async def connection() -> AsyncIterator[Connection]:
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1 << 24)
     yield reader, writer
     writer.close()
-    await writer.wait_closed()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
     server.close()
 
 
@@ -182,6 +187,27 @@ async def test_a_websocket_begins(connection: Connection, lines: str, at_once: b
     assert head.startswith(b"HTTP/1.1 101 ")
     writer.write(FRAME * (not at_once))
     assert await asyncio.wait_for(reader.readexactly(10), 20) == b"\x81\x08heard hi"
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 200_000])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_is_sent_before_a_refusal_does_not_hide_it(
+    connection: Connection, caplog: pytest.LogCaptureFixture, at_once: bool, size: int
+):
+    reader, writer = connection
+    head = f"GET /no HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n{HANDSHAKE}\r\n".encode()
+    for piece in [head + b"\0" * size] if at_once else [head, b"\0" * size]:
+        writer.write(piece)
+        await asyncio.sleep(0)
+    assert (await asyncio.wait_for(reader.read(20), 20)).startswith(b"HTTP/1.1 403 ")
+    assert "Traceback" not in caplog.text
+
+
+async def test_more_than_a_little_before_the_answer_breaks_the_connection(connection: Connection):
+    reader, writer = connection
+    head = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n{HANDSHAKE}\r\n".encode()
+    writer.write(head + FRAME * 20_000)
+    assert b"heard" not in await asyncio.wait_for(reader.read(), 20)
 
 
 @pytest.mark.parametrize(
