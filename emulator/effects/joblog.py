@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Callable
 
 from emulator.core.job import JobStatus, Requeued, Submitted, Transition
@@ -17,6 +18,10 @@ _EMPTY_INPUT = (
     "%s: its input is an empty object, which RunPod removes, and its workers take no job without one "
     "(--set strip_empty_input=keep hands it out, fail fails the job at once, lost is RunPod's way)"
 )
+_TEXT = r'"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*)'
+_RAISED = re.compile(rf'\{{"error_type":\s*{_TEXT}",\s*"error_message":\s*{_TEXT}')
+_LOOKED_AT = 2_000
+"""Characters of an error, which may have 50 MB."""
 
 
 def job_log(platform: Platform, hopeless: Callable[[str], str] = lambda endpoint: "") -> Callable[[Transition], None]:
@@ -58,10 +63,10 @@ def _ended(transition: Transition) -> None:
 
 def _reason(error: str) -> str:
     """The error in a few words: a raised one is JSON text that also holds its traceback, which the log has already."""
-    if error.startswith('{"error_type"'):
-        with contextlib.suppress(ValueError, KeyError):
-            raised = json.loads(error)
-            return f"{raised['error_type']} {raised['error_message']}"
+    if raised := _RAISED.match(error, 0, _LOOKED_AT):
+        with contextlib.suppress(ValueError):
+            kind, message = (json.loads(f'"{text}"') for text in raised.groups())
+            return f"{kind} {message}"
     return error
 
 

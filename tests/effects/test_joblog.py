@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
 from emulator.core.endpoint import Submission
 from emulator.core.job import Completed, Failed, Progressed, TimedOut
+from emulator.effects import joblog
 from tests.core.steps import take_now
 from tests.worlds import make_world
 
@@ -55,6 +57,30 @@ async def test_a_long_error_is_cut(lines):
     await world.endpoint.report(job.id, Failed("x" * 5_000, None, 1))
     ((_, line),) = lines()
     assert line.endswith(": " + "x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ('it\'s \\ a "ü"\n', 'it\'s \\ a "ü"\\n'),
+        ("é" * 5_000, "é" * 100),
+        ("\N{GRINNING FACE}" * 5_000, "\N{GRINNING FACE}" * 10),
+        ("x" * 50_000_000, "x" * 200),
+    ],
+    ids=["short", "long", "pairs", "50 MB"],
+)
+async def test_a_raised_error_is_its_type_and_the_beginning_of_its_message(
+    lines, monkeypatch: pytest.MonkeyPatch, message: str, shown: str
+):
+    world = make_world()
+    _, job = await world.running()
+    raised = json.dumps({"error_type": "<class 'ValueError'>", "error_message": message, "error_traceback": "T" * 99})
+    read: list[int] = []
+    monkeypatch.setattr(joblog.json, "loads", lambda text, loads=json.loads: read.append(len(text)) or loads(text))
+    await world.endpoint.report(job.id, Failed(raised, None, 1))
+    ((_, line),) = lines()
+    assert f"FAILED: <class 'ValueError'> {shown}" in line
+    assert max(read) < 3_000
 
 
 async def test_a_cancelled_job_tells_how_far_it_came(lines):
