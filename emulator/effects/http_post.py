@@ -45,7 +45,7 @@ class HttpPost:
         """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong.
 
         The status line decides, whatever follows it. What a kept connection still held of an earlier answer is
-        none: the call goes out again on another.
+        none, and one may close just as it is used again: the call goes out again on another.
         """
         while True:
             call = _Call()
@@ -53,7 +53,7 @@ class HttpPost:
             problem = await self._make(url, body, call)
             if call.status:
                 return "" if 200 <= call.status < 300 else f"answered {call.status}"
-            if not (call.is_on_kept and call.is_nonsense):
+            if not (call.is_on_kept and (call.is_nonsense or call.is_lost)):
                 return problem
 
     async def _make(self, url: str, body: bytes, call: _Call) -> str:
@@ -80,6 +80,7 @@ class HttpPost:
         except aiohttp.ClientResponseError:  # its text repeats the URL, and what came
             return "what came is no answer of HTTP"
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            call.is_lost = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
             return str(error) or type(error).__name__
 
     async def close(self) -> None:
@@ -117,6 +118,8 @@ class _Call:
     head: AnswerHead | None = None
     is_on_kept = False
     """Whether it went out on a connection that was used before."""
+    is_lost = False
+    """Whether the connection ended without an answer."""
 
     @property
     def status(self) -> int:

@@ -49,7 +49,7 @@ class Written(BaseModel):
             if key not in cls.model_fields:
                 name = str(key)[:_LONGEST_KEY]
                 near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.0)[0]
-                raise refusal(f"no such key; the nearest is {near}", (name,))
+                raise refusal(f"no such key; the nearest is {near}", (str(key),))
         return given
 
 
@@ -65,7 +65,7 @@ def kind_of(value: Any) -> str:
 
 def refusal(reason: str, keys: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """An error of validation; `keys` lead on from the field to the part that is wrong."""
-    where = "".join(f"{key}: " for key in [".".join(map(str, keys))] if key)
+    where = "".join(f"{key}: " for key in [".".join(str(key)[:_LONGEST_KEY] for key in keys)] if key)
     context = {"where": where, "reason": reason, "keys": list(keys)}
     return PydanticCustomError("refused", "{where}{reason}", context)
 
