@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, ItemsView, KeysView, Mapping, Sized
 from string import Formatter
 from typing import Any
 
@@ -57,6 +57,12 @@ def _sorting(value: Any, *values: Any, **options: Any) -> None:
 def _all(*values: Any, **options: Any) -> None:
     for value in (*values, *options.values()):
         go_through(value)
+
+
+def _asked(value: Any, *values: Any, **options: Any) -> None:
+    """Looks something up by a key, which is hashed with all that is in it."""
+    for key in values:
+        go_through(key)
 
 
 def _sum(values: Any, attribute: Any = None, start: Any = 0) -> None:
@@ -236,7 +242,7 @@ def _compared(left: Any, right: Any) -> None:
 def _contains(wanted: Any, container: Any) -> None:
     if isinstance(container, str):
         _search(container, wanted)
-    elif not isinstance(container, Mapping | range):
+    elif not isinstance(container, Mapping | range | KeysView | ItemsView):
         go_through(container)
     else:
         go_through(wanted)
@@ -269,15 +275,15 @@ def _of_text(price: Price) -> Price:
 
 _SQUARE = 10_000
 FILTERS: dict[str, Price] = {
-    **dict.fromkeys(("abs", "attr", "count", "d", "default", "first", "items", "last", "length", "random"), _free),
+    **dict.fromkeys(("abs", "count", "d", "default", "first", "items", "last", "length", "random"), _free),
     **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _members),
     **dict.fromkeys(("dictsort", "groupby", "max", "min", "sort", "unique"), _sorting),
     **dict.fromkeys(("e", "escape", "forceescape"), _escape),
     **dict.fromkeys(("float", "int"), _number),
     **dict.fromkeys(("reverse", "safe", "string"), _through(1)),
     **dict.fromkeys(("capitalize", "lower", "upper"), _of_text(_through(10))),
-    "batch": _batch, "center": _of_text(_padded), "filesizeformat": _number, "format": _percent, "indent": _indent,
-    "join": _join,
+    "attr": _asked, "batch": _batch, "center": _of_text(_padded), "filesizeformat": _number, "format": _percent,
+    "indent": _indent, "join": _join,
     "list": _through(25), "pprint": _through(100), "replace": _replace, "round": _round, "slice": _slice,
     "striptags": _of_text(_powered(_SQUARE)), "sum": _sum, "title": _of_text(_through(200)), "tojson": _tojson,
     "trim": _of_text(_search_back), "truncate": _of_text(_truncate), "urlencode": _through(50),
@@ -320,7 +326,7 @@ METHODS: dict[str, dict[str, Price]] = {
     "list": {"copy": _through(1), "count": _tell, "index": _tell},
     "tuple": {"count": _tell, "index": _tell},
     "range": {"count": _tell, "index": _tell},
-    "dict": {"copy": _members, "get": _free, "items": _free, "keys": _free, "values": _free},
+    "dict": {"copy": _members, "get": _asked, "items": _free, "keys": _free, "values": _free},
     "dict_keys": _VIEW, "dict_items": _VIEW,
     "int": {"bit_count": _free, "bit_length": _free, "is_integer": _free},
     "float": {"is_integer": _free},

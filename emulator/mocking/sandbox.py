@@ -69,6 +69,14 @@ class _Countable(NodeTransformer):
         test = nodes.Test(node.expr, _ASKED[operator], [right], [], None, None, lineno=node.lineno)
         return nodes.Not(test, lineno=node.lineno) if operator == "notin" else test
 
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
+        """Count hashing the keys."""
+        self.generic_visit(node)
+        for pair in node.items:
+            if not isinstance(pair.key, nodes.Const):
+                pair.key = _filtered(pair.key, "weighed")
+        return node
+
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
         """Count what a slice copies."""
         self.generic_visit(node)
@@ -115,17 +123,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """The item, member or attribute of an object."""
-        costs.step()
+        costs.go_through(argument)
         return super().getitem(obj, argument)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call what a template calls; raises TooCostly, SecurityError."""
-        costs.step(_CALL)
+        costs.step(_CALL + len(args))
         args = tuple(map(costs.settled, args))
         if isinstance(__obj, LoopContext) and args:
             args = (costs.rounds(args[0]), *args[1:])
         method = getattr(__obj, "__wrapped__", __obj)  # str.format comes wrapped by the sandbox
         owner = getattr(method, "__self__", None)
+        if __obj is dict or isinstance(owner, LoopContext):  # hashes keys; compares with the round before
+            for value in args:
+                costs.go_through(value)
         if callable(method) and type(method).__name__ in ("builtin_function_or_method", "method"):
             _pay_method(method, owner, args, kwargs)
         for value in (*args, *kwargs.values()):

@@ -64,6 +64,37 @@ def test_a_costly_operation_is_refused_before_it_runs(expression: str, form: str
     expect_within(took, LONGEST)
 
 
+TREE = "{% set ns=namespace(a=(1,)) %}{% for i in range(40) %}{% set ns.a=(ns.a,ns.a) %}{% endfor %}{% set t=ns.a %}"
+"""A tuple that is small in memory, and takes years to be hashed, compared or written down."""
+
+
+@timed
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "{}.get(t)", "{t: 1}|length", "{1: 1, t: 2}|length", "{1: 1}[t]", "dict(a=1).get(t)", "dict([(t, 1)])|length",
+        "t in {1: 1}.keys()", "t in {1: 1}.items()", "t not in {1: 1}", "t in range(3)", "'a'[t]", "input[t]",
+        "[1][t]", "[1]|attr(t)", "{}|attr(t)", "{1: 1}|map(attribute=t)|list", "[{}]|groupby(t)|list",
+        "[t, t]|unique|list",
+        "{}.fromkeys([t])", "{1: t} == {1: t}", "t == t", "(t, 1) == (t, 2)", "[t].index(t)", "[t].count(1)",
+        "{1: 1}.keys().isdisjoint([t])", "{}|default({})|attr(t)", "[{}]|sort(attribute=t)", "t|string",
+    ],
+)  # fmt: skip
+def test_a_tree_of_shared_parts_is_counted_as_large_as_it_is(expression: str):
+    took, outcome = work(f"{TREE}{{{{ {expression} }}}}", scene(INPUT))
+    assert outcome, "it was evaluated"
+    expect_within(took, LONGEST)
+
+
+@timed
+def test_a_loop_that_looks_for_changes_compares():
+    other = TREE.replace("ns", "other").replace("set t", "set u")
+    loop = "{% for one in [t, u, t] %}{{ loop.changed(one) }}{% endfor %}"
+    took, outcome = work(f"{TREE}{other}{loop}", scene(INPUT))
+    assert "more than" in outcome
+    expect_within(took, LONGEST)
+
+
 @timed
 @pytest.mark.parametrize(
     "written",
@@ -126,6 +157,11 @@ def test_autoescape_is_refused():
         ("{{ ('x' * 10000000) | length }}", 10_000_000),
         ("{{ '{:>{}}'.replace('{', '') }}", ":>}}"),
         ("{{ 'a'.encode('utf-8').decode() }}", "a"),
+        ("{{ {(1, 2): 'x'}[(1, 2)] }}", "x"),
+        ("{{ dict([('a', 1)]) | tojson }}", '{"a": 1}'),
+        ("{{ {'a': 1}.get('b', 2) }}", 2),
+        ("{{ ('a', 1) in {'a': 1}.items() and 'a' in {'a': 1}.keys() }}", True),
+        ("{% for a in [1, 1, 2] %}{{ loop.changed(a) }}{% endfor %}", "TrueFalseTrue"),
         ("{% for a in [1, 2] %}{{ loop.index }}{{ loop.cycle('a', 'b') }}{% endfor %}", "1a2b"),
     ],
 )
