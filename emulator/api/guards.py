@@ -370,9 +370,12 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     path, query = scope["path"], scope["query_string"].decode("latin-1")
     job: str = scope.get(JOB, "") or scope.get("path_params", {}).get("job_id", "")
     method = scope.get("method", "WEBSOCKET")
+    body = scope.get(BODY, b"")
+    if body:
+        scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
     emulator.journal.add(
         emulator.timeline.now(), endpoint_id, operation, (method, path, query, scope["headers"]),
-        scope.get(BODY, b""), status, job, scope.get(HEAD, 0),
+        body, status, job, scope.get(HEAD, 0),
     )  # fmt: skip
 
 

@@ -99,6 +99,11 @@ class Engine(Workforce):
             if not job.status.terminal:
                 await self._change(job.id, Cancelled(), at)
 
+    def leave(self) -> None:
+        """Let go of the workers, and of what the jobs would have played: the rest is a ring."""
+        self.plays.clear()
+        super().leave()
+
     def stop_job(self, job: Job) -> None:
         """Tell the worker that the job, as it was, is no longer its own."""
         if job.worker is not None:

@@ -152,7 +152,8 @@ class FaultyEndpoint(Endpoint):
     def _end_in_time(self, ghost: Job) -> None:
         """Stop a ghost when its run would have exceeded its limit, or the job its life."""
         due = ghost.expires_at if ghost.runs_until is None else min(ghost.expires_at, ghost.runs_until)
-        self._timeline.at(due, lambda: self._stop_ghost(ghost))
+        bare = ghost._replace(input=b"", output=None)  # a timer keeps no input alive that is forgotten since
+        self._timeline.at(due, lambda: self._stop_ghost(bare))
 
     def _stop_ghost(self, ghost: Job) -> None:
         if self.ghosts.knows(ghost.id, ghost.lease):
@@ -168,13 +169,14 @@ class FaultyEndpoint(Endpoint):
                 self.autoscaler.start_one()
             self._room.call(("queue", self.id))
         crash = self._draw(FaultKind.WORKER_CRASH)
+        job_id, lease = job.id, job.lease  # a timer keeps no input alive that is forgotten since
         if crash is not None and crash.count is not None:
             run.chunks_left = crash.count
         elif crash is not None:
-            self._timeline.at(at + crash.draw_delay(), lambda: self._crash(job.id, job.lease))
+            self._timeline.at(at + crash.draw_delay(), lambda: self._crash(job_id, lease))
         zombie = self._draw(FaultKind.ZOMBIE)
         if zombie is not None:
-            self._timeline.at(at + zombie.draw_delay(), lambda: self.later(self._give_up(job.id, job.lease)))
+            self._timeline.at(at + zombie.draw_delay(), lambda: self.later(self._give_up(job_id, lease)))
 
     # Workers
 

@@ -182,7 +182,7 @@ class Plays:
         timeline = self._engine.world.timeline
         play.polls = 0
         play.held_until = timeline.now() + self.draw(pause.time)
-        timeline.at(play.held_until, lambda: self._look_again(job_id, play))
+        timeline.at(play.held_until, lambda: self._look_again(job_id))
         return True
 
     def _may_go(self, play: Play) -> bool:
@@ -190,8 +190,9 @@ class Plays:
         due = play.held_until
         return due is not None and self._engine.world.timeline.now() >= due and play.polls >= play.script.in_queue.polls
 
-    def _look_again(self, job_id: str, play: Play) -> None:
-        if self._may_go(play):
+    def _look_again(self, job_id: str) -> None:
+        play = self._plays.get(job_id)  # by name: a timer keeps no input alive that is forgotten since
+        if play is not None and self._may_go(play):
             self._engine.later(self._release(job_id, play))
 
     async def _release(self, job_id: str, play: Play) -> None:

@@ -248,10 +248,10 @@ class _ScriptedWorker:
             jobs = await self._idly(free)
             if self._room.closed:
                 return
-            for job in jobs:
+            while jobs:
                 if self._caller.gone:
                     return
-                await self._do(job)
+                await self._do(jobs.pop(0))  # while it waits for more, it holds none of these
 
     def _leave(self) -> None:
         if self._pool.left(self.id):
