@@ -296,7 +296,7 @@ async def _start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> 
             await starting
         except ConfigurationError as error:  # it may repeat what a program has printed
             raise type(error)(server.masks.text(str(error))) from error
-        Sweeper().begin()
+        Sweeper(lambda: int(server.app.state.worlds.dropped)).begin()
         reap_orphans()
         return True
     starting.cancel()

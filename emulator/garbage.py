@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Callable
 from typing import Any
 
 _YOUNG = (10_000, 20, 1_000)
@@ -20,13 +21,20 @@ _WATCH = 5.0
 """Seconds after a look at the middle-aged, and again and again, until the process has had a rest."""
 _REST = 0.1
 """Seconds of work in such a time that still are a rest: then all are looked through."""
+_MANY = 1_000
+"""Namespaces that were dropped, 70 KB each, after which nobody waits for a rest."""
 
 
 class Sweeper:
-    """Takes the interpreter's collections over; `begin` once the server is ready."""
+    """Takes the interpreter's collections over; `begin` once the server is ready.
 
-    def __init__(self) -> None:
+    `dropped` tells how many namespaces were dropped so far: what is left of each is a ring.
+    """
+
+    def __init__(self, dropped: Callable[[], int] = lambda: 0) -> None:
         self._loop = asyncio.get_running_loop()
+        self._dropped = dropped
+        self._dropped_before = 0
         self._work_before = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -54,9 +62,11 @@ class Sweeper:
 
     def _look(self) -> None:
         self._timer = None
-        if _work() - self._work_before > _REST:
+        dropped = self._dropped()
+        if _work() - self._work_before > _REST and dropped < self._dropped_before + _MANY:
             self._watch()
             return
+        self._dropped_before = dropped
         gc.unfreeze()  # what was kept before may be garbage by now
         gc.collect()
         gc.freeze()

@@ -61,6 +61,8 @@ class Worlds:
         self._most = most
         self._named: OrderedDict[str, _Kept] = OrderedDict()
         """The longest unused first."""
+        self.dropped = 0
+        """How many have been dropped for want of use so far."""
         self._leaving: dict[str, Emulator] = {}
         """Those that are being dropped for want of use."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,7 +127,8 @@ class Worlds:
     def _drop_idle(self, before: float, most: int) -> int:
         """Drop worlds that were last used before that time; one with unfinished work is in use now."""
         dropped = 0
-        for name, kept in list(self._named.items()):
+        for _ in range(len(self._named)):
+            name, kept = next(iter(self._named.items()))
             if dropped >= most or kept.used >= before:
                 break
             if kept.world.is_in_use:
@@ -140,6 +143,7 @@ class Worlds:
         """Forget a world at once, and end it then."""
         log.debug("namespace %s is dropped: it was not used for longest", self.shown(name))
         self._leaving[name] = self._named.pop(name).world
+        self.dropped += 1
         task = asyncio.ensure_future(self._end(name, self._leaving[name]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

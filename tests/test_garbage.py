@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import weakref
 from collections.abc import Iterator
 
@@ -80,6 +81,23 @@ async def test_never_while_it_works(collections: list[int], monkeypatch: pytest.
         gc.collect(1)
         await asyncio.wait_for(looks.wait(), 10)
         assert 2 not in collections
+    finally:
+        sweeper.end()
+
+
+async def test_many_dropped_namespaces_do_not_wait_for_a_rest(
+    collections: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, dropped = itertools.count(0.0), itertools.count(0, 100)
+    monkeypatch.setattr(garbage, "_WATCH", 0.001)
+    monkeypatch.setattr(garbage, "_work", lambda: next(work))
+    told: list[int] = []
+    sweeper = Sweeper(lambda: told.append(next(dropped)) or told[-1])
+    sweeper.begin()
+    try:
+        gc.collect(1)
+        await turns(collections, 2)
+        assert told[-1] == 1_000
     finally:
         sweeper.end()
 

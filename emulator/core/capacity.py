@@ -27,7 +27,7 @@ class Capacity:
         self.limit = limit
         self._holders: set[tuple[Lender, str]] = set()
         self._waiting: dict[tuple[Lender, str], Grant] = {}
-        self._lenders: list[Lender] = []
+        self._lenders: dict[int, Lender] = {}
 
     def wanted_by_others(self, lender: Lender) -> bool:
         """Whether a worker of another endpoint waits for a place."""
@@ -35,11 +35,11 @@ class Capacity:
 
     def lend(self, lender: Lender) -> None:
         """Ask the lender for room when another one wants it."""
-        self._lenders.append(lender)
+        self._lenders[id(lender)] = lender
 
     def leave(self, lender: Lender) -> None:
         """Ask the lender no more: none of its workers has, or wants, a place. Harmless when it has left."""
-        self._lenders = [one for one in self._lenders if one is not lender]
+        self._lenders.pop(id(lender), None)
         self.withdraw(lender)
         self._holders = {place for place in self._holders if place[0] is not lender}
         self._grant()
@@ -54,7 +54,7 @@ class Capacity:
         self._waiting[place] = granted
         self._grant()
         if place in self._waiting:
-            any(lender.give_way() for lender in self._lenders if lender is not owner)
+            any(lender.give_way() for lender in list(self._lenders.values()) if lender is not owner)
 
     def seize(self, worker: str, owner: Lender) -> None:
         """Give the worker a place at once, above the limit if need be."""
