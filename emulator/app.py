@@ -17,7 +17,8 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator.api import alive, flash, openai, public, receiver, worker
-from emulator.api.guards import Access, problem
+from emulator.api.access import Access
+from emulator.api.guards import problem
 from emulator.api.head import HeadAsGet
 from emulator.api.load_balancer import LateForwarder, LoadBalancer
 from emulator.api.names import OwnNames

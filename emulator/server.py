@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emulator.api import receiver, wire
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.api.names import OwnNames
 from emulator.app import Application
 from emulator.config.exposure import exposure

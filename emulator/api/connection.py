@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope
 
 from emulator.api.bounded import BoundedProtocol
 from emulator.api.early import Early
+from emulator.effects.before import Before
 
 _begin_message, _end_answer = BoundedProtocol.on_message_begin, BoundedProtocol.on_response_complete
 _GOODBYE = 0.1
@@ -119,27 +120,20 @@ class JoiningTransport:
             self._transport.write(head)
 
 
-class _Farewell(asyncio.Protocol):
+class _Farewell(Before):
     """Takes what a client still sends to a connection that says no more, until it closes too, or for `_FAREWELL`."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._behind: Any = transport.get_protocol()
-        transport.set_protocol(self)
+        super().__init__(transport, transport.get_protocol())
         if not transport.is_reading():
             transport.resume_reading()
         loop.call_later(_FAREWELL, transport.close)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who stood here before."""
-        self._behind.connection_lost(exc)
+    def data_received(self, data: bytes) -> None:
+        """It is too late."""
 
-    def pause_writing(self) -> None:
-        """Too much lies unsent."""
-        self._behind.pause_writing()
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._behind.resume_writing()
+    def eof_received(self) -> None:
+        """Close the connection."""
 
 
 class BreakableProtocol(BoundedProtocol):

@@ -6,22 +6,21 @@ web server would fail the connection over what is no frame, and the client would
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
+
+from emulator.effects.before import Before
 
 _MOST = 64 * 1024
 """Bytes that are kept; with more the connection is broken when the WebSocket begins."""
 
 
-class Early(asyncio.Protocol):
+class Early(Before):
     """Stands before the protocol of a WebSocket until that has begun, or for ever."""
 
     def __init__(self, transport: Any, behind: Any) -> None:
-        self._transport = transport
-        self._behind = behind
+        super().__init__(transport, behind)
         self._held: bytes | None = b""
         transport.switched = self._go_on
-        transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         """Keep what comes, while there is room."""
@@ -37,20 +36,3 @@ class Early(asyncio.Protocol):
         self._transport.set_protocol(self._behind)
         if self._held:
             self._behind.data_received(self._held)
-
-    def eof_received(self) -> bool | None:
-        """The client sends no more."""
-        ends: bool | None = self._behind.eof_received()
-        return ends
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self._behind.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Too much lies unsent."""
-        self._behind.pause_writing()
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._behind.resume_writing()

@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from emulator.api import flash
+from emulator.api.access import Access
 from emulator.api.faults import Edge
-from emulator.api.guards import WORLD, Access, HttpCaller, answering, known_world, note, problem, world_of_client
+from emulator.api.guards import WORLD, HttpCaller, answering, known_world, note, problem, world_of_client
 from emulator.api.inbox import Inbox, InboxCaller
 from emulator.api.pages import is_strange, refuse_page
 from emulator.core.balancer import Balancer, affinity_of

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator.api import receiver, wire
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.api.names import OwnNames, is_same
 from emulator.api.refusal import refuse
 from emulator.api.routing import headers_of

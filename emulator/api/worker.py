@@ -16,14 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator.api import wire
+from emulator.api.access import Access, bare_key
 from emulator.api.connection import ends_with_eof
 from emulator.api.guards import (
     FIDELITY,
-    Access,
     Handler,
     HttpCaller,
     answering,
-    bare_key,
     endpoint_in_path,
     read_body,
     world_of_worker,

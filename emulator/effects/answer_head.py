@@ -6,10 +6,11 @@ never tells a reader of the body whose connection it closes over wrong chunks.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
+
+from emulator.effects.before import Before
 
 LONGEST = 64 * 1024
 """Bytes of a head that are looked at; a longer one goes on as it comes."""
@@ -25,7 +26,7 @@ _OFTEN_MORE = frozenset((204, 304))
 servers close the connection without a word."""
 
 
-class AnswerHead(asyncio.Protocol):
+class AnswerHead(Before):
     """Stands before a client's protocol until the head of one answer has gone through it; with `lost` it stays.
 
     `status` is what the status line says, 0 while none has come, or where what came is none; then it
@@ -39,10 +40,8 @@ class AnswerHead(asyncio.Protocol):
         self.lost: Callable[[], None] | None = None
         self._is_over = False
         self._interim = 0
-        self._transport = transport
-        self._behind = behind
         self._held = b""
-        transport.set_protocol(self)
+        super().__init__(transport, behind)
 
     def data_received(self, data: bytes) -> None:
         """Hand on the head once it is whole, and then what came with it."""
@@ -104,20 +103,11 @@ class AnswerHead(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         """The other side sends no more."""
         self._leave()
-        answered: bool | None = self._behind.eof_received()
-        return answered
+        return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._leave()
-        self._behind.connection_lost(exc)
+        super().connection_lost(exc)
         if self.lost is not None:
             self.lost()
-
-    def pause_writing(self) -> None:
-        """Too much lies unsent."""
-        self._behind.pause_writing()
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._behind.resume_writing()

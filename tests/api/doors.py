@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from emulator.api.guards import FIDELITY, Access
+from emulator.api.access import Access
+from emulator.api.guards import FIDELITY
 from emulator.app import Application
 from emulator.core.job import Completed, Emitted, Failed, Job, Progressed
 from emulator.core.platform import Profile

@@ -3,7 +3,7 @@
 import pytest
 
 from emulator import __version__
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from tests.api.doors import open_doors
 
 KEYS = Access(keys=frozenset({"rpa_ONE"}))

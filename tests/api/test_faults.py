@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from emulator.api.access import Access
 from emulator.api.faults import FAULT
-from emulator.api.guards import Access
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.platform import SECOND
 from emulator.core.rates import Operation

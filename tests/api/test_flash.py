@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.core.errors import ConfigurationError
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.job import JobStatus

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.core.balancer import Balancer
 from emulator.core.settings import FlashAddress, default_settings
 from tests.api.doors import JOB, KEY, Doors, expect_bad_request, expect_problem, open_doors

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.core.errors import InvalidKey
 from tests.api.doors import JOB, KEY, PROFILES, expect_problem, open_doors
 
@@ -93,7 +93,7 @@ def test_every_key_is_compared_and_none_with_an_early_end(monkeypatch):
         compared.append((one, other))
         return one == other
 
-    monkeypatch.setattr("emulator.api.guards.hmac.compare_digest", compare)
+    monkeypatch.setattr("emulator.api.access.hmac.compare_digest", compare)
     for given in ("rpa_ONE", "rpa_TWO", "rpa_THREE"):
         compared.clear()
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.fidelity import LEDGER
 from emulator.core.settings import default_settings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.core.faults import Fault, FaultKind
 from emulator.core.rates import Operation
 from emulator.core.settings import Span

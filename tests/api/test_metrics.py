@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from tests.api.doors import KEY, PROFILES, expect_problem, open_doors
 
 NONE = {"ready": 0, "running": 0, "idle": 0, "initializing": 0, "throttled": 0, "unhealthy": 0}

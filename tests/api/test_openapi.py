@@ -9,7 +9,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.core.endpoint import Submission
 from tests.api.doors import KEY, Doors, open_doors
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.api.guards import FIDELITY, Access
+from emulator.api.access import Access
+from emulator.api.guards import FIDELITY
 from emulator.core.job import JobStatus
 from emulator.core.platform import Profile
 from tests.api.doors import JOB, PROFILES, body, expect_bad_request, expect_problem, open_doors

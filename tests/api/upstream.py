@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from tests.api.doors import KEY, Doors, Visit
 from tests.core.balanced import BalancedWorld, balanced_world
 

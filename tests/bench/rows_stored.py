@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Message
 
 from emulator.api import wire
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.app import Application
 from emulator.config.settings import read_settings
 from emulator.core.clock import RealClock, VirtualClock, turn

@@ -40,7 +40,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "any-key-is-a-client",
-        "emulator/api/guards.py",
+        "emulator/api/access.py",
         "raise InvalidKey",
         "return",
         ("tests/api/test_guards_access.py::test_a_wrong_key_is_refused_on_every_route",),

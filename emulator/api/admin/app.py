@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from emulator import __version__
+from emulator.api.access import Access
 from emulator.api.admin.bodies import JsonBodies
-from emulator.api.guards import Access
 from emulator.api.safety_net import SafetyNet
 from emulator.api.swagger import add_page
 from emulator.core.door_errors import Forbidden

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from emulator.api import wire
-from emulator.api.guards import Access
+from emulator.api.access import Access
 from emulator.app import Application
 from emulator.config.file import EndpointTable
 from emulator.config.plans import plan_one
