@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.gates import Gate
 
 HOW_TO_GET = {
     "node": "apt-get install nodejs (or any Node.js 18 or newer)",
@@ -33,3 +37,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped for lack of a system part")
         for reason in reasons:
             terminalreporter.line(reason)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate, closed."""
+    with Gate(tmp_path / "gate") as gate:
+        yield gate

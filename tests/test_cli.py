@@ -22,6 +22,7 @@ from emulator import __version__, cli
 from emulator.core.platform import Platform, preset
 from tests.compat.servers import HANDLERS, ROOT, Command, Starter, commands, until
 from tests.conftest import require
+from tests.gates import PASS, Gate
 from tests.workers.processes import needs_proc
 
 ECHO = str(HANDLERS / "echo.py")
@@ -498,14 +499,13 @@ def test_wait_says_what_it_met(run: Callable[..., Answer]) -> None:
     assert err.startswith(f"Error: not ready after 0 s: http://127.0.0.1:{port} does not answer")
 
 
-def test_wait_waits_for_the_imports(start: Starter, run: Callable[..., Answer], tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    write(tmp_path, f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\nhandler = print\n")
+def test_wait_waits_for_the_imports(start: Starter, run: Callable[..., Answer], tmp_path: Path, gate: Gate) -> None:
+    write(tmp_path, f"{PASS.format(repr(str(gate)))}\nhandler = print\n")
     server = start("serve", "handler.py", "--port", 0)
     code, _, err = run("wait", "-t", "0.1", "--url", server.base_url)
     assert (code, err) == (1, "Error: not ready after 0.1 s: handlers are still being imported\n")
     assert "Ready." not in server.out.text
-    gate.touch()
+    gate.open()
     assert run("wait", "-t", "20", "--url", server.base_url)[0] == 0
     server.out.line("Ready.")
 

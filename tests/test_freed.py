@@ -14,6 +14,7 @@ import pytest
 
 from emulator.config.settings import read_settings
 from emulator.server import Server
+from tests.workers.conftest import until
 
 _EACH = 500_000
 """Bytes of each input."""
@@ -44,16 +45,6 @@ def ask(server: Server, method: str, path: str, body: object = None) -> None:
     request = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=20) as answer:
         answer.read()
-
-
-async def traced(most: int) -> int:
-    """Bytes that are in use once they are no more than `most`, or have been more for a while."""
-    for _ in range(100):
-        held = tracemalloc.get_traced_memory()[0]
-        if held <= most:
-            break
-        await asyncio.sleep(0.01)
-    return held
 
 
 @pytest.mark.parametrize(
@@ -94,7 +85,7 @@ async def test_jobs(server: Server, door: str, stub: Any, fault: Any, forget: st
         await asyncio.to_thread(ask_all)
         assert tracemalloc.get_traced_memory()[0] > _JOBS * _EACH
         await asyncio.to_thread(end)
-        assert await traced(_FREE) <= _FREE
+        await until(lambda: tracemalloc.get_traced_memory()[0] <= _FREE)
     finally:
         tracemalloc.stop()
         gc.enable()

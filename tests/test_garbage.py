@@ -11,7 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from emulator import garbage
+from emulator.core.clock import turn
 from emulator.garbage import Sweeper
+from tests.workers.conftest import until
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +36,6 @@ def collections() -> Iterator[list[int]]:
         gc.unfreeze()
 
 
-async def turns(done: list[int], generation: int) -> None:
-    """Let the loop run until a generation was looked through."""
-    for _ in range(10_000):
-        if generation in done:
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError(f"generation {generation} was not looked through: {done}")
-
-
 async def test_all_is_looked_through_once_the_process_rests(
     collections: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +47,7 @@ async def test_all_is_looked_through_once_the_process_rests(
         assert gc.get_freeze_count()
         kept = [[number] for number in range(10_000)]
         gc.collect(1)
-        await turns(collections, 2)
+        await until(lambda: 2 in collections)
         young = {id(one) for one in gc.get_objects()}
         assert not any(id(one) in young for one in kept)
         assert collections.count(2) == 1
@@ -96,7 +89,7 @@ async def test_many_dropped_namespaces_do_not_wait_for_a_rest(
     sweeper.begin()
     try:
         gc.collect(1)
-        await turns(collections, 2)
+        await until(lambda: 2 in collections)
         assert told[-1] == 1_000
     finally:
         sweeper.end()
@@ -108,7 +101,7 @@ async def test_nothing_wakes_a_server_that_has_made_nothing(monkeypatch: pytest.
     sweeper.begin()
     try:
         gc.disable()
-        await asyncio.sleep(0)
+        await turn()
         assert sweeper._timer is None
     finally:
         sweeper.end()
@@ -129,12 +122,12 @@ async def test_what_was_kept_and_is_garbage_now_is_found(
         ring = Ring()
         gone = weakref.ref(ring)
         gc.collect(1)
-        await turns(collections, 2)
+        await until(lambda: 2 in collections)
         assert gone() is ring
         del ring
         collections.clear()
         gc.collect(1)
-        await turns(collections, 2)
+        await until(lambda: 2 in collections)
         assert gone() is None
     finally:
         sweeper.end()

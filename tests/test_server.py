@@ -26,6 +26,7 @@ from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError, PortTaken
 from emulator.server import Server
 from tests.compat.servers import HANDLERS, LIMIT, Command, Starter, commands, until
+from tests.gates import PASS, Gate
 from tests.workers.processes import PROC, needs_proc
 
 ECHO = str(HANDLERS / "echo.py")
@@ -70,15 +71,9 @@ def write(folder: Path, source: str, name: str = "handler.py") -> str:
 
 
 async def test_alive_at_once_and_ready_when_the_handlers_are_imported(
-    server: Opener, client: httpx.AsyncClient, tmp_path: Path
+    server: Opener, client: httpx.AsyncClient, tmp_path: Path, gate: Gate
 ) -> None:
-    gate = tmp_path / "gate"
-    waits = f"""
-        import os, time
-        while not os.path.exists({str(gate)!r}):
-            time.sleep(0.002)
-        handler = print
-        """
+    waits = f"{PASS.format(repr(str(gate)))}\nhandler = print\n"
     port_file = tmp_path / "port"
     one = server(write(tmp_path, waits), ECHO, port_file=port_file)
     emulator = one.base_url.removesuffix("/v2") + "/__emulator"
@@ -89,19 +84,18 @@ async def test_alive_at_once_and_ready_when_the_handlers_are_imported(
     assert (ready.status_code, ready.json()) == (503, {"ready": False})
     assert not starting.done()
     assert not port_file.exists()
-    gate.touch()
+    gate.open()
     await asyncio.wait_for(starting, LIMIT)
     ready = await client.get(f"{emulator}/ready")
     assert (ready.status_code, ready.json()) == (200, {"ready": True})
     assert port_file.read_text() == str(one.port)
 
 
-async def test_a_job_waits_for_the_import(server: Opener, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+async def test_a_job_waits_for_the_import(
+    server: Opener, client: httpx.AsyncClient, tmp_path: Path, gate: Gate
+) -> None:
     handler = f"""
-        import os, time
-        while not os.path.exists({str(gate)!r}):
-            time.sleep(0.002)
+        {PASS.format(repr(str(gate)))}
         def handler(job):
             return "late"
         """
@@ -112,7 +106,7 @@ async def test_a_job_waits_for_the_import(server: Opener, client: httpx.AsyncCli
     assert status.json() == {"id": job["id"], "status": "IN_QUEUE"}
     workers = (await client.get(f"{one.base_url}/handler/health")).json()["workers"]
     assert (workers["initializing"], workers["idle"]) == (1, 0)
-    gate.touch()
+    gate.open()
     ended = (await client.get(f"{one.base_url}/handler/status-sync/{job['id']}")).json()
     assert (ended["status"], ended["output"]) == ("COMPLETED", "late")
     await asyncio.wait_for(starting, LIMIT)

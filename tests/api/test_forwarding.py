@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.api.doors import KEY, Visit, body, expect_problem
 from tests.api.upstream import CHUNKED, BalancedDoors, Received, Talk, balanced_doors, chunk, ended, says, talks
+from tests.workers.conftest import until
 
 
 async def visited(
@@ -20,14 +19,6 @@ async def visited(
     made = Visit(doors, method, "/lb/lb/x", headers=headers, parts=parts)
     await ended(made, limit)
     return made
-
-
-async def become(condition: Callable[[], object], limit: float = 5.0) -> None:
-    """Let real time pass until `condition` holds."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.001)
 
 
 def free(doors: BalancedDoors) -> bool:
@@ -167,7 +158,7 @@ async def test_an_answer_comes_in_the_parts_it_is_sent_in():
 
     async with balanced_doors(talk) as doors:
         made = Visit(doors, "GET", "/lb/lb/x")
-        await become(lambda: made.body == b"data: 1\n\n")
+        await until(lambda: made.body == b"data: 1\n\n")
         assert not free(doors)
         gate.set()
         await ended(made)
@@ -196,7 +187,7 @@ async def test_a_worker_may_answer_while_it_still_reads():
         for number in range(20):
             made.feed(b"%d;" % number)
             if not number:
-                await become(lambda: made.body == b"0;")
+                await until(lambda: made.body == b"0;")
             await asyncio.sleep(0)
         made.feed(b"", more=False)
         await ended(made, 1)
@@ -332,8 +323,8 @@ BEGUN = CHUNKED + chunk(b"1")
 async def test_the_worker_notices_that_the_client_has_left(size: int, begun: bytes):
     async with balanced_doors(talks(begun, b"")) as doors:
         made = Visit(doors, "POST", "/lb/lb/x", headers={"content-length": str(size)}, parts=(b"x" * size,))
-        await become(lambda: made.body == b"1" if begun else bool(doors.upstream.heard))
-        await become(lambda: not free(doors))
+        await until(lambda: made.body == b"1" if begun else bool(doors.upstream.heard))
+        await until(lambda: not free(doors))
         made.leave()
         await ended(made, 1)
         await asyncio.wait_for(doors.upstream.left.wait(), 5)
@@ -343,7 +334,7 @@ async def test_the_worker_notices_that_the_client_has_left(size: int, begun: byt
 async def test_the_worker_notices_it_too_when_its_answer_is_small_and_slow():
     async with balanced_doors(talks(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nslow")) as doors:
         made = Visit(doors, "GET", "/lb/lb/x")
-        await become(lambda: bool(doors.upstream.heard))
+        await until(lambda: bool(doors.upstream.heard))
         await asyncio.wait({made.task}, timeout=0.1)
         made.leave()
         await ended(made, 0.5)
@@ -354,7 +345,7 @@ async def test_a_client_who_leaves_while_he_sends_is_forgotten():
     async with balanced_doors() as doors:
         made = Visit(doors, "POST", "/lb/lb/x", headers={"content-length": "100000"}, parts=None)
         made.feed(b"x" * 1_000)
-        await become(lambda: not free(doors))
+        await until(lambda: not free(doors))
         made.leave()
         await ended(made)
         assert free(doors)

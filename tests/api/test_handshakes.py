@@ -20,6 +20,7 @@ from emulator.core.rates import Operation
 from emulator.core.settings import Span
 from emulator.port import Port
 from tests.api.upstream import BalancedDoors, Received, Talk, balanced_doors, chunk, talks
+from tests.workers.conftest import until
 
 ASK = (
     b"GET /lb/lb/x HTTP/1.1\r\nHost: x\r\nAuthorization: key\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -192,11 +193,8 @@ async def test_a_fault_delays_a_handshake():
         fault = Fault("slow", FaultKind.LATENCY, delay=Span(2_000, 2_000), operations=frozenset({Operation.BALANCED}))
         doors.world.emulator.faults.add(fault)
         opening = asyncio.ensure_future(opened(port).__aenter__())
-        for _ in range(2_000):
-            if doors.waiting:
-                break
-            await asyncio.sleep(0.001)
-        assert doors.waiting and not opening.done()
+        await until(lambda: doors.waiting)
+        assert not opening.done()
         await doors.world.advance(2_000)
         socket = await asyncio.wait_for(opening, 5)
         assert socket.response.headers["x-emulator-fault"] == "slow"

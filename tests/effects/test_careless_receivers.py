@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from emulator.core.clock import turn
 from emulator.effects.http_post import HttpPost
 
 BODY = b'{"id":"j1","status":"COMPLETED"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+_TURNS = 5
+"""Of the loop that both sides share, in which the client reads what has been sent to it."""
 Piece = bytes | None
 """What is sent in one go; None lets the client read it first."""
 
@@ -78,7 +81,8 @@ class Careless:
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
         for piece in self.answers[min(self.calls, len(self.answers)) - 1]:
             if piece is None:
-                await asyncio.sleep(0.002)
+                for _ in range(_TURNS):
+                    await turn()
             else:
                 writer.write(piece)
                 await writer.drain()

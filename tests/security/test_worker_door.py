@@ -12,15 +12,14 @@ import pytest
 
 from emulator.testing import Emulator
 from tests.compat.servers import Command, Starter, commands, until
+from tests.gates import Gate
 
 HANDLER = """
-    import os, time
+    import os
     import runpod
 
     def handler(job):
-        deadline = time.monotonic() + 30
-        while not os.path.exists(job["input"]["gate"]) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        open(job["input"]["gate"], "rb", 0).read(1)
         return {"key": os.environ["RUNPOD_AI_API_KEY"], "own": True}
 
     runpod.serverless.start({"handler": handler})
@@ -44,7 +43,7 @@ each_call = pytest.mark.parametrize(("method", "path"), CALLS)
 class Served:
     """A server with a handler's, a mock's, a command-less remote and no other endpoint, and a job that runs."""
 
-    def __init__(self, command: Command, gate: Path) -> None:
+    def __init__(self, command: Command, gate: Gate) -> None:
         self.command = command
         self.gate = gate
         self.http = command.http
@@ -75,9 +74,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("door")
     (folder / "ep.py").write_text(textwrap.dedent(HANDLER))
     keys = ("--api-key", KEY) if request.param == "api-key" else ()
-    with commands(folder) as start:
+    with commands(folder) as start, Gate(folder / "gate") as gate:
         words = ("--endpoint", "ep=ep.py", "--mock", "mock", "--endpoint", "far", "--workers-max", 1)
-        yield Served(start("serve", *words, "--port", 0, *keys).ready(), folder / "gate")
+        yield Served(start("serve", *words, "--port", 0, *keys).ready(), gate)
 
 
 @each_call
@@ -119,7 +118,7 @@ def test_with_an_api_key_a_worker_needs_a_key_that_no_client_has(
 
 def test_a_token_is_good_for_its_worker_alone(served: Served) -> None:
     """The last one: it ends the job."""
-    served.gate.touch()
+    served.gate.open()
     until(lambda: served.status()["status"] == "COMPLETED")
     token = served.status()["output"]["key"]
     assert served.call("GET", "ep", "/ping/{worker}", served.worker, token).status_code == 200

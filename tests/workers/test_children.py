@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.compat.servers import Command, commands, until
+from tests.gates import Gate
 
 POST = """
 import json, os, sys, urllib.error, urllib.request
@@ -52,9 +52,7 @@ HANDLER = """
         if case == "token":
             runpod.serverless.progress_update(job, seen("AI_API_KEY"))
             printed = ""
-        deadline = time.monotonic() + 30
-        while not os.path.exists(job["input"]["gate"]) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        open(job["input"]["gate"], "rb", 0).read(1)
         return printed
 
     runpod.serverless.start({"handler": handler})
@@ -98,11 +96,10 @@ def test_a_worker_process_has_the_environment_of_the_platform(server: Command) -
 
 
 @pytest.mark.parametrize(("case", "told"), [("script", "a script"), ("fork", "a fork")])
-def test_progress_of_a_child_counts(server: Command, tmp_path: Path, case: str, told: str) -> None:
-    gate = tmp_path / "gate"
+def test_progress_of_a_child_counts(server: Command, gate: Gate, case: str, told: str) -> None:
     job = server.http.post("/ep/run", json={"input": {"case": case, "gate": str(gate)}}).json()["id"]
     until(lambda: server.http.get(f"/ep/status/{job}").json().get("output") == told)
-    gate.touch()
+    gate.open()
     assert ended(server.http, job)["output"] == "200"
 
 
@@ -112,14 +109,14 @@ def test_progress_of_a_child_counts(server: Command, tmp_path: Path, case: str, 
      ("open", "a guess", "403")],
     indirect=["server"],
 )  # fmt: skip
-def test_a_child_needs_its_workers_token(server: Command, tmp_path: Path, key: str, status: str) -> None:
-    asked = {"case": "script", "key": key, "gate": str(tmp_path)}
+def test_a_child_needs_its_workers_token(server: Command, gate: Gate, key: str, status: str) -> None:
+    gate.open()
+    asked = {"case": "script", "key": key, "gate": str(gate)}
     job = server.http.post("/ep/run", json={"input": asked}).json()["id"]
     assert ended(server.http, job)["output"] == status
 
 
-def test_a_child_that_polls_for_jobs_gets_none_and_takes_none_away(server: Command, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+def test_a_child_that_polls_for_jobs_gets_none_and_takes_none_away(server: Command, gate: Gate) -> None:
     job = server.http.post("/ep/run", json={"input": {"case": "token", "gate": str(gate)}}).json()["id"]
     until(lambda: "output" in server.http.get(f"/ep/status/{job}").json())
     running = server.http.get(f"/ep/status/{job}").json()
@@ -129,5 +126,5 @@ def test_a_child_that_polls_for_jobs_gets_none_and_takes_none_away(server: Comma
         server.http.get(f"/ep/job-take/{worker}?gpu=CPU&job_in_progress=0", headers=keys, timeout=0.5)
     assert ended(server.http, more)["workerId"] != worker
     assert server.http.get(f"/ep/status/{job}").json()["status"] == "IN_PROGRESS"
-    gate.touch()
+    gate.open()
     ended(server.http, job)

@@ -23,6 +23,7 @@ from emulator.core.settings import default_settings
 from emulator.core.worker import WorkerCounts
 from emulator.emulator import Emulator
 from emulator.workers.program import Program
+from tests.gates import PASS, Gate
 from tests.workers.conftest import DO, LIMIT, Opener, Workshop, until, write_handler
 from tests.workers.processes import alive, needs_proc, zombies
 
@@ -32,13 +33,12 @@ WAIT = """
 
     def handler(job):
         runpod.serverless.progress_update(job, os.getpid())
-        while not os.path.exists(job["input"]["until"]):
-            time.sleep(0.002)
+        open(job["input"]["until"], "rb", 0).read(1)
         return os.getpid()
 
     runpod.serverless.start({"handler": handler})
 """
-"""A plain handler that waits for a file."""
+"""A plain handler that waits at a gate."""
 
 
 async def counts(shop: Workshop) -> WorkerCounts:
@@ -55,24 +55,22 @@ async def test_the_first_worker_is_up_before_any_job_and_takes_it(workshop: Open
     assert (await shop.ended(await shop.do("1"))).worker == warm
 
 
-async def test_three_jobs_that_wait_have_three_workers_and_the_fourth_waits(workshop: Opener, tmp_path: Path) -> None:
+async def test_three_jobs_that_wait_have_three_workers_and_the_fourth_waits(workshop: Opener, gate: Gate) -> None:
     shop = await workshop(WAIT)
-    gate = tmp_path / "gate"
     jobs = [await shop.submit({"until": str(gate)}) for _ in range(4)]
     pids = [await shop.progress(job_id) for job_id in jobs[:3]]
     assert len(set(pids)) == 3
     health = await shop.endpoint.health()
     assert (health.running, health.queued, health.workers.running) == (3, 1, 3)
-    gate.touch()
+    gate.open()
     assert [await shop.output(job_id) for job_id in jobs[:3]] == pids
     assert await shop.output(jobs[3]) in pids
 
 
-async def test_first_in_is_first_out(workshop: Opener, tmp_path: Path) -> None:
+async def test_first_in_is_first_out(workshop: Opener, gate: Gate) -> None:
     shop = await workshop(WAIT, settings={"workers_max": 1})
-    gate = tmp_path / "gate"
     jobs = [await shop.submit({"until": str(gate)}) for _ in range(5)]
-    gate.touch()
+    gate.open()
     ended = [await shop.ended(job_id) for job_id in jobs]
     assert [job.taken_at for job in ended] == sorted(job.taken_at for job in ended)
     assert all(before.ended_at <= after.taken_at for before, after in itertools.pairwise(ended))
@@ -100,13 +98,12 @@ async def test_an_idle_worker_ends_after_its_timeout_and_the_next_job_gets_anoth
     assert await shop.pid() != first
 
 
-async def test_a_busy_worker_never_idles_out(workshop: Opener, tmp_path: Path) -> None:
+async def test_a_busy_worker_never_idles_out(workshop: Opener, gate: Gate) -> None:
     shop = await workshop(WAIT)
-    gate = tmp_path / "gate"
     job_id = await shop.submit({"until": str(gate)})
     pid = await shop.progress(job_id)
     await shop.skip(60_000)
-    gate.touch()
+    gate.open()
     assert await shop.output(job_id) == pid
 
 
@@ -133,23 +130,22 @@ async def test_low_priority_starts_no_worker_but_uses_one(workshop: Opener) -> N
 
 
 async def test_the_endpoints_start_at_the_same_time(tmp_path: Path) -> None:
-    shop = Workshop(write_handler(tmp_path, meet(tmp_path, "one", "two")))
     other = tmp_path / "other"
     other.mkdir()
-    shop.serve_too("other", write_handler(other, meet(tmp_path, "two", "one")))
-    try:
-        await asyncio.wait_for(shop.emulator.start(), LIMIT)
-    finally:
-        await shop.close()
+    with Gate(tmp_path / "one") as one, Gate(tmp_path / "two") as two:
+        shop = Workshop(write_handler(tmp_path, meet(one, two)))
+        shop.serve_too("other", write_handler(other, meet(two, one)))
+        try:
+            await asyncio.wait_for(shop.emulator.start(), LIMIT)
+        finally:
+            await shop.close()
 
 
-def meet(folder: Path, mine: str, theirs: str) -> str:
+def meet(mine: Gate, theirs: Gate) -> str:
     """A handler whose import ends only once the other one's has begun."""
     return f"""
-        import os, time
-        open({str(folder / mine)!r}, "w").close()
-        while not os.path.exists({str(folder / theirs)!r}):
-            time.sleep(0.002)
+        open({str(mine)!r}, "wb", 0).write(b"1")
+        {PASS.format(repr(str(theirs)))}
         handler = print
     """
 
@@ -200,11 +196,11 @@ async def test_a_handler_that_breaks_later_keeps_its_jobs_until_it_is_mended(
 
 
 @needs_proc
-async def test_a_stop_ends_idle_busy_and_stubborn_workers(workshop: Opener, tmp_path: Path) -> None:
+async def test_a_stop_ends_idle_busy_and_stubborn_workers(workshop: Opener, gate: Gate) -> None:
     before = zombies()
     shop = await workshop(WAIT)
     for _ in range(2):
-        await shop.progress(await shop.submit({"until": str(tmp_path / "never")}))
+        await shop.progress(await shop.submit({"until": str(gate)}))
     assert len(shop.processes()) == 2
     started = time.monotonic()
     await shop.stop()
@@ -233,10 +229,10 @@ async def test_crashes_and_stops_leave_neither_zombies_nor_descriptors(workshop:
 
 
 async def test_a_stop_says_nothing_of_failed_jobs(
-    workshop: Opener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    workshop: Opener, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = await workshop(WAIT)
-    await shop.progress(await shop.submit({"until": str(tmp_path / "never")}))
+    await shop.progress(await shop.submit({"until": str(gate)}))
     await shop.stop()
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -269,15 +265,15 @@ async def test_virtual_time_stands_while_a_process_works(tmp_path: Path) -> None
 
 async def test_a_lowered_maximum_holds_for_those_who_are_busy(workshop: Opener, tmp_path: Path) -> None:
     shop = await workshop(WAIT, settings={"workers_max": 2})
-    gates = [tmp_path / "first", tmp_path / "second"]
+    gates = [Gate(tmp_path / "first"), Gate(tmp_path / "second")]
     jobs = [await shop.submit({"until": str(gate)}) for gate in gates]
     pids = [await shop.progress(job) for job in jobs]
     await shop.endpoint.configure(dataclasses.replace(shop.endpoint.settings, workers_max=1))
     assert (await counts(shop)).running == 2
     later = [await shop.submit({"until": str(gates[1])}) for _ in range(3)]
-    gates[0].touch()
+    gates[0].open()
     await until(lambda: not alive(pids[0]))
     assert (await counts(shop)).running == 1
-    gates[1].touch()
+    gates[1].open()
     assert {await shop.output(job) for job in later} == {pids[1]}
     assert len(shop.endpoint.fleet.workers) == 1
