@@ -10,6 +10,7 @@ from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from emulator.mocking import costs, prices
@@ -39,6 +40,8 @@ def _shown(context: Context, value: Any) -> Any:
 
 
 def _sliced(value: Any) -> Any:
+    if isinstance(value, Mapping):  # some versions of Python would take the slice for a key, and hash its ends
+        raise TypeError("an object has no slices")
     costs.step(len(value) / 100 if isinstance(value, str | list | tuple) else 1)
     return value
 
@@ -134,7 +137,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             args = (costs.rounds(args[0]), *args[1:])
         method = getattr(__obj, "__wrapped__", __obj)  # str.format comes wrapped by the sandbox
         owner = getattr(method, "__self__", None)
-        if __obj is dict or isinstance(owner, LoopContext):  # hashes keys; compares with the round before
+        # these hash keys, or compare with the round before
+        if __obj is dict or __obj is Namespace or isinstance(owner, LoopContext):
             for value in args:
                 costs.go_through(value)
         if callable(method) and type(method).__name__ in ("builtin_function_or_method", "method"):
