@@ -54,6 +54,12 @@ LONGEST = 0.25
         "((input.w * 100).split(' '))|length",
         "([[1]*1000]*20000)|unique|list|length",
         "(input.s|groupby('a', input.u * 180))|length",
+        "'%s'|format(*input.l * 1000)",
+        "[1]|map('default', *input.l * 1000)|list",
+        "1 is divisibleby(*input.l * 1000)",
+        "1|default(*range(100000))",
+        "cycler(*range(100000))",
+        "dict(**input.d).get(*range(100000))",
     ],
 )
 @pytest.mark.parametrize("form", ["{{{{ {} }}}}", "a{{{{ {} }}}}", "{{% set made = {} %}}{{{{ made|string|length }}}}"])
@@ -188,6 +194,8 @@ def test_autoescape_is_refused():
         ("{{ {'a': 1}.items()|list }}", [["a", 1]]),
         ("a{{ namespace(a=1) }}", "a<Namespace {'a': 1}>"),
         ("{{ 'a'.encode() == 'a'.encode() }}", True),
+        ("{{ '%s-%s'|format(*[1, 2]) }}{{ dict(**{'a': 1}).a }}{{ cycler(*range(3)).next() }}", "1-210"),
+        ("{{ 1 is eq(*[1]) and 'a'.replace(*['a', 'b'] | map('upper')) == 'a' }}", True),
         ("{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ [c]|map(attribute='current')|join }}", "aba"),
         ("{{ ('a', 1) in {'a': 1}.items() and 'a' in {'a': 1}.keys() }}", True),
         ("{% for a in [1, 1, 2] %}{{ loop.changed(a) }}{% endfor %}", "TrueFalseTrue"),
