@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
 from typing import Any, NamedTuple
+
+from jinja2.runtime import LoopContext
+from jinja2.utils import Cycler, Namespace
 
 from emulator.core.clock import cpu_time
 
@@ -143,13 +146,16 @@ def _digits(number: Any) -> int:
 def _size(value: Any, known: dict[int, Size]) -> Size:
     if isinstance(value, str):
         return Size(1, len(value))
-    if not isinstance(value, _MEMBERS):
+    if isinstance(value, bytes):
+        return Size(1, 4 * len(value))  # written as `\x00` at worst
+    held = value if isinstance(value, _MEMBERS) else _held(value)
+    if held is None:
         return Size(1, 0)
     before = known.get(id(value))
     if before is not None:
         return before
-    step(len(value))
-    members = chain(value, value.values()) if isinstance(value, Mapping) else value
+    step(len(held))
+    members = chain(held, held.values()) if isinstance(held, Mapping) else held
     items, characters, depth = 1, 0, 0
     for member in members:
         if type(member) in _PLAIN:
@@ -165,6 +171,20 @@ def _size(value: Any, known: dict[int, Size]) -> Size:
             depth = max(depth, part.depth)
     known[id(value)] = found = Size(items, characters, depth + 1)
     return found
+
+
+def _held(value: Any) -> Mapping[Any, Any] | tuple[Any, ...] | None:
+    """The values that an object gives away which is no collection itself: as its text, or by its attributes."""
+    if isinstance(value, ItemsView | KeysView):
+        return getattr(value, "mapping", None)
+    if isinstance(value, Namespace):
+        attributes: dict[str, Any] = object.__getattribute__(value, "_Namespace__attrs")
+        return attributes
+    if isinstance(value, Cycler):
+        return value.items
+    if isinstance(value, LoopContext):
+        return value.previtem, value.nextitem
+    return None
 
 
 def go_through(value: Any, rate: float = 1) -> Size:

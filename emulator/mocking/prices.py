@@ -250,6 +250,7 @@ def _contains(wanted: Any, container: Any) -> None:
 
 def _tell(value: Any, wanted: Any = None, *places: Any) -> None:
     _contains(wanted, value)
+    go_through(wanted)  # which the error shows where it is missing
 
 
 def _length(value: Any) -> int:

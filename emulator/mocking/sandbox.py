@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any, cast
 
 from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from emulator.mocking import costs, prices
@@ -19,6 +20,8 @@ MOST_CODE = 10_000
 MOST_TEXT = 1_000_000
 _CALL = 25
 """Steps that a call costs more than a round of a loop, as a macro's takes longer."""
+_ARGUMENT = 5
+"""Steps that each argument of `*values` costs."""
 _ASKED = {"eq": "eq", "ne": "ne", "gt": "gt", "gteq": "ge", "lt": "lt", "lteq": "le", "in": "in", "notin": "in"}
 """The test that stands for a comparison."""
 
@@ -39,7 +42,16 @@ def _shown(context: Context, value: Any) -> Any:
 
 
 def _sliced(value: Any) -> Any:
+    if isinstance(value, Mapping):  # some versions of Python would take the slice for a key, and hash its ends
+        raise TypeError("an object has no slices")
     costs.step(len(value) / 100 if isinstance(value, str | list | tuple) else 1)
+    return value
+
+
+def _spread(value: Any) -> Any:
+    """Values that become arguments, of which each is looked at some times."""
+    value = costs.settled(value)
+    costs.step(_ARGUMENT * len(value) if isinstance(value, Sized) else 1)
     return value
 
 
@@ -77,6 +89,21 @@ class _Countable(NodeTransformer):
                 pair.key = _filtered(pair.key, "weighed")
         return node
 
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:
+        """Count what is spread, as in `f(*values, **options)`, before it is."""
+        self.generic_visit(node)
+        return _spreading(node)
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:
+        """The same."""
+        self.generic_visit(node)
+        return _spreading(node)
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:
+        """The same."""
+        self.generic_visit(node)
+        return _spreading(node)
+
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
         """Count what a slice copies."""
         self.generic_visit(node)
@@ -87,6 +114,14 @@ class _Countable(NodeTransformer):
     def visit_ScopedEvalContextModifier(self, node: nodes.ScopedEvalContextModifier) -> nodes.Node:
         """Refuse `autoescape`, after which texts are more than texts."""
         raise TemplateSyntaxError("autoescape is not for templates of values", node.lineno)
+
+
+def _spreading(node: Any) -> nodes.Node:
+    if node.dyn_args is not None:
+        node.dyn_args = _filtered(node.dyn_args, "spread")
+    if node.dyn_kwargs is not None:
+        node.dyn_kwargs = _filtered(node.dyn_kwargs, "spread")
+    return cast(nodes.Node, node)
 
 
 def _filtered(node: Any, name: str) -> nodes.Filter:
@@ -105,7 +140,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters["random"] = _random_item
         self.filters = _paid(self.filters, prices.FILTERS)
         self.tests = _paid(self.tests, prices.TESTS)
-        self.filters |= {"rounds": costs.rounds, "sliced": _sliced, "weighed": _weighed}
+        self.filters |= {"rounds": costs.rounds, "sliced": _sliced, "spread": _spread, "weighed": _weighed}
         self.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}
 
     def parsed(self, text: str) -> nodes.Template:
@@ -134,7 +169,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             args = (costs.rounds(args[0]), *args[1:])
         method = getattr(__obj, "__wrapped__", __obj)  # str.format comes wrapped by the sandbox
         owner = getattr(method, "__self__", None)
-        if __obj is dict or isinstance(owner, LoopContext):  # hashes keys; compares with the round before
+        # these hash keys, or compare with the round before
+        if __obj is dict or __obj is Namespace or isinstance(owner, LoopContext):
             for value in args:
                 costs.go_through(value)
         if callable(method) and type(method).__name__ in ("builtin_function_or_method", "method"):

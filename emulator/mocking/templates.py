@@ -22,6 +22,8 @@ DEEPEST = 200
 """Levels that a written value may nest."""
 _MOST_VALUES = 1_000_000
 _SHOWN = 100
+_MOST_REASON = 1000
+"""Characters that are told of an error, which may show a key as long as a template can make."""
 _sandbox = Sandbox()
 
 
@@ -200,4 +202,6 @@ def _reason(error: BaseException) -> str:
         return error.message or "syntax"
     if isinstance(error, RecursionError):
         return "it nests too deep"
-    return " ".join(str(error).split()) or type(error).__name__
+    told = str(error)
+    shown = told if len(told) <= _MOST_REASON else f"{told[:_MOST_REASON]}…"
+    return " ".join(shown.split()) or type(error).__name__

@@ -54,6 +54,12 @@ LONGEST = 0.25
         "((input.w * 100).split(' '))|length",
         "([[1]*1000]*20000)|unique|list|length",
         "(input.s|groupby('a', input.u * 180))|length",
+        "'%s'|format(*input.l * 1000)",
+        "[1]|map('default', *input.l * 1000)|list",
+        "1 is divisibleby(*input.l * 1000)",
+        "1|default(*range(100000))",
+        "cycler(*range(100000))",
+        "dict(**input.d).get(*range(100000))",
     ],
 )
 @pytest.mark.parametrize("form", ["{{{{ {} }}}}", "a{{{{ {} }}}}", "{{% set made = {} %}}{{{{ made|string|length }}}}"])
@@ -78,11 +84,36 @@ TREE = "{% set ns=namespace(a=(1,)) %}{% for i in range(40) %}{% set ns.a=(ns.a,
         "[t, t]|unique|list",
         "{}.fromkeys([t])", "{1: t} == {1: t}", "t == t", "(t, 1) == (t, 2)", "[t].index(t)", "[t].count(1)",
         "{1: 1}.keys().isdisjoint([t])", "{}|default({})|attr(t)", "[{}]|sort(attribute=t)", "t|string",
+        "[1].index(t)", "(1,).index(t)", "{1: 1}[t:]", "{1: t}.items()", "{1: t}.items() == {1: t}.items()",
+        "{1: t}.values()|string", "namespace([(t, 1)])", "ns", "ns|string", "'%s' % ns", "'{0.a}'.format(ns)",
+        "[ns]|join(attribute='a')", "[ns]|unique(attribute='a')|list|length", "[ns]|groupby('a')|list|length",
+        "'{0.items}'.format(cycler(t))", "[cycler(t)]|unique(attribute='current')|list|length",
     ],
 )  # fmt: skip
 def test_a_tree_of_shared_parts_is_counted_as_large_as_it_is(expression: str):
     took, outcome = work(f"{TREE}{{{{ {expression} }}}}", scene(INPUT))
     assert outcome, "it was evaluated"
+    expect_within(took, LONGEST)
+
+
+@timed
+@pytest.mark.parametrize(
+    "shown", ["[loop]|unique(attribute='nextitem')|list|length", "'{0.nextitem}'.format([loop][0])"]
+)
+def test_what_a_loop_gives_away_of_its_items_is_counted(shown: str):
+    took, outcome = work(f"{TREE}{{% for one in [1, t] %}}{{{{ {shown} if loop.first }}}}{{% endfor %}}", scene(INPUT))
+    assert outcome, "it was evaluated"
+    expect_within(took, LONGEST)
+
+
+@timed
+@pytest.mark.parametrize(
+    "expression", ["{1: 1}['a ' * 9000000]", "input['a ' * 9000000]", "('%(' + 'a ' * 900000 + ')s') % {'b': 1}"]
+)
+def test_an_error_shows_the_beginning_of_a_long_key(expression: str):
+    took, outcome = work(f"{{{{ {expression} }}}}", scene(INPUT))
+    assert outcome
+    assert len(outcome) < 2_000
     expect_within(took, LONGEST)
 
 
@@ -160,6 +191,12 @@ def test_autoescape_is_refused():
         ("{{ {(1, 2): 'x'}[(1, 2)] }}", "x"),
         ("{{ dict([('a', 1)]) | tojson }}", '{"a": 1}'),
         ("{{ {'a': 1}.get('b', 2) }}", 2),
+        ("{{ {'a': 1}.items()|list }}", [["a", 1]]),
+        ("a{{ namespace(a=1) }}", "a<Namespace {'a': 1}>"),
+        ("{{ 'a'.encode() == 'a'.encode() }}", True),
+        ("{{ '%s-%s'|format(*[1, 2]) }}{{ dict(**{'a': 1}).a }}{{ cycler(*range(3)).next() }}", "1-210"),
+        ("{{ 1 is eq(*[1]) and 'a'.replace(*['a', 'b'] | map('upper')) == 'a' }}", True),
+        ("{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ [c]|map(attribute='current')|join }}", "aba"),
         ("{{ ('a', 1) in {'a': 1}.items() and 'a' in {'a': 1}.keys() }}", True),
         ("{% for a in [1, 1, 2] %}{{ loop.changed(a) }}{% endfor %}", "TrueFalseTrue"),
         ("{% for a in [1, 2] %}{{ loop.index }}{{ loop.cycle('a', 'b') }}{% endfor %}", "1a2b"),
