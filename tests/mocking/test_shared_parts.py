@@ -30,6 +30,14 @@ def test_it_is_refused_before_it_runs(expression: str):
     expect_within(took, 0.1)
 
 
+@timed
+def test_each_of_many_equal_parts_is_counted():
+    pairs = [[f"a{place}", place] for place in range(1000)]
+    took, outcome = work("{{ dict(input.pairs * 200) }}", scene({"pairs": pairs}))
+    assert "more than" in outcome  # steps, or time on a slow machine
+    expect_within(took, 0.1)
+
+
 @pytest.mark.parametrize(
     ("expression", "value"),
     [
