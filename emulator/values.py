@@ -23,8 +23,8 @@ from emulator.core.settings import Span
 
 _UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _LONGEST = 1_000 * 366 * DAY
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
-_SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
+_SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?", re.ASCII)
 _HOW = "write milliseconds, or a number with ms, s, m, h or d"
 _HOW_SPAN = f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7"
 

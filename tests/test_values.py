@@ -36,8 +36,9 @@ def test_a_duration_has_a_unit_or_is_milliseconds(text: str, value: int) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["", "s", "-5", "5 minutes", "1e3", "5S", "1,5s", "5s5s", "5s 5", ".5s", "5.s", "inf", "nan", "1h30m", "+5s"],
-)
+    ["", "s", "-5", "5 minutes", "1e3", "5S", "1,5s", "5s5s", "5s 5", ".5s", "5.s", "inf", "nan", "1h30m", "+5s",
+     "\u0661s", "\uff15"],
+)  # fmt: skip
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="write milliseconds, or a number with ms, s, m, h or d"):
         milliseconds(text)

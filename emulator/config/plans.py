@@ -190,7 +190,10 @@ def _python(given: Effective) -> str:
 
 def _check_port(name: str, given: Effective) -> None:
     number = given.value.strip()
-    if not (_OWN_PORT.fullmatch(number) or (number.isdecimal() and 0 < int(number) < 65_536)):
+    if not (
+        _OWN_PORT.fullmatch(number)
+        or (number.isascii() and number.isdecimal() and len(number) < 6 and 0 < int(number) < 65_536)
+    ):
         raise ConfigurationError(
             f"{given.origin}: {name}: write a port, or {{port2}} for a free one of each worker, got {given.value!r}"
         )

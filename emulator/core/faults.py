@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
@@ -97,6 +97,10 @@ class Fault:
         """Whether it has struck as often as it may."""
         return self.times is not None and self.struck >= self.times
 
+    def is_over(self, now: int) -> bool:
+        """Whether it has ended by itself at `now`, in ms since the epoch."""
+        return self.expires_at is not None and self.expires_at <= now
+
     def begin(self, seed: str | None) -> None:
         """Count anew, with the dice of `seed`, or of the rule's own seed; None is chance."""
         own = seed if self.seed is None else str(self.seed)
@@ -133,7 +137,8 @@ class FaultBook:
     def __init__(self, seed: int | None, timeline: Timeline) -> None:
         self._seed = seed
         self._timeline = timeline
-        self._faults: list[Fault] = []
+        self._faults: dict[str, Fault] = {}
+        """By id, in the order in which they are asked."""
         self._kept: list[Fault] = []
         self._added = 0
 
@@ -142,55 +147,55 @@ class FaultBook:
 
     def __iter__(self) -> Iterator[Fault]:
         self._drop_expired()
-        return iter(list(self._faults))
+        return iter(list(self._faults.values()))
 
     def add(self, fault: Fault) -> Fault:
         """One rule more; one of the same id is replaced. Its counts begin at none."""
         self._added += 1
         fault.id = fault.id or next(name for n in count(self._added) if self.get(name := f"fault-{n}") is None)
-        self.remove(fault.id)
+        self._faults.pop(fault.id, None)
         fault.begin(self._seed_of(fault))
-        self._faults.append(fault)
+        self._faults[fault.id] = fault
         return fault
 
     def remove(self, fault_id: str) -> bool:
         """Drop a rule; answers whether there was one."""
-        left = [fault for fault in self if fault.id != fault_id]
-        was_there = len(left) < len(self._faults)
-        self._faults = left
+        was_there = self.get(fault_id) is not None
+        self._faults.pop(fault_id, None)
         return was_there
 
     def get(self, fault_id: str) -> Fault | None:
         """The rule of this id."""
-        return next((fault for fault in self if fault.id == fault_id), None)
+        fault = self._faults.get(fault_id)
+        return None if fault is None or fault.is_over(self._timeline.now()) else fault
 
     def clear(self) -> None:
         """Drop every rule."""
-        self._faults = []
+        self._faults = {}
 
     def keep(self) -> None:
         """The rules there are now come back with each reset."""
-        self._kept = list(self._faults)
+        self._kept = list(self._faults.values())
 
     def keep_instead(self, faults: list[Fault]) -> None:
         """Put these in the place of the kept ones; what came since stays, behind them."""
         kept = {fault.id for fault in self._kept}
         since = [fault for fault in self if fault.id not in kept]
-        self._faults = list(since)
+        self._faults = _by_id(since)
         self._kept = [self.add(fault) for fault in faults]
         ids = {fault.id for fault in self._kept}
-        self._faults = self._kept + [fault for fault in since if fault.id not in ids]
+        self._faults = _by_id([*self._kept, *(fault for fault in since if fault.id not in ids)])
 
     def reset(self) -> None:
         """Drop what came after `keep`; what is left counts anew, with its dice as at first."""
-        self._faults = list(self._kept)
+        self._faults = _by_id(self._kept)
         self._added = len(self._kept)
-        for fault in self._faults:
+        for fault in self._kept:
             fault.begin(self._seed_of(fault))
 
     def has(self, kind: FaultKind) -> bool:
         """Whether there is a rule of this kind."""
-        return any(fault.kind is kind for fault in self._faults)
+        return any(fault.kind is kind for fault in self._faults.values())
 
     def draw(
         self,
@@ -219,8 +224,12 @@ class FaultBook:
 
     def _drop_expired(self) -> None:
         now = self._timeline.now()
-        if any(fault.expires_at is not None and fault.expires_at <= now for fault in self._faults):
-            self._faults = [fault for fault in self._faults if fault.expires_at is None or fault.expires_at > now]
+        if any(fault.is_over(now) for fault in self._faults.values()):
+            self._faults = _by_id(fault for fault in self._faults.values() if not fault.is_over(now))
+
+
+def _by_id(faults: Iterable[Fault]) -> dict[str, Fault]:
+    return {fault.id: fault for fault in faults}
 
 
 class MadeByFault(RequestError):

@@ -20,6 +20,8 @@ class Span(NamedTuple):
 AT_ONCE = Span()
 MOST_WORKERS = 10_000
 """Of one endpoint."""
+LONGEST_ID = 200
+"""Characters of an endpoint's id, with which patterns are compared on each request; RunPod's have 14."""
 FLASH = "flash"
 """No endpoint's id: below it, Flash clients name an endpoint in their headers."""
 
@@ -111,6 +113,8 @@ def check_id(endpoint: str) -> None:
             f"no endpoint may be called {FLASH}: under /v2/{FLASH} Flash clients reach the endpoint that their headers "
             "name. Choose another id"
         )
+    if len(endpoint) > LONGEST_ID:
+        raise ConfigurationError(f"endpoint {endpoint[:20]}…: an id has at most {LONGEST_ID} characters")
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

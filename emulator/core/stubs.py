@@ -6,7 +6,8 @@ import fnmatch
 import heapq
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -156,6 +157,7 @@ class StubBook:
 
     def __init__(self) -> None:
         self._stubs: list[Stub] = []
+        self._ids: set[str] = set()
         self._kept: list[Stub] = []
 
     def __bool__(self) -> bool:
@@ -167,15 +169,15 @@ class StubBook:
     def add(self, stub: Stub) -> None:
         """One stub more; one of the same id is replaced."""
         self.remove(stub.id)
-        self._stubs.insert(0, stub)
-        self._stubs.sort(key=lambda one: -one.priority)
+        self._stubs.insert(bisect_left(self._stubs, -stub.priority, key=lambda one: -one.priority), stub)
+        self._ids.add(stub.id)
 
     def remove(self, stub_id: str) -> bool:
         """Drop a stub; answers whether there was one."""
-        left = [stub for stub in self._stubs if stub.id != stub_id]
-        was_there = len(left) < len(self._stubs)
-        self._stubs = left
-        return was_there
+        if stub_id not in self._ids:  # or many are added in the square of their number
+            return False
+        self._put(stub for stub in self._stubs if stub.id != stub_id)
+        return True
 
     def get(self, stub_id: str) -> Stub | None:
         """The stub of this id."""
@@ -183,7 +185,11 @@ class StubBook:
 
     def clear(self) -> None:
         """Drop every stub."""
-        self._stubs = []
+        self._put([])
+
+    def _put(self, stubs: Iterable[Stub]) -> None:
+        self._stubs = list(stubs)
+        self._ids = {stub.id for stub in self._stubs}
 
     def keep(self) -> None:
         """The stubs there are now come back with each reset."""
@@ -193,7 +199,7 @@ class StubBook:
         """Put these in the place of the kept ones; what came since stays, and stays younger."""
         kept = {stub.id for stub in self._kept}
         since = [stub for stub in self._stubs if stub.id not in kept]
-        self._stubs = []
+        self.clear()
         for stub in stubs:
             self.add(stub)
         self.keep()
@@ -202,7 +208,7 @@ class StubBook:
 
     def reset(self) -> None:
         """Drop what came after `keep`, and count anew."""
-        self._stubs = list(self._kept)
+        self._put(self._kept)
         for stub in self._stubs:
             stub.begin()
 

@@ -160,7 +160,7 @@ def _same(expected: Any, actual: Any) -> bool:
 def _member(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
         return value.get(key, _MISSING)
-    if isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
+    if isinstance(value, list) and key.isascii() and key.isdecimal() and len(key) < 10 and int(key) < len(value):
         return value[int(key)]
     return _MISSING
 

@@ -166,6 +166,7 @@ def _size(value: Any, known: dict[int, Size]) -> Size:
             items += 1
             characters += len(member)
         else:
+            step()
             part = _size(member, known)
             items, characters = items + part.items, characters + part.characters
             depth = max(depth, part.depth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -57,11 +58,11 @@ def read_stub_files(paths: Sequence[Path]) -> StubFile:
     files = dict.fromkeys(file.absolute() for path in paths for file in _files(path))
     contents = [(document, _content(document)) for document in map(Document, files)]
     found = StubFile()
-    taken = _ids(contents)
+    taken, numbers = _ids(contents), count(1)
     for document, content in contents:
         for place, stub in enumerate(content.stubs or []):
             line = document.place("stubs", place)
-            core = stub.to_core(line, document.data["stubs"][place], taken=taken)
+            core = stub.to_core(line, document.data["stubs"][place], taken=taken, numbers=numbers)
             taken.setdefault(core.id, line)
             found.stubs.append(core)
         raw = enumerate(content.faults or [])

@@ -75,7 +75,8 @@ class Match(Written):
 
 def _free(endpoint: str) -> str:
     try:
-        check_id(endpoint)
+        if not set(endpoint) & set("*?["):
+            check_id(endpoint)
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     return endpoint
@@ -104,14 +105,20 @@ class Stub(Written):
     )
 
     def to_core(
-        self, place: str = "", source: Mapping[str, Any] | None = None, *, taken: Container[str] = ()
+        self,
+        place: str = "",
+        source: Mapping[str, Any] | None = None,
+        *,
+        taken: Container[str] = (),
+        numbers: Iterator[int] | None = None,
     ) -> CoreStub:
         """The stub that matches and counts.
 
         `place` is where it was written, `source` how, by default its members. Where it has
-        no id, it gets the first of stub-1, stub-2 ... that is not `taken`.
+        no id, it gets the first of stub-1, stub-2 ... that is not `taken`. The same `numbers`, from 1, for
+        several stubs save each the search of those before.
         """
-        stub_id = self.id or next(name for number in count(1) if (name := f"stub-{number}") not in taken)
+        stub_id = self.id or next(name for number in numbers or count(1) if (name := f"stub-{number}") not in taken)
         responses = self.respond if isinstance(self.respond, list) else [self.respond]
         return CoreStub(
             id=stub_id,

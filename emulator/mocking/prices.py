@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, ItemsView, KeysView, Mapping, Sized
+from collections.abc import Callable, ItemsView, Iterable, KeysView, Mapping, Sized
 from string import Formatter
 from typing import Any
 
@@ -47,6 +47,8 @@ def _members(value: Any, *values: Any, **options: Any) -> None:
     texts = [one for one in (*values, *options.values()) if isinstance(one, str)]
     names = sum(one.count(".") + one.count(",") for one in texts)
     step(_length(value) * (1 + names + sum(map(len, texts)) / 20))
+    for one in values:  # a name may be anything, and the error of one that is none shows it
+        go_through(one)
 
 
 def _sorting(value: Any, *values: Any, **options: Any) -> None:
@@ -295,13 +297,14 @@ _COMPARISONS = (
     "eq", "equalto", "==", "ne", "!=", "gt", "greaterthan", ">", "ge", ">=", "lt", "lessthan", "<", "le", "<="
 )  # fmt: skip
 _KINDS = (
-    "boolean", "callable", "defined", "divisibleby", "escaped", "even", "false", "filter", "float", "integer",
-    "iterable", "mapping", "none", "number", "odd", "sameas", "sequence", "string", "test", "true", "undefined",
+    "boolean", "callable", "defined", "divisibleby", "escaped", "even", "false", "float", "integer", "iterable",
+    "mapping", "none", "number", "odd", "sameas", "sequence", "string", "true", "undefined",
 )  # fmt: skip
 TESTS: dict[str, Price] = {
     **dict.fromkeys(_COMPARISONS, _compared),
     **dict.fromkeys(_KINDS, _free),
     **dict.fromkeys(("lower", "upper"), _of_text(_through(2))),
+    **dict.fromkeys(("filter", "test"), _through(1)),
     "in": _contains,
 }
 _FORWARD = ("count", "endswith", "find", "index", "partition", "removeprefix", "removesuffix", "startswith")
@@ -354,7 +357,9 @@ def priced(act: Callable[..., Any], price: Price) -> Callable[..., Any]:
 def check_calculation(operator: str, left: Any, right: Any) -> None:
     """Refuse a calculation whose result would be huge; raises TooCostly."""
     step()
-    if operator == "%" and isinstance(left, str):
+    if operator == "-":
+        _subtracted(left, right)
+    elif operator == "%" and isinstance(left, str):
         _percent(left, *(right if isinstance(right, tuple) else (right,)))
     elif isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * max(1, right) if operator == "**" else left.bit_length() + right.bit_length()
@@ -366,6 +371,16 @@ def check_calculation(operator: str, left: Any, right: Any) -> None:
             length = max(0, sizes[0] * sizes[1] if operator == "*" else sum(sizes))
             check_length(length)
             step(length / (4000 if isinstance(left, str) or isinstance(right, str) else 40))
+
+
+def _subtracted(*values: Any) -> None:
+    """Of views of objects this makes a set, for which all that is in them is hashed."""
+    for value in values:
+        if isinstance(value, KeysView | ItemsView):
+            step(len(value))
+            value = tuple(value)
+        if isinstance(value, Iterable):
+            go_through(value)
 
 
 def _has_size(value: Any) -> bool:

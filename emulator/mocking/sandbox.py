@@ -131,7 +131,7 @@ def _filtered(node: Any, name: str) -> nodes.Filter:
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates. A member of an object wins over a method of the same name."""
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"+", "-", "*", "**", "%"})
     concat = staticmethod(costs.joined)
 
     def __init__(self) -> None:
@@ -181,6 +181,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Calculate; raises TooCostly."""
+        if operator == "-":
+            right = costs.settled(right)
         prices.check_calculation(operator, left, right)
         return costs.checked(super().call_binop(context, operator, left, right))
 

@@ -83,7 +83,8 @@ def test_nothing_huge_is_made(written: str):
     ],
 )
 def test_nothing_goes_on_for_ever(written: str):
-    assert any(reason in failure(written) for reason in ("more than 250000 steps", "more than 50 ms of work"))
+    told = failure(written)  # once: steps or time may be over first
+    assert any(reason in told for reason in ("more than 250000 steps", "more than 50 ms of work"))
 
 
 def test_a_range_has_the_limit_of_the_sandbox():

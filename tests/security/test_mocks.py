@@ -10,6 +10,9 @@ from tests.compat.servers import Command, Starter
 from tests.security.stalls import LONGEST, Prober
 from tests.timing import expect_within, timed
 
+TREE = "{% set ns=namespace(t=(1,)) %}{% for i in range(34) %}{% set ns.t=(ns.t,ns.t) %}{% endfor %}{% set t=ns.t %}"
+"""A tuple that is small in memory, and takes hours to be hashed."""
+
 
 def stub(server: Command, **written: Any) -> None:
     answer = server.http.post(f"{server.root_url}/__emulator/stubs", json=written)
@@ -25,7 +28,12 @@ def ran(server: Command, given: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.compat
 @pytest.mark.parametrize(
     ("pattern", "text"),
-    [("(a+)+$", "a" * 40 + "!"), ("(a|a)*$", "a" * 40 + "!"), (r"a.*?b.*?c.*?d", ("a" * 1000 + "b") * 5_000)],
+    [
+        ("(a+)+$", "a" * 40 + "!"),
+        ("(a|a)*$", "a" * 40 + "!"),
+        (r"a.*?b.*?c.*?d", ("a" * 1000 + "b") * 5_000),
+        (r"(?V1)[\p{L}--\p{Lu}&&\w]+\d", "a" * 9_000_000),
+    ],
 )
 def test_a_slow_pattern_holds_up_nobody(start: Starter, pattern: str, text: str):
     server = start("serve", "--mock", "ep", "--port", "0").ready()
@@ -49,6 +57,10 @@ def test_a_slow_pattern_holds_up_nobody(start: Starter, pattern: str, text: str)
         ("{{ ([input.l]*20000)|sum(start=[]) }}", "more than 250000 steps"),
         ("{{ '{:>{}}'.format(1, 1000000000) }}", "a format as wide as that"),
         ("a{{ [input.l]*20000 }}", "longer than 20 MB"),
+        (TREE + "{{ {1: 1}.get(t) }}", "more than 250000 steps"),
+        (TREE + "{{ {1: 1}[t] }}", "more than 250000 steps"),
+        (TREE + "{{ {1: 1}.keys() - [t] }}", "more than 250000 steps"),
+        (TREE + "{{ t is filter }}", "more than 250000 steps"),
     ],
 )
 def test_a_costly_template_holds_up_nobody(start: Starter, template: str, reason: str):
@@ -58,6 +70,7 @@ def test_a_costly_template_holds_up_nobody(start: Starter, template: str, reason
         answer = ran(server, {"t": "x" * 100_000, "l": list(range(1_000))})
     assert answer["status"] == "FAILED" and reason in answer["error"]
     expect_within(prober.longest, LONGEST)
+    assert server.stop() == 0
 
 
 @timed

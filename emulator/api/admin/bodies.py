@@ -16,7 +16,7 @@ _LONGEST = 20 * 1024 * 1024
 """Bytes: as much as the output of a job, which a stub may hold."""
 _MOST_VALUES = 500_000
 """Commas, of which every list and object has one for each value but the first. Parsing and checking that many takes
-about a second, in which nobody else is answered."""
+0.4 s for numbers and 1.8 s for small objects, in which nobody else is answered."""
 _DEEPEST = 500
 
 

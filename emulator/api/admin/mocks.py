@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from itertools import islice
+from itertools import count, islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.requests import Request
 
 from emulator.api.admin.listings import MOST
@@ -17,6 +17,7 @@ from emulator.config.file import EndpointTable
 from emulator.config.settings import Effective, scaling
 from emulator.core.errors import ConfigurationError, NotFound
 from emulator.emulator import Emulator
+from emulator.mocking.amounts import few_faults, few_stubs
 from emulator.mocking.faults import Fault
 from emulator.mocking.forms import ONE, ONE_OR_SEVERAL, SEVERAL
 from emulator.mocking.models import Stub
@@ -24,8 +25,12 @@ from emulator.mocking.profiles import profile
 from emulator.values import Milliseconds
 from emulator.worlds import Worlds
 
-OneOrSeveralStubs = Annotated[Annotated[Stub, ONE] | Annotated[list[Stub], SEVERAL], ONE_OR_SEVERAL]
-OneOrSeveralFaults = Annotated[Annotated[Fault, ONE] | Annotated[list[Fault], SEVERAL], ONE_OR_SEVERAL]
+OneOrSeveralStubs = Annotated[
+    Annotated[Stub, ONE] | Annotated[list[Stub], SEVERAL], ONE_OR_SEVERAL, BeforeValidator(few_stubs)
+]
+OneOrSeveralFaults = Annotated[
+    Annotated[Fault, ONE] | Annotated[list[Fault], SEVERAL], ONE_OR_SEVERAL, BeforeValidator(few_faults)
+]
 
 router = APIRouter(tags=["what shall happen"])
 
@@ -73,9 +78,9 @@ async def stubs(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[L
 async def add_stubs(world: World, given: OneOrSeveralStubs) -> Added:
     """One stub or several; one of an id that is there replaces it."""
     ids: list[str] = []
-    taken = {stub.id for stub in world.stubs}
+    taken, numbers = {stub.id for stub in world.stubs}, count(1)
     for one in given if isinstance(given, list) else [given]:
-        ids.append(world.stub(one.to_core(taken=taken)))
+        ids.append(world.stub(one.to_core(taken=taken, numbers=numbers)))
         taken.add(ids[-1])
     return Added(ids=ids)
 
@@ -106,11 +111,11 @@ class ListedFault(BaseModel):
 
 
 @router.get("/faults")
-async def faults(world: World) -> list[ListedFault]:
+async def faults(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[ListedFault]:
     """Every fault that has not ended by itself."""
     return [
         ListedFault(id=world.masks.text(one.id), asked=one.asked, struck=one.struck, fault=one.kind.value)
-        for one in world.faults
+        for one in islice(world.faults, offset, offset + limit)
     ]
 
 
