@@ -16,14 +16,21 @@ from emulator.core.stubs import Question
 LONGEST_PATTERN = 10_000
 """Characters: compiling takes 3 µs each."""
 LONGEST_TEXT = 50_000
-"""Characters of a text that are searched; between two looks at the time the engine may go through all of them often,
-which takes it 65 ms at worst."""
+"""Characters of a text that are searched. Between two looks at the time the engine may go through all of them, which
+takes it 1 µs each."""
+_MEMBER = 0.25
+"""As dear as a character is to compare it with one member of a set, `\\p{Lu}` at worst: fewer are searched then."""
+MOST_MEMBERS = 500
+"""Of one set."""
 MOST_PARTS = 20_000
 """Of a pattern with its repetitions written out, as the compiler does."""
 PATIENCE = 0.03
 """Seconds that the patterns of all stubs together may work on one job."""
 _LEAST = 0.001
 """Seconds without which no search is begun."""
+_SET = re.compile(r"\\.|\(\?#[^)]*\)|(\[\^?\]?(?:\\.|\[:\^?\w*:\]|[^\]\\])*\])", re.DOTALL)
+"""What may hold a bracket that begins none, or a set."""
+_SET_MEMBER = re.compile(r"\\[pPN]\{[^}]*\}|\[:\^?\w*:\]|(?:\\.|[^\\])(?:-(?:\\.|[^\]\\]))?", re.DOTALL)
 _REPEATED = re.compile(r"\{(\d*)(?:,\d*)?\}")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?#[^)]*\)|\{\d*(?:,\d*)?\}|.", re.DOTALL)
 
@@ -42,14 +49,14 @@ def check_pattern(written: str) -> None:
 
 
 def found(pattern: str, text: str, question: Question) -> bool:
-    """Whether a pattern is in the first LONGEST_TEXT characters of a text; raises TooSlow."""
-    compiled = _compiled(pattern)
+    """Whether a pattern is in the beginning of a text, LONGEST_TEXT characters at most; raises TooSlow."""
+    compiled, longest = _compiled(pattern)
     left = PATIENCE - question.searched
     if left < _LEAST:
         raise TooSlow("was not searched for any more")
     began = cpu_time()
     try:
-        return compiled.search(text, 0, LONGEST_TEXT, timeout=left) is not None
+        return compiled.search(text, 0, longest, timeout=left) is not None
     except (TimeoutError, MemoryError):
         question.searched = PATIENCE
         raise TooSlow("took too long") from None
@@ -58,7 +65,8 @@ def found(pattern: str, text: str, question: Question) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _compiled(written: str) -> Any:
+def _compiled(written: str) -> tuple[Any, int]:
+    """The pattern, and how many characters it is searched in."""
     if len(written) > LONGEST_PATTERN:
         raise Refused(f"longer than {LONGEST_PATTERN} characters")
     if _parts(written) > MOST_PARTS:
@@ -66,9 +74,24 @@ def _compiled(written: str) -> Any:
     import regex  # late: most servers have no pattern, and a start shall be quick
 
     try:
-        return regex.compile(written)
+        compiled = regex.compile(written)
     except (regex.error, RecursionError, OverflowError, ValueError, KeyError, IndexError) as error:
         raise Refused("nests too deep" if isinstance(error, RecursionError) else str(error)) from error
+    if compiled.flags & regex.V1:
+        raise Refused("(?V1) is not for stubs: its sets within sets take any time")
+    return compiled, _searched(_members(written, bool(compiled.flags & regex.VERBOSE)))
+
+
+def _searched(members: int) -> int:
+    if members > MOST_MEMBERS:
+        raise Refused(f"more than {MOST_MEMBERS} members in one set")
+    return int(LONGEST_TEXT / (1 + _MEMBER * max(0, members - 1)))
+
+
+def _members(written: str, is_verbose: bool) -> int:
+    """How many members the largest set has; a comment may hide where one begins, so all may be one then."""
+    sets = [written] if is_verbose and "[" in written else _SET.findall(written)
+    return max((len(_SET_MEMBER.findall(one[1:-1].removeprefix("^"))) for one in sets), default=0)
 
 
 def _parts(written: str) -> int:

@@ -37,8 +37,6 @@ def question(text: str) -> Question:
         (r"a.*?b.*?c.*?d", ("a" * 1000 + "b") * 20_000),
         (r"(?=.*x)a", ("a" * 1000 + "b") * 20_000),
         (r"(?:a?){500}a{500}", "a" * 499 + "b"),
-        (r"(?V1)[\p{L}--\p{Lu}&&\w]+\d", "a" * 300_000),
-        (r"(?V1)[\p{L}--\p{Lu}&&\w]{0,200000}\d", "é" * 300_000),
     ],
 )
 def test_a_pattern_that_takes_too_long_is_named_and_does_not_match(pattern: str, text: str):
@@ -77,6 +75,56 @@ def test_any_other_pattern_compiles_or_is_refused_soon(pattern: str):
     with contextlib.suppress(Refused):
         check_pattern(new)
     expect_within(time.thread_time() - began, GENEROUS)
+
+
+PROPERTIES = "Lu Nd Nl No Pc Pd Ps Pe Po Sm Sc Sk So Zs Cc Cf Co Lt Lm Lo Mn Mc Greek Cyrillic Hebrew Arabic Han Thai"
+LETTERS = "".join(chr(0x4E00 + 2 * place) for place in range(9_000))
+RANGES = "".join(f"{chr(0x4E00 + 4 * place)}-{chr(0x4E02 + 4 * place)}" for place in range(3_000))
+KINDS = "".join(rf"\p{{{name}}}" for name in PROPERTIES.split())
+
+
+@timed
+@pytest.mark.parametrize(
+    "around", ["{}+\\d", "(?i){}+\\d", "(?={}+\\d)", "{}++\\d", "(?:{}*a)+\\d", r"\[(?#[)\[{}+\d", "(?x)#[\n{}+\\d"]
+)
+@pytest.mark.parametrize(
+    "members",
+    [KINDS, KINDS[:6], LETTERS[:500], LETTERS[:100], RANGES[:1_500], RANGES[:30], "]" + KINDS, "[:punct:]" * 400],
+    ids=["kinds", "a kind", "letters", "fewer letters", "ranges", "fewer ranges", "a bracket first", "classes"],
+)
+def test_a_set_is_compared_with_a_text_for_no_longer_than_others(members: str, around: str):
+    pattern = around.format(f"[^{members}]")
+    text = "a" * 100_000
+    took = time.thread_time()
+    with contextlib.suppress(Refused):
+        input_regex_check("a", pattern)(question(text))
+    expect_within(time.thread_time() - took, GENEROUS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        (f"[{LETTERS}]", "more than 500 members in one set"),
+        (f"(?x) # [\n []{LETTERS}]", "more than 500 members in one set"),
+        (f"(?#[)[]{LETTERS}]", "more than 500 members in one set"),
+        (rf"\[[]{LETTERS}]", "more than 500 members in one set"),
+        (r"(?V1)[a-z--[aeiou]]+\d", r"\(\?V1\) is not for stubs"),
+        ("(?V1)a", r"\(\?V1\) is not for stubs"),
+    ],
+)
+def test_a_set_that_is_too_large_is_refused(pattern: str, reason: str):
+    with pytest.raises(Refused, match=reason):
+        check_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"), [("x", 50_000), ("[xy]", 40_000), ("[a-z]", 50_000), ("[a-zA-Z_]", 33_333)]
+)
+def test_how_far_is_searched(pattern: str, found: int):
+    check = input_regex_check("a", f"{pattern}!")
+    for place, is_there in ((found - 1, True), (found, False)):
+        if place > 0:
+            assert (check(question("." * (place - 1) + "x!")) == "") is is_there
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/mocking/test_patterns.py::test_a_pattern_that_would_be_huge_is_refused_at_once",),
     ),
     Mutant(
+        "sets-of-any-size",
+        "emulator/mocking/patterns.py",
+        "_MEMBER = 0.25",
+        "_MEMBER = 0.0",
+        ("tests/mocking/test_patterns.py::test_a_set_is_compared_with_a_text_for_no_longer_than_others",),
+    ),
+    Mutant(
         "forged-lines",
         "emulator/core/shown.py",
         "    return text if text.isprintable() else _HIDDEN.sub(_escape, text)\n",
