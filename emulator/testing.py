@@ -140,7 +140,7 @@ class Emulator:
         from emulator.mocking.models import Stub
 
         written = _checked(Stub, stub)
-        return self._do(_call(lambda: self._world.stub(written.to_core(taken={one.id for one in self._world.stubs}))))
+        return self._do(_call(lambda: self._world.stub(written.to_core(taken=self._world.stubs))))
 
     def fault(self, kind: str, **fault: Any) -> str:
         """Add a fault, in the form of a stub file; answers its id.

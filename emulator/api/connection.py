@@ -256,12 +256,18 @@ def ways_to(joining: Any) -> dict[object, object]:
     return {"reset": joining.reset, "close": joining.close, "head": joining.change_head, "write": joining.write}
 
 
+def ways_of(scope: Scope) -> dict[str, Any] | None:
+    """The same, found in a request's scope; None where the connection is out of reach."""
+    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    return ways
+
+
 async def break_off(scope: Scope, receive: Receive, how: str) -> None:
     """End the connection: `reset` it, or `close` it once all is sent.
 
     Raises ConnectionResetError where the connection is out of reach.
     """
-    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    ways = ways_of(scope)
     if ways is None:
         raise ConnectionResetError("a fault ends the connection here")
     ways[how]()
@@ -271,7 +277,7 @@ async def break_off(scope: Scope, receive: Receive, how: str) -> None:
 
 def begin_with(scope: Scope, line: bytes) -> bool:
     """Let the answer begin with this status line, whatever status it is sent with; False where that cannot be."""
-    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    ways = ways_of(scope)
     if ways is None:
         return False
     ways["head"](lambda head: line + head[head.index(b"\r\n") :])
@@ -280,6 +286,6 @@ def begin_with(scope: Scope, line: bytes) -> bool:
 
 def ends_with_eof(scope: Scope) -> None:
     """Take a client that sends no more for one that has left, where its request holds an answer for nobody else."""
-    ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
+    ways = ways_of(scope)
     if ways is not None:
         ways["ends"]()

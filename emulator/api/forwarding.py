@@ -18,10 +18,12 @@ from yarl import URL
 from emulator.api.connection import begin_with, break_off
 from emulator.api.guards import read_body
 from emulator.api.raw_headers import RawRequest, as_text
+from emulator.api.refusals import RawHeaders
 from emulator.core.balancer import Seat
 from emulator.core.balancer_errors import AnswerTooLarge, AnswerTooLate, WorkerFailed
 from emulator.core.errors import BodyTooLarge
 from emulator.core.platform import Platform
+from emulator.effects.kept import Sent, tracing
 from emulator.effects.unmocked import unmocked
 
 WORKER = "x-runpod-worker-id"
@@ -45,8 +47,6 @@ if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters:  # else
     ANSWER_LIMITS["max_headers"] = 10_000
 _TOO_LARGE = "error.balanced_body_too_large"
 """The ledger's row of a body that is refused."""
-
-RawHeaders = list[tuple[bytes, bytes]]
 
 
 def client(**more: Any) -> aiohttp.ClientSession:
@@ -75,39 +75,23 @@ class Forwarder:
         """A worker's answer. A request that finds a kept connection dead goes out on another, if that does no harm."""
         repeatable = method in _REPEATABLE and not isinstance(body, AsyncIterator)
         while True:
-            sent = _Sent()
+            sent = Sent()
             try:
                 return await self.session().request(method, url, data=body, trace_request_ctx=sent, **more)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientResponseError):
-                if not (repeatable and sent.on_kept):
+                if not (repeatable and sent.is_on_kept):
                     raise
 
     def session(self) -> aiohttp.ClientSession:
         """The client of all workers. It adds nothing of its own to a request, and takes nothing away."""
         if self._session is None:
-            self._session = client(trace_configs=[_tracing()])
+            self._session = client(trace_configs=[tracing()])
         return self._session
 
     async def close(self) -> None:
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
-
-
-class _Sent:
-    """Whether a request went out on a connection that was used before."""
-
-    on_kept = False
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    async def reused(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
-        if context.trace_request_ctx is not None:  # a WebSocket has none
-            context.trace_request_ctx.on_kept = True
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_reuseconn.append(reused)
-    return config
 
 
 def headers_to_worker(scope: Scope, platform: Platform) -> list[tuple[str, str]]:

@@ -31,9 +31,15 @@ class HeadAsGet:
 
 def only_shows(scope: Scope) -> bool:
     """Whether a GET, whose path is tidy, changes nothing and is not held."""
-    path: str = scope["path"]
-    parts = path.split("/")
-    if parts[1:2] != ["v2"]:
-        return path != _FEED
-    verb = parts[3] if len(parts) > 3 else ""
+    verb = verb_in(scope)
+    if verb is None:
+        return bool(scope["path"] != _FEED)
     return verb in _SHOWN or (verb == "status" and b"ttl" not in parse_qs(scope["query_string"]))
+
+
+def verb_in(scope: Scope) -> str | None:
+    """What an endpoint is asked for, "" for nothing; None for what is not below `/v2`."""
+    parts: list[str] = scope["path"].split("/")
+    if parts[1:2] != ["v2"]:
+        return None
+    return parts[3] if len(parts) > 3 else ""

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emulator.api import receiver, wire
 from emulator.api.access import Access
 from emulator.api.names import OwnNames, is_same
-from emulator.api.refusal import refuse
+from emulator.api.refusals import refuse
 from emulator.api.routing import headers_of
 from emulator.api.shield import shielded
 from emulator.core.deliveries import CALLER
@@ -49,7 +49,7 @@ class OwnDoor:
             check(scope, state.names, state.admin_access)
         except RequestError as error:
             answer = Response(wire.problem(error), error.status, media_type="application/json")
-            await refuse(answer, scope, receive, shielded(send))
+            await refuse(scope, receive, shielded(send), answer)
             return
         await self.app(scope, receive, shielded(send))
 

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emulator.api import worker
 from emulator.api.faults import FAULT
 from emulator.api.guards import FIDELITY, problem
-from emulator.api.head import only_shows
+from emulator.api.head import only_shows, verb_in
 from emulator.api.names import OwnNames, authority, is_local
 from emulator.api.own_door import is_own
-from emulator.api.refusal import refuse
+from emulator.api.refusals import refuse
 from emulator.api.routing import headers_of, may_be_browser
 from emulator.core.door_errors import ForeignPage
 
@@ -37,7 +37,7 @@ def is_strange(scope: Scope, is_app: bool = False) -> bool:
     if state.worlds.first.platform.cors == "open" or scope.get("method") == "OPTIONS":
         return False
     headers = headers_of(scope)
-    if not is_app and _is_opened(headers) and _verb(scope) in _FOR_WORKERS:
+    if not is_app and _is_opened(headers) and verb_in(scope) in _FOR_WORKERS:
         return True
     origin = headers.get(b"origin")
     if origin is not None:
@@ -101,11 +101,6 @@ def _referrer(headers: dict[bytes, bytes]) -> str:
     return "/".join(headers.get(b"referer", b"").decode("latin-1").split("/")[:3])
 
 
-def _verb(scope: Scope) -> str:
-    parts: list[str] = scope["path"].split("/")
-    return parts[3] if parts[1:2] == ["v2"] and len(parts) > 3 else ""
-
-
 def _may_call(origin: str, scope: Scope, names: OwnNames, has_key: bool) -> bool:
     if is_local(origin):
         return True
@@ -118,7 +113,7 @@ def _may_call(origin: str, scope: Scope, names: OwnNames, has_key: bool) -> bool
 
 async def refuse_page(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer such a request."""
-    await refuse(problem(ForeignPage(), scope["app"].state.worlds.first), scope, receive, send)
+    await refuse(scope, receive, send, problem(ForeignPage(), scope["app"].state.worlds.first))
 
 
 class PageGuard:

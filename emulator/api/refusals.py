@@ -1,6 +1,6 @@
-"""What a client gets instead of a WebSocket: an ordinary answer, written past the web server.
+"""An answer instead of what was asked for; to a handshake of a WebSocket it is written past the web server.
 
-What that makes of an answer to a handshake depends on its version: one adds a second
+What that makes of one to a handshake depends on its version: one adds a second
 Content-Length, all keep the body until it is whole, none knows reasons or a status above 599.
 """
 
@@ -13,7 +13,7 @@ from http.client import responses
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from emulator.api.connection import EXTENSION, break_off
+from emulator.api.connection import break_off, ways_of
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -24,10 +24,16 @@ def header_lines(headers: RawHeaders) -> bytes:
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-    """Send the response to a client whose handshake is not answered yet, and end the connection."""
-    ways = (scope.get("extensions") or {}).get(EXTENSION)
+    """Send the response; where a handshake is not answered yet, end the connection with it."""
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+        return
+    ways = ways_of(scope)
     if ways is None:
         await response(scope, receive, send)
+        for _ in range(2):  # some web servers take an earlier return for a mistake
+            if (await receive())["type"] == "websocket.disconnect":
+                return
         return
     as_request = {**scope, "type": "http", "method": "GET"}
     await response(as_request, receive, _Writing(ways["write"]))

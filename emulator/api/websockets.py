@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from yarl import URL
 
-from emulator.api.connection import EXTENSION
+from emulator.api.connection import ways_of
 from emulator.api.forwarding import ANSWER_LIMITS, client, headers_to_client, headers_to_worker, passed_on, unless
 from emulator.api.raw_headers import RawRequest
 from emulator.api.refusals import header_lines
@@ -69,7 +69,7 @@ class Opened(Response):
 
     async def join(self, socket: WebSocket) -> None:
         """Take the client too, and pass messages on until one of the two closes."""
-        ways = (socket.scope.get("extensions") or {}).get(EXTENSION)
+        ways = ways_of(socket.scope)
         if ways is None:
             await socket.accept(self.worker.protocol, [one for one in self.raw_headers if one[0] != _SUBPROTOCOL])
         else:  # as they are: the web server takes texts, and what it makes of them depends on its version

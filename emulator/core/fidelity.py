@@ -77,7 +77,7 @@ _ROWS = (
     Row("worker.ping", _CLIENT, "renews the leases of the listed jobs; recorded, 2026: 200", ("worker_lease", "worker_ping_interval")),
     Row("error.no_token", _OBSERVED, "recorded body"),
     Row("error.invalid_key", _OBSERVED, "recorded 2026-08 on /run, before on the load-balancing host"),
-    Row("error.foreign_page", _GUESS, "the emulator's own answer to web pages that cors does not let in", ("cors",)),
+    Row("error.foreign_page", _GUESS, "the emulator's own answer to web pages that cors does not let in, and to addresses that a browser opens and that would change something", ("cors",)),
     Row("error.no_outside_workers", _GUESS, "the emulator's own answer: its handlers' jobs are for its own workers"),
     Row("error.endpoint_not_found", _OBSERVED, "recorded several times, 2026, also through /openai/v1"),
     Row("error.flash_endpoint_missing", _GUESS, "every Flash client sends the header"),

@@ -26,7 +26,7 @@ _LONGEST = 66 * 1024
 are found."""
 _OPEN_IN_S3 = frozenset(("bucketname", "objectpath", "endpointurl", "region"))
 _SCHEMES = frozenset(("bearer", "basic", "digest", "token", "apikey", "negotiate", "hmac", "aws4-hmac-sha256"))
-_OF_HEADERS = frozenset(("headers", "env", "envs", "environment", "environ"))
+_OF_HEADERS = ("headers", "env", "envs", "environment", "environ")
 """How names of members end that hold headers or variables."""
 _NAMES, _VALUES = ("name", "key", "header", "variable"), ("value", "values", "content", "val")
 """Members of an object that is one header or variable, in small letters."""
@@ -72,9 +72,14 @@ def by_path(path: str, value: Any) -> Any:
     if not _names_secret_by_path(path):
         return value
     _, last, is_secret = _end_of(path)
+    return _bare(last, value, is_secret)
+
+
+def _bare(name: str, value: Any, is_secret: bool) -> Any:
+    """What is shown of a text or a number by its name, or because where it is makes it a secret."""
     if is_secret:
         return masked(str(value)) if _may_be_secret(value) else value
-    return member(last, value)
+    return member(name, value) if name else value
 
 
 @functools.lru_cache(maxsize=2_000)
@@ -141,10 +146,8 @@ class Masks:
         return root[last]
 
     def _scalar(self, name: str, value: Any, is_secret: bool) -> Any:
-        if is_secret:
-            return masked(str(value)) if _may_be_secret(value) else value
-        shown = member(name, value) if name else value
-        return self.text(shown) if isinstance(shown, str) and len(shown) >= _PLAIN_WORD else shown
+        shown = _bare(name, value, is_secret)
+        return self.text(shown) if isinstance(shown, str) and len(shown) >= _PLAIN_WORD and not is_secret else shown
 
     def _mask_names(self, holder: dict[str, Any]) -> None:
         """Mask names that are secrets themselves, in their places; equal ones are counted."""
@@ -177,7 +180,7 @@ def _kind(name: str, above: str) -> str:
         return _S3
     if _covers(name):
         return _SECRET
-    return _HEADERS if _last_word(low) in _OF_HEADERS else ""
+    return _HEADERS if low.endswith(_OF_HEADERS) else ""
 
 
 @functools.lru_cache(maxsize=2_000)
@@ -191,10 +194,6 @@ def _end_of(path: str) -> tuple[str, str, bool]:
 def _is_secret(name: str, kind: str, kind_here: str) -> bool:
     """Whether a text of this name is one, in an object of a `kind`, with what the name makes of that."""
     return kind_here in _ALL_SECRET or (kind == _HEADERS and names_secret(name))
-
-
-def _last_word(low: str) -> str:
-    return next((word for word in _OF_HEADERS if low.endswith(word)), low)
 
 
 def _names_in(holder: Any, kind: str) -> dict[Any, str]:

@@ -54,6 +54,11 @@ Check = Callable[[Question], str]
 """Answers what differs, "" when nothing does."""
 
 
+def is_pattern(endpoint: str) -> bool:
+    """Whether an endpoint is named by a pattern as in a shell, which may fit several."""
+    return bool(set(endpoint) & set("*?["))
+
+
 @dataclass(slots=True)
 class Stub:
     """A match and what follows from it.
@@ -94,7 +99,7 @@ class Stub:
     @property
     def names_endpoint(self) -> bool:
         """Whether its endpoint is one id, and no pattern."""
-        return not set(self.endpoint) & set("*?[")
+        return not is_pattern(self.endpoint)
 
     @property
     def used_up(self) -> bool:
@@ -165,6 +170,9 @@ class StubBook:
 
     def __iter__(self) -> Iterator[Stub]:
         return iter(self._stubs)
+
+    def __contains__(self, stub_id: object) -> bool:
+        return stub_id in self._ids
 
     def add(self, stub: Stub) -> None:
         """One stub more; one of the same id is replaced."""

@@ -16,6 +16,7 @@ import aiohttp
 
 from emulator.core.networks import Reach
 from emulator.effects.answer_head import INTERIM, AnswerHead
+from emulator.effects.kept import Sent, tracing
 from emulator.effects.own_post import call_headers
 from emulator.effects.unmocked import unmocked
 
@@ -96,7 +97,7 @@ class HttpPost:
                     limit=_CONNECTIONS, socket_factory=self._socket, keepalive_timeout=_KEPT_ALIVE
                 ),
                 request_class=_Request,
-                trace_configs=[_tracing()],
+                trace_configs=[tracing()],
                 skip_auto_headers=("Accept", "Accept-Encoding"),
                 cookie_jar=aiohttp.DummyCookieJar(),  # no call is meant to know of another
             )
@@ -111,13 +112,11 @@ class HttpPost:
         return socket.socket(family, kind, protocol)
 
 
-class _Call:
+class _Call(Sent):
     """One call: the status that its answer's parser saw, and the head that came, whatever the parser says of it."""
 
     answered = 0
     head: AnswerHead | None = None
-    is_on_kept = False
-    """Whether it went out on a connection that was used before."""
     is_lost = False
     """Whether the connection ended without an answer."""
 
@@ -143,15 +142,6 @@ class _Request(aiohttp.ClientRequest):
         """Send the request."""
         _CALL.get().head = AnswerHead(conn.transport, conn.protocol)
         return await super().send(conn)
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    async def reused(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
-        context.trace_request_ctx.is_on_kept = True
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_reuseconn.append(reused)
-    return config
 
 
 async def _read_on(answer: aiohttp.ClientResponse) -> None:

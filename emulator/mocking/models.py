@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from emulator.core.errors import ConfigurationError
 from emulator.core.settings import check_id
-from emulator.core.stubs import Check
+from emulator.core.stubs import Check, is_pattern
 from emulator.core.stubs import Stub as CoreStub
 from emulator.mocking import checks
 from emulator.mocking.forms import ONE, ONE_OR_SEVERAL, SEVERAL, Json, Pattern, Written, mapping_or_text
@@ -75,7 +75,7 @@ class Match(Written):
 
 def _free(endpoint: str) -> str:
     try:
-        if not set(endpoint) & set("*?["):
+        if not is_pattern(endpoint):
             check_id(endpoint)
     except ConfigurationError as error:
         raise ValueError(str(error)) from error

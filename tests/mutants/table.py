@@ -83,7 +83,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "addresses-of-workers-can-be-opened",
         "emulator/api/pages.py",
-        " and _verb(scope) in _FOR_WORKERS:",
+        " and verb_in(scope) in _FOR_WORKERS:",
         " and False:",
         ("tests/security/test_strange_pages.py::test_no_address_that_a_browser_is_led_to_changes_anything",),
     ),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.trap import KEY, Trap, trap, without_runpod
+from tests.plugin.trap import KEY, Trap, run_pytest, trap
 
 pytestmark = pytest.mark.compat
 
@@ -194,13 +192,7 @@ def caught(tmp_path: Path) -> Iterator[Trap]:
 
 def run(folder: Path, text: str, environment: dict[str, str], *args: str) -> str:
     """What a run of pytest says of one file."""
-    (folder / "test_inner.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "--tb=short", "-o", "asyncio_mode=auto"]
-    done = subprocess.run(
-        [*command, f"--rootdir={folder}", *args, "test_inner.py"],
-        cwd=folder, env={**without_runpod(), **environment}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    return done.stdout + done.stderr
+    return run_pytest(folder, text, environment, "-rA", *args)
 
 
 def counted(output: str, outcome: str) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.trap import trap, without_runpod
+from tests.plugin.trap import run_pytest, trap
 
 pytestmark = pytest.mark.compat
 
@@ -205,16 +203,10 @@ def test_others_are_blocked(emu):
 def run(folder: Path, text: str, *args: str) -> str:
     """What a run of pytest with one file says; names of the service lead to a trap, which catches nothing."""
     (folder / "conftest.py").write_text(CONFTEST)
-    (folder / "test_inner.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "--tb=short"]
     with trap(folder / "names") as caught:
-        done = subprocess.run(
-            [*command, f"--rootdir={folder}", *args, "test_inner.py"],
-            cwd=folder, env={**without_runpod(), **caught.environment()}, capture_output=True, text=True, timeout=120,
-            check=False,
-        )  # fmt: skip
+        output = run_pytest(folder, text, caught.environment(), *args)
     assert caught.caught == []
-    return done.stdout
+    return output
 
 
 def test_each_mock_with_the_setting_that_the_docs_name(tmp_path: Path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,3 +92,14 @@ def without_runpod() -> dict[str, str]:
     """This process's environment, but for what tells of RunPod and of proxies."""
     dropped = ("RUNPOD_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PYTEST_")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)}
+
+
+def run_pytest(folder: Path, text: str, environment: dict[str, str], *args: str) -> str:
+    """What a run of pytest says of one file."""
+    (folder / "test_inner.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "-o", "asyncio_mode=auto"]
+    done = subprocess.run(
+        [*command, f"--rootdir={folder}", *args, "test_inner.py"],
+        cwd=folder, env={**without_runpod(), **environment}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr

@@ -77,12 +77,8 @@ async def stubs(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[L
 @router.post("/stubs", status_code=201)
 async def add_stubs(world: World, given: OneOrSeveralStubs) -> Added:
     """One stub or several; one of an id that is there replaces it."""
-    ids: list[str] = []
-    taken, numbers = {stub.id for stub in world.stubs}, count(1)
-    for one in given if isinstance(given, list) else [given]:
-        ids.append(world.stub(one.to_core(taken=taken, numbers=numbers)))
-        taken.add(ids[-1])
-    return Added(ids=ids)
+    several, numbers = given if isinstance(given, list) else [given], count(1)
+    return Added(ids=[world.stub(one.to_core(taken=world.stubs, numbers=numbers)) for one in several])
 
 
 @router.delete("/stubs", status_code=204)
