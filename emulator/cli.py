@@ -23,7 +23,7 @@ from emulator.core.shown import block
 from emulator.log import begin_log
 from emulator.outlet import OutputLost, outlet_of, take_streams
 
-_FILES = 64
+_FILES, _FILES_OF_MANY = 64, 256
 """Files that a server has open with one worker, and a few clients."""
 _COMMAND_GRACE = 3.0
 """Seconds that the command of `exec` has to end when the emulator is told to."""
@@ -241,6 +241,12 @@ def _check_machine() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= limit < _FILES:
         raise ConfigurationError(f"only {limit} files may be open at once (ulimit -n), at least {_FILES} are needed")
+    if 0 <= limit < _FILES_OF_MANY:
+        print(
+            f"runpod-emulator: only {limit} files may be open at once (ulimit -n): connections above that are reset "
+            "without a word",
+            file=sys.stderr,
+        )
 
 
 def _clear_port_file(options: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ Try it:
         -H 'Content-Type: application/json' -d '{"input": {"message": "hello"}}'
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import runpod

@@ -12,6 +12,8 @@ Try it:
         -H 'Content-Type: application/json' -d '{"input": {"mode": "raise", "message": "out of memory"}}'
 """
 
+from __future__ import annotations
+
 import os
 from typing import Any
 

@@ -18,6 +18,8 @@ Try it:
         -d '{"input": {"mock_return": {"answer": 42}, "mock_delay": 0.1, "mock_progress": {"updates": ["50%"]}}}'
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import os

@@ -19,6 +19,8 @@ Try it:
         -d '{"input": {"messages": [{"role": "user", "content": "hello"}], "sampling_params": {"max_tokens": 16}}}'
 """
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import json

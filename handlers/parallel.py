@@ -12,6 +12,8 @@ Try it:
         -H 'Content-Type: application/json' -d '{"input": {"delay": 0.5}}'
 """
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any
 

@@ -10,6 +10,8 @@ Try it; `| jq -r .output.image | base64 -d > picture.png` after it writes the fi
         -H 'Content-Type: application/json' -d '{"input": {"width": 64, "height": 48, "color": "#3366cc"}}'
 """
 
+from __future__ import annotations
+
 import base64
 import struct
 import zlib

@@ -12,6 +12,8 @@ Try it:
         -H 'Content-Type: application/json' -d '{"input": {"steps": 4, "delay": 0.25}}'
 """
 
+from __future__ import annotations
+
 import time
 from typing import Any
 

@@ -15,6 +15,8 @@ Try it:
         -H 'Content-Type: application/json' -d '{"input": {"refresh": true}}'
 """
 
+from __future__ import annotations
+
 import itertools
 from typing import Any
 

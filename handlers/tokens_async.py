@@ -11,6 +11,8 @@ Try it:
         -H 'Content-Type: application/json' -d '{"input": {"text": "one two three", "delay": 0.1}}'
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any

@@ -26,6 +26,15 @@ def test_what_is_missing_is_told_in_a_line(tmp_path: Path, command: str, first: 
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
+def test_few_descriptors_are_told_of(tmp_path: Path) -> None:
+    words = f'ulimit -n 100; exec "{sys.executable}" -m emulator config --mock m --port 0'
+    done = subprocess.run(
+        ["sh", "-c", words], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("runpod-emulator: only 100 files may be open at once (ulimit -n): connections above")
+
+
 @pytest.mark.compat
 def test_without_any_descriptor_workers_work(tmp_path: Path) -> None:
     handler = HANDLERS / "echo.py"

@@ -65,6 +65,14 @@ class UpgradesProtocol(HttpToolsProtocol):
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             UpgradesProtocol.data_received(self, head + rest)
 
+    def _should_upgrade(self) -> bool:
+        """Whether it is the handshake of a WebSocket, which has no body."""
+        if self._get_upgrade() != b"websocket" or self.parser.get_method() != b"GET":
+            return False
+        has_body = any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+                       for name, value in self.headers)  # fmt: skip
+        return not has_body and self._should_upgrade_to_ws()
+
     def _head_without_wish(self) -> bytes:
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:

@@ -42,6 +42,8 @@ def past_proxies(host: str = "127.0.0.1") -> dict[str, str]:
         return {}
     told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = dict.fromkeys(name.strip() for name in told.split(",") if name.strip())
+    if "*" in names:  # nothing goes to a proxy; beside other names it would be none that clients know
+        return {}
     names |= dict.fromkeys((*_HERE, host.strip("[]")))
     text = ",".join(names)
     return {"NO_PROXY": text, "no_proxy": text}

@@ -146,6 +146,15 @@ async def test_many_behind_each_other_are_answered_in_order(connection: Connecti
     assert [(await answer(reader))["body"].encode() for _ in bodies] == bodies
 
 
+@pytest.mark.parametrize("form", ["length", "chunked"])
+@pytest.mark.parametrize("line", ["POST /a", "GET /a"])
+async def test_what_has_a_body_is_no_handshake(connection: Connection, line: str, form: str):
+    reader, writer = connection
+    for body in (b"x" * 17, b"y" * 10_000):
+        writer.write(asked("Connection: Upgrade\r\nUpgrade: websocket\r\n", body, form, line))
+        assert (await answer(reader))["body"] == body.decode()
+
+
 async def test_it_may_have_no_body(connection: Connection):
     reader, writer = connection
     for _ in range(2):

@@ -140,6 +140,16 @@ def test_without_the_key(served: Served, http: httpx.Client) -> None:
         assert (answer.status_code, answer.json()["title"]) == (401, "Unauthorized")
 
 
+@pytest.mark.parametrize("size", [17 << 20, 30 << 20])
+async def test_a_message_may_be_as_large_as_a_request(served: Served, size: int) -> None:
+    headers = {"Authorization": "right-key"}
+    url = f"{served.command.root_url}/lb/web/chat".replace("http", "ws")
+    async with aiohttp.ClientSession(headers=headers) as client, client.ws_connect(url, max_msg_size=0) as socket:
+        await socket.send_bytes(b"x" * size)
+        answer = await asyncio.wait_for(socket.receive(), LIMIT)
+        assert (answer.type, len(answer.data)) == (aiohttp.WSMsgType.BINARY, size)
+
+
 def test_curl_with_the_name_of_production(served: Served) -> None:
     require("curl")
     host = f"web.api.runpod.ai:{served.port}"

@@ -21,7 +21,7 @@ from emulator.cli import cli
 from emulator.config.services import Service
 from emulator.config.settings import read_settings
 from emulator.core.errors import ConfigurationError
-from emulator.workers.environment import host_name, inherited, worker_environment
+from emulator.workers.environment import host_name, inherited, past_proxies, worker_environment
 from tests.compat.servers import LIMIT, until
 from tests.workers import programs
 from tests.workers.programs import Host, client, program
@@ -36,6 +36,24 @@ def worker_env(*arguments: str) -> str:
     done = CliRunner().invoke(cli, ["worker-env", *arguments])
     assert done.exit_code == 0, done.output
     return done.output
+
+
+@pytest.mark.parametrize(
+    ("told", "given"),
+    [
+        ("", "127.0.0.1,localhost,::1"),
+        ("intranet, 10.0.0.0/8", "intranet,10.0.0.0/8,127.0.0.1,localhost,::1"),
+        ("*", None),
+        ("intranet,*", None),
+    ],
+)
+def test_loopback_is_past_proxies_and_no_proxy_at_all_stays_none(
+    told: str, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:1")
+    monkeypatch.setenv("NO_PROXY", told)
+    assert past_proxies() == ({} if given is None else {"NO_PROXY": given, "no_proxy": given})
 
 
 @pytest.mark.parametrize("write", [str.upper, str.lower, str.title])

@@ -12,6 +12,8 @@ from .tracebacks import user_traceback
 
 _NO_UVICORN = "{python} has no uvicorn, which runs the application {spec}: pip install uvicorn, or name a command"
 _NO_NAME = "{spec}: write file.py:app or package.module:app"
+_LARGEST_MESSAGE = 30 * 1024 * 1024 + 1
+"""Bytes of a message on a WebSocket: one more than pass the load balancer, which says so itself."""
 _NO_APP = "{spec} is no ASGI application: it can't be called"
 
 
@@ -37,5 +39,5 @@ def main(arguments: list[str]) -> None:
         sys.exit(_NO_APP.format(spec=spec))
     uvicorn.run(
         app, host="127.0.0.1", port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=1,
-        proxy_headers=True, forwarded_allow_ips="127.0.0.1",
+        proxy_headers=True, forwarded_allow_ips="127.0.0.1", ws_max_size=_LARGEST_MESSAGE,
     )  # fmt: skip

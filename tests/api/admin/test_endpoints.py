@@ -74,7 +74,7 @@ def test_workers_from_elsewhere(emu: Emulator):
         ({"id": "x", "command": "python 'half"}, "command: No closing quotation"),
         ({"id": "x", "workers_min": 5}, "workers_min (5) is above workers_max (2)"),
         ({"id": "x", "job_ttl": "1ms"}, "job_ttl must be from"),
-        ({"id": "x", "worker_max": 1}, "worker_max: Extra inputs are not permitted"),
+        ({"id": "x", "worker_max": 1}, "worker_max: no such key"),
         ({"handler": "a.py"}, "id: Field required"),
     ],
 )
@@ -106,7 +106,7 @@ def test_workers_come_and_go_with_the_settings(emu: Emulator):
         ("/first", {"workers_min": 9}, 400, "workers_min (9) is above workers_max (2)"),
         ("/first", {"execution_timeout": "1ms"}, 400, "execution_timeout must be from"),
         ("/first", {"scaler_value": 1.5}, 400, "it is a whole number of jobs"),
-        ("/first", {"handler": "a.py"}, 400, "handler: Extra inputs"),
+        ("/first", {"handler": "a.py"}, 400, "handler: no such key"),
         ("/nobody", {"workers_min": 0}, 404, "endpoint not found"),
     ],
 )
