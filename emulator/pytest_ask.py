@@ -5,7 +5,9 @@ All of it stays for the life of the process: a client keeps the functions that i
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import socket
 import ssl
 import sys
@@ -56,18 +58,29 @@ def _ask_library(module: ModuleType, check: Check) -> None:
 
 
 def _ask(owner: type, name: str, find: Find, check: Check) -> None:
-    """Ask before each call of a method; where that is a coroutine function, before its coroutine is made."""
+    """Ask before each call of a method, which looks as before to mocks that inspect it."""
     genuine = getattr(owner, name)
 
-    @functools.wraps(genuine)
-    def asked(*args: Any, **more: Any) -> Any:
+    def ask(*args: Any, **more: Any) -> None:
         host, port = find(*args, **more)
         if host is not None:
             check(host, port)
+
+    @functools.wraps(genuine)
+    def asked(*args: Any, **more: Any) -> Any:
+        ask(*args, **more)
         return genuine(*args, **more)
 
-    setattr(asked, _ASKS, True)
-    setattr(owner, name, asked)
+    @functools.wraps(genuine)
+    async def asked_later(*args: Any, **more: Any) -> Any:
+        ask(*args, **more)
+        return await genuine(*args, **more)
+
+    asks: Any = asked_later if inspect.iscoroutinefunction(genuine) else asked
+    with contextlib.suppress(ValueError, TypeError):  # some of what is written in C has no signature
+        asks.__signature__ = inspect.signature(genuine)
+    setattr(asks, _ASKS, True)
+    setattr(owner, name, asks)
 
 
 def _by_address(_: object, address: object, *__: object) -> tuple[object, object]:
@@ -165,6 +178,10 @@ def _by_loop(
     return more.get("server_hostname") or host, port
 
 
+def _by_uri(connect: Any, *_: object) -> tuple[object, object]:
+    return (urlsplit(connect.uri).hostname, None) if isinstance(connect.uri, str) else (None, None)
+
+
 def _by_loops_socket(_: object, sock: object = None, address: object = None) -> tuple[object, object]:
     return _by_address(None, address)
 
@@ -194,6 +211,7 @@ _LIBRARIES: dict[str, tuple[tuple[str, tuple[str, ...], Find], ...]] = {
     "httpcore": _POOLS,
     "httpcore2": _POOLS,
     "aiohttp": (("BaseConnector", ("connect",), _by_req),),
+    "websockets.asyncio.client": (("connect", ("create_connection",), _by_uri),),
     # would fail at a dead proxy before they say whom they want
     "http.client": (("HTTPConnection", ("request",), _by_target),),
     "urllib3.connection": _URLLIB3,

@@ -28,6 +28,7 @@ import requests
 import socks
 import urllib3
 import uvloop
+import websockets.asyncio.client
 
 HOST, PORT = "api.runpod.ai", int(os.environ["TRAP_PORT"])
 TRAP = ("127.0.0.1", PORT)
@@ -128,6 +129,14 @@ def looked_up_by_a_loop():
     uvloop.run(call())
 
 
+def by_websockets(run):
+    async def call():
+        proxy = f"http://127.0.0.1:{PORT}"
+        await websockets.asyncio.client.connect(f"wss://abc.{HOST}/ws", proxy=proxy, open_timeout=3)
+
+    return lambda: run(call())
+
+
 CALLS = {
     "requests-socks5h": through(f"socks5h://127.0.0.1:{PORT}"),
     "requests-socks5": through(f"socks5://127.0.0.1:{PORT}"),
@@ -151,6 +160,8 @@ CALLS = {
     "python-socks-socks5": by_python_socks("socks5"),
     "python-socks-asyncio": by_python_socks_later(asyncio.run),
     "python-socks-uvloop": by_python_socks_later(uvloop.run),
+    "websockets-asyncio": by_websockets(asyncio.run),
+    "websockets-uvloop": by_websockets(uvloop.run),
     "bytes-connect": said(CONNECT),
     "bytes-get": said(f"GET {PLAIN} HTTP/1.1\\\\r\\\\n\\\\r\\\\n".encode()),
     "bytes-socks5": said(b"\\\\5\\\\1\\\\0", b"\\\\5\\\\1\\\\0\\\\3\\\\x0dapi.runpod.ai\\\\1\\\\xbb"),
