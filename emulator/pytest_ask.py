@@ -178,8 +178,12 @@ def _by_loop(
     return more.get("server_hostname") or host, port
 
 
-def _by_uri(connect: Any, *_: object) -> tuple[object, object]:
-    return (urlsplit(connect.uri).hostname, None) if isinstance(connect.uri, str) else (None, None)
+def _by_uri(connect: Any, *_: object, **__: object) -> tuple[object, object]:
+    """A WebSocket's URI, unless it is told to connect elsewhere: to an emulator, with the service's name as Host."""
+    told = getattr(connect, "create_connection_kwargs", None) or getattr(connect, "connection_kwargs", {})
+    if not isinstance(connect.uri, str) or any(told.get(name) for name in ("host", "sock", "unix")):
+        return None, None
+    return urlsplit(connect.uri).hostname, None
 
 
 def _by_loops_socket(_: object, sock: object = None, address: object = None) -> tuple[object, object]:
@@ -211,7 +215,7 @@ _LIBRARIES: dict[str, tuple[tuple[str, tuple[str, ...], Find], ...]] = {
     "httpcore": _POOLS,
     "httpcore2": _POOLS,
     "aiohttp": (("BaseConnector", ("connect",), _by_req),),
-    "websockets.asyncio.client": (("connect", ("create_connection",), _by_uri),),
+    "websockets.asyncio.client": (("connect", ("open_tcp_connection", "create_connection"), _by_uri),),
     # would fail at a dead proxy before they say whom they want
     "http.client": (("HTTPConnection", ("request",), _by_target),),
     "urllib3.connection": _URLLIB3,

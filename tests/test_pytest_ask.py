@@ -48,6 +48,14 @@ def test_connections_name_what_stands_behind_the_proxy():
     assert pytest_ask._by_target(plain, "GET", "/x") == ("127.0.0.1", 3128)
 
 
+@pytest.mark.parametrize(
+    ("told", "found"), [({}, HOST), ({"ssl": None}, HOST), ({"host": "127.0.0.1"}, None), ({"sock": object()}, None)]
+)
+def test_a_web_socket_may_be_led_elsewhere(told: dict[str, object], found: str | None):
+    assert pytest_ask._by_uri(SimpleNamespace(uri=f"wss://{HOST}/ws", create_connection_kwargs=told)) == (found, None)
+    assert pytest_ask._by_uri(SimpleNamespace(uri=f"wss://{HOST}/ws", connection_kwargs=told)) == (found, None)
+
+
 @pytest.mark.parametrize("by_name", [False, True])
 def test_tls_is_asked_whatever_the_form_of_the_call(monkeypatch: pytest.MonkeyPatch, by_name: bool):
     asked: list[object] = []
