@@ -1,25 +1,23 @@
 """What watches over a test that uses the emulator: none of its requests leaves for the real service.
 
 Python tells audit hooks of every name that it looks up and every connection of `http.client`, so whatever is
-built on those is seen, and a mock that answers without the network is not. Two families of clients also go past
-them, through a proxy, by a kept connection or on a loop that looks up names itself: aiohttp, and httpcore below
-httpx and openai. Those are asked at each request.
+built on those is seen, and a mock that answers without the network is not. What goes past them, through a proxy, by a
+kept connection, by TLS on a socket that is there already or on a loop that looks up names itself, is asked
+(`pytest_ask.py`).
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import sys
 import threading
-from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
+
+from emulator.pytest_ask import ask_all, ask_sockets
+from emulator.pytest_wire import FIRST, destination
 
 SERVICE = ("runpod.ai", "runpod.io")
 """The service's own domains: api.runpod.ai and *.api.runpod.ai, rest.runpod.io, api.runpod.io and the like."""
-_LINE = 8192
-"""Bytes of what is sent that may be the first line of a request."""
+_LOOK_UPS = ("socket.getaddrinfo", "socket.gethostbyname")
 _OWN_THREAD = "runpod-emulator"
 """The emulator's own thread, in which nothing may be raised that is meant for a test."""
 
@@ -53,17 +51,13 @@ class Guard:
             sys.addaudithook(self._heard)
 
     def watch(self) -> None:
-        """Be asked by the clients that go past audit hooks too. They are loaded for that, so it is done late."""
+        """Ask clients, sockets and TLS too: before each test that uses the emulator, for good."""
         self.listen()
         if self._watches:
-            return
-        self._watches = True
-        for name in ("httpcore", "httpcore2"):
-            if importlib.util.find_spec(name):
-                self._watch_httpcore(importlib.import_module(name))
-        if importlib.util.find_spec("aiohttp"):
-            connector = importlib.import_module("aiohttp").BaseConnector
-            connector.connect = self._asked(connector.connect)
+            ask_sockets(self.check)
+        else:
+            self._watches = True
+            ask_all(self.check)
 
     def take_refused(self) -> list[str]:
         """What was refused since the last call: a client, or a thread, may have kept it to itself."""
@@ -85,31 +79,10 @@ class Guard:
         self._refused.append(told)
         raise RealServiceCalled(told)
 
-    def _watch_httpcore(self, module: Any) -> None:
-        module.ConnectionPool.handle_request = self._asked_at_once(module.ConnectionPool.handle_request)
-        pool = module.AsyncConnectionPool
-        pool.handle_async_request = self._asked(pool.handle_async_request)
-
-    def _asked_at_once(self, genuine: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(genuine)
-        def asked(pool: Any, request: Any, *args: Any, **more: Any) -> Any:
-            self.check(request.url.host, request.url.port)
-            return genuine(pool, request, *args, **more)
-
-        return asked
-
-    def _asked(self, genuine: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-        @functools.wraps(genuine)
-        async def asked(pool: Any, request: Any, *args: Any, **more: Any) -> Any:
-            self.check(request.url.host, request.url.port)
-            return await genuine(pool, request, *args, **more)
-
-        return asked
-
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         """An audit hook: called for whatever Python does, so it looks at the first letters first."""
         if event.startswith("socket."):
-            if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+            if event in _LOOK_UPS:
                 self.check(args[0])
             elif event == "socket.connect" and args[1] == self.gap and self.gap is not None:
                 self._in_the_gap()
@@ -119,10 +92,8 @@ class Guard:
     def _heard_client(self, client: Any, data: Any) -> None:
         """A connection of `http.client`: its host may stand behind a proxy, for https in a tunnel."""
         self.check(getattr(client, "_tunnel_host", None) or client.host, client.port)
-        if self.test and isinstance(data, bytes):
-            _, target, version = [*data[:_LINE].split(b"\r\n")[0].split(b" "), b"", b""][:3]
-            if target.startswith(b"http://") and version.startswith(b"HTTP/"):
-                self.check(urlsplit(target).hostname)
+        if self.test and isinstance(data, bytes) and (host := destination(data[:FIRST])):
+            self.check(host)
 
     def _in_the_gap(self) -> None:
         if threading.current_thread().name == _OWN_THREAD:

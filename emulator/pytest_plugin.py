@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-import sys
+import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from emulator.pytest_guard import Guard, RealServiceCalled
-from emulator.pytest_redirect import Redirect, Reserved
+from emulator.pytest_redirect import Redirect, Reserved, Settings
 
 if TYPE_CHECKING:
     from emulator.testing import Emulator
@@ -219,8 +221,8 @@ def runpod_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     mark = request.node.get_closest_marker(_FIXTURE)
     if mark is None or not (mark.args or mark.kwargs):
         emulator = run.shared()
-        _point_at(emulator, monkeypatch)
-        yield emulator
+        with _pointed_at(emulator, monkeypatch):
+            yield emulator
         return
     options: dict[str, Any] = dict(mark.kwargs)
     profile = options.pop("profile", None)
@@ -228,17 +230,21 @@ def runpod_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         with run.own(*mark.args, **options) as emulator:
             if profile is not None:
                 emulator.profile(profile)
-            _point_at(emulator, monkeypatch)
-            yield emulator
+            with _pointed_at(emulator, monkeypatch):
+                yield emulator
     finally:
         run.take_back()
 
 
-def _point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point RunPod clients here: by variables, and the official one, where it is loaded, by its own settings."""
+@contextmanager
+def _pointed_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Point RunPod clients here: by variables, and the official one by its own settings, whenever it is imported."""
+    before = dict(os.environ)
     for name, value in emulator.environment.items():
         monkeypatch.setenv(name, value)
-    runpod = sys.modules.get("runpod")
-    if runpod is not None:
-        monkeypatch.setattr(runpod, "endpoint_url_base", emulator.base_url, raising=False)
-        monkeypatch.setattr(runpod, "api_key", emulator.key, raising=False)
+    settings = Settings(emulator.environment, functools.partial(monkeypatch.setattr, raising=False))
+    settings.on(before)
+    try:
+        yield
+    finally:
+        settings.stop()  # the rest is put back in turn with what the test has patched itself

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
+from emulator.pytest_imports import OnImport
 from emulator.workers.environment import past_proxies
 
 KEY = "runpod-emulator"
@@ -15,6 +17,8 @@ _SERVICE = "https://api.runpod.ai/v2"
 """Where the official client goes that is told nothing."""
 _PARTS = {"endpoint_url_base": "RUNPOD_ENDPOINT_BASE_URL", "api_key": "RUNPOD_API_KEY"}
 """The official module's own settings, and the variables that say the same."""
+
+Put = Callable[[ModuleType, str, object], None]
 
 
 class Reserved:
@@ -65,7 +69,7 @@ class Redirect:
             **past_proxies(),
         }
         self._before: dict[str, str | None] = {}
-        self._module: dict[str, object] = {}
+        self._settings = Settings(self._told)
         self._is_on = False
 
     @property
@@ -80,10 +84,7 @@ class Redirect:
         self._is_on = True
         self._before = {name: os.environ.get(name) for name in self._told}
         os.environ.update(self._told)
-        if (runpod := sys.modules.get("runpod")) is not None:
-            self._module = {part: getattr(runpod, part) for part in _PARTS if hasattr(runpod, part)}
-            for part, name in _PARTS.items():
-                setattr(runpod, part, self._told[name])
+        self._settings.on(self._before)
 
     def off(self) -> None:
         """Point clients where they were pointed before; what a test has set itself stays."""
@@ -97,14 +98,42 @@ class Redirect:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        if (runpod := sys.modules.get("runpod")) is not None:
-            self._put_back(runpod)
-        self._module = {}
+        self._settings.off()
 
-    def _put_back(self, runpod: ModuleType) -> None:
-        """Undo the module's settings, also of one that was imported meanwhile and so was told of the port."""
-        untold = {"endpoint_url_base": _SERVICE, "api_key": None}
+
+class Settings:
+    """The official client's own settings, told as soon as it is imported: it has no key without a file of one."""
+
+    def __init__(self, told: Mapping[str, str], put: Put = setattr) -> None:
+        """`told` has a value for each variable of _PARTS; `put` is how a setting is set."""
+        self._told = {part: told[name] for part, name in _PARTS.items()}
+        self._put = put
+        self._unset: dict[str, str | None] = {}
+        self._before: dict[str, object] = {}
+        self._imports = OnImport({"runpod": self._tell})
+
+    def on(self, environment: Mapping[str, str | None]) -> None:
+        """Tell it; `environment` is what the variables said before, which it would have read then."""
+        default = {"endpoint_url_base": _SERVICE, "api_key": None}
+        self._unset = {part: environment.get(name) or default[part] for part, name in _PARTS.items()}
+        self._before = dict(self._unset)
+        self._imports.start()
+
+    def stop(self) -> None:
+        """Tell it no more, and leave what it was told."""
+        self._imports.stop()
+
+    def off(self) -> None:
+        """Put all back; what a test has set itself stays."""
+        self.stop()
+        if (runpod := sys.modules.get("runpod")) is not None:
+            for part, value in self._told.items():
+                if getattr(runpod, part, None) == value:
+                    setattr(runpod, part, self._before[part])
+
+    def _tell(self, runpod: ModuleType) -> None:
         for part, name in _PARTS.items():
-            if getattr(runpod, part, None) == self._told[name]:
-                before = self._before[name]
-                setattr(runpod, part, self._module.get(part, untold[part] if before is None else before))
+            if getattr(runpod, part, None) == os.environ.get(name):  # read there, so it is no setting of its own
+                setattr(runpod, part, self._unset[part])
+            self._before[part] = getattr(runpod, part, None)
+            self._put(runpod, part, self._told[part])

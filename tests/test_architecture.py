@@ -19,15 +19,23 @@ LAYERS = [
     {"api"},
     {"app", "port", "port_file", "server", "tls"},
     {
-        "__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe", "pytest_guard",
-        "pytest_plugin", "pytest_redirect", "testing",
+        "__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe", "pytest_ask",
+        "pytest_guard", "pytest_imports", "pytest_plugin", "pytest_redirect", "pytest_wire", "testing",
     },
 ]  # fmt: skip
 """From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
 TOGETHER = [
     {"app", "port", "port_file", "server", "tls"},
     {"emulator", "endpoints", "worlds"},
-    {"pytest_guard", "pytest_plugin", "pytest_redirect", "testing"},
+    {
+        "pytest_ask",
+        "pytest_guard",
+        "pytest_imports",
+        "pytest_plugin",
+        "pytest_redirect",
+        "pytest_wire",
+        "testing",
+    },
     {"__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe"},
 ]
 CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin", "testing"}

@@ -41,6 +41,10 @@ EVENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     ),
 }  # fmt: skip
 OTHERS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "another proxied name": (
+        "http.client.send",
+        (client("127.0.0.1", 3128), b"GET http://example.com/ HTTP/1.1\r\n\r\n"),
+    ),
     "another name": ("socket.getaddrinfo", ("example.com", 443, 0, 0, 0)),
     "no name": ("socket.getaddrinfo", (None, 443, 0, 0, 0)),
     "another address": ("socket.connect", (None, ("127.0.0.1", 4001))),

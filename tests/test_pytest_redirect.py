@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from emulator.pytest_redirect import KEY, Redirect, Reserved
+from emulator.pytest_redirect import KEY, Redirect, Reserved, Settings
 from emulator.server import DEFAULT_KEY
 
 BASE, NAME = "http://127.0.0.1:4000/v2", "RUNPOD_ENDPOINT_BASE_URL"
@@ -84,6 +85,33 @@ def test_a_module_that_was_imported_meanwhile_is_as_if_it_had_not_been(monkeypat
     runpod.api_key = "mine"
     redirect.off()
     assert (runpod.endpoint_url_base, runpod.api_key) == ("https://api.runpod.ai/v2", "mine")
+
+
+@pytest.mark.parametrize("in_test", [False, True])
+def test_a_module_without_a_key_is_told_one_as_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, in_test: bool
+):
+    (tmp_path / "runpod.py").write_text(
+        "import os\napi_key, endpoint_url_base = None, os.environ.get('RUNPOD_ENDPOINT_BASE_URL', 'default')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    finders, outer, inner = list(sys.meta_path), Redirect(4000), pytest.MonkeyPatch()
+    settings = Settings({NAME: "http://own", "RUNPOD_API_KEY": "own"}, inner.setattr)
+    outer.on()
+    if in_test:
+        before = dict(os.environ)
+        inner.setitem(os.environ, NAME, "http://own")
+        settings.on(before)
+    import runpod
+
+    assert runpod.__loader__ is runpod.__spec__.loader and "emulator" not in type(runpod.__loader__).__module__
+    assert (runpod.endpoint_url_base, runpod.api_key) == (("http://own", "own") if in_test else (BASE, KEY))
+    settings.stop()
+    inner.undo()
+    assert (runpod.endpoint_url_base, runpod.api_key) == (BASE, KEY)
+    outer.off()
+    assert (runpod.endpoint_url_base, runpod.api_key) == ("https://api.runpod.ai/v2", None)
+    assert sys.meta_path == finders
 
 
 def test_a_reserved_port_refuses_and_is_lent():

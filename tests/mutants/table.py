@@ -32,6 +32,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/test_pytest_guard.py::test_a_request_to_the_service_is_refused_and_remembered",),
     ),
     Mutant(
+        "a-test-names-the-real-service-to-a-proxy",
+        "emulator/pytest_ask.py",
+        "        if host is not None:\n            check(host, port)",
+        "        del host, port",
+        ("tests/test_pytest_ask.py::test_tls_is_asked_whatever_the_form_of_the_call",),
+    ),
+    Mutant(
         "aiohttp-that-is-mocked-eats-webhooks",
         "emulator/effects/unmocked.py",
         'vars(session)["_request"] = types.MethodType(_SEND, session)',

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.trap import KEY, Trap, run_pytest, trap
+from tests.plugin.trap import KEY, Trap, counted, run_pytest, trap
 
 pytestmark = pytest.mark.compat
 
@@ -150,6 +150,46 @@ def test_call(runpod_emulator, name):
     CALLS[name]()
 """
 
+UNTOLD = """
+import pytest
+import runpod
+
+EP = runpod.Endpoint("llm")
+
+
+def test_used(runpod_emulator):
+    runpod_emulator.stub(endpoint="llm", respond={"output": 1})
+    assert EP.run_sync({"input": {}}) == 1
+
+
+def test_alone():
+    assert (runpod.endpoint_url_base, runpod.api_key) == ("https://api.runpod.ai/v2", None)
+
+
+@pytest.mark.runpod_emulator("llm", seed=7)
+def test_used_again(runpod_emulator):
+    test_used(runpod_emulator)
+"""
+
+LATE = """
+import pytest
+
+
+@pytest.mark.runpod_emulator("llm", host="127.0.0.1", port=0)
+def test_imported_by_the_test(runpod_emulator):
+    import runpod
+
+    runpod_emulator.stub(endpoint="llm", respond={"output": 1})
+    assert runpod.endpoint_url_base == runpod_emulator.base_url
+    assert runpod.Endpoint("llm").run_sync({"input": {}}) == 1
+
+
+def test_alone():
+    import runpod
+
+    assert (runpod.endpoint_url_base, runpod.api_key) == ("https://api.runpod.ai/v2", None)
+"""
+
 ALONE = """
 import os
 
@@ -195,10 +235,6 @@ def run(folder: Path, text: str, environment: dict[str, str], *args: str) -> str
     return run_pytest(folder, text, environment, "-rA", *args)
 
 
-def counted(output: str, outcome: str) -> int:
-    return sum(line.startswith(f"{outcome} test_inner.py") for line in output.splitlines())
-
-
 @pytest.mark.parametrize(
     ("proxy", "args"), [(False, ()), (True, ()), (False, ("-n", "2"))], ids=["by-name", "by-proxy", "xdist"]
 )
@@ -210,11 +246,27 @@ def test_clients_that_were_made_early_meet_the_emulator(
     assert caught.caught == []
 
 
+@pytest.mark.parametrize("key", [True, False], ids=["a-key", "no-key"])
+@pytest.mark.parametrize("args", [(), ("-n", "2"), ("-p", "no:runpod_emulator", "-p", "emulator.pytest_plugin")])
+def test_an_official_client_needs_neither_a_key_nor_a_file(
+    tmp_path: Path, caught: Trap, key: bool, args: tuple[str, ...]
+):
+    environment = {**caught.environment(), "HOME": str(tmp_path)}
+    output = run(tmp_path, UNTOLD, environment if key else {**environment, "RUNPOD_API_KEY": ""}, *args)
+    assert (counted(output, "PASSED"), caught.caught) == (3, []), output
+
+
+@pytest.mark.parametrize("early", ["true", "false"])
+def test_the_official_client_may_be_imported_as_late_as_in_a_test(tmp_path: Path, caught: Trap, early: str):
+    environment = {**caught.environment(), "HOME": str(tmp_path)}
+    output = run(tmp_path, LATE, environment, "-o", f"runpod_emulator_early={early}")
+    assert (counted(output, "PASSED"), caught.caught) == (2, []), output
+
+
 @pytest.mark.parametrize("proxy", [False, True], ids=["by-name", "by-proxy"])
 def test_no_packet_leaves_for_the_real_service(tmp_path: Path, caught: Trap, proxy: bool):
-    args = () if proxy else ("-k", "not uvloop")  # its look-ups go past the names that are told here
-    output = run(tmp_path, HARD, caught.environment(proxy=proxy), *args)
-    assert (counted(output, "FAILED"), counted(output, "PASSED")) == (19 if proxy else 17, 0), output
+    output = run(tmp_path, HARD, caught.environment(proxy=proxy))
+    assert (counted(output, "FAILED"), counted(output, "PASSED")) == (19, 0), output
     names = [line.split()[1] for line in output.splitlines() if line.startswith("FAILED test_inner.py")]
     assert [name for name in names if f"{name} {TOLD}" not in output] == []
     assert [said for said in caught.caught if said or not proxy] == []  # a proxy may see a connection, and no request
