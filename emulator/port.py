@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -142,8 +143,16 @@ def _late_websockets(**given: Any) -> asyncio.Protocol:
         await app(scope, receive, send)
 
     made.app = with_connection
+    logging.getLogger("uvicorn.error").addFilter(_without_traceback)  # once, however often it is said
     protocol: asyncio.Protocol = made
     return protocol
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Say in one line that a client's text is no UTF-8: where that was found out is no help to anybody."""
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        record.exc_info = None
+    return True
 
 
 def _bind(host: str, port: int, option: str) -> socket.socket:

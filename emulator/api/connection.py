@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from emulator.api.bounded import BoundedProtocol
-from emulator.api.early import Early
+from emulator.api.frames import Frames
 from emulator.effects.before import Before
 
 _begin_message, _end_answer = BoundedProtocol.on_message_begin, BoundedProtocol.on_response_complete
@@ -49,6 +49,10 @@ class JoiningTransport:
         self._instead: Callable[[bytes], bytes] | None = None
         self.switched: Callable[[], None] | None = None
         """Called when it has said that a WebSocket begins."""
+        self.resumed: Callable[[], None] | None = None
+        """Called, instead of reading on, when the reader wants more."""
+        self.is_held = False
+        """Whether the reader wants no more for now."""
         self.lingers = False
         """Whether it reads on when it is closed: a client that still sends would not see the goodbye."""
         self._is_leaving = False
@@ -88,6 +92,29 @@ class JoiningTransport:
     def same_socket(self) -> socket.socket:
         """The connection's socket, to be closed by whoever asks for it; raises OSError."""
         return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
+
+    def say(self, data: bytes) -> None:
+        """Send the data to a client that may have left."""
+        if not self.is_closing():
+            self.write(data)
+
+    def pause_reading(self) -> None:
+        """Read no more: the reader has enough for now."""
+        self.is_held = True
+        self.hold_reading()
+
+    def resume_reading(self) -> None:
+        """Read on: the reader has room again."""
+        self.is_held = False
+        (self.resumed or self.read_on)()
+
+    def hold_reading(self) -> None:
+        """Read no more, whatever the reader wants."""
+        self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read on, whatever the reader wants."""
+        self._transport.resume_reading()
 
     def write_eof(self) -> None:
         """Send no more once all is sent."""
@@ -212,7 +239,7 @@ class BreakableProtocol(BoundedProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Begin the handshake of a WebSocket."""
         super().handle_websocket_upgrade()
-        Early(self.transport, self.transport.get_protocol())
+        Frames(self.transport, self.transport.get_protocol())
 
     def shutdown(self) -> None:
         """End with the server: at once when idle, else with the answer."""
@@ -253,7 +280,7 @@ class BreakableProtocol(BoundedProtocol):
 
 def ways_to(joining: Any) -> dict[object, object]:
     """What an application may do to its connection."""
-    return {"reset": joining.reset, "close": joining.close, "head": joining.change_head, "write": joining.write}
+    return {"reset": joining.reset, "close": joining.close, "head": joining.change_head, "write": joining.say}
 
 
 def ways_of(scope: Scope) -> dict[str, Any] | None:

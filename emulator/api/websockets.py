@@ -20,6 +20,7 @@ from emulator.api.raw_headers import RawRequest
 from emulator.api.refusals import header_lines
 from emulator.core.balancer import Seat
 from emulator.core.balancer_errors import AnswerTooLate, WorkerFailed
+from emulator.core.clock import turn
 from emulator.core.platform import Platform
 
 Worker: TypeAlias = "aiohttp.ClientWebSocketResponse[Any]"
@@ -144,6 +145,7 @@ async def _to_worker(socket: WebSocket, opened: Opened) -> None:
                 code, reason = message.get("code") or code, (message.get("reason") or "").encode()
                 break
             opened.heard()
+            await turn()  # neither side waits while the other has something
             if _size(message, opened.limit) > opened.limit:
                 code, reason = _TOO_BIG, b"the message is too large"
                 await socket.close(code, reason.decode())
@@ -181,4 +183,5 @@ async def _to_client(socket: WebSocket, opened: Opened) -> None:
                     code, reason = message.data.code, "the worker's message is wrong, or too large"
                 break
             opened.heard()
+            await turn()
         await socket.close(code, reason)

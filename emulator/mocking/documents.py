@@ -18,6 +18,9 @@ Key = str | int
 _NOT_YAML = re.compile(rf"[\t\x85\u2028\u2029]|{Loader.NON_PRINTABLE.pattern}")
 """What JSON allows between values or in texts and YAML does not, or takes for the end of a line."""
 
+_UNREADABLE = (yaml.YAMLError, ArithmeticError, RecursionError, TypeError, ValueError)
+"""What reading raises; `\\UFFFFFFFF` is too large for Python."""
+
 
 class Document:
     """One file; `data` is None where it is empty. Raises ConfigurationError, which names file and line."""
@@ -60,7 +63,7 @@ class Document:
             return self._json(text) if self.path.suffix == ".json" else self._yaml(text)
         except OSError as error:
             raise ConfigurationError(f"{self._name}: {error.strerror}") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except _UNREADABLE as error:
             line, reason = _told(error)
             raise ConfigurationError(f"{self._name}:{line}: {reason}") from error
 

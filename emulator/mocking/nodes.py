@@ -21,8 +21,18 @@ class Loader(yaml.SafeLoader):
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node; raises ConstructorError also where PyYAML's own reading of a tag fails."""
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise ConstructorError(None, None, f"is no {kind}", node.start_mark) from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The members by their names as they are written."""
+        if not isinstance(node, yaml.MappingNode):
+            raise ConstructorError(None, None, "is no mapping", node.start_mark)
         self.flatten_mapping(node)
         return {name.value: self.construct_object(value, deep=deep) for name, value in node.value}
 

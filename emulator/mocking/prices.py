@@ -53,6 +53,7 @@ def _members(value: Any, *values: Any, **options: Any) -> None:
 
 def _sorting(value: Any, *values: Any, **options: Any) -> None:
     _members(value, *values, **options)
+    step(3 * _length(value))
     go_through(value, max(1, _length(value).bit_length()))
 
 
@@ -349,6 +350,8 @@ def priced(act: Callable[..., Any], price: Price) -> Callable[..., Any]:
         values = (*values[:own], *map(settled, values[own:]))
         options = {name: settled(value) for name, value in options.items()}
         price(*values[own:], **options)
+        for value in (*values[own + 1 :], *options.values()):  # some are hashed or written down by the way
+            go_through(value)
         return checked(act(*values, **options))
 
     return paid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,9 +36,12 @@ async def watch_mocking(paths: Sequence[Path], profiles: Sequence[str], changed:
     async for changes in watch:
         names = ", ".join(sorted({Path(name).name for _, name in changes}))
         try:
-            mocking = read_mocking(paths, profiles)
+            mocking = await asyncio.to_thread(read_mocking, paths, profiles)  # a megabyte takes seconds
         except ConfigurationError as error:
             log.error("%s: the stubs and faults of before stay in use", block(str(error)))
+            continue
+        except Exception:
+            log.exception("%s: cannot be read; the stubs and faults of before stay in use", names)
             continue
         log.info("%s changed: %d stubs, %d faults", names, len(mocking.stubs), len(mocking.faults))
         changed(mocking)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.api import bounded
-from emulator.api.connection import JoiningTransport
+from emulator.api.connection import JoiningTransport, ways_to
 from emulator.config.settings import read_settings
 from emulator.core.clock import turn
 from emulator.server import Server
@@ -69,6 +69,15 @@ async def test_a_large_body_is_not_copied():
     transport.write(body)
     assert wire.told == [HEAD, body]
     assert wire.told[1] is body
+
+
+@pytest.mark.parametrize("is_closing", [False, True])
+async def test_a_client_that_has_left_is_told_nothing(is_closing: bool):
+    wire, transport = joining()
+    wire.is_closing = lambda: is_closing
+    ways_to(transport)["write"](b"HTTP/1.1 403 Forbidden\r\n\r\n")  # type: ignore[operator]
+    await turn()
+    assert bool(wire.told) is not is_closing
 
 
 async def test_an_answer_without_a_body_is_sent_too():

@@ -234,7 +234,7 @@ def test_what_is_wrong_is_told_with_file_line_and_key(text: str, message: str):
         ("stubs:\n  - ? [a]\n    : 1\n", ":2: the name of a member must be a text"),
         ("stubs: *nope\n", ":1: found undefined alias 'nope'"),
         ("stubs: !!python/object:os.system {}\n", ":1: could not determine a constructor for the tag"),
-        ("stubs: !!int abc\n", ":1: invalid literal for int()"),
+        ("stubs: !!int abc\n", ":1: is no int"),
         ("stubs: &a [*a]\n", ":1: an alias refers to what it is a part of"),
         ("stubs: '\x01'\n", ":1: the character 0x0001 is not allowed"),
         ("x: " + "[" * 600, ":1: nests too deep"),
@@ -267,6 +267,24 @@ def test_a_few_aliases_cannot_make_a_million_values():
 )
 def test_broken_json_is_told_with_its_line(text: str, message: str):
     assert refused(text, "a.json").startswith(f"stubs/a.json{message}")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("!!int ''", "3: is no int"),
+        ("!!bool x", "3: is no bool"),
+        ("!!float ''", "3: is no float"),
+        ("!!timestamp x", "3: is no timestamp"),
+        ("!!map [1]", "3: is no mapping"),
+        ("!!set [1]", "3: is no mapping"),
+        ("!!omap 1", "3: while constructing an ordered map"),
+        ("!!binary x", "3: failed to decode base64 data"),
+        (r'"\UFFFFFFFF"', "1: Python int too large"),
+    ],
+)
+def test_a_value_that_is_none_of_its_kind_is_told_with_its_line(value: str, reason: str):
+    assert refused(f"stubs:\n- respond:\n    output: {value}\n").startswith(f"stubs/llm.yaml:{reason}")
 
 
 def test_a_file_that_is_no_text_is_refused(folder: Path):

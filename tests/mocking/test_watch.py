@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulator.mocking import watch
 from emulator.testing import Emulator
 from tests.compat.servers import until
 
@@ -63,6 +64,17 @@ def test_what_tests_added_stays_and_goes_first(emu: Emulator, folder: Path):
     (folder / "llm.yaml").write_text(stub("file", endpoint="'*'"))
     until(lambda: output(emu) == "file")
     assert output(emu, "other") == "mine"
+
+
+def test_what_cannot_be_read_at_all_does_not_end_the_watch(
+    emu: Emulator, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(watch, "read_mocking", lambda *_: 1 / 0)
+        (folder / "llm.yaml").write_text(stub("second"))
+        until(lambda: "cannot be read; the stubs and faults of before stay in use" in caplog.text)
+    (folder / "llm.yaml").write_text(stub("third"))
+    until(lambda: output(emu) == "third")
 
 
 def test_a_mistake_is_told_and_changes_nothing(emu: Emulator, folder: Path, caplog: pytest.LogCaptureFixture):
