@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.settings import Span
+from runpod_emulator.server.server import Server
 
-from emulator.config.settings import read_settings
-from emulator.core.faults import Fault, FaultKind
-from emulator.core.rates import Operation
-from emulator.core.settings import Span
-from emulator.server import Server
 from tests.compat.servers import HANDLERS, LIMIT
 from tests.workers.conftest import until
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-
-from emulator.api.admin.feed import news_of, told
-from emulator.testing import Emulator
+from runpod_emulator.doors.admin.feed import news_of, told
+from runpod_emulator.testing import Emulator
 
 HOUR = 3_600_000
 BURST = 10
@@ -84,7 +83,7 @@ def _job(dice: random.Random, webhook: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("jobs", [200, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_the_same_seed_gives_the_same_day_twice(jobs: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.ERROR, "emulator")
+    caplog.set_level(logging.ERROR, "runpod_emulator")
     day = play(jobs)
     events = Counter(json.loads(one)["event"] for one in day.transitions)
     assert events["Submitted"] == jobs == len(day.requests)

@@ -12,10 +12,9 @@ from typing import Any
 import freezegun
 import httpx
 import pytest
-
-import emulator.testing
-from emulator.core.errors import ConfigurationError
-from emulator.testing import Emulator
+import runpod_emulator.testing
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
 pytest_plugins = ["pytester"]
 
@@ -176,7 +175,7 @@ def test_the_same_seed_gives_the_same_journal_three_times():
 
 
 def test_the_examples_of_the_docstrings_are_true():
-    assert doctest.testmod(emulator.testing).failed == 0
+    assert doctest.testmod(runpod_emulator.testing).failed == 0
 
 
 # The plugin

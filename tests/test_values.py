@@ -6,10 +6,19 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
-
-from emulator.core.platform import DAY, HOUR, MINUTE
-from emulator.core.settings import Span
-from emulator.values import Duration, Exact, Milliseconds, Variables, as_text, file_of, milliseconds, span, variables
+from runpod_emulator.core.platform import DAY, HOUR, MINUTE
+from runpod_emulator.core.settings import Span
+from runpod_emulator.values import (
+    Duration,
+    Exact,
+    Milliseconds,
+    Variables,
+    as_text,
+    file_of,
+    milliseconds,
+    span,
+    variables,
+)
 
 # Durations
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.api import wire
-from emulator.core.capacity import Capacity
-from emulator.core.clock import Clock, VirtualClock
-from emulator.core.endpoint import Endpoint, Submission
-from emulator.core.job import Job
-from emulator.core.platform import Profile, preset
-from emulator.core.settings import EndpointSettings, default_settings
-from emulator.core.waiting import Caller
-from emulator.emulator import Emulator
+from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.settings import EndpointSettings, default_settings
+from runpod_emulator.core.time.clock import Clock, VirtualClock
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.http import wire
+from runpod_emulator.world.world import Emulator
 
 
 @dataclass

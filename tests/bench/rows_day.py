@@ -9,17 +9,17 @@ from collections import Counter
 from typing import NamedTuple
 
 import orjson
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.platform import HOUR, preset
+from runpod_emulator.core.records.receiver import Receiver
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import VirtualClock
+from runpod_emulator.http import wire
+from runpod_emulator.mocking.models import Stub
+from runpod_emulator.server.server import Server, run
+from runpod_emulator.world.world import Emulator
 
-from emulator.api import wire
-from emulator.config.settings import read_settings
-from emulator.core.clock import VirtualClock
-from emulator.core.job import Transition
-from emulator.core.platform import HOUR, preset
-from emulator.core.receiver import Receiver
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.mocking.models import Stub
-from emulator.server import Server, run
 from tests.bench.rows import Line, Row, Sample, Scale, in_fresh_process, in_turn, one
 
 BURST = 10

@@ -9,20 +9,20 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import RealClock, VirtualClock, turn
+from runpod_emulator.http import wire
+from runpod_emulator.http.access import Access
+from runpod_emulator.server.app import Application
+from runpod_emulator.server.garbage import Sweeper
+from runpod_emulator.server.server import Server, run
+from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.worlds import Worlds
 from starlette.types import Message
 
-from emulator.api import wire
-from emulator.api.access import Access
-from emulator.app import Application
-from emulator.config.settings import read_settings
-from emulator.core.clock import RealClock, VirtualClock, turn
-from emulator.core.endpoint import Endpoint, Submission
-from emulator.core.platform import preset
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.garbage import Sweeper
-from emulator.server import Server, run
-from emulator.worlds import Worlds
 from tests.bench import servers as bench
 from tests.bench.load import load
 from tests.bench.proc import resident

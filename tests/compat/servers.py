@@ -18,6 +18,7 @@ import httpx
 from tests.workers.processes import Family
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "emulator"
 HANDLERS = ROOT / "handlers"
 LIMIT = 30.0
 
@@ -65,16 +66,16 @@ class Output:
 
 
 class Command:
-    """`python -m emulator ARGUMENTS`, running."""
+    """`python -m runpod_emulator ARGUMENTS`, running."""
 
     def __init__(self, *arguments: str, cwd: Path, **environment: str) -> None:
         self._family = Family()
         self.folder = cwd
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "emulator", *arguments],
+            [sys.executable, "-m", "runpod_emulator", *arguments],
             cwd=cwd,
-            env={**clean, "PYTHONPATH": str(ROOT), **self._family.environment, **environment},
+            env={**clean, "PYTHONPATH": str(SOURCE), **self._family.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

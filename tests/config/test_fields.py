@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
+from runpod_emulator.config.fields import changed_fields, field_value, parse_field
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, Profile, preset, source_of
+from runpod_emulator.values import as_text
 
-from emulator.config.fields import changed_fields, field_value, parse_field
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
-from emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, Profile, preset, source_of
-from emulator.values import as_text
 from tests.config.told import configure, refusal, refused_file
 
 FIELDS = [field.name for field in dataclasses.fields(Platform)]

@@ -7,22 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config import file as file_module
+from runpod_emulator.config.file import find_file, read_file
+from runpod_emulator.config.lines import lines_of
+from runpod_emulator.config.options import EndpointOptions, GivenOptions, all_options
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.config import file as file_module
-from emulator.config.file import find_file, read_file
-from emulator.config.lines import lines_of
-from emulator.config.options import EndpointOptions, GivenOptions, all_options
-from emulator.core.errors import ConfigurationError
-from tests.config.told import (
-    ENDPOINT_OPTIONS,
-    SERVER_KEYS,
-    configure,
-    plans,
-    refusal,
-    refused_file,
-    told,
-    write,
-)
+from tests.config.told import ENDPOINT_OPTIONS, SERVER_KEYS, configure, plans, refusal, refused_file, told, write
 
 # Where it is
 

@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 import pytest
-
-from emulator.config.options import (
+from runpod_emulator.config.options import (
     EndpointOptions,
     GivenOptions,
     ServerOptions,
@@ -18,9 +17,10 @@ from emulator.config.options import (
     kind,
     variable,
 )
-from emulator.config.settings import read_settings
-from emulator.core.platform import Platform
-from emulator.workers.child import STOP_GRACE
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.workers.child import STOP_GRACE
+
 from tests.config.told import ENDPOINT_OPTIONS, SAMPLES
 
 each = pytest.mark.parametrize("name", all_options())

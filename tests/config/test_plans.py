@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config.plans import Plan, plan_all
+from runpod_emulator.core.platform import DAY, Platform
+from runpod_emulator.core.settings import Span
 
-from emulator.config.plans import Plan, plan_all
-from emulator.core.platform import DAY, Platform
-from emulator.core.settings import Span
 from tests.config.told import (
     ENDPOINT_OPTIONS,
     SAMPLES,

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from runpod_emulator.config.services import Service, checked_handler, checked_id, hidden_modules
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.config.services import Service, checked_handler, checked_id, hidden_modules
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
 from tests.config.told import configure, plans, refusal, refused_file, told, write
 
 

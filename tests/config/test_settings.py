@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config.options import GivenOptions, all_options, flag, variable
+from runpod_emulator.config.settings import Effective, read_settings, scaling, unknown_variables
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.platform import Platform
 
-from emulator.config.options import GivenOptions, all_options, flag, variable
-from emulator.config.settings import Effective, read_settings, scaling, unknown_variables
-from emulator.core.errors import ConfigurationError
-from emulator.core.platform import Platform
 from tests.config.told import (
     ENDPOINT_OPTIONS,
     SAMPLES,

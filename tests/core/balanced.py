@@ -6,14 +6,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.api import wire
-from emulator.core.balancer import Affinity, Balancer, Seat, affinity_of
-from emulator.core.clock import AutoClock, VirtualClock
-from emulator.core.endpoint import Endpoint
-from emulator.core.platform import Profile, preset
-from emulator.core.settings import EndpointSettings, default_settings
-from emulator.core.waiting import Caller
-from emulator.emulator import Emulator
+from runpod_emulator.core.endpoint.balancer import Affinity, Balancer, Seat, affinity_of
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.settings import EndpointSettings, default_settings
+from runpod_emulator.core.time.clock import AutoClock, VirtualClock
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.http import wire
+from runpod_emulator.world.world import Emulator
+
 from tests.core.steps import started, turns
 from tests.worlds import RecordingLauncher, RecordingPost, TestWorld
 

@@ -6,13 +6,14 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from emulator.core.endpoint import Submission
-from emulator.core.faults import Fault, FaultKind
-from emulator.core.faulty import FaultyEndpoint
-from emulator.core.job import TRANSITIONS, Job, Transition
-from emulator.core.script import Ending, Pause, Script, Step
-from emulator.core.settings import AT_ONCE, Span, default_settings
-from emulator.core.stubs import Stub
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.faults import FaultyEndpoint
+from runpod_emulator.core.jobs.job import TRANSITIONS, Job, Transition
+from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.script import Ending, Pause, Script, Step
+from runpod_emulator.core.mocks.stubs import Stub
+from runpod_emulator.core.settings import AT_ONCE, Span, default_settings
+
 from tests.worlds import make_world
 
 WORK = 5_000

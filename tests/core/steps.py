@@ -9,12 +9,12 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.http import wire
 
-from emulator.api import wire
-from emulator.core.errors import JobNotFound
-from emulator.core.job import Job
-from emulator.core.platform import Platform
-from emulator.core.settings import default_settings
 from tests.worlds import RecordingLauncher, TestWorld, make_world
 
 Value = TypeVar("Value")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from emulator.core import errors
-from emulator.core.errors import EmulatorError, RequestError
+from runpod_emulator.core import errors
+from runpod_emulator.core.errors import EmulatorError, RequestError
 
 BODIES = [
     (errors.NoToken(), 401, "Unauthorized", "no token provided"),

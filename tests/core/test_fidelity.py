@@ -6,11 +6,11 @@ import dataclasses
 import itertools
 
 import pytest
+from runpod_emulator.core import balancer_errors, errors
+from runpod_emulator.core.fidelity import BEHAVIOURS, LEDGER, Behaviour, Ledger, Row, weakest
+from runpod_emulator.core.jobs.job import JobStatus
+from runpod_emulator.core.platform import Evidence, Platform, preset
 
-from emulator.core import balancer_errors, errors
-from emulator.core.fidelity import BEHAVIOURS, LEDGER, Behaviour, Ledger, Row, weakest
-from emulator.core.job import JobStatus
-from emulator.core.platform import Evidence, Platform, preset
 from tests.core.steps import both_profiles
 
 FIELDS = {field.name for field in dataclasses.fields(Platform)}

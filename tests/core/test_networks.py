@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-
-from emulator.core.networks import Reach, network, plain_address
+from runpod_emulator.core.networks import Reach, network, plain_address
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import dataclasses
 from enum import Enum
 
 import pytest
-
-from emulator.core.platform import Evidence, Platform, Source, preset, source_of
+from runpod_emulator.core.platform import Evidence, Platform, Source, preset, source_of
 
 FIELDS = [field.name for field in dataclasses.fields(Platform)]
 DISPUTED = {

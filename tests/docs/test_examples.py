@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from emulator.mocking.files import read_stub_files
+from runpod_emulator.mocking.files import read_stub_files
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "test_backend.py"

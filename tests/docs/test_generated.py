@@ -8,11 +8,18 @@ import textwrap
 from pathlib import Path
 
 import pytest
-
-from emulator.config.file import NAME
-from emulator.config.options import EndpointOptions, GivenOptions, all_options, default_text, flag, form, variable
-from emulator.config.plans import plan_all
-from emulator.config.settings import read_settings
+from runpod_emulator.config.file import NAME
+from runpod_emulator.config.options import (
+    EndpointOptions,
+    GivenOptions,
+    all_options,
+    default_text,
+    flag,
+    form,
+    variable,
+)
+from runpod_emulator.config.plans import plan_all
+from runpod_emulator.config.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
@@ -119,10 +126,12 @@ def test_the_configuration_of_the_readme_means_what_it_says(tmp_path: Path, monk
 
 def test_every_file_that_the_architecture_page_names_exists():
     text = (ROOT / "docs" / "architecture.md").read_text()
-    named = set(re.findall(r"`((?:api|core|stores|effects|workers|tests)/[\w/.]+)`", text))
+    named = set(
+        re.findall(r"`((?:cli|core|doors|effects|http|plugin|server|stores|tests|workers|world)/[\w/.]+)`", text)
+    )
     assert len(named) > 20
     for name in named:
-        base = ROOT if name.startswith("tests/") else ROOT / "emulator"
+        base = ROOT if name.startswith("tests/") else ROOT / "emulator" / "runpod_emulator"
         assert (base / name).exists(), name
 
 

@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-
-from emulator.core.clock import turn
-from emulator.effects.http_post import HttpPost
+from runpod_emulator.core.time.clock import turn
+from runpod_emulator.effects.http_post import HttpPost
 
 BODY = b'{"id":"j1","status":"COMPLETED"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"

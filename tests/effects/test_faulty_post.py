@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.settings import Span
 
-from emulator.core.faults import Fault, FaultKind
-from emulator.core.job import Job
-from emulator.core.settings import Span
 from tests.core.faulty_worlds import fault_of
 from tests.effects import test_webhooks as usual
 from tests.worlds import TestWorld, make_world

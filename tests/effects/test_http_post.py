@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Completed
+from runpod_emulator.effects.http_post import HttpPost
+from runpod_emulator.effects.webhooks import LatePost
 
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed
-from emulator.effects.http_post import HttpPost
-from emulator.effects.webhooks import LatePost
 from tests.worlds import make_world
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -6,10 +6,10 @@ import json
 import logging
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Completed, Failed, Progressed, TimedOut
+from runpod_emulator.effects import joblog
 
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed, Failed, Progressed, TimedOut
-from emulator.effects import joblog
 from tests.core.steps import take_now
 from tests.worlds import make_world
 
@@ -17,10 +17,10 @@ from tests.worlds import make_world
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture):
     """The lines logged since the last look, each with its level."""
-    caplog.set_level(logging.INFO, "emulator.jobs")
+    caplog.set_level(logging.INFO, "runpod_emulator.jobs")
 
     def look() -> list[tuple[str, str]]:
-        seen = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "emulator.jobs"]
+        seen = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "runpod_emulator.jobs"]
         caplog.clear()
         return seen
 

@@ -6,11 +6,11 @@ import asyncio
 import json
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
+from runpod_emulator.core.platform import DAY
+from runpod_emulator.effects.webhooks import REST
 
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
-from emulator.core.platform import DAY
-from emulator.effects.webhooks import REST
 from tests.core.passage import Passing
 from tests.core.steps import both_profiles, is_gone, take_now
 from tests.worlds import RecordingPost, TestWorld, make_world

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
+from runpod_emulator.core.jobs.job import Completed
+from runpod_emulator.core.platform import DAY
 
-from emulator.core.deliveries import Delivery, DeliveryStatus
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed
-from emulator.core.platform import DAY
 from tests.core.passage import Passing
 from tests.core.steps import is_gone, started, take_now, turns
 from tests.effects.test_webhooks import HOOK, JOB, end, refusing, settled
@@ -271,7 +271,7 @@ async def test_stopping_ends_calls_and_leaves_the_rest_owed():
 
 
 async def test_no_line_of_an_attempt_shows_a_password(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, "emulator.webhooks")
+    caplog.set_level(logging.INFO, "runpod_emulator.webhooks")
     url = "http://user:pass-of-the-hook@h/?token=token-of-the-hook"
     world = make_world(post=RecordingPost(lambda url, body: f"cannot connect to {url}"))
     await world.endpoint.submit(Submission(b"{}", webhook=url))
@@ -283,7 +283,7 @@ async def test_no_line_of_an_attempt_shows_a_password(caplog: pytest.LogCaptureF
 
 
 async def test_each_attempt_leaves_a_line_in_the_log(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, "emulator.webhooks")
+    caplog.set_level(logging.INFO, "runpod_emulator.webhooks")
     post = RecordingPost()
     post.answer = lambda url, body: "" if b"CANCELLED" in body else "answered 500"
     world = make_world(post=post)
@@ -293,7 +293,7 @@ async def test_each_attempt_leaves_a_line_in_the_log(caplog: pytest.LogCaptureFi
     await world.endpoint.cancel(cancelled.id)
     await settled(world)
     where = f"webhook of ep/{failed.id}, attempt"
-    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "emulator.webhooks"] == [
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "runpod_emulator.webhooks"] == [
         ("WARNING", f"{where} 1 of 3: answered 500; tried again later ({HOOK})"),
         ("WARNING", f"{where} 2 of 3: answered 500; tried again later ({HOOK})"),
         ("WARNING", f"{where} 3 of 3: answered 500; given up ({HOOK})"),

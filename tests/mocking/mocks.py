@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from emulator.api import wire
-from emulator.core.clock import VirtualClock
-from emulator.core.endpoint import Submission
-from emulator.core.job import Job
-from emulator.core.platform import preset
-from emulator.core.script import Scene
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.mocking.models import Stub
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.mocks.script import Scene
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import VirtualClock
+from runpod_emulator.http import wire
+from runpod_emulator.mocking.models import Stub
+from runpod_emulator.world.world import Emulator
 
 NOW = 1_700_000_000_000
 

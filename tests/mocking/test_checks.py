@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 import pytest
-
-from emulator.core.stubs import Question
-from emulator.mocking.checks import header_check, header_regex_check, input_check, input_regex_check, shown
+from runpod_emulator.core.mocks.stubs import Question
+from runpod_emulator.mocking.checks import header_check, header_regex_check, input_check, input_regex_check, shown
 
 
 def question(given: Any = None, **headers: str) -> Question:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from runpod_emulator.mocking.templates import value_of
 
-from emulator.mocking.templates import value_of
 from tests.mocking.mocks import scene
 from tests.mocking.vocabulary import INPUT, Writer, work
 from tests.timing import expect_within, timed

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-
-from emulator.core.faults import FaultKind
-from emulator.core.rates import Operation
-from emulator.core.settings import Span
-from emulator.mocking.faults import PARAMETERS, Fault
+from runpod_emulator.core.mocks.faults import FaultKind
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.settings import Span
+from runpod_emulator.mocking.faults import PARAMETERS, Fault
 
 NOW = 1_000_000
 

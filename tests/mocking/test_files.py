@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.mocking.files import StubFile, read_stub_files, refuse
+from runpod_emulator.values import span
 
-from emulator.core.errors import ConfigurationError
-from emulator.mocking.files import StubFile, read_stub_files, refuse
-from emulator.values import span
 from tests.mocking.mocks import MockWorld, scene
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from runpod_emulator.core.settings import Span
+from runpod_emulator.mocking.models import HeaderPattern, Match, Response, Stub, Update
 
-from emulator.core.settings import Span
-from emulator.mocking.models import HeaderPattern, Match, Response, Stub, Update
 from tests.mocking.mocks import MockWorld, mock_world, result
 
 

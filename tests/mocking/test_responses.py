@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.mocks.script import Ending, Pause
+from runpod_emulator.core.settings import Span
+from runpod_emulator.mocking.models import Chunk, Response, Step, Update
 
-from emulator.core.endpoint import Submission
-from emulator.core.script import Ending, Pause
-from emulator.core.settings import Span
-from emulator.mocking.models import Chunk, Response, Step, Update
 from tests.mocking.mocks import MockWorld, mock_world, result, scene
 
 

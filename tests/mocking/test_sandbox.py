@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from runpod_emulator.core.mocks.script import ScriptError
+from runpod_emulator.mocking.templates import value_of
 
-from emulator.core.script import ScriptError
-from emulator.mocking.templates import value_of
 from tests.mocking.mocks import scene
 
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from runpod_emulator.core.mocks.script import ScriptError
+from runpod_emulator.mocking.templates import Unusable, check_json, encode, text_of, value_of
 
-from emulator.core.script import ScriptError
-from emulator.mocking.templates import Unusable, check_json, encode, text_of, value_of
 from tests.mocking.mocks import NOW, scene
 
 INPUT = {"prompt": "hello", "n": 3, "options": {"list": [1, 2], "items": "own"}, "big": 2**70}

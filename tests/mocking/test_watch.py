@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from runpod_emulator.mocking import watch
+from runpod_emulator.testing import Emulator
 
-from emulator.mocking import watch
-from emulator.testing import Emulator
 from tests.compat.servers import until
 
 STUB = "stubs:\n  - {{id: {id}, endpoint: {endpoint}, respond: {{output: {output}}}}}\n"
@@ -78,7 +78,7 @@ def test_what_cannot_be_read_at_all_does_not_end_the_watch(
 
 
 def test_a_mistake_is_told_and_changes_nothing(emu: Emulator, folder: Path, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.ERROR, "emulator.reload"):
+    with caplog.at_level(logging.ERROR, "runpod_emulator.reload"):
         (folder / "llm.yaml").write_text("stubs:\n  - endpoint: llm\n    responds: {output: 1}\n")
         until(lambda: caplog.text)
     assert "llm.yaml:3: stubs.0.responds: no such key; the nearest is respond" in caplog.text

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from emulator.core.endpoint import Endpoint
-from emulator.core.job import Forgotten, Job, JobStatus, Retried, Transition
-from emulator.stores.memory import MemoryStore
-from emulator.worlds import Worlds
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.jobs.job import Forgotten, Job, JobStatus, Retried, Transition
+from runpod_emulator.stores.memory import MemoryStore
+from runpod_emulator.world.worlds import Worlds
 
 LATE = 700
 """ms."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from runpod_emulator.cli.probe import until_ready
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
-from emulator.core.errors import ConfigurationError
-from emulator.probe import until_ready
-from emulator.testing import Emulator
 from tests.security.raw import Raw, send
 
 WEB = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
 from tests.security.raw import Raw, send
 from tests.security.test_own_door import WEB
 

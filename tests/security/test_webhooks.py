@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp.abc
 import httpx
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
-from emulator.core.errors import ConfigurationError
-from emulator.testing import Emulator
 from tests.compat.servers import Starter
 from tests.security.raw import Receiver, receiving, send
 

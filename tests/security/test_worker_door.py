@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
 from tests.compat.servers import Command, Starter, commands, until
 from tests.gates import Gate
 

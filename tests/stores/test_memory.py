@@ -6,10 +6,9 @@ import inspect
 from collections import Counter
 
 import pytest
-
-from emulator.core.deliveries import Delivery, DeliveryStatus
-from emulator.core.errors import IllegalTransition, JobNotFound
-from emulator.core.job import (
+from runpod_emulator.core.errors import IllegalTransition, JobNotFound
+from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
+from runpod_emulator.core.jobs.job import (  # fmt: skip
     Cancelled,
     Completed,
     Emitted,
@@ -26,11 +25,12 @@ from emulator.core.job import (
     Transition,
     apply,
     submit,
-)  # fmt: skip
-from emulator.core.store import JobStore
-from emulator.stores.memory import MemoryStore
+)
+from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.stores.memory import MemoryStore
+
+from tests.core.jobs.test_job import QUEUED
 from tests.core.steps import finish
-from tests.core.test_job import QUEUED
 
 
 class Shelf:

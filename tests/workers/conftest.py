@@ -14,16 +14,16 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Event, Job, JobStatus, Progressed, Transition
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import RealClock
+from runpod_emulator.http import wire
+from runpod_emulator.workers.child import STOP_GRACE
+from runpod_emulator.workers.program import Program
+from runpod_emulator.world.world import Emulator
 
-from emulator.api import wire
-from emulator.core.clock import RealClock
-from emulator.core.endpoint import Submission
-from emulator.core.job import Event, Job, JobStatus, Progressed, Transition
-from emulator.core.platform import preset
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.workers.child import STOP_GRACE
-from emulator.workers.program import Program
 from tests.workers.processes import Family
 
 LIMIT = 20.0

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.server.server import Server
 
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
-from emulator.server import Server
 from tests.compat.servers import LIMIT, Command, commands, until
 from tests.workers.processes import Family
 
@@ -192,7 +192,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     lines: list[str] = []
     recorder = logging.Handler()
     recorder.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("emulator")
+    log = logging.getLogger("runpod_emulator")
     level = log.level
     log.setLevel(logging.INFO)
     log.addHandler(recorder)

@@ -9,9 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-
-from emulator.core.errors import ConfigurationError
-from emulator.testing import Emulator
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.core.errors import ConfigurationError
 from tests.compat.servers import until
 from tests.workers.processes import needs_proc
 from tests.workers.programs import Hosted

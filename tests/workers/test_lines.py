@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-
-from emulator.workers.lines import FRAME_PAUSE, LONGEST, Lines, cleaned
+from runpod_emulator.workers.lines import FRAME_PAUSE, LONGEST, Lines, cleaned
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:

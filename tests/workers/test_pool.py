@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.fleet.worker import WorkerCounts
+from runpod_emulator.core.jobs.job import JobStatus
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import VirtualClock
+from runpod_emulator.http import wire
+from runpod_emulator.workers.program import Program
+from runpod_emulator.world.world import Emulator
 
-from emulator.api import wire
-from emulator.core.clock import VirtualClock
-from emulator.core.endpoint import Submission
-from emulator.core.errors import ConfigurationError
-from emulator.core.job import JobStatus
-from emulator.core.platform import preset
-from emulator.core.settings import default_settings
-from emulator.core.worker import WorkerCounts
-from emulator.emulator import Emulator
-from emulator.workers.program import Program
 from tests.gates import PASS, Gate
 from tests.workers.conftest import DO, LIMIT, Opener, Workshop, until, write_handler
 from tests.workers.processes import alive, needs_proc, zombies

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.jobs.job import JobStatus, Transition
+from runpod_emulator.workers.child import RUNNER
 
-from emulator.core.endpoint import Submission
-from emulator.core.errors import ConfigurationError
-from emulator.core.job import JobStatus, Transition
-from emulator.workers.child import RUNNER
 from tests.workers.conftest import ALONE, Opener, until
 from tests.workers.processes import alive
 
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO, "runpod_emulator")
 
 
 # Success
@@ -341,7 +341,7 @@ async def test_a_handler_that_cannot_be_loaded_says_why(workshop: Opener, source
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith("handler ")
     if words.startswith(("Mod", "Syn")):
-        assert "handler.py" in str(caught.value) and "emulator/workers" not in str(caught.value)
+        assert "handler.py" in str(caught.value) and "runpod_emulator/workers" not in str(caught.value)
 
 
 async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> None:

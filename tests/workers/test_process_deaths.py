@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from runpod_emulator.core.jobs.job import JobStatus, Requeued
 
-from emulator.core.job import JobStatus, Requeued
 from tests.workers.conftest import ALONE, Opener, Workshop, write_handler
 from tests.workers.processes import needs_proc
 
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO, "runpod_emulator")
 
 
 @pytest.mark.parametrize(

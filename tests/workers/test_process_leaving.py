@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.jobs.job import JobStatus
 
-from emulator.core.job import JobStatus
 from tests.workers.conftest import ALONE, Opener, Workshop, until
 from tests.workers.processes import alive, needs_proc
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from emulator.testing import Emulator
+from runpod_emulator.testing import Emulator
 
 HANDLER = 'import runpod\nrunpod.serverless.start({"handler": lambda job: "handler"})\n'
 

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.frames import Result
-from emulator.workers.runner.results import NOT_FINITE, Lost, Unsendable, result
-from emulator.workers.runner.running import run
+from runpod_emulator.workers.runner.frames import Result
+from runpod_emulator.workers.runner.results import NOT_FINITE, Lost, Unsendable, result
+from runpod_emulator.workers.runner.running import run
 
 Report = tuple[list[bytes], Result]
 

@@ -1,0 +1,131 @@
+"""What a store must do. It keeps records and indexes, and knows no rule.
+
+Each index is a pure function of a record: the queue (status IN_QUEUE, by `place`), the
+deadlines (`next_deadline`), the counts, and the stream chunks that nobody has read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
+
+Change = Callable[[Job], Transition]
+"""A pure step from a record to its transition; may raise, and then nothing is written."""
+
+Claim = Callable[[Job], Transition | None]
+"""The same for a job that waits; None leaves it where it is."""
+
+Listener = Callable[[Transition], None]
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many jobs of one endpoint there are, and were."""
+
+    now: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
+    ended: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
+    """Cumulative, by the terminal state that was reached."""
+    queued_unscaled: int = 0
+    """Jobs that wait and bring up no worker."""
+    held: int = 0
+    """Jobs that wait where no worker can see them."""
+    requeued: int = 0
+    """Cumulative: lost workers' jobs that were put back."""
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return self.now[JobStatus.IN_QUEUE]
+
+    @property
+    def running(self) -> int:
+        """Jobs that a worker holds."""
+        return self.now[JobStatus.IN_PROGRESS]
+
+
+class JobStore(Protocol):
+    """Keeps jobs, stream chunks and deliveries. On the memory store no call ever suspends."""
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every transition that is heard of."""
+        ...
+
+    async def next_place(self) -> int:
+        """A queue rank above all earlier ones."""
+        ...
+
+    async def create(self, transition: Transition) -> None:
+        """Write a new job."""
+        ...
+
+    async def get(self, endpoint: str, job: str) -> Job:
+        """The record; raises JobNotFound."""
+        ...
+
+    async def update(self, endpoint: str, job: str, change: Change) -> Transition:
+        """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound."""
+        ...
+
+    async def claim(self, endpoint: str, most: int, change: Claim) -> list[Transition]:
+        """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
+        ...
+
+    async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
+        """The status, and the stream chunks nobody has read, in one step; raises JobNotFound."""
+        ...
+
+    async def due(self, now: int) -> tuple[str, str] | None:
+        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline of any job."""
+        ...
+
+    def has_work(self) -> bool:
+        """Whether a job waits or runs, or a delivery is owed, as far as is known here."""
+        ...
+
+    async def counts(self, endpoint: str) -> Counts:
+        """The endpoint's counters; not to be changed."""
+        ...
+
+    async def queued(self, endpoint: str) -> list[str]:
+        """Ids of the endpoint's waiting jobs, first in the queue first."""
+        ...
+
+    async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
+        """One page of the endpoint's jobs, newest first, and how many there are."""
+        ...
+
+    async def clear(self, endpoint: str | None = None) -> None:
+        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        ...
+
+    async def drop(self, endpoint: str) -> None:
+        """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
+        ...
+
+    async def give_up_deadline(self, endpoint: str, job: str) -> None:
+        """Take the job out of the deadlines until it is written again: what should happen then has failed."""
+        ...
+
+    async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
+        """Owed deliveries that are due; each is given out once until `record_delivery`."""
+        ...
+
+    async def record_delivery(self, delivery: Delivery) -> None:
+        """Write what an attempt made of a delivery."""
+        ...
+
+    async def owes(self) -> bool:
+        """Whether any delivery is owed."""
+        ...
+
+    async def next_delivery_due(self) -> int | None:
+        """When the next owed delivery that is not given out is due."""
+        ...

@@ -1,0 +1,242 @@
+"""The store of one process: dictionaries. No method ever suspends."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.freeing import free_later
+from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
+from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
+from runpod_emulator.core.jobs.store import Change, Claim, Counts, Listener
+from runpod_emulator.core.time.schedule import Schedule
+
+_ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
+"""Events that add unread chunks to a job, or take all of them away."""
+
+
+class _Shelf:
+    """One endpoint's jobs and indexes."""
+
+    __slots__ = ("chunks", "counts", "held", "jobs", "queue")
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.queue: Schedule[str] = Schedule()
+        self.held: dict[str, int] = {}
+        """Places of the jobs that no worker can see."""
+        self.chunks: dict[str, list[bytes]] = {}
+        self.counts = Counts()
+
+    def remains(self) -> list[dict[Any, Any] | list[Any]]:
+        """What is to be freed once nobody uses it any more."""
+        return [self.jobs, self.held, self.chunks, *self.queue.remains()]
+
+
+class MemoryStore:
+    """A `JobStore` in this process's memory."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, _Shelf] = {}
+        self._deadlines: Schedule[tuple[str, str]] = Schedule()
+        self._listeners: list[Listener] = []
+        self._places = 0
+        self._deliveries: dict[tuple[int, str, str], Delivery] = {}
+        self._owed: Schedule[tuple[int, str, str]] = Schedule()
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` after every write, in the same step."""
+        self._listeners.append(listener)
+
+    async def next_place(self) -> int:
+        """A queue rank above all earlier ones."""
+        self._places += 1
+        return self._places
+
+    async def create(self, transition: Transition) -> None:
+        """Write a new job."""
+        self._write(self._shelf(transition.job.endpoint), transition)
+
+    async def get(self, endpoint: str, job: str) -> Job:
+        """The record; raises JobNotFound."""
+        return self._find(self._shelf(endpoint), job)
+
+    async def update(self, endpoint: str, job: str, change: Change) -> Transition:
+        """Apply `change` to the record and write the outcome; raises JobNotFound."""
+        shelf = self._shelf(endpoint)
+        transition = change(self._find(shelf, job))
+        self._write(shelf, transition)
+        return transition
+
+    async def claim(self, endpoint: str, most: int, change: Claim) -> list[Transition]:
+        """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
+        shelf = self._shelf(endpoint)
+        claimed: list[Transition] = []
+        left: list[Job] = []
+        while len(claimed) < most and (first := shelf.queue.first()) is not None:
+            job = shelf.jobs[first[1]]
+            transition = change(job)
+            if transition is None:
+                shelf.queue.set(job.id, None)
+                left.append(job)
+            else:
+                self._write(shelf, transition)
+                claimed.append(transition)
+        for job in left:
+            shelf.queue.set(job.id, job.place)
+        return claimed
+
+    async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
+        """The status and the unread chunks; raises JobNotFound."""
+        shelf = self._shelf(endpoint)
+        return self._find(shelf, job).status, shelf.chunks.pop(job, [])
+
+    async def due(self, now: int) -> tuple[str, str] | None:
+        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
+        first = self._deadlines.first()
+        return first[1] if first is not None and first[0] <= now else None
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline of any job."""
+        first = self._deadlines.first()
+        return None if first is None else first[0]
+
+    def has_work(self) -> bool:
+        """Whether a job waits or runs, or a delivery is owed."""
+        counts = (shelf.counts for shelf in self._shelves.values())
+        return bool(self._deliveries) or any(one.queued or one.running for one in counts)
+
+    async def counts(self, endpoint: str) -> Counts:
+        """The endpoint's counters."""
+        return self._shelf(endpoint).counts
+
+    async def queued(self, endpoint: str) -> list[str]:
+        """Ids of the waiting jobs, first in the queue first."""
+        shelf = self._shelf(endpoint)
+        if not shelf.held:
+            return shelf.queue.keys()
+        return sorted((*shelf.queue.keys(), *shelf.held), key=lambda job: shelf.jobs[job].place)
+
+    async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
+        """One page of the jobs, newest first, and how many there are."""
+        jobs = self._shelf(endpoint).jobs
+        return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
+
+    async def clear(self, endpoint: str | None = None) -> None:
+        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        if endpoint is None:
+            free_later(part for shelf in self._shelves.values() for part in shelf.remains())
+            free_later((*self._deadlines.remains(), *self._owed.remains(), self._deliveries))
+            self._shelves, self._deadlines = {}, Schedule()
+            self._deliveries, self._owed = {}, Schedule()
+            return
+        await self.drop(endpoint)
+        for key in [key for key in self._deliveries if key[1] == endpoint]:
+            del self._deliveries[key]
+            self._owed.set(key, None)
+
+    async def drop(self, endpoint: str) -> None:
+        """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
+        shelf = self._shelves.pop(endpoint, None)
+        if shelf is None:
+            return
+        free_later((*shelf.remains(), *self._deadlines.remains()))
+        self._deadlines = self._deadlines.without(lambda key: key[0] == endpoint)
+
+    async def give_up_deadline(self, endpoint: str, job: str) -> None:
+        """Take the job out of the deadlines until it is written again: what should happen then has failed."""
+        self._deadlines.set((endpoint, job), None)
+
+    async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most."""
+        claimed: list[Delivery] = []
+        while len(claimed) < most:
+            first = self._owed.first()
+            if first is None or first[0] > now:
+                break
+            self._owed.pop()
+            claimed.append(self._deliveries[first[1]])
+        return claimed
+
+    async def record_delivery(self, delivery: Delivery) -> None:
+        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
+        if delivery.key not in self._deliveries:
+            return
+        if delivery.status is DeliveryStatus.OWED:
+            self._owe(delivery)
+        else:
+            self._deliveries.pop(delivery.key, None)
+
+    async def owes(self) -> bool:
+        """Whether any delivery is owed."""
+        return bool(self._deliveries)
+
+    async def next_delivery_due(self) -> int | None:
+        """When the next owed delivery that is not given out is due."""
+        first = self._owed.first()
+        return None if first is None else first[0]
+
+    def _shelf(self, endpoint: str) -> _Shelf:
+        shelf = self._shelves.get(endpoint)
+        if shelf is None:
+            shelf = self._shelves[endpoint] = _Shelf()
+        return shelf
+
+    @staticmethod
+    def _find(shelf: _Shelf, job: str) -> Job:
+        try:
+            return shelf.jobs[job]
+        except KeyError:
+            raise JobNotFound from None
+
+    def _write(self, shelf: _Shelf, transition: Transition) -> None:
+        before, after = transition.before, transition.after
+        job = transition.job
+        if after is None:
+            del shelf.jobs[job.id]
+            shelf.chunks.pop(job.id, None)
+        else:
+            shelf.jobs[job.id] = after
+        if type(transition.event) in _ABOUT_CHUNKS:
+            self._keep_chunks(shelf, transition)
+        queued = after is not None and after.status is JobStatus.IN_QUEUE
+        if queued or (before is not None and before.status is JobStatus.IN_QUEUE):
+            shelf.queue.set(job.id, job.place if queued and not job.held else None)
+        if queued and job.held:
+            shelf.held[job.id] = job.place
+        elif shelf.held:
+            shelf.held.pop(job.id, None)
+        self._deadlines.set((job.endpoint, job.id), transition.due)
+        _count(shelf.counts, before, after, transition)
+        if transition.delivery is not None:
+            self._owe(transition.delivery)
+        for listener in self._listeners:
+            listener(transition)
+
+    @staticmethod
+    def _keep_chunks(shelf: _Shelf, transition: Transition) -> None:
+        event = transition.event
+        if isinstance(event, Emitted):
+            shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
+        else:
+            shelf.chunks.pop(transition.job.id, None)
+
+    def _owe(self, delivery: Delivery) -> None:
+        self._deliveries[delivery.key] = delivery
+        self._owed.set(delivery.key, delivery.due)
+
+
+def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
+    if before is not None:
+        counts.now[before.status] -= 1
+        counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
+        counts.held -= before.status is JobStatus.IN_QUEUE and before.held
+    if after is not None:
+        counts.now[after.status] += 1
+        counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
+        counts.held += after.status is JobStatus.IN_QUEUE and after.held
+        if transition.ended:
+            counts.ended[after.status] += 1
+    if type(transition.event) is Requeued:
+        counts.requeued += 1

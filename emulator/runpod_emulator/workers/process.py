@@ -1,0 +1,398 @@
+"""One worker process, seen from the server: its life, its frames and its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterable
+
+import orjson
+
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.drops import EMPTY_INPUT
+from runpod_emulator.core.jobs.handout import handout
+from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
+from runpod_emulator.core.jobs.results import ending, is_oversized, result_limit, split_chunk
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.workers.child import Child
+from runpod_emulator.workers.environment import host_name, joined
+from runpod_emulator.workers.ports import Placeholders
+from runpod_emulator.workers.program import NO_START, Program
+from runpod_emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
+from runpod_emulator.workers.scripted import Stage
+
+log, ends = logging.getLogger("runpod_emulator.worker"), logging.getLogger("runpod_emulator.jobs")
+
+OBEY_GRACE = 5.0
+"""Seconds that an async handler has to obey a stop before its process ends."""
+_READ = 256 * 1024
+
+
+class WorkerProcess:
+    """A child that runs a handler; `run` is its whole life."""
+
+    def __init__(self, worker: str, endpoint: Endpoint, program: Program) -> None:
+        self.id = worker
+        self._endpoint = endpoint
+        self._program = program
+        self._timeline = endpoint.world.timeline
+        self._caller = Caller()
+        self._jobs: dict[str, int] = {}
+        """Lease by id of every job that the child holds, also of those it was told to stop."""
+        self._scripted: set[str] = set()
+        """Jobs that play a script here instead of running in the child."""
+        self._stage = Stage(endpoint, self._performed, lambda: self._child.kill(signal.SIGKILL))
+        self._stopping: dict[str, asyncio.TimerHandle] = {}
+        self._capacity = 0
+        self._was_ready = False
+        self._cooperative = False
+        self._retiring = False
+        self._wants_successor = True
+        self._ended = False
+        self._slot = asyncio.Event()
+        self._taking = False
+        """Whether it asks for jobs just now: two who ask at once would get more than there are slots."""
+        self._child = Child(self._where)
+        self._own = Placeholders(worker, program.ports)
+        self._writer: asyncio.StreamWriter | None = None
+        self._broken: str | None = None
+        self._given_up = ""  # the only job that it held when it was told to end
+
+    async def run(self) -> None:
+        """Start the child, serve it until it has ended, and report that."""
+        lane: asyncio.Task[None] | None = None
+        try:
+            reader = await self._start()
+            lane = asyncio.ensure_future(self._lane())
+            frames = asyncio.ensure_future(self._read_frames(reader))
+            frames.add_done_callback(self._channel_over)
+            await self._child.ended(frames)
+        finally:
+            self._forget_all()
+            self._own.release()
+            if lane is not None:
+                lane.cancel()
+            if self._writer is not None:
+                self._writer.close()
+            await self._report_end()
+
+    def stop_job(self, job: str, lease: int) -> None:
+        """Stop a job that no longer belongs to this worker; its siblings go on."""
+        if self._stage.stop(job) or self._jobs.get(job) != lease or job in self._stopping:
+            return
+        replaces = self._endpoint.platform.blocked_stop == "replace"
+        if replaces and len(self._jobs) == 1 and not self._cooperative:
+            self.replace()
+            return
+        self._send(Kind.STOP, job)
+        loop = asyncio.get_running_loop()
+        self._stopping[job] = loop.call_later(OBEY_GRACE, self._disobeyed, job)
+
+    def replace(self) -> None:
+        """End the child now; a fresh one takes its place, unless it was retired.
+
+        One that holds a job still goes on with what nobody wants: it has no time to leave in peace.
+        """
+        if not self._ended:
+            self._ended = True
+            self._caller.hang_up()
+            gone = self._endpoint.worker_gone(self.id, replace=self._wants_successor)
+            self._hand_over = asyncio.ensure_future(gone)
+            self._end_process(None if self._jobs else self._program.stop_grace)
+
+    def kill(self) -> None:
+        """Let the child die as it would of a crash: nobody has asked for it."""
+        self._child.kill(signal.SIGKILL)
+
+    def retire(self) -> None:
+        """Give the child no job more, and end it when those that it holds are over."""
+        self._wants_successor = False
+        self._take_no_more()
+        self._retire()
+
+    def end(self, grace: float) -> None:
+        """End the child for good; it has `grace` seconds to leave."""
+        self._ended = True
+        self._caller.hang_up()
+        self._end_process(grace)
+
+    def _end_process(self, grace: float | None = None) -> None:
+        if self._jobs:
+            self._send(Kind.GIVE_UP)
+            self._given_up = self._only_job
+        for job in self._jobs:
+            self._child.catch_up_log(job, alone=False)
+        self._forget_all()
+        self._child.end(grace)
+
+    async def _start(self) -> asyncio.StreamReader:
+        """Start the child; answers the reader of its channel."""
+        ours, theirs = socket.socketpair()
+        arguments = [
+            "--handler", self._program.handler, "--channel", str(theirs.fileno()),
+            "--concurrency", str(self._program.concurrency),
+        ]  # fmt: skip
+        if self._program.rules is not None:
+            arguments += ["--rules", self._program.rules]
+        if self._program.folder is not None:
+            arguments += ["--folder", self._program.folder]
+        try:
+            python, descriptors = (self._program.python,), (theirs.fileno(),)
+            await self._child.start(python, arguments, self._environment(), descriptors, self._program.directory)
+        except OSError as error:
+            ours.close()
+            self._broken = f"{self._program.python} could not be started: {error}"
+            raise
+        finally:
+            theirs.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
+        if self._ended:
+            self._end_process()
+        return reader
+
+    def _environment(self) -> dict[str, str]:
+        own = {
+            "RUNPOD_ENDPOINT_ID": self._endpoint.id,
+            "RUNPOD_POD_ID": self.id,
+            "RUNPOD_POD_HOSTNAME": host_name(self.id),
+        }
+        return joined({**own, **self._program.protocol(self.id)}, self._own.fill_all(self._program.environment))
+
+    def _channel_over(self, frames: asyncio.Future[None]) -> None:
+        failed = None if self._ended or frames.cancelled() else frames.exception()
+        if failed is not None and not isinstance(failed, ConnectionError):  # that is a child which left frames unread
+            log.error("%s/%s: the worker's channel is spoilt, so it is ended", self._endpoint.id, self.id)
+            self._child.kill(signal.SIGKILL)
+
+    async def _read_frames(self, reader: asyncio.StreamReader) -> None:
+        decoder = Decoder()
+        while data := await reader.read(_READ):
+            await self._take_in(decoder.feed(data))
+
+    async def _take_in(self, frames: Iterable[Frame]) -> None:
+        """Handle frames, chunks of one job that come in a row together; keeps none, for they may be large."""
+        chunks: list[bytes] = []
+        emitting = ""
+        for frame in frames:
+            if frame.kind is Kind.CHUNK and frame.job == (emitting or frame.job):
+                emitting = frame.job
+                chunks.append(frame.body)
+                continue
+            await self._emit(emitting, chunks)
+            chunks, emitting = [], ""
+            if frame.kind is Kind.CHUNK:
+                chunks, emitting = [frame.body], frame.job
+            else:
+                await self._handle(frame)
+        await self._emit(emitting, chunks)
+
+    async def _handle(self, frame: Frame) -> None:
+        kind, job, body = frame
+        if kind is Kind.DONE:
+            await self._done(job, body)
+        elif kind is Kind.PROGRESS:
+            lease = self._jobs.get(job)
+            if lease is not None:
+                await self._endpoint.report(job, Progressed(lease, body))
+        elif kind is Kind.STOPPED:
+            self._catch_up_log(job)
+            self._release(job)
+            self._slot.set()
+        elif kind is Kind.REFUSED:
+            await self._dropped(job, EMPTY_INPUT)
+        elif kind is Kind.LOST:
+            told = orjson.loads(body)
+            await self._dropped(job, told["reason"], leaves=told["leaves"])
+        elif kind is Kind.READY:
+            facts = orjson.loads(body)
+            self._cooperative = facts["cooperative"]
+            if not facts["started"]:
+                self._warn_of_no_start()
+            await self._wants(facts["concurrency"])
+        elif kind is Kind.CAPACITY:
+            await self._wants(int(body))
+        elif kind is Kind.FILES:
+            self._program.imported(*orjson.loads(body))
+        elif kind is Kind.PRINTED:
+            await self._child.printed(job, body, goes_on=job in self._jobs)
+        elif kind is Kind.BROKEN:
+            self._broken = body.decode("utf-8", "replace")
+
+    def _catch_up_log(self, job: str) -> None:  # what it has printed comes before the word of its end
+        self._child.catch_up_log(job, alone=len(self._jobs) == 1)
+
+    def _warn_of_no_start(self) -> None:
+        """Once for each version of the code, whichever worker of whichever world tells first."""
+        known = self._endpoint.fleet.workers.get(self.id)
+        if self._program.is_news_that_it_never_starts(known.version if known is not None else 0):
+            log.warning("%s: %s", self._endpoint.id, NO_START.format(file=self._program.handler))
+
+    async def _dropped(self, job_id: str, reason: str, leaves: bool = False) -> None:
+        """The child will never report on a job; one that `leaves` gives back what it holds by its end."""
+        self._catch_up_log(job_id)
+        lease = self._release(job_id)
+        if lease is not None and not leaves:
+            with contextlib.suppress(JobNotFound):
+                job = await self._endpoint.status(job_id)
+                if job.lease == lease and job.status is JobStatus.IN_PROGRESS:
+                    await self._endpoint.drop(self.id, job, reason)
+        if leaves:
+            self._take_no_more()
+            self._retire()
+        self._slot.set()
+
+    async def _wants(self, concurrency: int) -> None:
+        """The child wants so many jobs at once; one that wants none is like one that does not ask."""
+        self._capacity = concurrency
+        self._slot.set()
+        if not self._ended and concurrency:
+            self._was_ready = True
+            await self._endpoint.worker_ready(self.id, concurrency)
+
+    async def _emit(self, job: str, chunks: list[bytes]) -> None:
+        lease = self._jobs.get(job)
+        if not chunks or lease is None:
+            return
+        platform = self._endpoint.platform
+        split = [part for chunk in chunks for part in split_chunk(chunk, platform)]
+        for part in split:
+            if len(part) > platform.stream_chunk_limit + 2:
+                log.warning("%s/%s: a stream chunk of %d bytes is above RunPod's limit of 1 MB and not a string, "
+                            "so it passes whole", self._endpoint.id, job, len(part))  # fmt: skip
+        await self._endpoint.report(job, Emitted(lease, tuple(split)))
+
+    async def _done(self, job: str, body: bytes) -> None:
+        if ends.isEnabledFor(logging.INFO):
+            self._catch_up_log(job)
+        lease = self._release(job)
+        result = unpack_result(body)
+        platform = self._endpoint.platform
+        if lease is not None:
+            if is_oversized(job, result.output, platform):
+                log.warning(
+                    "%s/%s: the result is above %d bytes: RunPod drops it, so upload it and return its URL",
+                    self._endpoint.id, job, result_limit(job, platform),
+                )  # fmt: skip
+            await self._endpoint.report(job, ending(job, lease, result.output, result.error, platform))
+        if result.stop_worker:
+            self._take_no_more()
+            self._retire()
+        await self._take_waiting()
+
+    async def _take_waiting(self) -> None:
+        """Fill a free slot with a job that waits already, in the same step; else the lane waits for one.
+
+        The lane itself does so while it takes: it knows how many it asked for.
+        """
+        if not self._taking and (free := self._free_slots) > 0 and await self._take(free, 0) < free:
+            self._slot.set()
+
+    async def _take(self, most: int, until: int | None) -> int:
+        """Take up to `most` jobs, waiting for the first until then; answers how many there were."""
+        self._taking = True
+        try:
+            jobs = await self._endpoint.take(self.id, most, until, self._caller)
+        finally:
+            self._taking = False
+        for job in jobs:
+            self._hand_out(job)
+        return len(jobs)
+
+    def _release(self, job: str) -> int | None:
+        """The child no longer holds the job; answers the lease it had."""
+        lease = self._jobs.pop(job, None)
+        timer = self._stopping.pop(job, None)
+        if timer is not None:
+            timer.cancel()
+        if lease is not None:
+            self._timeline.end()
+            self._retire()
+        return lease
+
+    def _forget_all(self) -> None:
+        self._stage.close()
+        for job in list(self._jobs):
+            del self._jobs[job]
+            self._timeline.end()
+        for timer in self._stopping.values():
+            timer.cancel()
+        self._stopping.clear()
+
+    def _performed(self, job: str) -> None:
+        """A script is over."""
+        self._scripted.discard(job)
+        self._slot.set()
+        self._retire()
+
+    def _disobeyed(self, job: str) -> None:
+        log.warning("%s/%s: the handler did not stop within %g s: its worker is replaced",
+                    self._endpoint.id, job, OBEY_GRACE)  # fmt: skip
+        self._take_no_more()
+        self._retire()
+
+    def _take_no_more(self) -> None:
+        self._retiring = True
+        self._caller.hang_up()
+
+    def _retire(self) -> None:
+        """Replace a worker that gets no new job, once its last job that counts has ended."""
+        if self._retiring and not self._scripted and all(job in self._stopping for job in self._jobs):
+            self.replace()
+
+    @property
+    def _free_slots(self) -> int:
+        if self._retiring or self._ended:
+            return 0
+        return self._capacity - len(self._jobs) - len(self._scripted)
+
+    async def _lane(self) -> None:
+        """Take jobs whenever the child has a free slot."""
+        while not self._ended:
+            free = self._free_slots
+            if free <= 0 or self._taking:
+                self._slot.clear()
+                await self._slot.wait()
+                continue
+            if not await self._take(free, None):
+                return
+            assert self._writer is not None
+            with contextlib.suppress(ConnectionError):
+                await self._writer.drain()
+
+    def _hand_out(self, job: Job) -> None:
+        play = self._endpoint.plays.get(job.id)
+        if play is not None:
+            self._scripted.add(job.id)
+            self._stage.perform(job, play)
+            return
+        self._jobs[job.id] = job.lease
+        self._timeline.begin()
+        self._send(Kind.JOB, job.id, handout(job, self._endpoint.platform))
+
+    def _send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            for piece in pieces(kind, job, body):
+                self._writer.write(piece)
+
+    @property
+    def _only_job(self) -> str:
+        return next(iter(self._jobs)) if len(self._jobs) == 1 else ""
+
+    def _where(self, job: str) -> str:
+        """Where a log line comes from; of what the child does not tell apart, the only job there is."""
+        return "/".join(filter(None, (self._endpoint.id, self.id, job or self._only_job or self._given_up)))
+
+    async def _report_end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._was_ready:
+            log.warning("%s/%s: the worker %s", self._endpoint.id, self.id, self._child.how_it_ended())
+            await self._endpoint.worker_gone(self.id)
+            return
+        reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
+        await self._endpoint.worker_broken(self.id, await self._program.not_started(reason))

@@ -1,0 +1,295 @@
+"""Workers that perform a script instead of code: all mocking. Time is the emulator's, there is no process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.scripts import Play
+from runpod_emulator.core.jobs.handout import handout
+from runpod_emulator.core.jobs.job import Emitted, Failed, Job, Progressed
+from runpod_emulator.core.jobs.results import ending, split_chunk
+from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script, ScriptError, Value
+from runpod_emulator.core.time.clock import turn, work_time
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.workers.functions import Call, Function
+from runpod_emulator.workers.runner.frames import Result
+
+log = logging.getLogger("runpod_emulator.worker")
+
+_IN_A_ROW = 50
+"""Scripts played in the worker's own step before others get their turn: each takes 0.1 ms."""
+_LONGEST = 0.005
+"""Seconds of work, as templates are, after which others get their turn earlier."""
+
+
+class Stage:
+    """Where one worker's scripts are performed.
+
+    `over` is told of each job that the worker has done with, `crash` when a script
+    says that the worker dies.
+    """
+
+    def __init__(self, endpoint: Endpoint, over: Callable[[str], None], crash: Callable[[], None]) -> None:
+        self._endpoint = endpoint
+        self._over = over
+        self._crash = crash
+        self._stops: dict[str, Callable[[], None]] = {}
+        """How to end what each job does."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def perform(self, job: Job, play: Play) -> None:
+        """Begin the job's script; virtual time stands whenever it does not pause."""
+        caller = Caller()
+        self._begin(job.id, caller.hang_up, self.play(job, play, caller))
+
+    def call(self, job: Job, function: Function) -> None:
+        """Run the job in a function of this process; virtual time stands until it ends."""
+        call = Call(function, handout(job, self._endpoint.platform))
+        self._begin(job.id, call.stop, self._run(job, call))
+
+    def stop(self, job_id: str) -> bool:
+        """End what the job does; answers whether it did anything."""
+        stop = self._stops.pop(job_id, None)
+        if stop is None:
+            return False
+        stop()
+        return True
+
+    def close(self) -> None:
+        """End every script."""
+        for job_id in list(self._stops):
+            self.stop(job_id)
+
+    def _begin(self, job_id: str, stop: Callable[[], None], work: Coroutine[Any, Any, None]) -> None:
+        self._stops[job_id] = stop
+        self._endpoint.world.timeline.begin()
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._done(job_id, stop, done))
+
+    def _done(self, job_id: str, stop: Callable[[], None], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._endpoint.world.timeline.end()
+        if self._stops.get(job_id) is stop:
+            del self._stops[job_id]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the script of %s/%s failed", self._endpoint.id, job_id, exc_info=task.exception())
+        self._over(job_id)
+
+    async def play(self, job: Job, play: Play, caller: Caller) -> None:
+        """Perform the job's script to its end, or until the caller hangs up."""
+        script = play.script
+        began = work_time()
+        try:
+            for step in script.steps:
+                if work_time() - began > _LONGEST:
+                    await turn()
+                    began = work_time()
+                if not await self._pause(job, play, step.pause, caller):
+                    return
+                await self._endpoint.report(job.id, self._step(job, play, step.value, step.is_chunk))
+            if await self._pause(job, play, _before_end(script, job), caller):
+                await self._end(job, play)
+        except ScriptError as error:
+            await self._endpoint.report(job.id, Failed(str(error), None, job.lease))
+        except Exception as error:
+            log.exception("the script of %s/%s failed", self._endpoint.id, job.id)
+            await self._endpoint.report(job.id, Failed(f"{type(error).__name__}: {error}", None, job.lease))
+
+    async def _run(self, job: Job, call: Call) -> None:
+        platform = self._endpoint.platform
+        async for told in call.reports():
+            if isinstance(told, Result):
+                await self._endpoint.report(job.id, ending(job.id, job.lease, told.output, told.error, platform))
+            else:
+                await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(told, platform)))
+
+    async def _pause(self, job: Job, play: Play, pause: Pause, caller: Caller) -> bool:
+        if pause.nothing:
+            return not caller.gone
+        timeline = self._endpoint.world.timeline
+        timeline.end()
+        try:
+            return await self._endpoint.plays.pause(job.id, play, pause, caller)
+        finally:
+            timeline.begin()
+
+    def _step(self, job: Job, play: Play, value: Value, is_chunk: bool) -> Progressed | Emitted:
+        text = value(self._endpoint.plays.scene(job, play))
+        if is_chunk:
+            return Emitted(job.lease, split_chunk(text, self._endpoint.platform))
+        return Progressed(job.lease, text)
+
+    async def _end(self, job: Job, play: Play) -> None:
+        script, platform = play.script, self._endpoint.platform
+        if script.ending is Ending.CRASH:
+            self._crash()
+        elif script.ending is Ending.TIMEOUT:
+            await self._endpoint.strike(job.id, job.lease)
+        else:
+            scene = self._endpoint.plays.scene(job, play)
+            output = script.output(scene) if script.output else None
+            error = script.error(scene) if script.error else None
+            await self._endpoint.report(job.id, ending(job.id, job.lease, output, error, platform))
+
+
+def _before_end(script: Script, job: Job) -> Pause:
+    """How long the run goes on after its steps; a job that shall exceed a limit it does not have does so at once."""
+    if script.ending is Ending.NEVER:
+        return FOR_EVER
+    has_no_end = script.ending is Ending.TIMEOUT and not job.execution_timeout
+    return NO_PAUSE if has_no_end and script.before_end is FOR_EVER else script.before_end
+
+
+class ScriptedPool:
+    """The scripted workers of one endpoint: the `Launcher` behind its fleet. Each does `concurrency` jobs at once."""
+
+    over_http = False
+    real = False
+    processes = False
+
+    def __init__(self, concurrency: int = 1) -> None:
+        self.function: Function | None = None
+        """Runs the jobs that no stub answers."""
+        self._concurrency = concurrency
+        self._endpoint: Endpoint | None = None
+        self._workers: dict[str, _ScriptedWorker] = {}
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Work for this endpoint."""
+        self._endpoint = endpoint
+
+    def start(self, worker: str) -> None:
+        """Bring up a worker; it is ready at once."""
+        assert self._endpoint is not None
+        self._workers[worker] = _ScriptedWorker(worker, self._endpoint, self._concurrency, self)
+
+    def stop(self, worker: str) -> None:
+        """End a worker that holds no job."""
+        self._then(worker, _ScriptedWorker.end)
+
+    def replace(self, worker: str) -> None:
+        """End a worker; a fresh one takes its place."""
+        self._then(worker, _ScriptedWorker.die)
+
+    def retire(self, worker: str) -> None:
+        """Give a worker no job more, and end it when its scripts are over."""
+        self._then(worker, _ScriptedWorker.retire)
+
+    def stop_job(self, worker: str, job: str, lease: int) -> None:
+        """End the script of one job."""
+        self._then(worker, lambda one: one.stage.stop(job))
+
+    async def close(self) -> None:
+        """End every worker and wait until each is gone."""
+        lives = [worker.life for worker in self._workers.values()]
+        for worker in list(self._workers.values()):
+            worker.end()
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    def left(self, worker: str) -> bool:
+        """A worker has ended; answers whether it was one."""
+        return self._workers.pop(worker, None) is not None
+
+    def _then(self, worker: str, act: Callable[[_ScriptedWorker], object]) -> None:
+        running = self._workers.get(worker)
+        if running is not None:
+            act(running)
+
+
+class _ScriptedWorker:
+    """One worker; `life` is its task."""
+
+    def __init__(self, worker: str, endpoint: Endpoint, concurrency: int, pool: ScriptedPool) -> None:
+        self.id = worker
+        self.stage = Stage(endpoint, self._over, self.die)
+        self._endpoint = endpoint
+        self._room = endpoint.world.room
+        self._timeline = endpoint.world.timeline
+        self._concurrency = concurrency
+        self._pool = pool
+        self._jobs = 0
+        self._in_a_row = 0
+        self._caller = Caller()
+        self._takes = Caller()
+        """Who asks for jobs; leaves before the worker when that is retired."""
+        self._timeline.begin()
+        self.life = asyncio.ensure_future(self._live())
+        self.life.add_done_callback(self._ended)
+
+    def end(self) -> None:
+        """End for good."""
+        self._takes.hang_up()
+        self._caller.hang_up()
+        self.stage.close()
+        self._pool.left(self.id)
+
+    def retire(self) -> None:
+        """Take no job more, and leave when those that it has are over."""
+        self._takes.hang_up()
+
+    def die(self) -> None:
+        """End in the middle of things; its jobs are lost, and a fresh worker comes."""
+        if self._pool.left(self.id):
+            self.end()
+            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
+
+    async def _live(self) -> None:
+        await self._endpoint.worker_ready(self.id, self._concurrency)
+        while not self._caller.gone:
+            if self._takes.gone and not self._jobs:
+                self._leave()
+                return
+            free = 0 if self._takes.gone else self._concurrency - self._jobs
+            jobs = await self._idly(free)
+            if self._room.closed:
+                return
+            while jobs:
+                if self._caller.gone:
+                    return
+                await self._do(jobs.pop(0))  # while it waits for more, it holds none of these
+
+    def _leave(self) -> None:
+        if self._pool.left(self.id):
+            self._endpoint.later(self._endpoint.worker_gone(self.id))
+
+    async def _do(self, job: Job) -> None:
+        play = self._endpoint.plays.get(job.id)
+        if play is not None and play.script.is_instant and not self._endpoint.world.faults:
+            began = work_time()
+            await self.stage.play(job, play, self._caller)
+            self._in_a_row += 1
+            if self._in_a_row >= _IN_A_ROW or work_time() - began > _LONGEST:
+                self._in_a_row = 0
+                await turn()
+            return
+        self._jobs += 1
+        if play is not None:
+            self.stage.perform(job, play)
+        else:
+            assert self._pool.function is not None  # else what no stub matches plays a failure
+            self.stage.call(job, self._pool.function)
+
+    async def _idly(self, free: int) -> list[Job]:
+        """Wait for a free slot, or for jobs to fill it; virtual time passes meanwhile."""
+        self._timeline.end()
+        try:
+            if free:
+                return await self._endpoint.take(self.id, free, None, self._takes)
+            await self._room.wait(("slot", self._endpoint.id, self.id), None, self._caller)
+            return []
+        finally:
+            self._timeline.begin()
+
+    def _over(self, job_id: str) -> None:
+        self._jobs -= 1
+        self._room.call(("slot", self._endpoint.id, self.id))
+
+    def _ended(self, life: asyncio.Task[None]) -> None:
+        self._timeline.end()
+        if not life.cancelled() and life.exception() is not None:
+            log.error("worker %s failed", self.id, exc_info=life.exception())

@@ -1,0 +1,280 @@
+"""The endpoints of one world, and what serves each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import logging
+from typing import Any
+
+from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
+from runpod_emulator.core.endpoint.balancer import Balancer
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.faults import FaultyEndpoint
+from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.workforce import Workforce
+from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
+from runpod_emulator.core.fleet.launcher import Launcher
+from runpod_emulator.core.reasons import gist
+from runpod_emulator.core.secrets.shown import block
+from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
+from runpod_emulator.core.time.clock import turn
+from runpod_emulator.workers.command import Command, CommandPool, Nobody
+from runpod_emulator.workers.functions import Function
+from runpod_emulator.workers.http_server import HttpServer, HttpServerPool
+from runpod_emulator.workers.pool import Pool
+from runpod_emulator.workers.program import Program
+from runpod_emulator.workers.reload import Reloader
+from runpod_emulator.workers.script_workers import WithGuests
+from runpod_emulator.workers.scripted import ScriptedPool
+
+log = logging.getLogger("runpod_emulator")
+
+_KINDS = {
+    Pool: "handler",
+    CommandPool: "command",
+    ScriptedPool: "mock",
+    HttpServerPool: "load_balancer",
+    type(None): "remote",
+}
+
+
+class Endpoints:
+    """Adds, starts, changes and removes endpoints of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.platform = world.platform
+        self.endpoints: dict[str, Endpoint] = {}
+        self.balancers: dict[str, Balancer] = {}
+        """The load-balancing endpoints, which have no queue."""
+        self._world = world
+        self._pools: dict[str, Pool | CommandPool | ScriptedPool | HttpServerPool] = {}
+        self._reloader = Reloader()
+
+    # Which there are
+
+    def endpoint(self, endpoint_id: str, verb: str = "run") -> Endpoint:
+        """The queue-based endpoint of this id, for a call of `verb`; raises EndpointNotFound, QueueCall."""
+        try:
+            return self.endpoints[endpoint_id]
+        except KeyError:
+            raise (QueueCall(verb) if endpoint_id in self.balancers else EndpointNotFound()) from None
+
+    def balancer(self, endpoint_id: str) -> Balancer:
+        """The load-balancing endpoint of this id; raises EndpointNotFound, WrongKind."""
+        try:
+            return self.balancers[endpoint_id]
+        except KeyError:
+            raise (WrongKind if endpoint_id in self.endpoints else EndpointNotFound) from None
+
+    def any_endpoint(self, endpoint_id: str) -> Endpoint | Balancer:
+        """The endpoint of this id, of either kind; raises EndpointNotFound."""
+        return self.balancers.get(endpoint_id) or self.endpoint(endpoint_id)
+
+    @property
+    def all_endpoints(self) -> dict[str, Workforce]:
+        """Every endpoint by its id."""
+        return {**self.endpoints, **self.balancers}
+
+    def kind_of(self, endpoint_id: str) -> str:
+        """What serves an endpoint: handler, command, mock, load_balancer or remote; raises EndpointNotFound."""
+        self.any_endpoint(endpoint_id)
+        return _KINDS[type(self._pools.get(endpoint_id))]
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Why code that is watched can't be started as it is now, in a line, by endpoint."""
+        return {
+            endpoint.id: gist(endpoint.flaw)
+            for endpoint in self.all_endpoints.values()
+            if endpoint.flaw and self._reloader.watches(endpoint.id)
+        }
+
+    def hopeless(self, endpoint_id: str) -> str:
+        """Why no worker can take a job of the endpoint before its code changes; empty if one may."""
+        endpoint = self.endpoints.get(endpoint_id)
+        if endpoint is None or not endpoint.flaw or endpoint.has_good_worker or not self._reloader.watches(endpoint_id):
+            return ""
+        return gist(endpoint.flaw)
+
+    # New ones
+
+    def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
+        """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
+        self._check_new(settings.id)
+        endpoint = FaultyEndpoint(settings, self._world, launcher)
+        self.endpoints[settings.id] = endpoint
+        return endpoint
+
+    def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
+        """A new endpoint that is served by worker processes."""
+        if program.folder is not None:
+            imported = functools.partial(self._reloader.imported, settings.id)
+            program = dataclasses.replace(program, imported=imported)
+        pool = Pool(program)
+        endpoint = self.add(_warm(settings, program.folder is not None), pool)
+        pool.serve(endpoint)
+        self._pools[settings.id] = pool
+        if program.folder is not None:
+            self._reloader.add(endpoint, program.files)
+        return endpoint
+
+    def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
+        """A new endpoint that is served by programs we start."""
+        pool = CommandPool(command)
+        endpoint = self._add_polled(_warm(settings, command.reload), pool)
+        pool.serve(endpoint)
+        self._pools[settings.id] = pool
+        if command.reload:
+            self._reloader.add(endpoint, command.files)
+        return endpoint
+
+    def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
+        """A new endpoint whose jobs only stubs answer."""
+        pool = ScriptedPool(concurrency)
+        endpoint = self.add(dataclasses.replace(settings, mock=True), pool)
+        pool.serve(endpoint)
+        self._pools[settings.id] = pool
+        return endpoint
+
+    def add_mock_now(self, endpoint_id: str) -> Endpoint:
+        """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
+        endpoint = self.add_mock(default_settings(endpoint_id, self.platform))
+        endpoint.begin()
+        return endpoint
+
+    def add_remote(self, settings: EndpointSettings) -> Endpoint:
+        """A new endpoint that only workers started elsewhere serve."""
+        return self._add_polled(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
+
+    def add_balancer(self, settings: EndpointSettings, server: HttpServer) -> Balancer:
+        """A new load-balancing endpoint, whose workers are HTTP servers."""
+        self._check_new(settings.id)
+        pool = HttpServerPool(server)
+        balancer = self.balancers[settings.id] = Balancer(_warm(settings, server.reload), self._world, pool)
+        pool.serve(balancer)
+        self._pools[settings.id] = pool
+        if server.reload:
+            self._reloader.add(balancer, server.files)
+        return balancer
+
+    def add_function(self, endpoint_id: str, function: Function) -> None:
+        """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
+        if endpoint_id not in self.all_endpoints:
+            self.add_mock_now(endpoint_id)
+        pool = self._pools.get(endpoint_id)
+        if not isinstance(pool, ScriptedPool):
+            raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
+        pool.function = function
+        self.endpoints[endpoint_id].plays.has_handler = True
+
+    def _drop_functions(self) -> None:
+        for endpoint_id, pool in self._pools.items():
+            if isinstance(pool, ScriptedPool) and pool.function is not None:
+                pool.function = None
+                self.endpoints[endpoint_id].plays.has_handler = False
+
+    def _add_polled(self, settings: EndpointSettings, own: Launcher) -> Endpoint:
+        """One whose workers come over HTTP; what stubs answer is played by guests."""
+        launcher = WithGuests(own)
+        endpoint = self.add(settings, launcher)
+        launcher.serve(endpoint)
+        return endpoint
+
+    def _check_new(self, endpoint_id: str) -> None:
+        if endpoint_id in self.all_endpoints:
+            raise ConfigurationError(f"two handlers for endpoint {endpoint_id}: name one with --endpoint ID=HANDLER")
+
+    # Their lives
+
+    async def start(self, lenient: bool = False) -> None:
+        """Start each endpoint's first worker, all in parallel, and wait until every one is up.
+
+        Raises ConfigurationError when a handler cannot be imported; if `lenient`, that is
+        logged, and the endpoint waits for a change of its files.
+        """
+        self._reloader.start()
+        endpoints = self.all_endpoints
+        checks = (endpoint.first_worker() for endpoint in endpoints.values())
+        outcomes = await asyncio.gather(*checks, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            if not (lenient and isinstance(failure, ConfigurationError)):
+                raise failure
+            log.error("%s", block(str(failure)))
+        for endpoint, outcome in zip(endpoints, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._reloader.failed(endpoint)
+
+    async def start_one(self, endpoint_id: str) -> None:
+        """Start the first worker of an endpoint that was added to a world at work.
+
+        Raises ConfigurationError when its handler cannot be imported; then nobody serves it.
+        """
+        self._reloader.start()
+        try:
+            await self.any_endpoint(endpoint_id).first_worker()
+        except ConfigurationError:
+            await self.remove(endpoint_id)
+            raise
+
+    def open(self) -> None:
+        """Begin without waiting for workers: they come when there is work, and what goes wrong is logged."""
+        self._reloader.start()
+        for endpoint in self.all_endpoints.values():
+            endpoint.begin()
+
+    async def configure(self, endpoint_id: str, **changes: Any) -> None:
+        """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""
+        endpoint = self.any_endpoint(endpoint_id)
+        if "worker_capacity" in changes and endpoint_id not in self.balancers:
+            raise ConfigurationError(f"worker_capacity: {ONLY_BALANCED}")
+        await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
+
+    async def remove(self, endpoint_id: str) -> None:
+        """Serve an endpoint no more: its jobs are cancelled and forgotten, its workers end. Raises EndpointNotFound.
+
+        What it owes to webhooks is sent all the same.
+        """
+        endpoint = self.any_endpoint(endpoint_id)
+        await endpoint.close()
+        await turn()  # who waits for one of its jobs sees how that ended
+        if self.all_endpoints.get(endpoint_id) is not endpoint:
+            return  # somebody else was faster
+        await self._forget(endpoint_id)
+        self.endpoints.pop(endpoint_id, None)
+        self.balancers.pop(endpoint_id, None)
+        self._reloader.forget(endpoint_id)
+        pool = self._pools.pop(endpoint_id, None)
+        if pool is not None:
+            await pool.close()
+        endpoint.leave()
+
+    async def _forget(self, endpoint_id: str) -> None:
+        """Forget all that is known of an endpoint's jobs."""
+        await self._world.store.drop(endpoint_id)
+
+    async def end_workers(self) -> None:
+        """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""
+        await self._reloader.close()
+        for endpoint in self.all_endpoints.values():
+            endpoint.autoscaler.stop()
+        queued = (pool for pool in self._pools.values() if not isinstance(pool, HttpServerPool))
+        await asyncio.gather(*(pool.close() for pool in queued))
+
+    async def _stop_workers(self) -> None:
+        """Start nothing any more, end every worker, and give the places of all back to the server."""
+        await self.end_workers()
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        for endpoint in self.all_endpoints.values():
+            endpoint.leave()
+
+
+def _warm(settings: EndpointSettings, reload: bool) -> EndpointSettings:
+    """Settings of an endpoint whose code changes while it runs: its last good worker stays, for the next may be broken.
+
+    Where cold starts are simulated, somebody wants to see them.
+    """
+    simulated = settings.cold_start.high or settings.throttle.high
+    return dataclasses.replace(settings, keeps_warm=reload and not simulated)
