@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from emulator.mocking import costs
 from tests.mocking.mocks import MockWorld, mock_world
 
 
@@ -13,3 +14,9 @@ from tests.mocking.mocks import MockWorld, mock_world
 async def world() -> AsyncIterator[MockWorld]:
     async with mock_world() as world:
         yield world
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a template makes is what stops it, and not the time that it takes on a busy machine."""
+    monkeypatch.setattr(costs, "MOST_TIME", 10)

@@ -68,6 +68,7 @@ def test_nothing_is_changed(written: str):
         "{% set s = 'x' * 10**7 %}{% set t %}{{ s }}{{ s }}{{ s }}{% endset %}{{ t | length }}",
     ],
 )
+@pytest.mark.usefixtures("patient")
 def test_nothing_huge_is_made(written: str):
     assert any(reason in failure(written) for reason in ("longer than 20 MB", "number as long", "format as wide"))
 
