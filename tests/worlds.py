@@ -77,12 +77,12 @@ class TestWorld:
         """Bring up one worker more and answer its id."""
         self.endpoint.autoscaler.start_one()
         worker = self.launcher.started[-1]
-        await self.endpoint.worker_ready(worker, concurrency)
+        await self.endpoint.work.worker_ready(worker, concurrency)
         return worker
 
     async def take(self, worker: str, most: int = 1, lease: int | None = None) -> list[Job]:
         """Jobs for the worker, without waiting."""
-        return await self.endpoint.take(worker, most, self.emulator.timeline.now(), Caller(), lease)
+        return await self.endpoint.work.take(worker, most, self.emulator.timeline.now(), Caller(), lease)
 
     async def running(self, submission: Submission | None = None) -> tuple[str, Job]:
         """A worker that holds a new job."""

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 from runpod_emulator.core.endpoint.endpoint import Submission
-from runpod_emulator.core.endpoint.faults import FaultyEndpoint
 from runpod_emulator.core.jobs.job import TRANSITIONS, Job, Transition
 from runpod_emulator.core.mocks.faults import Fault, FaultKind
 from runpod_emulator.core.mocks.script import Ending, Pause, Script, Step
@@ -45,9 +44,7 @@ class Mocked:
         self.emulator = self.world.emulator
         self.timeline = self.emulator.timeline
         settings = default_settings("mock", self.emulator.platform, workers_max=workers)
-        endpoint = self.emulator.add_mock(dataclasses.replace(settings), concurrency)
-        assert isinstance(endpoint, FaultyEndpoint)
-        self.endpoint = endpoint
+        self.endpoint = self.emulator.add_mock(dataclasses.replace(settings), concurrency)
         self.emulator.stubs.add(Stub("all", scripts or (script(),)))
         self.began = self.timeline.now()
         self.heard: list[Transition] = []
@@ -80,4 +77,4 @@ class Mocked:
         assert max(ends.values(), default=0) <= 1
         held = {job.id for job in last.values() if job is not None and job.status.value == "IN_PROGRESS"}
         for worker in self.endpoint.fleet.workers.values():
-            assert worker.jobs <= held | self.endpoint.ghosts.jobs_of(worker.id)
+            assert worker.jobs <= held | self.endpoint.work.stray_runs.jobs_of(worker.id)

@@ -68,19 +68,19 @@ class Doors:
 
     async def complete(self, job: Job, output: bytes | None = b'"done"') -> None:
         """End a running job well."""
-        assert await self.endpoint.report(job.id, Completed(job.lease, output))
+        assert await self.endpoint.work.report(job.id, Completed(job.lease, output))
 
     async def fail(self, job: Job, error: str = "no luck", output: bytes | None = None) -> None:
         """End a running job badly."""
-        assert await self.endpoint.report(job.id, Failed(error, output, job.lease))
+        assert await self.endpoint.work.report(job.id, Failed(error, output, job.lease))
 
     async def emit(self, job: Job, *chunks: bytes) -> None:
         """Stream chunks of a running job."""
-        assert await self.endpoint.report(job.id, Emitted(job.lease, chunks))
+        assert await self.endpoint.work.report(job.id, Emitted(job.lease, chunks))
 
     async def progress(self, job: Job, output: bytes) -> None:
         """Report progress of a running job."""
-        assert await self.endpoint.report(job.id, Progressed(job.lease, output))
+        assert await self.endpoint.work.report(job.id, Progressed(job.lease, output))
 
     async def completed(self, output: bytes | None = b'"done"') -> Job:
         """A job that has ended well."""

@@ -17,7 +17,7 @@ async def test_workers_by_what_they_do(profile):
     doors.endpoint.autoscaler.start_one()
     seen.append((await doors.get("/metrics")).json())
     worker = doors.world.launcher.started[-1]
-    await doors.endpoint.worker_ready(worker, 1)
+    await doors.endpoint.work.worker_ready(worker, 1)
     seen.append((await doors.get("/metrics")).json())
     await doors.submit()
     assert await doors.world.take(worker)

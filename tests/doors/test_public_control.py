@@ -25,7 +25,7 @@ async def test_cancel_of_a_running_job_answers_at_once_and_its_worker_is_told():
     assert (answer.status_code, answer.text) == (200, f'{{"id":"{job_id}","status":"CANCELLED"}}')
     assert answer.headers["x-emulator-fidelity"] == "documented; row=cancel.running"
     assert doors.world.launcher.stopped_jobs == [(job.worker, job_id, job.lease)]
-    assert not await doors.endpoint.report(job_id, Completed(job.lease, b'"late"'))
+    assert not await doors.endpoint.work.report(job_id, Completed(job.lease, b'"late"'))
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -56,7 +56,7 @@ async def test_retry_of_a_failed_job_runs_it_again_under_its_id_with_its_input()
     assert (answer.status_code, answer.text) == (200, f'{{"id":"{first.id}","status":"IN_QUEUE"}}')
     assert answer.headers["x-emulator-fidelity"] == "documented; row=retry.accepted"
     assert (await doors.get(f"/status/{first.id}")).text == f'{{"id":"{first.id}","status":"IN_QUEUE"}}'
-    assert not await doors.endpoint.report(first.id, Completed(first.lease, b'"of the first run"'))
+    assert not await doors.endpoint.work.report(first.id, Completed(first.lease, b'"of the first run"'))
     await doors.world.advance(250)
     second = await doors.take()
     assert (second.input, second.s3_config) == (b'{"k":[1, 2.0]}', b'{"a":"b"}')
@@ -146,14 +146,14 @@ async def test_health_has_eleven_counters_that_are_true_at_every_moment(profile)
     first = await doors.submit()
     await look()
     worker = doors.world.launcher.started[0]
-    await doors.endpoint.worker_ready(worker, 1)
+    await doors.endpoint.work.worker_ready(worker, 1)
     await look()
     (job,) = await doors.world.take(worker)
     await look()
-    await doors.endpoint.worker_gone(worker, replace=True)
+    await doors.endpoint.work.worker_gone(worker, replace=True)
     await look()
     second = doors.world.launcher.started[-1]
-    await doors.endpoint.worker_ready(second, 1)
+    await doors.endpoint.work.worker_ready(second, 1)
     (job,) = await doors.world.take(second)
     assert job.id == first
     await doors.complete(job)
@@ -178,7 +178,7 @@ async def test_health_counts_a_worker_with_four_jobs_once():
     for _ in range(4):
         await doors.submit()
     worker = doors.world.launcher.started[0]
-    await doors.endpoint.worker_ready(worker, 4)
+    await doors.endpoint.work.worker_ready(worker, 4)
     await doors.world.take(worker, most=4)
     shown = (await doors.get("/health")).json()
     assert (shown["jobs"]["inProgress"], shown["workers"]["running"]) == (4, 1)
@@ -187,7 +187,7 @@ async def test_health_counts_a_worker_with_four_jobs_once():
 async def test_health_counts_a_worker_that_could_not_start():
     doors = open_doors()
     await doors.submit()
-    await doors.endpoint.worker_broken(doors.world.launcher.started[0], "ImportError")
+    await doors.endpoint.work.worker_broken(doors.world.launcher.started[0], "ImportError")
     shown = (await doors.get("/health")).json()
     assert (shown["jobs"]["inQueue"], shown["workers"]["unhealthy"]) == (1, 1)
 

@@ -98,7 +98,7 @@ async def test_s3_config_reaches_the_worker_and_is_never_shown():
     job = await doors.take()
     assert handout(job, doors.endpoint.platform) == b'{"id":"%s","input":{"a":1},"s3Config":%s}' % (job_id.encode(), S3)
     shown.append((await doors.get(f"/status/{job_id}")).content)
-    assert await doors.endpoint.report(job.id, Completed(job.lease, b"1"))
+    assert await doors.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     for path in (f"/status/{job_id}", f"/status-sync/{job_id}", f"/stream/{job_id}", "/requests"):
         shown.append((await doors.get(path)).content)
     await doors.world.emulator.timeline.settle()

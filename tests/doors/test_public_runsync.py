@@ -108,7 +108,7 @@ async def test_a_job_that_is_tried_again_is_still_held():
     doors = open_doors()
     held = await doors.hold(doors.post("/runsync", content=JOB))
     first = await doors.take()
-    await doors.endpoint.worker_gone(first.worker)
+    await doors.endpoint.work.worker_gone(first.worker)
     second = await doors.take()
     assert not held.done()
     await doors.complete(second)

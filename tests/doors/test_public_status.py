@@ -28,7 +28,7 @@ async def progressed(doors: Doors) -> str:
 
 async def lost(doors: Doors) -> str:
     job_id = await running(doors)
-    await doors.endpoint.worker_gone((await doors.endpoint.status(job_id)).worker)
+    await doors.endpoint.work.worker_gone((await doors.endpoint.status(job_id)).worker)
     return job_id
 
 
@@ -75,7 +75,7 @@ async def failed_with_rest(doors: Doors) -> str:
 async def lost_twice(doors: Doors) -> str:
     job_id = await tried_again(doors)
     await doors.world.advance(7)
-    await doors.endpoint.worker_gone((await doors.endpoint.status(job_id)).worker)
+    await doors.endpoint.work.worker_gone((await doors.endpoint.status(job_id)).worker)
     return job_id
 
 
@@ -242,7 +242,7 @@ async def test_ttl_on_a_running_job_counts_from_its_end():
     assert (await doors.get(f"/status/{job_id}?ttl=1")).json()["status"] == "IN_PROGRESS"
     await doors.world.advance(30_000)
     job = await doors.endpoint.status(job_id)
-    assert await doors.endpoint.report(job_id, Completed(job.lease, b"1"))
+    assert await doors.endpoint.work.report(job_id, Completed(job.lease, b"1"))
     assert (await doors.get(f"/status/{job_id}")).json()["status"] == "COMPLETED"
     await doors.world.advance(1)
     assert (await doors.get(f"/status/{job_id}")).status_code == 404

@@ -159,7 +159,7 @@ async def test_chunks_of_a_lost_run_are_dropped():
     doors = open_doors()
     job = await started(doors)
     await doors.emit(job, b'"old"')
-    await doors.endpoint.worker_gone(job.worker)
+    await doors.endpoint.work.worker_gone(job.worker)
     again = await doors.take()
     await doors.emit(again, b'"new"')
     assert (await doors.get(f"/stream/{job.id}")).json()["stream"] == [{"output": "new"}]
@@ -169,7 +169,7 @@ async def test_a_held_reader_outlives_a_lost_worker():
     doors = open_doors()
     job = await started(doors)
     held = await doors.hold(doors.get(f"/stream/{job.id}"))
-    await doors.endpoint.worker_gone(job.worker)
+    await doors.endpoint.work.worker_gone(job.worker)
     again = await doors.take()
     await doors.emit(again, b"1")
     assert (await held).json()["stream"] == [{"output": 1}]

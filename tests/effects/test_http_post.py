@@ -199,7 +199,7 @@ async def test_a_job_reaches_its_receiver_through_the_whole_emulator():
     async with receiving() as receiver, posting() as post:
         world = make_world(post=post)
         _, job = await world.running(Submission(b'{"a":1}', webhook=f"{receiver.url}/done"))
-        await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+        await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
         await world.emulator.timeline.settle()
         ((method, path, body),) = receiver.requests
         assert (method, path) == ("POST", "/done")

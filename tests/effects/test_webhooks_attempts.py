@@ -114,7 +114,7 @@ async def test_a_retried_job_calls_again_on_its_new_end():
     job = await end(world, error="boom")
     await world.endpoint.retry(job.id)
     (again,) = await take_now(world, world.launcher.started[0])
-    await world.endpoint.report(job.id, Completed(again.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(again.lease, b"1"))
     assert [body["status"] for body in await settled(world)] == ["COMPLETED", "FAILED"]
 
 
@@ -124,7 +124,7 @@ async def test_a_retry_leaves_what_is_owed_for_the_first_end():
     assert len(await settled(world)) == 1
     await world.endpoint.retry(job.id)
     (again,) = await take_now(world, world.launcher.started[0])
-    await world.endpoint.report(job.id, Completed(again.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(again.lease, b"1"))
     await world.advance(60_000)
     assert Counter(body["status"] for body in await settled(world)) == {"FAILED": 3, "COMPLETED": 3}
 
@@ -276,7 +276,7 @@ async def test_no_line_of_an_attempt_shows_a_password(caplog: pytest.LogCaptureF
     world = make_world(post=RecordingPost(lambda url, body: f"cannot connect to {url}"))
     await world.endpoint.submit(Submission(b"{}", webhook=url))
     (job,) = await world.take(await world.worker())
-    await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     await world.emulator.timeline.settle()
     assert [called for called, _ in world.post.calls] == [url]
     assert "of-the-hook" not in caplog.text and "http://user:****hook@h/?token=****hook" in caplog.text

@@ -361,7 +361,7 @@ async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> N
     await until(lambda: worker.concurrency == 2 and not worker.jobs)
     first = await shop.submit({"seconds": 0.2})
     await until(lambda: worker.jobs)
-    report, most = shop.endpoint.report, 0
+    report, most = shop.endpoint.work.report, 0
 
     async def report_and_submit(job_id: str, event: Any) -> bool:
         # Two clients hand jobs in just before the worker's report is read: its lane is awake for one slot.
@@ -373,7 +373,7 @@ async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> N
         nonlocal most
         most = max(most, len(worker.jobs))
 
-    shop.endpoint.report = report_and_submit
+    shop.endpoint.work.report = report_and_submit
     shop.emulator.store.listen(noted)
     await shop.ended(first)
     await until(lambda: len(worker.jobs) == 2)

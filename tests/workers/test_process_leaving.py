@@ -44,7 +44,7 @@ async def is_refreshed(shop: Workshop) -> None:
 
 
 async def is_outdated(shop: Workshop) -> None:
-    assert await shop.endpoint.reload()
+    assert await shop.endpoint.workforce.reload()
 
 
 @pytest.mark.parametrize("end", [idles_out, is_refreshed, is_outdated])

@@ -12,7 +12,6 @@ from starlette.requests import HTTPConnection, Request
 from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
-from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import BadRequest, FlashEndpointMissing, FlashEndpointNotFound, JobNotFound
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import FLASH, FlashAddress
@@ -62,7 +61,7 @@ def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress, other: C
     return found
 
 
-def _called(endpoints: Mapping[str, Workforce], address: FlashAddress) -> Workforce | None:
+def _called(endpoints: Mapping[str, Endpoint | Balancer], address: FlashAddress) -> Endpoint | Balancer | None:
     """The endpoint of a Flash app, or else that whose id stands for the name: stubs of SDK 2.0 send either."""
     exact = (one for one in endpoints.values() if one.settings.flash == address)
     # What runs here was deployed nowhere, so its environment is only a name.

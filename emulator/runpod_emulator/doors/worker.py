@@ -125,7 +125,7 @@ async def done(visit: Visit) -> Response:
     if not (too_large and report.progress):
         await polling.report(visit.worker, visit.job, lambda lease: _event(lease, report, visit))
     if report.stop_worker:
-        visit.endpoint.refresh(visit.worker)
+        visit.endpoint.work.refresh(visit.worker)
     if too_large:
         raise _too_large(visit)
     return visit.reply("worker.report", b"{}")
@@ -155,7 +155,7 @@ async def ping(visit: Visit) -> Response:
     if query.get("status") == "unhealthy":
         check, why = query.get("check", ""), query.get("reason", "")
         reason = f"endpoint {visit.endpoint.id}: fitness check {check} failed: {why}"
-        await visit.endpoint.worker_unhealthy(visit.worker, reason)
+        await visit.endpoint.work.worker_unhealthy(visit.worker, reason)
     else:
         await visit.endpoint.polling.ping(visit.worker, query.get("job_id", "").split(","))
     return visit.reply("worker.ping", b"{}")

@@ -13,7 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from runpod_emulator.core.endpoint.workforce import Workforce
+from runpod_emulator.core.endpoint.balancer import Balancer
+from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound, RequestError
 from runpod_emulator.core.mocks.faults import Fault, FaultKind, MadeByFault
 from runpod_emulator.core.rates import Operation
@@ -32,7 +33,7 @@ class Edge:
     """A request or a handshake before the faults of its endpoint. `problem` makes an error's answer."""
 
     request: HTTPConnection
-    endpoint: Workforce
+    endpoint: Endpoint | Balancer
     operation: Operation
     caller: Caller
     problem: Callable[[RequestError], Response]

@@ -9,7 +9,7 @@ from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Change, Claim, Counts, Listener
+from runpod_emulator.core.jobs.store import Change, Counts, Listener
 from runpod_emulator.core.time.schedule import Schedule
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
@@ -62,14 +62,15 @@ class MemoryStore:
         """The record; raises JobNotFound."""
         return self._find(self._shelf(endpoint), job)
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition:
+    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
         shelf = self._shelf(endpoint)
         transition = change(self._find(shelf, job))
-        self._write(shelf, transition)
+        if transition is not None:
+            self._write(shelf, transition)
         return transition
 
-    async def claim(self, endpoint: str, most: int, change: Claim) -> list[Transition]:
+    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
         """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         shelf = self._shelf(endpoint)
         claimed: list[Transition] = []

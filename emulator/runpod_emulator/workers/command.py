@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.polling import OBEY
+from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.workers.child import CLOSING_GRACE
 from runpod_emulator.workers.process import WorkerProcess
 from runpod_emulator.workers.program import Program

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT
 from runpod_emulator.core.jobs.handout import handout

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.faults import Killer
 from runpod_emulator.core.endpoint.scripts import Plays
+from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.scripted import Stage

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.scripts import Play
+from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Failed, Job, Progressed
 from runpod_emulator.core.jobs.results import ending, split_chunk

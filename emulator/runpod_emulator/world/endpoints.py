@@ -11,9 +11,7 @@ from typing import Any
 from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
-from runpod_emulator.core.endpoint.faults import FaultyEndpoint
 from runpod_emulator.core.endpoint.parts import World
-from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.reasons import gist
@@ -73,7 +71,7 @@ class Endpoints:
         return self.balancers.get(endpoint_id) or self.endpoint(endpoint_id)
 
     @property
-    def all_endpoints(self) -> dict[str, Workforce]:
+    def all_endpoints(self) -> dict[str, Endpoint | Balancer]:
         """Every endpoint by its id."""
         return {**self.endpoints, **self.balancers}
 
@@ -86,24 +84,24 @@ class Endpoints:
     def broken(self) -> dict[str, str]:
         """Why code that is watched can't be started as it is now, in a line, by endpoint."""
         return {
-            endpoint.id: gist(endpoint.flaw)
+            endpoint.id: gist(endpoint.workforce.flaw)
             for endpoint in self.all_endpoints.values()
-            if endpoint.flaw and self._reloader.watches(endpoint.id)
+            if endpoint.workforce.flaw and self._reloader.watches(endpoint.id)
         }
 
     def hopeless(self, endpoint_id: str) -> str:
         """Why no worker can take a job of the endpoint before its code changes; empty if one may."""
         endpoint = self.endpoints.get(endpoint_id)
-        if endpoint is None or not endpoint.flaw or endpoint.has_good_worker or not self._reloader.watches(endpoint_id):
+        if endpoint is None or endpoint.workforce.has_good_worker or not self._reloader.watches(endpoint_id):
             return ""
-        return gist(endpoint.flaw)
+        return gist(endpoint.workforce.flaw)
 
     # New ones
 
     def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
         """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
         self._check_new(settings.id)
-        endpoint = FaultyEndpoint(settings, self._world, launcher)
+        endpoint = Endpoint(settings, self._world, launcher)
         self.endpoints[settings.id] = endpoint
         return endpoint
 
@@ -114,34 +112,34 @@ class Endpoints:
             program = dataclasses.replace(program, imported=imported)
         pool = Pool(program)
         endpoint = self.add(_warm(settings, program.folder is not None), pool)
-        pool.serve(endpoint)
+        pool.serve(endpoint.work)
         self._pools[settings.id] = pool
         if program.folder is not None:
-            self._reloader.add(endpoint, program.files)
+            self._reloader.add(endpoint.workforce, program.files)
         return endpoint
 
     def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
         """A new endpoint that is served by programs we start."""
         pool = CommandPool(command)
         endpoint = self._add_polled(_warm(settings, command.reload), pool)
-        pool.serve(endpoint)
+        pool.serve(endpoint.work)
         self._pools[settings.id] = pool
         if command.reload:
-            self._reloader.add(endpoint, command.files)
+            self._reloader.add(endpoint.workforce, command.files)
         return endpoint
 
     def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
         """A new endpoint whose jobs only stubs answer."""
         pool = ScriptedPool(concurrency)
         endpoint = self.add(dataclasses.replace(settings, mock=True), pool)
-        pool.serve(endpoint)
+        pool.serve(endpoint.work)
         self._pools[settings.id] = pool
         return endpoint
 
     def add_mock_now(self, endpoint_id: str) -> Endpoint:
         """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
         endpoint = self.add_mock(default_settings(endpoint_id, self.platform))
-        endpoint.begin()
+        endpoint.workforce.begin()
         return endpoint
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:
@@ -156,7 +154,7 @@ class Endpoints:
         pool.serve(balancer)
         self._pools[settings.id] = pool
         if server.reload:
-            self._reloader.add(balancer, server.files)
+            self._reloader.add(balancer.workforce, server.files)
         return balancer
 
     def add_function(self, endpoint_id: str, function: Function) -> None:
@@ -179,7 +177,7 @@ class Endpoints:
         """One whose workers come over HTTP; what stubs answer is played by guests."""
         launcher = WithGuests(own)
         endpoint = self.add(settings, launcher)
-        launcher.serve(endpoint)
+        launcher.serve(endpoint.work)
         return endpoint
 
     def _check_new(self, endpoint_id: str) -> None:
@@ -196,7 +194,7 @@ class Endpoints:
         """
         self._reloader.start()
         endpoints = self.all_endpoints
-        checks = (endpoint.first_worker() for endpoint in endpoints.values())
+        checks = (endpoint.workforce.first_worker() for endpoint in endpoints.values())
         outcomes = await asyncio.gather(*checks, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for failure in failures:
@@ -214,7 +212,7 @@ class Endpoints:
         """
         self._reloader.start()
         try:
-            await self.any_endpoint(endpoint_id).first_worker()
+            await self.any_endpoint(endpoint_id).workforce.first_worker()
         except ConfigurationError:
             await self.remove(endpoint_id)
             raise
@@ -223,7 +221,7 @@ class Endpoints:
         """Begin without waiting for workers: they come when there is work, and what goes wrong is logged."""
         self._reloader.start()
         for endpoint in self.all_endpoints.values():
-            endpoint.begin()
+            endpoint.workforce.begin()
 
     async def configure(self, endpoint_id: str, **changes: Any) -> None:
         """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""

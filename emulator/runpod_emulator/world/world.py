@@ -150,7 +150,7 @@ class Emulator(Endpoints):
             self.any_endpoint(endpoint_id)
         chosen = [one for one in self.endpoints.values() if endpoint_id in (None, one.id)]
         for endpoint in chosen:
-            await endpoint.stop_work()
+            await endpoint.work.stop_all()
         await self.store.clear(endpoint_id)
         self._webhooks.forget(endpoint_id)
         for endpoint in chosen:

@@ -58,7 +58,7 @@ async def test_requests_one_after_the_other_need_one_worker():
 
 async def test_the_first_worker_comes_up_at_once_and_stays_for_the_first_request():
     world = balanced_world()
-    check = await started(world.balancer.first_worker())
+    check = await started(world.balancer.workforce.first_worker())
     await world.healthy(world.launcher.started[0])
     await answer(check)
     assert (await world.seat()).worker == world.launcher.started[0]
@@ -66,7 +66,7 @@ async def test_the_first_worker_comes_up_at_once_and_stays_for_the_first_request
 
 async def test_a_first_worker_that_breaks_is_a_mistake():
     world = balanced_world()
-    check = await started(world.balancer.first_worker())
+    check = await started(world.balancer.workforce.first_worker())
     await world.balancer.worker_broken(world.launcher.started[0], "no such module")
     with pytest.raises(ConfigurationError, match="no such module"):
         await answer(check)
@@ -291,7 +291,7 @@ async def test_outdated_workers_answer_what_they_hold_and_then_end():
     idle, busy = await world.up(2)
     seats = [await world.seat(idle), await world.seat(busy), await world.seat(busy)]
     await world.balancer.release(seats[0])
-    reload = await started(world.balancer.reload())
+    reload = await started(world.balancer.workforce.reload())
     new = world.coming[0]
     assert (await world.seat()).worker == idle
     assert not reload.done() and world.launcher.stopped == []
@@ -309,7 +309,7 @@ async def test_a_strict_wish_for_an_outdated_worker_waits_and_is_told_when_it_en
     world = balanced_world()
     (old,) = await world.up()
     seat = await world.seat()
-    reload = await started(world.balancer.reload())
+    reload = await started(world.balancer.workforce.reload())
     await world.healthy(world.coming[-1])
     assert await answer(reload) is True
     task = await world.ask(f"strict {old}")
@@ -322,7 +322,7 @@ async def test_a_strict_wish_for_an_outdated_worker_waits_and_is_told_when_it_en
 async def test_while_new_code_is_broken_the_old_worker_goes_on():
     world = balanced_world()
     (old,) = await world.up()
-    reload = await started(world.balancer.reload())
+    reload = await started(world.balancer.workforce.reload())
     await world.balancer.worker_broken(world.coming[0], "SyntaxError")
     assert await answer(reload) is False
     await world.advance(600_000)
@@ -332,7 +332,7 @@ async def test_while_new_code_is_broken_the_old_worker_goes_on():
 async def test_a_worker_that_was_ill_during_a_reload_does_not_come_back_with_old_code():
     world = balanced_world()
     (old,) = await world.up()
-    reload = await started(world.balancer.reload())
+    reload = await started(world.balancer.workforce.reload())
     await world.balancer.worker_ill(old, "its health check fails")
     await world.healthy(world.coming[0])
     assert await answer(reload) is True

@@ -34,7 +34,7 @@ async def ended(world: TestWorld, status: str) -> str:
             "FAILED": Failed("boom", b'"rest"', job.lease),
             "TIMED_OUT": TimedOut("late"),
         }
-        assert await world.endpoint.report(job.id, reports[status])
+        assert await world.endpoint.work.report(job.id, reports[status])
     assert (await world.endpoint.status(job.id)).status.value == status
     return job.id
 
@@ -132,8 +132,8 @@ async def test_an_unknown_job_is_not_found():
     for waiting in (endpoint.wait, endpoint.next_chunks):
         with pytest.raises(JobNotFound):
             await waiting("nobody", world.clock.now() + 1_000)
-    assert not await endpoint.report("nobody", Completed(1))
-    await endpoint.refuse("w1", "nobody", 1)
+    assert not await endpoint.work.report("nobody", Completed(1))
+    await endpoint.work.refuse("w1", "nobody", 1)
 
 
 async def test_a_job_of_another_endpoint_is_not_found():
@@ -167,7 +167,7 @@ async def test_cancelling_a_queued_job_takes_it_out_of_the_queue(mode: str):
 async def test_cancelling_a_running_job_frees_its_worker_and_tells_it(mode: str):
     world = make_world(cancel_terminal=mode)
     worker, job = await world.running()
-    await world.endpoint.report(job.id, Progressed(job.lease, b'"half"'))
+    await world.endpoint.work.report(job.id, Progressed(job.lease, b'"half"'))
     await world.advance(2_000)
     assert (await world.endpoint.cancel(job.id)).status is JobStatus.CANCELLED
     assert await seen(world, job.id) == {
@@ -175,7 +175,7 @@ async def test_cancelling_a_running_job_frees_its_worker_and_tells_it(mode: str)
     }  # fmt: skip
     assert world.launcher.stopped_jobs == [(worker, job.id, job.lease)]
     assert (await world.endpoint.health()).workers.idle == 1
-    assert not await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    assert not await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
 
 
 @pytest.mark.parametrize("status", ENDS)
@@ -223,7 +223,7 @@ async def test_purged_jobs_may_be_cancelled_instead():
 async def test_a_purge_also_removes_jobs_that_came_back():
     world = make_world()
     worker, job = await world.running()
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert await world.endpoint.purge() == 1
     assert await is_gone(world, job.id)
 

@@ -32,31 +32,31 @@ async def test_a_life_step_by_step(passing: Passing, profile):
     assert await counters(world) == "queued 3, initializing 2"
     first, second = world.launcher.started
 
-    await endpoint.worker_broken(second, "no such module")
+    await endpoint.work.worker_broken(second, "no such module")
     assert await counters(world) == "queued 3, initializing 1, unhealthy 1"
     await passing.by(1_000)
     assert await counters(world) == "queued 3, initializing 2"
     third = world.launcher.started[2]
 
-    await endpoint.worker_ready(first, 1)
+    await endpoint.work.worker_ready(first, 1)
     assert await counters(world) == "queued 3, idle 1, initializing 1, ready 1"
     (run,) = await take_now(world, first)
     assert (run.id, await counters(world)) == (one.id, "queued 2, running 1, initializing 1, running 1")
-    await endpoint.worker_ready(third, 4)
+    await endpoint.work.worker_ready(third, 4)
     assert await counters(world) == "queued 2, running 1, idle 1, ready 1, running 1"
     runs = await take_now(world, third, most=4)
     assert [job.id for job in runs] == [two.id, three.id]
     assert await counters(world) == "running 3, running 2"
 
-    await endpoint.report(one.id, Completed(1, b"1"))
+    await endpoint.work.report(one.id, Completed(1, b"1"))
     assert await counters(world) == "running 2, completed 1, idle 1, ready 1, running 1"
-    await endpoint.report(two.id, Failed("boom", None, 1))
+    await endpoint.work.report(two.id, Failed("boom", None, 1))
     assert await counters(world) == "running 1, completed 1, failed 1, idle 1, ready 1, running 1"
-    await endpoint.worker_gone(third)
+    await endpoint.work.worker_gone(third)
     assert await counters(world) == "queued 1, completed 1, failed 1, retried 1, idle 1, ready 1"
     await take_now(world, first)
     assert await counters(world) == "running 1, completed 1, failed 1, retried 1, running 1"
-    await endpoint.worker_gone(first)
+    await endpoint.work.worker_gone(first)
     assert await counters(world) == "completed 1, failed 2, retried 1"
 
     await endpoint.retry(two.id)
@@ -67,7 +67,7 @@ async def test_a_life_step_by_step(passing: Passing, profile):
     assert await endpoint.purge() == 1
     assert await counters(world) == "completed 1, failed 2, retried 1, initializing 1"
 
-    await endpoint.worker_ready(world.launcher.started[3], 1)
+    await endpoint.work.worker_ready(world.launcher.started[3], 1)
     await passing.by(5_000)
     assert await counters(world) == "completed 1, failed 2, retried 1"
     await passing.by(3_600_000)
@@ -79,7 +79,7 @@ async def test_timed_out_counts_as_failed_and_cancelled_nowhere():
     for counted in (True, False):
         world = make_world(health_timed_out_failed=counted)
         _, job = await world.running()
-        await world.endpoint.report(job.id, TimedOut("late"))
+        await world.endpoint.work.report(job.id, TimedOut("late"))
         _, job = await world.running()
         await world.endpoint.cancel(job.id)
         health = await world.endpoint.health()

@@ -192,19 +192,19 @@ class Town:
         kinds = (Failed("boom", None, lease), Completed(lease, b"1"), Progressed(lease, b"2"), Emitted(lease, (b"3",)))
         event = kinds[number // 2 % 4]
         counts = job.status == "IN_PROGRESS" and lease == job.lease
-        assert finish(self.endpoint.report(job.id, event)) is counts
+        assert finish(self.endpoint.work.report(job.id, event)) is counts
         if counts and isinstance(event, Completed | Failed):
             self.end(job, "COMPLETED" if isinstance(event, Completed) else "FAILED", self.now)
 
     def refuse(self, number: int, seldom: bool) -> None:
         job = self.pick(number, "IN_PROGRESS")
         if job is not None:
-            finish(self.endpoint.refuse(str(job.worker), job.id, job.lease))
+            finish(self.endpoint.work.refuse(str(job.worker), job.id, job.lease))
             job.silent_at, job.held = self.now + LEASE, False
 
     def worker_gone(self, number: int, seldom: bool) -> None:
         worker = self.workers[number % 2]
-        finish(self.endpoint.worker_gone(worker))
+        finish(self.endpoint.work.worker_gone(worker))
         for job in list(self.jobs.values()):
             if job.worker == worker and job.held:
                 self.lose(job, self.now)

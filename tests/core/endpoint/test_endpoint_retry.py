@@ -23,7 +23,7 @@ async def failed(world: TestWorld, submission: Submission = FULL, timed_out: boo
     (job,) = await take_now(world, worker)
     await world.advance(3_000)
     end = TimedOut("late") if timed_out else Failed("boom", b'"rest"', job.lease)
-    assert await world.endpoint.report(job.id, end)
+    assert await world.endpoint.work.report(job.id, end)
     return job.id
 
 
@@ -51,7 +51,7 @@ async def test_times_of_a_retried_job_count_from_the_retry():
     assert await seen(world, job_id) == {
         "delayTime": 7_000, "id": job_id, "status": "IN_PROGRESS", "workerId": worker,
     }  # fmt: skip
-    await world.endpoint.report(job_id, Completed(job.lease, b"1"))
+    await world.endpoint.work.report(job_id, Completed(job.lease, b"1"))
     assert await seen(world, job_id) == {
         "delayTime": 7_000, "executionTime": 2_000, "id": job_id, "output": 1, "status": "COMPLETED",
         "workerId": worker,
@@ -93,24 +93,24 @@ async def test_a_late_result_of_the_first_run_never_becomes_the_seconds():
     assert (await world.endpoint.status(first.id)).status is JobStatus.FAILED
     await world.endpoint.retry(first.id)
     late = Completed(first.lease, b'"of the first run"')
-    assert not await world.endpoint.report(first.id, late)
+    assert not await world.endpoint.work.report(first.id, late)
     (second,) = await take_now(world, worker)
     assert second.lease == first.lease + 1
     for report in (late, Progressed(first.lease, b"1"), Emitted(first.lease, (b"1",)), Failed("x", None, first.lease)):
-        assert not await world.endpoint.report(first.id, report)
+        assert not await world.endpoint.work.report(first.id, report)
     assert (await world.endpoint.status(first.id)).output is None
-    assert await world.endpoint.report(first.id, Completed(second.lease, b'"of the second run"'))
+    assert await world.endpoint.work.report(first.id, Completed(second.lease, b'"of the second run"'))
     assert (await seen(world, first.id))["output"] == "of the second run"
 
 
 async def test_unread_chunks_of_the_first_run_are_dropped_by_a_retry():
     world = make_world()
     worker, job = await world.running()
-    await world.endpoint.report(job.id, Emitted(job.lease, (b'"old"',)))
-    await world.endpoint.report(job.id, Failed("boom", None, job.lease))
+    await world.endpoint.work.report(job.id, Emitted(job.lease, (b'"old"',)))
+    await world.endpoint.work.report(job.id, Failed("boom", None, job.lease))
     await world.endpoint.retry(job.id)
     (job,) = await take_now(world, worker)
-    await world.endpoint.report(job.id, Emitted(job.lease, (b'"new"',)))
+    await world.endpoint.work.report(job.id, Emitted(job.lease, (b'"new"',)))
     assert await world.endpoint.next_chunks(job.id, world.clock.now()) == (JobStatus.IN_PROGRESS, [b'"new"'])
 
 
@@ -125,7 +125,7 @@ async def test_only_failed_jobs_can_be_retried(state: str, code: int):
     if state != "queued":
         (job,) = await take_now(world, await world.worker())
     if state == "completed":
-        await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+        await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     elif state == "cancelled":
         await world.endpoint.cancel(job.id)
     before = await world.endpoint.status(job.id)
@@ -153,13 +153,13 @@ async def test_a_lost_workers_job_shows_new_times_and_its_second_try():
     job = await world.endpoint.submit(FULL)
     await world.advance(1_500)
     (run,) = await take_now(world, first)
-    await world.endpoint.report(job.id, Progressed(run.lease, b'"half"'))
+    await world.endpoint.work.report(job.id, Progressed(run.lease, b'"half"'))
     await world.advance(2_500)
     assert await seen(world, job.id) == {
         "delayTime": 1_500, "executionTime": 2_500, "id": job.id, "output": "half", "status": "IN_PROGRESS",
         "workerId": first,
     }  # fmt: skip
-    await world.endpoint.worker_gone(first)
+    await world.endpoint.work.worker_gone(first)
     assert await seen(world, job.id) == {"id": job.id, "status": "IN_QUEUE"}
     await world.advance(500)
     (again,) = await take_now(world, second)
@@ -167,8 +167,8 @@ async def test_a_lost_workers_job_shows_new_times_and_its_second_try():
         "delayTime": 4_500, "id": job.id, "retries": 1, "status": "IN_PROGRESS", "workerId": second,
     }  # fmt: skip
     await world.advance(3_000)
-    assert not await world.endpoint.report(job.id, Completed(run.lease, b'"of the lost run"'))
-    await world.endpoint.report(job.id, Completed(again.lease, b'"done"'))
+    assert not await world.endpoint.work.report(job.id, Completed(run.lease, b'"of the lost run"'))
+    await world.endpoint.work.report(job.id, Completed(again.lease, b'"done"'))
     assert await seen(world, job.id) == {
         "delayTime": 4_500, "executionTime": 3_000, "id": job.id, "output": "done", "retries": 1,
         "status": "COMPLETED", "workerId": second,
@@ -181,14 +181,14 @@ async def test_a_clients_retry_starts_the_platforms_tries_anew():
     for _ in range(2):
         worker = await world.worker()
         await take_now(world, worker)
-        await world.endpoint.worker_gone(worker)
+        await world.endpoint.work.worker_gone(worker)
     body = await seen(world, job.id)
     assert (body["status"], body["error"], body["retries"]) == ("FAILED", "job timed out after 1 retries", 1)
     await world.endpoint.retry(job.id)
     worker = await world.worker()
     await take_now(world, worker)
     assert "retries" not in await seen(world, job.id)
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_QUEUE
 
 
@@ -197,7 +197,7 @@ async def test_a_requeued_job_stands_before_all_that_were_never_taken():
     jobs = [(await world.endpoint.submit(FULL)).id for _ in range(4)]
     worker, other = await world.worker(concurrency=2), await world.worker(concurrency=4)
     await take_now(world, worker, most=2)
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert [job.id for job in await take_now(world, other, most=4)] == jobs
 
 
@@ -206,7 +206,7 @@ async def test_a_cancelled_second_try_shows_no_retries():
     first, second = await world.worker(), await world.worker()
     job = await world.endpoint.submit(FULL)
     await take_now(world, first)
-    await world.endpoint.worker_gone(first)
+    await world.endpoint.work.worker_gone(first)
     await take_now(world, second)
     await world.endpoint.cancel(job.id)
     assert await seen(world, job.id) == {

@@ -21,10 +21,10 @@ SLOW = {"throttle": Span(1_000, 1_000), "cold_start": Span(2_000, 2_000)}
 
 async def first(world: TestWorld) -> None:
     """The import check of a world whose workers come up well."""
-    check = await started(world.endpoint.first_worker())
+    check = await started(world.endpoint.workforce.first_worker())
     for worker in list(world.launcher.started):
         assert not check.done()
-        await world.endpoint.worker_ready(worker, 1)
+        await world.endpoint.work.worker_ready(worker, 1)
     await answer(check)
 
 
@@ -40,9 +40,9 @@ async def test_the_minimum_is_brought_up_at_once_and_always_one(least: int, expe
 
 async def test_one_of_the_first_workers_that_cannot_start_is_a_mistake():
     world = world_with(workers_min=2)
-    check = await started(world.endpoint.first_worker())
-    await world.endpoint.worker_ready(world.launcher.started[0], 1)
-    await world.endpoint.worker_broken(world.launcher.started[1], "no such module")
+    check = await started(world.endpoint.workforce.first_worker())
+    await world.endpoint.work.worker_ready(world.launcher.started[0], 1)
+    await world.endpoint.work.worker_broken(world.launcher.started[1], "no such module")
     with pytest.raises(ConfigurationError, match="no such module"):
         await answer(check)
 
@@ -72,7 +72,7 @@ async def test_where_delays_are_simulated_the_first_job_meets_them(passing: Pass
     await passing.by(delay)
     await world.endpoint.health()
     assert len(world.launcher.started) == 2
-    await world.endpoint.worker_ready(world.launcher.started[1], 1)
+    await world.endpoint.work.worker_ready(world.launcher.started[1], 1)
     await take_now(world, world.launcher.started[1])
     assert (await seen(world, job.id))["delayTime"] == delay
 
@@ -88,9 +88,9 @@ async def test_where_delays_are_simulated_the_minimum_stays():
 async def test_a_first_worker_that_has_a_job_already_stays():
     world = world_with(**SLOW)
     await world.endpoint.submit(Submission(b'{"a":1}', low_priority=True))
-    check = await started(world.endpoint.first_worker())
+    check = await started(world.endpoint.workforce.first_worker())
     (worker,) = world.launcher.started
-    await world.endpoint.worker_ready(worker, 1)
+    await world.endpoint.work.worker_ready(worker, 1)
     assert finish(world.take(worker)), "before the check goes on"
     await answer(check)
     assert worker in world.endpoint.fleet.workers
@@ -105,19 +105,19 @@ async def test_a_range_from_zero_is_a_simulated_delay():
 async def test_the_first_workers_of_several_endpoints_share_a_place_one_after_the_other():
     world = world_with(limit=1)
     other = beside(world)
-    checks = [await started(each.endpoint.first_worker()) for each in (world, other)]
+    checks = [await started(each.endpoint.workforce.first_worker()) for each in (world, other)]
     assert other.launcher.started == []
-    await world.endpoint.worker_ready(world.launcher.started[0], 1)
+    await world.endpoint.work.worker_ready(world.launcher.started[0], 1)
     await answer(checks[0])
     await world.advance(100)
-    await other.endpoint.worker_ready(other.launcher.started[0], 1)
+    await other.endpoint.work.worker_ready(other.launcher.started[0], 1)
     await answer(checks[1])
     assert world.launcher.stopped == world.launcher.started
 
 
 async def test_the_import_check_ends_with_the_server():
     world = world_with()
-    check = await started(world.endpoint.first_worker())
+    check = await started(world.endpoint.workforce.first_worker())
     world.emulator.hang_up()
     await answer(check)
 
@@ -177,7 +177,7 @@ async def test_a_time_to_be_ready_of_zero_is_for_ever():
 
 async def test_a_first_worker_that_is_not_ready_in_time_is_a_mistake(caplog: pytest.LogCaptureFixture):
     world = world_with(init_timeout=1_500)
-    check = await started(world.endpoint.first_worker())
+    check = await started(world.endpoint.workforce.first_worker())
     with caplog.at_level(logging.ERROR):
         await world.advance(1_500)
     with pytest.raises(ConfigurationError, match=r"ep: the worker was not ready within 1\.5 s \(init_timeout\)"):
@@ -198,7 +198,7 @@ async def test_the_end_of_an_overdue_workers_process_changes_nothing():
     world = world_with(init_timeout=500)
     await world.endpoint.submit(JOB)
     await world.advance(500)
-    await world.endpoint.worker_gone(world.launcher.started[0])
+    await world.endpoint.work.worker_gone(world.launcher.started[0])
     await world.advance(999)
     assert len(world.launcher.started) == 1
     await world.advance(1)

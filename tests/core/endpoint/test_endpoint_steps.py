@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
-from runpod_emulator.core.endpoint.engine import Engine
+from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import IllegalTransition
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, JobStatus, Progressed, Released
@@ -29,7 +29,9 @@ class Driver:
     def __getattr__(self, verb: str) -> Any:
         def step(*arguments: Any, **options: Any) -> Any:
             self.driven.add(verb)
-            return finish(getattr(self.world.endpoint, verb)(*arguments, **options))
+            endpoint = self.world.endpoint
+            owner = next(part for part in (endpoint, endpoint.work, endpoint.workforce) if hasattr(part, verb))
+            return finish(getattr(owner, verb)(*arguments, **options))
 
         return step
 
@@ -55,7 +57,7 @@ def everything(driver: Driver) -> None:
     assert driver.wait(one.id, later).status is JobStatus.COMPLETED
     assert driver.next_chunks(one.id, later) == (JobStatus.COMPLETED, [])
     assert driver.status(one.id, 60_000).kept_until == world.clock.now() + 60_000
-    assert driver.report(two.id, Failed("boom", None, 1))
+    assert driver.accept(two.id, Failed("boom", None, 1))
     assert driver.retry(two.id).status is JobStatus.IN_QUEUE
     driver.drop(worker, driver.status(three.id), "it can't be sent")
     driver.refuse(worker, three.id, 1)
@@ -78,7 +80,7 @@ async def test_every_verb_is_one_step():
     start.first_worker()
     start.submit(HOOKED)
     start.configure(start.world.endpoint.settings)
-    start.stop_work()
+    start.stop_all()
     start.reset()
     start.submit(HOOKED)
     start.close()
@@ -86,7 +88,7 @@ async def test_every_verb_is_one_step():
     assert start.reload() is None
     verbs = {
         name
-        for name, verb in (vars(Workforce) | vars(Engine) | vars(Endpoint)).items()
+        for name, verb in (vars(Workforce) | vars(Work) | vars(Endpoint)).items()
         if inspect.iscoroutinefunction(verb) and name[0] != "_"
     }
     assert verbs == driver.driven | start.driven
@@ -124,10 +126,10 @@ async def test_only_a_verb_with_nothing_to_answer_suspends(verb: str):
     (running,) = await world.take("w1")
     later = world.clock.now() + 90_000
     waiting = {
-        "take": lambda: world.endpoint.take("w1", 1, later, Caller()),
+        "take": lambda: world.endpoint.work.take("w1", 1, later, Caller()),
         "wait": lambda: world.endpoint.wait(job.id, later),
         "next_chunks": lambda: world.endpoint.next_chunks(running.id, later),
-        "first_worker": lambda: world.endpoint.first_worker(),
+        "first_worker": lambda: world.endpoint.workforce.first_worker(),
     }
     before = await world.endpoint.status(job.id)
     with pytest.raises(AssertionError, match="it suspended"):

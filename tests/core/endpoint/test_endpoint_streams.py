@@ -15,7 +15,7 @@ RUNNING = JobStatus.IN_PROGRESS
 
 
 async def emit(world: TestWorld, job, *chunks: bytes) -> bool:
-    return await world.endpoint.report(job.id, Emitted(job.lease, chunks))
+    return await world.endpoint.work.report(job.id, Emitted(job.lease, chunks))
 
 
 async def read(world: TestWorld, job_id: str, caller: Caller | None = None):
@@ -69,7 +69,7 @@ async def test_leftovers_come_with_the_first_terminal_status_then_nothing_at_onc
     world = make_world()
     _, job = await world.running()
     await emit(world, job, b"1", b"2")
-    assert await world.endpoint.report(job.id, ENDS[end](job))
+    assert await world.endpoint.work.report(job.id, ENDS[end](job))
     assert await (await read(world, job.id)) == (JobStatus(end), [b"1", b"2"])
     for _ in range(3):
         reader = await read(world, job.id)
@@ -82,7 +82,7 @@ async def test_the_end_of_the_job_ends_the_hold(end: str):
     world = make_world()
     _, job = await world.running()
     reader = await read(world, job.id)
-    await world.endpoint.report(job.id, ENDS[end](job))
+    await world.endpoint.work.report(job.id, ENDS[end](job))
     assert await reader == (JobStatus(end), [])
 
 
@@ -92,7 +92,7 @@ async def test_a_chunk_and_the_end_in_one_step_are_one_answer():
     reader = await read(world, job.id)
     await emit(world, job, b"1")
     await emit(world, job, b"2")
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     assert await reader == (JobStatus.COMPLETED, [b"1", b"2"])
 
 
@@ -113,7 +113,7 @@ async def test_two_readers_both_hear_of_the_end():
     _, job = await world.running()
     readers = [await read(world, job.id) for _ in range(2)]
     await emit(world, job, b"1")
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     assert [await reader for reader in readers] == [(JobStatus.COMPLETED, [b"1"]), (JobStatus.COMPLETED, [])]
 
 
@@ -178,7 +178,7 @@ async def test_unread_chunks_of_a_lost_run_are_dropped():
     world = make_world()
     worker, job = await world.running()
     await emit(world, job, b'"old"')
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     reader = await read(world, job.id)
     assert not reader.done()
     (again,) = await take_now(world, await world.worker())
@@ -190,7 +190,7 @@ async def test_unread_chunks_of_a_lost_run_are_dropped():
 async def test_chunks_after_the_end_are_refused():
     world = make_world()
     _, job = await world.running()
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     assert not await emit(world, job, b"1")
     assert await (await read(world, job.id)) == (JobStatus.COMPLETED, [])
 
@@ -199,7 +199,7 @@ async def test_chunks_are_deleted_with_their_job():
     world = make_world(run_retention=1_000)
     _, job = await world.running()
     await emit(world, job, b"1")
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     await world.advance(1_000)
     assert await is_gone(world, job.id)
     assert not world.emulator.store._shelves["ep"].chunks
@@ -209,7 +209,7 @@ async def test_reading_chunks_leaves_the_result_alone():
     world = make_world()
     _, job = await world.running()
     await emit(world, job, b"1")
-    await world.endpoint.report(job.id, Completed(job.lease, b"[1]"))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"[1]"))
     before = await world.endpoint.status(job.id)
     await (await read(world, job.id))
     assert await world.endpoint.status(job.id) == before

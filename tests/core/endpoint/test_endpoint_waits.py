@@ -22,7 +22,7 @@ async def takers(world: TestWorld, count: int, most: int = 1):
     waiting = []
     for number in range(count):
         caller = Caller()
-        waiting.append((await started(world.endpoint.take(f"w{number}", most, None, caller)), caller))
+        waiting.append((await started(world.endpoint.work.take(f"w{number}", most, None, caller)), caller))
     return waiting
 
 
@@ -107,7 +107,7 @@ async def test_a_caller_who_left_before_asking_gets_nothing():
     job = await world.endpoint.submit(JOB)
     caller = Caller()
     caller.hang_up()
-    assert await world.endpoint.take("w1", 1, None, caller) == []
+    assert await world.endpoint.work.take("w1", 1, None, caller) == []
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_QUEUE
 
 
@@ -126,7 +126,7 @@ async def test_a_lost_workers_job_wakes_the_next_one():
     world = make_world()
     worker, job = await world.running()
     ((task, _),) = await takers(world, 1)
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     await turns()
     assert given(task) == [[job.id]]
 
@@ -145,7 +145,7 @@ async def test_a_job_that_was_purged_before_the_woken_looked_leaves_it_waiting()
 
 async def test_a_worker_waits_until_its_deadline(passing: Passing):
     world = passing.world()
-    task = await started(world.endpoint.take("w1", 1, world.emulator.timeline.now() + 90_000, Caller()))
+    task = await started(world.endpoint.work.take("w1", 1, world.emulator.timeline.now() + 90_000, Caller()))
     await passing.by(89_999)
     await world.endpoint.health()
     await turns()
@@ -165,14 +165,14 @@ async def test_everyone_who_waits_for_a_job_hears_of_its_end():
     waits = [await started(world.endpoint.wait(job.id, world.clock.now() + 90_000)) for _ in range(3)]
     await world.advance(5_000)
     assert not any(wait.done() for wait in waits)
-    await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     assert [done.status for done in await asyncio.gather(*waits)] == [JobStatus.COMPLETED] * 3
 
 
 async def test_a_wait_for_an_ended_job_is_answered_at_once():
     world = make_world()
     _, job = await world.running()
-    await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     assert (await world.endpoint.wait(job.id, world.clock.now() + 90_000)).output == b"1"
 
 
@@ -199,7 +199,7 @@ async def test_the_end_of_another_job_does_not_end_a_wait():
     _, other = await world.running()
     job = await world.endpoint.submit(JOB)
     wait = await started(world.endpoint.wait(job.id, world.clock.now() + 90_000))
-    await world.endpoint.report(other.id, Completed(other.lease))
+    await world.endpoint.work.report(other.id, Completed(other.lease))
     await turns()
     assert not wait.done()
     world.emulator.hang_up()
@@ -223,14 +223,14 @@ async def test_a_client_who_hangs_up_leaves_the_job_alone():
     caller.hang_up()
     assert (await wait).status is JobStatus.IN_PROGRESS
     assert world.launcher.stopped_jobs == []
-    assert await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    assert await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
 
 
 async def test_closing_ends_every_kind_of_wait_at_once():
     world = make_world()
     _, job = await world.running()
     until = world.clock.now() + 90_000
-    take = await started(world.endpoint.take("w1", 1, None, Caller()))
+    take = await started(world.endpoint.work.take("w1", 1, None, Caller()))
     wait = await started(world.endpoint.wait(job.id, until))
     stream = await started(world.endpoint.next_chunks(job.id, until))
     world.emulator.hang_up()
@@ -283,7 +283,7 @@ async def test_the_start_waits_until_the_first_worker_is_up():
     (worker,) = world.launcher.started
     await turns()
     assert not start.done()
-    await world.endpoint.worker_ready(worker, 1)
+    await world.endpoint.work.worker_ready(worker, 1)
     await start
 
 
@@ -291,6 +291,6 @@ async def test_the_start_fails_with_the_workers_own_words():
     world = make_world()
     start = await started(world.emulator.start())
     await turns()
-    await world.endpoint.worker_broken(world.launcher.started[0], "ModuleNotFoundError: torch")
+    await world.endpoint.work.worker_broken(world.launcher.started[0], "ModuleNotFoundError: torch")
     with pytest.raises(Exception, match="ModuleNotFoundError: torch"):
         await start

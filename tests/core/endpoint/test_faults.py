@@ -22,7 +22,7 @@ USUAL = [(0, "Submitted"), (0, "Taken"), (WORK, "Completed")]
 async def test_without_faults_nothing_differs():
     mocked = Mocked()
     assert await mocked.history() == USUAL
-    assert not mocked.endpoint._runs
+    assert not mocked.endpoint.work.hooks
     mocked.expect_sound()
 
 
@@ -99,14 +99,14 @@ async def test_a_job_without_a_limit_gets_none():
 async def test_a_job_is_executed_twice_and_the_second_report_is_refused():
     mocked = Mocked(script(chunks=2))
     refused = []
-    report = mocked.endpoint.report
+    report = mocked.endpoint.work.report
 
     async def reported(job_id, event):
         counts = await report(job_id, event)
         refused.append((type(event).__name__, counts))
         return counts
 
-    mocked.endpoint.report = reported
+    mocked.endpoint.work.report = reported
     mocked.fault(FaultKind.EXECUTED_TWICE, times=1)
     job = await mocked.submit()
     await mocked.world.advance(100)
@@ -123,7 +123,7 @@ async def test_a_job_is_executed_twice_and_the_second_report_is_refused():
         [("Emitted", True), ("Emitted", False)] * 2 + [("Completed", True), ("Completed", False)]
     )
     assert (await mocked.endpoint.next_chunks(job.id, 0))[1] == [b'"chunk"'] * 2
-    assert not mocked.endpoint.ghosts
+    assert not mocked.endpoint.work.stray_runs
     mocked.expect_sound()
 
 
@@ -131,7 +131,7 @@ async def test_a_second_execution_needs_a_second_worker():
     mocked = Mocked(workers=1)
     mocked.fault(FaultKind.EXECUTED_TWICE)
     assert await mocked.history() == USUAL
-    assert not mocked.endpoint._copies
+    assert not mocked.endpoint.work.hooks
 
 
 async def test_a_worker_crashes_after_a_while_and_the_job_is_tried_again():
@@ -162,9 +162,9 @@ async def test_a_crash_in_the_middle_of_a_burst_cuts_it():
     world = make_world()
     world.emulator.faults.add(fault_of(FaultKind.WORKER_CRASH, count=2))
     worker, job = await world.running()
-    assert await world.endpoint.report(job.id, Emitted(1, (b"1", b"2", b"3")))
+    assert await world.endpoint.work.report(job.id, Emitted(1, (b"1", b"2", b"3")))
     assert world.launcher.replaced == [worker]
-    assert not await world.endpoint.report(job.id, Completed(1, b"4"))
+    assert not await world.endpoint.work.report(job.id, Completed(1, b"4"))
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_PROGRESS
     _, chunks = await world.endpoint.next_chunks(job.id, 0)
     assert chunks == [b"1", b"2"]
@@ -186,11 +186,11 @@ async def test_a_zombie_reports_late_and_is_refused(workers: int):
     record = await mocked.endpoint.status(job.id)
     assert (record.status, record.lease, record.retries) == (JobStatus.IN_PROGRESS, 2, 1)
     zombie = mocked.heard[1].job.worker
-    assert mocked.endpoint.ghosts.lease(str(zombie), job.id) == 1
+    assert mocked.endpoint.work.stray_runs.lease(str(zombie), job.id) == 1
     assert mocked.endpoint.fleet.counts().running == 2
     await mocked.world.advance(WORK - 1_500)
     assert zombie not in mocked.endpoint.fleet.workers
-    assert not mocked.endpoint.ghosts
+    assert not mocked.endpoint.work.stray_runs
     assert (await mocked.endpoint.status(job.id)).status is JobStatus.IN_PROGRESS
     await mocked.world.advance(1_000)
     assert (await mocked.endpoint.status(job.id)).output == b'"done"'
@@ -254,7 +254,7 @@ async def test_a_report_that_is_repeated_later_does_not_end_a_job_that_was_retri
     world = make_world()
     world.emulator.faults.add(fault_of(FaultKind.REPEATED_REPORT, delay=1_000))
     worker, job = await world.running()
-    assert await world.endpoint.report(job.id, Failed("once", None, 1))
+    assert await world.endpoint.work.report(job.id, Failed("once", None, 1))
     await world.endpoint.retry(job.id)
     (again,) = await world.take(worker)
     await world.advance(5_000)
@@ -291,8 +291,8 @@ async def test_a_report_that_is_too_late_by_itself_throws_no_dice():
     world = make_world()
     fault = world.emulator.faults.add(fault_of(FaultKind.DROPPED_REPORT))
     _, job = await world.running()
-    assert not await world.endpoint.report(job.id, Completed(7, b"1"))
-    assert not await world.endpoint.report("unknown", Completed(1, b"1"))
+    assert not await world.endpoint.work.report(job.id, Completed(7, b"1"))
+    assert not await world.endpoint.work.report("unknown", Completed(1, b"1"))
     assert fault.asked == 0
 
 

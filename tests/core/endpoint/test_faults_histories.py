@@ -72,7 +72,7 @@ class Life:
         elif what == "clear":
             self.mocked.emulator.faults.clear()
         elif what == "gone" and endpoint.fleet.workers:
-            self.mocked.endpoint._launcher.replace(sorted(endpoint.fleet.workers)[0])
+            self.mocked.endpoint.workforce.launcher.replace(sorted(endpoint.fleet.workers)[0])
         elif what in ("cancel", "retry") and self.jobs:
             with contextlib.suppress(JobNotFound, NotRetryable, IllegalTransition):
                 await getattr(endpoint, what)(self.jobs[number % len(self.jobs)])
@@ -84,9 +84,8 @@ class Life:
         await mocked.world.advance(3 * DAY)
         await mocked.timeline.settle()
         mocked.expect_sound()
-        assert not mocked.endpoint.ghosts
-        assert not mocked.endpoint._runs
-        assert not mocked.endpoint._copies
+        assert not mocked.endpoint.work.stray_runs
+        assert not mocked.endpoint.work.hooks
         assert not [worker for worker in mocked.endpoint.fleet.workers.values() if worker.jobs]
         health = await mocked.endpoint.health()
         assert (health.queued, health.running) == (0, 0)

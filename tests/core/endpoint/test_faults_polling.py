@@ -44,7 +44,7 @@ async def test_the_second_result_does_not_count_though_it_comes_after_the_end() 
 async def test_a_ghost_does_not_get_the_job_for_its_own_until_it_has_reported() -> None:
     here = polls()
     job = await doubled(here)
-    await here.endpoint.worker_gone("w1")
+    await here.endpoint.work.worker_gone("w1")
     assert await here.status(job) is JobStatus.IN_QUEUE
     assert await here.take("w2") == []
     held = await here.open_take("w2")
@@ -57,7 +57,7 @@ async def test_a_ghost_does_not_get_the_job_for_its_own_until_it_has_reported() 
 async def test_a_worker_that_says_it_is_idle_is_no_ghost() -> None:
     here = polls()
     job = await doubled(here)
-    await here.endpoint.worker_gone("w1")
+    await here.endpoint.work.worker_gone("w1")
     (again,) = await here.take("w2", idle=True)
     assert (again.id, again.lease) == (job, 2)
     assert await here.workers() == {"running": 1}
@@ -66,10 +66,10 @@ async def test_a_worker_that_says_it_is_idle_is_no_ghost() -> None:
 async def test_a_ghost_that_leaves_takes_nothing_with_it() -> None:
     here = polls()
     job = await doubled(here)
-    await here.endpoint.worker_gone("w2")
+    await here.endpoint.work.worker_gone("w2")
     assert await here.status(job) is JobStatus.IN_PROGRESS
     assert await here.completes("w1", job)
-    assert not here.endpoint.ghosts
+    assert not here.endpoint.work.stray_runs
 
 
 async def test_a_ghost_is_told_to_stop_when_its_time_is_over() -> None:
@@ -78,7 +78,7 @@ async def test_a_ghost_is_told_to_stop_when_its_time_is_over() -> None:
     await here.advance(5_000)
     assert await here.status(job) is JobStatus.FAILED
     assert [await here.stops(worker) for worker in PAIR] == [[job], [job]]
-    assert not here.endpoint.ghosts
+    assert not here.endpoint.work.stray_runs
 
 
 async def test_a_zombie_over_http() -> None:

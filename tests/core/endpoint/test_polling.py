@@ -132,7 +132,7 @@ async def test_a_ping_creates_nobody() -> None:
 async def test_a_ping_revives_nobody() -> None:
     here = polls()
     job = await here.holding("w1")
-    await here.endpoint.worker_gone("w1")
+    await here.endpoint.work.worker_gone("w1")
     await here.polling.ping("w1", [job.id])
     assert await here.workers() == {}
     assert await here.status(job.id) is JobStatus.IN_QUEUE

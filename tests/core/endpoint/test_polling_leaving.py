@@ -32,13 +32,13 @@ async def test_a_dismissed_worker_has_its_polls_answered_at_once() -> None:
 
 async def test_a_worker_that_must_leave_as_it_comes_is_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     here = own_polls()
-    ready = here.endpoint.worker_ready
+    ready = here.endpoint.work.worker_ready
 
     async def ready_and_in_the_way(worker: str, concurrency: int) -> None:
         await ready(worker, concurrency)
         here.polling.dismiss(worker)  # another endpoint's worker waits for its process place
 
-    monkeypatch.setattr(here.endpoint, "worker_ready", ready_and_in_the_way)
+    monkeypatch.setattr(here.endpoint.work, "worker_ready", ready_and_in_the_way)
     poll = await started(here.polling.take("w1", 1, True, here.now() + HOLD, Caller()))
     assert poll.done() and poll.result() == []
 
@@ -84,7 +84,7 @@ async def test_a_dismissed_worker_that_polls_on_is_not_welcomed_again(known: boo
         await here.completes(worker, job.id)
     here.polling.dismiss(worker)
     if not known:
-        await here.endpoint.worker_gone(worker)
+        await here.endpoint.work.worker_gone(worker)
     before = await here.workers()
     await here.submit()
     poll = await started(here.polling.take(worker, 1, True, here.now() + HOLD, Caller()))
@@ -100,7 +100,7 @@ async def test_a_worker_of_ours_that_asked_for_it_is_replaced() -> None:
     (job,) = await here.take(worker)
     poll, stops = await here.open_take(worker), await here.open_stops(worker)
     await here.completes(worker, job.id)
-    here.endpoint.refresh(worker)
+    here.endpoint.work.refresh(worker)
     await turns()
     assert here.world.launcher.replaced == [worker]
     assert poll.done() and stops.done()
@@ -113,7 +113,7 @@ async def test_a_worker_from_elsewhere_that_asks_to_be_replaced_is_let_go(caplog
     job = await here.holding("w1")
     poll = await here.open_take("w1")
     await here.completes("w1", job.id)
-    here.endpoint.refresh("w1")
+    here.endpoint.work.refresh("w1")
     await turns()
     assert poll.done() and poll.result() == []
     assert "worker w1 asked to be replaced by a fresh one: restart it where it was started" in caplog.text

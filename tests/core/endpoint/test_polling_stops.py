@@ -198,7 +198,7 @@ async def test_a_barred_worker_that_waits_first_does_not_keep_the_job_from_the_n
 async def test_a_restarted_worker_is_not_barred() -> None:
     here = polls()
     job = await timed_out_and_retried(here)
-    await here.endpoint.worker_gone("w1")
+    await here.endpoint.work.worker_gone("w1")
     assert [taken.id for taken in await here.take("w1")] == [job]
 
 

@@ -23,9 +23,9 @@ async def in_state(world: TestWorld, status: JobStatus) -> Job:
         return await world.endpoint.submit(JOB)
     _, job = await world.running(JOB)
     if status is JobStatus.COMPLETED:
-        await world.endpoint.report(job.id, Completed(job.lease))
+        await world.endpoint.work.report(job.id, Completed(job.lease))
     elif status is JobStatus.FAILED:
-        await world.endpoint.report(job.id, Failed("x", None, job.lease))
+        await world.endpoint.work.report(job.id, Failed("x", None, job.lease))
     elif status is JobStatus.CANCELLED:
         await world.endpoint.cancel(job.id)
     return job

@@ -10,7 +10,7 @@ async def test_a_job_goes_from_submission_to_its_webhook():
     world = make_world()
     worker, job = await world.running(Submission(b'{"a":1}', webhook="http://127.0.0.1:9/done"))
     await world.advance(250)
-    assert await world.endpoint.report(job.id, Completed(job.lease, b'"done"'))
+    assert await world.endpoint.work.report(job.id, Completed(job.lease, b'"done"'))
     ended = await world.endpoint.status(job.id)
     assert (ended.status, ended.output, ended.worker) == (JobStatus.COMPLETED, b'"done"', worker)
     await world.emulator.timeline.settle()

@@ -295,7 +295,7 @@ async def test_a_jobs_delay_is_the_throttling_and_the_cold_start_and_the_start_i
     assert await counters(world) == "queued 1, initializing 1"
     (worker,) = world.launcher.started
     await passing.by(250)
-    await world.endpoint.worker_ready(worker, 1)
+    await world.endpoint.work.worker_ready(worker, 1)
     assert await counters(world) == "queued 1, idle 1, ready 1"
     await take_now(world, worker)
     assert await counters(world) == "running 1, running 1"
@@ -315,7 +315,7 @@ async def test_a_warm_worker_spares_the_next_job_the_delay():
 async def world_up(world):
     world.endpoint.autoscaler.start_one(at_once=True)
     (worker,) = world.launcher.started
-    await world.endpoint.worker_ready(worker, 1)
+    await world.endpoint.work.worker_ready(worker, 1)
     return worker
 
 

@@ -64,7 +64,7 @@ async def test_several_jobs_may_share_one_start():
     world = make_world(**COUNT, scaler_requests=4, paused_endpoint="queue", workers_max=0)
     await submit(world, *[JOB] * 8)
     world.endpoint.fleet.settings = dataclasses.replace(world.endpoint.settings, workers_max=10)
-    await world.endpoint.worker_gone("nobody")
+    await world.endpoint.work.worker_gone("nobody")
     assert started(world) == 2
 
 
@@ -98,7 +98,7 @@ async def test_a_shortage_that_ends_before_the_delay_starts_nobody(passing: Pass
     await submit(world, JOB, JOB)
     (worker,) = world.launcher.started
     await passing.by(3_000)
-    await world.endpoint.worker_ready(worker, 2)
+    await world.endpoint.work.worker_ready(worker, 2)
     await take_now(world, worker, most=2)
     await passing.by(2_000)
     await world.endpoint.health()
@@ -111,7 +111,7 @@ async def test_a_new_shortage_waits_the_whole_delay_again(passing: Passing):
     await submit(world, JOB, JOB)
     await passing.by(3_000)
     (first,) = await take_now(world, worker)
-    await world.endpoint.report(first.id, Completed(first.lease))
+    await world.endpoint.work.report(first.id, Completed(first.lease))
     (second,) = await take_now(world, worker)
     await submit(world, JOB)
     await passing.by(3_999)
@@ -169,7 +169,7 @@ async def test_a_worker_that_is_there_takes_jobs_of_low_priority_in_their_turn(
     world = make_world(**scaler, low_priority_order=order)
     low, normal, second, last = await submit(world, LOW, JOB, JOB, LOW)
     (worker, *_) = world.launcher.started
-    await world.endpoint.worker_ready(worker, 4)
+    await world.endpoint.work.worker_ready(worker, 4)
     names = {low: "low", normal: "normal", second: "second", last: "last"}
     assert ", ".join(names[job.id] for job in await take_now(world, worker, most=4)) == taken
 
@@ -182,15 +182,15 @@ async def test_a_normal_job_goes_before_those_of_low_priority_which_start_no_wor
     world = make_world(**scaler)
     *_, normal = await submit(world, LOW, LOW, LOW, LOW, JOB)
     (worker,) = world.launcher.started
-    await world.endpoint.worker_ready(worker, 1)
+    await world.endpoint.work.worker_ready(worker, 1)
     (job,) = await take_now(world, worker)
     assert job.id == normal
     await world.advance(60_000)
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     for _ in range(4):
         (job,) = await take_now(world, worker)
         assert job.low_priority
-        await world.endpoint.report(job.id, Completed(job.lease))
+        await world.endpoint.work.report(job.id, Completed(job.lease))
     assert started(world) == 1
 
 
@@ -200,7 +200,7 @@ async def test_a_job_of_low_priority_that_comes_back_stays_behind_the_others():
     first, second = await submit(world, LOW, LOW)
     assert [job.id for job in await take_now(world, worker)] == [first]
     (normal,) = await submit(world, JOB)
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     other = await world.worker()
     assert [job.id for job in await take_now(world, other, most=3)] == [normal, first, second]
 
@@ -219,7 +219,7 @@ async def test_a_low_priority_job_in_the_only_slot_does_not_starve_a_normal_one(
 async def test_with_a_maximum_of_zero_nothing_ever_starts(profile, scaler: dict[str, Any]):
     world = make_world(profile, paused_endpoint="queue", **(scaler | {"workers_max": 0}))
     (job,) = await submit(world, JOB)
-    await world.endpoint.first_worker()
+    await world.endpoint.workforce.first_worker()
     await world.advance(3_600_000)
     assert world.launcher.started == []
     assert (await world.endpoint.status(job)).status.value == "IN_QUEUE"
@@ -228,7 +228,7 @@ async def test_with_a_maximum_of_zero_nothing_ever_starts(profile, scaler: dict[
 @SCALERS
 async def test_the_minimum_is_brought_up_with_the_first_look_at_the_queue(scaler: dict[str, Any]):
     world = make_world(**scaler, workers_min=2)
-    await world.endpoint.worker_gone("nobody")
+    await world.endpoint.work.worker_gone("nobody")
     assert started(world) == 2
 
 
@@ -236,7 +236,7 @@ async def test_the_minimum_is_brought_up_with_the_first_look_at_the_queue(scaler
 async def test_the_minimum_is_restored_when_a_kept_worker_is_lost(scaler: dict[str, Any]):
     world = make_world(**scaler, workers_min=1)
     worker = await world.worker()
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert started(world) == 2
 
 
@@ -245,7 +245,7 @@ async def test_a_worker_that_could_not_start_is_tried_again_after_the_back_off(p
     await submit(world, JOB)
     for attempt, wait in enumerate((1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000), 1):
         assert started(world) == attempt
-        await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+        await world.endpoint.work.worker_broken(world.launcher.started[-1], "no such module")
         assert (await world.endpoint.health()).workers.unhealthy == 1
         await passing.by(wait - 1)
         await submit(world, LOW)
@@ -260,7 +260,7 @@ async def test_a_broken_worker_leaves_the_jobs_waiting():
     world = make_world()
     (job,) = await submit(world, JOB)
     for _ in range(4):
-        await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+        await world.endpoint.work.worker_broken(world.launcher.started[-1], "no such module")
         await world.advance(30_000)
     assert (await world.endpoint.status(job)).status.value == "IN_QUEUE"
 
@@ -268,7 +268,7 @@ async def test_a_broken_worker_leaves_the_jobs_waiting():
 async def test_nobody_is_tried_again_for_jobs_that_were_purged_meanwhile():
     world = make_world()
     await submit(world, JOB)
-    await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+    await world.endpoint.work.worker_broken(world.launcher.started[-1], "no such module")
     await world.endpoint.purge()
     await world.advance(60_000)
     assert started(world) == 1
@@ -282,7 +282,7 @@ async def test_a_stopped_autoscaler_starts_nothing_more(scaler: dict[str, Any]):
     world.endpoint.autoscaler.stop()
     world.endpoint.autoscaler.start_one()
     await submit(world, JOB)
-    await world.endpoint.worker_broken(world.launcher.started[-1], "no such module")
+    await world.endpoint.work.worker_broken(world.launcher.started[-1], "no such module")
     await world.advance(60_000)
     assert started(world) == before
 
@@ -290,7 +290,7 @@ async def test_a_stopped_autoscaler_starts_nothing_more(scaler: dict[str, Any]):
 async def test_workers_scale_down_to_zero_and_up_again(passing: Passing):
     world = passing.world()
     _, job = await world.running()
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     await passing.by(5_000)
     assert sum((await world.endpoint.health()).workers) == 0
     assert world.launcher.stopped == world.launcher.started[:1]
@@ -348,15 +348,15 @@ async def test_a_worker_that_is_simulated_to_come_up_is_not_started_twice(scaler
     await submit(world, JOB)
     for _ in range(40):
         await world.advance(100)
-        await world.endpoint.worker_gone("nobody")
+        await world.endpoint.work.worker_gone("nobody")
     assert (started(world), len(world.endpoint.fleet.workers)) == (1, 1)
 
 
 async def test_the_minimum_is_restored_with_simulated_delays():
     world = world_with(workers_min=1, cold_start=Span(1_000, 1_000))
     world.endpoint.autoscaler.start_one(at_once=True)
-    await world.endpoint.worker_ready(world.launcher.started[0], 1)
-    await world.endpoint.worker_gone(world.launcher.started[0])
+    await world.endpoint.work.worker_ready(world.launcher.started[0], 1)
+    await world.endpoint.work.worker_gone(world.launcher.started[0])
     await world.advance(999)
     assert started(world) == 1
     await world.advance(1)
@@ -384,7 +384,7 @@ async def test_a_candidate_starts_beyond_the_maximum_and_without_simulated_delay
 async def test_a_candidate_does_not_wait_for_a_back_off():
     world = world_with()
     world.endpoint.autoscaler.start_one()
-    await world.endpoint.worker_broken(world.launcher.started[0], "broken")
+    await world.endpoint.work.worker_broken(world.launcher.started[0], "broken")
     world.endpoint.autoscaler.start_one()
     assert started(world) == 1
     assert world.endpoint.autoscaler.start_candidate() == world.launcher.started[1]
@@ -400,7 +400,7 @@ def test_a_stopped_autoscaler_starts_no_candidate():
 async def test_a_scaler_delay_of_zero_does_not_spin_while_none_may_start():
     world = world_with(**DELAY, scaler_delay=0)
     await submit(world, JOB)
-    await world.endpoint.worker_broken(world.launcher.started[0], "broken")
+    await world.endpoint.work.worker_broken(world.launcher.started[0], "broken")
     finish(world.endpoint.submit(JOB))
     finish(world.emulator.timeline.catch_up())
     assert started(world) == 1

@@ -188,7 +188,7 @@ async def busy(world: TestWorld) -> tuple[str, str]:
 
 
 async def completed(world: TestWorld, job: str) -> None:
-    assert await world.endpoint.report(job, Completed(1))
+    assert await world.endpoint.work.report(job, Completed(1))
 
 
 async def test_a_worker_without_room_is_throttled_until_another_endpoints_worker_has_nothing_to_do():
@@ -205,7 +205,7 @@ async def test_a_worker_without_room_is_throttled_until_another_endpoints_worker
     assert len(world.launcher.stopped) == 1 and worker not in world.launcher.stopped
     assert await counters(other) == "queued 1, initializing 1"
     (started,) = other.launcher.started
-    await other.endpoint.worker_ready(started, 1)
+    await other.endpoint.work.worker_ready(started, 1)
     assert [job.id for job in await take_now(other, started)] == [job.id]
     assert await counters(world) == "running 1, completed 1, running 1"
 
@@ -279,7 +279,7 @@ async def test_places_go_to_endpoints_in_the_order_of_their_claims():
     await third.endpoint.submit(JOB)
     starts = []
     for leaving, gone in ((world, holder), (third, None), (second, None)):
-        await leaving.endpoint.worker_gone(gone or leaving.launcher.started[-1])
+        await leaving.endpoint.work.worker_gone(gone or leaving.launcher.started[-1])
         starts.append((len(third.launcher.started), len(second.launcher.started)))
     assert starts == [(1, 0), (1, 1), (2, 1)]
 
@@ -294,13 +294,13 @@ async def test_a_worker_that_waits_and_leaves_is_forgotten(way: str):
     assert contended(world.endpoint.world.capacity)
     other.endpoint.autoscaler.stop()
     if way == "gone":
-        await other.endpoint.worker_gone(waiting.id)
+        await other.endpoint.work.worker_gone(waiting.id)
     elif way == "broken":
-        await other.endpoint.worker_broken(waiting.id, "broken")
+        await other.endpoint.work.worker_broken(waiting.id, "broken")
     else:
         other.endpoint.fleet.dismiss(waiting)
     assert not contended(world.endpoint.world.capacity)
-    await world.endpoint.worker_gone(holder)
+    await world.endpoint.work.worker_gone(holder)
     await world.advance(60_000)
     assert other.launcher.started == []
 
@@ -314,11 +314,11 @@ async def test_a_holder_that_ends_in_any_way_leaves_its_place(way: str):
     await other.endpoint.submit(JOB)
     assert other.launcher.started == []
     if way == "gone":
-        await world.endpoint.worker_gone(holder)
+        await world.endpoint.work.worker_gone(holder)
     elif way == "broken":
-        await world.endpoint.worker_broken(holder, "broken")
+        await world.endpoint.work.worker_broken(holder, "broken")
     elif way == "idle":
-        await world.endpoint.worker_ready(holder, 1)
+        await world.endpoint.work.worker_ready(holder, 1)
         await world.advance(7)
     elif way == "overdue":
         await world.advance(2_000)
@@ -331,17 +331,17 @@ async def test_an_outdated_worker_holds_its_place_until_it_is_gone():
     world = world_with(limit=2)
     other = beside(world)
     worker, _ = await busy(world)
-    reload = await started(world.endpoint.reload())
+    reload = await started(world.endpoint.workforce.reload())
     candidate = world.launcher.started[-1]
     await world.endpoint.submit(JOB)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     await take_now(world, candidate)
     assert await answer(reload) is True
     assert (world.launcher.retired, world.launcher.stopped) == ([worker], [])
     await other.endpoint.submit(JOB)
     await world.advance(60_000)
     assert other.launcher.started == []
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert len(other.launcher.started) == 1
 
 
@@ -354,7 +354,7 @@ async def test_jobs_above_the_limit_come_to_run_one_after_the_other():
     for _ in range(20):
         for worker in list(world.endpoint.fleet.workers.values()):
             if worker.is_coming_up and worker.id in world.launcher.started:
-                await world.endpoint.worker_ready(worker.id, 1)
+                await world.endpoint.work.worker_ready(worker.id, 1)
             if worker.state is WorkerState.IDLE and worker.id in world.endpoint.fleet.workers:
                 for job in await take_now(world, worker.id):
                     await completed(world, job.id)
@@ -366,7 +366,7 @@ async def test_a_warm_worker_does_not_end_for_a_cold_one_of_its_own_endpoint():
     await world.endpoint.submit(JOB)
     await world.endpoint.submit(JOB)
     (worker,) = world.launcher.started
-    await world.endpoint.worker_ready(worker, 1)
+    await world.endpoint.work.worker_ready(worker, 1)
     for _ in range(2):
         (job,) = await take_now(world, worker)
         await completed(world, job.id)
@@ -449,17 +449,17 @@ async def random_step(world: TestWorld, chance: random.Random, ended: set[str]) 
         return
     elif worker.is_coming_up:
         if step == "ready":
-            await endpoint.worker_ready(worker.id, chance.randint(1, 2))
+            await endpoint.work.worker_ready(worker.id, chance.randint(1, 2))
         elif step == "end" and chance.random() < 0.3:
             ended.add(worker.id)
-            await endpoint.worker_broken(worker.id, "broken")
+            await endpoint.work.worker_broken(worker.id, "broken")
     elif step == "take":
         await take_now(world, worker.id)
     elif step == "report":
         for job_id in sorted(worker.jobs):
             job = await endpoint.status(job_id)
-            await endpoint.report(job_id, Completed(job.lease))
+            await endpoint.work.report(job_id, Completed(job.lease))
     elif step == "end" and chance.random() < 0.3:
         ended.add(worker.id)
-        await endpoint.worker_gone(worker.id)
+        await endpoint.work.worker_gone(worker.id)
     await turns(1)

@@ -39,7 +39,7 @@ async def test_the_limit_holds_over_all_worlds():
     await busy(first)
     for world in (second, third):
         await world.endpoint.submit(JOB)
-    await second.endpoint.worker_gone(next(iter(second.endpoint.fleet.workers)))
+    await second.endpoint.work.worker_gone(next(iter(second.endpoint.fleet.workers)))
     assert [len(world.launcher.started) for world in (first, second, third)] == [1, 0, 0]
 
 

@@ -75,17 +75,17 @@ def test_workers_from_elsewhere_and_ill_ones_do_not_count():
 async def test_a_worker_that_tries_new_code_stays():
     world = make_world()
     old = await world.worker()
-    reload = await started(world.endpoint.reload())
+    reload = await started(world.endpoint.workforce.reload())
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
     candidate = world.launcher.started[-1]
     assert list(world.endpoint.fleet.workers) == [old, candidate]
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(reload) is True
 
 
 async def test_the_check_of_a_handler_ends_when_its_worker_is_one_too_many():
     world = make_world()
-    check = await started(world.endpoint.first_worker())
+    check = await started(world.endpoint.workforce.first_worker())
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=0))
     await answer(check)
 
@@ -150,10 +150,10 @@ async def test_of_busy_workers_the_first_whose_job_ends_leaves_and_the_maximum_h
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
     assert (world.launcher.retired, world.launcher.stopped) == ([], [])
     waiting = await world.endpoint.submit(JOB)
-    await world.endpoint.report(jobs[first].id, Completed(1))
+    await world.endpoint.work.report(jobs[first].id, Completed(1))
     assert world.launcher.stopped == [workers[first]]
     assert world.endpoint.fleet.counts().running == world.endpoint.fleet.alive == 1
-    await world.endpoint.report(jobs[1 - first].id, Completed(1))
+    await world.endpoint.work.report(jobs[1 - first].id, Completed(1))
     assert [job.id for job in await take_now(world, workers[1 - first])] == [waiting.id]
     assert len(world.launcher.started) == 2
 
@@ -162,7 +162,7 @@ async def test_with_a_maximum_of_zero_every_worker_leaves_after_its_job():
     world, workers, jobs = await two_busy()
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=0))
     for job in jobs:
-        await world.endpoint.report(job.id, Completed(1))
+        await world.endpoint.work.report(job.id, Completed(1))
     assert world.launcher.stopped == workers
 
 
@@ -173,8 +173,8 @@ async def test_a_worker_with_several_jobs_that_is_one_too_many_ends_them_all():
     for worker in workers:
         await take_now(world, worker, most=2)
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, workers_max=1))
-    await world.endpoint.report(jobs[0].id, Completed(1))
+    await world.endpoint.work.report(jobs[0].id, Completed(1))
     assert (world.launcher.retired, world.launcher.stopped) == ([workers[0]], [])
-    await world.endpoint.report(jobs[2].id, Completed(1))
+    await world.endpoint.work.report(jobs[2].id, Completed(1))
     assert world.launcher.retired == [workers[0]]
     assert world.endpoint.fleet.alive == 1

@@ -19,23 +19,23 @@ JOB = Submission(b'{"a":1}')
 
 async def reload(world: TestWorld) -> tuple[asyncio.Task[bool | None], str]:
     """A reload that has begun, and the worker that tries the new code."""
-    task = await started(world.endpoint.reload())
+    task = await started(world.endpoint.workforce.reload())
     (candidate,) = [worker.id for worker in world.endpoint.fleet.workers.values() if worker.is_coming_up]
     return task, candidate
 
 
 async def minimum(world: TestWorld) -> list[str]:
     """The endpoint's least workers, all up."""
-    await world.endpoint.worker_gone("nobody")
+    await world.endpoint.work.worker_gone("nobody")
     for worker in world.launcher.started:
-        await world.endpoint.worker_ready(worker, 1)
+        await world.endpoint.work.worker_ready(worker, 1)
     return list(world.launcher.started)
 
 
 async def broken(world: TestWorld) -> None:
     """A reload to code that cannot be started."""
     task, candidate = await reload(world)
-    await world.endpoint.worker_broken(candidate, "SyntaxError")
+    await world.endpoint.work.worker_broken(candidate, "SyntaxError")
     assert await answer(task) is False
 
 
@@ -50,7 +50,7 @@ async def test_the_old_workers_stay_until_the_new_one_is_up():
     await world.advance(1_000)
     assert await counters(world) == "idle 2, initializing 1, ready 2"
     assert (world.launcher.stopped, task.done()) == ([], False)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert world.launcher.stopped == old
     assert list(world.endpoint.fleet.workers) == [candidate]
@@ -61,13 +61,13 @@ async def test_jobs_that_run_finish_on_the_old_code():
     worker, job = await world.running()
     idle = await world.worker()
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert (world.launcher.retired, world.launcher.stopped) == ([worker], [idle])
     assert await counters(world) == "running 1, idle 1, ready 1, running 1"
     assert world.endpoint.fleet.workers[worker].outdated
-    assert await world.endpoint.report(job.id, Completed(job.lease, b"1"))
-    await world.endpoint.worker_gone(worker)
+    assert await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
+    await world.endpoint.work.worker_gone(worker)
     assert await counters(world) == "completed 1, idle 1, ready 1"
     assert world.launcher.started == [worker, idle, candidate]
 
@@ -78,7 +78,7 @@ async def test_old_workers_serve_while_the_new_one_comes_up():
     task, candidate = await reload(world)
     job = await world.endpoint.submit(JOB)
     assert [taken.id for taken in await take_now(world, worker)] == [job.id]
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert (world.launcher.retired, world.launcher.stopped) == ([worker], [])
 
@@ -87,11 +87,11 @@ async def test_an_outdated_worker_is_no_part_of_the_maximum_and_takes_no_share_o
     world = world_with(workers_max=1)
     worker, _ = await world.running()
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     await world.endpoint.submit(JOB)
     await take_now(world, candidate)
-    await world.endpoint.worker_gone(candidate)
+    await world.endpoint.work.worker_gone(candidate)
     assert len(world.launcher.started) == 3, "the old one does not stand in for it"
     assert worker in world.endpoint.fleet.workers
 
@@ -100,9 +100,9 @@ async def test_a_job_whose_outdated_worker_is_lost_runs_on_the_new_code():
     world = world_with()
     worker, job = await world.running()
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     await answer(task)
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     (again,) = await take_now(world, candidate)
     assert (again.id, again.retries) == (job.id, 1)
 
@@ -112,7 +112,7 @@ async def test_an_outdated_worker_is_retired_once_whatever_reloads_follow():
     worker, _ = await world.running()
     for _ in range(3):
         task, candidate = await reload(world)
-        await world.endpoint.worker_ready(candidate, 1)
+        await world.endpoint.work.worker_ready(candidate, 1)
         assert await answer(task) is True
     assert world.launcher.retired == [worker]
     assert world.launcher.stopped == world.launcher.started[1:-1]
@@ -126,7 +126,7 @@ async def test_workers_that_come_up_with_old_code_are_dismissed():
     task, candidate = await reload(world)
     assert world.launcher.stopped == coming
     assert await counters(world) == "queued 2, initializing 1"
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert await counters(world) == "queued 2, idle 1, initializing 1, ready 1"
 
@@ -146,7 +146,7 @@ async def test_new_code_is_tried_also_where_no_worker_is():
     world = world_with()
     task, candidate = await reload(world)
     assert world.launcher.started == [candidate]
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     await world.advance(5_000)
     assert world.launcher.stopped == [candidate], "it idles out like any other"
@@ -157,7 +157,7 @@ async def test_the_minimum_is_brought_up_with_the_new_code():
     old = await minimum(world)
     task, candidate = await reload(world)
     assert len(world.launcher.started) == 3, "the others wait until the code is known to be good"
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert world.launcher.stopped == old
     assert await counters(world) == "idle 1, initializing 1, ready 1"
@@ -187,16 +187,16 @@ async def test_after_good_code_as_many_come_as_jobs_want():
     _, candidate = await reload(world)
     for _ in range(5):
         await world.endpoint.submit(JOB)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert len(world.launcher.started) == 3
 
 
 async def test_a_worker_started_elsewhere_has_no_code_of_ours():
     world = world_with()
     world.endpoint.fleet.welcome("elsewhere")
-    await world.endpoint.worker_ready("elsewhere", 1)
+    await world.endpoint.work.worker_ready("elsewhere", 1)
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert (world.launcher.stopped, world.launcher.retired) == ([], [])
     assert "elsewhere" in world.endpoint.fleet.workers
@@ -206,13 +206,13 @@ async def test_another_worker_that_is_ready_decides_nothing():
     world = world_with()
     worker = await world.worker()
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(worker, 2)
+    await world.endpoint.work.worker_ready(worker, 2)
     await turns()
     assert not task.done() and world.launcher.stopped == []
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     await turns()
     assert not task.done()
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
 
 
@@ -221,7 +221,7 @@ async def test_a_reload_is_no_concern_of_other_endpoints():
     other = beside(world)
     theirs = await other.worker()
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert other.launcher.started == [theirs]
     assert other.launcher.stopped == []
@@ -232,7 +232,7 @@ async def test_new_code_is_tried_at_once_above_the_limit_of_processes_too():
     old = await world.worker()
     task, candidate = await reload(world)
     assert (world.launcher.stopped, world.launcher.started) == ([], [old, candidate])
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert world.launcher.stopped == [old]
 
@@ -247,29 +247,29 @@ async def test_newer_code_ends_the_try_of_older_code():
     second, two = await reload(world)
     assert await answer(first) is None
     assert world.launcher.stopped == [one]
-    await world.endpoint.worker_gone(one)
+    await world.endpoint.work.worker_gone(one)
     await turns()
     assert not second.done()
-    await world.endpoint.worker_ready(two, 1)
+    await world.endpoint.work.worker_ready(two, 1)
     assert await answer(second) is True
     assert world.launcher.stopped == [one, old]
 
 
 async def test_of_many_reloads_in_one_moment_only_the_last_learns_the_truth():
     world = world_with()
-    tasks = [await started(world.endpoint.reload()) for _ in range(5)]
+    tasks = [await started(world.endpoint.workforce.reload()) for _ in range(5)]
     assert world.launcher.stopped == world.launcher.started[:-1]
-    await world.endpoint.worker_ready(world.launcher.started[-1], 1)
+    await world.endpoint.work.worker_ready(world.launcher.started[-1], 1)
     assert [await answer(task) for task in tasks] == [None, None, None, None, True]
 
 
 async def test_a_reload_after_one_that_is_over_leaves_that_ones_answer_alone():
     world = world_with()
     first, one = await reload(world)
-    await world.endpoint.worker_ready(one, 1)
+    await world.endpoint.work.worker_ready(one, 1)
     second, two = await reload(world)
     assert await answer(first) is True
-    await world.endpoint.worker_broken(two, "SyntaxError")
+    await world.endpoint.work.worker_broken(two, "SyntaxError")
     assert await answer(second) is False
     assert list(world.endpoint.fleet.workers) == [one, two]
 
@@ -284,7 +284,7 @@ async def test_a_server_that_stops_leaves_the_question_open():
 async def test_a_server_that_has_stopped_tries_nothing():
     world = world_with()
     world.endpoint.autoscaler.stop()
-    assert finish(world.endpoint.reload()) is None
+    assert finish(world.endpoint.workforce.reload()) is None
     assert world.launcher.started == []
 
 

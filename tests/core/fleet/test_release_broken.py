@@ -21,11 +21,11 @@ async def test_code_that_cannot_be_started_is_told_apart(way: str):
     old = await world.worker()
     task, candidate = await reload(world)
     if way == "broken":
-        await world.endpoint.worker_broken(candidate, "SyntaxError")
+        await world.endpoint.work.worker_broken(candidate, "SyntaxError")
     elif way == "gone":
-        await world.endpoint.worker_gone(candidate)
+        await world.endpoint.work.worker_gone(candidate)
     elif way == "unfit":
-        await world.endpoint.worker_unhealthy(candidate, "no GPU")
+        await world.endpoint.work.worker_unhealthy(candidate, "no GPU")
     else:
         await world.advance(2_000)
         assert world.launcher.stopped == [candidate]
@@ -53,7 +53,7 @@ async def test_with_broken_code_the_last_good_worker_does_every_job():
     assert len(world.launcher.started) == 2, "the good one and the one that tried"
     for _ in range(3):
         (job,) = await take_now(world, old)
-        await world.endpoint.report(job.id, Completed(job.lease))
+        await world.endpoint.work.report(job.id, Completed(job.lease))
         await world.advance(600_000)
     assert world.launcher.stopped == []
     assert (await world.endpoint.health()).completed == 3
@@ -63,7 +63,7 @@ async def test_with_broken_code_not_even_the_minimum_is_restored():
     world = world_with(workers_min=2)
     first, second = await minimum(world)
     await broken(world)
-    await world.endpoint.worker_gone(first)
+    await world.endpoint.work.worker_gone(first)
     await world.advance(600_000)
     assert len(world.launcher.started) == 3
     assert second in world.endpoint.fleet.workers
@@ -75,7 +75,7 @@ async def test_with_broken_code_the_last_good_worker_does_not_give_way():
     other = beside(world)
     world.endpoint.world.capacity.limit = 2
     await broken(world)
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     await other.endpoint.submit(JOB)
     await other.endpoint.submit(JOB)
     await world.advance(60_000)
@@ -88,12 +88,12 @@ async def test_when_the_last_good_worker_dies_the_code_is_tried_again_after_the_
     old, _ = await world.running()
     await broken(world)
     await world.advance(400)
-    await world.endpoint.worker_gone(old)
+    await world.endpoint.work.worker_gone(old)
     await world.advance(599)
     assert len(world.launcher.started) == 2
     await world.advance(1)
     assert len(world.launcher.started) == 3
-    await world.endpoint.worker_broken(world.launcher.started[-1], "SyntaxError")
+    await world.endpoint.work.worker_broken(world.launcher.started[-1], "SyntaxError")
     await world.advance(1_999)
     assert len(world.launcher.started) == 3
     await world.advance(1)
@@ -105,7 +105,7 @@ async def test_when_the_last_good_worker_dies_long_after_the_code_is_tried_again
     old = await world.worker()
     await broken(world)
     await world.advance(60_000)
-    await world.endpoint.worker_gone(old)
+    await world.endpoint.work.worker_gone(old)
     assert len(world.launcher.started) == 3
 
 
@@ -125,7 +125,7 @@ async def test_code_that_is_mended_replaces_the_last_good_worker():
     await broken(world)
     task, candidate = await reload(world)
     assert await counters(world) == "idle 1, initializing 1, ready 1", "the broken one is out of sight"
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     assert world.launcher.stopped[-1] == old  # before it, the broken one
     await world.advance(1_000)
@@ -139,7 +139,7 @@ async def test_mended_code_does_not_wait_for_the_back_off_of_broken_code():
     for _ in range(6):
         await broken(world)
     task, candidate = await reload(world)
-    await world.endpoint.worker_ready(candidate, 1)
+    await world.endpoint.work.worker_ready(candidate, 1)
     assert await answer(task) is True
     for _ in range(3):
         await world.endpoint.submit(JOB)
@@ -160,7 +160,7 @@ async def test_the_last_good_worker_stays_while_new_code_is_tried(settings: dict
     old = await world.worker()
     task, candidate = await reload(world)
     await world.advance(6_000)
-    await world.endpoint.worker_broken(candidate, "SyntaxError")
+    await world.endpoint.work.worker_broken(candidate, "SyntaxError")
     assert await answer(task) is False
     assert world.launcher.stopped == []
     assert old in world.endpoint.fleet.workers
@@ -173,12 +173,12 @@ async def test_code_that_is_good_at_a_later_try_lifts_the_restriction():
         await world.endpoint.submit(JOB)
     await world.advance(1_000)
     assert len(world.launcher.started) == 2
-    await world.endpoint.worker_ready(world.launcher.started[-1], 1)
+    await world.endpoint.work.worker_ready(world.launcher.started[-1], 1)
     await take_now(world, world.launcher.started[-1])
     assert len(world.launcher.started) == 4
 
 
 async def test_with_a_maximum_of_zero_new_code_starts_nobody():
     world = world_with(workers_max=0)
-    await started(world.endpoint.reload())
+    await started(world.endpoint.workforce.reload())
     assert world.launcher.started == []

@@ -96,7 +96,7 @@ async def test_a_running_job_is_deleted_when_its_ttl_is_over(passing: Passing, p
     await passing.by(1)
     assert await is_gone(world, job.id)
     assert world.launcher.stopped_jobs == [(worker, job.id, job.lease)]
-    assert not await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    assert not await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     counters = await world.endpoint.health()
     assert counters[:5] == (0, 0, 0, 0, 0)
     assert counters.workers.idle == 1
@@ -124,7 +124,7 @@ async def meets_its_limit(passing: Passing, world: TestWorld, submission: Submis
     await passing.by(3 * SECOND)
     body = await seen(world, job.id)
     assert world.launcher.stopped_jobs == [(worker, job.id, job.lease)]
-    assert not await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    assert not await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     assert await seen(world, job.id) == body
     assert body.pop("id") == job.id
     return body
@@ -172,7 +172,7 @@ async def test_a_limit_of_zero_is_none(passing: Passing, profile, endpoint: int,
     world = passing.world(profile, settings=with_limit(endpoint))
     _, job = await world.running(JOB._replace(execution_timeout=own))
     await passing.by(DAY - 1)
-    assert await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    assert await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     body = await seen(world, job.id)
     assert (body["status"], body["executionTime"]) == ("COMPLETED", DAY - 1)
 
@@ -212,7 +212,7 @@ async def test_a_silent_worker_loses_its_job_which_is_tried_once_more(passing: P
     assert (run_2.id, run_2.lease) == (job.id, 2)
     body = await seen(world, job.id)
     assert (body["delayTime"], body["retries"], body["status"]) == (45 * SECOND, 1, "IN_PROGRESS")
-    assert not await world.endpoint.report(job.id, Completed(run_1.lease, b'"late"'))
+    assert not await world.endpoint.work.report(job.id, Completed(run_1.lease, b'"late"'))
 
     await passing.by(41 * SECOND)
     body = await seen(world, job.id)
@@ -226,7 +226,7 @@ async def test_a_worker_that_refuses_keeps_the_job_until_its_lease_is_over(passi
     world = passing.world()
     worker, job = await world.running()
     await passing.by(5 * SECOND)
-    await world.endpoint.refuse(worker, job.id, job.lease)
+    await world.endpoint.work.refuse(worker, job.id, job.lease)
     assert (await world.endpoint.health()).workers.running == 0
     await passing.by(40 * SECOND - 1)
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_PROGRESS

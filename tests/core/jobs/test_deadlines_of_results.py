@@ -26,7 +26,7 @@ async def ended(world: TestWorld, ending: str, sync: bool = False) -> str:
         await world.endpoint.cancel(job.id)
     else:
         report = Completed(job.lease, b"1") if ending == "completed" else Failed("boom", None, job.lease)
-        assert await world.endpoint.report(job.id, report)
+        assert await world.endpoint.work.report(job.id, report)
     return job.id
 
 
@@ -56,7 +56,7 @@ async def test_a_result_is_kept_for_its_retention(passing: Passing, profile, syn
 async def test_a_wait_may_lengthen_the_life_of_a_result(passing: Passing, rule: str, wait: int | None, kept: int):
     world = passing.world(runsync_wait_retention=rule)
     _, job = await world.running(JOB._replace(sync=True, wait=wait))
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     await passing.by(kept - 1)
     assert not await is_gone(world, job.id)
     await passing.by(1)
@@ -79,7 +79,7 @@ async def test_the_ttl_may_delete_a_result(passing: Passing, rule: str, ttl: int
         await world.endpoint.cancel(job.id)
     else:
         report = Completed(job.lease, b"1") if ending == "completed" else Failed("boom", None, job.lease)
-        assert await world.endpoint.report(job.id, report)
+        assert await world.endpoint.work.report(job.id, report)
     await passing.by(kept - 1)
     assert not await is_gone(world, job.id)
     await passing.by(1)
@@ -118,7 +118,7 @@ async def test_a_ttl_asked_for_while_running_counts_from_the_end(passing: Passin
     await world.endpoint.status(job.id, ttl=6 * SECOND)
     await passing.by(MINUTE)
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_PROGRESS
-    await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     await passing.by(6 * SECOND - 1)
     assert not await is_gone(world, job.id)
     await passing.by(1)
@@ -168,11 +168,11 @@ VERBS = {
     "purge": lambda world, job: world.endpoint.purge(),
     "health": lambda world, job: world.endpoint.health(),
     "requests": lambda world, job: world.endpoint.requests(0, 10),
-    "worker_ready": lambda world, job: world.endpoint.worker_ready("w9", 1),
-    "worker_broken": lambda world, job: world.endpoint.worker_broken("w9", "broken"),
-    "worker_gone": lambda world, job: world.endpoint.worker_gone("w9"),
-    "report": lambda world, job: world.endpoint.report(job.id, Progressed(job.lease, b"1")),
-    "refuse": lambda world, job: world.endpoint.refuse("w9", job.id, job.lease),
+    "worker_ready": lambda world, job: world.endpoint.work.worker_ready("w9", 1),
+    "worker_broken": lambda world, job: world.endpoint.work.worker_broken("w9", "broken"),
+    "worker_gone": lambda world, job: world.endpoint.work.worker_gone("w9"),
+    "report": lambda world, job: world.endpoint.work.report(job.id, Progressed(job.lease, b"1")),
+    "refuse": lambda world, job: world.endpoint.work.refuse("w9", job.id, job.lease),
 }
 
 
@@ -210,7 +210,9 @@ async def test_a_verb_sees_every_deadline_that_passed_however_many(verb: str, ca
         listed, _ = await world.endpoint.requests(0, 2_000)
         assert {job.status for job in listed} == {JobStatus.FAILED}
     else:
-        reports = [await world.endpoint.report(job.id, Completed(job.lease)) for job in sorted(jobs, key=by_id)[-2:]]
+        reports = [
+            await world.endpoint.work.report(job.id, Completed(job.lease)) for job in sorted(jobs, key=by_id)[-2:]
+        ]
         assert reports == [False, False]
 
 

@@ -104,7 +104,7 @@ async def test_a_claim_that_was_given_back_is_no_run(mock: Mock, pause: int):
     (stub,) = mock.emulator.stubs
     job = await mock.submit()
     await mock.advance(1)
-    (taken,) = await mock.endpoint._claim(1, Taken("w"), mock.emulator.timeline.now())
+    (taken,) = await mock.endpoint.work.engine.claim(1, Taken("w"), mock.emulator.timeline.now())
     assert stub.played == 1
     await mock.endpoint.change(job, Returned(taken.lease))
     assert stub.played == 0

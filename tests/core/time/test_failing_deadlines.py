@@ -43,13 +43,13 @@ async def running(world: TestWorld, submission: Submission) -> Job:
 
 async def silent(world: TestWorld, submission: Submission) -> Job:
     worker, job = await world.running(submission)
-    await world.endpoint.refuse(worker, job.id, job.lease)
+    await world.endpoint.work.refuse(worker, job.id, job.lease)
     return job
 
 
 async def ended(world: TestWorld, submission: Submission) -> Job:
     _, job = await world.running(submission)
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     await world.endpoint.status(job.id, ttl=60 * SECOND)
     return job
 
@@ -124,10 +124,10 @@ async def scaling(world: TestWorld) -> None:
 
 async def broken(world: TestWorld) -> None:
     """A worker that could not start is tried again."""
-    world.endpoint.begin()
+    world.endpoint.workforce.begin()
     await turns()
     world.endpoint.autoscaler.start_one()
-    await world.endpoint.worker_broken(world.launcher.started[-1], "broken")
+    await world.endpoint.work.worker_broken(world.launcher.started[-1], "broken")
 
 
 async def idle(world: TestWorld) -> None:
@@ -149,7 +149,7 @@ async def webhook(world: TestWorld) -> None:
     """A webhook call was refused, and is made again."""
     world.post.answer = lambda url, body: "answered 500"
     _, job = await world.running(JOB._replace(webhook="http://127.0.0.1:9/bad"))
-    await world.endpoint.report(job.id, Completed(job.lease))
+    await world.endpoint.work.report(job.id, Completed(job.lease))
     await world.emulator.timeline.settle()
 
 
@@ -210,7 +210,7 @@ async def test_a_webhook_call_that_fails_inside_is_an_attempt_and_delays_no_othe
     world = make_world()
     for name in ("bad", "good"):
         _, job = await world.running(JOB._replace(webhook=f"http://127.0.0.1:9/{name}"))
-        await world.endpoint.report(job.id, Completed(job.lease))
+        await world.endpoint.work.report(job.id, Completed(job.lease))
     await world.emulator.timeline.settle()
     await world.advance(DAY)
     tried = [(attempt.delivery.url[-4:].strip("/"), attempt.problem) for attempt in world.emulator.attempts]

@@ -28,7 +28,7 @@ async def test_moving_time_on_says_whom_it_waits_for_and_ends_when_the_start_tak
         for seconds in ("0.01", "0.02", "0.025")
     ]
     assert world.launcher.stopped == [worker]
-    assert world.balancer.flaw == "endpoint lb: the worker was not ready within 0.025 s (init_timeout)"
+    assert world.balancer.workforce.flaw == "endpoint lb: the worker was not ready within 0.025 s (init_timeout)"
     task.cancel()
 
 

@@ -55,12 +55,20 @@ class Seat(NamedTuple):
     """What the worker holds; empty when it does not count."""
 
 
-class Balancer(Workforce):
+class Balancer:
     """One load-balancing endpoint."""
 
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
-        super().__init__(settings, world, launcher)
+        self.id = settings.id
+        self.world = world
+        self.platform = world.platform
+        self.workforce = Workforce(settings, world, launcher, self._balance)
+        self.fleet = self.workforce.fleet
         self.fleet.overfills = True
+        self.autoscaler = self.workforce.autoscaler
+        self._timeline = world.timeline
+        self._now = world.timeline.present
+        self._room = world.room
         self._waiting = 0
         self._requests = count(1)
         self._addresses: dict[str, str] = {}
@@ -70,6 +78,11 @@ class Balancer(Workforce):
         """Workers that were scaled down, the longest ago first."""
         self._starting: set[str] = set()
         """Workers whose health check answers that they are not ready yet."""
+
+    @property
+    def settings(self) -> EndpointSettings:
+        """The settings as they are now."""
+        return self.workforce.settings
 
     # What clients do
 
@@ -137,7 +150,7 @@ class Balancer(Workforce):
         self._addresses[worker] = address
         self._starting.discard(worker)
         self._resting.pop(worker, None)
-        await self.worker_ready(worker, self.settings.share)
+        await self.workforce.worker_ready(worker, self.settings.share)
         self._room.call(("balancer", self.id))
 
     def worker_starting(self, worker: str) -> None:
@@ -153,11 +166,15 @@ class Balancer(Workforce):
             self.autoscaler.try_again_in(self.fleet.fell_ill(worker, reason))
             await self._balance()
 
+    async def worker_broken(self, worker: str, reason: str) -> None:
+        """A worker ended before it was up."""
+        await self.workforce.worker_broken(worker, reason)
+
     async def worker_gone(self, worker: str) -> None:
         """The worker's process ended without being asked to."""
         await self._now()
         self._forget(worker)
-        self._release.failed(worker)
+        self.workforce.release.failed(worker)
         self.fleet.forget(worker)
         self._room.call(("balancer", self.id))
         await self._balance()
@@ -170,6 +187,10 @@ class Balancer(Workforce):
             del self._resting[next(iter(self._resting))]
         self._room.call(("balancer", self.id))
 
+    def leave(self) -> None:
+        """Give the places of all workers back: they have ended, and no other will come."""
+        self.workforce.leave()
+
     async def close(self) -> None:
         """Start no worker any more, and let nobody wait for one: the endpoint is about to be taken away."""
         self.autoscaler.stop()
@@ -177,7 +198,7 @@ class Balancer(Workforce):
 
     async def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings."""
-        await super().configure(settings)
+        await self.workforce.configure(settings)
         self._room.call(("balancer", self.id))
 
     # Inside

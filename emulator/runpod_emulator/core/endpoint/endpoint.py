@@ -1,4 +1,4 @@
-"""The verbs of one endpoint: what clients, workers and deadlines may do to its jobs.
+"""One endpoint: the parts of which it is made, and what clients do with its jobs; what workers do is in `work.py`.
 
 Each verb reads the time once, after it has caught up with
 every deadline that passed. On the memory store no verb suspends, except to wait.
@@ -6,48 +6,46 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Container, Sequence
-from contextlib import suppress
-from typing import NamedTuple
+import functools
+import random
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
 
+from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
+from runpod_emulator.core.endpoint.faults import Faults
 from runpod_emulator.core.endpoint.parts import World
-from runpod_emulator.core.endpoint.polling import PollingWorkers
+from runpod_emulator.core.endpoint.scripts import Plays
+from runpod_emulator.core.endpoint.waiters import Waiters
+from runpod_emulator.core.endpoint.work import Work, follow
+from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
     IllegalTransition,
-    JobNotFound,
     NotCancellable,
     NotRetryable,
     QueueFull,
 )
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import WorkerCounts
-from runpod_emulator.core.jobs.deadlines import lost_event, overrun_event
-from runpod_emulator.core.jobs.drops import Drop
-from runpod_emulator.core.jobs.job import (  # fmt: skip
+from runpod_emulator.core.jobs.job import (
     BEHIND,
     TRANSITIONS,
     Cancelled,
-    Failed,
+    Event,
     Forgotten,
     Job,
     JobStatus,
-    Renewed,
     Retried,
     Shortened,
-    Taken,
-    submit,
-)
-from runpod_emulator.core.jobs.results import Report
+    Transition,
+)  # fmt: skip
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.rates import Limits
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Caller, Outcome
-
-log = logging.getLogger("runpod_emulator.worker")
 
 
 class Submission(NamedTuple):
@@ -63,8 +61,6 @@ class Submission(NamedTuple):
     """Handed in through /runsync."""
     headers: Sequence[tuple[bytes, bytes]] = ()
     """Of the request, as they came: stubs may look at them."""
-    held: bool = False
-    """Whether no worker ever sees it."""
     wait: int | None = None
     """How long the client of /runsync said that it would wait, in ms; may lengthen the life of the result."""
 
@@ -82,33 +78,49 @@ class Health(NamedTuple):
     """Jobs that TIMED_OUT; `failed` holds them too, if the platform says so."""
 
 
-class Endpoint(Engine):
-    """One queue-based endpoint."""
+class Endpoint:
+    """One queue-based endpoint: its parts, and what clients do with its jobs."""
 
     def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
-        super().__init__(settings, world, launcher)
-        self.polling = PollingWorkers(self, world.timeline, world.room)
+        self.id = settings.id
+        self.world = world
+        self.platform = world.platform
+        self.limits = Limits(world.platform)
+        self.workforce = Workforce(settings, world, launcher, lambda: self._demand.balance())
+        self.fleet = self.workforce.fleet
+        self.autoscaler = self.workforce.autoscaler
+        chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
+        self.plays = Plays(self, world.timeline, world.room, world.stubs, chance, has_handler=not settings.mock)
+        self._demand = Demand(self.id, world.store, self.plays, self.fleet, self.autoscaler)
+        self._engine = Engine(self.id, world, self._demand.balance)
+        self.work = Work(world, self.workforce, self._engine, self.plays, self._demand.balance)
+        self.polling = self.work.polling
+        self.work.hooks = self._hooks = Faults(self.work)
+        self._waiters = Waiters(self.id, world.room, world.platform.stream_wakes_on_status)
+        self._hears = (
+            self._hooks.heard,
+            functools.partial(follow, self.fleet),
+            self.plays.heard,
+            self.work.queued,
+            self._waiters.heard,
+            self.work.stopped,
+        )
+        """Who hears of a transition, in this order."""
+        self._store = world.store
+        self._timeline = world.timeline
+        self._now = world.timeline.present
+        self._closed = False
 
     @property
-    def scripted(self) -> Container[str]:
-        """Jobs that play a script."""
-        return self.plays
+    def settings(self) -> EndpointSettings:
+        """The settings as they are now."""
+        return self.workforce.settings
 
-    def _call_workers(self, job_id: str) -> None:
-        super()._call_workers(job_id)
-        if self.polling.bars(job_id):  # the worker that has waited longest may not have it
-            self._room.call(("queue", self.id))
-
-    def stop_job(self, job: Job) -> None:
-        """Tell the worker that the job, as it was, is no longer its own."""
-        if job.worker is not None:
-            self.polling.must_stop(job.worker, job.id)
-        super().stop_job(job)
-
-    def leave(self) -> None:
-        """Let go of all workers, those that were started elsewhere too: their polls are answered."""
-        self.polling.close()
-        super().leave()
+    def heard(self, transition: Transition) -> None:
+        """Tell whom a transition concerns; called wherever it is heard of."""
+        self._timeline.expect(transition.due)
+        for hears in self._hears:
+            hears(transition)
 
     # What clients do
 
@@ -137,29 +149,31 @@ class Endpoint(Engine):
             low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)) or submission.held,
+            held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)),
         )
-        transition = submit(job)
-        await self._store.create(transition)
-        self._won(transition)
-        await self._balance()
+        job, events = self._hooks.submitted(job, submission.sync)
+        await self._engine.create(job)
+        await self._demand.balance()
+        for event in events:
+            job = (await self._engine.change(job_id, event, at)).job
+            await self._demand.balance()
         return job
 
     async def status(self, job_id: str, ttl: int | None = None) -> Job:
         """The record; `ttl` ms shortens the result's life. Raises JobNotFound."""
         at = await self._now()
-        job = await self._load(job_id, at)
+        job = await self._engine.load(job_id, at)
         if ttl is not None:
-            return (await self._change(job_id, Shortened(ttl), at)).job
+            return (await self._engine.change(job_id, Shortened(ttl), at)).job
         return job
 
     async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
         """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
         while True:
-            job = await self._load(job_id, await self._now())
+            job = await self._engine.load(job_id, await self._now())
             if job.status.terminal:
                 return job
-            if await self._room.wait(("end", self.id, job_id), until, caller) is not Outcome.NEWS:
+            if await self._waiters.end(job_id, until, caller) is not Outcome.NEWS:
                 return await self.status(job_id)
 
     async def next_chunks(
@@ -173,7 +187,7 @@ class Endpoint(Engine):
         outcome = None
         while True:
             at = await self._now()
-            job = await self._load(job_id, at)
+            job = await self._engine.load(job_id, at)
             if caller is not None and caller.gone:
                 return job.status, []
             status, chunks = await self._store.drain(self.id, job_id)
@@ -181,31 +195,31 @@ class Endpoint(Engine):
                 return status, chunks
             if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
                 return status, chunks
-            outcome = await self._room.wait(("stream", self.id, job_id), until, caller)
+            outcome = await self._waiters.chunk(job_id, until, caller)
 
     async def cancel(self, job_id: str) -> Job:
         """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""
         at = await self._now()
-        job = await self._load(job_id, at)
+        job = await self._engine.load(job_id, at)
         if job.status.terminal:
             if self.platform.cancel_terminal == "reject":
                 raise NotCancellable(job.status.value)
             return job
-        cancelled = (await self._change(job_id, Cancelled(), at)).job
-        await self._balance()
+        cancelled = (await self._engine.change(job_id, Cancelled(), at)).job
+        await self._demand.balance()
         return cancelled
 
     async def retry(self, job_id: str) -> Job:
         """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
         at = await self._now()
-        job = await self._load(job_id, at)
+        job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
         held = Retried in TRANSITIONS[job.status] and self.plays.begin_again(job_id)
         try:
-            transition = await self._change(job_id, Retried(place, held), at)
+            transition = await self._engine.change(job_id, Retried(place, held), at)
         except IllegalTransition as illegal:
             raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
-        await self._balance()
+        await self._demand.balance()
         return transition.job
 
     async def purge(self) -> int:
@@ -214,8 +228,8 @@ class Endpoint(Engine):
         waiting = await self._store.queued(self.id)
         event = Cancelled() if self.platform.purged_job == "cancelled" else Forgotten()
         for job_id in waiting:
-            await self._change(job_id, event, at)
-        await self._balance()
+            await self._engine.change(job_id, event, at)
+        await self._demand.balance()
         return len(waiting)
 
     async def health(self) -> Health:
@@ -240,97 +254,47 @@ class Endpoint(Engine):
         await self._now()
         return await self._store.recent(self.id, offset, limit)
 
-    # What workers do
+    # Its life
 
-    async def worker_gone(self, worker: str, replace: bool = False) -> None:
-        """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
+    async def change(self, job_id: str, event: Event) -> None:
+        """Apply what a script causes; raises IllegalTransition, JobNotFound."""
+        await self._engine.change(job_id, event, await self._now())
+        await self._demand.balance()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what a timer caused; virtual time waits for it."""
+        self.workforce.later(work)
+
+    async def expire(self, job_id: str, at: int) -> None:
+        """Let the job meet its deadline, if that is not later than `at`; raises JobNotFound."""
+        await self._engine.expire(job_id, at)
+
+    async def configure(self, settings: EndpointSettings) -> None:
+        """Go on with other settings; those of a job are for jobs to come."""
+        await self.workforce.configure(settings)
+
+    async def reset(self) -> None:
+        """Begin anew after every job was forgotten: those who wait for one are told."""
+        self.limits = Limits(self.platform)
+        self._waiters.reset()
+        self.plays.clear()
+        await self._demand.balance()
+
+    async def close(self) -> None:
+        """Cancel every job and start no worker any more: the endpoint is about to be taken away."""
         at = await self._now()
-        self.polling.forget(worker)
-        self._release.failed(worker)
-        for job_id in sorted(self.fleet.forget(worker)):
-            await self._change(job_id, lambda job: lost_event(job, self.platform), at)
-        if replace:
-            self.autoscaler.start_one()
-        await self._balance()
+        self._closed = True
+        self.autoscaler.stop()
+        jobs, _ = await self._store.recent(self.id, 0, 1 << 31)
+        for job in jobs:
+            if not job.status.terminal:
+                await self._engine.change(job.id, Cancelled(), at)
 
-    def refresh(self, worker: str) -> None:
-        """A worker asked to be replaced by a fresh one."""
-        self.polling.release_polls(worker)
-        self._launcher.replace(worker)
-
-    async def take(
-        self,
-        worker: str,
-        most: int,
-        until: int | None,
-        caller: Caller,
-        lease: int | None = None,
-        barred: Container[str] = (),
-    ) -> list[Job]:
-        """Hand out up to `most` jobs, waiting for the first until the time `until`.
-
-        `lease` is how long the worker may stay silent, in ms; None for one whose
-        process is watched. It is given none of the `barred` jobs. A caller who left
-        gets nothing.
-        """
-        while True:
-            at = await self._now()
-            until_silent = None if lease is None else at + lease
-            if caller.gone:
-                self._room.call(("queue", self.id), most=1)
-                return []
-            claimed = await self._claim(most, Taken(worker, until_silent), at, barred)
-            if claimed:
-                await self._balance()
-                return claimed
-            outcome = await self._room.wait(("queue", self.id), until, caller)
-            if outcome is not Outcome.NEWS:
-                return []
-
-    async def report(self, job_id: str, event: Report) -> bool:
-        """What a worker says of a job it holds; False when that comes too late to count."""
-        at = await self._now()
-        try:
-            await self._change(job_id, event, at)
-        except (IllegalTransition, JobNotFound):
-            return False
-        return True
-
-    async def strike(self, job_id: str, lease: int) -> None:
-        """A script says that the run exceeds its execution timeout now; too late does not count."""
-        at = await self._now()
-        with suppress(IllegalTransition, JobNotFound):
-            overrun = overrun_event(self.platform)
-            await self._change(job_id, lambda job: overrun if job.lease == lease else Renewed(lease, None), at)
-        await self._balance()
-
-    async def renew(self, worker: str, job_id: str) -> None:
-        """A worker that may fall silent has said that it still holds the job."""
-        at = await self._now()
-        lease_until = at + self.platform.worker_lease
-        with suppress(IllegalTransition, JobNotFound):
-            await self._change(job_id, lambda job: Renewed(_lease_of(job, worker), lease_until), at)
-
-    async def drop(self, worker: str, job: Job, reason: str) -> None:
-        """A worker has let go of a job on which it will never report, for a reason that clients may see."""
-        dropped = Drop(job, reason, self.platform)
-        log.warning("%s/%s: %s", self.id, job.id, dropped)
-        if dropped.fails_at_once:
-            await self.report(job.id, Failed(reason, None, job.lease))
-        elif job.lease_until is None:
-            await self.refuse(worker, job.id, job.lease)
-        else:  # the lease of a worker that may fall silent runs already
-            self.fleet.release(worker, job.id)
-
-    async def refuse(self, worker: str, job_id: str, lease: int) -> None:
-        """A worker dropped the job and will never report: the lease runs out, the worker is free."""
-        at = await self._now()
-        try:
-            await self._change(job_id, Renewed(lease, at + self.platform.worker_lease), at)
-        except (IllegalTransition, JobNotFound):
-            return
-        self.fleet.release(worker, job_id)
-        await self._balance()
+    def leave(self) -> None:
+        """Let go of all workers, of whom those from elsewhere get their polls answered, and of the scripts."""
+        self.polling.close()
+        self.plays.clear()
+        self.workforce.leave()
 
     @property
     def _behind(self) -> int:
@@ -353,8 +317,3 @@ def _sync_retention(submission: Submission, platform: Platform) -> int:
     if submission.wait is None or platform.runsync_wait_retention == "fixed":
         return kept
     return max(kept, min(submission.wait, platform.runsync_retention_max))
-
-
-def _lease_of(job: Job, worker: str) -> int:
-    """The job's lease if the worker has it, else one that nobody has."""
-    return job.lease if job.worker == worker else -1

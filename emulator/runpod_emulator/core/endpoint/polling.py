@@ -19,6 +19,8 @@ from runpod_emulator.core.jobs.job import Completed, Failed, JobStatus, Progress
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
 if TYPE_CHECKING:
+    from runpod_emulator.core.endpoint.next_job import NextJob
+    from runpod_emulator.core.endpoint.stray_runs import StrayRuns
     from runpod_emulator.core.fleet.fleet import Fleet
     from runpod_emulator.core.fleet.worker import Worker
     from runpod_emulator.core.jobs.job import Job
@@ -119,10 +121,14 @@ class _Visitor:
 class PollingWorkers:
     """The verbs of one endpoint's HTTP workers."""
 
-    def __init__(self, endpoint: JobSource, timeline: Timeline, room: WaitingRoom) -> None:
+    def __init__(
+        self, endpoint: JobSource, timeline: Timeline, room: WaitingRoom, stray_runs: StrayRuns, next_job: NextJob
+    ) -> None:
         self._endpoint = endpoint
         self._timeline = timeline
         self._room = room
+        self._stray_runs = stray_runs
+        self._next_job = next_job
         self._visitors: dict[str, _Visitor] = {}
         self._leaving: dict[str, int] = {}
         """Workers whose end has begun, and their polls since; some poll until the very last."""
@@ -133,6 +139,8 @@ class PollingWorkers:
         A worker that says it is `idle` holds nothing: what it was given it has dropped.
         A worker nobody knew is welcome, one that is leaving gets nothing, at once.
         """
+        if idle and self._stray_runs:
+            self._stray_runs.end_all(worker)
         if worker in self._leaving:
             await self._say_goodbye(worker, until, caller)
             return []
@@ -189,6 +197,11 @@ class PollingWorkers:
 
     async def report(self, worker: str, job_id: str, event: Callable[[int], Report]) -> bool:
         """What a worker says of a job, given the lease it has; False when it has none any more."""
+        lease = self._stray_runs.lease(worker, job_id) if self._stray_runs else None
+        if lease is not None:
+            counts = await self._endpoint.report(job_id, event(lease))
+            self._check_free(worker)
+            return counts
         visitor = self._visitors.get(worker)
         if visitor is not None:
             self._heard_from(worker, visitor)
@@ -217,7 +230,7 @@ class PollingWorkers:
             visitor.stopping[job_id] = 0
             self._room.call(("stop", self._endpoint.id, worker))
             # The job may wait again, and the worker that is now barred from it may wait first.
-            self._room.call(("queue", self._endpoint.id))
+            self._next_job.look_again()
         self._check_free(worker)
 
     def obeyed(self, worker: str, job_id: str) -> bool:
@@ -312,7 +325,7 @@ class PollingWorkers:
 
     def _let_go(self, visitor: _Visitor, job_id: str) -> None:
         if visitor.stopping.pop(job_id, None) is not None:
-            self._room.call(("queue", self._endpoint.id))  # it may have the job again
+            self._next_job.look_again()  # it may have the job again
 
     def _check_free(self, worker: str) -> None:
         visitor = self._visitors.get(worker)

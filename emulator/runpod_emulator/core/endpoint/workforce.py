@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runpod_emulator.core.endpoint.parts import World
@@ -21,32 +20,35 @@ from runpod_emulator.core.time.waiting import Outcome
 
 log = logging.getLogger("runpod_emulator.engine")
 
+Balance = Callable[[], Coroutine[Any, Any, None]]
+"""Starts the workers that are needed now."""
 
-class Workforce(ABC):
-    """One endpoint with its workers, whatever they do."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
+class Workforce:
+    """The workers of one endpoint, whatever they do; `balance` starts those that are needed now."""
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        world: World,
+        launcher: Launcher,
+        balance: Balance,
+    ) -> None:
         self.id = settings.id
         self.settings = settings
-        self.world = world
-        self.platform = world.platform
         self.fleet = Fleet(settings, world.timeline, launcher, world.capacity, self._overdue, world.ids.seed)
         self.autoscaler = Autoscaler(self.fleet, world.timeline, world.ids.worker)
-        self._release = Release(self.id, self.fleet, self.autoscaler)
+        self.release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
         self.flaw = ""
         """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
-        self._launcher = launcher
+        self.launcher = launcher
+        self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
         self._timeline = world.timeline
         self._now = world.timeline.present
         self._room = world.room
-
-    @abstractmethod
-    async def _balance(self) -> None:
-        """Start the workers that are needed now."""
-        ...
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
@@ -55,7 +57,7 @@ class Workforce(ABC):
         if self.flaw and known is not None and known.version == self.fleet.version:
             self.flaw = ""
         self.fleet.ready(worker, concurrency)
-        self._release.ready(worker)
+        self.release.ready(worker)
         self._room.call(("fleet", self.id))
         await self._balance()
 
@@ -109,7 +111,7 @@ class Workforce(ABC):
             outcome.append(good)
             self._room.call(("fleet", self.id))
 
-        self._release.begin(done)
+        self.release.begin(done)
         while not outcome:
             if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
                 return None
@@ -149,7 +151,7 @@ class Workforce(ABC):
     def _overdue(self, worker: Worker) -> None:
         """A worker takes too long to be ready: end it, and try again later."""
         reason = f"the worker was not ready within {self.settings.init_timeout / 1000:g} s (init_timeout)"
-        self._launcher.stop(worker.id)
+        self.launcher.stop(worker.id)
         self._broken(worker.id, f"endpoint {self.id}: {reason}")
 
     def _broken(self, worker: str, reason: str) -> None:
@@ -159,5 +161,5 @@ class Workforce(ABC):
         if known is not None and known.version == self.fleet.version:
             self.flaw = reason
         self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
-        self._release.failed(worker)
+        self.release.failed(worker)
         self._room.call(("fleet", self.id))

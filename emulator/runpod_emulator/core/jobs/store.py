@@ -13,11 +13,8 @@ from typing import Protocol
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
 
-Change = Callable[[Job], Transition]
-"""A pure step from a record to its transition; may raise, and then nothing is written."""
-
-Claim = Callable[[Job], Transition | None]
-"""The same for a job that waits; None leaves it where it is."""
+Change = Callable[[Job], Transition | None]
+"""A pure step from a record to its transition; None, or an error that it raises, leaves the record as it is."""
 
 Listener = Callable[[Transition], None]
 
@@ -66,11 +63,11 @@ class JobStore(Protocol):
         """The record; raises JobNotFound."""
         ...
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition:
+    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
         """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound."""
         ...
 
-    async def claim(self, endpoint: str, most: int, change: Claim) -> list[Transition]:
+    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
         """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         ...
 
