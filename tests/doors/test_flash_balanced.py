@@ -134,7 +134,7 @@ async def test_the_key_is_looked_at_first() -> None:
 async def test_a_call_that_is_too_large_is_400() -> None:
     doors = open_doors(balancer_body_limit=1_000)
     balancer = balance(doors)
-    balancer.settings = dataclasses.replace(balancer.settings, workers_max=1)
+    await balancer.configure(dataclasses.replace(balancer.settings, workers_max=1))
     balancer.fleet.start("w1")
     await balancer.worker_healthy("w1", "http://127.0.0.1:9")
     answer = await ask(doors, content=b"x" * 1_001)
