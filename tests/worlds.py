@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.platform import Profile, preset
@@ -29,6 +30,12 @@ class RecordingLauncher:
     over_http: bool = False
     real: bool = False
     processes: bool = True
+    kind: str = "remote"
+    start_script_worker: None = None
+
+    def launch(self, endpoint: Workforce) -> RecordingLauncher:
+        """This launcher, whatever the endpoint."""
+        return self
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
@@ -44,6 +51,9 @@ class RecordingLauncher:
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         self.stopped_jobs.append((worker, job, lease))
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass
@@ -115,5 +125,5 @@ def make_world(
     emulator = Emulator(
         platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
     )  # fmt: skip
-    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher)
+    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

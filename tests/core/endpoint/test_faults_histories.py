@@ -72,7 +72,7 @@ class Life:
         elif what == "clear":
             self.mocked.emulator.faults.clear()
         elif what == "gone" and endpoint.fleet.workers:
-            self.mocked.endpoint._launcher.replace(sorted(endpoint.fleet.workers)[0])
+            self.mocked.endpoint.launcher.replace(sorted(endpoint.fleet.workers)[0])
         elif what in ("cancel", "retry") and self.jobs:
             with contextlib.suppress(JobNotFound, NotRetryable, IllegalTransition):
                 await getattr(endpoint, what)(self.jobs[number % len(self.jobs)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -58,8 +59,8 @@ class Seat(NamedTuple):
 class Balancer(Workforce):
     """One load-balancing endpoint."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
-        super().__init__(settings, world, launcher)
+    def __init__(self, settings: EndpointSettings, world: World, launch: Callable[[Balancer], Launcher]) -> None:
+        super().__init__(settings, world, launch(self))
         self.fleet.overfills = True
         self._waiting = 0
         self._requests = count(1)

@@ -45,6 +45,7 @@ class Engine(Workforce):
         self.limits = Limits(world.platform)
         chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
         self.plays = Plays(self, world.timeline, world.room, world.stubs, chance, has_handler=not settings.mock)
+        self.plays.waits = launcher.start_script_worker
         self._store = world.store
         self._closed = False
 

@@ -7,7 +7,7 @@ fault can make a history that it forbids.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -62,8 +62,8 @@ class _Run:
 class FaultyEndpoint(Endpoint):
     """One queue-based endpoint, and what goes wrong with it. Without faults it costs one truth test a verb."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
-        super().__init__(settings, world, launcher)
+    def __init__(self, settings: EndpointSettings, world: World, launch: Callable[[Endpoint], Launcher]) -> None:
+        super().__init__(settings, world, launch(self))
         self.ghosts = Ghosts(self.fleet, lambda: self._room.call(("queue", self.id)))
         self.polling = HauntedPolling(self, world.timeline, world.room, self.ghosts)
         self.fleet.delay_arrivals(

@@ -43,6 +43,11 @@ class Workforce(ABC):
         self._now = world.timeline.present
         self._room = world.room
 
+    @property
+    def launcher(self) -> Launcher:
+        """Who brings its workers up, and ends them."""
+        return self._launcher
+
     @abstractmethod
     async def _balance(self) -> None:
         """Start the workers that are needed now."""
