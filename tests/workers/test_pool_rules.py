@@ -1,4 +1,4 @@
-"""What a pool does with workers of any kind: it passes on what is wanted of them, and keeps them until they have ended."""
+"""What a pool does with workers of any kind: it passes on what is wanted of them, and waits for their ends."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class ScriptedWorker:
         self._caller = Caller()
         self._takes = Caller()
         """Who asks for jobs; leaves before the worker when that is retired."""
-        self._ended = False
+        self._ended = asyncio.Event()
         self._timeline.begin()
 
     async def run(self) -> None:
@@ -173,10 +173,11 @@ class ScriptedWorker:
             await self._live()
         finally:
             self._timeline.end()
+        await self._ended.wait()  # where all waits have ended, it takes no more, but its functions go on
 
     def stop(self) -> None:
         """End for good."""
-        self._ended = True
+        self._ended.set()
         self._takes.hang_up()
         self._caller.hang_up()
         self._stage.close()
@@ -189,7 +190,7 @@ class ScriptedWorker:
 
     def replace(self) -> None:
         """End in the middle of things; its jobs are lost, and a fresh worker comes."""
-        if not self._ended:
+        if not self._ended.is_set():
             self.stop()
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
 
@@ -215,8 +216,8 @@ class ScriptedWorker:
                 await self._do(jobs.pop(0))  # while it waits for more, it holds none of these
 
     def _leave(self) -> None:
-        if not self._ended:
-            self._ended = True
+        if not self._ended.is_set():
+            self._ended.set()
             self._endpoint.later(self._endpoint.worker_gone(self.id))
 
     async def _do(self, job: Job) -> None:
