@@ -29,6 +29,12 @@ class RecordingLauncher:
     over_http: bool = False
     real: bool = False
     processes: bool = True
+    kind: str = "remote"
+    start_script_worker: None = None
+
+    def launch(self, endpoint: object) -> RecordingLauncher:
+        """This launcher, whatever the endpoint."""
+        return self
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
@@ -44,6 +50,9 @@ class RecordingLauncher:
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         self.stopped_jobs.append((worker, job, lease))
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass
@@ -115,5 +124,5 @@ def make_world(
     emulator = Emulator(
         platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
     )  # fmt: skip
-    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher)
+    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

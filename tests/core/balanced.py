@@ -21,17 +21,16 @@ from tests.worlds import RecordingLauncher, RecordingPost, TestWorld
 NO_WISH = Affinity()
 
 
-@dataclass
 class ServerLauncher(RecordingLauncher):
     """Starts nothing, and tells the balancer of each worker it stops, as the launcher of servers does."""
 
-    over_http: bool = True
-    balancer: Balancer | None = None
+    def __init__(self, balancer: Balancer, real: bool) -> None:
+        super().__init__(over_http=True, real=real)
+        self._balancer = balancer
 
     def stop(self, worker: str) -> None:
         super().stop(worker)
-        if self.balancer is not None:
-            self.balancer.worker_stopped(worker)
+        self._balancer.worker_stopped(worker)
 
 
 @dataclass
@@ -123,7 +122,6 @@ def balanced_world(
 ) -> BalancedWorld:
     """A world of its own, or one more endpoint `beside`; `told` are its settings, or else the platform's fields."""
     own = {name: value for name, value in told.items() if name in EndpointSettings.__dataclass_fields__}
-    launcher = ServerLauncher(real=real)
     post = RecordingPost()
     clock = clock or VirtualClock()
     if beside is not None:
@@ -132,7 +130,9 @@ def balanced_world(
         platform = preset(profile, **{name: value for name, value in told.items() if name not in own})
         emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
         emulator._world.capacity.limit = limit
-        queue = emulator.add(default_settings("ep", platform), RecordingLauncher())
-    balancer = Balancer(default_settings(endpoint, emulator.platform, **own), emulator._world, launcher)
-    launcher.balancer = emulator.balancers[endpoint] = balancer
-    return BalancedWorld(emulator, balancer, launcher, clock, post, queue)
+        queue = emulator.add(default_settings("ep", platform), RecordingLauncher().launch)
+    settings = default_settings(endpoint, emulator.platform, **own)
+    balancer = Balancer(settings, emulator._world, lambda balancer: ServerLauncher(balancer, real=real))
+    emulator.balancers[endpoint] = balancer
+    assert isinstance(balancer.workforce.launcher, ServerLauncher)
+    return BalancedWorld(emulator, balancer, balancer.workforce.launcher, clock, post, queue)

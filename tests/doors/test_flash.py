@@ -44,7 +44,7 @@ def called(app: str, name: str, environment: str = "production") -> dict[str, st
 def add(doors: Doors, endpoint: str, address: FlashAddress | None = None) -> None:
     emulator = doors.world.emulator
     settings = dataclasses.replace(default_settings(endpoint, emulator.platform), flash=address)
-    emulator.add(settings, RecordingLauncher())
+    emulator.add(settings, RecordingLauncher().launch)
 
 
 # Which endpoint

@@ -156,7 +156,7 @@ def crash(town: Town) -> None:
         child.exit()
         town.story.append(f"crashed: {child.worker}")
         town.served.settle()
-        endpoint.work.worker_gone(worker)
+        endpoint.worker_gone(worker)
 
 
 def leave(town: Town) -> None:

@@ -156,6 +156,24 @@ def test_a_reset_takes_it_away(emu: Emulator):
     assert "no stub matches" in ask(emu, "POST", "/llm/runsync", a=1)["error"]
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_the_stop_of_the_emulator_reaches_one_that_waits(concurrency: int):
+    begun, ended = threading.Event(), threading.Event()
+
+    async def waits(job: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with Emulator("llm", concurrency=concurrency) as emu:
+        emu.handler("llm", waits)
+        ask(emu, "POST", "/llm/run", a=1)
+        assert begun.wait(10)
+    assert ended.wait(10)
+
+
 def test_it_is_refused_where_there_is_a_handler():
     with (
         Emulator(endpoint=["far"]) as emu,

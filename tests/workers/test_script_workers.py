@@ -1,4 +1,4 @@
-"""Stubs on endpoints whose workers come over HTTP: guests play them, and the endpoint's own workers never see them."""
+"""Stubs on endpoints whose workers come over HTTP: script workers play them, and its own workers never see them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_own_worker_that_waits_is_not_given_a_stubbed_job(emu: Emulator):
     assert ask(emu, "GET", f"/far/status/{job}")["output"] == "stub"
 
 
-def test_there_are_as_many_guests_at_once_as_the_endpoint_may_have_workers(emu: Emulator):
+def test_there_are_as_many_script_workers_at_once_as_the_endpoint_may_have_workers(emu: Emulator):
     emu.stub(endpoint="far", respond={"delay": "1s", "output": "stub"})
     for _ in range(5):
         ask(emu, "POST", "/far/run", STUBBED)
@@ -68,13 +68,13 @@ def test_there_are_as_many_guests_at_once_as_the_endpoint_may_have_workers(emu: 
     assert (ask(emu, "GET", "/far/health")["jobs"]["completed"], workers(emu)) == (5, {})
 
 
-def test_a_guest_that_crashes_is_followed_by_another(emu: Emulator):
+def test_a_script_worker_that_crashes_is_followed_by_another(emu: Emulator):
     emu.stub(endpoint="far", respond=[{"crash": True}, {"output": "again"}])
     answer = ask(emu, "POST", "/far/runsync", STUBBED)
     assert (answer["output"], answer["retries"]) == ("again", 1)
 
 
-def test_a_fault_crashes_a_guest(emu: Emulator):
+def test_a_fault_crashes_a_script_worker(emu: Emulator):
     emu.stub(endpoint="far", respond={"delay": "10s", "output": "again"})
     emu.fault("worker_crash", delay="1s", times=1)
     job = ask(emu, "POST", "/far/run", STUBBED)["id"]
@@ -83,7 +83,7 @@ def test_a_fault_crashes_a_guest(emu: Emulator):
     assert (told["status"], told["output"], told["retries"]) == ("COMPLETED", "again", 1)
 
 
-def test_a_cancelled_job_lets_its_guest_go(emu: Emulator):
+def test_a_cancelled_job_lets_its_script_worker_go(emu: Emulator):
     emu.stub(endpoint="far", respond={"never": True})
     job = ask(emu, "POST", "/far/run", STUBBED)["id"]
     assert workers(emu) == {"running": 1}

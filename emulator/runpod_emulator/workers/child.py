@@ -139,14 +139,14 @@ class Child:
     def _let_go(self) -> None:
         """The keeper has ended: if it was killed before it could end the others, end at least the worker's group."""
         assert self._leash is not None
-        told = b""
+        said = b""
         with contextlib.suppress(OSError):
-            told = self._leash.recv(64)
+            said = self._leash.recv(64)
         self._leash.close()
         self._leash = None
-        if told and not told.endswith(TOLD):
+        if said and not said.endswith(TOLD):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(int(told), signal.SIGKILL)
+                os.killpg(int(said), signal.SIGKILL)
 
     async def printed(self, job: str, text: bytes, goes_on: bool) -> None:
         """Log what a job printed, as the child tells it; of one that does not go on also an unfinished line."""

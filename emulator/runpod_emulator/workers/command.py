@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runpod_emulator.core.endpoint.polling import OBEY
-from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
@@ -19,6 +18,7 @@ from runpod_emulator.workers.environment import joined
 from runpod_emulator.workers.isolation import Admit, Gate
 from runpod_emulator.workers.ports import Placeholders, Ports, address_taken
 from runpod_emulator.workers.reload import python_files
+from runpod_emulator.workers.served import PolledJobs
 
 log = logging.getLogger("runpod_emulator.worker")
 
@@ -50,105 +50,10 @@ class Command:
         return [file for folder in folders for file in python_files(folder)]
 
 
-class CommandPool:
-    """Starts and ends the command workers of one endpoint: the `Launcher` behind its fleet."""
+class CommandWorker:
+    """One program; it is ready with its first poll."""
 
-    over_http = True
-    real = True
-    processes = True
-
-    def __init__(self, command: Command) -> None:
-        self._command = command
-        self._endpoint: Endpoint | None = None
-        self._workers: dict[str, _CommandWorker] = {}
-        self._lives: set[asyncio.Task[None]] = set()
-
-    def serve(self, endpoint: Endpoint) -> None:
-        """Work for this endpoint."""
-        self._endpoint = endpoint
-
-    def start(self, worker: str) -> None:
-        """Bring up a program; it is ready with its first poll."""
-        assert self._endpoint is not None
-        running = self._workers[worker] = _CommandWorker(worker, self._endpoint, self._command)
-        life = asyncio.ensure_future(running.run())
-        self._lives.add(life)
-        life.add_done_callback(lambda task: self._over(worker, task))
-
-    def stop(self, worker: str) -> None:
-        """End a program that holds no job."""
-        running = self._workers.get(worker)
-        if running is not None:
-            running.end(self._command.stop_grace)
-
-    def replace(self, worker: str) -> None:
-        """End a program that asked for it, once its other jobs are over; a fresh one takes its place."""
-        running = self._workers.get(worker)
-        if running is not None:
-            running.replace()
-
-    def retire(self, worker: str) -> None:
-        """Give a program no job more, and end it when those that it holds are over."""
-        running = self._workers.get(worker)
-        if running is not None:
-            running.replace(successor=False)
-
-    def kill(self, worker: str) -> None:
-        """Let a program die in the middle of things."""
-        running = self._workers.get(worker)
-        if running is not None:
-            running.kill()
-
-    def stop_job(self, worker: str, job: str, lease: int) -> None:
-        """The program learns of it by polling; when it does not obey in time, it is replaced."""
-        running = self._workers.get(worker)
-        if running is not None:
-            running.expect_obedience(job)
-
-    async def close(self) -> None:
-        """End every program and wait until each is gone."""
-        for running in list(self._workers.values()):
-            running.end(CLOSING_GRACE)
-        if self._lives:
-            await asyncio.wait(self._lives)
-
-    def _over(self, worker: str, task: asyncio.Task[None]) -> None:
-        self._lives.discard(task)
-        self._workers.pop(worker, None)
-        if self._endpoint is not None:
-            self._endpoint.polling.left(worker)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("worker %s failed", worker, exc_info=task.exception())
-
-
-class Nobody:
-    """The launcher of an endpoint whose workers are started elsewhere: there is nothing it could do."""
-
-    over_http = True
-    real = False
-    processes = False
-
-    def start(self, worker: str) -> None:
-        """Never asked: such an endpoint starts no worker."""
-
-    def stop(self, worker: str) -> None:
-        """Never asked: a worker that is not ours is not stopped."""
-
-    def replace(self, worker: str) -> None:
-        """Whoever started the worker must replace it."""
-        log.warning("worker %s asked to be replaced by a fresh one: restart it where it was started", worker)
-
-    def retire(self, worker: str) -> None:
-        """Never asked: a worker that is not ours has no code of ours."""
-
-    def stop_job(self, worker: str, job: str, lease: int) -> None:
-        """The worker learns of it by polling."""
-
-
-class _CommandWorker:
-    """One program; `run` is its whole life."""
-
-    def __init__(self, worker: str, endpoint: Endpoint, command: Command) -> None:
+    def __init__(self, worker: str, endpoint: PolledJobs, command: Command) -> None:
         self.id = worker
         self._endpoint = endpoint
         self._command = command
@@ -161,6 +66,13 @@ class _CommandWorker:
 
     async def run(self) -> None:
         """Start the program, wait for its end, report that."""
+        try:
+            await self._report_end(await self._live())
+        finally:
+            self._endpoint.polling.left(self.id)
+
+    async def _live(self) -> str:
+        """Start the program and wait for its end; returns how that came."""
         command = self._command
         environment = joined(command.environment(self.id), self._own.fill_all(command.extra))
         arguments: tuple[str, ...] = ("--program", *map(self._own.fill, command.words))
@@ -171,15 +83,14 @@ class _CommandWorker:
             await self._child.start(OWN, arguments, environment, descriptors, command.directory)
         except OSError as error:
             self._let_go()
-            await self._report_end(f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}")
-            return
+            return f"cannot start in {command.directory or os.getcwd()}: {error.strerror or error}"
         if self._gate is not None:
             self._gate.begin()
         if self._ended:
             self._child.end()
         await self._child.ended()
         self._let_go()
-        await self._report_end(f"the worker {self._child.how_it_ended()}")
+        return f"the worker {self._child.how_it_ended()}"
 
     def _let_go(self) -> None:
         self._own.release()
@@ -190,25 +101,38 @@ class _CommandWorker:
         """Let the program die as it would of a crash: nobody has asked for it."""
         self._child.kill(signal.SIGKILL)
 
-    def end(self, grace: float | None) -> None:
+    def stop(self) -> None:
+        """End the program, which holds no job."""
+        self._end(self._command.stop_grace)
+
+    def close(self) -> None:
+        """End the program soon."""
+        self._end(CLOSING_GRACE)
+
+    def _end(self, grace: float | None) -> None:
         """End the program for good; its polls are answered, so that it can leave within `grace` seconds."""
-        self._ended = True
-        self._endpoint.polling.dismiss(self.id)
+        if not self._ended:
+            self._ended = True
+            self._endpoint.polling.dismiss(self.id)
         self._child.end(grace)
 
-    def replace(self, successor: bool = True) -> None:
-        """Give it no job more; when those it holds are over, end it. A `successor` takes its place."""
-        self._wants_successor = self._wants_successor and successor
+    def retire(self) -> None:
+        """Give it no job more; when those it holds are over, end it."""
+        self._wants_successor = False
+        self.replace()
+
+    def replace(self) -> None:
+        """Give it no job more; when those it holds are over, end it. A fresh one takes its place, unless it retires."""
         if not self._ended:
             self._endpoint.polling.retire(self.id, self._replace)
 
     def _replace(self) -> None:
         if not self._ended:
-            self.end(self._command.stop_grace if self._in_peace else None)
+            self._end(self._command.stop_grace if self._in_peace else None)
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=self._wants_successor))
 
-    def expect_obedience(self, job: str) -> None:
-        """Replace the program unless it lets go of the job in time."""
+    def stop_job(self, job: str, lease: int) -> None:
+        """The program learns of it by polling; unless it lets go of the job in time, it is replaced."""
         asyncio.get_running_loop().call_later(OBEY / 1000, self._check, job)
 
     def _check(self, job: str) -> None:

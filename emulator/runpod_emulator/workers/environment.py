@@ -40,8 +40,8 @@ def past_proxies(host: str = "127.0.0.1") -> dict[str, str]:
     """What lets clients reach this machine, and `host`, past proxies; nothing where the environment names none."""
     if not any(os.environ.get(name) or os.environ.get(name.lower()) for name in _PROXIES):
         return {}
-    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = dict.fromkeys(name.strip() for name in told.split(",") if name.strip())
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = dict.fromkeys(name.strip() for name in direct.split(",") if name.strip())
     if "*" in names:  # nothing goes to a proxy; beside other names it would be none that clients know
         return {}
     names |= dict.fromkeys((*_HERE, host.strip("[]")))

@@ -28,7 +28,7 @@ class Call:
     def __init__(self, function: Function, job: bytes) -> None:
         self._config = {"handler": function.handler, "return_aggregate_stream": function.return_aggregate_stream}
         self._job = json.loads(job)
-        self._told: asyncio.Queue[bytes | Result | None] = asyncio.Queue()
+        self._reports: asyncio.Queue[bytes | Result | None] = asyncio.Queue()
         self._home = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="runpod-handler", daemon=True)
         self._stop: Callable[[], object] = lambda: None
@@ -36,14 +36,14 @@ class Call:
     async def reports(self) -> AsyncIterator[bytes | Result]:
         """Run it: the JSON of each chunk, then how it ended; nothing more once it was stopped."""
         self._thread.start()
-        while (told := await self._told.get()) is not None:
-            yield told
-            if isinstance(told, Result):
+        while (report := await self._reports.get()) is not None:
+            yield report
+            if isinstance(report, Result):
                 return
 
     def stop(self) -> None:
         """Listen no more; a handler that waits is cancelled, another goes on unheard."""
-        self._told.put_nowait(None)
+        self._reports.put_nowait(None)
         self._stop()
 
     def _work(self) -> None:
@@ -63,4 +63,4 @@ class Call:
 
     def _tell(self, report: bytes | Result | None) -> None:
         if not self._home.is_closed():
-            self._home.call_soon_threadsafe(self._told.put_nowait, report)
+            self._home.call_soon_threadsafe(self._reports.put_nowait, report)

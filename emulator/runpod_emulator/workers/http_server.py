@@ -7,19 +7,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.values import file_of
 from runpod_emulator.workers.child import OWN, RUNNER, STOP_GRACE, Child
 from runpod_emulator.workers.environment import inherited
 from runpod_emulator.workers.ports import Placeholders, Ports, address_taken
 from runpod_emulator.workers.reload import python_files
+from runpod_emulator.workers.served import BalancedRequests
 
 if TYPE_CHECKING:
     import aiohttp
@@ -68,8 +68,8 @@ class HttpServer:
 
         Where PORT has the same value there, as on RunPod, both mean the worker's own port.
         """
-        told = self.extra.get("PORT_HEALTH", "")
-        return own.port if not told or told == self.extra.get("PORT") else int(own.fill(told))
+        given = self.extra.get("PORT_HEALTH", "")
+        return own.port if not given or given == self.extra.get("PORT") else int(own.fill(given))
 
     def command(self, port: int, health_port: int) -> Sequence[str]:
         """The program and its arguments, in which `$PORT` and `$PORT_HEALTH` stand for the ports."""
@@ -88,65 +88,13 @@ class HttpServer:
         return self.app or " ".join(self.words)
 
 
-class HttpServerPool:
-    """Starts and ends the HTTP servers of one endpoint: the `Launcher` behind its fleet."""
+class _HealthChecks:
+    """Asks one server how it is."""
 
-    over_http = True
-    real = True
-    processes = True
-
-    def __init__(self, server: HttpServer) -> None:
-        self.server = server
-        self._balancer: Balancer | None = None
-        self._workers: dict[str, _ServerWorker] = {}
-        self._lives: dict[asyncio.Task[None], _ServerWorker] = {}
-        """Every one whose program runs, those that leave too: another of the same id may be there by then."""
+    def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    def serve(self, balancer: Balancer) -> None:
-        """Work for this endpoint."""
-        self._balancer = balancer
-
-    def start(self, worker: str) -> None:
-        """Bring up a server; it is ready when its health check says so."""
-        assert self._balancer is not None
-        running = self._workers[worker] = _ServerWorker(worker, self._balancer, self.server, self._check)
-        life = asyncio.ensure_future(running.run())
-        self._lives[life] = running
-        life.add_done_callback(lambda task: self._over(worker, running, task))
-
-    def stop(self, worker: str) -> None:
-        """End a server that answers no request."""
-        running = self._workers.pop(worker, None)
-        if running is not None and self._balancer is not None:
-            running.end(self.server.stop_grace)
-            self._balancer.worker_stopped(worker)
-
-    def replace(self, worker: str) -> None:
-        """Never asked: such a worker asks for nothing."""
-
-    def retire(self, worker: str) -> None:
-        """It is stopped when its last request is answered."""
-
-    def stop_job(self, worker: str, job: str, lease: int) -> None:
-        """Never asked: there are no jobs."""
-
-    def kill(self, worker: str) -> None:
-        """Let a server die in the middle of things."""
-        running = self._workers.get(worker)
-        if running is not None:
-            running.kill()
-
-    async def close(self) -> None:
-        """End every server and wait until each is gone."""
-        for running in list(self._lives.values()):
-            running.end(None)
-        if self._lives:
-            await asyncio.wait(self._lives)
-        if self._session is not None:
-            await self._session.close()
-
-    async def _check(self, url: str) -> int:
+    async def status(self, url: str) -> int:
         """The status of a health check, 0 for no answer."""
         import aiohttp
 
@@ -158,24 +106,20 @@ class HttpServerPool:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
             return 0
 
-    def _over(self, worker: str, running: _ServerWorker, task: asyncio.Task[None]) -> None:
-        self._lives.pop(task, None)
-        if self._workers.get(worker) is running:
-            del self._workers[worker]
-        if not task.cancelled() and task.exception() is not None:
-            log.error("worker %s failed", worker, exc_info=task.exception())
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._session is not None:
+            await self._session.close()
 
 
-class _ServerWorker:
-    """One server; `run` is its whole life."""
+class ServerWorker:
+    """One server; it is ready when its health check says so."""
 
-    def __init__(
-        self, worker: str, balancer: Balancer, server: HttpServer, check: Callable[[str], Awaitable[int]]
-    ) -> None:
+    def __init__(self, worker: str, balancer: BalancedRequests, server: HttpServer) -> None:
         self.id = worker
         self._balancer = balancer
         self._server = server
-        self._check = check
+        self._checks = _HealthChecks()
         self._own = Placeholders(worker, server.ports)
         self._port = self._own.port
         self._health_port = server.health_port(self._own)
@@ -189,6 +133,10 @@ class _ServerWorker:
 
     async def run(self) -> None:
         """Start the program, look after its health until it ends, report that."""
+        await self._report_end(await self._live())
+
+    async def _live(self) -> str:
+        """Start the program and look after its health until it ends; returns how that came."""
         server = self._server
         environment = {
             **inherited(),
@@ -201,20 +149,40 @@ class _ServerWorker:
             await self._child.start(OWN, arguments, environment, (), server.directory)
         except OSError as error:
             self._own.release()
-            await self._report_end(f"cannot start in {server.directory or os.getcwd()}: {error.strerror or error}")
-            return
+            return f"cannot start in {server.directory or os.getcwd()}: {error.strerror or error}"
         if self._ended:
             self._child.end()
         life = asyncio.ensure_future(self._child.ended())
-        await self._look_after(life)
+        try:
+            await self._look_after(life)
+        finally:
+            await self._checks.close()
         await life
         self._own.release()
-        await self._report_end(f"the worker {self._child.how_it_ended()}")
+        return f"the worker {self._child.how_it_ended()}"
 
-    def end(self, grace: float | None) -> None:
-        """End the server for good; it has `grace` seconds to leave."""
+    def stop(self) -> None:
+        """End the server, which answers no request; it can be resumed."""
+        if not self._ended:
+            self._end(self._server.stop_grace)
+            self._balancer.worker_stopped(self.id)
+
+    def close(self) -> None:
+        """End the server soon."""
+        self._end(None)
+
+    def _end(self, grace: float | None) -> None:
         self._ended = True
         self._child.end(grace)
+
+    def replace(self) -> None:
+        """Never asked: such a worker asks for nothing."""
+
+    def retire(self) -> None:
+        """It is stopped when its last request is answered."""
+
+    def stop_job(self, job: str, lease: int) -> None:
+        """Never asked: there are no jobs."""
 
     def kill(self) -> None:
         """Let the server die as it would of a crash: nobody has asked for it."""
@@ -224,7 +192,7 @@ class _ServerWorker:
         loop = asyncio.get_running_loop()
         hint_at, pause = loop.time() + _HINT_AFTER, _EAGER
         while not (life.done() or self._ended):
-            status = await self._check(f"http://127.0.0.1:{self._health_port}{self._server.health_path}")
+            status = await self._checks.status(f"http://127.0.0.1:{self._health_port}{self._server.health_path}")
             if self._ended or life.done():
                 return
             await self._judge(status)
@@ -242,8 +210,8 @@ class _ServerWorker:
             return
         if status == 204:
             self._balancer.worker_starting(self.id)
-        told = f"its health check {self._server.health_path} " + (f"answers {status}" if status else "fails")
-        await self._balancer.worker_ill(self.id, told)
+        reason = f"its health check {self._server.health_path} " + (f"answers {status}" if status else "fails")
+        await self._balancer.worker_ill(self.id, reason)
 
     @property
     def _is_coming(self) -> bool:

@@ -11,19 +11,19 @@ from collections.abc import Iterable
 
 import orjson
 
-from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
 from runpod_emulator.core.jobs.results import ending, is_oversized, result_limit, split_chunk
 from runpod_emulator.core.time.waiting import Caller
-from runpod_emulator.workers.child import Child
+from runpod_emulator.workers.child import CLOSING_GRACE, Child
 from runpod_emulator.workers.environment import host_name, joined
 from runpod_emulator.workers.ports import Placeholders
 from runpod_emulator.workers.program import NO_START, Program
 from runpod_emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
 from runpod_emulator.workers.scripted import Stage
+from runpod_emulator.workers.served import ProcessJobs
 
 log, ends = logging.getLogger("runpod_emulator.worker"), logging.getLogger("runpod_emulator.jobs")
 
@@ -35,7 +35,7 @@ _READ = 256 * 1024
 class WorkerProcess:
     """A child that runs a handler; `run` is its whole life."""
 
-    def __init__(self, worker: str, endpoint: Endpoint, program: Program) -> None:
+    def __init__(self, worker: str, endpoint: ProcessJobs, program: Program) -> None:
         self.id = worker
         self._endpoint = endpoint
         self._program = program
@@ -71,6 +71,8 @@ class WorkerProcess:
             frames = asyncio.ensure_future(self._read_frames(reader))
             frames.add_done_callback(self._channel_over)
             await self._child.ended(frames)
+        except OSError:
+            pass  # what was wrong is in the report of its end
         finally:
             self._forget_all()
             self._own.release()
@@ -114,8 +116,15 @@ class WorkerProcess:
         self._take_no_more()
         self._retire()
 
-    def end(self, grace: float) -> None:
-        """End the child for good; it has `grace` seconds to leave."""
+    def stop(self) -> None:
+        """End the child, which holds no job."""
+        self._end(self._program.stop_grace)
+
+    def close(self) -> None:
+        """End the child soon."""
+        self._end(CLOSING_GRACE)
+
+    def _end(self, grace: float) -> None:
         self._ended = True
         self._caller.hang_up()
         self._end_process(grace)
@@ -132,14 +141,7 @@ class WorkerProcess:
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; answers the reader of its channel."""
         ours, theirs = socket.socketpair()
-        arguments = [
-            "--handler", self._program.handler, "--channel", str(theirs.fileno()),
-            "--concurrency", str(self._program.concurrency),
-        ]  # fmt: skip
-        if self._program.rules is not None:
-            arguments += ["--rules", self._program.rules]
-        if self._program.folder is not None:
-            arguments += ["--folder", self._program.folder]
+        arguments = self._program.arguments(theirs.fileno())
         try:
             python, descriptors = (self._program.python,), (theirs.fileno(),)
             await self._child.start(python, arguments, self._environment(), descriptors, self._program.directory)
@@ -205,8 +207,8 @@ class WorkerProcess:
         elif kind is Kind.REFUSED:
             await self._dropped(job, EMPTY_INPUT)
         elif kind is Kind.LOST:
-            told = orjson.loads(body)
-            await self._dropped(job, told["reason"], leaves=told["leaves"])
+            loss = orjson.loads(body)
+            await self._dropped(job, loss["reason"], leaves=loss["leaves"])
         elif kind is Kind.READY:
             facts = orjson.loads(body)
             self._cooperative = facts["cooperative"]

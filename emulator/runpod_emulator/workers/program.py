@@ -47,6 +47,15 @@ class Program:
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
 
+    def arguments(self, channel: int) -> list[str]:
+        """What the runner is started with; `channel` is its descriptor of the frames."""
+        words = ["--handler", self.handler, "--channel", str(channel), "--concurrency", str(self.concurrency)]
+        if self.rules is not None:
+            words += ["--rules", self.rules]
+        if self.folder is not None:
+            words += ["--folder", self.folder]
+        return words
+
     def is_news_that_it_never_starts(self, version: int) -> bool:
         """Whether nobody has said so of this version of its code; true once."""
         known = version in self.never_started

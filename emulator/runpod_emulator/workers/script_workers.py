@@ -1,36 +1,33 @@
-"""Guests: scripted workers of an endpoint whose own workers come over HTTP, one for each job that a stub answers."""
+"""Script workers: those of an endpoint whose own workers come over HTTP, one for each job that a stub answers."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 
-from runpod_emulator.core.endpoint.faults import Killer
 from runpod_emulator.core.endpoint.scripts import Plays
-from runpod_emulator.core.endpoint.work import Work as Endpoint
-from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.workers.elsewhere import WorkersElsewhere
+from runpod_emulator.workers.pool import Pool
 from runpod_emulator.workers.scripted import Stage
+from runpod_emulator.workers.served import FleetOfJobs
 
 
-class WithGuests:
-    """The `Launcher` of such an endpoint: `own` brings up its workers, and guests come beside them.
+class WithScriptWorkers:
+    """The `Launcher` of such an endpoint: `own` brings up its workers, and script workers come beside them.
 
-    There are as many guests at once as the endpoint may have workers; each plays one job and leaves.
+    There are as many script workers at once as the endpoint may have workers; each plays one job and leaves.
     """
 
     over_http = True
 
-    def __init__(self, own: Launcher) -> None:
+    def __init__(self, endpoint: FleetOfJobs, own: Pool | WorkersElsewhere) -> None:
+        self.kind = own.kind
         self.real = own.real
         self.processes = own.processes
-        self._own = own
-        self._endpoint: Endpoint | None = None
-        self._guests: dict[str, Stage] = {}
-
-    def serve(self, endpoint: Endpoint) -> None:
-        """Send guests to this endpoint whenever a job waits that a stub answers."""
         self._endpoint = endpoint
-        endpoint.plays.waits = self._invite
+        self._own = own
+        self._stages: dict[str, Stage] = {}
+        """Where each script worker plays its job."""
 
     def start(self, worker: str) -> None:
         """Bring up one of its own workers."""
@@ -50,36 +47,38 @@ class WithGuests:
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         """Stop one job, of whichever kind its worker is."""
-        guest = self._guests.get(worker)
-        if guest is not None:
-            guest.stop(job)
+        stage = self._stages.get(worker)
+        if stage is not None:
+            stage.stop(job)
         else:
             self._own.stop_job(worker, job, lease)
 
     def kill(self, worker: str) -> None:
-        """Let a worker die in the middle of things; one that nobody here can reach counts as gone."""
-        assert self._endpoint is not None
-        if worker in self._guests:
+        """Let a worker die in the middle of things."""
+        if worker in self._stages:
             self._leave(worker)
-        elif isinstance(self._own, Killer):
-            self._own.kill(worker)
         else:
-            self._endpoint.later(self._endpoint.worker_gone(worker))
+            self._own.kill(worker)
 
-    def _invite(self) -> None:
+    async def close(self) -> None:
+        """End its own workers and wait until each is gone; script workers leave with their jobs."""
+        await self._own.close()
+
+    def start_script_worker(self) -> None:
+        """Bring a script worker for a job that waits, unless there are enough."""
         endpoint = self._endpoint
-        assert endpoint is not None
-        if len(self._guests) >= max(1, endpoint.settings.workers_max):
+        if len(self._stages) >= max(1, endpoint.settings.workers_max):
             return
         worker = endpoint.world.ids.worker()
-        self._guests[worker] = Stage(endpoint, lambda job: self._leave(worker), lambda: self._leave(worker))
-        endpoint.later(self._play(endpoint, worker))
+        self._stages[worker] = Stage(endpoint, lambda job: self._leave(worker), lambda: self._leave(worker))
+        endpoint.later(self._play(worker))
 
-    async def _play(self, endpoint: Endpoint, worker: str) -> None:
+    async def _play(self, worker: str) -> None:
+        endpoint = self._endpoint
         endpoint.fleet.welcome(worker)
         now = endpoint.world.timeline.now()
         jobs = await endpoint.take(worker, 1, now, Caller(), barred=_Unscripted(endpoint.plays))
-        stage = self._guests.get(worker)
+        stage = self._stages.get(worker)
         for job in jobs:
             play = endpoint.plays.get(job.id)
             if stage is not None and play is not None:
@@ -88,16 +87,16 @@ class WithGuests:
             self._leave(worker)
 
     def _leave(self, worker: str) -> None:
-        stage = self._guests.pop(worker, None)
-        endpoint = self._endpoint
-        if stage is not None and endpoint is not None:
+        stage = self._stages.pop(worker, None)
+        if stage is not None:
             stage.close()
-            endpoint.later(self._left(endpoint, worker))
+            self._endpoint.later(self._left(worker))
 
-    async def _left(self, endpoint: Endpoint, worker: str) -> None:
+    async def _left(self, worker: str) -> None:
+        endpoint = self._endpoint
         await endpoint.worker_gone(worker)
         if endpoint.plays.waiting and not endpoint.world.room.closed:
-            self._invite()
+            self.start_script_worker()
 
 
 class _Unscripted(Container[str]):

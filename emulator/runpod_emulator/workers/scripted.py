@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runpod_emulator.core.endpoint.scripts import Play
-from runpod_emulator.core.endpoint.work import Work as Endpoint
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Failed, Job, Progressed
 from runpod_emulator.core.jobs.results import ending, split_chunk
@@ -17,6 +16,7 @@ from runpod_emulator.core.time.clock import turn, work_time
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.functions import Call, Function
 from runpod_emulator.workers.runner.frames import Result
+from runpod_emulator.workers.served import ScriptedJobs, TakenJobs
 
 log = logging.getLogger("runpod_emulator.worker")
 
@@ -29,11 +29,11 @@ _LONGEST = 0.005
 class Stage:
     """Where one worker's scripts are performed.
 
-    `over` is told of each job that the worker has done with, `crash` when a script
+    `over` is called with each job that the worker has done with, `crash` when a script
     says that the worker dies.
     """
 
-    def __init__(self, endpoint: Endpoint, over: Callable[[str], None], crash: Callable[[], None]) -> None:
+    def __init__(self, endpoint: ScriptedJobs, over: Callable[[str], None], crash: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._over = over
         self._crash = crash
@@ -102,11 +102,11 @@ class Stage:
 
     async def _run(self, job: Job, call: Call) -> None:
         platform = self._endpoint.platform
-        async for told in call.reports():
-            if isinstance(told, Result):
-                await self._endpoint.report(job.id, ending(job.id, job.lease, told.output, told.error, platform))
+        async for said in call.reports():
+            if isinstance(said, Result):
+                await self._endpoint.report(job.id, ending(job.id, job.lease, said.output, said.error, platform))
             else:
-                await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(told, platform)))
+                await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(said, platform)))
 
     async def _pause(self, job: Job, play: Play, pause: Pause, caller: Caller) -> bool:
         if pause.nothing:
@@ -145,98 +145,60 @@ def _before_end(script: Script, job: Job) -> Pause:
     return NO_PAUSE if has_no_end and script.before_end is FOR_EVER else script.before_end
 
 
-class ScriptedPool:
-    """The scripted workers of one endpoint: the `Launcher` behind its fleet. Each does `concurrency` jobs at once."""
+class ScriptedWorker:
+    """One worker, which is ready at once and does `concurrency` jobs at a time.
 
-    over_http = False
-    real = False
-    processes = False
+    `function` returns what runs the jobs that play no script; where there is nothing, there are no such jobs.
+    """
 
-    def __init__(self, concurrency: int = 1) -> None:
-        self.function: Function | None = None
-        """Runs the jobs that no stub answers."""
-        self._concurrency = concurrency
-        self._endpoint: Endpoint | None = None
-        self._workers: dict[str, _ScriptedWorker] = {}
-
-    def serve(self, endpoint: Endpoint) -> None:
-        """Work for this endpoint."""
-        self._endpoint = endpoint
-
-    def start(self, worker: str) -> None:
-        """Bring up a worker; it is ready at once."""
-        assert self._endpoint is not None
-        self._workers[worker] = _ScriptedWorker(worker, self._endpoint, self._concurrency, self)
-
-    def stop(self, worker: str) -> None:
-        """End a worker that holds no job."""
-        self._then(worker, _ScriptedWorker.end)
-
-    def replace(self, worker: str) -> None:
-        """End a worker; a fresh one takes its place."""
-        self._then(worker, _ScriptedWorker.die)
-
-    def retire(self, worker: str) -> None:
-        """Give a worker no job more, and end it when its scripts are over."""
-        self._then(worker, _ScriptedWorker.retire)
-
-    def stop_job(self, worker: str, job: str, lease: int) -> None:
-        """End the script of one job."""
-        self._then(worker, lambda one: one.stage.stop(job))
-
-    async def close(self) -> None:
-        """End every worker and wait until each is gone."""
-        lives = [worker.life for worker in self._workers.values()]
-        for worker in list(self._workers.values()):
-            worker.end()
-        await asyncio.gather(*lives, return_exceptions=True)
-
-    def left(self, worker: str) -> bool:
-        """A worker has ended; answers whether it was one."""
-        return self._workers.pop(worker, None) is not None
-
-    def _then(self, worker: str, act: Callable[[_ScriptedWorker], object]) -> None:
-        running = self._workers.get(worker)
-        if running is not None:
-            act(running)
-
-
-class _ScriptedWorker:
-    """One worker; `life` is its task."""
-
-    def __init__(self, worker: str, endpoint: Endpoint, concurrency: int, pool: ScriptedPool) -> None:
+    def __init__(self, worker: str, endpoint: TakenJobs, concurrency: int, function: Callable[[], Function]) -> None:
         self.id = worker
-        self.stage = Stage(endpoint, self._over, self.die)
+        self._stage = Stage(endpoint, self._over, self.kill)
         self._endpoint = endpoint
         self._room = endpoint.world.room
         self._timeline = endpoint.world.timeline
         self._concurrency = concurrency
-        self._pool = pool
+        self._function = function
         self._jobs = 0
         self._in_a_row = 0
         self._caller = Caller()
         self._takes = Caller()
         """Who asks for jobs; leaves before the worker when that is retired."""
+        self._ended = asyncio.Event()
         self._timeline.begin()
-        self.life = asyncio.ensure_future(self._live())
-        self.life.add_done_callback(self._ended)
 
-    def end(self) -> None:
+    async def run(self) -> None:
+        """Take jobs and do them until it has ended; virtual time stands meanwhile, except while it waits."""
+        try:
+            await self._live()
+        finally:
+            self._timeline.end()
+        await self._ended.wait()  # where all waits have ended, it takes no more, but its functions go on
+
+    def stop(self) -> None:
         """End for good."""
+        self._ended.set()
         self._takes.hang_up()
         self._caller.hang_up()
-        self.stage.close()
-        self._pool.left(self.id)
+        self._stage.close()
+
+    close = stop
 
     def retire(self) -> None:
         """Take no job more, and leave when those that it has are over."""
         self._takes.hang_up()
 
-    def die(self) -> None:
+    def replace(self) -> None:
         """End in the middle of things; its jobs are lost, and a fresh worker comes."""
-        if self._pool.left(self.id):
-            self.end()
+        if not self._ended.is_set():
+            self.stop()
             self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
+
+    kill = replace
+
+    def stop_job(self, job: str, lease: int) -> None:
+        """End the script of one job."""
+        self._stage.stop(job)
 
     async def _live(self) -> None:
         await self._endpoint.worker_ready(self.id, self._concurrency)
@@ -254,14 +216,15 @@ class _ScriptedWorker:
                 await self._do(jobs.pop(0))  # while it waits for more, it holds none of these
 
     def _leave(self) -> None:
-        if self._pool.left(self.id):
+        if not self._ended.is_set():
+            self._ended.set()
             self._endpoint.later(self._endpoint.worker_gone(self.id))
 
     async def _do(self, job: Job) -> None:
         play = self._endpoint.plays.get(job.id)
         if play is not None and play.script.is_instant and not self._endpoint.world.faults:
             began = work_time()
-            await self.stage.play(job, play, self._caller)
+            await self._stage.play(job, play, self._caller)
             self._in_a_row += 1
             if self._in_a_row >= _IN_A_ROW or work_time() - began > _LONGEST:
                 self._in_a_row = 0
@@ -269,10 +232,9 @@ class _ScriptedWorker:
             return
         self._jobs += 1
         if play is not None:
-            self.stage.perform(job, play)
+            self._stage.perform(job, play)
         else:
-            assert self._pool.function is not None  # else what no stub matches plays a failure
-            self.stage.call(job, self._pool.function)
+            self._stage.call(job, self._function())
 
     async def _idly(self, free: int) -> list[Job]:
         """Wait for a free slot, or for jobs to fill it; virtual time passes meanwhile."""
@@ -288,8 +250,3 @@ class _ScriptedWorker:
     def _over(self, job_id: str) -> None:
         self._jobs -= 1
         self._room.call(("slot", self._endpoint.id, self.id))
-
-    def _ended(self, life: asyncio.Task[None]) -> None:
-        self._timeline.end()
-        if not life.cancelled() and life.exception() is not None:
-            log.error("worker %s failed", self.id, exc_info=life.exception())

@@ -6,36 +6,32 @@ import asyncio
 import dataclasses
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.reasons import gist
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
 from runpod_emulator.core.time.clock import turn
-from runpod_emulator.workers.command import Command, CommandPool, Nobody
+from runpod_emulator.workers.command import Command, CommandWorker
+from runpod_emulator.workers.elsewhere import WorkersElsewhere
 from runpod_emulator.workers.functions import Function
-from runpod_emulator.workers.http_server import HttpServer, HttpServerPool
-from runpod_emulator.workers.pool import Pool
+from runpod_emulator.workers.http_server import HttpServer, ServerWorker
+from runpod_emulator.workers.pool import COMMAND, HANDLER, LOAD_BALANCER, MOCK, Pool
+from runpod_emulator.workers.process import WorkerProcess
 from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.reload import Reloader
-from runpod_emulator.workers.script_workers import WithGuests
-from runpod_emulator.workers.scripted import ScriptedPool
+from runpod_emulator.workers.script_workers import WithScriptWorkers
+from runpod_emulator.workers.scripted import ScriptedWorker
 
 log = logging.getLogger("runpod_emulator")
-
-_KINDS = {
-    Pool: "handler",
-    CommandPool: "command",
-    ScriptedPool: "mock",
-    HttpServerPool: "load_balancer",
-    type(None): "remote",
-}
 
 
 class Endpoints:
@@ -47,7 +43,8 @@ class Endpoints:
         self.balancers: dict[str, Balancer] = {}
         """The load-balancing endpoints, which have no queue."""
         self._world = world
-        self._pools: dict[str, Pool | CommandPool | ScriptedPool | HttpServerPool] = {}
+        self._functions: dict[str, Function] = {}
+        """What runs the jobs of mock endpoints that no stub answers."""
         self._reloader = Reloader()
 
     # Which there are
@@ -77,8 +74,7 @@ class Endpoints:
 
     def kind_of(self, endpoint_id: str) -> str:
         """What serves an endpoint: handler, command, mock, load_balancer or remote; raises EndpointNotFound."""
-        self.any_endpoint(endpoint_id)
-        return _KINDS[type(self._pools.get(endpoint_id))]
+        return self.any_endpoint(endpoint_id).workforce.launcher.kind
 
     @property
     def broken(self) -> dict[str, str]:
@@ -98,11 +94,13 @@ class Endpoints:
 
     # New ones
 
-    def add(self, settings: EndpointSettings, launcher: Launcher) -> Endpoint:
-        """A new endpoint whose workers `launcher` brings up; raises ConfigurationError for a second one of its id."""
+    def add(self, settings: EndpointSettings, launch: Callable[[Work], Launcher]) -> Endpoint:
+        """A new endpoint; `launch` returns who brings its workers up. Raises ConfigurationError if its id is taken.
+
+        `launch` is given what workers need of the endpoint before that is complete: it only keeps it.
+        """
         self._check_new(settings.id)
-        endpoint = Endpoint(settings, self._world, launcher)
-        self.endpoints[settings.id] = endpoint
+        endpoint = self.endpoints[settings.id] = Endpoint(settings, self._world, launch)
         return endpoint
 
     def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
@@ -110,31 +108,31 @@ class Endpoints:
         if program.folder is not None:
             imported = functools.partial(self._reloader.imported, settings.id)
             program = dataclasses.replace(program, imported=imported)
-        pool = Pool(program)
-        endpoint = self.add(_warm(settings, program.folder is not None), pool)
-        pool.serve(endpoint.work)
-        self._pools[settings.id] = pool
+        endpoint = self.add(
+            _warm(settings, program.folder is not None),
+            lambda work: Pool(HANDLER, lambda worker: WorkerProcess(worker, work, program)),
+        )
         if program.folder is not None:
             self._reloader.add(endpoint.workforce, program.files)
         return endpoint
 
     def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
         """A new endpoint that is served by programs we start."""
-        pool = CommandPool(command)
-        endpoint = self._add_polled(_warm(settings, command.reload), pool)
-        pool.serve(endpoint.work)
-        self._pools[settings.id] = pool
+        endpoint = self._add_polled(
+            _warm(settings, command.reload),
+            lambda work: Pool(COMMAND, lambda worker: CommandWorker(worker, work, command)),
+        )
         if command.reload:
             self._reloader.add(endpoint.workforce, command.files)
         return endpoint
 
     def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
         """A new endpoint whose jobs only stubs answer."""
-        pool = ScriptedPool(concurrency)
-        endpoint = self.add(dataclasses.replace(settings, mock=True), pool)
-        pool.serve(endpoint.work)
-        self._pools[settings.id] = pool
-        return endpoint
+        function = functools.partial(self._functions.__getitem__, settings.id)
+        return self.add(
+            dataclasses.replace(settings, mock=True),
+            lambda work: Pool(MOCK, lambda worker: ScriptedWorker(worker, work, concurrency, function)),
+        )
 
     def add_mock_now(self, endpoint_id: str) -> Endpoint:
         """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
@@ -144,15 +142,16 @@ class Endpoints:
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:
         """A new endpoint that only workers started elsewhere serve."""
-        return self._add_polled(dataclasses.replace(settings, workers_min=0, starts_workers=False), Nobody())
+        return self._add_polled(dataclasses.replace(settings, workers_min=0, starts_workers=False), WorkersElsewhere)
 
     def add_balancer(self, settings: EndpointSettings, server: HttpServer) -> Balancer:
         """A new load-balancing endpoint, whose workers are HTTP servers."""
         self._check_new(settings.id)
-        pool = HttpServerPool(server)
-        balancer = self.balancers[settings.id] = Balancer(_warm(settings, server.reload), self._world, pool)
-        pool.serve(balancer)
-        self._pools[settings.id] = pool
+        balancer = self.balancers[settings.id] = Balancer(
+            _warm(settings, server.reload),
+            self._world,
+            lambda balancer: Pool(LOAD_BALANCER, lambda worker: ServerWorker(worker, balancer, server)),
+        )
         if server.reload:
             self._reloader.add(balancer.workforce, server.files)
         return balancer
@@ -161,24 +160,19 @@ class Endpoints:
         """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
         if endpoint_id not in self.all_endpoints:
             self.add_mock_now(endpoint_id)
-        pool = self._pools.get(endpoint_id)
-        if not isinstance(pool, ScriptedPool):
+        if self.kind_of(endpoint_id) != MOCK.name:
             raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
-        pool.function = function
+        self._functions[endpoint_id] = function
         self.endpoints[endpoint_id].plays.has_handler = True
 
     def _drop_functions(self) -> None:
-        for endpoint_id, pool in self._pools.items():
-            if isinstance(pool, ScriptedPool) and pool.function is not None:
-                pool.function = None
-                self.endpoints[endpoint_id].plays.has_handler = False
+        for endpoint_id in self._functions:
+            self.endpoints[endpoint_id].plays.has_handler = False
+        self._functions.clear()
 
-    def _add_polled(self, settings: EndpointSettings, own: Launcher) -> Endpoint:
-        """One whose workers come over HTTP; what stubs answer is played by guests."""
-        launcher = WithGuests(own)
-        endpoint = self.add(settings, launcher)
-        launcher.serve(endpoint.work)
-        return endpoint
+    def _add_polled(self, settings: EndpointSettings, own: Callable[[Work], Pool | WorkersElsewhere]) -> Endpoint:
+        """One whose workers come over HTTP; what stubs answer is played by script workers."""
+        return self.add(settings, lambda work: WithScriptWorkers(work, own(work)))
 
     def _check_new(self, endpoint_id: str) -> None:
         if endpoint_id in self.all_endpoints:
@@ -244,9 +238,8 @@ class Endpoints:
         self.endpoints.pop(endpoint_id, None)
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
-        pool = self._pools.pop(endpoint_id, None)
-        if pool is not None:
-            await pool.close()
+        await endpoint.workforce.launcher.close()
+        self._functions.pop(endpoint_id, None)
         endpoint.leave()
 
     async def _forget(self, endpoint_id: str) -> None:
@@ -258,13 +251,12 @@ class Endpoints:
         await self._reloader.close()
         for endpoint in self.all_endpoints.values():
             endpoint.autoscaler.stop()
-        queued = (pool for pool in self._pools.values() if not isinstance(pool, HttpServerPool))
-        await asyncio.gather(*(pool.close() for pool in queued))
+        await asyncio.gather(*(endpoint.workforce.launcher.close() for endpoint in self.endpoints.values()))
 
     async def _stop_workers(self) -> None:
         """Start nothing any more, end every worker, and give the places of all back to the server."""
         await self.end_workers()
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await asyncio.gather(*(endpoint.workforce.launcher.close() for endpoint in self.all_endpoints.values()))
         for endpoint in self.all_endpoints.values():
             endpoint.leave()
 

@@ -357,12 +357,9 @@ async def test_no_worker_is_launched_once_the_server_is_stopping():
     world = world_with(cold_start=Span(1_000, 1_000))
     await world.endpoint.submit(JOB)
 
-    class Slow:
-        """Worker processes that take their time to end."""
+    async def close_slowly() -> None:
+        await world.advance(1_000)
 
-        async def close(self) -> None:
-            await world.advance(1_000)
-
-    world.emulator._pools["slow"] = Slow()
+    world.launcher.close = close_slowly  # type: ignore[method-assign]
     await world.emulator.stop()
     assert world.launcher.started == []

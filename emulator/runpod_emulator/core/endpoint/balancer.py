@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -58,11 +59,11 @@ class Seat(NamedTuple):
 class Balancer:
     """One load-balancing endpoint."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
+    def __init__(self, settings: EndpointSettings, world: World, launch: Callable[[Balancer], Launcher]) -> None:
         self.id = settings.id
         self.world = world
         self.platform = world.platform
-        self.workforce = Workforce(settings, world, launcher, self._balance)
+        self.workforce = Workforce(settings, world, launch(self), self._balance)
         self.fleet = self.workforce.fleet
         self.fleet.overfills = True
         self.autoscaler = self.workforce.autoscaler

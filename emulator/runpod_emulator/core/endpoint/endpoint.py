@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from runpod_emulator.core.endpoint.demand import Demand
-from runpod_emulator.core.endpoint.engine import Engine
 from runpod_emulator.core.endpoint.faults import Faults
 from runpod_emulator.core.endpoint.parts import World
 from runpod_emulator.core.endpoint.scripts import Plays
 from runpod_emulator.core.endpoint.waiters import Waiters
 from runpod_emulator.core.endpoint.work import Work, follow
-from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
@@ -81,19 +78,18 @@ class Health(NamedTuple):
 class Endpoint:
     """One queue-based endpoint: its parts, and what clients do with its jobs."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launcher: Launcher) -> None:
+    def __init__(self, settings: EndpointSettings, world: World, launch: Callable[[Work], Launcher]) -> None:
         self.id = settings.id
         self.world = world
         self.platform = world.platform
         self.limits = Limits(world.platform)
-        self.workforce = Workforce(settings, world, launcher, lambda: self._demand.balance())
-        self.fleet = self.workforce.fleet
-        self.autoscaler = self.workforce.autoscaler
         chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
         self.plays = Plays(self, world.timeline, world.room, world.stubs, chance, has_handler=not settings.mock)
-        self._demand = Demand(self.id, world.store, self.plays, self.fleet, self.autoscaler)
-        self._engine = Engine(self.id, world, self._demand.balance)
-        self.work = Work(world, self.workforce, self._engine, self.plays, self._demand.balance)
+        self.work = Work(settings, world, launch, self.plays)
+        self.workforce = self.work.workforce
+        self.fleet = self.workforce.fleet
+        self.autoscaler = self.workforce.autoscaler
+        self._engine = self.work.engine
         self.polling = self.work.polling
         self.work.hooks = self._hooks = Faults(self.work)
         self._waiters = Waiters(self.id, world.room, world.platform.stream_wakes_on_status)
@@ -153,10 +149,10 @@ class Endpoint:
         )
         job, events = self._hooks.submitted(job, submission.sync)
         await self._engine.create(job)
-        await self._demand.balance()
+        await self.work.balance()
         for event in events:
             job = (await self._engine.change(job_id, event, at)).job
-            await self._demand.balance()
+            await self.work.balance()
         return job
 
     async def status(self, job_id: str, ttl: int | None = None) -> Job:
@@ -206,7 +202,7 @@ class Endpoint:
                 raise NotCancellable(job.status.value)
             return job
         cancelled = (await self._engine.change(job_id, Cancelled(), at)).job
-        await self._demand.balance()
+        await self.work.balance()
         return cancelled
 
     async def retry(self, job_id: str) -> Job:
@@ -219,7 +215,7 @@ class Endpoint:
             transition = await self._engine.change(job_id, Retried(place, held), at)
         except IllegalTransition as illegal:
             raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
-        await self._demand.balance()
+        await self.work.balance()
         return transition.job
 
     async def purge(self) -> int:
@@ -229,7 +225,7 @@ class Endpoint:
         event = Cancelled() if self.platform.purged_job == "cancelled" else Forgotten()
         for job_id in waiting:
             await self._engine.change(job_id, event, at)
-        await self._demand.balance()
+        await self.work.balance()
         return len(waiting)
 
     async def health(self) -> Health:
@@ -259,7 +255,7 @@ class Endpoint:
     async def change(self, job_id: str, event: Event) -> None:
         """Apply what a script causes; raises IllegalTransition, JobNotFound."""
         await self._engine.change(job_id, event, await self._now())
-        await self._demand.balance()
+        await self.work.balance()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -278,7 +274,7 @@ class Endpoint:
         self.limits = Limits(self.platform)
         self._waiters.reset()
         self.plays.clear()
-        await self._demand.balance()
+        await self.work.balance()
 
     async def close(self) -> None:
         """Cancel every job and start no worker any more: the endpoint is about to be taken away."""

@@ -8,10 +8,11 @@ suspends, but for `take`, which waits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
 from runpod_emulator.core.endpoint.hooks import Hooks
 from runpod_emulator.core.endpoint.next_job import NextJob
@@ -19,9 +20,10 @@ from runpod_emulator.core.endpoint.parts import World
 from runpod_emulator.core.endpoint.polling import Either, PollingWorkers
 from runpod_emulator.core.endpoint.scripts import Plays
 from runpod_emulator.core.endpoint.stray_runs import StrayRuns
-from runpod_emulator.core.endpoint.workforce import Balance, Workforce
+from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.fleet.fleet import Fleet
+from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.jobs.deadlines import lost_event, overrun_event
 from runpod_emulator.core.jobs.drops import Drop
 from runpod_emulator.core.jobs.job import (
@@ -49,27 +51,24 @@ class Work:
     """The jobs of one endpoint as its workers see them."""
 
     def __init__(
-        self,
-        world: World,
-        workforce: Workforce,
-        engine: Engine,
-        plays: Plays,
-        balance: Balance,
+        self, settings: EndpointSettings, world: World, launch: Callable[[Work], Launcher], plays: Plays
     ) -> None:
-        self.id = workforce.id
+        self.id = settings.id
         self.world = world
         self.platform = world.platform
-        self.workforce = workforce
-        self.fleet = workforce.fleet
         self.plays = plays
         self.scripted: Container[str] = plays
-        self.engine = engine
+        launcher = launch(self)
+        plays.waits = launcher.start_script_worker
+        self.workforce = Workforce(settings, world, launcher, lambda: self.balance())
+        self.fleet = self.workforce.fleet
+        self.balance = Demand(self.id, world.store, plays, self.fleet, self.workforce.autoscaler).balance
+        self.engine = Engine(self.id, world, self.balance)
         self.hooks = Hooks()
         self.next_job = NextJob(self.id, world.room)
         self.stray_runs = StrayRuns(self.fleet, self.next_job.look_again)
         self.polling = PollingWorkers(self, world.timeline, world.room, self.stray_runs, self.next_job)
         self.next_job.bars += (self.polling.bars, lambda job_id: bool(self.stray_runs))
-        self.balance = balance
         self._store = world.store
         self._now = world.timeline.present
 
