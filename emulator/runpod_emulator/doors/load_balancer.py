@@ -18,9 +18,10 @@ from runpod_emulator.core.settings import FLASH
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors import flash
 from runpod_emulator.doors.pages import is_strange, refuse_page
-from runpod_emulator.http.access import Access
+from runpod_emulator.http.access import Access, known_world, world_of_client
+from runpod_emulator.http.answers import WORLD, answering, note, problem
+from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
-from runpod_emulator.http.guards import WORLD, HttpCaller, answering, known_world, note, problem, world_of_client
 from runpod_emulator.http.read_ahead import Inbox, InboxCaller
 from runpod_emulator.world.world import Emulator
 from runpod_emulator.world.worlds import Worlds

@@ -11,7 +11,8 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from runpod_emulator.core.errors import BodyTooLarge, NamespaceNotFound, RequestError
-from runpod_emulator.http.guards import problem, read_body
+from runpod_emulator.http.answers import problem
+from runpod_emulator.http.call import read_body
 from runpod_emulator.world.world import NEWS
 from runpod_emulator.world.worlds import Worlds
 

@@ -22,17 +22,11 @@ from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Progressed
 from runpod_emulator.core.jobs.results import NOT_FINITE, ending, is_oversized, oversized, result_limit, split_chunk
 from runpod_emulator.core.secrets.tokens import WorkerTokens
 from runpod_emulator.http import wire
-from runpod_emulator.http.access import Access, bare_key
+from runpod_emulator.http.access import Access, bare_key, world_of_worker
+from runpod_emulator.http.answers import Handler, answering
+from runpod_emulator.http.call import FIDELITY, HttpCaller, read_body
 from runpod_emulator.http.connection import ends_with_eof
-from runpod_emulator.http.guards import (  # fmt: skip
-    FIDELITY,
-    Handler,
-    HttpCaller,
-    answering,
-    endpoint_in_path,
-    read_body,
-    world_of_worker,
-)
+from runpod_emulator.http.guards import endpoint_in_path
 from runpod_emulator.http.routing import ExactRoute
 from runpod_emulator.world.world import Emulator
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from runpod_emulator.core.time.waiting import Caller, Waiter
-from runpod_emulator.http.guards import HttpCaller
+from runpod_emulator.http.call import HttpCaller
 
 _AHEAD = 256 * 1024
 """Bytes that are kept before anybody wants them; until more are wanted a leaving stays unnoticed."""

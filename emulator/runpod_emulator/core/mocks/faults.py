@@ -91,7 +91,7 @@ class Fault:
         return low if low == high else self._delays.randint(low, high)
 
     def delay_of(self, key: str) -> int:
-        """The same, but always the same for one key, and without using up the dice."""
+        """A duration within the rule's delay, in ms: always the same for one key, and without a use of the dice."""
         low, high, seed = self.delay
         return random.Random(f"{self._salt if seed is None else seed} {key}").randint(low, high)
 

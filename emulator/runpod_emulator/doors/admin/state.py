@@ -16,7 +16,8 @@ from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
 from runpod_emulator.doors.admin.questions import Awaited, Filter, Verified, Wish, mode, verified, wait_until
 from runpod_emulator.doors.public import Events
-from runpod_emulator.http.guards import HttpCaller, world_of_admin
+from runpod_emulator.http.access import world_of_admin
+from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.values import Milliseconds
 from runpod_emulator.world.world import Emulator
 
