@@ -114,7 +114,7 @@ class Call:
         return body
 
     async def json(self, limit: int, row: str | None = None) -> bytes:
-        """The whole body, which is not nested too deep; raises BodyTooLarge, whose ledger row is `row`, or InvalidBody."""
+        """The whole body, which is not nested too deep; raises BodyTooLarge (of ledger row `row`), InvalidBody."""
         body = await self.body(limit, row)
         if len(body) > _AT_ONCE:
             await asyncio.to_thread(check_depth, body, self.platform)
