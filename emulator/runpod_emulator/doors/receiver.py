@@ -22,10 +22,10 @@ LONGEST = 20 * 1024 * 1024
 
 async def receive(request: Request) -> Response:
     """Take one call; no key is asked for, as of any receiver."""
-    told = request.path_params
+    path = request.path_params
     try:
         body = await read_body(request, LONGEST)
-        status = hand_over(request.app.state.worlds, told["namespace"], told["name"], dict(request.headers), body)
+        status = hand_over(request.app.state.worlds, path["namespace"], path["name"], dict(request.headers), body)
     except RequestError as error:
         return problem(error, request.app.state.worlds.first)
     return Response(status_code=status)

@@ -210,13 +210,13 @@ def _has_token(request: Request) -> bool:
     """
     tokens: WorkerTokens = request.app.state.worker_tokens
     shown = bare_key(request.headers.get("authorization", ""))
-    told = request.path_params
-    return tokens.accepts(shown, request.query_params.get("ns", ""), told["endpoint_id"], _without_glue(told))
+    path = request.path_params
+    return tokens.accepts(shown, request.query_params.get("ns", ""), path["endpoint_id"], _without_glue(path))
 
 
-def _without_glue(told: Mapping[str, str]) -> str:
+def _without_glue(path: Mapping[str, str]) -> str:
     """The id of the worker in the path, without what the SDK may have glued to it."""
-    return str(told["worker_id"]).partition("&")[0]
+    return str(path["worker_id"]).partition("&")[0]
 
 
 def _route(path: str, verb: Verb, method: str) -> ExactRoute:
