@@ -1,4 +1,4 @@
-"""Writes the parts of the docs that follow from the code: docs/fidelity.md, and the README's options and states.
+"""Writes the parts of the docs that follow from the code: docs/fidelity.md, tables of the README and of the faults.
 
 `python docs/generate.py` writes them; `make docs` does the same. A test holds them against the code.
 """
@@ -12,7 +12,10 @@ from pathlib import Path
 from runpod_emulator.config.options import EndpointOptions, all_options, default_text, flag, form, kind
 from runpod_emulator.core.fidelity import BEHAVIOURS, LEDGER, weakest
 from runpod_emulator.core.jobs.job import TRANSITIONS, Shortened
+from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind, Row
 from runpod_emulator.core.platform import Evidence, Platform, preset, source_of
+from runpod_emulator.core.settings import AT_ONCE
+from runpod_emulator.mocking.faults import Fault
 from runpod_emulator.server.app import NOT_EMULATED
 from runpod_emulator.values import as_text
 
@@ -103,6 +106,36 @@ def readme(text: str) -> str:
     return _between(_between(text, "states", state_diagram()), "options", options_table())
 
 
+def faults_table() -> str:
+    """Every kind of fault: what goes wrong, what one call of it is, and its own fields."""
+    lines = ["| `fault` | what goes wrong | one call is | its own fields |", "|---|---|---|---|"]
+    for row in (one.row for one in FaultKind):
+        fields = ", ".join(_own_field(row, name) for name in row.takes)
+        lines.append(f"| `{row.name}` | {row.meaning} | {row.place.value} | {fields} |")
+    return "\n".join(lines)
+
+
+def fault_fields_table() -> str:
+    """Every field of a fault: first those of all kinds."""
+    lines = ["| field | of | |", "|---|---|---|"]
+    for name, field in Fault.model_fields.items():
+        kinds = "every kind" if name in ("fault", *OF_ALL) else "some kinds"
+        lines.append(f"| `{name}` | {kinds} | {field.description} |")
+    return "\n".join(lines)
+
+
+def testing_page(text: str) -> str:
+    """docs/testing-clients.md with fresh tables of faults."""
+    return _between(_between(text, "faults", faults_table()), "fields of faults", fault_fields_table())
+
+
+def _own_field(row: Row, name: str) -> str:
+    if name == row.needs:
+        return f"`{name}` (needed)"
+    usual = name == "delay" and row.usual_delay != AT_ONCE
+    return f"`{name}` ({as_text(row.usual_delay)} ms)" if usual else f"`{name}`"
+
+
 def _between(text: str, name: str, content: str) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, _, rest = text.partition(begin)
@@ -156,3 +189,5 @@ if __name__ == "__main__":
     (ROOT / "docs" / "fidelity.md").write_text(fidelity_page())
     page = ROOT / "README.md"
     page.write_text(readme(page.read_text()))
+    page = ROOT / "docs" / "testing-clients.md"
+    page.write_text(testing_page(page.read_text()))

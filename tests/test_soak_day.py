@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from runpod_emulator.doors.admin.feed import news_of, told
+from runpod_emulator.doors.admin.feed import data_of, news_of
 from runpod_emulator.testing import Emulator
 
 HOUR = 3_600_000
@@ -47,7 +47,7 @@ def play(jobs: int, seed: int = 7) -> Day:
             emu.stub(endpoint="llm", **stub)
         start = now = round(emu.clock.now() * 1000)
         with emu._world.listening(
-            lambda one: day.transitions.append(told(news_of(one), emu._world.masks)), lambda: None
+            lambda one: day.transitions.append(data_of(news_of(one), emu._world.masks)), lambda: None
         ):
             for hour in range(25):
                 emu.webhooks.answer(500, dice.randrange(jobs // 100))

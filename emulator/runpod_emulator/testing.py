@@ -191,17 +191,17 @@ class Emulator:
         """
         from runpod_emulator.doors.admin.questions import Filter, meant
 
-        wish = _checked(Filter, match)
+        given = _checked(Filter, match)
         drift, masks = self._world.timeline.drift(), self._world.masks
-        found = self._do(meant(self._world.journal, wish))
+        found = self._do(meant(self._world.journal, given))
         return [shapes.entry(one, masks, drift) for one in found]
 
     def assert_requested(self, *, count: int | None = None, **match: Any) -> None:
         """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
         from runpod_emulator.doors.admin.questions import Filter, verified
 
-        wish = _checked(Filter, match)
-        answer = self._do(verified(self._world.journal, self._world.masks, wish, count))
+        given = _checked(Filter, match)
+        answer = self._do(verified(self._world.journal, self._world.masks, given, count))
         if not answer.ok:
             raise AssertionError(answer.detail)
 
@@ -216,8 +216,8 @@ class Emulator:
         """
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
 
-        wish = _checked(Awaited, {**what, "timeout": None if timeout is None else _milliseconds(timeout)})
-        problem = self._do(wait_until(self._world, wish, Caller()), None)
+        given = _checked(Awaited, {**what, "timeout": None if timeout is None else _milliseconds(timeout)})
+        problem = self._do(wait_until(self._world, given, Caller()), None)
         if problem:
             raise TimeoutError(problem)
 

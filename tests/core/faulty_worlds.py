@@ -8,7 +8,8 @@ from typing import Any
 
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.jobs.job import TRANSITIONS, Job, Transition
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.mocks.script import Ending, Pause, Script, Step
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.settings import AT_ONCE, Span, default_settings

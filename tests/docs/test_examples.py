@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runpod_emulator.mocking.files import read_stub_files
+from runpod_emulator.mocking.start import read_mocking
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "test_backend.py"
@@ -33,8 +33,10 @@ def test_the_page_shows_what_is_tested(block: str):
         assert part.strip() in EXAMPLES.read_text()
 
 
-def test_the_stub_of_the_page_is_one(tmp_path: Path):
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "stubs.yaml").write_text(block)
-    (stub,) = read_stub_files([tmp_path]).stubs
-    assert stub.endpoint == "llm*"
+def test_the_stub_and_the_faults_of_the_page_can_be_read(tmp_path: Path):
+    stubs, faults = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "stubs.yaml").write_text(stubs)
+    (tmp_path / "faults.yaml").write_text(faults)
+    found = read_mocking([tmp_path], [])
+    assert [stub.endpoint for stub in found.stubs] == ["llm*"]
+    assert [(fault.fault, fault.endpoint) for fault in found.faults] == [("status", "*"), ("worker_crash", "llm*")]

@@ -20,6 +20,8 @@ from runpod_emulator.config.options import (
 )
 from runpod_emulator.config.plans import plan_all
 from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.mocking.faults import Fault
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
@@ -43,6 +45,22 @@ def test_the_options_table_is_current() -> None:
     text = (ROOT / "README.md").read_text()
     assert f"<!-- options: begin -->\n{generate.options_table()}\n<!-- options: end -->" in text, "run: make docs"
     assert text.count("<!-- options: begin -->") == text.count("<!-- options: end -->") == 1
+
+
+def test_the_tables_of_faults_are_current() -> None:
+    text = (ROOT / "docs" / "testing-clients.md").read_text()
+    assert text == generate.testing_page(text), "run: make docs"
+    for name, table in (("faults", generate.faults_table()), ("fields of faults", generate.fault_fields_table())):
+        assert f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->" in text
+
+
+def test_the_tables_of_faults_have_a_row_for_every_kind_and_every_field() -> None:
+    for table, names in (
+        (generate.faults_table(), [kind.value for kind in FaultKind]),
+        (generate.fault_fields_table(), list(Fault.model_fields)),
+    ):
+        assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)[-len(names) :] == names
+        assert len(table.splitlines()) == len(names) + 2
 
 
 def table_of_options() -> dict[str, list[str]]:

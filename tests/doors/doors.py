@@ -11,7 +11,7 @@ import httpx
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Progressed
 from runpod_emulator.core.platform import Profile
 from runpod_emulator.http.access import Access
-from runpod_emulator.http.guards import FIDELITY
+from runpod_emulator.http.call import FIDELITY
 from runpod_emulator.server.app import Application
 from runpod_emulator.world.worlds import Worlds
 

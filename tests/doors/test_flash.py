@@ -11,7 +11,8 @@ import httpx
 import pytest
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.jobs.job import JobStatus
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.settings import FlashAddress, Span, default_settings
 from runpod_emulator.http.access import Access

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 from runpod_emulator.core.fidelity import LEDGER
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.http.access import Access
 

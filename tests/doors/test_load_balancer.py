@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import Span
 from runpod_emulator.http.access import Access

@@ -5,7 +5,7 @@ import gc
 import json
 
 import pytest
-from runpod_emulator.core.mocks.faults import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
 
 from tests.core.faulty_worlds import fault_of
 from tests.doors.doors import Doors, Visit, expect_bad_request, expect_problem, open_doors, until

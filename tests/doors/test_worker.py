@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.platform import Profile
-from runpod_emulator.http.guards import FIDELITY
+from runpod_emulator.http.call import FIDELITY
 
 from tests.doors.doors import Visit, open_doors, until
 from tests.doors.worker_calls import (

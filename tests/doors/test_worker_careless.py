@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runpod_emulator.core.jobs.job import JobStatus
 from runpod_emulator.core.platform import Profile
 from runpod_emulator.http.access import Access
-from runpod_emulator.http.guards import FIDELITY
+from runpod_emulator.http.call import FIDELITY
 
 from tests.doors.doors import JOB, PROFILES, body, expect_bad_request, expect_problem, open_doors
 from tests.doors.worker_calls import PING, WORKER_CALLS, done_path, holding, is_ok, post, status, stream_path

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from runpod_emulator.core.jobs.job import Job
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.settings import Span
 
 from tests.core.faulty_worlds import fault_of

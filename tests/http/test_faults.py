@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.platform import SECOND
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import Span

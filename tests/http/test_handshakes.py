@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import websockets
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import Span
 from runpod_emulator.server.port import Port

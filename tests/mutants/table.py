@@ -50,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "emulator/runpod_emulator/http/access.py",
         "raise InvalidKey",
         "return",
-        ("tests/http/test_guards_access.py::test_a_wrong_key_is_refused_on_every_route",),
+        ("tests/http/test_access.py::test_a_wrong_key_is_refused_on_every_route",),
     ),
     Mutant(
         "any-machine-is-this-one",

@@ -21,7 +21,8 @@ from runpod_emulator.cli import main as cli
 from runpod_emulator.cli.probe import until_ready
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.errors import ConfigurationError, PortTaken
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.server.app import Application
 from runpod_emulator.server.server import Server
 from runpod_emulator.server.tls import Authority, trust

@@ -36,6 +36,6 @@ def describe(app: FastAPI, prefix: str = "") -> None:
     """Put both on an API page."""
     from runpod_emulator.doors.models import Alive, Ready
 
-    told: dict[int | str, dict[str, type]] = {503: {"model": Ready}}
+    responses: dict[int | str, dict[str, type]] = {503: {"model": Ready}}
     app.add_api_route(f"{prefix}/health", health, tags=["emulator"], response_model=Alive)
-    app.add_api_route(f"{prefix}/ready", ready, tags=["emulator"], response_model=Ready, responses=told)
+    app.add_api_route(f"{prefix}/ready", ready, tags=["emulator"], response_model=Ready, responses=responses)

@@ -18,10 +18,11 @@ from runpod_emulator.core.settings import FLASH
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors import flash
 from runpod_emulator.doors.pages import is_strange, refuse_page
-from runpod_emulator.http.access import Access
+from runpod_emulator.http.access import Access, known_world, world_of_client
+from runpod_emulator.http.answers import WORLD, answering, note, problem
+from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
-from runpod_emulator.http.guards import WORLD, HttpCaller, answering, known_world, note, problem, world_of_client
-from runpod_emulator.http.read_ahead import Inbox, InboxCaller
+from runpod_emulator.http.read_ahead import ReadAhead, ReadAheadCaller
 from runpod_emulator.world.world import Emulator
 from runpod_emulator.world.worlds import Worlds
 
@@ -76,25 +77,25 @@ class LoadBalancer:
         elif scope["type"] == "http":
             await _respond(target, scope, receive, send)
         else:
-            inbox = Inbox(receive)
+            ahead = ReadAhead(receive)
             try:
-                await _connect(target, WebSocket(scope, inbox.receive, send), inbox, send)
+                await _connect(target, WebSocket(scope, ahead.receive, send), ahead, send)
             finally:
-                inbox.close()
+                ahead.close()
 
 
 async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -> None:
-    inbox = Inbox(receive)
-    request = Request(scope, inbox.receive, send)
+    ahead = ReadAhead(receive)
+    request = Request(scope, ahead.receive, send)
     async with AsyncExitStack() as closing:
-        closing.callback(inbox.close)
-        work = functools.partial(_answer, target, inbox, closing)
-        response = await answering(work, caller_of=lambda request: InboxCaller(request, inbox))(request)
+        closing.callback(ahead.close)
+        work = functools.partial(_answer, target, ahead, closing)
+        response = await answering(work, caller_of=lambda request: ReadAheadCaller(request, ahead))(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
         world: Emulator | None = scope.get(WORLD)
         with nullcontext() if world is None else world.visited():
-            await response(scope, inbox.receive, send)
+            await response(scope, ahead.receive, send)
 
 
 def _target(scope: Scope) -> Target | None:
@@ -140,11 +141,11 @@ def _admitted(connection: HTTPConnection, target: Target, world: Emulator) -> Ba
 
 
 async def _answer(
-    target: Target, inbox: Inbox, closing: AsyncExitStack, request: Request, world: Emulator, caller: HttpCaller
+    target: Target, ahead: ReadAhead, closing: AsyncExitStack, request: Request, world: Emulator, caller: HttpCaller
 ) -> Response:
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
-    serve = functools.partial(_serve, target, inbox, closing, request, balancer, caller)
+    serve = functools.partial(_serve, target, ahead, closing, request, balancer, caller)
     if not world.faults:
         return await serve()
     shown = functools.partial(problem, emulator=world)
@@ -152,7 +153,7 @@ async def _answer(
 
 
 async def _serve(
-    target: Target, inbox: Inbox, closing: AsyncExitStack, request: Request, balancer: Balancer, caller: HttpCaller
+    target: Target, ahead: ReadAhead, closing: AsyncExitStack, request: Request, balancer: Balancer, caller: HttpCaller
 ) -> Response:
     from runpod_emulator.http.forwarding import forward, url_at
 
@@ -163,11 +164,11 @@ async def _serve(
     closing.push_async_callback(balancer.release, seat)
     forwarder = request.app.state.forwarder.get()
     url = url_at(seat, request.scope, target.path)
-    answer = await forward(forwarder, request, url, seat, balancer.platform, inbox.left, closing)
+    answer = await forward(forwarder, request, url, seat, balancer.platform, ahead.left, closing)
     return answer or Response(status_code=499)
 
 
-async def _connect(target: Target, socket: WebSocket, inbox: Inbox, send: Send) -> None:
+async def _connect(target: Target, socket: WebSocket, ahead: ReadAhead, send: Send) -> None:
     """Join a WebSocket to a worker, or refuse it as a request would be."""
     from runpod_emulator.http.refusals import refuse
 
@@ -181,22 +182,22 @@ async def _connect(target: Target, socket: WebSocket, inbox: Inbox, send: Send) 
         else:
             endpoint = balancer.id
             closing.enter_context(world.visited())
-            response = await _shake(target, socket, inbox, closing, balancer, world)
+            response = await _shake(target, socket, ahead, closing, balancer, world)
         note(socket, endpoint, Operation.BALANCED.value, response.status_code)
         if response.status_code == 101:
             opened: Any = response
             await opened.join(socket)
         else:
-            await refuse(socket.scope, inbox.receive, send, response)
+            await refuse(socket.scope, ahead.receive, send, response)
 
 
 async def _shake(
-    target: Target, socket: WebSocket, inbox: Inbox, closing: AsyncExitStack, balancer: Balancer, world: Emulator
+    target: Target, socket: WebSocket, ahead: ReadAhead, closing: AsyncExitStack, balancer: Balancer, world: Emulator
 ) -> Response:
     """The worker's answer to a handshake, or what faults make of it."""
     caller = Caller()
-    inbox.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
-    serve = functools.partial(_handshake, target, socket, inbox, closing, balancer, caller)
+    ahead.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
+    serve = functools.partial(_handshake, target, socket, ahead, closing, balancer, caller)
     shown = functools.partial(problem, emulator=world)
     try:
         if not world.faults:
@@ -208,7 +209,7 @@ async def _shake(
 
 
 async def _handshake(
-    target: Target, socket: WebSocket, inbox: Inbox, closing: AsyncExitStack, balancer: Balancer, caller: Caller
+    target: Target, socket: WebSocket, ahead: ReadAhead, closing: AsyncExitStack, balancer: Balancer, caller: Caller
 ) -> Response:
     from runpod_emulator.http.forwarding import url_at
     from runpod_emulator.http.websockets import handshake
@@ -220,5 +221,5 @@ async def _handshake(
     closing.push_async_callback(balancer.release, seat)
     url = url_at(seat, socket.scope, target.path)
     heard = functools.partial(balancer.fleet.touch, seat.worker)
-    answer = await handshake(socket, url, seat, balancer.platform, heard, inbox.left, closing)
+    answer = await handshake(socket, url, seat, balancer.platform, heard, ahead.left, closing)
     return answer or Response(status_code=499)

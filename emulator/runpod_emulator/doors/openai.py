@@ -14,7 +14,8 @@ from runpod_emulator.core.errors import JobFailed, JobNotFound
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.doors.public import Events
-from runpod_emulator.http.guards import FIDELITY, JOB, Call, guarded
+from runpod_emulator.http.call import FIDELITY, JOB, Call
+from runpod_emulator.http.guards import guarded
 from runpod_emulator.http.members import cut
 from runpod_emulator.http.routing import Door
 

@@ -56,7 +56,7 @@ class OwnDoor:
 
 
 def check(scope: Scope, names: OwnNames, access: Access | None) -> None:
-    """Let a caller of `/__emulator` in; raises Closed, and NoToken or InvalidKey where `--admin-key` was told."""
+    """Let a caller of `/__emulator` in; raises Closed, and NoToken or InvalidKey where `--admin-key` was given."""
     if _has_key(scope, access):
         return
     is_hook = receiver.is_call(scope)

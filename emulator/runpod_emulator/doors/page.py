@@ -20,7 +20,7 @@ from runpod_emulator.core.rates import Operation
 from runpod_emulator.doors import alive, models
 from runpod_emulator.doors.flash import APP, ENVIRONMENT, NAME
 from runpod_emulator.doors.swagger import add_page
-from runpod_emulator.http.guards import FIDELITY
+from runpod_emulator.http.call import FIDELITY
 from runpod_emulator.http.routing import Door
 
 _ABOUT = """A local stand-in for `https://api.runpod.ai/v2/<endpoint_id>`.

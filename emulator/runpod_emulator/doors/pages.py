@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runpod_emulator.core.door_errors import ForeignPage
 from runpod_emulator.doors import worker
 from runpod_emulator.doors.own_door import is_own
+from runpod_emulator.http.answers import problem
+from runpod_emulator.http.call import FIDELITY
 from runpod_emulator.http.faults import FAULT
-from runpod_emulator.http.guards import FIDELITY, problem
 from runpod_emulator.http.head import only_shows, verb_in
 from runpod_emulator.http.names import OwnNames, authority, is_local
 from runpod_emulator.http.refusals import refuse

@@ -18,7 +18,8 @@ from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.http import wire
-from runpod_emulator.http.guards import FIDELITY, JOB, BalancedVerb, Call, Find, Verb, endpoint_in_path, guarded
+from runpod_emulator.http.call import FIDELITY, JOB, Call
+from runpod_emulator.http.guards import BalancedVerb, Find, Verb, endpoint_in_path, guarded
 from runpod_emulator.http.routing import Door
 from runpod_emulator.world.world import Emulator
 

@@ -11,7 +11,8 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from runpod_emulator.core.errors import BodyTooLarge, NamespaceNotFound, RequestError
-from runpod_emulator.http.guards import problem, read_body
+from runpod_emulator.http.answers import problem
+from runpod_emulator.http.call import read_body
 from runpod_emulator.world.world import NEWS
 from runpod_emulator.world.worlds import Worlds
 
@@ -21,10 +22,10 @@ LONGEST = 20 * 1024 * 1024
 
 async def receive(request: Request) -> Response:
     """Take one call; no key is asked for, as of any receiver."""
-    told = request.path_params
+    path = request.path_params
     try:
         body = await read_body(request, LONGEST)
-        status = hand_over(request.app.state.worlds, told["namespace"], told["name"], dict(request.headers), body)
+        status = hand_over(request.app.state.worlds, path["namespace"], path["name"], dict(request.headers), body)
     except RequestError as error:
         return problem(error, request.app.state.worlds.first)
     return Response(status_code=status)

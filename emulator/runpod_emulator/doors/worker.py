@@ -22,17 +22,11 @@ from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Progressed
 from runpod_emulator.core.jobs.results import NOT_FINITE, ending, is_oversized, oversized, result_limit, split_chunk
 from runpod_emulator.core.secrets.tokens import WorkerTokens
 from runpod_emulator.http import wire
-from runpod_emulator.http.access import Access, bare_key
+from runpod_emulator.http.access import Access, bare_key, world_of_worker
+from runpod_emulator.http.answers import Handler, answering
+from runpod_emulator.http.call import FIDELITY, HttpCaller, read_body
 from runpod_emulator.http.connection import ends_with_eof
-from runpod_emulator.http.guards import (  # fmt: skip
-    FIDELITY,
-    Handler,
-    HttpCaller,
-    answering,
-    endpoint_in_path,
-    read_body,
-    world_of_worker,
-)
+from runpod_emulator.http.guards import endpoint_in_path
 from runpod_emulator.http.routing import ExactRoute
 from runpod_emulator.world.world import Emulator
 
@@ -216,13 +210,13 @@ def _has_token(request: Request) -> bool:
     """
     tokens: WorkerTokens = request.app.state.worker_tokens
     shown = bare_key(request.headers.get("authorization", ""))
-    told = request.path_params
-    return tokens.accepts(shown, request.query_params.get("ns", ""), told["endpoint_id"], _without_glue(told))
+    path = request.path_params
+    return tokens.accepts(shown, request.query_params.get("ns", ""), path["endpoint_id"], _without_glue(path))
 
 
-def _without_glue(told: Mapping[str, str]) -> str:
+def _without_glue(path: Mapping[str, str]) -> str:
     """The id of the worker in the path, without what the SDK may have glued to it."""
-    return str(told["worker_id"]).partition("&")[0]
+    return str(path["worker_id"]).partition("&")[0]
 
 
 def _route(path: str, verb: Verb, method: str) -> ExactRoute:

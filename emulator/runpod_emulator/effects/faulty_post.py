@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 from runpod_emulator.core.jobs.deliveries import Delivery
-from runpod_emulator.core.mocks.faults import Fault, FaultBook, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault, FaultBook
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
 from runpod_emulator.effects.webhooks import Post

@@ -1,4 +1,4 @@
-"""Whose key opens what."""
+"""Who may call, and whose world a caller means: what a key opens, and what it names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import contextlib
 import hmac
 from dataclasses import dataclass, field
 
+from starlette.requests import HTTPConnection, Request
+
 from runpod_emulator.core.errors import InvalidKey, NoToken
+from runpod_emulator.http.routing import headers_of
+from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.worlds import Worlds
+
+NAMESPACE = b"x-emulator-namespace"
+"""The header that names a namespace, as it is in a scope."""
+_AUTHORIZATION = b"authorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +63,52 @@ def bare_key(authorization: str) -> str:
     """The key in `Bearer KEY` or `KEY`."""
     scheme, _, rest = authorization.strip().partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else authorization.strip()
+
+
+def world_of_client(request: HTTPConnection) -> Emulator:
+    """The world that a client's header, or else its key, names, which only a client with a key makes.
+
+    Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
+    """
+    worlds: Worlds = request.app.state.worlds
+    if not worlds.by_key and NAMESPACE not in headers_of(request.scope):
+        return worlds.first
+    world = known_world(request)
+    if world is None:
+        access: Access = request.app.state.access
+        access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
+        world = world_of_admin(request)
+    return world
+
+
+def known_world(request: HTTPConnection) -> Emulator | None:
+    """The world that a client's header or key names, if there is one already."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.known(*_names(request, worlds))
+
+
+def world_of_admin(request: HTTPConnection) -> Emulator:
+    """The world that a caller names who was let in already; raises NamespaceInvalid, NamespacesFull."""
+    worlds: Worlds = request.app.state.worlds
+    return worlds.of(*_names(request, worlds))
+
+
+def _names(request: HTTPConnection, worlds: Worlds) -> tuple[str, str]:
+    headers = headers_of(request.scope)
+    key = bare_key(headers.get(_AUTHORIZATION, b"").decode("latin-1")) if worlds.by_key else ""
+    return headers.get(NAMESPACE, b"").decode("latin-1"), key
+
+
+def world_of_worker(request: Request) -> Emulator:
+    """The world that a worker's URL names, as `&ns=NAME`, which only a worker with a key makes.
+
+    Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
+    """
+    worlds: Worlds = request.app.state.worlds
+    name = request.query_params.get("ns", "")
+    world = worlds.known(name)
+    if world is None:
+        access: Access = request.app.state.worker_access
+        access.check(request.headers.get("authorization"))
+        world = worlds.of(name)
+    return world

@@ -16,7 +16,8 @@ from starlette.types import Message, Receive, Scope, Send
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound, RequestError
-from runpod_emulator.core.mocks.faults import Fault, FaultKind, MadeByFault
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault, MadeByFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.waiting import Caller, Outcome
 from runpod_emulator.http.connection import break_off

@@ -21,8 +21,8 @@ from runpod_emulator.core.errors import BodyTooLarge
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.effects.kept import Sent, tracing
 from runpod_emulator.effects.unmocked import unmocked
+from runpod_emulator.http.call import read_body
 from runpod_emulator.http.connection import begin_with, break_off
-from runpod_emulator.http.guards import read_body
 from runpod_emulator.http.raw_headers import RawRequest, as_text
 from runpod_emulator.http.refusals import RawHeaders
 

@@ -80,12 +80,12 @@ def is_same(origin: str, scheme: str, host: str) -> bool:
 
 
 class OwnNames:
-    """The names and addresses of one server; `more` are those it was told, of which `*.NAME` are all below NAME."""
+    """The names and addresses of one server; `more` are those it was given, of which `*.NAME` are all below NAME."""
 
     def __init__(self, more: Iterable[str] = ()) -> None:
-        told = [found for name in more if name not in ANY and (found := authority(_bracketed(name))) is not None]
-        self._names = {one.host for one in told if one.address is None}
-        self._addresses = {one.address for one in told if one.address is not None}
+        given = [found for name in more if name not in ANY and (found := authority(_bracketed(name))) is not None]
+        self._names = {one.host for one in given if one.address is None}
+        self._addresses = {one.address for one in given if one.address is not None}
 
     def knows(self, host: str) -> bool:
         """Whether a `Host` is one of them; the port is nobody's business: others may map it."""

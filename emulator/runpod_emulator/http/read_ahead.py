@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from runpod_emulator.core.time.waiting import Caller, Waiter
-from runpod_emulator.http.guards import HttpCaller
+from runpod_emulator.http.call import HttpCaller
 
 _AHEAD = 256 * 1024
 """Bytes that are kept before anybody wants them; until more are wanted a leaving stays unnoticed."""
 
 
-class Inbox:
+class ReadAhead:
     """The messages of one request or WebSocket. `left` is done once the client has hung up."""
 
     def __init__(self, receive: Receive) -> None:
@@ -64,12 +64,12 @@ def _size(message: Message) -> int:
     return 1024 + sum(len(message.get(name) or "") for name in ("body", "bytes", "text"))
 
 
-class InboxCaller(HttpCaller):
-    """The client of a request whose inbox tells when it leaves."""
+class ReadAheadCaller(HttpCaller):
+    """The client of a request whose messages are read ahead, so that its leaving is noticed."""
 
-    def __init__(self, request: Request, inbox: Inbox) -> None:
+    def __init__(self, request: Request, ahead: ReadAhead) -> None:
         super().__init__(request)
-        inbox.left.add_done_callback(lambda left: None if left.cancelled() else self.hang_up())
+        ahead.left.add_done_callback(lambda left: None if left.cancelled() else self.hang_up())
 
     def attach(self, waiter: Waiter | None) -> None:
         """The wait that the client's leaving will end."""

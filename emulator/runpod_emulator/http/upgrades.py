@@ -3,7 +3,7 @@
 Java's and Kotlin's HTTP clients and `curl --http2` ask with their first request whether the
 server speaks HTTP/2 (`Upgrade: h2c`), and go on with HTTP/1.1 when it just answers. The parser
 takes all that follows such a head for the other protocol, so the body would be lost: the head
-goes through a new parser without its wish then, and the rest through that one.
+goes through a new parser without that header then, and the rest through that one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _INVALID = "Invalid HTTP request received."
 
 
 class UpgradesProtocol(HttpToolsProtocol):
-    """HTTP that begins WebSockets and ignores the wish for any other protocol."""
+    """HTTP that begins WebSockets and ignores what asks for any other protocol."""
 
     __slots__ = ("_before",)
     _before: Any

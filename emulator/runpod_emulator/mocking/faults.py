@@ -1,4 +1,7 @@
-"""A fault as users write it: flat, in JSON or YAML, with what belongs to its kind and nothing else."""
+"""A fault as users write it: flat, in JSON or YAML, with what belongs to its kind and nothing else.
+
+What that is for each kind says its row in `core/mocks/fault_kinds.py`; what a member may hold is said here.
+"""
 
 from __future__ import annotations
 
@@ -16,53 +19,12 @@ from pydantic import (
     model_validator,
 )  # fmt: skip
 
+from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind, Row
 from runpod_emulator.core.mocks.faults import Fault as CoreFault
-from runpod_emulator.core.mocks.faults import FaultKind
-from runpod_emulator.core.platform import SECOND
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE, Span
 from runpod_emulator.values import Duration, Exact, Milliseconds, as_text
 
-_K = FaultKind
-_OF_ALL = frozenset({"fault", "id", "endpoint", "calls", "probability", "seed", "times", "ttl"})
-_EDGE = frozenset({"operations", "processed", "delay", "larger_than"})
-PARAMETERS: dict[FaultKind, frozenset[str]] = {
-    _K.STATUS: _EDGE | {"status", "headers", "body"},
-    _K.LATENCY: frozenset({"operations", "delay", "larger_than"}),
-    _K.CONNECTION_RESET: _EDGE,
-    _K.TRUNCATED_BODY: frozenset({"operations", "delay", "larger_than"}),
-    _K.NOT_FOUND_AFTER_RUN: frozenset({"operations", "delay"}),
-    _K.LOST_JOB: frozenset(),
-    _K.STUCK_IN_QUEUE: frozenset({"operations"}),
-    _K.OUTPUT_GONE_EARLY: frozenset({"operations", "delay"}),
-    _K.LATE_TIMEOUT: frozenset({"operations", "delay"}),
-    _K.EXECUTED_TWICE: frozenset(),
-    _K.WORKER_CRASH: frozenset({"delay", "chunks"}),
-    _K.ZOMBIE: frozenset({"delay"}),
-    _K.DROPPED_REPORT: frozenset(),
-    _K.LATE_REPORT: frozenset({"delay"}),
-    _K.REPEATED_REPORT: frozenset({"delay", "copies"}),
-    _K.EMPTY_OUTPUT: frozenset(),
-    _K.EMPTY_STREAM: frozenset(),
-    _K.THROTTLED_WORKERS: frozenset({"delay"}),
-    _K.COLD_STARTS: frozenset({"delay"}),
-    _K.WEBHOOK_LATE: frozenset({"delay"}),
-    _K.WEBHOOK_DUPLICATE: frozenset({"copies"}),
-    _K.WEBHOOK_LOST: frozenset(),
-    _K.WEBHOOK_OUT_OF_ORDER: frozenset({"delay"}),
-}
-"""What each kind takes beside the parameters of all."""
-_DELAYS = {
-    _K.NOT_FOUND_AFTER_RUN: Span(SECOND, SECOND),
-    _K.LATE_TIMEOUT: Span(2_800, 11_800),  # recorded: the earliest and the latest
-    _K.WEBHOOK_OUT_OF_ORDER: Span(5 * SECOND, 5 * SECOND),
-}
-"""Where a delay has a default."""
-_LATE = (
-    _K.LATENCY, _K.OUTPUT_GONE_EARLY, _K.LATE_REPORT, _K.THROTTLED_WORKERS, _K.COLD_STARTS, _K.WEBHOOK_LATE
-)  # fmt: skip
-_NEEDED = {_K.STATUS: "status", **dict.fromkeys(_LATE, "delay")}
-"""Without which a kind would do nothing."""
 _STATUS = (
     "The HTTP status of the answer. Over http:// the official Python client tries a GET again after 429 and 408, for "
     "up to 30 s; over https:// (serve --tls) it raises them at once, as in production"
@@ -80,10 +42,26 @@ def _operations(given: Any) -> Any:
     return [one.replace("-", "_") if isinstance(one, str) else one for one in _listed(given)]
 
 
+def _shown(row: Row) -> dict[str, Any]:
+    """What a schema says of one kind: its meaning, and which members it takes and needs."""
+    properties: dict[str, Any] = {"fault": {"const": row.name}}
+    if row.needs:
+        properties[row.needs] = {"not": {"type": "null"}}
+    if row.usual_delay != AT_ONCE:
+        properties["delay"] = {"default": as_text(row.usual_delay)}
+    return {
+        "title": row.name,
+        "description": f"{row.meaning}. One call is {row.place.value}.",
+        "properties": properties,
+        "required": ["fault", row.needs] if row.needs else ["fault"],
+        "propertyNames": {"enum": ["fault", *OF_ALL, *row.takes]},
+    }
+
+
 class Fault(Exact):
     """One fault: what goes wrong, where, how often, and when it ends by itself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [_shown(kind.row) for kind in FaultKind]})
 
     fault: FaultKind = Field(description="What goes wrong")
     id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Its name; chosen when left out")
@@ -127,16 +105,15 @@ class Fault(Exact):
 
     @model_validator(mode="after")
     def _belongs(self) -> Fault:
-        kind, takes = self.fault, PARAMETERS[self.fault]
-        strange = sorted(self.model_fields_set - _OF_ALL - takes)
+        row = self.fault.row
+        strange = sorted(self.model_fields_set - {"fault", *OF_ALL, *row.takes})
         if strange:
-            those = f"it takes {', '.join(sorted(takes))}" if takes else "it takes no parameters of its own"
-            raise ValueError(f"{', '.join(strange)} is not for {kind.value}: {those}")
-        needed = _NEEDED.get(kind)
-        if needed is not None and getattr(self, needed) is None:
-            raise ValueError(f"{kind.value} needs {needed}")
+            those = f"it takes {', '.join(sorted(row.takes))}" if row.takes else "it takes no parameters of its own"
+            raise ValueError(f"{', '.join(strange)} is not for {row.name}: {those}")
+        if row.needs and getattr(self, row.needs) is None:
+            raise ValueError(f"{row.name} needs {row.needs}")
         if self.chunks is not None and self.delay is not None:
-            raise ValueError("worker_crash comes after a delay or after some chunks, not both")
+            raise ValueError(f"{row.name} comes after a delay or after some chunks, not both")
         return self
 
     def to_core(self, now: int) -> CoreFault:
@@ -151,13 +128,13 @@ class Fault(Exact):
             seed=self.seed,
             times=self.times,
             expires_at=None if self.ttl is None else now + self.ttl,
-            delay=self.delay or _DELAYS.get(self.fault, AT_ONCE),
+            delay=self.delay or self.fault.row.usual_delay,
             status=self.status or 500,
             body=self._body(),
             headers=self._headers(),
             processed=self.processed,
             larger_than=self.larger_than,
-            count=self.chunks if self.fault is _K.WORKER_CRASH else self.copies,
+            count=self.chunks if "chunks" in self.fault.row.takes else self.copies,
             source=self,
         )
 

@@ -24,7 +24,7 @@ from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
 from runpod_emulator.doors.own_door import OwnDoor
 from runpod_emulator.doors.pages import Cors, PageGuard
 from runpod_emulator.http.access import Access
-from runpod_emulator.http.guards import problem
+from runpod_emulator.http.answers import problem
 from runpod_emulator.http.head import HeadAsGet
 from runpod_emulator.http.names import OwnNames
 from runpod_emulator.http.routing import ExactRoute, ShortCut

@@ -9,7 +9,7 @@ import pytest
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, JobStatus
-from runpod_emulator.core.mocks.faults import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.script import Ending, Scene, Script
 
 from tests.core.faulty_worlds import WORK, Mocked, fault_of, script

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound, NotRetryable
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.platform import DAY
 from runpod_emulator.core.settings import Span
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from runpod_emulator.core.jobs.job import JobStatus
-from runpod_emulator.core.mocks.faults import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
 
 from tests.core.faulty_worlds import fault_of
 from tests.core.polls import LEASE, Polls, polls

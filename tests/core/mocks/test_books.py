@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from runpod_emulator.core.mocks.faults import Fault, FaultBook, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault, FaultBook
 from runpod_emulator.core.mocks.script import Ending, Script
 from runpod_emulator.core.mocks.stubs import Stub, StubBook
 from runpod_emulator.core.time.clock import VirtualClock

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from runpod_emulator.core.mocks.faults import Fault, FaultBook, FaultKind, MadeByFault
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault, FaultBook, MadeByFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.clock import VirtualClock

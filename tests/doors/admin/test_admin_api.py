@@ -319,8 +319,11 @@ async def test_with_a_key_whoever_has_it_is_let_in():
 
 
 async def test_it_has_an_openapi_page_of_its_own(admin: Admin):
-    paths = (await admin.ask("GET", "/openapi.json"))["paths"]
-    assert {"/stubs", "/faults", "/clock/advance", "/requests/verify", "/wait", "/reset", "/events"} <= set(paths)
+    page = await admin.ask("GET", "/openapi.json")
+    routes = {"/stubs", "/faults", "/clock/advance", "/requests/verify", "/wait", "/reset", "/events"}
+    assert routes <= set(page["paths"])
+    kinds = page["components"]["schemas"]["Fault"]["oneOf"]
+    assert [kind["title"] for kind in kinds] == page["components"]["schemas"]["FaultKind"]["enum"]
 
 
 async def test_jobs_that_nest_deeply_are_shown_as_they_are(admin: Admin):

@@ -28,7 +28,8 @@ from runpod_emulator.core.jobs.job import (
     Transition,
 )  # fmt: skip
 from runpod_emulator.core.jobs.results import Report
-from runpod_emulator.core.mocks.faults import Fault, FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.rates import Operation
 
 

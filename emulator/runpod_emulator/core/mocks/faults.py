@@ -1,9 +1,6 @@
 """Faults: what goes wrong on purpose, how often, and for how long. A book of them decides.
 
-Everything here is data and dice. The faults themselves act at the HTTP edge (`http/faults.py`),
-around the verbs (`core/endpoint/faults.py`) and around webhook calls (`effects/faulty_post.py`). One that
-was seen in production is left out: a progress update that overwrites a result
-(`late_progress_overwrites`) would have to be a row of the transition table.
+Everything here is data and dice. `fault_kinds.py` has the table of kinds, and says where each acts.
 """
 
 from __future__ import annotations
@@ -12,43 +9,15 @@ import fnmatch
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from http import HTTPStatus
 from itertools import count
 from typing import Any
 
 from runpod_emulator.core.errors import RequestError
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE, Span
 from runpod_emulator.core.time.timeline import Timeline
-
-
-class FaultKind(str, Enum):
-    """What goes wrong."""
-
-    STATUS = "status"
-    LATENCY = "latency"
-    CONNECTION_RESET = "connection_reset"
-    TRUNCATED_BODY = "truncated_body"
-    NOT_FOUND_AFTER_RUN = "not_found_after_run"
-    LOST_JOB = "lost_job"
-    STUCK_IN_QUEUE = "stuck_in_queue"
-    OUTPUT_GONE_EARLY = "output_gone_early"
-    LATE_TIMEOUT = "late_timeout"
-    EXECUTED_TWICE = "executed_twice"
-    WORKER_CRASH = "worker_crash"
-    ZOMBIE = "zombie"
-    DROPPED_REPORT = "dropped_report"
-    LATE_REPORT = "late_report"
-    REPEATED_REPORT = "repeated_report"
-    EMPTY_OUTPUT = "empty_output"
-    EMPTY_STREAM = "empty_stream"
-    THROTTLED_WORKERS = "throttled_workers"
-    COLD_STARTS = "cold_starts"
-    WEBHOOK_LATE = "webhook_late"
-    WEBHOOK_DUPLICATE = "webhook_duplicate"
-    WEBHOOK_LOST = "webhook_lost"
-    WEBHOOK_OUT_OF_ORDER = "webhook_out_of_order"
 
 
 @dataclass(slots=True)
@@ -122,7 +91,7 @@ class Fault:
         return low if low == high else self._delays.randint(low, high)
 
     def delay_of(self, key: str) -> int:
-        """The same, but always the same for one key, and without using up the dice."""
+        """A duration within the rule's delay, in ms: always the same for one key, and without a use of the dice."""
         low, high, seed = self.delay
         return random.Random(f"{self._salt if seed is None else seed} {key}").randint(low, high)
 

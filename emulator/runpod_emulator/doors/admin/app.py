@@ -133,5 +133,5 @@ async def _invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
     reason = "no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    told = f"{place}: {reason}".removeprefix(": ")
-    return _problem(400, "Bad Request", _shown(request, told[:_LONGEST]))
+    detail = f"{place}: {reason}".removeprefix(": ")
+    return _problem(400, "Bad Request", _shown(request, detail[:_LONGEST]))

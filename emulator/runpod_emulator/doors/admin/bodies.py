@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runpod_emulator.core.errors import BadRequest, RequestError
-from runpod_emulator.http.guards import read_body
+from runpod_emulator.http.call import read_body
 from runpod_emulator.http.nesting import nests_deeper
 
 _LONGEST = 20 * 1024 * 1024

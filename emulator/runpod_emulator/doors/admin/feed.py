@@ -19,7 +19,7 @@ MOST = 10_000
 
 
 class News(NamedTuple):
-    """What is told of a transition: the job itself, whose input may be large, is not kept."""
+    """What is sent of a transition: the job itself, whose input may be large, is not kept."""
 
     at: int
     event: type[Any]
@@ -63,8 +63,8 @@ class Feed:
                 if self._left_out:
                     left_out, self._left_out = self._left_out, 0
                     yield ServerSentEvent(event="left-out", data=f'{{"count":{left_out}}}', sep="\n")
-                news = told(self._news.popleft(), self._world.masks, self._world.timeline.drift())
-                yield ServerSentEvent(event="transition", data=news, sep="\n")
+                data = data_of(self._news.popleft(), self._world.masks, self._world.timeline.drift())
+                yield ServerSentEvent(event="transition", data=data, sep="\n")
 
 
 def news_of(transition: Transition) -> News:
@@ -74,8 +74,8 @@ def news_of(transition: Transition) -> News:
     return News(transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries)
 
 
-def told(news: News, masks: Masks, drift: int = 0) -> str:
+def data_of(news: News, masks: Masks, drift: int = 0) -> str:
     """The data of an event; `drift` is what to add to its time for the time of day, in ms."""
     worker = news.worker and masks.text(news.worker)
-    told = {**news._asdict(), "at": news.at + drift, "event": news.event.__name__, "worker": worker}
-    return orjson.dumps(told | {"endpoint": masks.text(news.endpoint)}).decode()
+    data = {**news._asdict(), "at": news.at + drift, "event": news.event.__name__, "worker": worker}
+    return orjson.dumps(data | {"endpoint": masks.text(news.endpoint)}).decode()

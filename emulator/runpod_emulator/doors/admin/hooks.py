@@ -10,20 +10,20 @@ from starlette.responses import Response
 
 from runpod_emulator.core.records.receiver import Received
 from runpod_emulator.doors.admin import listings, shapes
-from runpod_emulator.doors.admin.questions import Wish
+from runpod_emulator.doors.admin.questions import Parameters
 from runpod_emulator.doors.admin.state import Limit, Offset, World
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
 
 
-class Answers(Wish):
+class Answers(Parameters):
     """What the receiver answers next."""
 
     status: int = Field(ge=100, le=599)
     times: int = Field(1, ge=1, le=1_000)
 
 
-class Call(BaseModel):
+class ReceivedCall(BaseModel):
     """One call that was received."""
 
     at: int
@@ -33,7 +33,7 @@ class Call(BaseModel):
     status: int = Field(description="what it was answered")
 
 
-@router.get("", response_model=list[Call])
+@router.get("", response_model=list[ReceivedCall])
 async def received(world: World, name: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
     """The calls that came to `POST /__emulator/hooks/<namespace>/<name>`, oldest first; `-` is no namespace."""
     drift = world.timeline.drift()
@@ -41,13 +41,13 @@ async def received(world: World, name: str | None = None, limit: Limit = listing
 
     def shape(one: Received) -> dict[str, Any]:
         headers = world.masks.headers(one.headers.items())
-        told = {"at": one.at + drift, "name": world.masks.text(one.name), "headers": headers}
-        return {**told, "body": shapes.shown(one.body, world.masks), "status": one.status}
+        head = {"at": one.at + drift, "name": world.masks.text(one.name), "headers": headers}
+        return {**head, "body": shapes.shown(one.body, world.masks), "status": one.status}
 
     return await listings.plain_list(found[offset : offset + limit], shape)
 
 
 @router.post("/answers", status_code=204)
-async def answer(world: World, wish: Answers) -> None:
+async def answer(world: World, given: Answers) -> None:
     """Answer the next calls with this status; all others with 200."""
-    world.receiver.answer(wish.status, wish.times)
+    world.receiver.answer(given.status, given.times)

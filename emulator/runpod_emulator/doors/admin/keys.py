@@ -21,5 +21,5 @@ class KeyOfWorkers(BaseModel):
 @router.get("/worker-key")
 async def worker_key(request: Request) -> KeyOfWorkers:
     """A key that the server accepts of workers; who may start workers by this API may know it."""
-    told: WorkerKey = request.app.state.worker_key
-    return KeyOfWorkers(key=told.key, lasts=told.lasts)
+    known: WorkerKey = request.app.state.worker_key
+    return KeyOfWorkers(key=known.key, lasts=known.lasts)

@@ -14,7 +14,7 @@ from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.settings import Effective, scaling
 from runpod_emulator.core.errors import ConfigurationError, NotFound
 from runpod_emulator.doors.admin.listings import MOST
-from runpod_emulator.doors.admin.questions import Wish
+from runpod_emulator.doors.admin.questions import Parameters
 from runpod_emulator.doors.admin.state import Limit, Offset, World
 from runpod_emulator.mocking.amounts import few_faults, few_stubs
 from runpod_emulator.mocking.faults import Fault
@@ -170,7 +170,7 @@ class NewEndpoint(EndpointTable):
     remote: bool = Field(False, description="workers that are started elsewhere serve it")
 
 
-class Changes(Wish):
+class Changes(Parameters):
     """Settings to change; what is left out stays."""
 
     workers_min: int | None = Field(None, ge=0)
@@ -191,21 +191,21 @@ async def endpoints(world: World) -> list[Endpoint]:
 
 
 @router.post("/endpoints", status_code=201)
-async def add_endpoint(request: Request, world: World, wish: NewEndpoint) -> Endpoint:
+async def add_endpoint(request: Request, world: World, given: NewEndpoint) -> Endpoint:
     """Serve one endpoint more; a handler is imported before the answer, which says what went wrong."""
-    if wish.id in world.all_endpoints:
-        raise ConfigurationError(f"endpoint {wish.id} is served already")
-    table = wish
-    if not (wish.handler or wish.command or wish.remote):
-        table = wish.model_copy(update={"mock": True})
-    await request.app.state.serve(world, wish.id, table)
-    return _shown(world, wish.id)
+    if given.id in world.all_endpoints:
+        raise ConfigurationError(f"endpoint {given.id} is served already")
+    table = given
+    if not (given.handler or given.command or given.remote):
+        table = given.model_copy(update={"mock": True})
+    await request.app.state.serve(world, given.id, table)
+    return _shown(world, given.id)
 
 
 @router.patch("/endpoints/{endpoint_id}")
-async def change_endpoint(world: World, endpoint_id: str, wish: Changes) -> Endpoint:
+async def change_endpoint(world: World, endpoint_id: str, given: Changes) -> Endpoint:
     """Change settings of an endpoint at work; those of a job are for jobs to come."""
-    changes = {name: value for name in wish.model_fields_set if (value := getattr(wish, name)) is not None}
+    changes = {name: value for name in given.model_fields_set if (value := getattr(given, name)) is not None}
     value = changes.pop("scaler_value", None)
     scaler = changes.get("scaler", world.any_endpoint(endpoint_id).settings.scaler)
     await world.configure(endpoint_id, **changes, **scaling(scaler, Effective(value, "this request")))

@@ -23,17 +23,17 @@ _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
 """Milliseconds that a wait lasts which does not say how long."""
 
 
-class Wish(Exact):
-    """What a caller asks for; an unknown member is refused."""
+class Parameters(Exact):
+    """The JSON that a caller sends with a request; an unknown member is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-_TOLD = ("endpoint", "operation", "method", "path", "status", "job")
-_told = attrgetter(*_TOLD)
+_COMPARED = ("endpoint", "operation", "method", "path", "status", "job")
+_compared = attrgetter(*_COMPARED)
 
 
-class Filter(Wish):
+class Filter(Parameters):
     """Which requests are meant; what is not said may be anything."""
 
     endpoint: str | None = None
@@ -47,17 +47,17 @@ class Filter(Wish):
 
     def fits(self, entry: Entry) -> bool:
         """Whether a request is meant; its body is looked at last, and only if all else fits."""
-        told = (getattr(self, name) for name in _TOLD)
-        if any(value not in (None, actual) for value, actual in zip(told, _told(entry), strict=True)):
+        expected = (getattr(self, name) for name in _COMPARED)
+        if any(value not in (None, actual) for value, actual in zip(expected, _compared(entry), strict=True)):
             return False
         return not self.differences(entry)
 
     def differences(self, entry: Entry, masks: Masks | None = None) -> list[str]:
-        """What keeps a request from being meant: secrets are compared as they are, and told with `masks`."""
-        told = {name: getattr(self, name) for name in _TOLD}
+        """What keeps a request from being meant: secrets are compared as they are, and shown with `masks`."""
+        expected = {name: getattr(self, name) for name in _COMPARED}
         found = [
             f"{name}: expected {value!r}, got {getattr(entry, name)!r}"
-            for name, value in told.items()
+            for name, value in expected.items()
             if value is not None and value != getattr(entry, name)
         ]
         if self.body is not None and entry.is_cut:
@@ -146,7 +146,7 @@ def mode(world: Emulator) -> Literal["real", "virtual", "auto"]:
     return "virtual" if isinstance(clock, VirtualClock) else "auto" if isinstance(clock, AutoClock) else "real"
 
 
-class Awaited(Wish):
+class Awaited(Parameters):
     """What to wait for: all that is said must hold."""
 
     idle: bool = Field(False, description="no job waits or runs, and no webhook is owed")
@@ -160,19 +160,19 @@ class Awaited(Wish):
     )
 
 
-async def wait_until(world: Emulator, wish: Awaited, caller: Caller) -> str:
+async def wait_until(world: Emulator, awaited: Awaited, caller: Caller) -> str:
     """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
     caller.hurries = True
     problem = ""
-    reached = Reached(world, wish)
+    reached = Reached(world, awaited)
 
     async def done() -> bool:
         nonlocal problem
-        problem = await missing(world, wish, reached)
+        problem = await missing(world, awaited, reached)
         return not problem
 
     usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
-    until = world.timeline.now() + (usual if wish.timeout is None else wish.timeout)
+    until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
     with world.listening(reached.heard, _nothing):
         await world.wait_for(done, until, caller)
     return problem
@@ -185,44 +185,44 @@ def _nothing() -> None:
 class Reached:
     """The jobs that were in the state that is waited for: all are looked through once, and after a reset."""
 
-    def __init__(self, world: Emulator, wish: Awaited) -> None:
+    def __init__(self, world: Emulator, awaited: Awaited) -> None:
         self._history = world.history
-        self._wish = wish
+        self._awaited = awaited
         self._jobs: set[tuple[str, str]] = set()
         self._age = -1
 
     def heard(self, transition: Transition) -> None:
         """One transition more."""
         job = transition.job
-        if transition.after is not None and job.status is self._wish.status and self._is_meant(job.endpoint):
+        if transition.after is not None and job.status is self._awaited.status and self._is_meant(job.endpoint):
             self._jobs.add((job.endpoint, job.id))
 
     def count(self) -> int:
         """How many jobs there were."""
         if self._age != self._history.age:
             self._age = self._history.age
-            status = self._wish.status
+            status = self._awaited.status
             self._jobs = {key for key in self._history.reached(status) if self._is_meant(key[0])} if status else set()
         return len(self._jobs)
 
     def _is_meant(self, endpoint: str) -> bool:
-        return self._wish.endpoint in (None, endpoint)
+        return self._awaited.endpoint in (None, endpoint)
 
 
-async def missing(world: Emulator, wish: Awaited, reached: Reached) -> str:
+async def missing(world: Emulator, awaited: Awaited, reached: Reached) -> str:
     """What does not hold yet, empty for nothing."""
-    if wish.idle and not await world.idle():
+    if awaited.idle and not await world.idle():
         return "jobs wait or run, or a webhook is owed"
-    if wish.job is not None:
-        moments = [moments for endpoint in world.endpoints if (moments := world.history.of(endpoint, wish.job))]
+    if awaited.job is not None:
+        moments = [moments for endpoint in world.endpoints if (moments := world.history.of(endpoint, awaited.job))]
         if not moments:
-            return f"job {wish.job} was never there"
+            return f"job {awaited.job} was never there"
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
-            return f"job {wish.job} is {moments[0][-1].status}"
-    if wish.status is not None:
+            return f"job {awaited.job} is {moments[0][-1].status}"
+    if awaited.status is not None:
         count = reached.count()
-        if count < wish.count:
-            return f"{count} of {wish.count} jobs were {wish.status.value}"
-    if wish.webhooks is not None and world.acknowledged < wish.webhooks:
-        return f"{world.acknowledged} of {wish.webhooks} webhook calls were acknowledged"
+        if count < awaited.count:
+            return f"{count} of {awaited.count} jobs were {awaited.status.value}"
+    if awaited.webhooks is not None and world.acknowledged < awaited.webhooks:
+        return f"{world.acknowledged} of {awaited.webhooks} webhook calls were acknowledged"
     return ""

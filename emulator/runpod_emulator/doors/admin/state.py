@@ -14,9 +14,10 @@ from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
-from runpod_emulator.doors.admin.questions import Awaited, Filter, Verified, Wish, mode, verified, wait_until
+from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, Verified, mode, verified, wait_until
 from runpod_emulator.doors.public import Events
-from runpod_emulator.http.guards import HttpCaller, world_of_admin
+from runpod_emulator.http.access import world_of_admin
+from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.values import Milliseconds
 from runpod_emulator.world.world import Emulator
 
@@ -33,16 +34,16 @@ Limit = Annotated[int, Query(ge=0, le=listings.MOST)]
 Offset = Annotated[int, Query(ge=0, le=listings.MOST)]
 
 
-class Reset(Wish):
+class Reset(Parameters):
     """What to forget."""
 
     endpoint: str | None = Field(None, description="only this endpoint's jobs and requests; without it everything")
 
 
 @router.post("/reset", status_code=204)
-async def reset(world: World, wish: Reset | None = None) -> None:
+async def reset(world: World, given: Reset | None = None) -> None:
     """Forget jobs, requests, webhooks, and what was stubbed since the start; for use before each test."""
-    await world.reset(wish.endpoint if wish else None)
+    await world.reset(given.endpoint if given else None)
 
 
 # Jobs
@@ -55,10 +56,10 @@ async def jobs(
     """The jobs there are, newest first."""
     found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
     drift = world.timeline.drift()
-    return await listings.listed("jobs", found, lambda job: _told(world, job, drift), total=total)
+    return await listings.listed("jobs", found, lambda job: _shown(world, job, drift), total=total)
 
 
-def _told(world: Emulator, job: Job, drift: int) -> dict[str, Any]:
+def _shown(world: Emulator, job: Job, drift: int) -> dict[str, Any]:
     return shapes.record(job, world.masks, drift, shapes.folded)
 
 
@@ -71,11 +72,11 @@ async def job(world: World, job_id: str) -> Response:
         if not moments:
             continue
         try:
-            record = _told(world, await world.store.get(endpoint, job_id), drift)
+            record = _shown(world, await world.store.get(endpoint, job_id), drift)
         except JobNotFound:
             record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
-        told = {**record, "transitions": [shapes.moment(moment, world.masks, drift) for moment in moments]}
-        return listings.answer(listings.json_of(told))
+        shown = {**record, "transitions": [shapes.moment(moment, world.masks, drift) for moment in moments]}
+        return listings.answer(listings.json_of(shown))
     raise JobNotFound
 
 
@@ -83,10 +84,10 @@ async def job(world: World, job_id: str) -> Response:
 
 
 @router.post("/requests/find")
-async def find_requests(world: World, wish: Filter) -> Response:
+async def find_requests(world: World, given: Filter) -> Response:
     """The requests that are meant, oldest first."""
     drift = world.timeline.drift()
-    found = await listings.chosen(list(world.journal), wish.fits)
+    found = await listings.chosen(list(world.journal), given.fits)
     return await listings.listed("requests", found, lambda one: shapes.entry(one, world.masks, drift))
 
 
@@ -96,14 +97,14 @@ async def requests(
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    wish = Filter.model_validate({"endpoint": endpoint, "operation": operation})
-    found = await listings.chosen(list(world.journal), wish.fits)
+    given = Filter.model_validate({"endpoint": endpoint, "operation": operation})
+    found = await listings.chosen(list(world.journal), given.fits)
     end = max(0, len(found) - offset)
     page = found[max(0, end - limit) : end]
     return await listings.listed("requests", page, lambda one: shapes.entry(one, world.masks, drift), total=len(found))
 
 
-class Verification(Wish):
+class Verification(Parameters):
     """How many requests of a kind must have come."""
 
     match: Filter
@@ -113,9 +114,9 @@ class Verification(Wish):
 
 
 @router.post("/requests/verify")
-async def verify(world: World, wish: Verification) -> Verified:
+async def verify(world: World, given: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    return await verified(world.journal, world.masks, wish.match, wish.count, wish.at_least, wish.at_most)
+    return await verified(world.journal, world.masks, given.match, given.count, given.at_least, given.at_most)
 
 
 @router.get("/webhooks")
@@ -137,7 +138,7 @@ class Time(BaseModel):
     now: int
 
 
-class Advance(Wish):
+class Advance(Parameters):
     """How far to move a virtual clock."""
 
     by: Milliseconds | None = Field(None, ge=0, description="a duration: 1500, 2s, 10m, 24h")
@@ -157,27 +158,27 @@ async def clock(world: World) -> Time:
 
 
 @router.post("/clock/advance")
-async def advance(world: World, wish: Advance) -> Advanced:
+async def advance(world: World, given: Advance) -> Advanced:
     """Move a virtual clock, deadline by deadline; waits for whatever really runs."""
     _need_virtual(world)
-    if (wish.by is None) == (wish.to is None):
+    if (given.by is None) == (given.to is None):
         raise InvalidBody("write either by or to")
     now = world.timeline.now()
-    fired = await world.timeline.advance(now + wish.by if wish.by is not None else wish.to or 0)
+    fired = await world.timeline.advance(now + given.by if given.by is not None else given.to or 0)
     return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
 
 
-class UntilIdle(Wish):
+class UntilIdle(Parameters):
     """How far a virtual clock may run."""
 
     most: Milliseconds = Field(7 * 24 * 3_600_000, ge=0, description="give up after this much virtual time")
 
 
 @router.post("/clock/run-until-idle")
-async def run_until_idle(world: World, wish: UntilIdle | None = None) -> Advanced:
+async def run_until_idle(world: World, given: UntilIdle | None = None) -> Advanced:
     """Move a virtual clock until no job waits or runs and no webhook is owed; results are kept."""
     _need_virtual(world)
-    fired = await world.run_until_idle((wish or UntilIdle.model_validate({})).most)
+    fired = await world.run_until_idle((given or UntilIdle.model_validate({})).most)
     return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
 
 
@@ -197,14 +198,14 @@ class Met(BaseModel):
 
 
 @router.post("/wait")
-async def wait(world: World, request: Request, wish: Awaited) -> Met:
+async def wait(world: World, request: Request, given: Awaited) -> Met:
     """Hold the answer until something has happened, so that nobody needs to sleep."""
-    if not (wish.idle or wish.job or wish.status or wish.webhooks):
+    if not (given.idle or given.job or given.status or given.webhooks):
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
     caller = HttpCaller(request)
     try:
         with world.visited():
-            problem = await wait_until(world, wish, caller)
+            problem = await wait_until(world, given, caller)
     finally:
         caller.answered()
     return Met(ok=not problem, detail=problem)
