@@ -14,7 +14,7 @@ from runpod_emulator.core.settings import EndpointSettings, default_settings
 from runpod_emulator.core.time.clock import Clock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 
 @dataclass
@@ -76,7 +76,7 @@ class TestWorld:
 
     __test__ = False
 
-    emulator: Emulator
+    emulator: World
     endpoint: Endpoint
     launcher: RecordingLauncher
     post: RecordingPost
@@ -121,7 +121,7 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    emulator = Emulator(
+    emulator = World(
         platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
     )  # fmt: skip
     endpoint = emulator.add(settings(default_settings("ep", platform)), launcher.launch)

@@ -29,7 +29,7 @@ from runpod_emulator.doors.admin import shapes
 from runpod_emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
 from runpod_emulator.server.server import Server, new_loop
 from runpod_emulator.workers.functions import Function
-from runpod_emulator.world.world import Emulator as World
+from runpod_emulator.world.world import World
 
 Value = TypeVar("Value")
 _LONGEST = 1_000 * 366 * 86_400.0

@@ -18,7 +18,7 @@ from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.http import wire
 from runpod_emulator.mocking.models import Stub
 from runpod_emulator.server.server import Server, run
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 from tests.bench.rows import Line, Row, Sample, Scale, in_fresh_process, in_turn, one
 
@@ -70,7 +70,7 @@ async def _of_a_server(jobs: int) -> float:
 
 async def _of_a_world(jobs: int) -> float:
     clock, receiver = VirtualClock(), Receiver()
-    world = Emulator(
+    world = World(
         preset("observed"), wire.webhook_body, clock=clock, post=Direct(receiver, clock), rate_limits=False, seed=7,
         calls_per_host=1,
     )  # fmt: skip
@@ -82,7 +82,7 @@ async def _of_a_world(jobs: int) -> float:
         await world.stop()
 
 
-async def _play(world: Emulator, jobs: int, url: str) -> float:
+async def _play(world: World, jobs: int, url: str) -> float:
     dice = random.Random(7)
     world.stub(Stub.model_validate(_STUB).to_core(taken=[]))
     endpoint, timeline = world.endpoint("day"), world.timeline

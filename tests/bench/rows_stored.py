@@ -19,7 +19,7 @@ from runpod_emulator.http.access import Access
 from runpod_emulator.server.app import Application
 from runpod_emulator.server.garbage import Sweeper
 from runpod_emulator.server.server import Server, run
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 from starlette.types import Message
 
@@ -73,7 +73,7 @@ def measure_growth(jobs: int) -> Sample:
 async def _growth(jobs: int) -> Sample:
     platform = preset("observed", run_retention=1_000)
     clock = VirtualClock()
-    world = Emulator(platform, wire.webhook_body, clock=clock, rate_limits=False, seed=7)
+    world = World(platform, wire.webhook_body, clock=clock, rate_limits=False, seed=7)
     endpoint = world.add_remote(default_settings("far", platform))
     world.open()
     ids = [(await endpoint.submit(Submission(INPUT))).id for _ in range(FEW)]
@@ -86,7 +86,7 @@ async def _growth(jobs: int) -> Sample:
     return sample
 
 
-async def _costs(world: Emulator, endpoint: Endpoint, ids: list[str]) -> Sample:
+async def _costs(world: World, endpoint: Endpoint, ids: list[str]) -> Sample:
     """Each batch leaves as many jobs as it found: what it hands in takes the places of those that it cancels."""
     dice = random.Random(7)
     times: dict[str, list[float]] = {"run": [], "status": [], "request": [], "cancel": [], "expire": []}

@@ -13,7 +13,7 @@ from runpod_emulator.core.settings import EndpointSettings, default_settings
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 from tests.core.steps import started, turns
 from tests.worlds import RecordingLauncher, RecordingPost, TestWorld
@@ -37,7 +37,7 @@ class ServerLauncher(RecordingLauncher):
 class BalancedWorld:
     """One emulator with load-balancing endpoint `lb`; `queue` is `ep` beside it."""
 
-    emulator: Emulator
+    emulator: World
     balancer: Balancer
     launcher: ServerLauncher
     clock: Any
@@ -128,11 +128,11 @@ def balanced_world(
         emulator, clock, queue = beside.emulator, beside.clock, beside.queue
     else:
         platform = preset(profile, **{name: value for name, value in told.items() if name not in own})
-        emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
-        emulator._world.capacity.limit = limit
+        emulator = World(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
+        emulator._shared.capacity.limit = limit
         queue = emulator.add(default_settings("ep", platform), RecordingLauncher().launch)
     settings = default_settings(endpoint, emulator.platform, **own)
-    balancer = Balancer(settings, emulator._world, lambda balancer: ServerLauncher(balancer, real=real))
+    balancer = Balancer(settings, emulator._shared, lambda balancer: ServerLauncher(balancer, real=real))
     emulator.balancers[endpoint] = balancer
     assert isinstance(balancer.workforce.launcher, ServerLauncher)
     return BalancedWorld(emulator, balancer, balancer.workforce.launcher, clock, post, queue)

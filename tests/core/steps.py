@@ -61,7 +61,7 @@ async def take_now(world: TestWorld, worker: str, most: int = 1, lease: int | No
 def world_with(limit: int | None = None, **changes: Any) -> TestWorld:
     """A world whose endpoint has these settings, and room for `limit` processes."""
     world = make_world(settings=lambda settings: dataclasses.replace(settings, **changes))
-    world.endpoint.world.capacity.limit = limit
+    world.endpoint.shared.capacity.limit = limit
     return world
 
 

@@ -17,7 +17,7 @@ from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.http import wire
 from runpod_emulator.mocking.models import Stub
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 NOW = 1_700_000_000_000
 
@@ -27,7 +27,7 @@ class MockWorld:
 
     def __init__(self, seed: int = 1) -> None:
         platform = preset("observed")
-        self.emulator = Emulator(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
+        self.emulator = World(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
         self.endpoint = self.emulator.add_mock(default_settings("ep", platform))
 
     def stub(self, **written: Any) -> None:
@@ -49,7 +49,7 @@ class MockWorld:
     async def polled(self, job_id: str, times: int = 1) -> Job:
         """The job as a client sees it that polls some times, with all that follows from it."""
         for _ in range(times):
-            await self.endpoint.plays.polled(job_id)
+            await self.endpoint.scripts.polled(job_id)
             await self.pass_by()
         return await self.endpoint.status(job_id)
 

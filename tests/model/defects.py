@@ -95,7 +95,7 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
     async def drop_and_keep(self: Worlds, namespace: str) -> bool:
         if namespace in self.names:
             world = self.named(namespace)
-            capacity = world._world.capacity
+            capacity = world._shared.capacity
             counts = [one.fleet.counts() for one in world.endpoints.values() if world.kind_of(one.id) == "command"]
             if capacity.limit is not None:
                 capacity.limit -= sum(one.idle + one.running + one.initializing for one in counts)

@@ -22,7 +22,7 @@ from runpod_emulator.core.time.clock import RealClock
 from runpod_emulator.http import wire
 from runpod_emulator.workers.child import STOP_GRACE
 from runpod_emulator.workers.program import Program
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 from tests.workers.processes import Family
 
@@ -65,7 +65,7 @@ class Workshop:
         self._family = Family()
         chosen = preset("observed", **platform)
         self.clock = SkippingClock()
-        self.emulator = Emulator(chosen, wire.webhook_body, clock=self.clock)
+        self.emulator = World(chosen, wire.webhook_body, clock=self.clock)
         self.emulator.store.listen(self._heard)
         self._awaited: list[tuple[type[Event], str, asyncio.Future[Transition]]] = []
         own = dataclasses.replace(default_settings("ep", chosen), **settings)

@@ -21,7 +21,7 @@ from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.http import wire
 from runpod_emulator.workers.program import Program
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 from tests.gates import PASS, Gate
 from tests.workers.conftest import DO, LIMIT, Opener, Workshop, until, write_handler
@@ -250,7 +250,7 @@ async def test_nothing_counts_as_running_once_every_job_is_over(workshop: Opener
 
 async def test_virtual_time_stands_while_a_process_works(tmp_path: Path) -> None:
     platform = preset("observed")
-    emulator = Emulator(platform, wire.webhook_body, clock=VirtualClock())
+    emulator = World(platform, wire.webhook_body, clock=VirtualClock())
     program = Program(write_handler(tmp_path, "import time\ndef handler(job):\n    time.sleep(0.1)"), sys.executable)
     endpoint = emulator.add_program(default_settings("ep", platform), program)
     try:

@@ -11,7 +11,7 @@ from runpod_emulator.core.errors import NamespaceInvalid, NamespacesFull
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.world import worlds as module
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 from tests.worlds import make_world
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
 
-def make(name: str = "") -> Emulator:
+def make(name: str = "") -> World:
     world = make_world().emulator
     world.add_remote(default_settings("far", world.platform))
     return world
@@ -51,11 +51,11 @@ async def three(clock: Clock) -> AsyncIterator[Worlds]:
     await worlds.stop()
 
 
-async def submit(world: Emulator) -> None:
+async def submit(world: World) -> None:
     await world.endpoints["far"].submit(Submission(b"{}"))
 
 
-def feed(world: Emulator) -> None:
+def feed(world: World) -> None:
     world._feeds[ignore] = lambda: None
 
 
@@ -63,7 +63,7 @@ def ignore(transition: Transition) -> None:
     pass
 
 
-def request(world: Emulator) -> None:
+def request(world: World) -> None:
     world.open_requests += 1
 
 
@@ -81,7 +81,7 @@ async def test_the_longest_unused_makes_room(three: Worlds):
 
 
 @pytest.mark.parametrize("use", [submit, feed, request])
-async def test_work_that_is_not_finished_keeps_it(three: Worlds, clock: Clock, use: Callable[[Emulator], object]):
+async def test_work_that_is_not_finished_keeps_it(three: Worlds, clock: Clock, use: Callable[[World], object]):
     if (asked := use(three.of("a"))) is not None:
         await asked  # type: ignore[misc]
     three.of("b"), three.of("c")
@@ -106,8 +106,8 @@ async def test_when_all_are_in_use_there_is_no_room(three: Worlds, clock: Clock)
 async def test_all_are_not_looked_through_for_each_refusal(
     three: Worlds, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
-    looks: list[Emulator] = []
-    monkeypatch.setattr(Emulator, "is_in_use", property(lambda world: looks.append(world) or True))
+    looks: list[World] = []
+    monkeypatch.setattr(World, "is_in_use", property(lambda world: looks.append(world) or True))
     for _ in range(100):
         with pytest.raises(NamespacesFull):
             three.of("d")

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from runpod_emulator import __version__
 from runpod_emulator.http.routing import ExactRoute
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,7 +23,7 @@ async def health(request: Request) -> JSONResponse:
 async def ready(request: Request) -> JSONResponse:
     """200 once every handler has been imported, 503 before. With --reload, `broken` names those that can't be."""
     is_ready: bool = request.app.state.ready
-    world: Emulator = request.app.state.worlds.first
+    world: World = request.app.state.worlds.first
     broken = {name: world.masks.text(reason) for name, reason in world.broken.items()} if is_ready else {}
     answer = {"ready": is_ready} | ({"broken": broken} if broken else {})
     return JSONResponse(answer, 200 if is_ready else 503)

@@ -17,7 +17,7 @@ from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import FLASH, FlashAddress
 from runpod_emulator.doors import public
 from runpod_emulator.http.guards import verb_of
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 Kind = TypeVar("Kind", Endpoint, Balancer)
 
@@ -27,7 +27,7 @@ _NOT_SERVED = (Operation.STATUS_SYNC, Operation.PURGE, Operation.HEALTH, Operati
 APP, ENVIRONMENT, NAME = "X-Flash-App", "X-Flash-Environment", "X-Flash-Endpoint"
 
 
-async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
+async def find_endpoint(request: Request, emulator: World) -> Endpoint:
     """The endpoint that the headers name, or else the job's; raises a NotFound, QueueCall or FlashEndpointMissing.
 
     From here on the request is the endpoint's own, in the journal too.
@@ -41,7 +41,7 @@ async def find_endpoint(request: Request, emulator: Emulator) -> Endpoint:
     return endpoint
 
 
-def balancer_named(connection: HTTPConnection, emulator: Emulator) -> Balancer:
+def balancer_named(connection: HTTPConnection, emulator: World) -> Balancer:
     """The load-balancing endpoint that the headers name.
 
     Raises FlashEndpointNotFound, FlashEndpointMissing, WrongKind.
@@ -49,7 +49,7 @@ def balancer_named(connection: HTTPConnection, emulator: Emulator) -> Balancer:
     return _named(Balancer, emulator, _address(connection), WrongKind)
 
 
-def _named(kind: type[Kind], emulator: Emulator, address: FlashAddress, other: Callable[[], BadRequest]) -> Kind:
+def _named(kind: type[Kind], emulator: World, address: FlashAddress, other: Callable[[], BadRequest]) -> Kind:
     """The endpoint that is called so; raises `other` for one of the other kind."""
     if not address.name:
         raise FlashEndpointMissing
@@ -74,7 +74,7 @@ def _address(connection: HTTPConnection) -> FlashAddress:
     return FlashAddress(headers.get(APP, ""), headers.get(ENVIRONMENT, ""), headers.get(NAME, ""))
 
 
-def _unknown(emulator: Emulator, address: FlashAddress) -> FlashEndpointNotFound:
+def _unknown(emulator: World, address: FlashAddress) -> FlashEndpointNotFound:
     error = FlashEndpointNotFound(*address, list(emulator.all_endpoints))
     log.warning("%s", error)  # the Flash client does not show its user what the answer says
     return error
@@ -84,7 +84,7 @@ def _in_app(address: FlashAddress) -> tuple[str, str]:
     return address.app, address.name
 
 
-async def _holding(emulator: Emulator, job_id: str) -> Endpoint:
+async def _holding(emulator: World, job_id: str) -> Endpoint:
     for endpoint in emulator.endpoints.values():
         with contextlib.suppress(JobNotFound):
             await emulator.store.get(endpoint.id, job_id)

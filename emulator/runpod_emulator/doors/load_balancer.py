@@ -23,7 +23,7 @@ from runpod_emulator.http.answers import WORLD, answering, note, problem
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
 from runpod_emulator.http.read_ahead import ReadAhead, ReadAheadCaller
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
         response = await answering(work, caller_of=lambda request: ReadAheadCaller(request, ahead))(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
-        world: Emulator | None = scope.get(WORLD)
+        world: World | None = scope.get(WORLD)
         with nullcontext() if world is None else world.visited():
             await response(scope, ahead.receive, send)
 
@@ -125,13 +125,13 @@ def _by_host(scope: Scope, raw: bytes) -> Target | None:
     return Target(named, raw)
 
 
-def _called(label: str, world: Emulator) -> str | None:
+def _called(label: str, world: World) -> str | None:
     """The endpoint of a host name, in which clients may have made all letters small."""
     ids = world.all_endpoints
     return label if label in ids else next((one for one in ids if one.lower() == label.lower()), None)
 
 
-def _admitted(connection: HTTPConnection, target: Target, world: Emulator) -> Balancer:
+def _admitted(connection: HTTPConnection, target: Target, world: World) -> Balancer:
     """The endpoint, for a caller with a key; raises Unauthorized, EndpointNotFound, WrongKind."""
     access: Access = connection.app.state.access
     access.check(connection.headers.get("authorization"))
@@ -141,7 +141,7 @@ def _admitted(connection: HTTPConnection, target: Target, world: Emulator) -> Ba
 
 
 async def _answer(
-    target: Target, ahead: ReadAhead, closing: AsyncExitStack, request: Request, world: Emulator, caller: HttpCaller
+    target: Target, ahead: ReadAhead, closing: AsyncExitStack, request: Request, world: World, caller: HttpCaller
 ) -> Response:
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
@@ -192,7 +192,7 @@ async def _connect(target: Target, socket: WebSocket, ahead: ReadAhead, send: Se
 
 
 async def _shake(
-    target: Target, socket: WebSocket, ahead: ReadAhead, closing: AsyncExitStack, balancer: Balancer, world: Emulator
+    target: Target, socket: WebSocket, ahead: ReadAhead, closing: AsyncExitStack, balancer: Balancer, world: World
 ) -> Response:
     """The worker's answer to a handshake, or what faults make of it."""
     caller = Caller()

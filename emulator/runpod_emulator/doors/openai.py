@@ -138,7 +138,7 @@ async def _stream(call: Call, job: Job) -> Response:
 async def _events(call: Call, job_id: str, status: JobStatus, chunks: list[bytes]) -> AsyncIterator[bytes]:
     sent, last = 0, b""
     try:
-        while not (call.caller.gone or call.endpoint.world.room.closed):
+        while not (call.caller.gone or call.endpoint.shared.room.closed):
             for chunk in chunks:
                 last = _event(chunk)
                 yield last

@@ -21,7 +21,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.call import FIDELITY, JOB, Call
 from runpod_emulator.http.guards import BalancedVerb, Find, Verb, endpoint_in_path, guarded
 from runpod_emulator.http.routing import Door
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 
 async def run(call: Call) -> Response:
@@ -49,14 +49,14 @@ async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
     job = await call.endpoint.status(call.job_id, ttl)
-    await call.endpoint.plays.polled(call.job_id)
+    await call.endpoint.scripts.polled(call.job_id)
     return _envelope(call, Operation.STATUS, job)
 
 
 async def status_sync(call: Call) -> Response:
     """The job once it has ended, or as it is when the wait is over."""
     until = call.wait(call.platform.status_sync_wait)
-    await call.endpoint.plays.polled(call.job_id)
+    await call.endpoint.scripts.polled(call.job_id)
     return _envelope(call, Operation.STATUS_SYNC, await call.endpoint.wait(call.job_id, until, call.caller))
 
 
@@ -68,7 +68,7 @@ async def stream(call: Call) -> Response:
     until = call.wait(call.platform.stream_wait)
     if "text/event-stream" in call.request.headers.get("accept", ""):
         return await _events(call)
-    await call.endpoint.plays.polled(call.job_id)
+    await call.endpoint.scripts.polled(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
     if status.terminal:
         call.emulator.has_read(await call.endpoint.status(call.job_id))
@@ -99,7 +99,7 @@ async def health(call: Call) -> Response:
     return call.reply("health.timed_out" if counters.timed_out else "health.counters", wire.health(counters))
 
 
-async def balanced_health(balancer: Balancer, emulator: Emulator) -> Response:
+async def balanced_health(balancer: Balancer, emulator: World) -> Response:
     """The same of a load-balancing endpoint, which has no jobs."""
     headers = {FIDELITY: emulator.ledger.header("health.balanced")}
     return Response(wire.health(await balancer.health()), 200, headers, media_type="application/json")
@@ -112,7 +112,7 @@ async def metrics(call: Call) -> Response:
     return call.reply("metrics.workers", wire.metrics(ready, counters.workers))
 
 
-async def balanced_metrics(balancer: Balancer, emulator: Emulator) -> Response:
+async def balanced_metrics(balancer: Balancer, emulator: World) -> Response:
     """The same of a load-balancing endpoint, whose busy workers are ready too."""
     headers = {FIDELITY: emulator.ledger.header("metrics.workers")}
     body = wire.metrics(balancer.healthy, (await balancer.health()).workers)
@@ -173,7 +173,7 @@ async def _events(call: Call) -> Response:
 
 
 async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
-    while not (call.caller.gone or call.endpoint.world.room.closed):
+    while not (call.caller.gone or call.endpoint.shared.room.closed):
         until = call.now() + call.platform.stream_wait
         try:
             status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)

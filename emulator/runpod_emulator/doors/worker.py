@@ -28,7 +28,7 @@ from runpod_emulator.http.call import FIDELITY, HttpCaller, read_body
 from runpod_emulator.http.connection import ends_with_eof
 from runpod_emulator.http.guards import endpoint_in_path
 from runpod_emulator.http.routing import ExactRoute
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.worker")
 
@@ -45,7 +45,7 @@ class Visit:
     request: Request
     endpoint: Endpoint
     caller: HttpCaller
-    emulator: Emulator
+    emulator: World
 
     @property
     def worker(self) -> str:
@@ -177,7 +177,7 @@ def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | 
 
 
 def _visited(verb: Verb) -> Handler:
-    async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
+    async def let_in(request: Request, emulator: World, caller: HttpCaller) -> Response:
         has_token = _has_token(request)
         if not has_token:
             _check_key(request)

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 
 from runpod_emulator.core.errors import InvalidKey, NoToken
 from runpod_emulator.http.routing import headers_of
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 NAMESPACE = b"x-emulator-namespace"
@@ -65,7 +65,7 @@ def bare_key(authorization: str) -> str:
     return rest.strip() if scheme.lower() == "bearer" else authorization.strip()
 
 
-def world_of_client(request: HTTPConnection) -> Emulator:
+def world_of_client(request: HTTPConnection) -> World:
     """The world that a client's header, or else its key, names, which only a client with a key makes.
 
     Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
@@ -81,13 +81,13 @@ def world_of_client(request: HTTPConnection) -> Emulator:
     return world
 
 
-def known_world(request: HTTPConnection) -> Emulator | None:
+def known_world(request: HTTPConnection) -> World | None:
     """The world that a client's header or key names, if there is one already."""
     worlds: Worlds = request.app.state.worlds
     return worlds.known(*_names(request, worlds))
 
 
-def world_of_admin(request: HTTPConnection) -> Emulator:
+def world_of_admin(request: HTTPConnection) -> World:
     """The world that a caller names who was let in already; raises NamespaceInvalid, NamespacesFull."""
     worlds: Worlds = request.app.state.worlds
     return worlds.of(*_names(request, worlds))
@@ -99,7 +99,7 @@ def _names(request: HTTPConnection, worlds: Worlds) -> tuple[str, str]:
     return headers.get(NAMESPACE, b"").decode("latin-1"), key
 
 
-def world_of_worker(request: Request) -> Emulator:
+def world_of_worker(request: Request) -> World:
     """The world that a worker's URL names, as `&ns=NAME`, which only a worker with a key makes.
 
     Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.

@@ -15,7 +15,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
 from runpod_emulator.http.bounded import HEAD
 from runpod_emulator.http.call import BODY, FIDELITY, JOB, HttpCaller
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.api")
 
@@ -26,15 +26,15 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def answering(
-    work: Callable[[Request, Emulator, HttpCaller], Awaitable[Response]],
-    find_world: Callable[[Request], Emulator] = world_of_client,
+    work: Callable[[Request, World, HttpCaller], Awaitable[Response]],
+    find_world: Callable[[Request], World] = world_of_client,
     caller_of: Callable[[Request], HttpCaller] = HttpCaller,
 ) -> Handler:
     """A request handler that does `work`, and turns whatever goes wrong into an answer."""
 
     async def answer(request: Request) -> Response:
         caller = caller_of(request)
-        emulator: Emulator | None = None
+        emulator: World | None = None
         try:
             emulator = request.scope[WORLD] = find_world(request)
             emulator.open_requests += 1
@@ -55,7 +55,7 @@ def answering(
     return answer
 
 
-def problem(error: RequestError, emulator: Emulator) -> Response:
+def problem(error: RequestError, emulator: World) -> Response:
     """An error in the service's own shape."""
     headers = {FIDELITY: emulator.ledger.header(error.row), **error.headers}
     content_type = emulator.platform.error_content_type
@@ -65,7 +65,7 @@ def problem(error: RequestError, emulator: Emulator) -> Response:
 def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int) -> None:
     """Write a request into the journal of its world."""
     scope = request.scope
-    emulator: Emulator | None = scope.get(WORLD)
+    emulator: World | None = scope.get(WORLD)
     if emulator is None:
         return
     path, query = scope["path"], scope["query_string"].decode("latin-1")

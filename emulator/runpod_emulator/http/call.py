@@ -18,7 +18,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.connection import EXTENSION
 from runpod_emulator.http.members import check_depth
 from runpod_emulator.http.routing import headers_of
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 FIDELITY = "X-Emulator-Fidelity"
 _FIDELITY, _JSON = FIDELITY.lower().encode(), (b"content-type", b"application/json")
@@ -67,7 +67,7 @@ class Call:
     """One request that was let in."""
 
     request: Request
-    emulator: Emulator
+    emulator: World
     endpoint: Endpoint
     caller: HttpCaller
     ledger: Ledger
@@ -91,7 +91,7 @@ class Call:
 
     def now(self) -> int:
         """The present time in ms."""
-        return self.endpoint.world.timeline.now()
+        return self.endpoint.shared.timeline.now()
 
     def duration(self, name: str, low: int, high: int | None, default: int | None) -> int | None:
         """A duration of the query string in ms; raises OutOfRange."""

@@ -63,7 +63,7 @@ class Edge:
 
     async def _concealed(self) -> Fault | None:
         """The fault that says there is no such job (yet), if one does."""
-        world = self.endpoint.world
+        world = self.endpoint.shared
         if self.operation not in _CONCEALABLE or not world.faults.has(FaultKind.NOT_FOUND_AFTER_RUN):
             return None
         job_id: str = self.request.path_params["job_id"]
@@ -94,7 +94,7 @@ class Edge:
     def _draw(self, *kinds: FaultKind) -> Fault | None:
         length = self.request.headers.get("content-length", "")
         size = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
-        faults = self.endpoint.world.faults
+        faults = self.endpoint.shared.faults
         return faults.draw(
             kinds, self.endpoint.id, self.operation, lambda fault: not fault.larger_than or size > fault.larger_than
         )
@@ -105,14 +105,14 @@ class Edge:
         return answer
 
     def _now(self) -> int:
-        return self.endpoint.world.timeline.now()
+        return self.endpoint.shared.timeline.now()
 
     async def _held(self, due: int) -> bool:
         """Wait until `due`; False when the client has hung up."""
         if due <= self._now():
             return True
         topic = ("fault", self.endpoint.id)
-        return await self.endpoint.world.room.wait(topic, due, self.caller) is not Outcome.HUNG_UP
+        return await self.endpoint.shared.room.wait(topic, due, self.caller) is not Outcome.HUNG_UP
 
 
 def _reaches_the_service(fault: Fault | None) -> bool:

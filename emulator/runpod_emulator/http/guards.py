@@ -17,16 +17,16 @@ from runpod_emulator.http.answers import Handler, answering, note, problem
 from runpod_emulator.http.call import Call, HttpCaller
 from runpod_emulator.http.faults import Edge
 from runpod_emulator.http.routing import headers_of
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 _AUTHORIZATION = b"authorization"
 
 Verb = Callable[[Call], Awaitable[Response]]
-BalancedVerb = Callable[[Balancer, Emulator], Awaitable[Response]]
-Find = Callable[[Request, Emulator], Awaitable[Endpoint]]
+BalancedVerb = Callable[[Balancer, World], Awaitable[Response]]
+Find = Callable[[Request, World], Awaitable[Endpoint]]
 
 
-async def endpoint_in_path(request: Request, emulator: Emulator) -> Endpoint:
+async def endpoint_in_path(request: Request, emulator: World) -> Endpoint:
     """The endpoint in the path; raises EndpointNotFound, QueueCall."""
     endpoint_id = request.scope["path_params"]["endpoint_id"]
     return emulator.endpoints.get(endpoint_id) or emulator.endpoint(endpoint_id, verb_of(request))
@@ -46,7 +46,7 @@ def guarded(
     `balanced` answers it on load-balancing endpoints; without it they refuse it.
     """
 
-    async def let_in(request: Request, emulator: Emulator, caller: HttpCaller) -> Response:
+    async def let_in(request: Request, emulator: World, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
         access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
         caller.hurries = True
@@ -74,14 +74,14 @@ def guarded(
 
 
 async def _serve(
-    verb: Verb, operation: Operation, request: Request, emulator: Emulator, endpoint: Endpoint, caller: HttpCaller
+    verb: Verb, operation: Operation, request: Request, emulator: World, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
     with _admit(operation, endpoint) as admission:
         return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
 
 
 def _admit(operation: Operation, endpoint: Endpoint) -> Admission:
-    world = endpoint.world
+    world = endpoint.shared
     if not world.rate_limits:
         return Admission()
     return endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running)

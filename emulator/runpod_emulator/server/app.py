@@ -30,7 +30,7 @@ from runpod_emulator.http.names import OwnNames
 from runpod_emulator.http.routing import ExactRoute, ShortCut
 from runpod_emulator.http.safety_net import SafetyNet
 from runpod_emulator.http.shield import Shielded
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _not_emulated_routes() -> list[Route]:
     return [Route(path, _not_emulated(name), methods=ALL_METHODS) for path, name in NOT_EMULATED.items()]
 
 
-async def _serves_no_more(world: Emulator, endpoint: str, table: object) -> None:
+async def _serves_no_more(world: World, endpoint: str, table: object) -> None:
     raise ConfigurationError("this application has no server that could start workers")
 
 

@@ -41,7 +41,7 @@ from runpod_emulator.workers.ports import Ports
 from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.runner.isolation import GATE
 from runpod_emulator.workers.volume import VolumeLink
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 if TYPE_CHECKING:
@@ -174,11 +174,11 @@ class Server:
         proxies = past_proxies(self._reachable)
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key, **proxies}
 
-    def _make_world(self, name: str) -> Emulator:
+    def _make_world(self, name: str) -> World:
         """A world with the server's endpoints and stubs, and the server's seed."""
         settings = self.settings
         is_key = bool(name) and settings.namespaces == "key"
-        world = Emulator(
+        world = World(
             settings.platform(),
             wire.webhook_body,
             clock=_CLOCKS[settings.clock](),
@@ -209,12 +209,12 @@ class Server:
         except RequestError as error:
             return error.status
 
-    def _mocked(self, world: Emulator) -> list[str]:
+    def _mocked(self, world: World) -> list[str]:
         """Endpoints that stubs of files name, and that nobody serves."""
         named = dict.fromkeys(stub.endpoint for stub in self._stubs if stub.names_endpoint)
         return [endpoint for endpoint in named if endpoint not in world.all_endpoints]
 
-    def _keep_mocking(self, world: Emulator) -> None:
+    def _keep_mocking(self, world: World) -> None:
         world.stubs.keep_instead([dataclasses.replace(stub) for stub in self._stubs])
         world.faults.keep_instead([fault.to_core(world.timeline.now()) for fault in self._faults])
 
@@ -230,7 +230,7 @@ class Server:
                 world.add_mock_now(endpoint)
             self._keep_mocking(world)
 
-    async def serve(self, world: Emulator, endpoint: str, table: EndpointTable) -> None:
+    async def serve(self, world: World, endpoint: str, table: EndpointTable) -> None:
         """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
         plan = plan_one(self.settings, endpoint, table)
         self._volume.keep_for({one for world in self._worlds for one in world.all_endpoints})
@@ -243,13 +243,13 @@ class Server:
             if plan.volume is not None and (plan.service.handler or plan.service.command):
                 self._volume.offer(plan.settings.id, plan.volume)
 
-    def _open_world(self, name: str) -> Emulator:
+    def _open_world(self, name: str) -> World:
         """A world that is made while the server runs; its workers come when there are jobs."""
         world = self._make_world(name)
         world.open()
         return world
 
-    def _add(self, world: Emulator, namespace: str, plan: Plan) -> None:
+    def _add(self, world: World, namespace: str, plan: Plan) -> None:
         service, reload = plan.service, self.settings.reload
         fresh = (
             {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}

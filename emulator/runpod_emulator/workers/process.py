@@ -39,7 +39,7 @@ class WorkerProcess:
         self.id = worker
         self._endpoint = endpoint
         self._program = program
-        self._timeline = endpoint.world.timeline
+        self._timeline = endpoint.shared.timeline
         self._caller = Caller()
         self._jobs: dict[str, int] = {}
         """Lease by id of every job that the child holds, also of those it was told to stop."""
@@ -366,10 +366,10 @@ class WorkerProcess:
                 await self._writer.drain()
 
     def _hand_out(self, job: Job) -> None:
-        play = self._endpoint.plays.get(job.id)
-        if play is not None:
+        running = self._endpoint.scripts.get(job.id)
+        if running is not None:
             self._scripted.add(job.id)
-            self._stage.perform(job, play)
+            self._stage.perform(job, running)
             return
         self._jobs[job.id] = job.lease
         self._timeline.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from runpod_emulator.core.endpoint.scripts import Plays
+from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.elsewhere import WorkersElsewhere
 from runpod_emulator.workers.pool import Pool
@@ -69,20 +69,20 @@ class WithScriptWorkers:
         endpoint = self._endpoint
         if len(self._stages) >= max(1, endpoint.settings.workers_max):
             return
-        worker = endpoint.world.ids.worker()
+        worker = endpoint.shared.ids.worker()
         self._stages[worker] = Stage(endpoint, lambda job: self._leave(worker), lambda: self._leave(worker))
         endpoint.later(self._play(worker))
 
     async def _play(self, worker: str) -> None:
         endpoint = self._endpoint
         endpoint.fleet.welcome(worker)
-        now = endpoint.world.timeline.now()
-        jobs = await endpoint.take(worker, 1, now, Caller(), barred=_Unscripted(endpoint.plays))
+        now = endpoint.shared.timeline.now()
+        jobs = await endpoint.take(worker, 1, now, Caller(), barred=_Unscripted(endpoint.scripts))
         stage = self._stages.get(worker)
         for job in jobs:
-            play = endpoint.plays.get(job.id)
-            if stage is not None and play is not None:
-                stage.perform(job, play)
+            running = endpoint.scripts.get(job.id)
+            if stage is not None and running is not None:
+                stage.perform(job, running)
         if not jobs:
             self._leave(worker)
 
@@ -95,15 +95,15 @@ class WithScriptWorkers:
     async def _left(self, worker: str) -> None:
         endpoint = self._endpoint
         await endpoint.worker_gone(worker)
-        if endpoint.plays.waiting and not endpoint.world.room.closed:
+        if endpoint.scripts.waiting and not endpoint.shared.room.closed:
             self.start_script_worker()
 
 
 class _Unscripted(Container[str]):
     """Every job that plays no script."""
 
-    def __init__(self, plays: Plays) -> None:
-        self._plays = plays
+    def __init__(self, scripts: RunningScripts) -> None:
+        self._running = scripts
 
     def __contains__(self, job_id: object) -> bool:
-        return job_id not in self._plays
+        return job_id not in self._running

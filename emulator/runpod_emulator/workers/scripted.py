@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from runpod_emulator.core.endpoint.scripts import Play
+from runpod_emulator.core.endpoint.scripts import RunningScript
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Failed, Job, Progressed
 from runpod_emulator.core.jobs.results import ending, split_chunk
@@ -41,10 +41,10 @@ class Stage:
         """How to end what each job does."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def perform(self, job: Job, play: Play) -> None:
+    def perform(self, job: Job, running: RunningScript) -> None:
         """Begin the job's script; virtual time stands whenever it does not pause."""
         caller = Caller()
-        self._begin(job.id, caller.hang_up, self.play(job, play, caller))
+        self._begin(job.id, caller.hang_up, self.play(job, running, caller))
 
     def call(self, job: Job, function: Function) -> None:
         """Run the job in a function of this process; virtual time stands until it ends."""
@@ -66,34 +66,34 @@ class Stage:
 
     def _begin(self, job_id: str, stop: Callable[[], None], work: Coroutine[Any, Any, None]) -> None:
         self._stops[job_id] = stop
-        self._endpoint.world.timeline.begin()
+        self._endpoint.shared.timeline.begin()
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(job_id, stop, done))
 
     def _done(self, job_id: str, stop: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._endpoint.world.timeline.end()
+        self._endpoint.shared.timeline.end()
         if self._stops.get(job_id) is stop:
             del self._stops[job_id]
         if not task.cancelled() and task.exception() is not None:
             log.error("the script of %s/%s failed", self._endpoint.id, job_id, exc_info=task.exception())
         self._over(job_id)
 
-    async def play(self, job: Job, play: Play, caller: Caller) -> None:
+    async def play(self, job: Job, running: RunningScript, caller: Caller) -> None:
         """Perform the job's script to its end, or until the caller hangs up."""
-        script = play.script
+        script = running.script
         began = work_time()
         try:
             for step in script.steps:
                 if work_time() - began > _LONGEST:
                     await turn()
                     began = work_time()
-                if not await self._pause(job, play, step.pause, caller):
+                if not await self._pause(job, running, step.pause, caller):
                     return
-                await self._endpoint.report(job.id, self._step(job, play, step.value, step.is_chunk))
-            if await self._pause(job, play, _before_end(script, job), caller):
-                await self._end(job, play)
+                await self._endpoint.report(job.id, self._step(job, running, step.value, step.is_chunk))
+            if await self._pause(job, running, _before_end(script, job), caller):
+                await self._end(job, running)
         except ScriptError as error:
             await self._endpoint.report(job.id, Failed(str(error), None, job.lease))
         except Exception as error:
@@ -108,30 +108,30 @@ class Stage:
             else:
                 await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(said, platform)))
 
-    async def _pause(self, job: Job, play: Play, pause: Pause, caller: Caller) -> bool:
+    async def _pause(self, job: Job, running: RunningScript, pause: Pause, caller: Caller) -> bool:
         if pause.nothing:
             return not caller.gone
-        timeline = self._endpoint.world.timeline
+        timeline = self._endpoint.shared.timeline
         timeline.end()
         try:
-            return await self._endpoint.plays.pause(job.id, play, pause, caller)
+            return await self._endpoint.scripts.pause(job.id, running, pause, caller)
         finally:
             timeline.begin()
 
-    def _step(self, job: Job, play: Play, value: Value, is_chunk: bool) -> Progressed | Emitted:
-        text = value(self._endpoint.plays.scene(job, play))
+    def _step(self, job: Job, running: RunningScript, value: Value, is_chunk: bool) -> Progressed | Emitted:
+        text = value(self._endpoint.scripts.scene(job, running))
         if is_chunk:
             return Emitted(job.lease, split_chunk(text, self._endpoint.platform))
         return Progressed(job.lease, text)
 
-    async def _end(self, job: Job, play: Play) -> None:
-        script, platform = play.script, self._endpoint.platform
+    async def _end(self, job: Job, running: RunningScript) -> None:
+        script, platform = running.script, self._endpoint.platform
         if script.ending is Ending.CRASH:
             self._crash()
         elif script.ending is Ending.TIMEOUT:
             await self._endpoint.strike(job.id, job.lease)
         else:
-            scene = self._endpoint.plays.scene(job, play)
+            scene = self._endpoint.scripts.scene(job, running)
             output = script.output(scene) if script.output else None
             error = script.error(scene) if script.error else None
             await self._endpoint.report(job.id, ending(job.id, job.lease, output, error, platform))
@@ -155,8 +155,8 @@ class ScriptedWorker:
         self.id = worker
         self._stage = Stage(endpoint, self._over, self.kill)
         self._endpoint = endpoint
-        self._room = endpoint.world.room
-        self._timeline = endpoint.world.timeline
+        self._room = endpoint.shared.room
+        self._timeline = endpoint.shared.timeline
         self._concurrency = concurrency
         self._function = function
         self._jobs = 0
@@ -221,18 +221,18 @@ class ScriptedWorker:
             self._endpoint.later(self._endpoint.worker_gone(self.id))
 
     async def _do(self, job: Job) -> None:
-        play = self._endpoint.plays.get(job.id)
-        if play is not None and play.script.is_instant and not self._endpoint.world.faults:
+        running = self._endpoint.scripts.get(job.id)
+        if running is not None and running.script.is_instant and not self._endpoint.shared.faults:
             began = work_time()
-            await self._stage.play(job, play, self._caller)
+            await self._stage.play(job, running, self._caller)
             self._in_a_row += 1
             if self._in_a_row >= _IN_A_ROW or work_time() - began > _LONGEST:
                 self._in_a_row = 0
                 await turn()
             return
         self._jobs += 1
-        if play is not None:
-            self._stage.perform(job, play)
+        if running is not None:
+            self._stage.perform(job, running)
         else:
             self._stage.call(job, self._function())
 

@@ -6,9 +6,9 @@ from collections.abc import Container, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from runpod_emulator.core.endpoint.parts import World
     from runpod_emulator.core.endpoint.polling import PollingWorkers
-    from runpod_emulator.core.endpoint.scripts import Plays
+    from runpod_emulator.core.endpoint.scripts import RunningScripts
+    from runpod_emulator.core.endpoint.shared import Shared
     from runpod_emulator.core.fleet.fleet import Fleet
     from runpod_emulator.core.jobs.job import Job
     from runpod_emulator.core.jobs.results import Report
@@ -34,8 +34,8 @@ class ScriptedJobs(Protocol):
 
     id: str
     platform: Platform
-    world: World
-    plays: Plays
+    shared: Shared
+    scripts: RunningScripts
 
     async def report(self, job_id: str, event: Report) -> bool:
         """What is said of a job that is held; False when that comes too late to count."""

@@ -12,7 +12,7 @@ from typing import Any
 from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
-from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
@@ -37,12 +37,12 @@ log = logging.getLogger("runpod_emulator")
 class Endpoints:
     """Adds, starts, changes and removes endpoints of a world."""
 
-    def __init__(self, world: World) -> None:
-        self.platform = world.platform
+    def __init__(self, shared: Shared) -> None:
+        self.platform = shared.platform
         self.endpoints: dict[str, Endpoint] = {}
         self.balancers: dict[str, Balancer] = {}
         """The load-balancing endpoints, which have no queue."""
-        self._world = world
+        self._shared = shared
         self._functions: dict[str, Function] = {}
         """What runs the jobs of mock endpoints that no stub answers."""
         self._reloader = Reloader()
@@ -100,7 +100,7 @@ class Endpoints:
         `launch` is given what workers need of the endpoint before that is complete: it only keeps it.
         """
         self._check_new(settings.id)
-        endpoint = self.endpoints[settings.id] = Endpoint(settings, self._world, launch)
+        endpoint = self.endpoints[settings.id] = Endpoint(settings, self._shared, launch)
         return endpoint
 
     def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
@@ -149,7 +149,7 @@ class Endpoints:
         self._check_new(settings.id)
         balancer = self.balancers[settings.id] = Balancer(
             _warm(settings, server.reload),
-            self._world,
+            self._shared,
             lambda balancer: Pool(LOAD_BALANCER, lambda worker: ServerWorker(worker, balancer, server)),
         )
         if server.reload:
@@ -163,11 +163,11 @@ class Endpoints:
         if self.kind_of(endpoint_id) != MOCK.name:
             raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
         self._functions[endpoint_id] = function
-        self.endpoints[endpoint_id].plays.has_handler = True
+        self.endpoints[endpoint_id].scripts.has_handler = True
 
     def _drop_functions(self) -> None:
         for endpoint_id in self._functions:
-            self.endpoints[endpoint_id].plays.has_handler = False
+            self.endpoints[endpoint_id].scripts.has_handler = False
         self._functions.clear()
 
     def _add_polled(self, settings: EndpointSettings, own: Callable[[Work], Pool | WorkersElsewhere]) -> Endpoint:
@@ -244,7 +244,7 @@ class Endpoints:
 
     async def _forget(self, endpoint_id: str) -> None:
         """Forget all that is known of an endpoint's jobs."""
-        await self._world.store.drop(endpoint_id)
+        await self._shared.store.drop(endpoint_id)
 
     async def end_workers(self) -> None:
         """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
-from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
@@ -50,7 +50,7 @@ class Attempt(NamedTuple):
     problem: str
 
 
-class Emulator(Endpoints):
+class World(Endpoints):
     """A whole emulator without ports: endpoints over one store and one timeline.
 
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
@@ -93,7 +93,7 @@ class Emulator(Endpoints):
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self._webhooks = self._sender(own_post, platform, calls_per_host)
-        world = World(
+        shared = Shared(
             platform=platform,
             timeline=self.timeline,
             store=self.store,
@@ -106,7 +106,7 @@ class Emulator(Endpoints):
             webhook_body=webhook_body,
             on_won=(job_log(platform, self.hopeless), self._webhooks.won),
         )
-        super().__init__(world)
+        super().__init__(shared)
         self.rate_limits = rate_limits
         self._remember(keep_bytes)
         self.timeline.watch(self)
@@ -165,7 +165,7 @@ class Emulator(Endpoints):
             self.stubs.reset()
             self.faults.reset()
             self._drop_functions()
-            self._world.ids.reset()
+            self._shared.ids.reset()
 
     async def _forget(self, endpoint_id: str) -> None:
         """Forget all that is known of an endpoint's jobs; the journal says what clients sent, so it stays."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from runpod_emulator.core.errors import NamespaceInvalid, NamespacesFull
 from runpod_emulator.core.secrets.masks import masked
 from runpod_emulator.core.time.clock import ticks
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 MOST = 10_000
@@ -34,7 +34,7 @@ class _Kept:
 
     __slots__ = ("used", "world")
 
-    def __init__(self, world: Emulator) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.used = ticks()
 
@@ -48,8 +48,8 @@ class Worlds:
 
     def __init__(
         self,
-        first: Emulator,
-        make: Callable[[str], Emulator] | None = None,
+        first: World,
+        make: Callable[[str], World] | None = None,
         by_key: bool = False,
         first_key: str = "",
         most: int = MOST,
@@ -63,13 +63,13 @@ class Worlds:
         """The longest unused first."""
         self.dropped = 0
         """How many have been dropped for want of use so far."""
-        self._leaving: dict[str, Emulator] = {}
+        self._leaving: dict[str, World] = {}
         """Those that are being dropped for want of use."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._full_until = 0.0
 
-    def __iter__(self) -> Iterator[Emulator]:
+    def __iter__(self) -> Iterator[World]:
         return iter((self.first, *(one.world for one in self._named.values())))
 
     @property
@@ -81,16 +81,16 @@ class Worlds:
         """A namespace as it may be seen by others: where keys choose worlds, its name is a client's key."""
         return masked(name) if self.by_key else self.first.masks.text(name)
 
-    def name_of(self, world: Emulator) -> str:
+    def name_of(self, world: World) -> str:
         """The world's namespace, "" for the first."""
         return next((name for name, one in self._named.items() if one.world is world), "")
 
-    def of(self, namespace: str, key: str = "") -> Emulator:
+    def of(self, namespace: str, key: str = "") -> World:
         """The world that a client names by header, or else by its key; raises NamespaceInvalid, NamespacesFull."""
         namespace = self._meant(namespace, key)
         return self.named(namespace) if namespace else self.first
 
-    def known(self, namespace: str, key: str = "") -> Emulator | None:
+    def known(self, namespace: str, key: str = "") -> World | None:
         """The same if there is one already: whoever has shown no key yet makes none."""
         namespace = self._meant(namespace, key)
         if not namespace:
@@ -102,7 +102,7 @@ class Worlds:
             return namespace
         return key
 
-    def named(self, namespace: str) -> Emulator:
+    def named(self, namespace: str) -> World:
         """The world of this name, which is made if need be; raises NamespaceInvalid, NamespacesFull."""
         kept = self._named.get(namespace)
         if kept is None:
@@ -148,7 +148,7 @@ class Worlds:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _end(self, name: str, world: Emulator) -> None:
+    async def _end(self, name: str, world: World) -> None:
         await world.stop()
         if self._leaving.get(name) is world:
             del self._leaving[name]

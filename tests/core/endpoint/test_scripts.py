@@ -17,7 +17,7 @@ from runpod_emulator.core.settings import Span, default_settings
 from runpod_emulator.core.time.clock import AutoClock, Clock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 from tests.worlds import RecordingPost
 
@@ -42,7 +42,7 @@ class Mock:
     def __init__(self, clock: Clock | None = None, **platform: Any) -> None:
         numbers = preset("observed", **platform)
         self.post = RecordingPost()
-        self.emulator = Emulator(
+        self.emulator = World(
             numbers, wire.webhook_body, clock=clock or VirtualClock(), post=self.post, seed=1, rate_limits=False
         )
         self.endpoint: Endpoint = self.emulator.add_mock(default_settings("ep", numbers))
@@ -58,7 +58,7 @@ class Mock:
 
     async def look(self, job: str) -> Job:
         found = await self.endpoint.status(job)
-        await self.endpoint.plays.polled(job)
+        await self.endpoint.scripts.polled(job)
         return found
 
     async def seen(self, job: str) -> str:

@@ -291,7 +291,7 @@ async def test_a_worker_that_waits_and_leaves_is_forgotten(way: str):
     holder, _ = await busy(world)
     await other.endpoint.submit(JOB)
     (waiting,) = other.endpoint.fleet.workers.values()
-    assert contended(world.endpoint.world.capacity)
+    assert contended(world.endpoint.shared.capacity)
     other.endpoint.autoscaler.stop()
     if way == "gone":
         await other.endpoint.work.worker_gone(waiting.id)
@@ -299,7 +299,7 @@ async def test_a_worker_that_waits_and_leaves_is_forgotten(way: str):
         await other.endpoint.work.worker_broken(waiting.id, "broken")
     else:
         other.endpoint.fleet.dismiss(waiting)
-    assert not contended(world.endpoint.world.capacity)
+    assert not contended(world.endpoint.shared.capacity)
     await world.endpoint.work.worker_gone(holder)
     await world.advance(60_000)
     assert other.launcher.started == []

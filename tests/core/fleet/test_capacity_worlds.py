@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.fleet.capacity import Capacity
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 from tests.core.fleet.test_capacity import busy, completed
@@ -83,9 +83,9 @@ async def test_a_worker_without_a_process_takes_no_place_and_gives_none():
 
 
 async def test_a_namespace_that_is_being_dropped_is_not_made_anew_by_its_workers():
-    made: list[Emulator] = []
+    made: list[World] = []
 
-    def make(name: str) -> Emulator:
+    def make(name: str) -> World:
         made.append(make_world().emulator)
         return made[-1]
 

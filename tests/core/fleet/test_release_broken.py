@@ -73,7 +73,7 @@ async def test_with_broken_code_the_last_good_worker_does_not_give_way():
     world = world_with(limit=1)
     old, job = await world.running()
     other = beside(world)
-    world.endpoint.world.capacity.limit = 2
+    world.endpoint.shared.capacity.limit = 2
     await broken(world)
     await world.endpoint.work.report(job.id, Completed(job.lease))
     await other.endpoint.submit(JOB)

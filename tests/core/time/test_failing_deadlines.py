@@ -157,7 +157,7 @@ async def webhook(world: TestWorld) -> None:
     ("arrange", "owner", "step"),
     [
         (long_poll, lambda world: Waiter, "end"),
-        (script, lambda world: world.endpoint.plays, "_look_again"),
+        (script, lambda world: world.endpoint.scripts, "_look_again"),
         (scaling, lambda world: world.endpoint.autoscaler, "start_one"),
         (broken, lambda world: world.endpoint.autoscaler, "balance"),
         (idle, lambda world: world.endpoint.fleet, "_idled_out"),

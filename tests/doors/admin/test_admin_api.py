@@ -18,15 +18,15 @@ from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.server.app import Application
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 from tests.worlds import RecordingPost
 
 
-def make_world(name: str = "") -> Emulator:
+def make_world(name: str = "") -> World:
     platform = preset("observed")
-    world = Emulator(platform, wire.webhook_body, clock=VirtualClock(), post=RecordingPost(), seed=1)
+    world = World(platform, wire.webhook_body, clock=VirtualClock(), post=RecordingPost(), seed=1)
     world.add_mock(default_settings("llm", platform))
     return world
 
@@ -44,7 +44,7 @@ class Admin:
         )
 
     @staticmethod
-    async def _serve(world: Emulator, endpoint: str, table: EndpointTable) -> None:
+    async def _serve(world: World, endpoint: str, table: EndpointTable) -> None:
         world.add_mock(plan_one(read_settings(config=os.devnull), endpoint, table).settings)
         await world.start_one(endpoint)
 

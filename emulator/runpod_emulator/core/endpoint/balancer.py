@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from runpod_emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers, Overloaded
 from runpod_emulator.core.endpoint.endpoint import Health
-from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.fleet.fleet import FIRST_BACKOFF
 from runpod_emulator.core.fleet.launcher import Launcher
@@ -59,17 +59,17 @@ class Seat(NamedTuple):
 class Balancer:
     """One load-balancing endpoint."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launch: Callable[[Balancer], Launcher]) -> None:
+    def __init__(self, settings: EndpointSettings, shared: Shared, launch: Callable[[Balancer], Launcher]) -> None:
         self.id = settings.id
-        self.world = world
-        self.platform = world.platform
-        self.workforce = Workforce(settings, world, launch(self), self._balance)
+        self.shared = shared
+        self.platform = shared.platform
+        self.workforce = Workforce(settings, shared, launch(self), self._balance)
         self.fleet = self.workforce.fleet
         self.fleet.overfills = True
         self.autoscaler = self.workforce.autoscaler
-        self._timeline = world.timeline
-        self._now = world.timeline.present
-        self._room = world.room
+        self._timeline = shared.timeline
+        self._now = shared.timeline.present
+        self._room = shared.room
         self._waiting = 0
         self._requests = count(1)
         self._addresses: dict[str, str] = {}

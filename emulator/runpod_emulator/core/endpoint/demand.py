@@ -6,7 +6,7 @@ priority takes a worker that is there and brings none up. Here alone these are t
 
 from __future__ import annotations
 
-from runpod_emulator.core.endpoint.scripts import Plays
+from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.jobs.store import JobStore
@@ -15,17 +15,19 @@ from runpod_emulator.core.jobs.store import JobStore
 class Demand:
     """Follows the jobs of one endpoint, and tells its fleet and its autoscaler."""
 
-    def __init__(self, endpoint_id: str, store: JobStore, plays: Plays, fleet: Fleet, autoscaler: Autoscaler) -> None:
+    def __init__(
+        self, endpoint_id: str, store: JobStore, scripts: RunningScripts, fleet: Fleet, autoscaler: Autoscaler
+    ) -> None:
         self._id = endpoint_id
         self._store = store
-        self._plays = plays
+        self._running = scripts
         self._fleet = fleet
         self._autoscaler = autoscaler
 
     async def balance(self) -> None:
         """Start the workers that are needed now, and let those go that are not."""
         counts = await self._store.counts(self._id)
-        played = self._plays
+        played = self._running
         self._fleet.queued = counts.queued - counts.held - len(played.waiting)
         self._fleet.make_room()
         self._autoscaler.balance(counts.queued - counts.queued_unscaled - played.waiting_scaled, counts.running)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.endpoint.faults import Faults
-from runpod_emulator.core.endpoint.parts import World
-from runpod_emulator.core.endpoint.scripts import Plays
+from runpod_emulator.core.endpoint.scripts import RunningScripts
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.waiters import Waiters
 from runpod_emulator.core.endpoint.work import Work, follow
 from runpod_emulator.core.errors import (  # fmt: skip
@@ -78,33 +78,35 @@ class Health(NamedTuple):
 class Endpoint:
     """One queue-based endpoint: its parts, and what clients do with its jobs."""
 
-    def __init__(self, settings: EndpointSettings, world: World, launch: Callable[[Work], Launcher]) -> None:
+    def __init__(self, settings: EndpointSettings, shared: Shared, launch: Callable[[Work], Launcher]) -> None:
         self.id = settings.id
-        self.world = world
-        self.platform = world.platform
-        self.limits = Limits(world.platform)
-        chance = random.Random(None if world.ids.seed is None else f"{world.ids.seed} {self.id} plays")
-        self.plays = Plays(self, world.timeline, world.room, world.stubs, chance, has_handler=not settings.mock)
-        self.work = Work(settings, world, launch, self.plays)
+        self.shared = shared
+        self.platform = shared.platform
+        self.limits = Limits(shared.platform)
+        chance = random.Random(None if shared.ids.seed is None else f"{shared.ids.seed} {self.id} plays")
+        self.scripts = RunningScripts(
+            self, shared.timeline, shared.room, shared.stubs, chance, has_handler=not settings.mock
+        )
+        self.work = Work(settings, shared, launch, self.scripts)
         self.workforce = self.work.workforce
         self.fleet = self.workforce.fleet
         self.autoscaler = self.workforce.autoscaler
         self._engine = self.work.engine
         self.polling = self.work.polling
         self.work.hooks = self._hooks = Faults(self.work)
-        self._waiters = Waiters(self.id, world.room, world.platform.stream_wakes_on_status)
+        self._waiters = Waiters(self.id, shared.room, shared.platform.stream_wakes_on_status)
         self._hears = (
             self._hooks.heard,
             functools.partial(follow, self.fleet),
-            self.plays.heard,
+            self.scripts.heard,
             self.work.queued,
             self._waiters.heard,
             self.work.stopped,
         )
         """Who hears of a transition, in this order."""
-        self._store = world.store
-        self._timeline = world.timeline
-        self._now = world.timeline.present
+        self._store = shared.store
+        self._timeline = shared.timeline
+        self._now = shared.timeline.present
         self._closed = False
 
     @property
@@ -131,7 +133,7 @@ class Endpoint:
         await self._check_queue()
         ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
-        job_id = self.world.ids.job(platform.id_suffix, submission.sync)
+        job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
         job = Job(
             endpoint=self.id,
             id=job_id,
@@ -145,7 +147,7 @@ class Endpoint:
             low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=self.plays.begin(job_id, Question(self.id, submission.input, submission.headers)),
+            held=self.scripts.begin(job_id, Question(self.id, submission.input, submission.headers)),
         )
         job, events = self._hooks.submitted(job, submission.sync)
         await self._engine.create(job)
@@ -210,7 +212,7 @@ class Endpoint:
         at = await self._now()
         job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
-        held = Retried in TRANSITIONS[job.status] and self.plays.begin_again(job_id)
+        held = Retried in TRANSITIONS[job.status] and self.scripts.begin_again(job_id)
         try:
             transition = await self._engine.change(job_id, Retried(place, held), at)
         except IllegalTransition as illegal:
@@ -273,7 +275,7 @@ class Endpoint:
         """Begin anew after every job was forgotten: those who wait for one are told."""
         self.limits = Limits(self.platform)
         self._waiters.reset()
-        self.plays.clear()
+        self.scripts.clear()
         await self.work.balance()
 
     async def close(self) -> None:
@@ -289,7 +291,7 @@ class Endpoint:
     def leave(self) -> None:
         """Let go of all workers, of whom those from elsewhere get their polls answered, and of the scripts."""
         self.polling.close()
-        self.plays.clear()
+        self.scripts.clear()
         self.workforce.leave()
 
     @property
@@ -299,7 +301,7 @@ class Endpoint:
 
     async def _check_queue(self) -> None:
         platform = self.platform
-        if not (self.world.rate_limits and platform.queue_limit_rule):
+        if not (self.shared.rate_limits and platform.queue_limit_rule):
             return
         per_workers = self.settings.workers_max * platform.queue_limit_per_worker
         limit = max(platform.queue_limit_floor, per_workers)

@@ -3,14 +3,14 @@
 It must guarantee that whatever decides about a job decides on the record as it is in that very step of the store, so
 no step of somebody else's can come between a look and its change. The time is the caller's, who has read it once;
 a deadline that has passed by then comes first, stamped with its own time. Who hears of a transition is a list of the
-endpoint's; effects that run once, where the write won, are those of the world.
+endpoint's; effects that run once, where the write won, are those of the shared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
 
-from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.workforce import Balance
 from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
 from runpod_emulator.core.jobs.deliveries import Delivery
@@ -23,15 +23,15 @@ Decide = Callable[[Job], Event | None]
 class Engine:
     """Applies events to the jobs of one endpoint."""
 
-    def __init__(self, endpoint_id: str, world: World, balance: Balance) -> None:
+    def __init__(self, endpoint_id: str, shared: Shared, balance: Balance) -> None:
         self._id = endpoint_id
         self._balance = balance
-        self._world = world
-        self._platform = world.platform
-        self._store = world.store
+        self._shared = shared
+        self._platform = shared.platform
+        self._store = shared.store
 
     async def create(self, job: Job) -> None:
-        """Bring a new record into the world."""
+        """Bring a new record into the shared."""
         transition = submit(job)
         await self._store.create(transition)
         self._won(transition)
@@ -121,9 +121,9 @@ class Engine:
 
     def _delivery(self, job: Job, at: int) -> Delivery:
         assert job.webhook is not None
-        body = self._world.webhook_body(job, self._platform)
+        body = self._shared.webhook_body(job, self._platform)
         return Delivery(self._id, job.id, job.place % BEHIND, job.webhook, body, due=at)
 
     def _won(self, transition: Transition) -> None:
-        for effect in self._world.on_won:
+        for effect in self._shared.on_won:
             effect(transition)

@@ -61,8 +61,8 @@ class Faults(Hooks):
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._book = work.world.faults
-        self._timeline = work.world.timeline
+        self._book = work.shared.faults
+        self._timeline = work.shared.timeline
         self._stray_runs = work.stray_runs
         self._runs: dict[str, _Run] = {}
         self._copies: dict[str, Job] = {}
@@ -95,9 +95,9 @@ class Faults(Hooks):
         operation = Operation.RUNSYNC if sync else Operation.RUN
         if self._draw(FaultKind.STUCK_IN_QUEUE, operation):
             job = job._replace(held=True)
-            play = self._work.plays.get(job.id)
-            if play is not None:
-                play.held_until = None  # its script would let it go
+            running = self._work.scripts.get(job.id)
+            if running is not None:
+                running.held_until = None  # its script would let it go
         if job.execution_timeout and (late := self._draw(FaultKind.LATE_TIMEOUT, operation)):
             job = job._replace(execution_timeout=job.execution_timeout + late.draw_delay())
         if not sync and self._draw(FaultKind.LOST_JOB, operation):
@@ -178,7 +178,7 @@ class Faults(Hooks):
         at = await self._timeline.present()
         lost = [job for job in sorted(worker.jobs) if self._stray_runs.lease(worker.id, job) is None]
         for held in lost:
-            job = await self._work.world.store.get(self._work.id, held)
+            job = await self._work.shared.store.get(self._work.id, held)
             self._stray_runs.add(held, job.lease, worker.id)
             await self._work.engine.change_if(held, lambda job: lost_event(job, self._work.platform), at)
             self._stray_runs.settle(worker.id, held)
@@ -222,7 +222,7 @@ class Faults(Hooks):
         """The hand-out that a report is about; None when it is over."""
         await self._timeline.present()
         try:
-            job = await self._work.world.store.get(self._work.id, job_id)
+            job = await self._work.shared.store.get(self._work.id, job_id)
         except JobNotFound:
             return None
         if job.status is not JobStatus.IN_PROGRESS or job.lease != lease or job.worker is None:

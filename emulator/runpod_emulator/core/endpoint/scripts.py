@@ -34,7 +34,7 @@ class Jobs(Protocol):
         ...
 
 
-class Play:
+class RunningScript:
     """One job's script in one run; before the first, that of which it has drawn the number, or else of the first."""
 
     def __init__(self, question: Question, stub: Stub) -> None:
@@ -73,7 +73,7 @@ class Play:
             self.run = 0
 
 
-class Plays:
+class RunningScripts:
     """The scripts of one endpoint's jobs. Where it has no handler, a job that no stub matches plays a failure."""
 
     def __init__(
@@ -98,15 +98,15 @@ class Plays:
         """Such jobs."""
         self.waiting_scaled = 0
         """How many of them would bring up a worker."""
-        self._plays: dict[str, Play] = {}
+        self._running: dict[str, RunningScript] = {}
         self._seeded: dict[Span, random.Random] = {}
 
     def __contains__(self, job_id: object) -> bool:
-        return job_id in self._plays
+        return job_id in self._running
 
-    def get(self, job_id: str) -> Play | None:
+    def get(self, job_id: str) -> RunningScript | None:
         """What the job plays; None when a handler runs it."""
-        return self._plays.get(job_id)
+        return self._running.get(job_id)
 
     def begin(self, job_id: str, question: Question) -> bool:
         """Choose the script of a job that is about to be queued; answers whether it is held back."""
@@ -115,28 +115,28 @@ class Plays:
             if self.has_handler:
                 return False
             stub = self._unmatched(question)
-        play = self._plays[job_id] = Play(question, stub)
-        return self._hold(job_id, play)
+        running = self._running[job_id] = RunningScript(question, stub)
+        return self._hold(job_id, running)
 
     def begin_again(self, job_id: str) -> bool:
         """The same for one that a client retries."""
-        play = self._plays.pop(job_id, None)
-        return play is not None and self.begin(job_id, play.question)
+        running = self._running.pop(job_id, None)
+        return running is not None and self.begin(job_id, running.question)
 
     def heard(self, transition: Transition) -> None:
         """Follow a job into its next run, or forget it."""
-        play = self._plays.get(transition.job.id) if self._plays else None
-        if play is None:
+        running = self._running.get(transition.job.id) if self._running else None
+        if running is None:
             return
         event = type(transition.event)
         if event is Taken:
-            play.begin()
+            running.begin()
         elif event is Returned:
-            play.take_back()
+            running.take_back()
         elif transition.ended or transition.after is None:
-            play.forgo()
+            running.forgo()
         if transition.after is None:
-            del self._plays[transition.job.id]
+            del self._running[transition.job.id]
         if self.waits is not None:
             self._note(transition, self.waits)
 
@@ -154,10 +154,10 @@ class Plays:
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
         if any(stub.holds for stub in self._book):
-            for play in self._plays.values():
-                play.forgo()
-        free_later([self._plays])
-        self._plays = {}
+            for running in self._running.values():
+                running.forgo()
+        free_later([self._running])
+        self._running = {}
         self.waiting.clear()
         self.waiting_scaled = 0
         self._seeded.clear()
@@ -165,24 +165,24 @@ class Plays:
 
     async def polled(self, job_id: str) -> None:
         """A client has looked at the job; the next look finds what this one brings about."""
-        play = self._plays.get(job_id)
-        if play is not None:
-            play.polls += 1
-            if self._may_go(play):
-                await self._release(job_id, play)
+        running = self._running.get(job_id)
+        if running is not None:
+            running.polls += 1
+            if self._may_go(running):
+                await self._release(job_id, running)
             self._room.call(("poll", self._jobs.id, job_id))
 
-    def scene(self, job: Job, play: Play) -> Scene:
+    def scene(self, job: Job, running: RunningScript) -> Scene:
         """What the values of the job's script can be made of."""
         time = self._timeline.now() + self._timeline.drift()
-        return Scene(job.endpoint, job.id, play.question, play.call, play.run, time, self._chance)
+        return Scene(job.endpoint, job.id, running.question, running.call, running.run, time, self._chance)
 
-    async def pause(self, job_id: str, play: Play, pause: Pause, caller: Caller) -> bool:
+    async def pause(self, job_id: str, running: RunningScript, pause: Pause, caller: Caller) -> bool:
         """Let a pause pass; False when the caller hung up or the emulator stops."""
         due = self._timeline.now() + self.draw(pause.time)
-        play.polls = 0
-        while self._timeline.now() < due or play.polls < pause.polls:
-            until = due if play.polls >= pause.polls else None
+        running.polls = 0
+        while self._timeline.now() < due or running.polls < pause.polls:
+            until = due if running.polls >= pause.polls else None
             outcome = await self._room.wait(("poll", self._jobs.id, job_id), until, caller)
             if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
                 return False
@@ -197,27 +197,27 @@ class Plays:
             chance = self._seeded.setdefault(span, random.Random(span.seed))
         return chance.randint(span.low, span.high)
 
-    def _hold(self, job_id: str, play: Play) -> bool:
-        pause = play.script.in_queue
+    def _hold(self, job_id: str, running: RunningScript) -> bool:
+        pause = running.script.in_queue
         if pause.nothing:
             return False
-        play.polls = 0
-        play.held_until = self._timeline.now() + self.draw(pause.time)
-        self._timeline.at(play.held_until, lambda: self._look_again(job_id))
+        running.polls = 0
+        running.held_until = self._timeline.now() + self.draw(pause.time)
+        self._timeline.at(running.held_until, lambda: self._look_again(job_id))
         return True
 
-    def _may_go(self, play: Play) -> bool:
+    def _may_go(self, running: RunningScript) -> bool:
         """Whether the time and the polls of a held job have come."""
-        due = play.held_until
-        return due is not None and self._timeline.now() >= due and play.polls >= play.script.in_queue.polls
+        due = running.held_until
+        return due is not None and self._timeline.now() >= due and running.polls >= running.script.in_queue.polls
 
     def _look_again(self, job_id: str) -> None:
-        play = self._plays.get(job_id)  # by name: a timer keeps no input alive that is forgotten since
-        if play is not None and self._may_go(play):
-            self._jobs.later(self._release(job_id, play))
+        running = self._running.get(job_id)  # by name: a timer keeps no input alive that is forgotten since
+        if running is not None and self._may_go(running):
+            self._jobs.later(self._release(job_id, running))
 
-    async def _release(self, job_id: str, play: Play) -> None:
-        play.held_until = None
+    async def _release(self, job_id: str, running: RunningScript) -> None:
+        running.held_until = None
         with suppress(IllegalTransition, JobNotFound):
             await self._jobs.change(job_id, Released())
 

@@ -16,9 +16,9 @@ from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
 from runpod_emulator.core.endpoint.hooks import Hooks
 from runpod_emulator.core.endpoint.next_job import NextJob
-from runpod_emulator.core.endpoint.parts import World
 from runpod_emulator.core.endpoint.polling import Either, PollingWorkers
-from runpod_emulator.core.endpoint.scripts import Plays
+from runpod_emulator.core.endpoint.scripts import RunningScripts
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.stray_runs import StrayRuns
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
@@ -51,26 +51,26 @@ class Work:
     """The jobs of one endpoint as its workers see them."""
 
     def __init__(
-        self, settings: EndpointSettings, world: World, launch: Callable[[Work], Launcher], plays: Plays
+        self, settings: EndpointSettings, shared: Shared, launch: Callable[[Work], Launcher], scripts: RunningScripts
     ) -> None:
         self.id = settings.id
-        self.world = world
-        self.platform = world.platform
-        self.plays = plays
-        self.scripted: Container[str] = plays
+        self.shared = shared
+        self.platform = shared.platform
+        self.scripts = scripts
+        self.scripted: Container[str] = scripts
         launcher = launch(self)
-        plays.waits = launcher.start_script_worker
-        self.workforce = Workforce(settings, world, launcher, lambda: self.balance())
+        scripts.waits = launcher.start_script_worker
+        self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
         self.fleet = self.workforce.fleet
-        self.balance = Demand(self.id, world.store, plays, self.fleet, self.workforce.autoscaler).balance
-        self.engine = Engine(self.id, world, self.balance)
+        self.balance = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler).balance
+        self.engine = Engine(self.id, shared, self.balance)
         self.hooks = Hooks()
-        self.next_job = NextJob(self.id, world.room)
+        self.next_job = NextJob(self.id, shared.room)
         self.stray_runs = StrayRuns(self.fleet, self.next_job.look_again)
-        self.polling = PollingWorkers(self, world.timeline, world.room, self.stray_runs, self.next_job)
+        self.polling = PollingWorkers(self, shared.timeline, shared.room, self.stray_runs, self.next_job)
         self.next_job.bars += (self.polling.bars, lambda job_id: bool(self.stray_runs))
-        self._store = world.store
-        self._now = world.timeline.present
+        self._store = shared.store
+        self._now = shared.timeline.present
 
     @property
     def settings(self) -> EndpointSettings:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from runpod_emulator.core.endpoint.parts import World
+from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
@@ -30,14 +30,14 @@ class Workforce:
     def __init__(
         self,
         settings: EndpointSettings,
-        world: World,
+        shared: Shared,
         launcher: Launcher,
         balance: Balance,
     ) -> None:
         self.id = settings.id
         self.settings = settings
-        self.fleet = Fleet(settings, world.timeline, launcher, world.capacity, self._overdue, world.ids.seed)
-        self.autoscaler = Autoscaler(self.fleet, world.timeline, world.ids.worker)
+        self.fleet = Fleet(settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed)
+        self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
         self.release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
@@ -46,9 +46,9 @@ class Workforce:
         self.launcher = launcher
         self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
-        self._timeline = world.timeline
-        self._now = world.timeline.present
-        self._room = world.room
+        self._timeline = shared.timeline
+        self._now = shared.timeline.present
+        self._room = shared.room
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""

@@ -12,7 +12,7 @@ from sse_starlette.event import ServerSentEvent
 
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.secrets.masks import Masks
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 MOST = 10_000
 """Transitions that wait to be read; of more, the oldest are left out."""
@@ -33,7 +33,7 @@ class News(NamedTuple):
 class Feed:
     """What one reader has not read yet; of one endpoint, or of all."""
 
-    def __init__(self, world: Emulator, endpoint: str | None) -> None:
+    def __init__(self, world: World, endpoint: str | None) -> None:
         self._world = world
         self._endpoint = endpoint
         self._news: deque[News] = deque(maxlen=MOST)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from runpod_emulator.core.records.receiver import Received
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.questions import Parameters
-from runpod_emulator.doors.admin.state import Limit, Offset, World
+from runpod_emulator.doors.admin.state import Chosen, Limit, Offset
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
 
@@ -34,7 +34,9 @@ class ReceivedCall(BaseModel):
 
 
 @router.get("", response_model=list[ReceivedCall])
-async def received(world: World, name: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
+async def received(
+    world: Chosen, name: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0
+) -> Response:
     """The calls that came to `POST /__emulator/hooks/<namespace>/<name>`, oldest first; `-` is no namespace."""
     drift = world.timeline.drift()
     found = [one for one in world.receiver if name in (None, one.name)]
@@ -48,6 +50,6 @@ async def received(world: World, name: str | None = None, limit: Limit = listing
 
 
 @router.post("/answers", status_code=204)
-async def answer(world: World, given: Answers) -> None:
+async def answer(world: Chosen, given: Answers) -> None:
     """Answer the next calls with this status; all others with 200."""
     world.receiver.answer(given.status, given.times)

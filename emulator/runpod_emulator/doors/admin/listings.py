@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.time.clock import turn, work_time
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 _LONGEST = 0.003
 """Seconds of work between two turns of the others."""
@@ -42,7 +42,7 @@ async def chosen(items: Iterable[Item], fits: Callable[[Item], bool]) -> list[It
 
 
 async def jobs_of(
-    world: Emulator, endpoint: str | None, status: JobStatus | None, offset: int, limit: int
+    world: World, endpoint: str | None, status: JobStatus | None, offset: int, limit: int
 ) -> tuple[list[Job], int]:
     """A page of the jobs of all endpoints or one, newest first, and how many there are; raises EndpointNotFound."""
     names = list(world.endpoints) if endpoint is None else [world.endpoint(endpoint).id]
@@ -56,7 +56,7 @@ async def jobs_of(
     return [job async for job in slowly(islice(merged, offset, offset + limit))], total
 
 
-async def _newest(world: Emulator, endpoint: str, status: JobStatus | None, most: int) -> list[Job]:
+async def _newest(world: World, endpoint: str, status: JobStatus | None, most: int) -> list[Job]:
     found: list[Job] = []
     offset = 0
     while len(found) < most:

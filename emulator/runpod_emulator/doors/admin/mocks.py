@@ -15,14 +15,14 @@ from runpod_emulator.config.settings import Effective, scaling
 from runpod_emulator.core.errors import ConfigurationError, NotFound
 from runpod_emulator.doors.admin.listings import MOST
 from runpod_emulator.doors.admin.questions import Parameters
-from runpod_emulator.doors.admin.state import Limit, Offset, World
+from runpod_emulator.doors.admin.state import Chosen, Limit, Offset
 from runpod_emulator.mocking.amounts import few_faults, few_stubs
 from runpod_emulator.mocking.faults import Fault
 from runpod_emulator.mocking.forms import ONE, ONE_OR_SEVERAL, SEVERAL
 from runpod_emulator.mocking.models import Stub
 from runpod_emulator.mocking.profiles import profile
 from runpod_emulator.values import Milliseconds
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 OneOrSeveralStubs = Annotated[
@@ -62,7 +62,7 @@ class Listed(BaseModel):
 
 
 @router.get("/stubs")
-async def stubs(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[Listed]:
+async def stubs(world: Chosen, limit: Limit = MOST, offset: Offset = 0) -> list[Listed]:
     """Every stub, in the order in which they are asked."""
     return [
         Listed(
@@ -75,20 +75,20 @@ async def stubs(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[L
 
 
 @router.post("/stubs", status_code=201)
-async def add_stubs(world: World, given: OneOrSeveralStubs) -> Added:
+async def add_stubs(world: Chosen, given: OneOrSeveralStubs) -> Added:
     """One stub or several; one of an id that is there replaces it."""
     several, numbers = given if isinstance(given, list) else [given], count(1)
     return Added(ids=[world.stub(one.to_core(taken=world.stubs, numbers=numbers)) for one in several])
 
 
 @router.delete("/stubs", status_code=204)
-async def clear_stubs(world: World) -> None:
+async def clear_stubs(world: Chosen) -> None:
     """Drop every stub."""
     world.stubs.clear()
 
 
 @router.delete("/stubs/{stub_id}", status_code=204)
-async def remove_stub(world: World, stub_id: str) -> None:
+async def remove_stub(world: Chosen, stub_id: str) -> None:
     """Drop one stub."""
     if not world.stubs.remove(stub_id):
         raise NoSuchThing(f"there is no stub {stub_id}")
@@ -107,7 +107,7 @@ class ListedFault(BaseModel):
 
 
 @router.get("/faults")
-async def faults(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[ListedFault]:
+async def faults(world: Chosen, limit: Limit = MOST, offset: Offset = 0) -> list[ListedFault]:
     """Every fault that has not ended by itself."""
     return [
         ListedFault(id=world.masks.text(one.id), asked=one.asked, struck=one.struck, fault=one.kind.value)
@@ -116,29 +116,29 @@ async def faults(world: World, limit: Limit = MOST, offset: Offset = 0) -> list[
 
 
 @router.post("/faults", status_code=201)
-async def add_faults(world: World, given: OneOrSeveralFaults) -> Added:
+async def add_faults(world: Chosen, given: OneOrSeveralFaults) -> Added:
     """One fault or several; one of an id that is there replaces it."""
     return _add_faults(world, given if isinstance(given, list) else [given])
 
 
 @router.post("/faults/profiles/{name}", status_code=201)
-async def add_profile(world: World, name: str) -> Added:
+async def add_profile(world: Chosen, name: str) -> Added:
     """All faults of a named profile."""
     return _add_faults(world, profile(name))
 
 
-def _add_faults(world: Emulator, faults: list[Fault]) -> Added:
+def _add_faults(world: World, faults: list[Fault]) -> Added:
     return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in faults])
 
 
 @router.delete("/faults", status_code=204)
-async def clear_faults(world: World) -> None:
+async def clear_faults(world: Chosen) -> None:
     """Drop every fault."""
     world.faults.clear()
 
 
 @router.delete("/faults/{fault_id}", status_code=204)
-async def remove_fault(world: World, fault_id: str) -> None:
+async def remove_fault(world: Chosen, fault_id: str) -> None:
     """Drop one fault."""
     if not world.faults.remove(fault_id):
         raise NoSuchThing(f"there is no fault {fault_id}")
@@ -185,13 +185,13 @@ class Changes(Parameters):
 
 
 @router.get("/endpoints")
-async def endpoints(world: World) -> list[Endpoint]:
+async def endpoints(world: Chosen) -> list[Endpoint]:
     """Every endpoint."""
     return [_shown(world, endpoint_id) for endpoint_id in world.all_endpoints]
 
 
 @router.post("/endpoints", status_code=201)
-async def add_endpoint(request: Request, world: World, given: NewEndpoint) -> Endpoint:
+async def add_endpoint(request: Request, world: Chosen, given: NewEndpoint) -> Endpoint:
     """Serve one endpoint more; a handler is imported before the answer, which says what went wrong."""
     if given.id in world.all_endpoints:
         raise ConfigurationError(f"endpoint {given.id} is served already")
@@ -203,7 +203,7 @@ async def add_endpoint(request: Request, world: World, given: NewEndpoint) -> En
 
 
 @router.patch("/endpoints/{endpoint_id}")
-async def change_endpoint(world: World, endpoint_id: str, given: Changes) -> Endpoint:
+async def change_endpoint(world: Chosen, endpoint_id: str, given: Changes) -> Endpoint:
     """Change settings of an endpoint at work; those of a job are for jobs to come."""
     changes = {name: value for name in given.model_fields_set if (value := getattr(given, name)) is not None}
     value = changes.pop("scaler_value", None)
@@ -212,7 +212,7 @@ async def change_endpoint(world: World, endpoint_id: str, given: Changes) -> End
     return _shown(world, endpoint_id)
 
 
-def _shown(world: Emulator, endpoint_id: str) -> Endpoint:
+def _shown(world: World, endpoint_id: str) -> Endpoint:
     settings = world.any_endpoint(endpoint_id).settings
     return Endpoint(
         id=world.masks.text(endpoint_id),
@@ -227,7 +227,7 @@ def _shown(world: Emulator, endpoint_id: str) -> Endpoint:
 
 
 @router.delete("/endpoints/{endpoint_id}", status_code=204)
-async def remove_endpoint(world: World, endpoint_id: str) -> None:
+async def remove_endpoint(world: Chosen, endpoint_id: str) -> None:
     """Serve an endpoint no more: its jobs are cancelled, its workers end."""
     await world.remove(endpoint_id)
 

@@ -17,7 +17,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.listings import MOST, chosen, slowly
 from runpod_emulator.mocking.checks import input_check
 from runpod_emulator.values import Exact, Milliseconds
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
 """Milliseconds that a wait lasts which does not say how long."""
@@ -140,7 +140,7 @@ async def _others(match: Filter, journal: Journal, masks: Masks) -> str:
     )
 
 
-def mode(world: Emulator) -> Literal["real", "virtual", "auto"]:
+def mode(world: World) -> Literal["real", "virtual", "auto"]:
     """How the world's clock goes."""
     clock = world.timeline.clock
     return "virtual" if isinstance(clock, VirtualClock) else "auto" if isinstance(clock, AutoClock) else "real"
@@ -160,7 +160,7 @@ class Awaited(Parameters):
     )
 
 
-async def wait_until(world: Emulator, awaited: Awaited, caller: Caller) -> str:
+async def wait_until(world: World, awaited: Awaited, caller: Caller) -> str:
     """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
     caller.hurries = True
     problem = ""
@@ -185,7 +185,7 @@ def _nothing() -> None:
 class Reached:
     """The jobs that were in the state that is waited for: all are looked through once, and after a reset."""
 
-    def __init__(self, world: Emulator, awaited: Awaited) -> None:
+    def __init__(self, world: World, awaited: Awaited) -> None:
         self._history = world.history
         self._awaited = awaited
         self._jobs: set[tuple[str, str]] = set()
@@ -209,7 +209,7 @@ class Reached:
         return self._awaited.endpoint in (None, endpoint)
 
 
-async def missing(world: Emulator, awaited: Awaited, reached: Reached) -> str:
+async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
     """What does not hold yet, empty for nothing."""
     if awaited.idle and not await world.idle():
         return "jobs wait or run, or a webhook is owed"

@@ -16,7 +16,7 @@ from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.journal import Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.admin.listings import MOST, jobs_of, slowly
-from runpod_emulator.world.world import Attempt, Emulator
+from runpod_emulator.world.world import Attempt, World
 
 _LARGE = 65_536
 """Bytes of a job's input or output above which it is passed on as it is: parsing 20 MB takes 0.2 s."""
@@ -47,7 +47,7 @@ def record(job: Job, masks: Masks, drift: int = 0, read: Callable[[bytes, Masks]
     }
 
 
-async def all_jobs(world: Emulator, endpoint: str | None = None) -> list[dict[str, Any]]:
+async def all_jobs(world: World, endpoint: str | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, or of one endpoint's, newest first; raises EndpointNotFound."""
     jobs, _ = await jobs_of(world, endpoint, None, 0, MOST)
     drift = world.timeline.drift()

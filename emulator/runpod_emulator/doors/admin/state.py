@@ -19,17 +19,17 @@ from runpod_emulator.doors.public import Events
 from runpod_emulator.http.access import world_of_admin
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.values import Milliseconds
-from runpod_emulator.world.world import Emulator
+from runpod_emulator.world.world import World
 
 router = APIRouter(tags=["what happened"])
 
 
-async def _world(request: Request) -> Emulator:
+async def _world(request: Request) -> World:
     # A plain function would run in a thread, where there is no event loop.
     return world_of_admin(request)
 
 
-World = Annotated[Emulator, Depends(_world)]
+Chosen = Annotated[World, Depends(_world)]
 Limit = Annotated[int, Query(ge=0, le=listings.MOST)]
 Offset = Annotated[int, Query(ge=0, le=listings.MOST)]
 
@@ -41,7 +41,7 @@ class Reset(Parameters):
 
 
 @router.post("/reset", status_code=204)
-async def reset(world: World, given: Reset | None = None) -> None:
+async def reset(world: Chosen, given: Reset | None = None) -> None:
     """Forget jobs, requests, webhooks, and what was stubbed since the start; for use before each test."""
     await world.reset(given.endpoint if given else None)
 
@@ -51,7 +51,7 @@ async def reset(world: World, given: Reset | None = None) -> None:
 
 @router.get("/jobs")
 async def jobs(
-    world: World, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
+    world: Chosen, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
     """The jobs there are, newest first."""
     found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
@@ -59,12 +59,12 @@ async def jobs(
     return await listings.listed("jobs", found, lambda job: _shown(world, job, drift), total=total)
 
 
-def _shown(world: Emulator, job: Job, drift: int) -> dict[str, Any]:
+def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
     return shapes.record(job, world.masks, drift, shapes.folded)
 
 
 @router.get("/jobs/{job_id}")
-async def job(world: World, job_id: str) -> Response:
+async def job(world: Chosen, job_id: str) -> Response:
     """One job with every transition and its time, also when it is gone."""
     drift = world.timeline.drift()
     for endpoint in world.endpoints:
@@ -84,7 +84,7 @@ async def job(world: World, job_id: str) -> Response:
 
 
 @router.post("/requests/find")
-async def find_requests(world: World, given: Filter) -> Response:
+async def find_requests(world: Chosen, given: Filter) -> Response:
     """The requests that are meant, oldest first."""
     drift = world.timeline.drift()
     found = await listings.chosen(list(world.journal), given.fits)
@@ -93,7 +93,7 @@ async def find_requests(world: World, given: Filter) -> Response:
 
 @router.get("/requests")
 async def requests(
-    world: World, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
+    world: Chosen, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
@@ -114,13 +114,13 @@ class Verification(Parameters):
 
 
 @router.post("/requests/verify")
-async def verify(world: World, given: Verification) -> Verified:
+async def verify(world: Chosen, given: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
     return await verified(world.journal, world.masks, given.match, given.count, given.at_least, given.at_most)
 
 
 @router.get("/webhooks")
-async def webhooks(world: World, job: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
+async def webhooks(world: Chosen, job: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
     """The webhook calls that were made, oldest first; `offset` leaves out so many of the oldest."""
     drift = world.timeline.drift()
     found = [one for one in world.attempts if job in (None, one.delivery.job)]
@@ -152,13 +152,13 @@ class Advanced(Time):
 
 
 @router.get("/clock")
-async def clock(world: World) -> Time:
+async def clock(world: Chosen) -> Time:
     """What time it is."""
     return Time(mode=mode(world), now=world.timeline.now() + world.timeline.drift())
 
 
 @router.post("/clock/advance")
-async def advance(world: World, given: Advance) -> Advanced:
+async def advance(world: Chosen, given: Advance) -> Advanced:
     """Move a virtual clock, deadline by deadline; waits for whatever really runs."""
     _need_virtual(world)
     if (given.by is None) == (given.to is None):
@@ -175,14 +175,14 @@ class UntilIdle(Parameters):
 
 
 @router.post("/clock/run-until-idle")
-async def run_until_idle(world: World, given: UntilIdle | None = None) -> Advanced:
+async def run_until_idle(world: Chosen, given: UntilIdle | None = None) -> Advanced:
     """Move a virtual clock until no job waits or runs and no webhook is owed; results are kept."""
     _need_virtual(world)
     fired = await world.run_until_idle((given or UntilIdle.model_validate({})).most)
     return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
 
 
-def _need_virtual(world: Emulator) -> None:
+def _need_virtual(world: World) -> None:
     if mode(world) != "virtual":
         raise InvalidBody("only a virtual clock can be moved: start the server with --clock virtual")
 
@@ -198,7 +198,7 @@ class Met(BaseModel):
 
 
 @router.post("/wait")
-async def wait(world: World, request: Request, given: Awaited) -> Met:
+async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
     """Hold the answer until something has happened, so that nobody needs to sleep."""
     if not (given.idle or given.job or given.status or given.webhooks):
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
@@ -212,7 +212,7 @@ async def wait(world: World, request: Request, given: Awaited) -> Met:
 
 
 @router.get("/events")
-async def events(world: World, endpoint: str | None = None) -> Events:
+async def events(world: Chosen, endpoint: str | None = None) -> Events:
     """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
     feed = Feed(world, endpoint)
     return Events(feed.events()).within(world.listening(feed.heard, feed.wake))

@@ -17,7 +17,7 @@ from runpod_emulator.core.time.waiting import WaitingRoom
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class World:
+class Shared:
     """One of each."""
 
     platform: Platform
