@@ -22,6 +22,20 @@ class Function:
     return_aggregate_stream: bool = False
 
 
+def _nothing(job: Any) -> Any:
+    raise RuntimeError("this endpoint has no handler, and no stub matches this job")
+
+
+NOTHING = Function(_nothing)
+
+
+@dataclass(slots=True)
+class Handler:
+    """What runs the jobs of one mock endpoint that no stub answers; as long as it is `NOTHING`, there are none."""
+
+    function: Function = NOTHING
+
+
 class Call:
     """One job in a function. `job` is the JSON that its worker receives."""
 

@@ -14,7 +14,7 @@ from runpod_emulator.core.jobs.results import ending, split_chunk
 from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script, ScriptError, Value
 from runpod_emulator.core.time.clock import turn, work_time
 from runpod_emulator.core.time.waiting import Caller
-from runpod_emulator.workers.functions import Call, Function
+from runpod_emulator.workers.functions import Call, Function, Handler
 from runpod_emulator.workers.runner.frames import Result
 from runpod_emulator.workers.served import ScriptedJobs, TakenJobs
 
@@ -146,26 +146,23 @@ def _before_end(script: Script, job: Job) -> Pause:
 
 
 class ScriptedWorker:
-    """One worker, which is ready at once and does `concurrency` jobs at a time.
+    """One worker, ready at once, that does `concurrency` jobs at a time; `handler` runs those without a script."""
 
-    `function` returns what runs the jobs that play no script; where there is nothing, there are no such jobs.
-    """
-
-    def __init__(self, worker: str, endpoint: TakenJobs, concurrency: int, function: Callable[[], Function]) -> None:
+    def __init__(self, worker: str, endpoint: TakenJobs, concurrency: int, handler: Handler) -> None:
         self.id = worker
         self._stage = Stage(endpoint, self._over, self.kill)
         self._endpoint = endpoint
         self._room = endpoint.shared.room
         self._timeline = endpoint.shared.timeline
         self._concurrency = concurrency
-        self._function = function
+        self._handler = handler
         self._jobs = 0
         self._in_a_row = 0
         self._caller = Caller()
         self._takes = Caller()
         """Who asks for jobs; leaves before the worker when that is retired."""
         self._ended = asyncio.Event()
-        self._timeline.begin()
+        self._timeline.begin()  # from its start on, not only from the first turn of its task
 
     async def run(self) -> None:
         """Take jobs and do them until it has ended; virtual time stands meanwhile, except while it waits."""
@@ -234,7 +231,7 @@ class ScriptedWorker:
         if running is not None:
             self._stage.perform(job, running)
         else:
-            self._stage.call(job, self._function())
+            self._stage.call(job, self._handler.function)
 
     async def _idly(self, free: int) -> list[Job]:
         """Wait for a free slot, or for jobs to fill it; virtual time passes meanwhile."""

@@ -22,7 +22,7 @@ from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, check
 from runpod_emulator.core.time.clock import turn
 from runpod_emulator.workers.command import Command, CommandWorker
 from runpod_emulator.workers.elsewhere import WorkersElsewhere
-from runpod_emulator.workers.functions import Function
+from runpod_emulator.workers.functions import NOTHING, Function, Handler
 from runpod_emulator.workers.http_server import HttpServer, ServerWorker
 from runpod_emulator.workers.pool import COMMAND, HANDLER, LOAD_BALANCER, MOCK, Pool
 from runpod_emulator.workers.process import WorkerProcess
@@ -43,7 +43,7 @@ class Endpoints:
         self.balancers: dict[str, Balancer] = {}
         """The load-balancing endpoints, which have no queue."""
         self._shared = shared
-        self._functions: dict[str, Function] = {}
+        self._handlers: dict[str, Handler] = {}
         """What runs the jobs of mock endpoints that no stub answers."""
         self._reloader = Reloader()
 
@@ -128,11 +128,13 @@ class Endpoints:
 
     def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
         """A new endpoint whose jobs only stubs answer."""
-        function = functools.partial(self._functions.__getitem__, settings.id)
-        return self.add(
+        handler = Handler()
+        endpoint = self.add(
             dataclasses.replace(settings, mock=True),
-            lambda work: Pool(MOCK, lambda worker: ScriptedWorker(worker, work, concurrency, function)),
+            lambda work: Pool(MOCK, lambda worker: ScriptedWorker(worker, work, concurrency, handler)),
         )
+        self._handlers[settings.id] = handler
+        return endpoint
 
     def add_mock_now(self, endpoint_id: str) -> Endpoint:
         """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
@@ -160,15 +162,16 @@ class Endpoints:
         """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
         if endpoint_id not in self.all_endpoints:
             self.add_mock_now(endpoint_id)
-        if self.kind_of(endpoint_id) != MOCK.name:
+        handler = self._handlers.get(endpoint_id)
+        if handler is None:
             raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
-        self._functions[endpoint_id] = function
+        handler.function = function
         self.endpoints[endpoint_id].scripts.has_handler = True
 
     def _drop_functions(self) -> None:
-        for endpoint_id in self._functions:
+        for endpoint_id, handler in self._handlers.items():
+            handler.function = NOTHING
             self.endpoints[endpoint_id].scripts.has_handler = False
-        self._functions.clear()
 
     def _add_polled(self, settings: EndpointSettings, own: Callable[[Work], Pool | WorkersElsewhere]) -> Endpoint:
         """One whose workers come over HTTP; what stubs answer is played by script workers."""
@@ -238,8 +241,8 @@ class Endpoints:
         self.endpoints.pop(endpoint_id, None)
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
+        self._handlers.pop(endpoint_id, None)
         await endpoint.workforce.launcher.close()
-        self._functions.pop(endpoint_id, None)
         endpoint.leave()
 
     async def _forget(self, endpoint_id: str) -> None:
