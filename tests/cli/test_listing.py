@@ -15,6 +15,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.values import as_text
 
 from tests.config.told import ENDPOINT_OPTIONS, SAMPLES, SERVER_KEYS, configure, each_option, furnish, give
+from tests.tables import table
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +68,13 @@ def told(name: str) -> str:
     return ",".join("****" for _ in value) if name.endswith("_key") else as_text(value)
 
 
-@pytest.mark.parametrize("name", [name for name in all_options() if name != "handlers"])
+@table("name", [name for name in all_options() if name != "handlers"])
 def test_an_option_of_a_flag_is_printed_with_it(name: str) -> None:
     serving = () if name in ("endpoint", "command") else ("h.py",)
     assert config(*serving, *SAMPLES[name][0].words)[name] == (told(name), flag(name))
 
 
-@pytest.mark.parametrize("name", list(all_options()))
+@table("name", list(all_options()))
 def test_an_option_of_a_variable_is_printed_with_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(variable(name), SAMPLES[name][0].variable)
     serving = () if name == "handlers" else ("h.py",)
@@ -152,7 +153,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
 # Effective values
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value"),
     [
         ("workers_min", "0"),
@@ -210,7 +211,7 @@ def test_a_folder_in_brackets_is_printed_as_it_is() -> None:
 # What could not be served
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "words"),
     [
         ("", "nothing to serve"),

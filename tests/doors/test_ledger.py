@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-import pytest
 from runpod_emulator.core.fidelity import LEDGER
 from runpod_emulator.core.mocks.faults import Fault, FaultKind
 from runpod_emulator.core.settings import default_settings
@@ -18,6 +17,7 @@ from runpod_emulator.http.access import Access
 
 from tests.doors.doors import JOB, PROFILES, Doors, open_doors, until
 from tests.http.upstream import balanced_doors, talks
+from tests.tables import table
 
 Scenario = Callable[[str], Awaitable[httpx.Response]]
 SCENARIOS: dict[str, tuple[Scenario, str, str]] = {}
@@ -445,8 +445,8 @@ async def _(profile):
     return await doors.get("/health")
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("name", LEDGER)
+@table("profile", PROFILES)
+@table("name", LEDGER)
 async def test_every_row_is_met_and_tells_its_label(name, profile):
     scenario, observed, documented = SCENARIOS[name]
     answer = await scenario(profile)

@@ -12,6 +12,7 @@ from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.http.access import Access
 
 from tests.doors.doors import KEY, Doors, open_doors
+from tests.tables import table
 
 schemathesis = pytest.importorskip("schemathesis", reason="asks for newer packages than the oldest that we allow")
 
@@ -96,7 +97,7 @@ def ask(operation, mode: schemathesis.GenerationMode) -> set[int]:
     return seen
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+@table("operation", OPERATIONS)
 def test_an_operation_keeps_its_word_when_asked_rightly(operation):
     assert max(ask(operation, schemathesis.GenerationMode.POSITIVE)) < 500
 
@@ -106,7 +107,7 @@ def test_an_operation_keeps_its_word_when_asked_wrongly(operation):
     assert max(ask(operation, schemathesis.GenerationMode.NEGATIVE)) < 500
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+@table("operation", OPERATIONS)
 def test_an_operation_keeps_its_word_at_any_address(operation):
     @generated(5)
     @given(case=operation.as_strategy())
@@ -168,7 +169,7 @@ def test_every_operation_is_described_and_no_other():
     assert all(operation["summary"] and operation["description"] for operation in DESCRIBED.values())
 
 
-@pytest.mark.parametrize("key", QUEUE, ids=" ".join)
+@table("key", QUEUE)
 def test_an_operation_describes_its_parameters_its_answer_and_its_errors(key):
     operation, route = QUEUE[key], key[1].removeprefix("/v2/flash")
     expected = {

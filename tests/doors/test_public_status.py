@@ -5,6 +5,7 @@ from runpod_emulator.core.jobs.job import Completed
 
 from tests.core.steps import beside
 from tests.doors.doors import JOB, PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
+from tests.tables import table
 
 BOTH = ["GET", "POST"]
 
@@ -152,8 +153,8 @@ def name_of(play):
     return getattr(play, "__name__", None)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("play", [*SHAPES, *DISPUTED], ids=name_of)
+@table("profile", PROFILES)
+@table("play", [*SHAPES, *DISPUTED])
 async def test_the_envelope_has_exactly_the_keys_that_exist_in_order(play, profile):
     doors = open_doors(profile)
     job_id = await play(doors)
@@ -182,8 +183,8 @@ async def test_execution_time_of_a_running_job_grows_only_after_progress():
     assert (await doors.get(f"/status/{job_id}")).json()["executionTime"] == 50
 
 
-@pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
-@pytest.mark.parametrize("content", [b"", b"{}", b"not json", b"\xff"])
+@table("route", ["status", "status-sync", "stream", "cancel", "retry"])
+@table("content", [b"", b"{}", b"not json", b"\xff"])
 async def test_a_post_by_id_takes_any_body(route, content):
     doors = open_doors()
     job = await doors.failed()

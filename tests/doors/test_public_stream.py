@@ -3,6 +3,7 @@
 import pytest
 
 from tests.doors.doors import PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
+from tests.tables import table
 
 BOTH = ["GET", "POST"]
 
@@ -193,8 +194,8 @@ async def test_the_bare_array_of_the_reference_is_there_on_request():
     assert answer.headers["x-emulator-fidelity"] == "guess; row=stream.in_progress"
 
 
-@pytest.mark.parametrize("method", BOTH)
-@pytest.mark.parametrize("wait", ["999", "300001", "-1", "", "x", "2.5"])
+@table("method", BOTH)
+@table("wait", ["999", "300001", "-1", "", "x", "2.5"])
 async def test_a_wrong_wait_is_refused_and_consumes_nothing(method, wait):
     doors = open_doors()
     job = await started(doors)

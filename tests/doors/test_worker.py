@@ -29,6 +29,7 @@ from tests.doors.worker_calls import (
     status,
     stream_path,
 )
+from tests.tables import table
 
 # Taking
 
@@ -129,7 +130,7 @@ async def test_a_worker_that_says_it_is_idle_is_counted_idle() -> None:
 # Reporting
 
 
-@pytest.mark.parametrize(
+@table(
     ("report", "expected"),
     [
         (b'{"output":"x"}', {"status": "COMPLETED", "output": "x"}),
