@@ -22,6 +22,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.server.server import Server
 
 from tests.compat.servers import LIMIT, Command, commands, until
+from tests.plain import PLAIN
 from tests.workers.processes import Family
 
 Value = TypeVar("Value")
@@ -129,7 +130,7 @@ class Hosted:
         self.starting = asyncio.run_coroutine_threadsafe(self.server.start(), self._loop)
         self.base_url = self.server.base_url
         key = self.server.key
-        self.http = httpx.Client(base_url=self.base_url, headers={"authorization": key}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(base_url=self.base_url, headers={"authorization": key}, timeout=LIMIT, **PLAIN)
 
     @property
     def root_url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -106,6 +107,7 @@ def circle() -> list[Any]:
     return value
 
 
+@functools.cache
 def deep() -> list[Any]:
     value: list[Any] = []
     for _ in range(100_000):
