@@ -47,7 +47,7 @@ async def server() -> AsyncIterator[Opener]:
 
     yield open_one
     for one in opened:
-        if not one._http.is_closed:
+        if not one.is_closed:
             await asyncio.wait_for(one.stop(), LIMIT)
 
 

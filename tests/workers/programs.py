@@ -166,7 +166,7 @@ class Hosted:
     def close(self) -> None:
         """Stop the server, if it was not; asserts that nothing is left of it."""
         self.http.close()
-        if not self.server._http.is_closed:
+        if not self.server.is_closed:
             with contextlib.suppress(ConfigurationError):
                 self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
