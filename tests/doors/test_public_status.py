@@ -216,15 +216,6 @@ async def test_an_expired_job_is_404(route):
     expect_problem(await doors.post(f"/{route}/{job.id}"), 404, "Not Found", "job not found")
 
 
-async def test_a_result_is_kept_for_30_minutes():
-    doors = open_doors()
-    job = await doors.completed()
-    await doors.world.advance(1_799_999)
-    assert (await doors.get(f"/status/{job.id}")).status_code == 200
-    await doors.world.advance(1)
-    assert (await doors.get(f"/status/{job.id}")).status_code == 404
-
-
 async def test_ttl_shortens_the_life_of_a_result_from_the_call_on():
     doors = open_doors()
     job = await doors.completed()

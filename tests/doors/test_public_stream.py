@@ -132,18 +132,6 @@ async def test_a_chunk_goes_to_one_of_two_readers():
     assert [(await one).json()["stream"] for one in (first, second)] == [[{"output": 1}], [{"output": 2}]]
 
 
-async def test_a_reader_who_left_consumes_nothing():
-    doors = open_doors()
-    job = await started(doors)
-    visit = Visit(doors, "GET", f"/v2/ep/stream/{job.id}")
-    await until(lambda: doors.waiting == 1)
-    visit.leave()
-    await visit.task
-    assert doors.waiting == 0
-    await doors.emit(job, b"1")
-    assert (await doors.get(f"/stream/{job.id}")).json()["stream"] == [{"output": 1}]
-
-
 async def test_a_reader_who_leaves_as_the_chunk_comes_loses_nothing():
     doors = open_doors()
     job = await started(doors)
