@@ -1,4 +1,4 @@
-"""Tables whose rows prove one rule: one test that tries every row, and names each that fails.
+"""Tables whose rows prove one rule: one test that tries every row, and names those that fail.
 
 For rows that share their fixtures without harm: a test function of its own for each row costs some milliseconds in each
 process, a row costs what it asks. Rows that need a server, a clock or a folder for themselves are parameters of pytest.
@@ -6,12 +6,16 @@ process, a row costs what it asks. Rows that need a server, a clock or a folder 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+
+_ENOUGH = 5
+"""Rows that fail before the rest is left untried: a fault that concerns all of them may cost each a time limit."""
 
 
 def table(names: str | Sequence[str], rows: Iterable[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -21,6 +25,7 @@ def table(names: str | Sequence[str], rows: Iterable[Any]) -> Callable[[Callable
     """
     keys = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     cases = [dict(zip(keys, row if len(keys) > 1 else (row,), strict=True)) for row in rows]
+    assert cases, "a table without rows proves nothing"
 
     def over(test: Callable[..., Any]) -> Callable[..., Any]:
         whole = _awaited(test, cases) if inspect.iscoroutinefunction(test) else _called(test, cases)
@@ -39,6 +44,8 @@ def _called(test: Callable[..., Any], cases: Sequence[Mapping[str, Any]]) -> Cal
         for case in cases:
             with _own(fixtures) as own, failed.noting(case):
                 test(**own, **case)
+            if failed.enough:
+                break
         failed.tell(len(cases))
 
     return whole
@@ -50,24 +57,21 @@ def _awaited(test: Callable[..., Any], cases: Sequence[Mapping[str, Any]]) -> Ca
         for case in cases:
             with _own(fixtures) as own, failed.noting(case):
                 await test(**own, **case)
+            if failed.enough:
+                break
         failed.tell(len(cases))
 
     return whole
 
 
-class _own:
+@contextlib.contextmanager
+def _own(fixtures: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The fixtures of a row: with a `monkeypatch` whose changes end with it."""
-
-    def __init__(self, fixtures: Mapping[str, Any]) -> None:
-        self._fixtures = dict(fixtures)
-        self._patch = pytest.MonkeyPatch() if "monkeypatch" in fixtures else None
-
-    def __enter__(self) -> dict[str, Any]:
-        return self._fixtures if self._patch is None else {**self._fixtures, "monkeypatch": self._patch}
-
-    def __exit__(self, *_: object) -> None:
-        if self._patch is not None:
-            self._patch.undo()
+    if "monkeypatch" not in fixtures:
+        yield fixtures
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        yield {**fixtures, "monkeypatch": patch}
 
 
 class _Failed:
@@ -77,30 +81,22 @@ class _Failed:
         self._rows: list[str] = []
         self._first: BaseException | None = None
 
-    def noting(self, case: Mapping[str, Any]) -> _Noting:
-        return _Noting(self, case)
+    @property
+    def enough(self) -> bool:
+        return len(self._rows) >= _ENOUGH
 
-    def note(self, case: Mapping[str, Any], error: BaseException) -> None:
-        told = ", ".join(f"{name}={value!r:.200}" for name, value in case.items())
-        self._rows.append(f"[{told}]\n  {type(error).__name__}: {str(error)[:2000]}")
-        self._first = self._first or error
+    @contextlib.contextmanager
+    def noting(self, case: Mapping[str, Any]) -> Iterator[None]:
+        """Keep what is raised within for the end."""
+        try:
+            yield
+        except (Exception, pytest.fail.Exception) as error:
+            told = ", ".join(f"{name}={value!r:.200}" for name, value in case.items())
+            self._rows.append(f"[{told}]\n  {type(error).__name__}: {str(error)[:2000]}")
+            self._first = self._first or error
 
     def tell(self, number: int) -> None:
         """Raise AssertionError with all of them, and the first one's traceback, if there is any."""
         if self._rows:
-            raise AssertionError(f"{len(self._rows)} of {number} rows:\n" + "\n".join(self._rows)) from self._first
-
-
-class _Noting:
-    def __init__(self, failed: _Failed, case: Mapping[str, Any]) -> None:
-        self._failed = failed
-        self._case = case
-
-    def __enter__(self) -> None:
-        """Nothing to do yet."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, (Exception, pytest.fail.Exception)):
-            self._failed.note(self._case, error)
-            return True
-        return False
+            number_told = f"{'at least ' if self.enough else ''}{len(self._rows)} of {number} rows"
+            raise AssertionError("\n".join([f"{number_told}:", *self._rows])) from self._first
