@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pytest
+from tests.tables import table
 
 NAME = "runpod_emulator"
 ROOT = Path(__file__).parents[1] / "emulator" / NAME
@@ -56,7 +56,7 @@ CLOCK = ROOT / "core" / "time" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+each_file = table("path", FILES)
 
 
 def module(path: Path) -> str:
@@ -158,12 +158,12 @@ def foreign(path: Path, home: str) -> set[str]:
     return {name for name in imports(path) if name.split(".")[0] not in roots and not f"{name}.".startswith(home)}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "core").rglob("*.py")), ids=lambda path: path.name)
+@table("path", sorted((ROOT / "core").rglob("*.py")))
 def test_the_core_needs_the_standard_library_only(path: Path):
     assert foreign(path, f"{NAME}.core.") == set()
 
 
-@pytest.mark.parametrize("path", sorted(RUNNER.rglob("*.py")), ids=lambda path: path.name)
+@table("path", sorted(RUNNER.rglob("*.py")))
 def test_the_runner_needs_the_standard_library_and_itself_only(path: Path):
     of_users = {"uvicorn"} if path.name == "asgi.py" else {"runpod"}
     assert foreign(path, f"{NAME}.workers.runner.") <= of_users

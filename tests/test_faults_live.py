@@ -19,6 +19,7 @@ from runpod_emulator.core.settings import Span
 from runpod_emulator.server.server import Server
 
 from tests.compat.servers import HANDLERS, LIMIT
+from tests.plain import PLAIN
 from tests.workers.conftest import until
 
 STREAM = """
@@ -42,7 +43,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(headers={"Authorization": "key"}, timeout=LIMIT, trust_env=False) as one:
+    async with httpx.AsyncClient(headers={"Authorization": "key"}, timeout=LIMIT, **PLAIN) as one:
         yield one
 
 

@@ -14,6 +14,8 @@ import pytest
 from runpod_emulator.doors.admin.feed import data_of, news_of
 from runpod_emulator.testing import Emulator
 
+from tests.plain import PLAIN
+
 HOUR = 3_600_000
 BURST = 10
 STUBS: list[dict[str, Any]] = [
@@ -72,7 +74,7 @@ def play(jobs: int, seed: int = 7) -> Day:
 
 
 def _client(emu: Emulator) -> httpx.Client:
-    return httpx.Client(base_url=emu.base_url, headers={"authorization": emu.key}, trust_env=False, timeout=30)
+    return httpx.Client(base_url=emu.base_url, headers={"authorization": emu.key}, **PLAIN, timeout=30)
 
 
 def _job(dice: random.Random, webhook: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from runpod_emulator.cli import main as cli
 from runpod_emulator.cli.flags import server_options
 from runpod_emulator.config.options import all_options, default_text, flag, form
 
+from tests.tables import table
+
 COMMANDS = ["serve", "dev", "exec", "config"]
 WITH_FLAGS = [name for name in all_options() if name != "handlers"]
 REPEATABLE = [
@@ -59,8 +61,8 @@ def test_help_lists_every_option_once(command: str) -> None:
     assert set(found) == {flag(name) for name in WITH_FLAGS} | own | off | {"--help"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("name", WITH_FLAGS)
+@table("command", COMMANDS)
+@table("name", WITH_FLAGS)
 def test_help_tells_an_option_with_its_form_and_default(command: str, name: str) -> None:
     if command == "exec" and name in EXEC_PORTS:
         assert explained(command)[flag(name)] == [EXEC_PORTS[name]]
@@ -106,7 +108,7 @@ def test_an_option_of_the_model_is_one_parameter() -> None:
     ]
 
 
-@pytest.mark.parametrize("parameter", server_options(but=()), ids=lambda parameter: str(parameter.name))
+@table("parameter", server_options(but=()))
 def test_a_flag_takes_what_its_option_is(parameter: click.Parameter) -> None:
     assert isinstance(parameter, click.Option)
     assert parameter.opts == [flag(str(parameter.name))]
@@ -119,7 +121,7 @@ def test_without_flags_nothing_is_given() -> None:
     assert parsed() == {}
 
 
-@pytest.mark.parametrize("name", REPEATABLE)
+@table("name", REPEATABLE)
 def test_a_list_is_a_flag_that_is_repeated(name: str) -> None:
     assert parsed(flag(name), "a=1", flag(name), "b=2") == {name: ("a=1", "b=2")}
 
@@ -146,7 +148,7 @@ def test_what_a_flag_gives(words: tuple[str, ...], given: dict[str, object]) -> 
     assert parsed(*words) == given
 
 
-@pytest.mark.parametrize(
+@table(
     ("words", "said"),
     [
         (("--workers", "3"), "--workers-max"),
@@ -157,7 +159,7 @@ def test_what_a_flag_gives(words: tuple[str, ...], given: dict[str, object]) -> 
         (("--no-auth=yes",), "Option '--no-auth' does not take a value"),
     ],
 )
-@pytest.mark.parametrize("command", ["serve", "dev", "config"])
+@table("command", ["serve", "dev", "config"])
 def test_a_flag_that_is_wrong_exits_with_2(command: str, words: tuple[str, ...], said: str) -> None:
     result = run(command, *words)
     assert result.exit_code == 2

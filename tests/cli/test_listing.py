@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.values import as_text
 
 from tests.config.told import ENDPOINT_OPTIONS, SAMPLES, SERVER_KEYS, configure, each_option, furnish, give
+from tests.tables import table
 
 
 @pytest.fixture(autouse=True)
@@ -67,23 +69,35 @@ def told(name: str) -> str:
     return ",".join("****" for _ in value) if name.endswith("_key") else as_text(value)
 
 
-@pytest.mark.parametrize("name", [name for name in all_options() if name != "handlers"])
-def test_an_option_of_a_flag_is_printed_with_it(name: str) -> None:
-    serving = () if name in ("endpoint", "command") else ("h.py",)
-    assert config(*serving, *SAMPLES[name][0].words)[name] == (told(name), flag(name))
+def seen(names: list[str], place: Callable[[str], str], *words: str) -> None:
+    """Assert that `config` prints these options with their samples, each from its place."""
+    printed = config(*words)
+    assert {name: printed[name] for name in names} == {name: (told(name), place(name)) for name in names}
 
 
-@pytest.mark.parametrize("name", list(all_options()))
-def test_an_option_of_a_variable_is_printed_with_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(variable(name), SAMPLES[name][0].variable)
-    serving = () if name == "handlers" else ("h.py",)
-    assert config(*serving)[name] == (told(name), variable(name))
+TOGETHER = [name for name in all_options() if name not in ("config", "no_config", "handlers")]
+"""The options that may be given all at once."""
 
 
-@each_option(SERVER_KEYS)
-def test_a_key_of_the_server_is_printed_with_its_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    give(name, {"server": SAMPLES[name][0]}, monkeypatch)
-    assert config()[name] == (told(name), "runpod-emulator.toml:2")
+def test_options_of_flags_are_printed_with_them() -> None:
+    seen(TOGETHER, flag, "h.py", *(word for name in TOGETHER for word in SAMPLES[name][0].words))
+    for name in ("config", "no_config"):
+        seen([name], flag, "h.py", *SAMPLES[name][0].words)
+
+
+def test_options_of_variables_are_printed_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config", "no_config"):
+        with monkeypatch.context() as alone:
+            alone.setenv(variable(name), SAMPLES[name][0].variable)
+            seen([name], variable, "h.py")
+    for name in (*TOGETHER, "handlers"):
+        monkeypatch.setenv(variable(name), SAMPLES[name][0].variable)
+    seen([*TOGETHER, "handlers"], variable)
+
+
+def test_keys_of_the_server_are_printed_with_their_lines() -> None:
+    configure("\n".join(["[server]", *(f"{name} = {SAMPLES[name][0].key}" for name in SERVER_KEYS)]))
+    seen(SERVER_KEYS, lambda name: f"runpod-emulator.toml:{2 + SERVER_KEYS.index(name)}")
 
 
 @each_option(ENDPOINT_OPTIONS)
@@ -152,7 +166,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
 # Effective values
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value"),
     [
         ("workers_min", "0"),
@@ -210,7 +224,7 @@ def test_a_folder_in_brackets_is_printed_as_it_is() -> None:
 # What could not be served
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "words"),
     [
         ("", "nothing to serve"),

@@ -14,33 +14,24 @@ GONE = "runpod-emulator: the working directory is gone: go to one that is there\
 FEW = "runpod-emulator: only 12 files may be open at once (ulimit -n), at least 64 are needed\n"
 
 
+def after(first: str, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours in a shell that has done something first."""
+    words = ["sh", "-c", f'{first}; exec "{sys.executable}" -m runpod_emulator {command} --mock m --port 0']
+    environment = {"PYTHONPATH": str(SOURCE)}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
+
+
 @pytest.mark.parametrize(
     ("first", "told"), [("mkdir x && cd x && rmdir ../x", GONE), ("ulimit -n 12", FEW)], ids=["directory", "files"]
 )
 @pytest.mark.parametrize("command", ["serve", "config"])
 def test_what_is_missing_is_told_in_a_line(tmp_path: Path, command: str, first: str, told: str) -> None:
-    words = f'{first}; exec "{sys.executable}" -m runpod_emulator {command} --mock m --port 0'
-    done = subprocess.run(
-        ["sh", "-c", words],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
+    done = after(first, command, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
 def test_few_descriptors_are_told_of(tmp_path: Path) -> None:
-    words = f'ulimit -n 100; exec "{sys.executable}" -m runpod_emulator config --mock m --port 0'
-    done = subprocess.run(
-        ["sh", "-c", words],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
+    done = after("ulimit -n 100", "config", tmp_path)
     assert done.returncode == 0
     assert done.stderr.startswith("runpod-emulator: only 100 files may be open at once (ulimit -n): connections above")
 

@@ -15,6 +15,7 @@ from typing import IO
 
 import httpx
 
+from tests.plain import PLAIN
 from tests.workers.processes import Family
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +86,7 @@ class Command:
         assert self.process.stdout is not None and self.process.stderr is not None
         self.out = Output(self.process.stdout)
         self.err = Output(self.process.stderr)
-        self.http = httpx.Client(headers={"Authorization": "any-key"}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(headers={"Authorization": "any-key"}, timeout=LIMIT, **PLAIN)
 
     @property
     def base_url(self) -> str:

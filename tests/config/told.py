@@ -17,6 +17,8 @@ from runpod_emulator.config.settings import Settings, read_settings
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.settings import Span
 
+from tests.tables import table
+
 ENDPOINT_OPTIONS = list(EndpointOptions.model_fields)
 SERVER_KEYS = [name for name in all_options() if name not in ("config", "no_config")]
 
@@ -192,8 +194,8 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
 
 
 def each_option(names: list[str]) -> Any:
-    """A parameter `name` for each option."""
-    return pytest.mark.parametrize("name", names)
+    """A row `name` for each option."""
+    return table("name", names)
 
 
 def furnish(folder: Path) -> None:

@@ -23,6 +23,8 @@ from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.mocking.faults import Fault
 
+from tests.tables import table
+
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
 assert spec is not None
@@ -74,7 +76,7 @@ def test_the_readme_has_a_row_for_every_option_and_no_other() -> None:
     assert list(table_of_options()) == ["HANDLER..." if name == "handlers" else flag(name) for name in all_options()]
 
 
-@pytest.mark.parametrize("name", all_options())
+@table("name", all_options())
 def test_a_row_tells_form_default_and_description(name: str) -> None:
     field = all_options()[name]
     value, default, own, text = table_of_options()["HANDLER..." if name == "handlers" else flag(name)]

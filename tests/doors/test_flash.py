@@ -18,6 +18,7 @@ from runpod_emulator.core.settings import FlashAddress, Span, default_settings
 from runpod_emulator.http.access import Access
 
 from tests.doors.doors import JOB, KEY, PROFILES, Doors, expect_bad_request, expect_problem, open_doors
+from tests.tables import table
 from tests.worlds import RecordingLauncher
 
 EP = {"x-flash-endpoint": "ep"}
@@ -251,14 +252,14 @@ async def test_ids_that_begin_like_it_are_free() -> None:
 # Bad input
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "allowed"),
     [
         ("GET", "/run", "POST"), ("PUT", "/runsync", "POST"), ("PUT", "/status/x", "GET, POST"),
         ("DELETE", "/stream/x", "GET, POST"), ("GET", "/cancel/x", "POST"), ("PATCH", "/retry/x", "POST"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("headers", [{}, EP])
+@table("headers", [{}, EP])
 async def test_a_wrong_method_is_405(method: str, path: str, allowed: str, headers: dict[str, str]) -> None:
     answer = await flash(open_doors(), method, path, headers)
     expect_problem(answer, 405, "Method Not Allowed", "method not allowed")

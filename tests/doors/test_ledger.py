@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-import pytest
 from runpod_emulator.core.fidelity import LEDGER
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault
@@ -19,6 +18,7 @@ from runpod_emulator.http.access import Access
 
 from tests.doors.doors import JOB, PROFILES, Doors, open_doors, until
 from tests.http.upstream import balanced_doors, talks
+from tests.tables import table
 
 Scenario = Callable[[str], Awaitable[httpx.Response]]
 SCENARIOS: dict[str, tuple[Scenario, str, str]] = {}
@@ -282,49 +282,22 @@ async def _(profile):
     return await open_doors(profile).http.post("/v2/flash/run", content=JOB, headers={"x-flash-endpoint": "x"})
 
 
-@row("error.route_not_found", "guess")
-async def _(profile):
-    return await open_doors(profile).get("/nope")
+def refused(name: str, observed: str, method: str, path: str, **asked: Any) -> None:
+    @row(name, observed)
+    async def ask(profile: str) -> httpx.Response:
+        return await getattr(open_doors(profile), method)(path, **asked)
 
 
-@row("error.method_not_allowed", "guess")
-async def _(profile):
-    return await open_doors(profile).get("/run")
-
-
-@row("error.body_too_large", "observed")
-async def _(profile):
-    return await open_doors(profile).post("/run", content=JOB, headers={"content-length": "99999999"})
-
-
-@row("error.runsync_body_too_large", "guess")
-async def _(profile):
-    return await open_doors(profile).post("/runsync", content=JOB, headers={"content-length": "99999999"})
-
-
-@row("error.invalid_body", "guess")
-async def _(profile):
-    return await open_doors(profile).post("/run", content=b"not json")
-
-
-@row("error.input_missing", "guess")
-async def _(profile):
-    return await open_doors(profile).post("/run", content=b"{}")
-
-
-@row("error.input_not_object", "guess")
-async def _(profile):
-    return await open_doors(profile).post("/run", content=b'{"input":[]}')
-
-
-@row("error.webhook_invalid", "guess")
-async def _(profile):
-    return await open_doors(profile).post("/run", content=b'{"input":{},"webhook":"ftp://h/"}')
-
-
-@row("error.out_of_range", "guess")
-async def _(profile):
-    return await open_doors(profile).post("/run", content=b'{"input":{},"policy":{"ttl":1}}')
+LONG = {"content": JOB, "headers": {"content-length": "99999999"}}
+refused("error.route_not_found", "guess", "get", "/nope")
+refused("error.method_not_allowed", "guess", "get", "/run")
+refused("error.body_too_large", "observed", "post", "/run", **LONG)
+refused("error.runsync_body_too_large", "guess", "post", "/runsync", **LONG)
+refused("error.invalid_body", "guess", "post", "/run", content=b"not json")
+refused("error.input_missing", "guess", "post", "/run", content=b"{}")
+refused("error.input_not_object", "guess", "post", "/run", content=b'{"input":[]}')
+refused("error.webhook_invalid", "guess", "post", "/run", content=b'{"input":{},"webhook":"ftp://h/"}')
+refused("error.out_of_range", "guess", "post", "/run", content=b'{"input":{},"policy":{"ttl":1}}')
 
 
 @row("error.not_retryable", "guess")
@@ -446,8 +419,8 @@ async def _(profile):
     return await doors.get("/health")
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("name", LEDGER)
+@table("profile", PROFILES)
+@table("name", LEDGER)
 async def test_every_row_is_met_and_tells_its_label(name, profile):
     scenario, observed, documented = SCENARIOS[name]
     answer = await scenario(profile)

@@ -123,10 +123,11 @@ async def test_a_wrong_wait_is_a_problem_in_json():
     expect_bad_request(answer, "wait must be a whole number of milliseconds from 1000 to 300000")
 
 
-async def test_a_reader_who_left_consumes_nothing_and_leaves_no_wait():
+@pytest.mark.parametrize("headers", [EVENTS, {}], ids=["events", "a poll"])
+async def test_a_reader_who_left_consumes_nothing_and_leaves_no_wait(headers):
     doors = open_doors()
     job = await started(doors)
-    visit = watch(doors, job.id)
+    visit = Visit(doors, "GET", f"/v2/ep/stream/{job.id}", headers=headers)
     await until(lambda: doors.waiting == 1)
     visit.leave()
     await visit.task

@@ -8,6 +8,7 @@ from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Completed
 
 from tests.doors.doors import JOB, PROFILES, Doors, open_doors
+from tests.tables import table
 
 UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 S3 = b'{"accessId":"AKIA","accessSecret":"hush","bucketName":"b","endpointUrl":"https://s3","objectPath":"p/"}'
@@ -48,7 +49,7 @@ async def test_the_content_type_of_the_request_does_not_matter(content_type):
     assert (await open_doors().post("/run", content=JOB, headers=headers)).status_code == 200
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         b'{"n":123456789012345678901234567890}',
@@ -61,9 +62,8 @@ async def test_the_content_type_of_the_request_does_not_matter(content_type):
         b'{"":{"":[]}}',
         b'{"id":"mine","input":{"input":{}},"webhook":"http://h/","policy":1}',
     ],
-    ids=["int beyond 64 bits", "5000 digits", "floats", "duplicates", "unicode", "escapes", "spaces", "empty", "names"],
 )
-@pytest.mark.parametrize("route", ["/run", "/runsync"])
+@table("route", ["/run", "/runsync"])
 async def test_the_input_reaches_the_worker_byte_for_byte(text, route):
     doors = open_doors()
     request = doors.post(route, content=b'{"before":[],  "input" : ' + text + b' ,"after":{}}')

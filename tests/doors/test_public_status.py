@@ -5,6 +5,7 @@ from runpod_emulator.core.jobs.job import Completed
 
 from tests.core.steps import beside
 from tests.doors.doors import JOB, PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
+from tests.tables import table
 
 BOTH = ["GET", "POST"]
 
@@ -152,8 +153,8 @@ def name_of(play):
     return getattr(play, "__name__", None)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("play", [*SHAPES, *DISPUTED], ids=name_of)
+@table("profile", PROFILES)
+@table("play", [*SHAPES, *DISPUTED])
 async def test_the_envelope_has_exactly_the_keys_that_exist_in_order(play, profile):
     doors = open_doors(profile)
     job_id = await play(doors)
@@ -182,8 +183,8 @@ async def test_execution_time_of_a_running_job_grows_only_after_progress():
     assert (await doors.get(f"/status/{job_id}")).json()["executionTime"] == 50
 
 
-@pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
-@pytest.mark.parametrize("content", [b"", b"{}", b"not json", b"\xff"])
+@table("route", ["status", "status-sync", "stream", "cancel", "retry"])
+@table("content", [b"", b"{}", b"not json", b"\xff"])
 async def test_a_post_by_id_takes_any_body(route, content):
     doors = open_doors()
     job = await doors.failed()
@@ -213,15 +214,6 @@ async def test_an_expired_job_is_404(route):
     job = await doors.failed()
     await doors.world.advance(1_800_000)
     expect_problem(await doors.post(f"/{route}/{job.id}"), 404, "Not Found", "job not found")
-
-
-async def test_a_result_is_kept_for_30_minutes():
-    doors = open_doors()
-    job = await doors.completed()
-    await doors.world.advance(1_799_999)
-    assert (await doors.get(f"/status/{job.id}")).status_code == 200
-    await doors.world.advance(1)
-    assert (await doors.get(f"/status/{job.id}")).status_code == 404
 
 
 async def test_ttl_shortens_the_life_of_a_result_from_the_call_on():

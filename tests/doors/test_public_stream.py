@@ -3,6 +3,7 @@
 import pytest
 
 from tests.doors.doors import PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
+from tests.tables import table
 
 BOTH = ["GET", "POST"]
 
@@ -131,18 +132,6 @@ async def test_a_chunk_goes_to_one_of_two_readers():
     assert [(await one).json()["stream"] for one in (first, second)] == [[{"output": 1}], [{"output": 2}]]
 
 
-async def test_a_reader_who_left_consumes_nothing():
-    doors = open_doors()
-    job = await started(doors)
-    visit = Visit(doors, "GET", f"/v2/ep/stream/{job.id}")
-    await until(lambda: doors.waiting == 1)
-    visit.leave()
-    await visit.task
-    assert doors.waiting == 0
-    await doors.emit(job, b"1")
-    assert (await doors.get(f"/stream/{job.id}")).json()["stream"] == [{"output": 1}]
-
-
 async def test_a_reader_who_leaves_as_the_chunk_comes_loses_nothing():
     doors = open_doors()
     job = await started(doors)
@@ -193,8 +182,8 @@ async def test_the_bare_array_of_the_reference_is_there_on_request():
     assert answer.headers["x-emulator-fidelity"] == "guess; row=stream.in_progress"
 
 
-@pytest.mark.parametrize("method", BOTH)
-@pytest.mark.parametrize("wait", ["999", "300001", "-1", "", "x", "2.5"])
+@table("method", BOTH)
+@table("wait", ["999", "300001", "-1", "", "x", "2.5"])
 async def test_a_wrong_wait_is_refused_and_consumes_nothing(method, wait):
     doors = open_doors()
     job = await started(doors)

@@ -29,6 +29,7 @@ from tests.doors.worker_calls import (
     status,
     stream_path,
 )
+from tests.tables import table
 
 # Taking
 
@@ -76,9 +77,11 @@ async def test_a_batch_of_an_odd_size_is_a_batch_of_one(size: str) -> None:
     assert len(answer.json()) == 1
 
 
-@pytest.mark.parametrize("path", [TAKE, BATCH], ids=["job-take", "job-take-batch"])
+@pytest.mark.parametrize("path", [TAKE, BATCH, STOP], ids=["job-take", "job-take-batch", "job-stop"])
 async def test_a_poll_is_held_and_then_answered_with_204(path: str) -> None:
     doors = open_doors()
+    if path == STOP:
+        await holding(doors)
     held = await doors.hold(doors.get(path))
     await doors.world.advance(HOLD - 1)
     assert not held.done()
@@ -129,7 +132,7 @@ async def test_a_worker_that_says_it_is_idle_is_counted_idle() -> None:
 # Reporting
 
 
-@pytest.mark.parametrize(
+@table(
     ("report", "expected"),
     [
         (b'{"output":"x"}', {"status": "COMPLETED", "output": "x"}),
@@ -266,18 +269,6 @@ async def test_job_stop_names_the_jobs_to_stop() -> None:
     answer = await held
     assert (answer.status_code, answer.content) == (200, b'{"jobsToStop":["' + job.encode() + b'"]}')
     assert answer.headers["content-type"] == "application/json"
-
-
-async def test_job_stop_is_held_and_then_answered_with_204() -> None:
-    doors = open_doors()
-    await holding(doors)
-    held = await doors.hold(doors.get(STOP))
-    await doors.world.advance(HOLD - 1)
-    assert not held.done()
-    await doors.world.advance(1)
-    answer = await held
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert "content-type" not in answer.headers
 
 
 async def test_job_stop_of_a_worker_that_never_took_is_answered_at_once() -> None:

@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 
 from tests.doors.doors import JOB, Doors, expect_bad_request, open_doors
+from tests.tables import table
 from tests.timing import expect_within, timed
 
 ROUTES = ["/run", "/runsync"]
@@ -116,27 +117,27 @@ SHALLOW = {
 }
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
+@table("route", ROUTES)
+@table("body", BROKEN.values())
 async def test_what_is_no_json_is_refused(body, route):
     await expect_refusal(body, route)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("body", NOT_UTF8.values(), ids=NOT_UTF8)
+@table("route", ROUTES)
+@table("body", NOT_UTF8.values())
 async def test_what_is_no_utf8_is_refused(body, route):
     doors = open_doors()
     expect_bad_request(await doors.post(route, content=body), "body: invalid json: not UTF-8")
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("body", NOT_OBJECTS.values(), ids=NOT_OBJECTS)
+@table("route", ROUTES)
+@table("body", NOT_OBJECTS.values())
 async def test_what_is_no_object_is_refused(body, route):
     expect_bad_request(await open_doors().post(route, content=body), "body: must be a json object")
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("body", TOO_DEEP.values(), ids=TOO_DEEP)
+@table("route", ROUTES)
+@table("body", TOO_DEEP.values())
 async def test_what_is_nested_too_deep_is_refused(body, route):
     answer = await open_doors().post(route, content=body)
     expect_bad_request(answer, "body: invalid json: nested more than 500 levels deep")

@@ -119,10 +119,10 @@ async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent(server: Serv
     writer.write(f"{head}expect: 100-continue\r\n\r\n".encode())
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(body)
-    held = server.emulator.room._topics
-    await until(lambda: any("end" in topic for topic in held))
+    held = server.emulator.room.held
+    await until(lambda: any("end" in topic for topic in held()))
     writer.close()
-    await until(lambda: not any("end" in topic for topic in held))
+    await until(lambda: not any("end" in topic for topic in held()))
 
 
 async def test_half_a_head_is_not_waited_for_without_end(server: Server, monkeypatch: pytest.MonkeyPatch):
@@ -143,7 +143,7 @@ async def test_half_a_head_behind_a_held_request_does_not_end_that(server: Serve
         f"POST /v2/far/runsync?wait=1000 HTTP/1.1\r\nhost: x\r\nauthorization: k\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-    await until(lambda: any("end" in topic for topic in server.emulator.room._topics))
+    await until(lambda: any("end" in topic for topic in server.emulator.room.held()))
     writer.write(b"GET / HT")
     assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200 OK\r\n")
     writer.close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.doors.doors import open_doors
+from tests.tables import table
 
 LIKE_GET = [
     "/__emulator/health", "/__emulator/ready", "/__emulator/stubs", "/__emulator/requests", "/__emulator/nope",
@@ -18,7 +17,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", LIKE_GET)
+@table("path", LIKE_GET)
 async def test_head_is_get_without_a_body(path: str) -> None:
     doors = open_doors()
     path = path.replace("JOB", await doors.submit())
@@ -29,7 +28,7 @@ async def test_head_is_get_without_a_body(path: str) -> None:
     assert [head.headers.get(name) for name in names] == [get.headers.get(name) for name in names]
 
 
-@pytest.mark.parametrize("path", REFUSED)
+@table("path", REFUSED)
 async def test_head_takes_nothing_and_waits_for_nothing(path: str) -> None:
     doors = open_doors()
     path = path.replace("JOB", await doors.submit())

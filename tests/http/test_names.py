@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from runpod_emulator.http.names import OwnNames, authority, is_local, is_same
 
+from tests.tables import table
+
 LOCAL = [
     "http://localhost", "https://localhost:8443", "http://LOCALHOST:1", "http://a.localhost:3000", "http://127.0.0.1:80",
     "http://127.1.2.3", "https://[::1]", "http://[::1]:5173", "http://[::ffff:127.0.0.1]:1", "http://localhost.:1",
@@ -19,17 +21,17 @@ ELSEWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("origin", LOCAL)
+@table("origin", LOCAL)
 def test_pages_of_this_machine(origin: str) -> None:
     assert is_local(origin)
 
 
-@pytest.mark.parametrize("origin", ELSEWHERE)
+@table("origin", ELSEWHERE)
 def test_pages_of_elsewhere(origin: str) -> None:
     assert not is_local(origin)
 
 
-@pytest.mark.parametrize(
+@table(
     ("origin", "scheme", "host", "same"),
     [
         ("http://a.test", "http", "a.test", True), ("http://A.test", "http", "a.TEST:80", True),

@@ -12,6 +12,8 @@ from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.platform import preset
 from runpod_emulator.http import wire
 
+from tests.tables import table
+
 OBSERVED = preset("observed")
 DOCUMENTED = preset("documented")
 
@@ -63,7 +65,7 @@ def test_milliseconds_that_were_not_sent():
     assert wire.milliseconds({"Wait": "2000"}, "wait", 1_000, 300_000, None, OBSERVED) is None
 
 
-@pytest.mark.parametrize(
+@table(
     "text", ["999", "300001", "-1", "", " ", "1 000", "1_000", "\uff11\uff10\uff10\uff10", "1e3", "0x3e8", "+1000", "-"]
 )
 def test_milliseconds_out_of_range(text):

@@ -9,13 +9,15 @@ import pytest
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.mocking.checks import header_check, header_regex_check, input_check, input_regex_check, shown
 
+from tests.tables import table
+
 
 def question(given: Any = None, **headers: str) -> Question:
     raw = given if isinstance(given, bytes) else json.dumps(given).encode()
     return Question("ep", raw, [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()])
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "actual"),
     [
         ({}, {"a": 1}),
@@ -34,7 +36,7 @@ def test_an_input_matches_what_it_contains(expected: Any, actual: Any):
     assert input_check(expected)(question(actual)) == ""
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "actual", "difference"),
     [
         ({"prompt": "hello"}, {"prompt": "bye"}, 'input.prompt: expected "hello", got "bye"'),

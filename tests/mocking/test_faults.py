@@ -11,6 +11,8 @@ from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.faults import Fault
 
+from tests.tables import table
+
 NOW = 1_000_000
 
 
@@ -47,7 +49,7 @@ def test_everything_that_can_be_written_arrives():
     assert (core.processed, core.larger_than) == (True, 1_000)
 
 
-@pytest.mark.parametrize("kind", FaultKind)
+@table("kind", FaultKind)
 def test_every_kind_can_be_written(kind: FaultKind):
     written: dict[str, Any] = {"fault": kind.value}
     if "delay" in kind.row.takes:
@@ -95,7 +97,7 @@ def test_a_body_is_a_text_or_json(written: dict[str, Any], body: bytes | None, c
     assert (core.body, core.headers.get("Content-Type")) == (body, content_type)
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "words"),
     [
         ({"fault": "lost_job", "delay": "1s"}, "delay is not for lost_job: it takes no parameters of its own"),

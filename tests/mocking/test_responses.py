@@ -13,6 +13,7 @@ from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.models import Chunk, Response, Step, Update
 
 from tests.mocking.mocks import MockWorld, mock_world, result, scene
+from tests.tables import table
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ async def test_steps_mix_progress_and_chunks(world: MockWorld):
     assert await world.chunks(job_id) == ["b"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "item", "value", "pause"),
     [
         ("progress", 1, 1, Pause()),
@@ -221,7 +222,7 @@ def test_a_response_has_one_end(response: dict[str, Any], ending: Ending):
     assert Response.model_validate(response).to_core().ending is ending
 
 
-@pytest.mark.parametrize(
+@table(
     ("response", "reason"),
     [
         ({"output": 1, "crash": True}, "output and crash exclude each other"),

@@ -12,6 +12,7 @@ from runpod_emulator.mocking import watch
 from runpod_emulator.testing import Emulator
 
 from tests.compat.servers import until
+from tests.plain import PLAIN
 
 STUB = "stubs:\n  - {{id: {id}, endpoint: {endpoint}, respond: {{output: {output}}}}}\n"
 
@@ -34,7 +35,7 @@ def emu(folder: Path) -> Iterator[Emulator]:
 
 def output(emu: Emulator, endpoint: str = "llm") -> object:
     url = f"{emu.base_url}/{endpoint}/runsync"
-    return httpx.post(url, json={"input": {"a": 1}}, headers={"authorization": emu.key}).json().get("output")
+    return httpx.post(url, json={"input": {"a": 1}}, headers={"authorization": emu.key}, **PLAIN).json().get("output")
 
 
 def test_a_changed_file_is_in_use(emu: Emulator, folder: Path):
@@ -94,5 +95,5 @@ def test_faults_of_files_change_too(emu: Emulator, folder: Path):
     until(lambda: output(emu) is None)
     (folder / "faults.yaml").unlink()
     until(lambda: output(emu) == "first")
-    listed = httpx.get(emu.base_url.replace("/v2", "/__emulator/faults")).json()
+    listed = httpx.get(emu.base_url.replace("/v2", "/__emulator/faults"), **PLAIN).json()
     assert [one["id"] for one in listed] == ["mine"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from runpod_emulator.plugin.addressee import destination
 
+from tests.tables import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("sent", "host"),
     [
         (b"CONNECT api.runpod.ai:443 HTTP/1.1\r\nHost: x\r\n\r\n", "api.runpod.ai"),

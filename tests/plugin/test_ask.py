@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from runpod_emulator.plugin import ask as pytest_ask
 
+from tests.tables import table
+
 CONNECT = b"CONNECT api.runpod.ai:443 HTTP/1.1\r\n\r\n"
 HOST = "api.runpod.ai"
 NOBODY = (None, None)
 
 
-@pytest.mark.parametrize(
+@table(
     ("find", "args", "found"),
     [
         (pytest_ask._by_address, ((HOST, 443),), (HOST, 443)),

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.compat.servers import LIMIT, SOURCE, Command, Starter, until
+from tests.plain import PLAIN
 from tests.timing import expect_within, timed
 
 pytestmark = pytest.mark.compat
@@ -48,7 +49,7 @@ class Unread:
         )  # fmt: skip
         until(self.port_file.exists)
         url = f"http://127.0.0.1:{self.port_file.read_text()}/v2/h"
-        self.http = httpx.Client(base_url=url, headers={"Authorization": "k"}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(base_url=url, headers={"Authorization": "k"}, timeout=LIMIT, **PLAIN)
 
     def run(self, expression: str) -> dict[str, object]:
         answer = self.http.post("/runsync", json={"input": {"do": expression}})
@@ -220,7 +221,7 @@ def test_output_that_is_gone_full_or_closed_ends_no_command_in_a_traceback(
     if serves:
         until((tmp_path / "port").exists)
         url = f"http://127.0.0.1:{(tmp_path / 'port').read_text()}/__emulator/ready"
-        assert httpx.get(url, trust_env=False).status_code == 200
+        assert httpx.get(url, **PLAIN).status_code == 200
         process.terminate()
     _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == code

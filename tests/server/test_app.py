@@ -4,6 +4,7 @@ import pytest
 
 from tests.doors.conftest import no_endless_wait  # noqa: F401 - a fixture
 from tests.doors.doors import JOB, KEY, PROFILES, Visit, expect_problem, open_doors
+from tests.tables import table
 
 ALLOWED = {
     "/v2/ep/run": "POST",
@@ -47,7 +48,7 @@ NOWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ALLOWED)
+@table("path", ALLOWED)
 async def test_a_wrong_method_is_405_with_the_right_ones(path):
     doors = open_doors()
     for method in METHODS:
@@ -74,7 +75,7 @@ async def test_a_route_that_is_not_emulated_says_so_loudly(path):
         assert answer.headers["x-emulator-fidelity"] == "guess; row=error.not_emulated"
 
 
-@pytest.mark.parametrize("path", NOWHERE)
+@table("path", NOWHERE)
 async def test_a_path_that_exists_nowhere_is_404(path):
     doors = open_doors()
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS"):
@@ -146,7 +147,7 @@ READERS = [
     ("open", ORIGIN, "*"),
     ("open", LOCAL, "*"),
 ]
-readers = pytest.mark.parametrize(("cors", "headers", "allowed"), READERS)
+readers = table(("cors", "headers", "allowed"), READERS)
 
 
 @readers
@@ -160,7 +161,7 @@ async def test_pages_read_answers(cors, headers, allowed):
 
 
 @readers
-@pytest.mark.parametrize("path", ALLOWED)
+@table("path", ALLOWED)
 async def test_a_preflight_needs_no_key(path, cors, headers, allowed):
     doors = open_doors(key=None, cors=cors)
     answer = await doors.http.options(path, headers=PREFLIGHT | headers)
@@ -180,7 +181,7 @@ async def test_a_page_of_the_internet_may_call_this_machine_where_it_may_call(co
 
 
 @readers
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "status"),
     [("POST", "/v2/ep/run", 400), ("GET", "/v2/ep/status/x", 404), ("PUT", "/v2/ep/run", 405), ("GET", "/x", 404),
      ("GET", "/v2/ep/batch", 501)],
@@ -217,7 +218,7 @@ async def test_who_gets_an_answer_unasked_keeps_it_from_no_other_page(cors, path
     assert answer.headers.get("vary") == (None if cors == "none" else "Origin")
 
 
-@pytest.mark.parametrize("path", ALLOWED)
+@table("path", ALLOWED)
 async def test_without_cors_a_preflight_is_refused_as_in_production(path):
     doors = open_doors(cors="none", key=None)
     answer = await doors.http.options(path, headers=PREFLIGHT)

@@ -27,6 +27,7 @@ from runpod_emulator.server.server import Server
 
 from tests.compat.servers import HANDLERS, LIMIT, Command, Starter, commands, until
 from tests.gates import PASS, Gate
+from tests.plain import PLAIN
 from tests.workers.processes import PROC, needs_proc
 
 ECHO = str(HANDLERS / "echo.py")
@@ -46,13 +47,13 @@ async def server() -> AsyncIterator[Opener]:
 
     yield open_one
     for one in opened:
-        if not one._http.is_closed:
+        if not one.is_closed:
             await asyncio.wait_for(one.stop(), LIMIT)
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(headers={"Authorization": "key"}, timeout=LIMIT, trust_env=False) as one:
+    async with httpx.AsyncClient(headers={"Authorization": "key"}, timeout=LIMIT, **PLAIN) as one:
         yield one
 
 
@@ -292,7 +293,7 @@ async def test_who_may_call(
     one = server(ECHO, workers_max=0, **settings)
     await one.start()
     assert one.key == settings.get("api_key", ["runpod-emulator"])[0]
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(**PLAIN) as client:
         for header, expected in callers.items():
             headers = {} if header is None else {"Authorization": header}
             answer = await client.get(f"{one.base_url}/echo/health", headers=headers)

@@ -56,7 +56,7 @@ async def server(folder: Path) -> AsyncIterator[Opener]:
 
     yield open_one
     for one in opened:
-        if not one._http.is_closed:
+        if not one.is_closed:
             await asyncio.wait_for(one.stop(), LIMIT)
 
 
@@ -214,7 +214,7 @@ async def test_held_requests_are_answered_at_the_stop(
     ]
     reader, writer = await connect(one, folder, f"GET /v2/held/stream/{jobs[2]}", Accept="text/event-stream")
     assert b"text/event-stream" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)
-    await until(lambda: len(one.emulator.room._topics) == 3)
+    await until(lambda: len(one.emulator.room.held()) == 3)
     await asyncio.wait_for(one.stop(), LIMIT)
     answers = [await asyncio.wait_for(answer, LIMIT) for answer in held]
     assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(200, "IN_QUEUE")] * 2

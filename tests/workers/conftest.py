@@ -176,5 +176,4 @@ async def workshop(tmp_path: Path) -> AsyncIterator[Opener]:
         return shop
 
     yield open_one
-    for shop in opened:
-        await shop.close()
+    await asyncio.gather(*(shop.close() for shop in opened))

@@ -22,6 +22,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.server.server import Server
 
 from tests.compat.servers import LIMIT, Command, commands, until
+from tests.plain import PLAIN
 from tests.workers.processes import Family
 
 Value = TypeVar("Value")
@@ -129,7 +130,7 @@ class Hosted:
         self.starting = asyncio.run_coroutine_threadsafe(self.server.start(), self._loop)
         self.base_url = self.server.base_url
         key = self.server.key
-        self.http = httpx.Client(base_url=self.base_url, headers={"authorization": key}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(base_url=self.base_url, headers={"authorization": key}, timeout=LIMIT, **PLAIN)
 
     @property
     def root_url(self) -> str:
@@ -165,7 +166,7 @@ class Hosted:
     def close(self) -> None:
         """Stop the server, if it was not; asserts that nothing is left of it."""
         self.http.close()
-        if not self.server._http.is_closed:
+        if not self.server.is_closed:
             with contextlib.suppress(ConfigurationError):
                 self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -12,6 +12,8 @@ import pytest
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.testing import Emulator
 
+from tests.plain import PLAIN
+
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Emulator]:
@@ -27,7 +29,7 @@ def emu(shared: Emulator) -> Emulator:
 
 def ask(emu: Emulator, method: str, path: str, **given: Any) -> Any:
     body = {"input": given} if method == "POST" and "run" in path else None
-    return httpx.request(method, emu.base_url + path, json=body, headers={"authorization": emu.key}).json()
+    return httpx.request(method, emu.base_url + path, json=body, headers={"authorization": emu.key}, **PLAIN).json()
 
 
 def test_it_gets_the_job_and_its_value_is_the_output(emu: Emulator):

@@ -11,13 +11,16 @@ import pytest
 from runpod_emulator.testing import Emulator
 
 from tests.compat.servers import until
+from tests.plain import PLAIN
 from tests.workers.programs import WORKER
 
 STUBBED, OTHER = {"input": {"prompt": "stub"}}, {"input": {"prompt": "other"}}
 
 
 def ask(emu: Emulator, method: str, path: str, body: Any = None) -> Any:
-    answer = httpx.request(method, emu.base_url + path, json=body, headers={"authorization": emu.key}, timeout=30)
+    answer = httpx.request(
+        method, emu.base_url + path, json=body, headers={"authorization": emu.key}, timeout=30, **PLAIN
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -50,7 +53,7 @@ def test_an_own_worker_that_waits_is_not_given_a_stubbed_job(emu: Emulator):
     emu.stub(endpoint="far", match={"input": {"prompt": "stub"}}, respond={"delay": "1s", "output": "stub"})
     job = ask(emu, "POST", "/far/run", STUBBED)["id"]
     other = ask(emu, "POST", "/far/run", OTHER)["id"]
-    taken = httpx.get(f"{emu.base_url}/far/job-take/w1", headers={"authorization": emu.key}).json()
+    taken = httpx.get(f"{emu.base_url}/far/job-take/w1", headers={"authorization": emu.key}, **PLAIN).json()
     assert taken["id"] == other
     emu.clock.advance(2)
     assert ask(emu, "GET", f"/far/status/{job}")["output"] == "stub"

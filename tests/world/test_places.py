@@ -9,6 +9,8 @@ import httpx
 import pytest
 from runpod_emulator.testing import Emulator
 
+from tests.plain import PLAIN
+
 HANDLER = """
 import os, time
 import runpod
@@ -33,7 +35,7 @@ def ask(emu: Emulator, namespace: str, path: str, until: Path | None = None) -> 
     headers = {"authorization": emu.key, "x-emulator-namespace": namespace}
     body = None if until is None else {"input": {"until": str(until)}}
     method = "GET" if body is None else "POST"
-    answer = httpx.request(method, f"{emu.base_url}/mine/{path}", json=body, headers=headers, timeout=30)
+    answer = httpx.request(method, f"{emu.base_url}/mine/{path}", json=body, headers=headers, timeout=30, **PLAIN)
     return dict(answer.json())
 
 
@@ -52,7 +54,7 @@ def test_a_namespace_that_is_dropped_while_its_worker_waits_leaves_the_place_to_
             ask(emu, namespace, "run", gate)
         assert ask(emu, "b", "health")["workers"]["throttled"] == 1
         admin = emu.base_url.replace("/v2", "/__emulator/namespaces")
-        assert httpx.delete(f"{admin}/b").status_code == 204
-        assert sorted(httpx.get(admin).json()) == ["a", "c"]
+        assert httpx.delete(f"{admin}/b", **PLAIN).status_code == 204
+        assert sorted(httpx.get(admin, **PLAIN).json()) == ["a", "c"]
         gate.touch()
         assert ask(emu, "c", "runsync?wait=20000", gate)["output"] == "done"

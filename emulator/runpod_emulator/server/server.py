@@ -111,6 +111,11 @@ class Server:
             raise
 
     @property
+    def is_closed(self) -> bool:
+        """Whether its ports are closed again."""
+        return self._http.is_closed
+
+    @property
     def _ports(self) -> list[Port]:
         return [self._http] if self._https is None else [self._http, self._https]
 

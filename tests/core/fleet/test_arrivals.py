@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Submission
@@ -137,18 +138,21 @@ async def test_a_worker_asks_for_a_place_when_the_throttling_ends_and_starts_col
     assert it.launcher.times == {"first": 15, "second": 105}
 
 
+ENDS: dict[str, Callable[[Fleet], object]] = {
+    "dismiss": lambda fleet: fleet.dismiss(fleet.workers["w1"]),
+    "forget": lambda fleet: fleet.forget("w1"),
+    "failed": lambda fleet: fleet.failed("w1", "broken"),
+}
+"""How worker w1 can end."""
+
+
 @pytest.mark.parametrize("at", [5, 15], ids=["throttled", "cold"])
-@pytest.mark.parametrize("way", ["dismiss", "forget", "failed"])
+@pytest.mark.parametrize("way", ENDS)
 async def test_a_worker_that_ends_on_its_way_is_never_launched(at: int, way: str):
     it = Arriving(throttle=Span(10, 10), cold_start=Span(10, 10))
     it.fleet.start("w1")
     await it.line.advance(at)
-    if way == "dismiss":
-        it.fleet.dismiss(it.fleet.workers["w1"])
-    elif way == "forget":
-        it.fleet.forget("w1")
-    else:
-        it.fleet.failed("w1", "broken")
+    ENDS[way](it.fleet)
     assert await it.line.next_due() is None
     await it.line.advance(1_000)
     assert it.launcher.started == []
@@ -253,16 +257,11 @@ async def test_a_worker_that_is_ready_in_time_is_never_overdue():
     assert it.overdue == []
 
 
-@pytest.mark.parametrize("way", ["dismiss", "forget", "failed"])
+@pytest.mark.parametrize("way", ENDS)
 async def test_a_worker_that_ended_is_not_overdue(way: str):
     it = Arriving(init_timeout=1_000)
     it.fleet.start("w1")
-    if way == "dismiss":
-        it.fleet.dismiss(it.fleet.workers["w1"])
-    elif way == "forget":
-        it.fleet.forget("w1")
-    else:
-        it.fleet.failed("w1", "broken")
+    ENDS[way](it.fleet)
     assert await it.line.next_due() is None
     await it.line.advance(5_000)
     assert it.overdue == []

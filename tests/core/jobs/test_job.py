@@ -34,6 +34,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
 from runpod_emulator.stores.memory import MemoryStore
 
 from tests.core.steps import finish
+from tests.tables import table
 
 TABLE = """
             new       IN_QUEUE     IN_PROGRESS  COMPLETED  FAILED    CANCELLED  TIMED_OUT  gone
@@ -141,7 +142,7 @@ def test_the_table_here_has_a_row_for_every_event_and_a_column_for_every_status(
     assert columns == _HEADER
 
 
-@pytest.mark.parametrize(("status", "name"), [(s, e) for s in JobStatus for e in EVENTS], ids=lambda value: str(value))
+@table(("status", "name"), [(s, e) for s in JobStatus for e in EVENTS])
 def test_every_cell_of_the_matrix(status: JobStatus, name: str):
     end = CELLS[status.value, name]
     store = store_with(status)
@@ -176,7 +177,7 @@ def test_only_a_submission_makes_a_job():
     assert (transition.before, transition.after, transition.at) == (None, QUEUED, QUEUED.submitted_at)
 
 
-@pytest.mark.parametrize("name", EVENTS)
+@table("name", EVENTS)
 def test_nothing_happens_to_a_job_that_is_gone(name: str):
     assert CELLS["gone", name] == "-"
     store = store_with(JobStatus.COMPLETED)
@@ -194,8 +195,8 @@ def test_seven_events_carry_a_lease():
     assert LEASED == ["Renewed", "Returned", "Requeued", "Progressed", "Emitted", "Completed", "Failed"]
 
 
-@pytest.mark.parametrize("wrong", [LEASE - 1, LEASE + 1, 0])
-@pytest.mark.parametrize("name", LEASED)
+@table("wrong", [LEASE - 1, LEASE + 1, 0])
+@table("name", LEASED)
 def test_a_report_on_another_hand_out_is_refused(name: str, wrong: int):
     event = EVENTS[name]
     stale = type(event)(**{field: getattr(event, field) for field in event.__slots__} | {"lease": wrong})

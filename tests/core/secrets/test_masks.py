@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from runpod_emulator.core.secrets.masks import Masks, header, masked, masked_variable, member, names_secret
 
+from tests.tables import table
 from tests.timing import expect_within, timed
 
 OWN = "own-key-of-the-server"
@@ -27,7 +28,7 @@ def test_of_a_long_secret_the_last_four_characters_are_shown(secret: str, shown:
     assert masked(secret) == shown
 
 
-@pytest.mark.parametrize(
+@table(
     "name",
     ["authorization", "Authorization", "proxy-authorization", "x-api-key", "X-Api-Key", "api_key", "apiKey", "cookie",
      "set-cookie", "x-amz-security-token", "x-auth-token", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "token",
@@ -39,7 +40,7 @@ def test_names_of_secrets(name: str) -> None:
     assert names_secret(name)
 
 
-@pytest.mark.parametrize(
+@table(
     "name",
     ["content-type", "host", "traceparent", "idempotency-key", "sec-websocket-key", "TOKENIZERS_PARALLELISM",
      "MAX_TOKENS", "MONKEY", "x-emulator-namespace", "AUTHOR", "PASSENGERS", "x-tenant", "workers_max", "",
@@ -49,7 +50,7 @@ def test_names_of_nothing_secret(name: str) -> None:
     assert not names_secret(name)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "shown"),
     [
         ("authorization", f"Bearer {KEY}", "Bearer ****mnop"),
@@ -80,7 +81,7 @@ def test_headers(name: str, value: str, shown: str) -> None:
     assert header(name, value) == MASKS.header(name, value) == shown
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "shown"),
     [
         (f"http://user:{KEY}@h/x", "http://user:****mnop@h/x"),
@@ -153,7 +154,7 @@ def test_texts(text: str, shown: str) -> None:
     assert MASKS.text(text) == shown
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "Did you mean one of: '--worker-key', '--workers-max', '--workers-min'?", "say --api-key --no-auth",
@@ -213,13 +214,13 @@ MEMBERS: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "secret"), MEMBERS)
+@table(("name", "secret"), MEMBERS)
 def test_members_that_hold_a_secret(name: str, secret: Any) -> None:
     text = str(secret)
     assert MASKS.value({"input": {name: secret}}) == {"input": {name: "****" + (text[-4:] if len(text) > 11 else "")}}
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value"),
     [
         ("max_tokens", 100), ("tokens", 123456789), ("tokens", ["a", "b"]), ("token_count", 12), ("tokenizer", "a/b-1"),
@@ -235,7 +236,7 @@ def test_members_that_people_debug_stay(name: str, value: Any) -> None:
     assert MASKS.value({"input": {name: json.loads(json.dumps(value))}}) == {"input": {name: value}}
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "shown"),
     [
         ({"headers": [["X-Api-Key", KEY], ["A", "*/*"]]}, {"headers": [["X-Api-Key", "****mnop"], ["A", "*/*"]]}),

@@ -13,6 +13,8 @@ from unicodedata import category
 import pytest
 from runpod_emulator.core.secrets.shown import LOGGERS, Shown, block, visible
 
+from tests.tables import table
+
 FAKE = "2026-01-01 12:00:00,000 INFO    FAKE"
 HIDDEN = {
     "\n": r"\n", "\r": r"\r", "\t": r"\t", "\x00": r"\x00", "\x07": r"\x07", "\x0b": r"\x0b", "\x1b[2J": r"\x1b[2J",
@@ -22,7 +24,7 @@ HIDDEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", HIDDEN)
+@table("text", HIDDEN)
 def test_what_cannot_be_seen_is_shown_as_python_writes_it(text: str) -> None:
     assert visible(f"a{text}b") == f"a{HIDDEN[text]}b"
 

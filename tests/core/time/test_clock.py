@@ -17,6 +17,7 @@ from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.waiting import Outcome, WaitingRoom
 from runpod_emulator.doors.admin import shapes
 
+from tests.tables import table
 from tests.worlds import make_world
 
 
@@ -173,8 +174,8 @@ TRIPS: dict[str, tuple[list[object], int]] = {
 """Steps in ms, and how much time has passed after them."""
 
 
-@pytest.mark.parametrize("kind", [RealClock, AutoClock])
-@pytest.mark.parametrize("trip", TRIPS)
+@table("kind", [RealClock, AutoClock])
+@table("trip", TRIPS)
 def test_what_has_passed_while_time_is_replaced(monkeypatch: pytest.MonkeyPatch, kind: type[RealClock], trip: str):
     system = System(monkeypatch)
     clock = kind()

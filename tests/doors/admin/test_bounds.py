@@ -8,6 +8,8 @@ import pytest
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.testing import Emulator
 
+from tests.plain import PLAIN
+
 HUGE = (10**30, -1, -(10**30), "9999999999d", "-1s", "nan", "9" * 400 + "s", "1e400", 1 << 63)
 TRUTHS = (True, False)
 PLACES: list[tuple[str, str, dict[str, Any]]] = [
@@ -65,7 +67,7 @@ def filled(body: Any, value: Any) -> Any:
 def test_what_cannot_be_is_a_400():
     import httpx
 
-    with Emulator("ep", clock="virtual") as emu, httpx.Client(trust_env=False) as http:
+    with Emulator("ep", clock="virtual") as emu, httpx.Client(**PLAIN) as http:
         root = emu.base_url.removesuffix("/v2") + "/__emulator"
         before = http.get(f"{root}/clock").json()["now"]
         cases = [(place, value) for place in PLACES for value in (*HUGE, *TRUTHS)]

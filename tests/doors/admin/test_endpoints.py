@@ -10,6 +10,8 @@ import httpx
 import pytest
 from runpod_emulator.testing import Emulator
 
+from tests.plain import PLAIN
+
 HANDLER = 'import runpod\nrunpod.serverless.start({"handler": lambda job: job["input"]["a"] + 1})\n'
 
 
@@ -29,13 +31,13 @@ def emu(shared: Emulator) -> Iterator[Emulator]:
 
 def ask(emu: Emulator, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     url = emu.base_url.replace("/v2", "/__emulator/endpoints") + path
-    answer = httpx.request(method, url, json=body)
+    answer = httpx.request(method, url, json=body, **PLAIN)
     return answer.status_code, answer.json() if answer.content else None
 
 
 def run(emu: Emulator, endpoint: str, **policy: int) -> dict[str, Any]:
     body = {"input": {"a": 1}, "policy": policy}
-    answer = httpx.post(f"{emu.base_url}/{endpoint}/runsync", json=body, headers={"authorization": emu.key})
+    answer = httpx.post(f"{emu.base_url}/{endpoint}/runsync", json=body, headers={"authorization": emu.key}, **PLAIN)
     return dict(answer.json())
 
 
@@ -93,10 +95,10 @@ def test_workers_come_and_go_with_the_settings(emu: Emulator):
     ask(emu, "POST", "", {"id": "more"})
     assert ask(emu, "PATCH", "/more", {"workers_max": 4, "workers_min": 3})[1]["workers_min"] == 3
     health = f"{emu.base_url}/more/health"
-    seen = httpx.get(health, headers={"authorization": emu.key}).json()["workers"]
+    seen = httpx.get(health, headers={"authorization": emu.key}, **PLAIN).json()["workers"]
     assert seen["idle"] + seen["initializing"] == 3
     ask(emu, "PATCH", "/more", {"workers_max": 1, "workers_min": 0})
-    assert httpx.get(health, headers={"authorization": emu.key}).json()["workers"]["idle"] <= 1
+    assert httpx.get(health, headers={"authorization": emu.key}, **PLAIN).json()["workers"]["idle"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_change_that_can_not_be(emu: Emulator, path: str, body: dict[str, Any]
 def test_one_that_is_taken_away_and_added_again_knows_nothing_of_its_first_life(emu: Emulator):
     emu.stub(endpoint="more", respond={"output": 1})
     assert run(emu, "more", ttl=10_000)["status"] == "COMPLETED"
-    asked = {"headers": {"authorization": emu.key}}
+    asked = {"headers": {"authorization": emu.key}, **PLAIN}
     assert ask(emu, "DELETE", "/more")[0] == 204
     ask(emu, "POST", "", {"id": "more"})
     assert httpx.get(f"{emu.base_url}/more/health", **asked).json()["jobs"]["completed"] == 0

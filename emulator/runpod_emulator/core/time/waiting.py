@@ -96,6 +96,10 @@ class WaitingRoom:
                 self.timeline.end_waiting()
             self._depart(waiter, caller)
 
+    def held(self) -> list[Hashable]:
+        """The topic of every wait."""
+        return [topic for topic, waiters in self._topics.items() for _ in waiters]
+
     def call(self, topic: Hashable, most: int | None = None) -> None:
         """Wake the waiters of `topic`, the `most` longest waiting ones."""
         waiters = self._topics.get(topic)
