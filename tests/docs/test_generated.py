@@ -52,17 +52,17 @@ def test_the_options_table_is_current() -> None:
 def test_the_tables_of_faults_are_current() -> None:
     text = (ROOT / "docs" / "testing-clients.md").read_text()
     assert text == generate.testing_page(text), "run: make docs"
-    for name, table in (("faults", generate.faults_table()), ("fields of faults", generate.fault_fields_table())):
-        assert f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->" in text
+    for name, made in (("faults", generate.faults_table()), ("fields of faults", generate.fault_fields_table())):
+        assert f"<!-- {name}: begin -->\n{made}\n<!-- {name}: end -->" in text
 
 
 def test_the_tables_of_faults_have_a_row_for_every_kind_and_every_field() -> None:
-    for table, names in (
+    for made, names in (
         (generate.faults_table(), [kind.value for kind in FaultKind]),
         (generate.fault_fields_table(), list(Fault.model_fields)),
     ):
-        assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)[-len(names) :] == names
-        assert len(table.splitlines()) == len(names) + 2
+        assert re.findall(r"^\| `(\w+)` \|", made, re.MULTILINE)[-len(names) :] == names
+        assert len(made.splitlines()) == len(names) + 2
 
 
 def table_of_options() -> dict[str, list[str]]:
