@@ -210,6 +210,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/security/test_connections.py::test_answers_that_nobody_reads_stop_the_reading",),
     ),
     Mutant(
+        "frames-in-one-go",
+        "emulator/runpod_emulator/http/frames.py",
+        "_PIECE = 16 * 1024",
+        "_PIECE = 1 << 30",
+        ("tests/http/test_frames.py",),
+    ),
+    Mutant(
         "namespaces-without-end",
         "emulator/runpod_emulator/world/worlds.py",
         "if len(self._named) >= self._most:",
