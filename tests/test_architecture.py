@@ -19,11 +19,11 @@ ROOMS: dict[str, set[str]] = {
     "core.jobs": {"core"},
     "core.fleet": {"core", "core.time"},
     "core.mocks": {"core", "core.time"},
-    "core.records": {"core", "core.jobs"},
+    "core.records": {"core", "core.jobs", "core.fleet"},
     "core.endpoint": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks"},
     "values": {"core"},
     "stores": {"core", "core.time", "core.jobs"},
-    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.mocks"},
+    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.mocks", "core.records"},
     "config": {"core", "core.secrets", "values"},
     "mocking": {"core", "core.time", "core.secrets", "core.mocks", "values"},
     "workers": {
@@ -33,7 +33,10 @@ ROOMS: dict[str, set[str]] = {
         "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint",
         "stores", "effects", "workers",
     },
-    "http": {"core", "core.time", "core.jobs", "core.fleet", "core.mocks", "core.endpoint", "effects", "world"},
+    "http": {
+        "core", "core.time", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint", "effects",
+        "world",
+    },
     "doors": {
         "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint",
         "values", "config", "mocking", "world", "http",

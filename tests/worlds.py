@@ -124,5 +124,5 @@ def make_world(
     emulator = World(
         platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
     )  # fmt: skip
-    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher.launch)
+    endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

@@ -120,14 +120,14 @@ def _by_host(scope: Scope, raw: bytes) -> Target | None:
     worlds: Worlds = connection.app.state.worlds
     world = known_world(connection) or worlds.first  # a new one would have the same endpoints
     named = _called(endpoint_id, world)
-    if named is None or (named in world.endpoints and raw.startswith(_OWN)):
+    if named is None or (named in world.endpoints.queues and raw.startswith(_OWN)):
         return None
     return Target(named, raw)
 
 
 def _called(label: str, world: World) -> str | None:
     """The endpoint of a host name, in which clients may have made all letters small."""
-    ids = world.all_endpoints
+    ids = world.endpoints
     return label if label in ids else next((one for one in ids if one.lower() == label.lower()), None)
 
 
@@ -137,7 +137,7 @@ def _admitted(connection: HTTPConnection, target: Target, world: World) -> Balan
     access.check(connection.headers.get("authorization"))
     if target.endpoint == FLASH:
         return flash.balancer_named(connection, world)
-    return world.balancer(target.endpoint)
+    return world.endpoints.balancer(target.endpoint)
 
 
 async def _answer(

@@ -27,7 +27,9 @@ class Fleet:
         capacity: Capacity | None = None,
         overdue: Step = lambda worker: None,
         seed: int | None = None,
+        changed: Callable[[str, WorkerState | None], None] | None = None,
     ) -> None:
+        """`changed` is told each worker's new state, None as it goes."""
         self.settings = settings
         self.workers: dict[str, Worker] = {}
         self.queued = 0
@@ -48,6 +50,7 @@ class Fleet:
         self._concurrency = 1
         self._failures = 0
         self._no_start_before = 0
+        self._changed = changed
 
     @property
     def over_http(self) -> bool:
@@ -96,8 +99,14 @@ class Fleet:
         self._bury_unhealthy()
         over_http = self._launcher.over_http
         worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http, version=self.version)
-        self.workers[worker_id] = worker
+        self._join(worker)
         return worker
+
+    def _join(self, worker: Worker) -> None:
+        self.workers[worker.id] = worker
+        worker.changed = self._changed
+        if self._changed is not None:
+            self._changed(worker.id, worker.state)
 
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
@@ -138,7 +147,7 @@ class Fleet:
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
-        self.workers[worker_id] = Worker(worker_id, over_http=True, ours=False)
+        self._join(Worker(worker_id, over_http=True, ours=False))
 
     def ready(self, worker_id: str, concurrency: int) -> None:
         """A worker is up, or wants another number of jobs at once."""
@@ -164,8 +173,8 @@ class Fleet:
         """The same of a worker that is there, and keeps its place."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            worker.state = WorkerState.UNHEALTHY
             worker.reason = reason
+            worker.become(WorkerState.UNHEALTHY)
             self._stop_idling(worker)
             self._arrivals.end(worker)
         backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
@@ -182,12 +191,14 @@ class Fleet:
         jobs = set(worker.jobs)
         for job in jobs:
             self._drop(worker, job)
+        worker.leave()
         return jobs
 
     def dismiss(self, worker: Worker) -> None:
-        """End a worker that holds no job."""
+        """End a worker that holds no job, and forget it."""
         del self.workers[worker.id]
         self._let_go(worker)
+        worker.leave()
         self._launcher.stop(worker.id)
 
     def outdate(self, worker: Worker) -> None:
@@ -245,10 +256,10 @@ class Fleet:
 
     def _settle(self, worker: Worker) -> None:
         if worker.jobs:
-            worker.state = WorkerState.RUNNING
+            worker.become(WorkerState.RUNNING)
             self._stop_idling(worker)
         else:
-            worker.state = WorkerState.IDLE
+            worker.become(WorkerState.IDLE)
             self._start_idling(worker)
             self.make_room()
 
@@ -312,6 +323,4 @@ class Fleet:
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):
             if worker.state is WorkerState.UNHEALTHY and not worker.jobs:
-                del self.workers[worker.id]
-                self._let_go(worker)
-                self._launcher.stop(worker.id)
+                self.dismiss(worker)
