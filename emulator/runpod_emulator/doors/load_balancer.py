@@ -22,7 +22,7 @@ from runpod_emulator.http.access import Access, known_world, world_of_client
 from runpod_emulator.http.answers import WORLD, answering, note, problem
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
-from runpod_emulator.http.read_ahead import ReadAhead, ReadAheadCaller
+from runpod_emulator.http.read_ahead import ReadAhead, caller_ahead
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -90,7 +90,7 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
     async with AsyncExitStack() as closing:
         closing.callback(ahead.close)
         work = functools.partial(_answer, target, ahead, closing)
-        response = await answering(work, caller_of=lambda request: ReadAheadCaller(request, ahead))(request)
+        response = await answering(work, caller_of=lambda request: caller_ahead(request, ahead))(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
         world: World | None = scope.get(WORLD)

@@ -46,16 +46,11 @@ class Fleet:
         self._launcher = launcher
         self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
         self._capacity.lend(self)
-        self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
+        self.arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
         self._concurrency = 1
         self._failures = 0
         self._no_start_before = 0
         self._changed = changed
-
-    @property
-    def over_http(self) -> bool:
-        """Whether workers come over HTTP."""
-        return self._launcher.over_http
 
     @property
     def alive(self) -> int:
@@ -87,13 +82,16 @@ class Fleet:
             return False
         return not self._no_start_before or self._timeline.now() >= self._no_start_before
 
-    def start(self, worker_id: str, at_once: bool = False) -> None:
-        """Bring up one worker more; `at_once` without simulated delays."""
-        self._arrivals.begin(self._new(worker_id), at_once)
+    def start(self, worker_id: str, at_once: bool = False, is_candidate: bool = False) -> None:
+        """Bring up one worker more; `at_once` without simulated delays.
 
-    def start_candidate(self, worker_id: str) -> None:
-        """Bring up a worker that tries new code, above the limit of processes if need be."""
-        self._arrivals.force(self._new(worker_id))
+        A candidate tries new code: it comes at once, and above the limit of processes if need be.
+        """
+        worker = self._new(worker_id)
+        if is_candidate:
+            self.arrivals.force(worker)
+        else:
+            self.arrivals.begin(worker, at_once)
 
     def _new(self, worker_id: str) -> Worker:
         self._bury_unhealthy()
@@ -137,14 +135,6 @@ class Fleet:
             self.forget(worker)
         self._capacity.leave(self)
 
-    def stop_arrivals(self) -> None:
-        """Launch no worker any more."""
-        self._arrivals.stop()
-
-    def delay_arrivals(self, throttled: Callable[[], int], cold: Callable[[], int]) -> None:
-        """Ask how much longer, in ms, each worker to come waits for a machine, and how much longer it starts."""
-        self._arrivals.throttled_longer, self._arrivals.cold_longer = throttled, cold
-
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
         self._join(Worker(worker_id, over_http=True, ours=False))
@@ -157,7 +147,7 @@ class Fleet:
             self._failures = self._no_start_before = 0
         if worker is not None:
             worker.concurrency = concurrency
-            self._arrivals.end(worker)
+            self.arrivals.end(worker)
             self._settle(worker)
             if self._crowded and worker.free_slots and self._is_one_too_many(worker):
                 self.outdate(worker)
@@ -176,7 +166,7 @@ class Fleet:
             worker.reason = reason
             worker.become(WorkerState.UNHEALTHY)
             self._stop_idling(worker)
-            self._arrivals.end(worker)
+            self.arrivals.end(worker)
         backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
         self._failures += 1
         self._no_start_before = self._timeline.now() + backoff
@@ -317,7 +307,7 @@ class Fleet:
 
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
-        self._arrivals.end(worker)
+        self.arrivals.end(worker)
         self._capacity.release(worker.id, self)
 
     def _bury_unhealthy(self) -> None:
