@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.tables import table
 
@@ -19,11 +21,11 @@ ROOMS: dict[str, set[str]] = {
     "core.jobs": {"core"},
     "core.fleet": {"core", "core.time"},
     "core.mocks": {"core", "core.time"},
-    "core.records": {"core", "core.jobs"},
+    "core.records": {"core", "core.jobs", "core.fleet"},
     "core.endpoint": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks"},
     "values": {"core"},
     "stores": {"core", "core.time", "core.jobs"},
-    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.mocks"},
+    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.mocks", "core.records"},
     "config": {"core", "core.secrets", "values"},
     "mocking": {"core", "core.time", "core.secrets", "core.mocks", "values"},
     "workers": {
@@ -33,7 +35,10 @@ ROOMS: dict[str, set[str]] = {
         "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint",
         "stores", "effects", "workers",
     },
-    "http": {"core", "core.time", "core.jobs", "core.fleet", "core.mocks", "core.endpoint", "effects", "world"},
+    "http": {
+        "core", "core.time", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint", "effects",
+        "world",
+    },
     "doors": {
         "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint",
         "values", "config", "mocking", "world", "http",
@@ -54,7 +59,7 @@ ROOMS: dict[str, set[str]] = {
 """From the bottom: what each room may know. A new arrow is written here first."""
 CLOCK = ROOT / "core" / "time" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"
-LONGEST_FILE, LONGEST_FUNCTION = 400, 50
+LONGEST_FILE, LONGEST_FUNCTION, MOST_PUBLIC = 400, 50, 20
 
 each_file = table("path", FILES)
 
@@ -205,6 +210,91 @@ def test_no_function_is_too_long(path: Path):
     ]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+class Class(NamedTuple):
+    """A class of ours: the full names of its bases, and the methods and properties of its own that others may use."""
+
+    bases: tuple[str, ...]
+    public: tuple[str, ...]
+
+
+def classes(path: Path) -> Iterator[tuple[str, Class]]:
+    """Each class of a file by its full name."""
+    tree = ast.parse(path.read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    known = {node.name: f"{module(path)}.{node.name}" for node in found}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in found:
+        dotted = [ast.unparse(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
+        bases = [".".join((known.get(first, first), *rest)) for first, *rest in (base.split(".") for base in dotted)]
+        methods = [one.name for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+        yield known[node.name], Class(tuple(bases), tuple(dict.fromkeys(n for n in methods if not n.startswith("_"))))
+
+
+CLASSES = {name: one for path in FILES for name, one in classes(path)}
+SHAPES = {"typing.NamedTuple", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings"}
+"""Whoever inherits from these is data; its parents are parts of a form, not of a behaviour."""
+ABSTRACT = {
+    "core.records.news.Effect",
+    "effects.before.Before",
+}
+"""Classes that others inherit from, of which no object is ever made, beside protocols."""
+CONCRETE = {
+    "core.endpoint.hooks.Hooks": "hooks that do nothing are those of work that has no faults",
+    "core.time.clock.RealClock": "an automatic clock is real time, moved ahead",
+    "core.time.waiting.Caller": "who calls in the program itself has no connection that tells of its leaving",
+    "effects.kept.Sent": "what aiohttp's tracing tells of a request is the same for all",
+    "http.bounded.BoundedProtocol": "uvicorn's protocol can be changed by inheritance alone",
+    "http.raw_headers.RawRequest": "aiohttp makes its requests itself, from a class that it is given",
+    "http.routing.ExactRoute": "Starlette's router asks its routes for what they match",
+    "http.upgrades.UpgradesProtocol": "uvicorn's protocol can be changed by inheritance alone",
+    "server.log.PlainLines": "coloured lines are plain ones, dressed up",
+}
+"""Other classes that one inherits from, and why."""
+TALL = {
+    "http.connection.BreakableProtocol": "upgrades, bounds and breaking are three files about one class of uvicorn",
+}
+"""Classes more than one floor above a base, and why."""
+
+
+def roots(name: str) -> set[str]:
+    """Where the parents of a class end: classes that are not ours."""
+    return {root for base in CLASSES[name].bases for root in (roots(base) if base in CLASSES else {base})}
+
+
+def is_plain(name: str) -> bool:
+    """Whether a class is neither data, nor an error, nor a protocol."""
+    errors = {root for root in roots(name) if isinstance(getattr(builtins, root, None), type)}
+    return not (errors or roots(name) & SHAPES or "typing.Protocol" in CLASSES[name].bases)
+
+
+def parents(name: str) -> list[str]:
+    """The classes of ours that a class inherits from directly, but for protocols."""
+    return [base for base in CLASSES[name].bases if base in CLASSES and is_plain(base)]
+
+
+def test_no_class_has_too_many_public_methods():
+    crowded = {name: len(one.public) for name, one in CLASSES.items() if len(one.public) > MOST_PUBLIC}
+    assert crowded == {}
+
+
+def test_only_known_classes_are_inherited_from():
+    inherited = {base.removeprefix(f"{NAME}.") for name in CLASSES if is_plain(name) for base in parents(name)}
+    assert inherited == ABSTRACT | set(CONCRETE)
+
+
+def test_no_object_is_made_of_an_abstract_class():
+    names = {name.rpartition(".")[2] for name in ABSTRACT}
+    calls = (node for path in FILES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    assert {ast.unparse(call.func) for call in calls} & names == set()
+
+
+def test_nothing_is_more_than_one_floor_above_its_base():
+    tall = {name for name in CLASSES if is_plain(name) for base in parents(name) if parents(base)}
+    assert {name.removeprefix(f"{NAME}.") for name in tall} == set(TALL)
 
 
 @each_file

@@ -48,7 +48,7 @@ def play(jobs: int, seed: int = 7) -> Day:
         for stub in STUBS:
             emu.stub(endpoint="llm", **stub)
         start = now = round(emu.clock.now() * 1000)
-        with emu._world.listening(
+        with emu._world.feeds.listening(
             lambda one: day.transitions.append(data_of(news_of(one), emu._world.masks)), lambda: None
         ):
             for hour in range(25):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.settings import EndpointSettings, default_settings
 from runpod_emulator.core.time.clock import Clock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
@@ -114,6 +115,7 @@ def make_world(
     settings: Callable[[EndpointSettings], EndpointSettings] = lambda settings: settings,
     rate_limits: bool = True,
     capacity: Capacity | None = None,
+    effects: Iterable[Effect] = (),
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -122,7 +124,8 @@ def make_world(
     post = post or RecordingPost()
     launcher = RecordingLauncher()
     emulator = World(
-        platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
+        platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity,
+        effects=effects,
     )  # fmt: skip
-    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher.launch)
+    endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

@@ -168,7 +168,7 @@ class Emulator:
         ...     emu.handler("adder", lambda job: job["input"]["a"] + 1)
         """
         work = Function(function, return_aggregate_stream)
-        self._do(_call(lambda: self._world.add_function(endpoint, work)))
+        self._do(_call(lambda: self._world.endpoints.add_function(endpoint, work)))
 
     def profile(self, name: str) -> None:
         """Add the faults of a profile: flaky-network, cold-fleet, rate-limited, edge-timeouts or worker-crashes."""

@@ -74,8 +74,8 @@ async def _of_a_world(jobs: int) -> float:
         preset("observed"), wire.webhook_body, clock=clock, post=Direct(receiver, clock), rate_limits=False, seed=7,
         calls_per_host=1,
     )  # fmt: skip
-    world.add_mock(default_settings("day", world.platform, workers_max=WORKERS))
-    await world.start()
+    world.endpoints.add_mock(default_settings("day", world.platform, workers_max=WORKERS))
+    await world.endpoints.start()
     try:
         return await _play(world, jobs, "http://127.0.0.1:1/day")
     finally:
@@ -85,14 +85,14 @@ async def _of_a_world(jobs: int) -> float:
 async def _play(world: World, jobs: int, url: str) -> float:
     dice = random.Random(7)
     world.stub(Stub.model_validate(_STUB).to_core(taken=[]))
-    endpoint, timeline = world.endpoint("day"), world.timeline
+    endpoint, timeline = world.endpoints.queue("day"), world.timeline
     events: Counter[str] = Counter()
 
     def heard(transition: Transition) -> None:
         events[type(transition.event).__name__] += 1
 
     began, start = time.perf_counter(), timeline.now()
-    with world.listening(heard, lambda: None):
+    with world.feeds.listening(heard, lambda: None):
         for at in sorted(dice.randrange(24 * HOUR) for _ in range(jobs // BURST)):
             await timeline.advance(start + at)
             for _ in range(BURST):

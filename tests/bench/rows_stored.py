@@ -74,8 +74,8 @@ async def _growth(jobs: int) -> Sample:
     platform = preset("observed", run_retention=1_000)
     clock = VirtualClock()
     world = World(platform, wire.webhook_body, clock=clock, rate_limits=False, seed=7)
-    endpoint = world.add_remote(default_settings("far", platform))
-    world.open()
+    endpoint = world.endpoints.add_remote(default_settings("far", platform))
+    world.endpoints.open()
     ids = [(await endpoint.submit(Submission(INPUT))).id for _ in range(FEW)]
     sample = {f"{verb}, few": cost for verb, cost in (await _costs(world, endpoint, ids)).items()}
     began = time.perf_counter()
@@ -179,7 +179,7 @@ async def _deadlines(jobs: int, span: float) -> Sample:
     clock = server.emulator.timeline.clock = HeldClock()
     await server.start()
     Sweeper().begin()
-    endpoint = server.emulator.endpoint("far")
+    endpoint = server.emulator.endpoints.queue("far")
     dice = random.Random(7)
     for number in range(jobs):
         await endpoint.submit(Submission(INPUT, ttl=dice.randint(1, round(1000 * span))))

@@ -130,9 +130,9 @@ def balanced_world(
         platform = preset(profile, **{name: value for name, value in told.items() if name not in own})
         emulator = World(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
         emulator._shared.capacity.limit = limit
-        queue = emulator.add(default_settings("ep", platform), RecordingLauncher().launch)
+        queue = emulator.endpoints.add(default_settings("ep", platform), RecordingLauncher().launch)
     settings = default_settings(endpoint, emulator.platform, **own)
     balancer = Balancer(settings, emulator._shared, lambda balancer: ServerLauncher(balancer, real=real))
-    emulator.balancers[endpoint] = balancer
+    emulator.endpoints.balancers[endpoint] = balancer
     assert isinstance(balancer.workforce.launcher, ServerLauncher)
     return BalancedWorld(emulator, balancer, balancer.workforce.launcher, clock, post, queue)

@@ -45,7 +45,7 @@ class Mocked:
         self.emulator = self.world.emulator
         self.timeline = self.emulator.timeline
         settings = default_settings("mock", self.emulator.platform, workers_max=workers)
-        self.endpoint = self.emulator.add_mock(dataclasses.replace(settings), concurrency)
+        self.endpoint = self.emulator.endpoints.add_mock(dataclasses.replace(settings), concurrency)
         self.emulator.stubs.add(Stub("all", scripts or (script(),)))
         self.began = self.timeline.now()
         self.heard: list[Transition] = []

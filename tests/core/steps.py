@@ -69,7 +69,9 @@ def beside(world: TestWorld, endpoint: str = "other", **changes: Any) -> TestWor
     """One endpoint more in the same emulator."""
     launcher = RecordingLauncher()
     settings = default_settings(endpoint, world.emulator.platform, **changes)
-    return dataclasses.replace(world, endpoint=world.emulator.add(settings, launcher.launch), launcher=launcher)
+    return dataclasses.replace(
+        world, endpoint=world.emulator.endpoints.add(settings, launcher.launch), launcher=launcher
+    )
 
 
 async def is_gone(world: TestWorld, job_id: str) -> bool:

@@ -46,7 +46,7 @@ def called(app: str, name: str, environment: str = "production") -> dict[str, st
 def add(doors: Doors, endpoint: str, address: FlashAddress | None = None) -> None:
     emulator = doors.world.emulator
     settings = dataclasses.replace(default_settings(endpoint, emulator.platform), flash=address)
-    emulator.add(settings, RecordingLauncher().launch)
+    emulator.endpoints.add(settings, RecordingLauncher().launch)
 
 
 # Which endpoint
@@ -236,7 +236,7 @@ async def test_the_journal_has_it_as_the_endpoints_own() -> None:
 def test_the_id_flash_is_taken() -> None:
     emulator = open_doors().world.emulator
     with pytest.raises(ConfigurationError, match="no endpoint may be called flash"):
-        emulator.add_mock_now("flash")
+        emulator.endpoints.add_mock_now("flash")
     with pytest.raises(ConfigurationError, match="no endpoint may be called flash"):
         emulator.stub(Stub("", (), endpoint="flash"))
     assert not list(emulator.stubs) and "flash" not in emulator.endpoints

@@ -40,7 +40,7 @@ def balance(doors: Doors, endpoint: str = "web", address: FlashAddress | None = 
     settings = default_settings(endpoint, emulator.platform, workers_max=0)
     launcher = RecordingLauncher(over_http=True)
     balancer = Balancer(dataclasses.replace(settings, flash=address), emulator._shared, launcher.launch)
-    emulator.balancers[endpoint] = balancer
+    emulator.endpoints.balancers[endpoint] = balancer
     return balancer
 
 

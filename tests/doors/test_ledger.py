@@ -392,7 +392,7 @@ async def _(profile):
 @row("error.no_outside_workers", "guess")
 async def _(profile):
     doors = open_doors(profile)
-    doors.world.emulator.add_mock(default_settings("mock", doors.endpoint.platform))
+    doors.world.emulator.endpoints.add_mock(default_settings("mock", doors.endpoint.platform))
     return await doors.http.get("/v2/mock/job-take/w1")
 
 

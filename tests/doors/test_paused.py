@@ -34,7 +34,7 @@ async def test_a_paused_endpoint_shows_nothing_of_it_elsewhere(profile) -> None:
 async def test_jobs_that_were_there_when_it_was_paused_wait_and_can_be_retried() -> None:
     doors = open_doors()
     waiting, failed = await doors.submit(), await doors.failed()
-    await doors.world.emulator.configure("ep", workers_max=0)
+    await doors.world.emulator.endpoints.configure("ep", workers_max=0)
     assert (await doors.post("/run", content=JOB)).status_code == 409
     assert (await doors.post(f"/retry/{failed.id}")).json()["status"] == "IN_QUEUE"
     assert (await doors.get(f"/status/{waiting}")).json()["status"] == "IN_QUEUE"
@@ -43,7 +43,7 @@ async def test_jobs_that_were_there_when_it_was_paused_wait_and_can_be_retried()
 async def test_it_takes_jobs_again_once_it_may_have_workers() -> None:
     doors = open_doors(workers_max=0)
     assert (await doors.post("/run", content=JOB)).status_code == 409
-    await doors.world.emulator.configure("ep", workers_max=1)
+    await doors.world.emulator.endpoints.configure("ep", workers_max=1)
     assert (await doors.post("/run", content=JOB)).status_code == 200
     assert len(doors.world.launcher.started) == 1
 

@@ -332,7 +332,7 @@ async def test_a_failed_fitness_check_is_an_unhealthy_worker(caplog: pytest.LogC
 
 async def test_a_failed_fitness_check_of_the_first_worker_stops_the_start() -> None:
     doors = open_doors()
-    start = asyncio.ensure_future(doors.world.emulator.start())
+    start = asyncio.ensure_future(doors.world.emulator.endpoints.start())
     await until(lambda: bool(doors.world.launcher.started))
     await doors.get(f"/ping/{doors.world.launcher.started[0]}?status=unhealthy&check=memory&reason=MemoryError")
     with pytest.raises(ConfigurationError, match="fitness check memory failed: MemoryError"):

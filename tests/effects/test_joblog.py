@@ -119,7 +119,7 @@ async def test_a_deleted_job_is_not_worth_a_line(lines):
 
 async def test_a_job_that_no_worker_can_take_before_the_code_changes_says_so(lines):
     world = make_world()
-    world.emulator._reloader.add(world.endpoint, list)
+    world.emulator.endpoints._reloader.add(world.endpoint.workforce, list)
     job = await world.endpoint.submit(Submission(b'{"a":1}'))
     assert lines() == []
     await world.endpoint.work.worker_broken(world.launcher.started[-1], "h.py could not be started:\nSyntaxError: x")

@@ -76,7 +76,7 @@ async def test_an_aligned_window_begins_at_a_round_time():
 async def test_operations_and_endpoints_have_windows_of_their_own():
     doors = open_doors(purge_rate=1)
     settings = doors.endpoint.settings.__class__("other", 0, 3, 5_000, 600_000, 60_000)
-    doors.world.emulator.add(settings, doors.world.launcher.launch)
+    doors.world.emulator.endpoints.add(settings, doors.world.launcher.launch)
     assert (await doors.post("/purge-queue")).status_code == 200
     expect_limited(await doors.post("/purge-queue"), 10)
     assert (await doors.http.post("/v2/other/purge-queue")).status_code == 200

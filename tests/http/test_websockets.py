@@ -200,7 +200,7 @@ def test_a_worker_that_dies_in_mid_session_closes_it_with_1011(web: Web) -> None
 
 def test_an_idle_worker_is_scaled_down_in_mid_session_but_not_while_messages_flow(tmp_path: Path) -> None:
     with _serving(tmp_path, "idle_timeout=1000", clock="virtual") as web, opened(web) as socket:
-        balancer = web.server.server.emulator.balancers["lb"]
+        balancer = web.server.server.emulator.endpoints.balancers["lb"]
         (began,) = balancer.fleet.workers
         for _ in range(5):
             socket.send("1")

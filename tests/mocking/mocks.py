@@ -28,7 +28,7 @@ class MockWorld:
     def __init__(self, seed: int = 1) -> None:
         platform = preset("observed")
         self.emulator = World(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
-        self.endpoint = self.emulator.add_mock(default_settings("ep", platform))
+        self.endpoint = self.emulator.endpoints.add_mock(default_settings("ep", platform))
 
     def stub(self, **written: Any) -> None:
         """Add a stub."""

@@ -96,7 +96,9 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
         if namespace in self.names:
             world = self.named(namespace)
             capacity = world._shared.capacity
-            counts = [one.fleet.counts() for one in world.endpoints.values() if world.kind_of(one.id) == "command"]
+            counts = [
+                one.fleet.counts() for one in world.endpoints.values() if one.workforce.launcher.kind == "command"
+            ]
             if capacity.limit is not None:
                 capacity.limit -= sum(one.idle + one.running + one.initializing for one in counts)
         return await drop(self, namespace)

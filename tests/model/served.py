@@ -75,7 +75,7 @@ class Served:
     @staticmethod
     async def _start(options: dict[str, Any]) -> Server:
         server = Server(read_settings(**options))
-        server.emulator.open()
+        server.emulator.endpoints.open()
         server.app.state.ready = True
         for route in server.app.routes:
             if isinstance(route, Mount) and isinstance(route.app, LateApp):

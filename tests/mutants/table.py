@@ -239,10 +239,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "whole-bodies-in-the-journal",
-        "emulator/runpod_emulator/core/records/journal.py",
-        "LONGEST_BODY = 64 * 1024",
-        "LONGEST_BODY = 1 << 40",
-        ("tests/core/records/test_rings.py::test_a_long_body_is_cut_and_says_so",),
+        "emulator/runpod_emulator/http/answers.py",
+        "body if size <= LONGEST_BODY else body[:LONGEST_BODY]",
+        "body",
+        ("tests/world/test_effects.py::test_an_answer_comes_with_the_beginning_of_its_request",),
     ),
     Mutant(
         "patterns-of-any-size",

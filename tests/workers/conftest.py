@@ -70,12 +70,12 @@ class Workshop:
         self._awaited: list[tuple[type[Event], str, asyncio.Future[Transition]]] = []
         own = dataclasses.replace(default_settings("ep", chosen), **settings)
         self._program = Program(handler, python, self._family.environment, stop_grace=stop_grace)
-        self.endpoint = self.emulator.add_program(own, self._program)
+        self.endpoint = self.emulator.endpoints.add_program(own, self._program)
 
     def serve_too(self, endpoint: str, handler: str) -> None:
         """One endpoint more."""
         program = dataclasses.replace(self._program, handler=handler)
-        self.emulator.add_program(default_settings(endpoint, self.emulator.platform), program)
+        self.emulator.endpoints.add_program(default_settings(endpoint, self.emulator.platform), program)
 
     async def submit(self, input: object = None, **more: Any) -> str:
         """Queue a job; answers its id."""
@@ -172,7 +172,7 @@ async def workshop(tmp_path: Path) -> AsyncIterator[Opener]:
         shop = Workshop(write_handler(tmp_path, source), **options)
         opened.append(shop)
         if started:
-            await asyncio.wait_for(shop.emulator.start(), LIMIT)
+            await asyncio.wait_for(shop.emulator.endpoints.start(), LIMIT)
         return shop
 
     yield open_one

@@ -291,7 +291,7 @@ def test_a_stubborn_worker_and_its_children_end_with_the_server(host: Host) -> N
     server = host().ready()
     pids = set(Web(server).call("breed").json())
     assert pids <= server.processes()
-    server.do(server.server.emulator.remove("lb"))
+    server.do(server.server.emulator.endpoints.remove("lb"))
     until(lambda: not server.processes())
 
 

@@ -289,7 +289,7 @@ async def test_a_number_that_json_does_not_have_is_refused_as_the_service_refuse
 async def test_an_interpreter_that_is_missing(workshop: Opener) -> None:
     shop = await workshop(started=False, python="/nonexistent/python")
     with pytest.raises(ConfigurationError, match=r"/nonexistent/python could not be started: .*No such file") as caught:
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
     assert caught.value.exit_code == 2
 
 
@@ -297,7 +297,7 @@ async def test_an_interpreter_that_is_missing(workshop: Opener) -> None:
 async def test_an_interpreter_that_is_no_python(workshop: Opener, program: str) -> None:
     shop = await workshop(started=False, python=str(shutil.which(program)))
     with pytest.raises(ConfigurationError, match=rf"--python .*{program} is no Python interpreter$"):
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
 
 
 OLD = f"""#!{sys.executable}
@@ -313,7 +313,7 @@ async def test_an_interpreter_that_is_too_old(workshop: Opener, tmp_path: Path) 
     old.chmod(0o755)
     shop = await workshop(started=False, python=str(old))
     with pytest.raises(ConfigurationError, match=r"A worker process needs Python 3.8 or newer; .* is 2.7.18\.\n"):
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
 
 
 def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
@@ -337,7 +337,7 @@ def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
 async def test_a_handler_that_cannot_be_loaded_says_why(workshop: Opener, source: str, words: str) -> None:
     shop = await workshop(source, started=False)
     with pytest.raises(ConfigurationError, match=re.escape(words)) as caught:
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith("handler ")
     if words.startswith(("Mod", "Syn")):

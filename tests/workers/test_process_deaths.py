@@ -146,7 +146,7 @@ def test_a_descendant_that_holds_the_log_open_delays_nobody(
     async def story() -> None:
         shop = Workshop(write_handler(tmp_path), settings=ALONE)
         try:
-            await shop.emulator.start()
+            await shop.emulator.endpoints.start()
             job_id = await shop.do(leave)
             await asyncio.wait_for(shop.heard(Requeued, job_id), 3)
             await shop.ended(job_id)

@@ -29,7 +29,7 @@ class Clock:
 
 def make(name: str = "") -> World:
     world = make_world().emulator
-    world.add_remote(default_settings("far", world.platform))
+    world.endpoints.add_remote(default_settings("far", world.platform))
     return world
 
 
@@ -56,7 +56,7 @@ async def submit(world: World) -> None:
 
 
 def feed(world: World) -> None:
-    world._feeds[ignore] = lambda: None
+    world.feeds._feeds[ignore] = lambda: None
 
 
 def ignore(transition: Transition) -> None:

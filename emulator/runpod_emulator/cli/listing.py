@@ -30,8 +30,8 @@ _PIPED_WIDTH = 200
 
 def banner(server: Server) -> str:
     """Where the server is and how to call it."""
-    ids = list(server.emulator.endpoints)
-    balanced = list(server.emulator.balancers)
+    ids = list(server.emulator.endpoints.queues)
+    balanced = list(server.emulator.endpoints.balancers)
     root = server.base_url.removesuffix("/v2")
     key = _key_header(server.settings, server.key)
     example = "echo" if "echo" in ids else next(iter(ids), "")

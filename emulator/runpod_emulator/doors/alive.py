@@ -24,7 +24,9 @@ async def ready(request: Request) -> JSONResponse:
     """200 once every handler has been imported, 503 before. With --reload, `broken` names those that can't be."""
     is_ready: bool = request.app.state.ready
     world: World = request.app.state.worlds.first
-    broken = {name: world.masks.text(reason) for name, reason in world.broken.items()} if is_ready else {}
+    broken = (
+        {name: world.masks.text(reason) for name, reason in world.endpoints.flaws.broken.items()} if is_ready else {}
+    )
     answer = {"ready": is_ready} | ({"broken": broken} if broken else {})
     return JSONResponse(answer, 200 if is_ready else 503)
 

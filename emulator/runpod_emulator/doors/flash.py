@@ -53,7 +53,7 @@ def _named(kind: type[Kind], emulator: World, address: FlashAddress, other: Call
     """The endpoint that is called so; raises `other` for one of the other kind."""
     if not address.name:
         raise FlashEndpointMissing
-    found = _called(emulator.all_endpoints, address)
+    found = _called(emulator.endpoints, address)
     if found is None:
         raise _unknown(emulator, address)
     if not isinstance(found, kind):
@@ -75,7 +75,7 @@ def _address(connection: HTTPConnection) -> FlashAddress:
 
 
 def _unknown(emulator: World, address: FlashAddress) -> FlashEndpointNotFound:
-    error = FlashEndpointNotFound(*address, list(emulator.all_endpoints))
+    error = FlashEndpointNotFound(*address, list(emulator.endpoints))
     log.warning("%s", error)  # the Flash client does not show its user what the answer says
     return error
 
@@ -85,7 +85,7 @@ def _in_app(address: FlashAddress) -> tuple[str, str]:
 
 
 async def _holding(emulator: World, job_id: str) -> Endpoint:
-    for endpoint in emulator.endpoints.values():
+    for endpoint in emulator.endpoints.queues.values():
         with contextlib.suppress(JobNotFound):
             await emulator.store.get(endpoint.id, job_id)
             return endpoint

@@ -22,7 +22,7 @@ from runpod_emulator.http.access import Access, known_world, world_of_client
 from runpod_emulator.http.answers import WORLD, answering, note, problem
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
-from runpod_emulator.http.read_ahead import ReadAhead, ReadAheadCaller
+from runpod_emulator.http.read_ahead import ReadAhead, caller_ahead
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -90,7 +90,7 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
     async with AsyncExitStack() as closing:
         closing.callback(ahead.close)
         work = functools.partial(_answer, target, ahead, closing)
-        response = await answering(work, caller_of=lambda request: ReadAheadCaller(request, ahead))(request)
+        response = await answering(work, caller_of=lambda request: caller_ahead(request, ahead))(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
         world: World | None = scope.get(WORLD)
@@ -120,14 +120,14 @@ def _by_host(scope: Scope, raw: bytes) -> Target | None:
     worlds: Worlds = connection.app.state.worlds
     world = known_world(connection) or worlds.first  # a new one would have the same endpoints
     named = _called(endpoint_id, world)
-    if named is None or (named in world.endpoints and raw.startswith(_OWN)):
+    if named is None or (named in world.endpoints.queues and raw.startswith(_OWN)):
         return None
     return Target(named, raw)
 
 
 def _called(label: str, world: World) -> str | None:
     """The endpoint of a host name, in which clients may have made all letters small."""
-    ids = world.all_endpoints
+    ids = world.endpoints
     return label if label in ids else next((one for one in ids if one.lower() == label.lower()), None)
 
 
@@ -137,7 +137,7 @@ def _admitted(connection: HTTPConnection, target: Target, world: World) -> Balan
     access.check(connection.headers.get("authorization"))
     if target.endpoint == FLASH:
         return flash.balancer_named(connection, world)
-    return world.balancer(target.endpoint)
+    return world.endpoints.balancer(target.endpoint)
 
 
 async def _answer(

@@ -72,7 +72,7 @@ def _route(call: Call) -> str:
 
 
 def _answer(call: Call, job: Job) -> Response:
-    call.emulator.has_read(job)
+    call.emulator.unread.seen(job)
     if job.status is not JobStatus.COMPLETED:
         return _failed(call, _reason(job))
     output, row = job.output or b"null", "openai.completed"
@@ -160,7 +160,7 @@ async def _ending(call: Call, job_id: str, status: JobStatus, sent: int) -> Asyn
     if not status.terminal:
         return
     job = await call.endpoint.status(job_id)
-    call.emulator.has_read(job)
+    call.emulator.unread.seen(job)
     if status is not JobStatus.COMPLETED:
         hides = call.platform.openai_failure == "hidden"
         yield b"data: %s\n\n" % _problem(JobFailed.detail if hides else _reason(job))

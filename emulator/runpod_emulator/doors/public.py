@@ -71,7 +71,7 @@ async def stream(call: Call) -> Response:
     await call.endpoint.scripts.polled(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
     if status.terminal:
-        call.emulator.has_read(await call.endpoint.status(call.job_id))
+        call.emulator.unread.seen(await call.endpoint.status(call.job_id))
     return call.reply(f"stream.{status.value.lower()}", wire.stream(status, chunks, call.platform))
 
 
@@ -162,7 +162,7 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
 
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
-    call.emulator.has_read(job)
+    call.emulator.unread.seen(job)
     return call.reply(_ROWS[operation, job.status], wire.envelope(job, call.now(), call.platform), status)
 
 

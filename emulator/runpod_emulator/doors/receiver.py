@@ -13,7 +13,7 @@ from starlette.types import Scope
 from runpod_emulator.core.errors import BodyTooLarge, NamespaceNotFound, RequestError
 from runpod_emulator.http.answers import problem
 from runpod_emulator.http.call import read_body
-from runpod_emulator.world.world import NEWS
+from runpod_emulator.world.feeds import NEWS
 from runpod_emulator.world.worlds import Worlds
 
 LONGEST = 20 * 1024 * 1024

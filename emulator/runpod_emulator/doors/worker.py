@@ -182,7 +182,7 @@ def _visited(verb: Verb) -> Handler:
         if not has_token:
             _check_key(request)
         endpoint = await endpoint_in_path(request, emulator)
-        kind = emulator.kind_of(endpoint.id)
+        kind = endpoint.workforce.launcher.kind
         if not has_token and kind in _OWN_WORKERS:
             raise NoOutsideWorkers(endpoint.id, kind)
         visit = Visit(request, endpoint, caller, emulator)

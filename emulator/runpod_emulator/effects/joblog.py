@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from runpod_emulator.core.jobs.job import JobStatus, Requeued, Submitted, Transition
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.secrets.shown import block
 
 log = logging.getLogger("runpod_emulator.jobs")
@@ -24,26 +25,27 @@ _LOOKED_AT = 2_000
 """Characters of an error, which may have 50 MB."""
 
 
-def job_log(platform: Platform, hopeless: Callable[[str], str] = lambda endpoint: "") -> Callable[[Transition], None]:
-    """An effect that logs ends, second tries, inputs that will not arrive, and jobs that wait in vain.
+class JobLog(Effect):
+    """Logs ends, second tries, inputs that will not arrive, and jobs that wait in vain.
 
     `hopeless(endpoint)` says why no worker can take the endpoint's jobs as its code is, empty if one may.
     """
 
-    strips = platform.strip_empty_input != "keep"
+    def __init__(self, platform: Platform, hopeless: Callable[[str], str] = lambda endpoint: "") -> None:
+        self._strips = platform.strip_empty_input != "keep"
+        self._hopeless = hopeless
 
-    def won(transition: Transition) -> None:
+    def won(self, transition: Transition) -> None:
+        """Log what is worth a line."""
         if transition.ended:
             _ended(transition)
         elif type(transition.event) is Requeued:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
         elif type(transition.event) is Submitted:
-            if strips and transition.job.input_is_empty:
+            if self._strips and transition.job.input_is_empty:
                 log.warning(_EMPTY_INPUT, _name(transition))
-            if reason := hopeless(transition.job.endpoint):
+            if reason := self._hopeless(transition.job.endpoint):
                 log.warning("%s: it waits for a handler that can be imported: %s", _name(transition), block(reason))
-
-    return won
 
 
 def _ended(transition: Transition) -> None:

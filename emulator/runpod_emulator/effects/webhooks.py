@@ -19,6 +19,7 @@ from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.time.clock import turn
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
@@ -70,7 +71,7 @@ class _Line:
         self.rests = False
 
 
-class Webhooks:
+class Webhooks(Effect):
     """The sender of one emulator."""
 
     def __init__(
@@ -114,7 +115,7 @@ class Webhooks:
             self._sorting = True
             self._spawn(self._sort())
 
-    def forget(self, endpoint: str | None = None) -> None:
+    def cleared(self, endpoint: str | None = None) -> None:
         """Call nobody for what is due by now, of one endpoint or all: the store has forgotten it."""
         for line in self._lines.values():
             line.waiting = deque(one for one in line.waiting if endpoint not in (None, one.endpoint))

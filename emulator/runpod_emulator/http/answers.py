@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from runpod_emulator.core.errors import InternalError, RequestError
+from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
 from runpod_emulator.http.bounded import HEAD
@@ -63,18 +64,22 @@ def problem(error: RequestError, emulator: World) -> Response:
 
 
 def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int) -> None:
-    """Write a request into the journal of its world."""
+    """Tell the effects of a request's world how it was answered: the journal is one of them."""
     scope = request.scope
     emulator: World | None = scope.get(WORLD)
     if emulator is None:
         return
+    emulator.requests += 1
     path, query = scope["path"], scope["query_string"].decode("latin-1")
     job: str = scope.get(JOB, "") or scope.get("path_params", {}).get("job_id", "")
     method = scope.get("method", "WEBSOCKET")
     body = scope.get(BODY, b"")
     if body:
         scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
-    emulator.journal.add(
-        emulator.timeline.now(), endpoint_id, operation, (method, path, query, scope["headers"]),
-        body, status, job, scope.get(HEAD, 0),
+    size = len(body)
+    entry = Entry(
+        emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
+        body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0),
     )  # fmt: skip
+    for answered in emulator.news.answered:
+        answered(entry)

@@ -29,12 +29,12 @@ BODY, JOB = "emulator.body", "emulator.job"
 
 
 class HttpCaller(Caller):
-    """The client of one request, watched from the moment it has to wait."""
+    """The client of one request, watched from the moment it has to wait, unless somebody else sees it leave."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, is_watched: bool = False) -> None:
         super().__init__()
         self._request = request
-        self._is_watched = False
+        self._is_watched = is_watched
         self._watch: asyncio.Task[None] | None = None
         """Reads on, where the connection does not tell by itself that the client has left."""
 

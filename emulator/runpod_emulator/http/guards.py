@@ -29,7 +29,7 @@ Find = Callable[[Request, World], Awaitable[Endpoint]]
 async def endpoint_in_path(request: Request, emulator: World) -> Endpoint:
     """The endpoint in the path; raises EndpointNotFound, QueueCall."""
     endpoint_id = request.scope["path_params"]["endpoint_id"]
-    return emulator.endpoints.get(endpoint_id) or emulator.endpoint(endpoint_id, verb_of(request))
+    return emulator.endpoints.queues.get(endpoint_id) or emulator.endpoints.queue(endpoint_id, verb_of(request))
 
 
 def verb_of(request: Request) -> str:
@@ -50,7 +50,9 @@ def guarded(
         access: Access = request.app.state.access
         access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
         caller.hurries = True
-        balancer = emulator.balancers.get(request.scope["path_params"].get("endpoint_id", "")) if balanced else None
+        balancer = (
+            emulator.endpoints.balancers.get(request.scope["path_params"].get("endpoint_id", "")) if balanced else None
+        )
         if balancer is not None and balanced is not None:
             return await balanced(balancer, emulator)
         endpoint = await find(request, emulator)

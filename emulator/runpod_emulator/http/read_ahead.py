@@ -8,7 +8,6 @@ from collections import deque
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from runpod_emulator.core.time.waiting import Caller, Waiter
 from runpod_emulator.http.call import HttpCaller
 
 _AHEAD = 256 * 1024
@@ -64,13 +63,8 @@ def _size(message: Message) -> int:
     return 1024 + sum(len(message.get(name) or "") for name in ("body", "bytes", "text"))
 
 
-class ReadAheadCaller(HttpCaller):
-    """The client of a request whose messages are read ahead, so that its leaving is noticed."""
-
-    def __init__(self, request: Request, ahead: ReadAhead) -> None:
-        super().__init__(request)
-        ahead.left.add_done_callback(lambda left: None if left.cancelled() else self.hang_up())
-
-    def attach(self, waiter: Waiter | None) -> None:
-        """The wait that the client's leaving will end."""
-        Caller.attach(self, waiter)
+def caller_ahead(request: Request, ahead: ReadAhead) -> HttpCaller:
+    """The client of a request whose messages are read ahead: that tells of its leaving."""
+    caller = HttpCaller(request, is_watched=True)
+    ahead.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
+    return caller

@@ -136,7 +136,7 @@ class Server:
     def broken(self) -> dict[str, str]:
         """What can't be started as its code is now, and why; only with --reload there is such a thing."""
         served = {plan.settings.id: self.masks.text(str(plan.service)) for plan in self._plans}
-        broken = self.emulator.broken.items()
+        broken = self.emulator.endpoints.flaws.broken.items()
         return {served.get(endpoint, endpoint): self.masks.text(reason) for endpoint, reason in broken}
 
     @property
@@ -199,7 +199,7 @@ class Server:
         for plan in self._plans:
             self._add(world, name, plan)
         for endpoint in self._mocked(world):
-            world.add_mock(default_settings(endpoint, world.platform))
+            world.endpoints.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
         return world
 
@@ -217,7 +217,7 @@ class Server:
     def _mocked(self, world: World) -> list[str]:
         """Endpoints that stubs of files name, and that nobody serves."""
         named = dict.fromkeys(stub.endpoint for stub in self._stubs if stub.names_endpoint)
-        return [endpoint for endpoint in named if endpoint not in world.all_endpoints]
+        return [endpoint for endpoint in named if endpoint not in world.endpoints]
 
     def _keep_mocking(self, world: World) -> None:
         world.stubs.keep_instead([dataclasses.replace(stub) for stub in self._stubs])
@@ -232,16 +232,16 @@ class Server:
         self._stubs, self._faults = mocking.stubs, mocking.faults
         for world in self._worlds:
             for endpoint in self._mocked(world):
-                world.add_mock_now(endpoint)
+                world.endpoints.add_mock_now(endpoint)
             self._keep_mocking(world)
 
     async def serve(self, world: World, endpoint: str, table: EndpointTable) -> None:
         """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
         plan = plan_one(self.settings, endpoint, table)
-        self._volume.keep_for({one for world in self._worlds for one in world.all_endpoints})
+        self._volume.keep_for({one for world in self._worlds for one in world.endpoints})
         self._offer_volumes(plan)
         self._add(world, self._worlds.name_of(world), plan)
-        await world.start_one(endpoint)
+        await world.endpoints.start_one(endpoint)
 
     def _offer_volumes(self, *plans: Plan) -> None:
         for plan in plans:
@@ -251,7 +251,7 @@ class Server:
     def _open_world(self, name: str) -> World:
         """A world that is made while the server runs; its workers come when there are jobs."""
         world = self._make_world(name)
-        world.open()
+        world.endpoints.open()
         return world
 
     def _add(self, world: World, namespace: str, plan: Plan) -> None:
@@ -260,7 +260,7 @@ class Server:
             {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}
         )  # a stale .pyc may pass for new: it tells by the second
         if service.balanced:
-            world.add_balancer(plan.settings, self._http_server(plan, fresh))
+            world.endpoints.add_balancer(plan.settings, self._http_server(plan, fresh))
         elif service.handler:
             program = Program(
                 service.handler, plan.python, {**plan.environment, **fresh}, plan.concurrency, plan.directory,
@@ -269,7 +269,7 @@ class Server:
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
                 never_started=plan.never_started,
             )  # fmt: skip
-            world.add_program(plan.settings, program)
+            world.endpoints.add_program(plan.settings, program)
         elif service.command:
             url = f"http://127.0.0.1:{GATE}" if plan.isolated else ""
             protocol = functools.partial(self._worker_environment, namespace, plan.settings.id, url=url)
@@ -278,11 +278,11 @@ class Server:
                 service.advice, plan.stop_grace, self._worker_ports,
                 self._http.admit if plan.isolated else None,
             )  # fmt: skip
-            world.add_command(plan.settings, command)
+            world.endpoints.add_command(plan.settings, command)
         elif service.mock:
-            world.add_mock(plan.settings, plan.concurrency)
+            world.endpoints.add_mock(plan.settings, plan.concurrency)
         else:
-            world.add_remote(plan.settings)
+            world.endpoints.add_remote(plan.settings)
 
     def _http_server(self, plan: Plan, fresh: dict[str, str]) -> HttpServer:
         url = self.base_url.removesuffix("/v2")
@@ -318,7 +318,7 @@ class Server:
         self._offer_volumes(*self._plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
-        await self.emulator.start(lenient=self.settings.reload)
+        await self.emulator.endpoints.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self._port_file is not None:
             self._port_file.write(self.port)

@@ -82,7 +82,7 @@ class Reloader:
         code.add(())
         if not endpoint.settings.workers_max:
             return
-        if endpoint.fleet.over_http and not code.looks:
+        if endpoint.launcher.over_http and not code.looks:
             log.warning("%s: its command names no Python file, so nothing is watched", endpoint.id)
 
     def imported(self, endpoint: str, files: Iterable[str], newer: Iterable[str]) -> None:

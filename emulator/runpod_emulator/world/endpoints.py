@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
@@ -16,7 +16,6 @@ from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
-from runpod_emulator.core.reasons import gist
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
 from runpod_emulator.core.time.clock import turn
@@ -30,29 +29,45 @@ from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.reload import Reloader
 from runpod_emulator.workers.script_workers import WithScriptWorkers
 from runpod_emulator.workers.scripted import ScriptedWorker
+from runpod_emulator.world.flaws import Flaws
 
 log = logging.getLogger("runpod_emulator")
 
 
-class Endpoints:
-    """Adds, starts, changes and removes endpoints of a world."""
+class Endpoints(Mapping[str, Endpoint | Balancer]):
+    """The endpoints of one world by their ids, queue-based ones first: adds, starts, changes and removes them.
 
-    def __init__(self, shared: Shared) -> None:
-        self.platform = shared.platform
-        self.endpoints: dict[str, Endpoint] = {}
+    `removed` are told the id of each that was taken away, once the store has forgotten its jobs.
+    """
+
+    def __init__(self, shared: Shared, removed: Iterable[Callable[[str], None]] = ()) -> None:
+        self.queues: dict[str, Endpoint] = {}
+        """The queue-based endpoints."""
         self.balancers: dict[str, Balancer] = {}
         """The load-balancing endpoints, which have no queue."""
         self._shared = shared
+        self._removed = removed
         self._handlers: dict[str, Handler] = {}
         """What runs the jobs of mock endpoints that no stub answers."""
         self._reloader = Reloader()
+        self.flaws = Flaws(self, self._reloader)
 
     # Which there are
 
-    def endpoint(self, endpoint_id: str, verb: str = "run") -> Endpoint:
+    def __getitem__(self, endpoint_id: str) -> Endpoint | Balancer:
+        return self.queues.get(endpoint_id) or self.balancers[endpoint_id]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.queues
+        yield from self.balancers
+
+    def __len__(self) -> int:
+        return len(self.queues) + len(self.balancers)
+
+    def queue(self, endpoint_id: str, verb: str = "run") -> Endpoint:
         """The queue-based endpoint of this id, for a call of `verb`; raises EndpointNotFound, QueueCall."""
         try:
-            return self.endpoints[endpoint_id]
+            return self.queues[endpoint_id]
         except KeyError:
             raise (QueueCall(verb) if endpoint_id in self.balancers else EndpointNotFound()) from None
 
@@ -61,36 +76,11 @@ class Endpoints:
         try:
             return self.balancers[endpoint_id]
         except KeyError:
-            raise (WrongKind if endpoint_id in self.endpoints else EndpointNotFound) from None
+            raise (WrongKind if endpoint_id in self.queues else EndpointNotFound) from None
 
-    def any_endpoint(self, endpoint_id: str) -> Endpoint | Balancer:
+    def any(self, endpoint_id: str) -> Endpoint | Balancer:
         """The endpoint of this id, of either kind; raises EndpointNotFound."""
-        return self.balancers.get(endpoint_id) or self.endpoint(endpoint_id)
-
-    @property
-    def all_endpoints(self) -> dict[str, Endpoint | Balancer]:
-        """Every endpoint by its id."""
-        return {**self.endpoints, **self.balancers}
-
-    def kind_of(self, endpoint_id: str) -> str:
-        """What serves an endpoint: handler, command, mock, load_balancer or remote; raises EndpointNotFound."""
-        return self.any_endpoint(endpoint_id).workforce.launcher.kind
-
-    @property
-    def broken(self) -> dict[str, str]:
-        """Why code that is watched can't be started as it is now, in a line, by endpoint."""
-        return {
-            endpoint.id: gist(endpoint.workforce.flaw)
-            for endpoint in self.all_endpoints.values()
-            if endpoint.workforce.flaw and self._reloader.watches(endpoint.id)
-        }
-
-    def hopeless(self, endpoint_id: str) -> str:
-        """Why no worker can take a job of the endpoint before its code changes; empty if one may."""
-        endpoint = self.endpoints.get(endpoint_id)
-        if endpoint is None or endpoint.workforce.has_good_worker or not self._reloader.watches(endpoint_id):
-            return ""
-        return gist(endpoint.workforce.flaw)
+        return self.balancers.get(endpoint_id) or self.queue(endpoint_id)
 
     # New ones
 
@@ -100,7 +90,7 @@ class Endpoints:
         `launch` is given what workers need of the endpoint before that is complete: it only keeps it.
         """
         self._check_new(settings.id)
-        endpoint = self.endpoints[settings.id] = Endpoint(settings, self._shared, launch)
+        endpoint = self.queues[settings.id] = Endpoint(settings, self._shared, launch)
         return endpoint
 
     def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
@@ -138,7 +128,7 @@ class Endpoints:
 
     def add_mock_now(self, endpoint_id: str) -> Endpoint:
         """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
-        endpoint = self.add_mock(default_settings(endpoint_id, self.platform))
+        endpoint = self.add_mock(default_settings(endpoint_id, self._shared.platform))
         endpoint.workforce.begin()
         return endpoint
 
@@ -160,25 +150,26 @@ class Endpoints:
 
     def add_function(self, endpoint_id: str, function: Function) -> None:
         """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
-        if endpoint_id not in self.all_endpoints:
+        if endpoint_id not in self:
             self.add_mock_now(endpoint_id)
         handler = self._handlers.get(endpoint_id)
         if handler is None:
             raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
         handler.function = function
-        self.endpoints[endpoint_id].scripts.has_handler = True
+        self.queues[endpoint_id].scripts.has_handler = True
 
-    def _drop_functions(self) -> None:
+    def drop_functions(self) -> None:
+        """Let no function of this process run jobs any more."""
         for endpoint_id, handler in self._handlers.items():
             handler.function = NOTHING
-            self.endpoints[endpoint_id].scripts.has_handler = False
+            self.queues[endpoint_id].scripts.has_handler = False
 
     def _add_polled(self, settings: EndpointSettings, own: Callable[[Work], Pool | WorkersElsewhere]) -> Endpoint:
         """One whose workers come over HTTP; what stubs answer is played by script workers."""
         return self.add(settings, lambda work: WithScriptWorkers(work, own(work)))
 
     def _check_new(self, endpoint_id: str) -> None:
-        if endpoint_id in self.all_endpoints:
+        if endpoint_id in self:
             raise ConfigurationError(f"two handlers for endpoint {endpoint_id}: name one with --endpoint ID=HANDLER")
 
     # Their lives
@@ -190,7 +181,7 @@ class Endpoints:
         logged, and the endpoint waits for a change of its files.
         """
         self._reloader.start()
-        endpoints = self.all_endpoints
+        endpoints = dict(self)
         checks = (endpoint.workforce.first_worker() for endpoint in endpoints.values())
         outcomes = await asyncio.gather(*checks, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -209,7 +200,7 @@ class Endpoints:
         """
         self._reloader.start()
         try:
-            await self.any_endpoint(endpoint_id).workforce.first_worker()
+            await self.any(endpoint_id).workforce.first_worker()
         except ConfigurationError:
             await self.remove(endpoint_id)
             raise
@@ -217,50 +208,48 @@ class Endpoints:
     def open(self) -> None:
         """Begin without waiting for workers: they come when there is work, and what goes wrong is logged."""
         self._reloader.start()
-        for endpoint in self.all_endpoints.values():
+        for endpoint in self.values():
             endpoint.workforce.begin()
 
     async def configure(self, endpoint_id: str, **changes: Any) -> None:
         """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""
-        endpoint = self.any_endpoint(endpoint_id)
+        endpoint = self.any(endpoint_id)
         if "worker_capacity" in changes and endpoint_id not in self.balancers:
             raise ConfigurationError(f"worker_capacity: {ONLY_BALANCED}")
-        await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self.platform))
+        await endpoint.configure(checked(dataclasses.replace(endpoint.settings, **changes), self._shared.platform))
 
     async def remove(self, endpoint_id: str) -> None:
         """Serve an endpoint no more: its jobs are cancelled and forgotten, its workers end. Raises EndpointNotFound.
 
         What it owes to webhooks is sent all the same.
         """
-        endpoint = self.any_endpoint(endpoint_id)
+        endpoint = self.any(endpoint_id)
         await endpoint.close()
         await turn()  # who waits for one of its jobs sees how that ended
-        if self.all_endpoints.get(endpoint_id) is not endpoint:
+        if self.get(endpoint_id) is not endpoint:
             return  # somebody else was faster
-        await self._forget(endpoint_id)
-        self.endpoints.pop(endpoint_id, None)
+        await self._shared.store.drop(endpoint_id)
+        for removed in self._removed:
+            removed(endpoint_id)
+        self.queues.pop(endpoint_id, None)
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
         self._handlers.pop(endpoint_id, None)
         await endpoint.workforce.launcher.close()
         endpoint.leave()
 
-    async def _forget(self, endpoint_id: str) -> None:
-        """Forget all that is known of an endpoint's jobs."""
-        await self._shared.store.drop(endpoint_id)
-
     async def end_workers(self) -> None:
         """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""
         await self._reloader.close()
-        for endpoint in self.all_endpoints.values():
+        for endpoint in self.values():
             endpoint.autoscaler.stop()
-        await asyncio.gather(*(endpoint.workforce.launcher.close() for endpoint in self.endpoints.values()))
+        await asyncio.gather(*(endpoint.workforce.launcher.close() for endpoint in self.queues.values()))
 
-    async def _stop_workers(self) -> None:
+    async def stop(self) -> None:
         """Start nothing any more, end every worker, and give the places of all back to the server."""
         await self.end_workers()
-        await asyncio.gather(*(endpoint.workforce.launcher.close() for endpoint in self.all_endpoints.values()))
-        for endpoint in self.all_endpoints.values():
+        await asyncio.gather(*(endpoint.workforce.launcher.close() for endpoint in self.values()))
+        for endpoint in self.values():
             endpoint.leave()
 
 

@@ -183,7 +183,7 @@ class Worlds:
 
     async def end_workers(self) -> None:
         """End the workers of every world that have jobs: call it while they can still report."""
-        await asyncio.gather(*(world.end_workers() for world in self))
+        await asyncio.gather(*(world.endpoints.end_workers() for world in self))
 
     async def stop(self) -> None:
         """End every world."""

@@ -309,7 +309,7 @@ async def test_a_strict_wish_brings_up_no_other_worker():
 async def test_those_who_wait_are_refused_when_no_workers_are_allowed_any_more():
     world = balanced_world()
     task = await world.ask()
-    await world.emulator.configure("lb", workers_max=0)
+    await world.emulator.endpoints.configure("lb", workers_max=0)
     await turns()
     with pytest.raises(NoWorkers):
         await _at_once(task)
@@ -318,7 +318,7 @@ async def test_those_who_wait_are_refused_when_no_workers_are_allowed_any_more()
 async def test_those_who_wait_are_let_go_when_the_endpoint_is_taken_away():
     world = balanced_world()
     task = await world.ask()
-    await world.emulator.remove("lb")
+    await world.emulator.endpoints.remove("lb")
     await turns()
     assert task.done()
 

@@ -115,7 +115,7 @@ async def test_a_capacity_that_is_raised_lets_in_who_waits():
     (first,) = await world.up()
     await world.seat()
     task = await world.ask(f"strict {first}")
-    await world.emulator.configure("lb", worker_capacity=2)
+    await world.emulator.endpoints.configure("lb", worker_capacity=2)
     assert (await world.seated(task)).worker == first
 
 

@@ -378,7 +378,7 @@ async def test_a_place_is_shared_with_other_endpoints():
 async def test_an_endpoint_that_is_taken_away_gives_its_places_back():
     world = balanced_world(limit=1, workers_min=1)
     await world.up()
-    await world.emulator.remove("lb")
+    await world.emulator.endpoints.remove("lb")
     other = balanced_world("other", beside=world)
     await other.ask()
     assert len(other.launcher.started) == 1

@@ -139,15 +139,15 @@ async def test_an_unknown_job_is_not_found():
 async def test_a_job_of_another_endpoint_is_not_found():
     world = make_world()
     (job,) = await submit(world, 1)
-    other = world.emulator.add(default_settings("other", world.emulator.platform), RecordingLauncher().launch)
+    other = world.emulator.endpoints.add(default_settings("other", world.emulator.platform), RecordingLauncher().launch)
     with pytest.raises(JobNotFound):
         await other.status(job)
     assert (await other.health())[:5] == (0, 0, 0, 0, 0)
     assert await other.requests(0, 10) == ([], 0)
     assert await other.purge() == 0
-    assert world.emulator.endpoint("other") is other
+    assert world.emulator.endpoints.queue("other") is other
     with pytest.raises(EndpointNotFound):
-        world.emulator.endpoint("nowhere")
+        world.emulator.endpoints.queue("nowhere")
 
 
 # Cancel

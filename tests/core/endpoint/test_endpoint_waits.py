@@ -278,7 +278,7 @@ async def test_who_waits_again_after_its_deadline_finds_the_job_at_the_advanced_
 
 async def test_the_start_waits_until_the_first_worker_is_up():
     world = make_world()
-    start = await started(world.emulator.start())
+    start = await started(world.emulator.endpoints.start())
     await turns()
     (worker,) = world.launcher.started
     await turns()
@@ -289,7 +289,7 @@ async def test_the_start_waits_until_the_first_worker_is_up():
 
 async def test_the_start_fails_with_the_workers_own_words():
     world = make_world()
-    start = await started(world.emulator.start())
+    start = await started(world.emulator.endpoints.start())
     await turns()
     await world.endpoint.work.worker_broken(world.launcher.started[0], "ModuleNotFoundError: torch")
     with pytest.raises(Exception, match="ModuleNotFoundError: torch"):

@@ -108,7 +108,7 @@ async def test_a_worker_of_ours_that_asked_for_it_is_replaced() -> None:
 
 async def test_a_worker_from_elsewhere_that_asks_to_be_replaced_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
     world = make_world()
-    world.endpoint = world.emulator.add_remote(dataclasses.replace(world.endpoint.settings, id="far"))
+    world.endpoint = world.emulator.endpoints.add_remote(dataclasses.replace(world.endpoint.settings, id="far"))
     here = Polls(world)
     job = await here.holding("w1")
     poll = await here.open_take("w1")

@@ -9,6 +9,7 @@ from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Failed, Job, JobStatus
 from runpod_emulator.core.platform import DAY
+from runpod_emulator.core.time.clock import AutoClock
 from runpod_emulator.core.time.waiting import Caller
 
 from tests.core.steps import answer, beside, started, turns
@@ -36,10 +37,10 @@ async def test_no_deadline_of_its_jobs_is_left(status: JobStatus):
     world = make_world()
     gone = beside(world, "b")
     await in_state(gone, status)
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     await world.advance(8 * DAY)
     assert (await world.endpoint.health()).queued == 0
-    assert await world.emulator.next_due() is None
+    assert await world.emulator.deadlines.next_due() is None
 
 
 async def test_added_again_it_begins_anew():
@@ -47,7 +48,7 @@ async def test_added_again_it_begins_anew():
     gone = beside(world, "b")
     for status in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.IN_PROGRESS, JobStatus.IN_QUEUE):
         job = await in_state(gone, status)
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     again = beside(world, "b")
     assert (await again.endpoint.health())[:5] == (0, 0, 0, 0, 0)
     assert await again.endpoint.requests(0, 10) == ([], 0)
@@ -60,7 +61,7 @@ async def test_the_jobs_of_others_stay():
     world = make_world()
     beside(world, "b")
     job = await in_state(world, JobStatus.COMPLETED)
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     assert (await world.endpoint.status(job.id)).status is JobStatus.COMPLETED
     assert list(world.emulator.history.jobs()) == [("ep", job.id)]
 
@@ -70,7 +71,7 @@ async def test_its_webhooks_are_owed_all_the_same():
     world = make_world(post=post, webhook_on_cancelled=True)
     gone = beside(world, "b")
     await gone.endpoint.submit(JOB._replace(webhook="http://127.0.0.1:9/hook"))
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     await world.advance(DAY)
     await world.emulator.timeline.settle()
     assert [url for url, _ in post.calls] == ["http://127.0.0.1:9/hook"] * 2
@@ -82,7 +83,7 @@ async def test_who_waits_for_one_of_its_jobs_sees_how_it_ended():
     job = await in_state(gone, JobStatus.IN_PROGRESS)
     waits = await started(gone.endpoint.wait(job.id, None))
     streams = await started(gone.endpoint.next_chunks(job.id, None))
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     assert (await answer(waits)).status is JobStatus.CANCELLED
     assert (await answer(streams))[0] is JobStatus.CANCELLED
 
@@ -90,7 +91,7 @@ async def test_who_waits_for_one_of_its_jobs_sees_how_it_ended():
 async def test_a_request_that_found_it_just_before_makes_no_job():
     world = make_world()
     gone = beside(world, "b")
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     with pytest.raises(EndpointNotFound):
         await gone.endpoint.submit(JOB)
 
@@ -99,7 +100,7 @@ async def test_a_worker_that_still_polls_it_gets_no_job_of_the_next_one():
     world = make_world()
     gone = beside(world, "b")
     held = await started(gone.endpoint.polling.take("far", 1, False, world.emulator.timeline.now() + 9_000, Caller()))
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     assert await answer(held) == []
     again = beside(world, "b")
     job = await again.endpoint.submit(JOB)
@@ -110,18 +111,17 @@ async def test_a_worker_that_still_polls_it_gets_no_job_of_the_next_one():
 async def test_removed_twice_at_once():
     world = make_world()
     beside(world, "b")
-    outcomes = await asyncio.gather(*(world.emulator.remove("b") for _ in range(2)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(world.emulator.endpoints.remove("b") for _ in range(2)), return_exceptions=True)
     assert all(outcome is None or isinstance(outcome, EndpointNotFound) for outcome in outcomes)
     assert list(world.emulator.endpoints) == ["ep"]
 
 
 async def test_an_automatic_clock_waits_for_nobody_to_read_its_results():
-    world = make_world()
-    world.emulator._auto = True
+    world = make_world(clock=AutoClock())
     gone = beside(world, "b")
     await in_state(gone, JobStatus.COMPLETED)
     assert world.emulator.unread
-    await world.emulator.remove("b")
+    await world.emulator.endpoints.remove("b")
     assert not world.emulator.unread
 
 
@@ -129,5 +129,5 @@ async def test_its_id_is_free_at_once():
     world = make_world()
     with pytest.raises(ConfigurationError):
         beside(world, "ep")
-    await world.emulator.remove("ep")
+    await world.emulator.endpoints.remove("ep")
     beside(world, "ep")

@@ -45,7 +45,7 @@ class Mock:
         self.emulator = World(
             numbers, wire.webhook_body, clock=clock or VirtualClock(), post=self.post, seed=1, rate_limits=False
         )
-        self.endpoint: Endpoint = self.emulator.add_mock(default_settings("ep", numbers))
+        self.endpoint: Endpoint = self.emulator.endpoints.add_mock(default_settings("ep", numbers))
 
     def play(self, *scripts: Script, **stub: Any) -> None:
         self.emulator.stub(Stub(stub.pop("id", "s"), scripts, **stub))
@@ -246,14 +246,14 @@ async def test_it_never_leaves_out_the_end_of_a_result_that_nobody_has_read():
     it = Mock(clock)
     it.play(output())
     unread = await it.submit()
-    await it.emulator.wait_for(it.emulator.idle, it.emulator.timeline.now() + 60_000, impatient())
+    await it.emulator.feeds.wait_for(it.emulator.idle, it.emulator.timeline.now() + 60_000, impatient())
     waiting = it.emulator.room.wait(("never",), it.emulator.timeline.now() + 40 * 60_000, impatient())
 
     task = asyncio.ensure_future(waiting)
     for _ in range(50):
         await asyncio.sleep(0)
     assert clock.skipped < 30 * 60_000 and not task.done()
-    it.emulator.has_read(await it.endpoint.status(unread))
+    it.emulator.unread.seen(await it.endpoint.status(unread))
     await task
     assert clock.skipped >= 39 * 60_000
     await it.emulator.stop()

@@ -49,7 +49,7 @@ async def test_what_waited_where_nobody_is_any_more_takes_no_place(how: str):
     _, job = await busy(first)
     for world in (second, third):
         await world.endpoint.submit(JOB)
-    await (second.emulator.stop() if how == "world" else second.emulator.remove("ep"))
+    await (second.emulator.stop() if how == "world" else second.emulator.endpoints.remove("ep"))
     await completed(first, job)
     assert [len(world.launcher.started) for world in (second, third)] == [0, 1]
 
@@ -67,7 +67,7 @@ async def test_a_world_that_ends_gives_its_places_back():
 async def test_a_worker_without_a_process_takes_no_place_and_gives_none():
     first, second = worlds(limit=1)
     await busy(first)
-    mock = second.emulator.add_mock(dataclasses.replace(second.endpoint.settings, id="mock"))
+    mock = second.emulator.endpoints.add_mock(dataclasses.replace(second.endpoint.settings, id="mock"))
     await second.endpoint.submit(JOB)
     await mock.submit(JOB)
     await asyncio.sleep(0)

@@ -95,7 +95,7 @@ async def test_a_mock_worker_that_is_one_too_many_takes_no_job_more():
     mock.play(output(before_end=after(1_000)))
     jobs = [await mock.submit() for _ in range(6)]
     await turns()
-    await mock.emulator.configure("ep", workers_max=1)
+    await mock.emulator.endpoints.configure("ep", workers_max=1)
     assert mock.endpoint.fleet.running == 3
     most = []
     for _ in range(4):
@@ -105,7 +105,7 @@ async def test_a_mock_worker_that_is_one_too_many_takes_no_job_more():
     assert most == [1, 1, 1, 0]
     workers = {(await mock.look(job)).worker for job in jobs}
     assert len(workers) == 3
-    await mock.emulator.configure("ep", workers_max=3)
+    await mock.emulator.endpoints.configure("ep", workers_max=3)
     await mock.submit()
     await mock.advance(1_000)
     assert (await mock.endpoint.health()).completed == 7
@@ -115,13 +115,15 @@ async def test_a_mock_worker_that_is_one_too_many_takes_no_job_more():
 @pytest.mark.parametrize("held", [1, 2])
 async def test_a_mock_worker_with_several_jobs_ends_them_all(held: int):
     mock = Mock(paused_endpoint="queue")
-    await mock.emulator.remove("ep")
-    mock.endpoint = mock.emulator.add_mock(dataclasses.replace(mock.endpoint.settings, workers_max=1), concurrency=2)
+    await mock.emulator.endpoints.remove("ep")
+    mock.endpoint = mock.emulator.endpoints.add_mock(
+        dataclasses.replace(mock.endpoint.settings, workers_max=1), concurrency=2
+    )
     mock.play(output(before_end=after(1_000)))
     for _ in range(held):
         await mock.submit()
         await turns()
-    await mock.emulator.configure("ep", workers_max=0)
+    await mock.emulator.endpoints.configure("ep", workers_max=0)
     late = await mock.submit()
     await mock.advance(2_000)
     await turns()

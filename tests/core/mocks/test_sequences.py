@@ -16,7 +16,7 @@ from tests.core.steps import turns
 @pytest.fixture
 async def mock() -> AsyncIterator[Mock]:
     it = Mock(paused_endpoint="queue")
-    await it.emulator.configure("ep", workers_max=1)
+    await it.emulator.endpoints.configure("ep", workers_max=1)
     yield it
     await it.emulator.stop()
 
@@ -52,8 +52,8 @@ async def reset(mock: Mock, job: str) -> None:
 
 async def removed(mock: Mock, job: str) -> None:
     settings = mock.endpoint.settings
-    await mock.emulator.remove("ep")
-    mock.endpoint = mock.emulator.add_mock(settings)
+    await mock.emulator.endpoints.remove("ep")
+    mock.endpoint = mock.emulator.endpoints.add_mock(settings)
 
 
 @pytest.mark.parametrize("end", [cancelled, purged, expired, reset, removed])
@@ -61,13 +61,13 @@ async def removed(mock: Mock, job: str) -> None:
 async def test_what_never_ran_leaves_its_response_to_others(
     mock: Mock, end: Callable[[Mock, str], Awaitable[None]], pauses: tuple[int, ...]
 ):
-    await mock.emulator.configure("ep", workers_max=0)
+    await mock.emulator.endpoints.configure("ep", workers_max=0)
     mock.play(*results(*pauses))
     (stub,) = mock.emulator.stubs
     job = await mock.submit(JOB._replace(ttl=10 * SECOND))
     await end(mock, job)
     assert stub.played == 0
-    await mock.emulator.configure("ep", workers_max=1)
+    await mock.emulator.endpoints.configure("ep", workers_max=1)
     assert await outputs(mock, [await mock.submit() for _ in range(3)]) == [b"1", b"2", b"2"]
     assert stub.played == 3
 
@@ -99,7 +99,7 @@ async def test_where_responses_wait_in_the_queue_each_job_has_its_own_from_the_s
 
 @pytest.mark.parametrize("pause", [0, 1])
 async def test_a_claim_that_was_given_back_is_no_run(mock: Mock, pause: int):
-    await mock.emulator.configure("ep", workers_max=0)
+    await mock.emulator.endpoints.configure("ep", workers_max=0)
     mock.play(*results(pause, 0))
     (stub,) = mock.emulator.stubs
     job = await mock.submit()
@@ -108,7 +108,7 @@ async def test_a_claim_that_was_given_back_is_no_run(mock: Mock, pause: int):
     assert stub.played == 1
     await mock.endpoint.change(job, Returned(taken.lease))
     assert stub.played == 0
-    await mock.emulator.configure("ep", workers_max=1)
+    await mock.emulator.endpoints.configure("ep", workers_max=1)
     assert await outputs(mock, [job, await mock.submit()]) == [b"1", b"2"]
 
 

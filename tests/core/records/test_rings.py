@@ -10,7 +10,8 @@ import pytest
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.jobs.job import Progressed
 from runpod_emulator.core.records.history import History
-from runpod_emulator.core.records.journal import LONGEST_BODY, Journal
+from runpod_emulator.core.records.journal import Journal
+from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import Ring
 
@@ -20,7 +21,8 @@ HEADERS = [(b"a", b"b")]
 
 
 def add(journal: Journal, body: bytes = b"", endpoint: str = "e", head: int = 0, headers=HEADERS) -> None:
-    journal.add(0, endpoint, "run", ("POST", "/p", "", headers), body, 200, "", head)
+    kept = body[:LONGEST_BODY]
+    journal.answered(Entry(1, 0, endpoint, "run", "POST", "/p", "", headers, kept, 200, "", len(body), head))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,9 @@ async def test_the_journal_counts_all_that_a_client_sends(part):
     for _ in range(100):
         add(journal, **part)
     assert 10 <= len(journal) <= 17
-    journal.clear("other")
+    journal.cleared("other")
     assert len(journal) >= 10
-    journal.clear("e")
+    journal.cleared("e")
     assert len(journal) == 0
 
 
@@ -100,6 +102,6 @@ async def test_a_history_is_bounded_by_its_moments_too():
 
 
 async def history_is_empty_then(history: History) -> None:
-    history.clear()
+    history.cleared()
     assert not list(history.jobs())
     assert history._count == 0

@@ -89,10 +89,10 @@ async def test_of_an_endpoint_that_is_gone(caplog: pytest.LogCaptureFixture):
     world = make_world()
     gone = beside(world, "b")
     await queued(gone, JOB)
-    del world.emulator.endpoints["b"]
+    del world.emulator.endpoints.queues["b"]
     await world.advance(DAY)
     assert (await world.endpoint.health()).queued == 0
-    assert await world.emulator.next_due() is None
+    assert await world.emulator.deadlines.next_due() is None
 
 
 # Timers

@@ -48,4 +48,4 @@ async def test_a_start_that_ends_is_watched_no_more(monkeypatch: pytest.MonkeyPa
     moving = await started(world.emulator.timeline.advance(world.clock.now() + 1))
     assert not moving.done()
     await world.healthy(world.launcher.started[0])
-    assert world.balancer.fleet._arrivals._watches == {}
+    assert world.balancer.fleet.arrivals._watches == {}

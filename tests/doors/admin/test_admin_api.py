@@ -27,7 +27,7 @@ from tests.worlds import RecordingPost
 def make_world(name: str = "") -> World:
     platform = preset("observed")
     world = World(platform, wire.webhook_body, clock=VirtualClock(), post=RecordingPost(), seed=1)
-    world.add_mock(default_settings("llm", platform))
+    world.endpoints.add_mock(default_settings("llm", platform))
     return world
 
 
@@ -45,8 +45,8 @@ class Admin:
 
     @staticmethod
     async def _serve(world: World, endpoint: str, table: EndpointTable) -> None:
-        world.add_mock(plan_one(read_settings(config=os.devnull), endpoint, table).settings)
-        await world.start_one(endpoint)
+        world.endpoints.add_mock(plan_one(read_settings(config=os.devnull), endpoint, table).settings)
+        await world.endpoints.start_one(endpoint)
 
     async def ask(self, method: str, path: str, expected: int = 200, **options: Any) -> Any:
         answer = await self.http.request(method, f"/__emulator{path}", **options)

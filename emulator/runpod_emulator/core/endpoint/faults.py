@@ -67,7 +67,7 @@ class Faults(Hooks):
         self._runs: dict[str, _Run] = {}
         self._copies: dict[str, Job] = {}
         """Jobs that the next other worker gets as well."""
-        work.fleet.delay_arrivals(
+        work.fleet.arrivals.delay(
             lambda: self._held_up(FaultKind.THROTTLED_WORKERS), lambda: self._held_up(FaultKind.COLD_STARTS)
         )
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.ids import Ids
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.jobs.store import JobStore
@@ -32,3 +33,5 @@ class Shared:
     webhook_body: Callable[[Job, Platform], bytes]
     on_won: Sequence[Callable[[Transition], None]]
     """Called once for every transition, where the write won; must not raise or wait."""
+    on_worker: Sequence[Callable[[WorkerChange], None]] = ()
+    """Called as a worker comes, gets into another state or goes; must not raise or wait."""

@@ -13,7 +13,7 @@ from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
-from runpod_emulator.core.fleet.worker import Worker, WorkerState
+from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -36,7 +36,11 @@ class Workforce:
     ) -> None:
         self.id = settings.id
         self.settings = settings
-        self.fleet = Fleet(settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed)
+        self._on_worker = shared.on_worker
+        changed = self._changed if shared.on_worker else None
+        self.fleet = Fleet(
+            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
+        )
         self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
         self.release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
@@ -147,6 +151,11 @@ class Workforce:
             for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
                 if worker.ours and worker.state is WorkerState.IDLE:
                     self.fleet.dismiss(worker)
+
+    def _changed(self, worker: str, state: WorkerState | None) -> None:
+        change = WorkerChange(self._timeline.now(), self.id, worker, state)
+        for told in self._on_worker:
+            told(change)
 
     def _overdue(self, worker: Worker) -> None:
         """A worker takes too long to be ready: end it, and try again later."""

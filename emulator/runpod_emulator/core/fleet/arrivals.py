@@ -40,8 +40,8 @@ class Arrivals:
         overdue: Step,
         seed: int | None,
     ) -> None:
-        self.throttled_longer: Callable[[], int] = lambda: 0
-        self.cold_longer: Callable[[], int] = lambda: 0
+        self._throttled_longer: Callable[[], int] = lambda: 0
+        self._cold_longer: Callable[[], int] = lambda: 0
         """How much longer a step takes than configured, in ms."""
         self._settings = settings
         self._timeline = timeline
@@ -60,7 +60,11 @@ class Arrivals:
         if at_once:
             self._capacity.claim(worker.id, self._owner, lambda: self._launch(worker))
         else:
-            self._after(self._throttle() + self.throttled_longer(), worker, self._throttled)
+            self._after(self._throttle() + self._throttled_longer(), worker, self._throttled)
+
+    def delay(self, throttled: Callable[[], int], cold: Callable[[], int]) -> None:
+        """Ask how much longer, in ms, each worker to come waits for a machine, and how much longer it starts."""
+        self._throttled_longer, self._cold_longer = throttled, cold
 
     def force(self, worker: Worker) -> None:
         """Bring the worker up now, above the limit of processes if need be."""
@@ -89,7 +93,7 @@ class Arrivals:
 
     def _warm_up(self, worker: Worker) -> None:
         worker.begin_initializing()
-        self._after(self._cold_start() + self.cold_longer(), worker, self._launch)
+        self._after(self._cold_start() + self._cold_longer(), worker, self._launch)
 
     def _launch(self, worker: Worker) -> None:
         if self._stopped:

@@ -55,13 +55,13 @@ class Autoscaler:
         if self._stopped or not (settings.starts_workers and settings.workers_max):
             return None
         worker = self._new_worker()
-        self._fleet.start_candidate(worker)
+        self._fleet.start(worker, is_candidate=True)
         return worker
 
     def stop(self) -> None:
         """Start nothing any more."""
         self._stopped = True
-        self._fleet.stop_arrivals()
+        self._fleet.arrivals.stop()
         self._end_delay()
 
     def try_again_in(self, delay: int) -> None:

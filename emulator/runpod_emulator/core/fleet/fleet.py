@@ -27,7 +27,9 @@ class Fleet:
         capacity: Capacity | None = None,
         overdue: Step = lambda worker: None,
         seed: int | None = None,
+        changed: Callable[[str, WorkerState | None], None] | None = None,
     ) -> None:
+        """`changed` is told each worker's new state, None as it goes."""
         self.settings = settings
         self.workers: dict[str, Worker] = {}
         self.queued = 0
@@ -44,15 +46,11 @@ class Fleet:
         self._launcher = launcher
         self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
         self._capacity.lend(self)
-        self._arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
+        self.arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
         self._concurrency = 1
         self._failures = 0
         self._no_start_before = 0
-
-    @property
-    def over_http(self) -> bool:
-        """Whether workers come over HTTP."""
-        return self._launcher.over_http
+        self._changed = changed
 
     @property
     def alive(self) -> int:
@@ -84,20 +82,29 @@ class Fleet:
             return False
         return not self._no_start_before or self._timeline.now() >= self._no_start_before
 
-    def start(self, worker_id: str, at_once: bool = False) -> None:
-        """Bring up one worker more; `at_once` without simulated delays."""
-        self._arrivals.begin(self._new(worker_id), at_once)
+    def start(self, worker_id: str, at_once: bool = False, is_candidate: bool = False) -> None:
+        """Bring up one worker more; `at_once` without simulated delays.
 
-    def start_candidate(self, worker_id: str) -> None:
-        """Bring up a worker that tries new code, above the limit of processes if need be."""
-        self._arrivals.force(self._new(worker_id))
+        A candidate tries new code: it comes at once, and above the limit of processes if need be.
+        """
+        worker = self._new(worker_id)
+        if is_candidate:
+            self.arrivals.force(worker)
+        else:
+            self.arrivals.begin(worker, at_once)
 
     def _new(self, worker_id: str) -> Worker:
         self._bury_unhealthy()
         over_http = self._launcher.over_http
         worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http, version=self.version)
-        self.workers[worker_id] = worker
+        self._join(worker)
         return worker
+
+    def _join(self, worker: Worker) -> None:
+        self.workers[worker.id] = worker
+        worker.changed = self._changed
+        if self._changed is not None:
+            self._changed(worker.id, worker.state)
 
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
@@ -128,17 +135,9 @@ class Fleet:
             self.forget(worker)
         self._capacity.leave(self)
 
-    def stop_arrivals(self) -> None:
-        """Launch no worker any more."""
-        self._arrivals.stop()
-
-    def delay_arrivals(self, throttled: Callable[[], int], cold: Callable[[], int]) -> None:
-        """Ask how much longer, in ms, each worker to come waits for a machine, and how much longer it starts."""
-        self._arrivals.throttled_longer, self._arrivals.cold_longer = throttled, cold
-
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
-        self.workers[worker_id] = Worker(worker_id, over_http=True, ours=False)
+        self._join(Worker(worker_id, over_http=True, ours=False))
 
     def ready(self, worker_id: str, concurrency: int) -> None:
         """A worker is up, or wants another number of jobs at once."""
@@ -148,7 +147,7 @@ class Fleet:
             self._failures = self._no_start_before = 0
         if worker is not None:
             worker.concurrency = concurrency
-            self._arrivals.end(worker)
+            self.arrivals.end(worker)
             self._settle(worker)
             if self._crowded and worker.free_slots and self._is_one_too_many(worker):
                 self.outdate(worker)
@@ -164,10 +163,10 @@ class Fleet:
         """The same of a worker that is there, and keeps its place."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            worker.state = WorkerState.UNHEALTHY
             worker.reason = reason
+            worker.become(WorkerState.UNHEALTHY)
             self._stop_idling(worker)
-            self._arrivals.end(worker)
+            self.arrivals.end(worker)
         backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
         self._failures += 1
         self._no_start_before = self._timeline.now() + backoff
@@ -182,12 +181,14 @@ class Fleet:
         jobs = set(worker.jobs)
         for job in jobs:
             self._drop(worker, job)
+        worker.leave()
         return jobs
 
     def dismiss(self, worker: Worker) -> None:
-        """End a worker that holds no job."""
+        """End a worker that holds no job, and forget it."""
         del self.workers[worker.id]
         self._let_go(worker)
+        worker.leave()
         self._launcher.stop(worker.id)
 
     def outdate(self, worker: Worker) -> None:
@@ -245,10 +246,10 @@ class Fleet:
 
     def _settle(self, worker: Worker) -> None:
         if worker.jobs:
-            worker.state = WorkerState.RUNNING
+            worker.become(WorkerState.RUNNING)
             self._stop_idling(worker)
         else:
-            worker.state = WorkerState.IDLE
+            worker.become(WorkerState.IDLE)
             self._start_idling(worker)
             self.make_room()
 
@@ -306,12 +307,10 @@ class Fleet:
 
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
-        self._arrivals.end(worker)
+        self.arrivals.end(worker)
         self._capacity.release(worker.id, self)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):
             if worker.state is WorkerState.UNHEALTHY and not worker.jobs:
-                del self.workers[worker.id]
-                self._let_go(worker)
-                self._launcher.stop(worker.id)
+                self.dismiss(worker)

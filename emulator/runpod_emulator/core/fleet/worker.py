@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -41,6 +42,20 @@ class Worker:
     """Whether it runs old code or is one too many, and only finishes what it holds."""
     reason: str = ""
     """Why it is unhealthy, in its own last words."""
+    changed: Callable[[str, WorkerState | None], None] | None = None
+    """Called with its id and its new state, None as it goes."""
+
+    def become(self, state: WorkerState) -> None:
+        """Get into a state."""
+        if self.state is not state:
+            self.state = state
+            if self.changed is not None:
+                self.changed(self.id, state)
+
+    def leave(self) -> None:
+        """It is no longer one of its endpoint's."""
+        if self.changed is not None:
+            self.changed(self.id, None)
 
     @property
     def is_coming_up(self) -> bool:
@@ -55,7 +70,7 @@ class Worker:
     def begin_initializing(self) -> None:
         """It has its machine."""
         if self.state is WorkerState.THROTTLED:
-            self.state = WorkerState.INITIALIZING
+            self.become(WorkerState.INITIALIZING)
 
     @property
     def free_slots(self) -> int:
@@ -64,6 +79,16 @@ class Worker:
             return 0
         free = self.concurrency - len(self.jobs)
         return free if free > 0 else 0
+
+
+class WorkerChange(NamedTuple):
+    """A worker has come, is in another state or is gone."""
+
+    at: int
+    endpoint: str
+    worker: str
+    state: WorkerState | None
+    """None for one that is gone."""
 
 
 class WorkerCounts(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import JobStatus, Transition
+from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.records.ring import KEPT_BYTES
 
 KEPT = 10_000
@@ -32,7 +33,7 @@ class Moment(NamedTuple):
     retries: int
 
 
-class History:
+class History(Effect):
     """The moments of one emulator's jobs, in `most_bytes` of memory."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
@@ -91,7 +92,11 @@ class History:
         """Endpoint and id of every job that is remembered, oldest first."""
         return (key for key in self._noted if endpoint in (None, key[0]))
 
-    def clear(self, endpoint: str | None = None) -> None:
+    def removed(self, endpoint: str) -> None:
+        """Forget the jobs of an endpoint that was taken away."""
+        self.cleared(endpoint)
+
+    def cleared(self, endpoint: str | None = None) -> None:
         """Forget all, or the jobs of one endpoint."""
         kept = {} if endpoint is None else {key: value for key, value in self._noted.items() if key[0] != endpoint}
         self.age += 1

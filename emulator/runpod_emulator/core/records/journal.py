@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
 
 from runpod_emulator.core.freeing import free_later
+from runpod_emulator.core.records.news import Effect, Entry
 from runpod_emulator.core.records.ring import KEPT, KEPT_BYTES
 
-LONGEST_BODY = 64 * 1024
-"""Bytes of a body that are kept."""
 _EACH, _HEADER = 1_700, 160
 """Bytes that a request with a head of the usual length takes beside its body, and each of its headers."""
 _USUAL_BODY, _USUAL_HEADERS = 1_024, 24
@@ -20,44 +17,7 @@ _USUAL = _EACH + _HEADER * _USUAL_HEADERS + _USUAL_BODY
 """Bytes for which each request counts at least: then usual ones, which are nearly all, need no sums."""
 
 
-class Entry(NamedTuple):
-    """One request and how it was answered."""
-
-    number: int
-    at: int
-    endpoint: str
-    operation: str
-    method: str
-    path: str
-    query: str
-    headers: Sequence[tuple[bytes, bytes]]
-    """As they came."""
-    body: bytes
-    """No more than the beginning of a long one."""
-    status: int
-    """0 where the connection was reset instead of an answer."""
-    job: str
-    """The job that it made or is about, empty for none."""
-    body_size: int
-    """Bytes of the whole body."""
-    head: int = 0
-    """Bytes of a head that is longer than usual."""
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether only the beginning of the body was kept."""
-        return len(self.body) < self.body_size
-
-    @property
-    def json(self) -> Any:
-        """The parsed body; None when it is no JSON, or was cut."""
-        try:
-            return json.loads(self.body) if self.body else None
-        except ValueError:
-            return None
-
-
-class Journal:
+class Journal(Effect):
     """The requests of one emulator, oldest first, in `most_bytes` of memory; the newest is kept however large it is."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
@@ -65,7 +25,6 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=max(1, min(KEPT, most_bytes // _USUAL)))
         self._more = 0
         """Bytes that the requests take beyond the usual."""
-        self._count = 0
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
@@ -73,24 +32,9 @@ class Journal:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(
-        self,
-        at: int,
-        endpoint: str,
-        operation: str,
-        request: tuple[str, str, str, Sequence[tuple[bytes, bytes]]],
-        body: bytes,
-        status: int,
-        job: str,
-        head: int = 0,
-    ) -> None:
-        """Note a request: its method, path, query and headers are `request`, `head` the bytes of a long head."""
-        self._count += 1
-        length = len(body)
-        if length > LONGEST_BODY:
-            body = body[:LONGEST_BODY]
-        entry = Entry(self._count, at, endpoint, operation, *request, body, status, job, length, head)
-        if self._more or head or length > _USUAL_BODY or len(request[3]) > _USUAL_HEADERS:
+    def answered(self, entry: Entry) -> None:
+        """Keep a request."""
+        if self._more or entry.head or entry.body_size > _USUAL_BODY or len(entry.headers) > _USUAL_HEADERS:
             self._make_room(entry)
         self._entries.append(entry)
 
@@ -98,8 +42,8 @@ class Journal:
         """The requests that fit, oldest first."""
         return [entry for entry in self._entries if fits(entry)]
 
-    def clear(self, endpoint: str | None = None) -> None:
-        """Forget all, or those of one endpoint."""
+    def cleared(self, endpoint: str | None = None) -> None:
+        """Forget all, or those of one endpoint. What clients sent to one that was taken away stays."""
         kept = [] if endpoint is None else [entry for entry in self._entries if entry.endpoint != endpoint]
         free_later([self._entries])
         self._entries = deque(kept, maxlen=self._entries.maxlen)

@@ -45,7 +45,7 @@ async def jobs_of(
     world: World, endpoint: str | None, status: JobStatus | None, offset: int, limit: int
 ) -> tuple[list[Job], int]:
     """A page of the jobs of all endpoints or one, newest first, and how many there are; raises EndpointNotFound."""
-    names = list(world.endpoints) if endpoint is None else [world.endpoint(endpoint).id]
+    names = list(world.endpoints.queues) if endpoint is None else [world.endpoints.queue(endpoint).id]
     total, found = 0, []
     for name in names:
         now = (await world.store.counts(name)).now

@@ -187,13 +187,13 @@ class Changes(Parameters):
 @router.get("/endpoints")
 async def endpoints(world: Chosen) -> list[Endpoint]:
     """Every endpoint."""
-    return [_shown(world, endpoint_id) for endpoint_id in world.all_endpoints]
+    return [_shown(world, endpoint_id) for endpoint_id in world.endpoints]
 
 
 @router.post("/endpoints", status_code=201)
 async def add_endpoint(request: Request, world: Chosen, given: NewEndpoint) -> Endpoint:
     """Serve one endpoint more; a handler is imported before the answer, which says what went wrong."""
-    if given.id in world.all_endpoints:
+    if given.id in world.endpoints:
         raise ConfigurationError(f"endpoint {given.id} is served already")
     table = given
     if not (given.handler or given.command or given.remote):
@@ -207,16 +207,16 @@ async def change_endpoint(world: Chosen, endpoint_id: str, given: Changes) -> En
     """Change settings of an endpoint at work; those of a job are for jobs to come."""
     changes = {name: value for name in given.model_fields_set if (value := getattr(given, name)) is not None}
     value = changes.pop("scaler_value", None)
-    scaler = changes.get("scaler", world.any_endpoint(endpoint_id).settings.scaler)
-    await world.configure(endpoint_id, **changes, **scaling(scaler, Effective(value, "this request")))
+    scaler = changes.get("scaler", world.endpoints.any(endpoint_id).settings.scaler)
+    await world.endpoints.configure(endpoint_id, **changes, **scaling(scaler, Effective(value, "this request")))
     return _shown(world, endpoint_id)
 
 
 def _shown(world: World, endpoint_id: str) -> Endpoint:
-    settings = world.any_endpoint(endpoint_id).settings
+    settings = world.endpoints.any(endpoint_id).settings
     return Endpoint(
         id=world.masks.text(endpoint_id),
-        kind=world.kind_of(endpoint_id),
+        kind=world.endpoints.any(endpoint_id).workforce.launcher.kind,
         workers_min=settings.workers_min,
         workers_max=settings.workers_max,
         idle_timeout=settings.idle_timeout,
@@ -229,7 +229,7 @@ def _shown(world: World, endpoint_id: str) -> Endpoint:
 @router.delete("/endpoints/{endpoint_id}", status_code=204)
 async def remove_endpoint(world: Chosen, endpoint_id: str) -> None:
     """Serve an endpoint no more: its jobs are cancelled, its workers end."""
-    await world.remove(endpoint_id)
+    await world.endpoints.remove(endpoint_id)
 
 
 # Namespaces

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.core.mocks.stubs import Question
-from runpod_emulator.core.records.journal import Entry, Journal
+from runpod_emulator.core.records.journal import Journal
+from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
@@ -173,8 +174,8 @@ async def wait_until(world: World, awaited: Awaited, caller: Caller) -> str:
 
     usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
-    with world.listening(reached.heard, _nothing):
-        await world.wait_for(done, until, caller)
+    with world.feeds.listening(reached.heard, _nothing):
+        await world.feeds.wait_for(done, until, caller)
     return problem
 
 
@@ -214,7 +215,9 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
     if awaited.idle and not await world.idle():
         return "jobs wait or run, or a webhook is owed"
     if awaited.job is not None:
-        moments = [moments for endpoint in world.endpoints if (moments := world.history.of(endpoint, awaited.job))]
+        moments = [
+            moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, awaited.job))
+        ]
         if not moments:
             return f"job {awaited.job} was never there"
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
@@ -223,6 +226,6 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
         count = reached.count()
         if count < awaited.count:
             return f"{count} of {awaited.count} jobs were {awaited.status.value}"
-    if awaited.webhooks is not None and world.acknowledged < awaited.webhooks:
-        return f"{world.acknowledged} of {awaited.webhooks} webhook calls were acknowledged"
+    if awaited.webhooks is not None and world.attempts.acknowledged < awaited.webhooks:
+        return f"{world.attempts.acknowledged} of {awaited.webhooks} webhook calls were acknowledged"
     return ""

@@ -13,10 +13,10 @@ import orjson
 
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.records.history import Moment
-from runpod_emulator.core.records.journal import Entry
+from runpod_emulator.core.records.news import Attempt, Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.admin.listings import MOST, jobs_of, slowly
-from runpod_emulator.world.world import Attempt, World
+from runpod_emulator.world.world import World
 
 _LARGE = 65_536
 """Bytes of a job's input or output above which it is passed on as it is: parsing 20 MB takes 0.2 s."""

@@ -67,7 +67,7 @@ def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
 async def job(world: Chosen, job_id: str) -> Response:
     """One job with every transition and its time, also when it is gone."""
     drift = world.timeline.drift()
-    for endpoint in world.endpoints:
+    for endpoint in world.endpoints.queues:
         moments = world.history.of(endpoint, job_id)
         if not moments:
             continue
@@ -215,4 +215,4 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
 async def events(world: Chosen, endpoint: str | None = None) -> Events:
     """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
     feed = Feed(world, endpoint)
-    return Events(feed.events()).within(world.listening(feed.heard, feed.wake))
+    return Events(feed.events()).within(world.feeds.listening(feed.heard, feed.wake))
