@@ -16,6 +16,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests.stores.yielding import YieldingStore
+
 
 @dataclass
 class RecordingLauncher:
@@ -106,6 +108,10 @@ class TestWorld:
         return await timeline.advance(timeline.now() + milliseconds)
 
 
+STORE: Callable[[], YieldingStore] | None = None
+"""What makes the store of each world, where not the memory store does."""
+
+
 def make_world(
     profile: Profile = "observed",
     *,
@@ -121,8 +127,12 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
+    store = None if STORE is None else STORE()
     emulator = World(
-        platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
+        platform, wire.webhook_body, clock=clock, store=store, post=post, seed=1, rate_limits=rate_limits,
+        capacity=capacity,
     )  # fmt: skip
+    if store is not None:
+        store.timeline = emulator.timeline
     endpoint = emulator.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)
