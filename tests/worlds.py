@@ -17,6 +17,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests.stores.yielding import YieldingStore
+
 
 @dataclass
 class RecordingLauncher:
@@ -107,6 +109,10 @@ class TestWorld:
         return await timeline.advance(timeline.now() + milliseconds)
 
 
+STORE: Callable[[], YieldingStore] | None = None
+"""What makes the store of each world, where not the memory store does."""
+
+
 def make_world(
     profile: Profile = "observed",
     *,
@@ -123,9 +129,12 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
+    store = None if STORE is None else STORE()
     emulator = World(
-        platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity,
-        effects=effects,
+        platform, wire.webhook_body, clock=clock, store=store, post=post, seed=1, rate_limits=rate_limits,
+        capacity=capacity, effects=effects,
     )  # fmt: skip
+    if store is not None:
+        store.timeline = emulator.timeline
     endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint
-from runpod_emulator.core.jobs.job import Forgotten, JobStatus, Retried, Transition
+from runpod_emulator.core.jobs.job import Forgotten, Job, JobStatus, Retried, Transition
 from runpod_emulator.core.jobs.store import Change
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.worlds import Worlds
@@ -36,12 +36,12 @@ def chunks_twice(patch: pytest.MonkeyPatch) -> None:
     drain = MemoryStore.drain
     given: dict[tuple[int, str, str], list[bytes]] = {}
 
-    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
-        status, chunks = await drain(self, endpoint, job)
+    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
+        record, chunks = await drain(self, endpoint, job)
         again = given.pop((id(self), endpoint, job), [])
         if chunks:
             given[id(self), endpoint, job] = chunks[-1:]
-        return status, [*again, *chunks]
+        return record, [*again, *chunks]
 
     patch.setattr(MemoryStore, "drain", drain_again)
 

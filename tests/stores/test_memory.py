@@ -210,8 +210,8 @@ def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
 
 
 def drain(shelf: Shelf) -> tuple[str, list[bytes]]:
-    status, chunks = finish(shelf.store.drain("ep", "a"))
-    return status.value, chunks
+    job, chunks = finish(shelf.store.drain("ep", "a"))
+    return job.status.value, chunks
 
 
 def test_chunks_are_drained_once_with_the_status_of_that_moment(shelf: Shelf):
@@ -252,6 +252,38 @@ def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
     shelf.update("a", Forgotten())
     shelf.create("a")
     assert drain(shelf) == ("IN_QUEUE", [])
+
+
+@pytest.mark.parametrize(
+    ("events", "unread"),
+    [
+        ([], [b"1", b"2"]),
+        ([Emitted(1, (b"3",))], [b"1", b"2", b"3"]),
+        ([Completed(1)], [b"1", b"2"]),
+        ([Requeued(1)], []),
+        ([Failed("boom", None, 1), Retried(9)], []),
+    ],
+)
+def test_chunks_that_are_put_back_are_the_first_of_their_run(shelf: Shelf, events: list[Event], unread: list[bytes]):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1", b"2")))
+    job, chunks = finish(shelf.store.drain("ep", "a"))
+    for event in events:
+        shelf.update("a", event)
+    finish(shelf.store.put_back(job, chunks))
+    assert drain(shelf)[1] == unread
+
+
+def test_chunks_of_a_forgotten_job_are_not_put_back(shelf: Shelf):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    job, chunks = finish(shelf.store.drain("ep", "a"))
+    shelf.update("a", Forgotten())
+    finish(shelf.store.put_back(job, chunks))
+    shelf.create("a")
+    assert drain(shelf)[1] == []
 
 
 # Counts and pages

@@ -88,10 +88,18 @@ class MemoryStore:
             shelf.queue.set(job.id, job.place)
         return claimed
 
-    async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
-        """The status and the unread chunks; raises JobNotFound."""
+    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
+        """The record and the unread chunks; raises JobNotFound."""
         shelf = self._shelf(endpoint)
-        return self._find(shelf, job).status, shelf.chunks.pop(job, [])
+        return self._find(shelf, job), shelf.chunks.pop(job, [])
+
+    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
+        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
+        shelf = self._shelf(job.endpoint)
+        now = shelf.jobs.get(job.id)
+        same_run = now is not None and now.lease == job.lease and now.status is not JobStatus.IN_QUEUE
+        if same_run and chunks:
+            shelf.chunks[job.id] = chunks + shelf.chunks.get(job.id, [])
 
     async def due(self, now: int) -> tuple[str, str] | None:
         """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""

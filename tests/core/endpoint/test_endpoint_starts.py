@@ -85,6 +85,7 @@ async def test_where_delays_are_simulated_the_minimum_stays():
     assert world.launcher.stopped == []
 
 
+@pytest.mark.one_step
 async def test_a_first_worker_that_has_a_job_already_stays():
     world = world_with(**SLOW)
     await world.endpoint.submit(Submission(b'{"a":1}', low_priority=True))

@@ -86,6 +86,7 @@ async def test_the_end_of_the_job_ends_the_hold(end: str):
     assert await reader == (JobStatus(end), [])
 
 
+@pytest.mark.one_step
 async def test_a_chunk_and_the_end_in_one_step_are_one_answer():
     world = make_world()
     _, job = await world.running()
@@ -195,6 +196,7 @@ async def test_chunks_after_the_end_are_refused():
     assert await (await read(world, job.id)) == (JobStatus.COMPLETED, [])
 
 
+@pytest.mark.one_step
 async def test_chunks_are_deleted_with_their_job():
     world = make_world(run_retention=1_000)
     _, job = await world.running()

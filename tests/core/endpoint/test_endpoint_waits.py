@@ -69,6 +69,7 @@ async def test_a_worker_who_left_never_gets_a_job_and_the_next_one_does():
     assert (await world.endpoint.status(job.id)).worker == "w1"
 
 
+@pytest.mark.one_step
 async def test_a_worker_who_left_after_it_was_woken_passes_the_wake_on():
     world = make_world()
     (gone, caller), (task, _), (last, _) = await takers(world, 3)
@@ -79,6 +80,7 @@ async def test_a_worker_who_left_after_it_was_woken_passes_the_wake_on():
     world.emulator.hang_up()
 
 
+@pytest.mark.one_step
 async def test_a_wake_passes_several_who_left():
     world = make_world()
     waiting = await takers(world, 4)
@@ -90,6 +92,7 @@ async def test_a_wake_passes_several_who_left():
     assert given(*(task for task, _ in waiting)) == [[], [], [job.id], [other.id]]
 
 
+@pytest.mark.one_step
 async def test_a_job_stays_queued_when_everybody_left():
     world = make_world()
     waiting = await takers(world, 2)
@@ -111,6 +114,7 @@ async def test_a_caller_who_left_before_asking_gets_nothing():
     assert (await world.endpoint.status(job.id)).status is JobStatus.IN_QUEUE
 
 
+@pytest.mark.one_step
 async def test_a_worker_that_takes_several_leaves_the_one_woken_after_it_waiting():
     world = make_world()
     (both, _), (other, _) = await takers(world, 2, most=2)
@@ -131,6 +135,7 @@ async def test_a_lost_workers_job_wakes_the_next_one():
     assert given(task) == [[job.id]]
 
 
+@pytest.mark.one_step
 async def test_a_job_that_was_purged_before_the_woken_looked_leaves_it_waiting():
     world = make_world()
     ((task, _),) = await takers(world, 1)

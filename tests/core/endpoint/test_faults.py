@@ -371,6 +371,7 @@ async def test_a_job_that_is_done_at_once_is_executed_twice_too():
     mocked.expect_sound()
 
 
+@pytest.mark.one_step
 async def test_many_jobs_done_at_once_leave_turns_to_others():
     runs: list[str] = []
     mocked = Mocked(counted(runs), workers=1)

@@ -45,7 +45,7 @@ scripts = st.lists(
     min_size=1,
     max_size=4,
 )
-steps = st.lists(
+doings = st.lists(
     st.tuples(st.sampled_from(ACTIONS), st.integers(0, 30)),
     min_size=5,
     max_size=40,
@@ -93,10 +93,8 @@ class Life:
         assert await mocked.emulator.store.next_delivery_due() is None
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, database=None)
-@given(st.lists(faults(), min_size=1, max_size=5), scripts, steps, st.integers(1, 3), st.integers(1, 3))
-async def test_whatever_goes_wrong_the_table_decides(rules, plays, doings, workers, concurrency):
-    mocked = Mocked(*plays, workers=workers, concurrency=concurrency, rate_limits=False)
+async def live(mocked: Mocked, rules: list[dict[str, Any]], doings: list[tuple[str, int]]) -> None:
+    """A whole life under these faults."""
     for rule in rules:
         mocked.emulator.faults.add(Fault("", **rule))
     life = Life(mocked)
@@ -105,6 +103,13 @@ async def test_whatever_goes_wrong_the_table_decides(rules, plays, doings, worke
     await life.end()
     assert await mocked.emulator.idle()
     await mocked.emulator.stop()
+
+
+@pytest.mark.one_step
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@given(st.lists(faults(), min_size=1, max_size=5), scripts, doings, st.integers(1, 3), st.integers(1, 3))
+async def test_whatever_goes_wrong_the_table_decides(rules, plays, doings, workers, concurrency):
+    await live(Mocked(*plays, workers=workers, concurrency=concurrency, rate_limits=False), rules, doings)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -170,6 +170,7 @@ async def test_a_poll_that_was_hung_up_gets_no_job() -> None:
     assert await here.status(job) is JobStatus.IN_QUEUE
 
 
+@pytest.mark.one_step
 async def test_a_poll_that_is_hung_up_as_its_job_comes_passes_it_on() -> None:
     here = polls()
     caller = Caller()

@@ -77,6 +77,7 @@ async def test_its_webhooks_are_owed_all_the_same():
     assert [url for url, _ in post.calls] == ["http://127.0.0.1:9/hook"] * 2
 
 
+@pytest.mark.one_step
 async def test_who_waits_for_one_of_its_jobs_sees_how_it_ended():
     world = make_world()
     gone = beside(world, "b")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.endpoint.faults import Faults
@@ -20,6 +21,7 @@ from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
     IllegalTransition,
+    JobNotFound,
     NotCancellable,
     NotRetryable,
     QueueFull,
@@ -168,10 +170,11 @@ class Endpoint:
     async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
         """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
         while True:
+            since = self._waiters.calls
             job = await self._engine.load(job_id, await self._now())
             if job.status.terminal:
                 return job
-            if await self._waiters.end(job_id, until, caller) is not Outcome.NEWS:
+            if await self._waiters.end(job_id, until, caller, since) is not Outcome.NEWS:
                 return await self.status(job_id)
 
     async def next_chunks(
@@ -184,28 +187,36 @@ class Endpoint:
         """
         outcome = None
         while True:
+            since = self._waiters.calls
             at = await self._now()
             job = await self._engine.load(job_id, at)
             if caller is not None and caller.gone:
                 return job.status, []
-            status, chunks = await self._store.drain(self.id, job_id)
+            job, chunks = await self._store.drain(self.id, job_id)
+            status = job.status
+            if caller is not None and caller.gone:  # while the store was asked
+                await self._store.put_back(job, chunks)
+                self._waiters.look_again(job_id)
+                return status, []
             if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
                 return status, chunks
             if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
                 return status, chunks
-            outcome = await self._waiters.chunk(job_id, until, caller)
+            outcome = await self._waiters.chunk(job_id, until, caller, since)
 
     async def cancel(self, job_id: str) -> Job:
         """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""
         at = await self._now()
         job = await self._engine.load(job_id, at)
-        if job.status.terminal:
-            if self.platform.cancel_terminal == "reject":
-                raise NotCancellable(job.status.value)
-            return job
-        cancelled = (await self._engine.change(job_id, Cancelled(), at)).job
-        await self.work.balance()
-        return cancelled
+        if not job.status.terminal:
+            cancelled = await self._engine.change_if(job_id, _cancel_unended, at)
+            if cancelled is not None:
+                await self.work.balance()
+                return cancelled.job
+            job = await self._engine.load(job_id, at)
+        if self.platform.cancel_terminal == "reject":
+            raise NotCancellable(job.status.value)
+        return job
 
     async def retry(self, job_id: str) -> Job:
         """Queue a failed job again under its id. Raises JobNotFound, NotRetryable."""
@@ -225,10 +236,16 @@ class Endpoint:
         at = await self._now()
         waiting = await self._store.queued(self.id)
         event = Cancelled() if self.platform.purged_job == "cancelled" else Forgotten()
+
+        def if_it_waits(job: Job) -> Event | None:
+            return event if job.status is JobStatus.IN_QUEUE else None
+
+        purged = 0
         for job_id in waiting:
-            await self._engine.change(job_id, event, at)
+            with suppress(JobNotFound):
+                purged += await self._engine.change_if(job_id, if_it_waits, at) is not None
         await self.work.balance()
-        return len(waiting)
+        return purged
 
     async def health(self) -> Health:
         """The counters, true at this moment."""
@@ -286,7 +303,8 @@ class Endpoint:
         jobs, _ = await self._store.recent(self.id, 0, 1 << 31)
         for job in jobs:
             if not job.status.terminal:
-                await self._engine.change(job.id, Cancelled(), at)
+                with suppress(JobNotFound):
+                    await self._engine.change_if(job.id, _cancel_unended, at)
 
     def leave(self) -> None:
         """Let go of all workers, of whom those from elsewhere get their polls answered, and of the scripts."""
@@ -307,6 +325,10 @@ class Endpoint:
         limit = max(platform.queue_limit_floor, per_workers)
         if (await self._store.counts(self.id)).queued > limit:
             raise QueueFull(limit)
+
+
+def _cancel_unended(job: Job) -> Cancelled | None:
+    return None if job.status.terminal else Cancelled()
 
 
 def _sync_retention(submission: Submission, platform: Platform) -> int:

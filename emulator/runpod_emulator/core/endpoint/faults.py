@@ -8,6 +8,7 @@ fault can make a history that it forbids.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Container
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -178,14 +179,29 @@ class Faults(Hooks):
         at = await self._timeline.present()
         lost = [job for job in sorted(worker.jobs) if self._stray_runs.lease(worker.id, job) is None]
         for held in lost:
-            job = await self._work.shared.store.get(self._work.id, held)
-            self._stray_runs.add(held, job.lease, worker.id)
-            await self._work.engine.change_if(held, lambda job: lost_event(job, self._work.platform), at)
-            self._stray_runs.settle(worker.id, held)
-            self._end_in_time(job)
+            with suppress(JobNotFound):
+                await self._lose(await self._work.shared.store.get(self._work.id, held), worker.id, at)
         if worker.ours and not worker.outdated:
             self._work.fleet.outdate(worker)
         await self._work.balance()
+
+    async def _lose(self, job: Job, worker: str, at: int) -> None:
+        """The worker goes on with a job that is tried again, if it holds that still."""
+        self._stray_runs.add(job.id, job.lease, worker)
+
+        def lost(now: Job) -> Event | None:
+            is_held = now.status is JobStatus.IN_PROGRESS and (now.lease, now.worker) == (job.lease, worker)
+            return lost_event(now, self._work.platform) if is_held else None
+
+        try:
+            transition = await self._work.engine.change_if(job.id, lost, at)
+        except JobNotFound:
+            transition = None
+        if transition is None:
+            self._stray_runs.end(job.id, job.lease)
+            return
+        self._stray_runs.settle(worker, job.id)
+        self._end_in_time(job)
 
     def _held_up(self, kind: FaultKind) -> int:
         """How much longer than configured a worker takes to come up, in ms."""

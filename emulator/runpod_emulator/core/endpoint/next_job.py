@@ -20,20 +20,31 @@ class NextJob:
         self._room = room
         self.bars: list[Callable[[str], bool]] = []
         """Each answers whether some worker may not have the job of this id now."""
+        self.calls = 0
+        """How often somebody was told to look."""
 
-    async def wait(self, until: int | None, caller: Caller) -> Outcome:
-        """Wait until there may be a job for a worker, at most until the time `until`."""
+    async def wait(self, until: int | None, caller: Caller, since: int) -> Outcome:
+        """Wait until there may be a job for a worker, at most until the time `until`.
+
+        `since` is what `calls` was before the caller looked: a store may have suspended it, and a job come meanwhile.
+        """
+        if since != self.calls:
+            return Outcome.NEWS
         return await self._room.wait(self._topic, until, caller)
 
     def is_there(self, job_id: str) -> None:
         """A job can be taken."""
         is_barred = any(bars(job_id) for bars in self.bars)
-        self._room.call(self._topic, most=None if is_barred else 1)
+        self._call(None if is_barred else 1)
 
     def look_again(self) -> None:
         """Somebody may now have a job that it might not have before."""
-        self._room.call(self._topic)
+        self._call()
 
     def pass_on(self) -> None:
         """Who was woken has left: the next one may look."""
-        self._room.call(self._topic, most=1)
+        self._call(1)
+
+    def _call(self, most: int | None = None) -> None:
+        self.calls += 1
+        self._room.call(self._topic, most)

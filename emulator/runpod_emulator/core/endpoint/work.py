@@ -99,16 +99,17 @@ class Work:
         gets nothing.
         """
         while True:
+            since = self.next_job.calls
             at = await self._now()
             until_silent = None if lease is None else at + lease
             if caller.gone:
                 self.next_job.pass_on()
                 return []
-            claimed = await self._claim(most, Taken(worker, until_silent), at, barred)
+            claimed = await self._claim(most, Taken(worker, until_silent), at, barred, caller)
             if claimed:
                 await self.balance()
                 return claimed
-            outcome = await self.next_job.wait(until, caller)
+            outcome = await self.next_job.wait(until, caller, since)
             if outcome is not Outcome.NEWS:
                 return []
 
@@ -237,23 +238,37 @@ class Work:
         if not self.stray_runs.knows(job.id, job.lease):
             self.stop_job(job)
 
-    async def _claim(self, most: int, taken: Taken, at: int, barred: Container[str]) -> list[Job]:
+    async def _claim(self, most: int, taken: Taken, at: int, barred: Container[str], caller: Caller) -> list[Job]:
         if self.stray_runs:
             if self.stray_runs.given_up(taken.worker):
                 return []
             barred = Either(barred, self.stray_runs.jobs_of(taken.worker))
         first = self.hooks.barred(taken.worker, most, barred)
         jobs = await self.engine.claim(most - len(first), taken, at, barred)
+        if caller.gone:  # while the store was asked
+            await self._give_back(first, jobs)
+            return []
         for job in jobs:
             self.hooks.handed_out(job, at)
         return first + jobs
+
+    async def _give_back(self, copies: list[Job], jobs: list[Job]) -> None:
+        """Who asked for these has left: the next one may have the jobs, as if nothing had been."""
+        for copy in copies:
+            self.stray_runs.end(copy.id, copy.lease)
+        at = await self._now()
+        for job in reversed(jobs):
+            with suppress(IllegalTransition, JobNotFound):
+                await self.engine.change(job.id, Returned(job.lease), at)
+        await self.balance()
 
     async def _lose(self, worker: str, job_id: str, at: int) -> None:
         def lost(job: Job) -> Event | None:
             is_held = job.status is JobStatus.IN_PROGRESS and job.worker == worker
             return lost_event(job, self.platform) if is_held else None
 
-        await self.engine.change_if(job_id, lost, at)
+        with suppress(JobNotFound):
+            await self.engine.change_if(job_id, lost, at)
 
 
 def follow(fleet: Fleet, transition: Transition) -> None:
@@ -269,4 +284,4 @@ def _unasked(event: Event) -> bool:
     """Whether the worker does not know yet that the job was taken from it."""
     if isinstance(event, Failed):
         return event.lease is None
-    return isinstance(event, Cancelled | TimedOut | Forgotten | Requeued | Returned)
+    return isinstance(event, Cancelled | TimedOut | Forgotten | Requeued)

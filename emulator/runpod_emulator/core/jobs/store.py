@@ -71,8 +71,12 @@ class JobStore(Protocol):
         """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         ...
 
-    async def drain(self, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
-        """The status, and the stream chunks nobody has read, in one step; raises JobNotFound."""
+    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
+        """The record, and the stream chunks nobody has read, in one step; raises JobNotFound."""
+        ...
+
+    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
+        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
         ...
 
     async def due(self, now: int) -> tuple[str, str] | None:

@@ -56,6 +56,8 @@ class Timeline:
         self._jobs: JobDeadlines | None = None
         self._timers = Timers()
         self._earliest = _NEVER
+        self._meanwhile = _NEVER
+        """The earliest that was expected since the store was asked last."""
         self._firing_at: int | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = _NEVER
@@ -106,7 +108,11 @@ class Timeline:
 
     def expect(self, due: int | None) -> None:
         """Something will be due then: be awake for it."""
-        if due is not None and due < self._earliest and not self._closed:
+        if due is None or self._closed:
+            return
+        if due < self._meanwhile:
+            self._meanwhile = due
+        if due < self._earliest:
             self._earliest = due
             self._set_alarm(due)
 
@@ -126,7 +132,7 @@ class Timeline:
         while now >= self._earliest:
             due = await self._fire_batch(now)
             self._earliest = _NEVER
-            self.expect(due)
+            self.expect(self._meanwhile if due is None else min(due, self._meanwhile))
             if due is None or due > now:
                 return
             await turn()
@@ -136,16 +142,21 @@ class Timeline:
         over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
         try:
             for _ in range(BATCH):
-                due = await self.next_due()
+                due = await self._ask()
                 if due is None or due > now:
                     return due
                 self._firing_at = due
                 await self._fire(due)
                 if work_time() > over:
                     break
-            return await self.next_due()
+            return await self._ask()
         finally:
             self._firing_at = None
+
+    async def _ask(self) -> int | None:
+        """When the next is due; what comes up while the store is asked is in `_meanwhile`."""
+        self._meanwhile = _NEVER
+        return await self.next_due()
 
     async def advance(self, to: int) -> list[int]:
         """Move a virtual clock to `to`, deadline by deadline; answers the deadlines that fired.
@@ -162,6 +173,8 @@ class Timeline:
         while True:
             await self.settle()
             due = await self.next_due()
+            if self._activities:  # begun while the store was asked
+                continue
             if due is None or due > to:
                 break
             clock.move_to(due)
