@@ -198,8 +198,8 @@ def _noticed(item: pytest.Item, when: str) -> Generator[None, object, object]:
         guard.take_refused()
         raise
     except BaseException:
-        for told in guard.take_refused():
-            item.add_report_section(when, _FIXTURE, told)
+        for message in guard.take_refused():
+            item.add_report_section(when, _FIXTURE, message)
         raise
     if refused := guard.take_refused():
         raise RealServiceCalled(refused[0])

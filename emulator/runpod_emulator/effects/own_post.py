@@ -43,5 +43,5 @@ def call_headers() -> dict[str, str]:
 
 def arriving_headers(url: str, body: bytes) -> Mapping[str, str]:
     """The headers that a receiver of such a call sees."""
-    told = {"Host": urlsplit(url).netloc, **call_headers(), "Content-Length": str(len(body))}
-    return {name.lower(): value for name, value in told.items()}
+    sent = {"Host": urlsplit(url).netloc, **call_headers(), "Content-Length": str(len(body))}
+    return {name.lower(): value for name, value in sent.items()}

@@ -202,6 +202,6 @@ def _reason(error: BaseException) -> str:
         return error.message or "syntax"
     if isinstance(error, RecursionError):
         return "it nests too deep"
-    told = str(error)
-    shown = told if len(told) <= _MOST_REASON else f"{told[:_MOST_REASON]}…"
+    text = str(error)
+    shown = text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON]}…"
     return " ".join(shown.split()) or type(error).__name__

@@ -180,8 +180,8 @@ def _by_loop(
 
 def _by_uri(connect: Any, *_: object, **__: object) -> tuple[object, object]:
     """A WebSocket's URI, unless it is told to connect elsewhere: to an emulator, with the service's name as Host."""
-    told = getattr(connect, "create_connection_kwargs", None) or getattr(connect, "connection_kwargs", {})
-    if not isinstance(connect.uri, str) or any(told.get(name) for name in ("host", "sock", "unix")):
+    options = getattr(connect, "create_connection_kwargs", None) or getattr(connect, "connection_kwargs", {})
+    if not isinstance(connect.uri, str) or any(options.get(name) for name in ("host", "sock", "unix")):
         return None, None
     return urlsplit(connect.uri).hostname, None
 

@@ -40,10 +40,10 @@ class Question:
 
     @cached_property
     def _headers(self) -> dict[str, str]:
-        told: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for name, value in self.raw_headers:
-            told.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-        return told
+            texts.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        return texts
 
 
 class Slow(str):
