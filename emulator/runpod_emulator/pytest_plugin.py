@@ -186,7 +186,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """The same for the end of its fixtures."""
+    """Fail a test whose refused request went unnoticed while its fixtures ended."""
     return (yield from _noticed(item, "teardown"))
 
 

@@ -80,7 +80,7 @@ def _rules(server: Server) -> list[str]:
 
 
 def _https(server: Server) -> list[str]:
-    """The same over HTTPS, and what it is good for."""
+    """The lines of the banner on HTTPS: where it is served, and what it is good for."""
     if server.tls_base_url is None:
         return []
     folder = server.settings.tls_folder
@@ -187,7 +187,7 @@ def _value_and_origin(settings: Settings, name: str, endpoint: str | None = None
 
 
 def _value_in_endpoint(settings: Settings, name: str, plan: Plan) -> tuple[str, str]:
-    """The same for one endpoint, whose variables may say it too."""
+    """The value of an option for one endpoint, whose variables may say it too, and where it comes from."""
     variables = settings.variables_of(plan.settings.id)
     if name == "init_timeout" and "RUNPOD_INIT_TIMEOUT" in variables:
         return as_text(plan.settings.init_timeout), variables["RUNPOD_INIT_TIMEOUT"].origin

@@ -25,7 +25,7 @@ _LONG_ANSWER = 10.0
 
 
 def until_ready(url: str, timeout: float, ca_file: str | None = None) -> str:
-    """Wait up to `timeout` seconds; answers "" once ready, else what the last try met.
+    """Wait up to `timeout` seconds; returns "" once ready, else what the last try met.
 
     Over HTTPS `ca_file` is trusted, or the local CA, beside what the system trusts.
     """

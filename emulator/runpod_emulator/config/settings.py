@@ -117,7 +117,7 @@ class Settings(ServerOptions):
         return found
 
     def environment_of(self, endpoint: str | None) -> dict[str, str]:
-        """The same without who says so."""
+        """The variables of an endpoint's workers by name, without who says so."""
         return {name: variable.value for name, variable in self.variables_of(endpoint).items()}
 
     def table(self, endpoint: str) -> EndpointTable | None:
@@ -145,7 +145,7 @@ class Settings(ServerOptions):
         return {name: "fail" for name in names if getattr(given, name) == "lost"}
 
     def with_flags(self, **options: Any) -> Settings:
-        """The same with options that go before all others."""
+        """A copy of these settings in which these options go before all others."""
         own = self.model_copy()
         flags = {name: getattr(self._flags, name) for name in self._flags.model_fields_set}
         own._flags = GivenOptions.model_construct(**(flags | options))

@@ -1,4 +1,4 @@
-"""What a job must be like for a stub to match it: checks that answer, in one line, what differs."""
+"""What a job must be like for a stub to match it: checks that return, in one line, what differs."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def value_of(written: Any, name: str = "value") -> Value:
 
 
 def text_of(written: str, name: str = "error") -> Text:
-    """The same for a text; of one expression it is the JSON text of the value, "" of null. Raises Unusable."""
+    """What makes a text as written; of one expression the JSON text of its value, "" of null. Raises Unusable."""
     if not _is_template(written):
         return lambda scene: written
     value = value_of(written, name)

@@ -22,7 +22,7 @@ from runpod_emulator.plugin.imports import OnImport
 Check = Callable[[object, object], None]
 """Raises for a host and a port that may not be called."""
 Find = Callable[..., tuple[object, object]]
-"""Takes the arguments of a call, by their names there; answers the host and the port that it is about."""
+"""Takes the arguments of a call, by their names there; returns the host and the port that it is about."""
 
 _ASKS = "_asks_for_runpod_emulator"
 """What a method has that asks; a wrapper of it by functools.wraps has it too."""

@@ -29,7 +29,7 @@ class Reserved:
         self.number = self._take(0)
 
     def lend(self) -> int:
-        """Free the port for a server that starts now; answers its number."""
+        """Free the port for a server that starts now; returns its number."""
         self.release()
         return self.number
 

@@ -100,7 +100,7 @@ class Outlet(io.RawIOBase):
             self._keep(data)
 
     def _write_now(self, data: bytes) -> bytes:
-        """Write what can be without waiting; answers the rest."""
+        """Write what can be without waiting; returns the rest."""
         done, size = 0, len(data)
         while done < size:
             if self._direct is None and self._gate is not None and not self._gate.poll(0):

@@ -52,7 +52,7 @@ class Stage:
         self._begin(job.id, call.stop, self._run(job, call))
 
     def stop(self, job_id: str) -> bool:
-        """End what the job does; answers whether it did anything."""
+        """End what the job does; returns whether it did anything."""
         stop = self._stops.pop(job_id, None)
         if stop is None:
             return False

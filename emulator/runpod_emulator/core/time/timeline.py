@@ -147,7 +147,7 @@ class Timeline:
             await turn()
 
     async def _fire_batch(self, now: int) -> int | None:
-        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; answers when the next is due."""
+        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due."""
         over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
         try:
             for _ in range(BATCH):
@@ -163,7 +163,7 @@ class Timeline:
             self._firing_at = None
 
     async def advance(self, to: int) -> list[int]:
-        """Move a virtual clock to `to`, deadline by deadline; answers the deadlines that fired.
+        """Move a virtual clock to `to`, deadline by deadline; returns the deadlines that fired.
 
         Before each, waits until nothing is running. Raises ConfigurationError for a time that is over, or too late.
         """
