@@ -186,7 +186,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """The same for the end of its fixtures."""
+    """Fail a test whose refused request went unnoticed while its fixtures ended."""
     return (yield from _noticed(item, "teardown"))
 
 
@@ -198,8 +198,8 @@ def _noticed(item: pytest.Item, when: str) -> Generator[None, object, object]:
         guard.take_refused()
         raise
     except BaseException:
-        for told in guard.take_refused():
-            item.add_report_section(when, _FIXTURE, told)
+        for message in guard.take_refused():
+            item.add_report_section(when, _FIXTURE, message)
         raise
     if refused := guard.take_refused():
         raise RealServiceCalled(refused[0])

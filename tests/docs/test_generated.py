@@ -144,15 +144,20 @@ def test_the_configuration_of_the_readme_means_what_it_says(tmp_path: Path, monk
     assert (elsewhere.settings.id, str(elsewhere.service)) == ("elsewhere", "workers started elsewhere")
 
 
-def test_every_file_that_the_architecture_page_names_exists():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    named = set(
-        re.findall(r"`((?:cli|core|doors|effects|http|plugin|server|stores|tests|workers|world)/[\w/.]+)`", text)
-    )
+@table("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_page_names_exists(page: str):
+    named = set(re.findall(r"`(\w[\w/]*/[\w.]*)`", (ROOT / page).read_text()))
     assert len(named) > 20
     for name in named:
-        base = ROOT if name.startswith("tests/") else ROOT / "emulator" / "runpod_emulator"
-        assert (base / name).exists(), name
+        bases = ROOT, ROOT / "emulator" / "runpod_emulator", ROOT / "tests"
+        assert any((base / name).exists() for base in bases), name
+
+
+def test_each_walk_of_the_architecture_page_takes_ten_lines_at_most():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    walks = re.findall(r"^## (An? .*)\n\n((?:.+\n)+)", text, re.MULTILINE)
+    assert len(walks) == 5
+    assert {name: steps.count("\n") for name, steps in walks if steps.count("\n") > 10} == {}
 
 
 def test_links_of_the_readme_lead_somewhere():

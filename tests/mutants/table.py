@@ -27,7 +27,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a-test-reaches-the-real-service",
         "emulator/runpod_emulator/plugin/guard.py",
-        "        self._refused.append(told)\n        raise RealServiceCalled(told)",
+        "        self._refused.append(message)\n        raise RealServiceCalled(message)",
         "",
         ("tests/plugin/test_guard.py::test_a_request_to_the_service_is_refused_and_remembered",),
     ),

@@ -67,20 +67,20 @@ def _key_header(settings: Settings, key: str) -> str:
 def ready_line(server: Server) -> str:
     """That everything is up, or, with --reload, what is broken as it is."""
     broken = server.broken
-    told = "; ".join(f"{visible(service)} is broken: {block(reason)}" for service, reason in broken.items())
-    return f"Ready, but {told}" if broken else "Ready."
+    broken_ones = "; ".join(f"{visible(service)} is broken: {block(reason)}" for service, reason in broken.items())
+    return f"Ready, but {broken_ones}" if broken else "Ready."
 
 
 def _rules(server: Server) -> list[str]:
     """Whose rules worker processes keep: one line, or one for each endpoint where they differ."""
-    told = {plan.settings.id: sdk_rules(plan.python, plan.rules) for plan in server.process_plans}
-    if len(set(told.values())) > 1:
-        return [f"  SDK rules  {rules} for {endpoint}" for endpoint, rules in told.items()]
-    return [f"  SDK rules  {rules}" for rules in set(told.values())]
+    rules_of = {plan.settings.id: sdk_rules(plan.python, plan.rules) for plan in server.process_plans}
+    if len(set(rules_of.values())) > 1:
+        return [f"  SDK rules  {rules} for {endpoint}" for endpoint, rules in rules_of.items()]
+    return [f"  SDK rules  {rules}" for rules in set(rules_of.values())]
 
 
 def _https(server: Server) -> list[str]:
-    """The same over HTTPS, and what it is good for."""
+    """The lines of the banner on HTTPS: where it is served, and what it is good for."""
     if server.tls_base_url is None:
         return []
     folder = server.settings.tls_folder
@@ -150,15 +150,15 @@ def print_config(settings: Settings) -> None:
     for heading in ("option", "value", "from"):
         table.add_column(heading, overflow="fold")
     for name in all_options():
-        table.add_row(name, *map(_cell, _told(settings, name)))
+        table.add_row(name, *map(_cell, _value_and_origin(settings, name)))
     for plan in plans:
         table.add_section()
         service = Masks(settings.secrets).text(str(plan.service))
         table.add_row(_cell(f"endpoint {plan.settings.id}"), _cell(service), "")
         for name in EndpointOptions.model_fields:
-            told = _told_of(settings, name, plan)
-            if told != _told(settings, name):
-                table.add_row(f"  {name}", *map(_cell, told))
+            own = _value_in_endpoint(settings, name, plan)
+            if own != _value_and_origin(settings, name):
+                table.add_row(f"  {name}", *map(_cell, own))
     _print(table)
 
 
@@ -169,7 +169,7 @@ def _cell(text: str) -> str:
     return escape(visible(text))
 
 
-def _told(settings: Settings, name: str, endpoint: str | None = None) -> tuple[str, str]:
+def _value_and_origin(settings: Settings, name: str, endpoint: str | None = None) -> tuple[str, str]:
     """The value of an option as text, and where it comes from."""
     if name == "environment":
         variables = settings.variables_of(endpoint)
@@ -182,16 +182,16 @@ def _told(settings: Settings, name: str, endpoint: str | None = None) -> tuple[s
         value = getattr(settings.platform(), name)
     if value and name in ("api_key", "worker_key", "admin_key"):
         return as_text([masked(key) for key in value]), origin
-    told = default_text(all_options()[name]) if value is None else as_text(value)
-    return Masks(settings.secrets).text(told), origin
+    text = default_text(all_options()[name]) if value is None else as_text(value)
+    return Masks(settings.secrets).text(text), origin
 
 
-def _told_of(settings: Settings, name: str, plan: Plan) -> tuple[str, str]:
-    """The same for one endpoint, whose variables may say it too."""
+def _value_in_endpoint(settings: Settings, name: str, plan: Plan) -> tuple[str, str]:
+    """The value of an option for one endpoint, whose variables may say it too, and where it comes from."""
     variables = settings.variables_of(plan.settings.id)
     if name == "init_timeout" and "RUNPOD_INIT_TIMEOUT" in variables:
         return as_text(plan.settings.init_timeout), variables["RUNPOD_INIT_TIMEOUT"].origin
-    return _told(settings, name, plan.settings.id)
+    return _value_and_origin(settings, name, plan.settings.id)
 
 
 def _print(table: Table) -> None:

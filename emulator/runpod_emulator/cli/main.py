@@ -170,16 +170,16 @@ def worker_env(
 
 def _worker_key(url: str, admin_key: str | None) -> str:
     """The key that the server asks workers for; on standard error what is to be known of it."""
-    from runpod_emulator.cli.probe import NotTold, key_of_workers
+    from runpod_emulator.cli.probe import KeyUnknown, key_of_workers
 
     try:
-        told = key_of_workers(url, admin_key)
-    except NotTold as problem:
+        key = key_of_workers(url, admin_key)
+    except KeyUnknown as problem:
         print(f"# the worker key is a guess: {problem}; or say it with --worker-key KEY", file=sys.stderr)
         return "runpod-emulator"
-    if not told.lasts:
+    if not key.lasts:
         print("# the worker key changes with each run of the server, unless its --worker-key sets it", file=sys.stderr)
-    return told.key
+    return key.key
 
 
 @cli.command()
@@ -254,9 +254,9 @@ def _clear_port_file(options: dict[str, Any]) -> None:
     from runpod_emulator.server.port_file import PortFile
 
     of_environment = (value for name, value in os.environ.items() if name.upper() == "RUNPOD_EMULATOR_PORT_FILE")
-    told = options.get("port_file") or next(of_environment, None)
-    if told:
-        PortFile(Path(told)).clear()
+    path = options.get("port_file") or next(of_environment, None)
+    if path:
+        PortFile(Path(path)).clear()
 
 
 def _settings(options: dict[str, Any]) -> Any:

@@ -25,7 +25,7 @@ _LONG_ANSWER = 10.0
 
 
 def until_ready(url: str, timeout: float, ca_file: str | None = None) -> str:
-    """Wait up to `timeout` seconds; answers "" once ready, else what the last try met.
+    """Wait up to `timeout` seconds; returns "" once ready, else what the last try met.
 
     Over HTTPS `ca_file` is trusted, or the local CA, beside what the system trusts.
     """
@@ -39,12 +39,12 @@ def until_ready(url: str, timeout: float, ca_file: str | None = None) -> str:
         pause(_BETWEEN)
 
 
-class NotTold(Exception):
+class KeyUnknown(Exception):
     """The server did not say it; the text is why."""
 
 
 def key_of_workers(url: str, admin_key: str | None = None) -> WorkerKey:
-    """What the server at `url`, which has no path, asks workers for; raises NotTold.
+    """What the server at `url`, which has no path, asks workers for; raises KeyUnknown.
 
     From where workers reach it this machine may look like a stranger, so it is asked on loopback too.
     """
@@ -56,18 +56,18 @@ def key_of_workers(url: str, admin_key: str | None = None) -> WorkerKey:
         if error.code == 403 and port is not None and context is None:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 return _worker_key(f"http://127.0.0.1:{port}", None, admin_key)
-        told = "tells it only with an --admin-key" if error.code in (401, 403) else f"answered {error.code}"
-        raise NotTold(f"{url} {told}") from error
+        problem = "tells it only with an --admin-key" if error.code in (401, 403) else f"answered {error.code}"
+        raise KeyUnknown(f"{url} {problem}") from error
     except (OSError, ValueError, KeyError) as error:
-        raise NotTold(f"{url} does not answer ({getattr(error, 'reason', error)})") from error
+        raise KeyUnknown(f"{url} does not answer ({getattr(error, 'reason', error)})") from error
 
 
 def _worker_key(url: str, context: ssl.SSLContext | None, admin_key: str | None) -> WorkerKey:
     headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
     asked = urllib.request.Request(f"{url}/__emulator/worker-key", headers=headers)
     with _opener(url, context).open(asked, timeout=_LONG_ANSWER) as answer:
-        told = json.load(answer)
-        return WorkerKey(told["key"], told["lasts"])
+        answered = json.load(answer)
+        return WorkerKey(answered["key"], answered["lasts"])
 
 
 def _trusting(ca_file: str | None) -> ssl.SSLContext:

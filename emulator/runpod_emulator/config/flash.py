@@ -93,31 +93,33 @@ def read_app(folder: Path) -> list[FlashResource]:
     if not isinstance(resources, dict) or not all(isinstance(one, dict) for one in resources.values()):
         raise ConfigurationError(f"{path}: it has no table 'resources': {_rebuild(folder)}")
     app = manifest.get("project_name") or folder.absolute().name
-    return [_resource(str(app), name, told, path) for name, told in resources.items()]
+    return [_resource(str(app), name, entry, path) for name, entry in resources.items()]
 
 
-def _resource(app: str, name: str, told: dict[str, Any], manifest: Path) -> FlashResource:
-    kind: Kind = "load_balanced" if told.get("is_load_balanced") else "queue"
-    if told.get("client_mode"):
+def _resource(app: str, name: str, entry: dict[str, Any], manifest: Path) -> FlashResource:
+    kind: Kind = "load_balanced" if entry.get("is_load_balanced") else "queue"
+    if entry.get("client_mode"):
         kind = "image"
-    handler = "" if kind == "image" else str(told.get("handler_file") or f"handler_{name}.py")
+    handler = "" if kind == "image" else str(entry.get("handler_file") or f"handler_{name}.py")
     if handler and not (manifest.parent / handler).is_file():
         again = _rebuild(manifest.parents[2])
         raise ConfigurationError(f"{manifest}: resource {name}: there is no file {handler} beside it: {again}")
-    return FlashResource(app, name, kind, manifest, handler, _options(name, told, manifest))
+    return FlashResource(app, name, kind, manifest, handler, _options(name, entry, manifest))
 
 
-def _options(name: str, told: dict[str, Any], manifest: Path) -> EndpointOptions:
-    options: dict[str, Any] = {ours: told[theirs] for theirs, ours in _NUMBERS.items() if told.get(theirs) is not None}
-    if told.get("scalerType"):
-        options["scaler"] = told["scalerType"]
+def _options(name: str, entry: dict[str, Any], manifest: Path) -> EndpointOptions:
+    options: dict[str, Any] = {
+        ours: entry[theirs] for theirs, ours in _NUMBERS.items() if entry.get(theirs) is not None
+    }
+    if entry.get("scalerType"):
+        options["scaler"] = entry["scalerType"]
     try:
-        if told.get("idleTimeout"):
-            options["idle_timeout"] = int(told["idleTimeout"]) * SECOND
+        if entry.get("idleTimeout"):
+            options["idle_timeout"] = int(entry["idleTimeout"]) * SECOND
         # An app that says nothing has no limit, unlike an endpoint that is made by hand.
-        options["execution_timeout"] = int(told.get("executionTimeoutMs") or 0)
-        if told.get("env"):
-            options["environment"] = told["env"]
+        options["execution_timeout"] = int(entry.get("executionTimeoutMs") or 0)
+        if entry.get("env"):
+            options["environment"] = entry["env"]
         return EndpointOptions.model_validate(options)
     except ValidationError as error:
         first = error.errors()[0]

@@ -68,8 +68,8 @@ def plan_all(settings: Settings) -> list[Plan]:
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
     """One endpoint more, as its table says, and else as all are; raises ConfigurationError."""
-    told = {name: getattr(table, name) for name in table.model_fields_set & set(EndpointOptions.model_fields)}
-    own = settings.with_flags(**told)
+    own_options = {name: getattr(table, name) for name in table.model_fields_set & set(EndpointOptions.model_fields)}
+    own = settings.with_flags(**own_options)
     try:
         service = service_of(table)
     except ValueError as error:

@@ -80,14 +80,14 @@ class Settings(ServerOptions):
 
     def effective(self, name: str, endpoint: str | None = None) -> Effective:
         """What an option comes to, for one endpoint or for the server."""
-        told = self._told(name, endpoint)
-        if told is not None:
-            return told
+        given = self._given(name, endpoint)
+        if given is not None:
+            return given
         if name in OF_PLATFORM and (origin := self.origin_of_field(name)) != DEFAULT:
             return Effective(getattr(self.platform(), name), origin)
         return Effective(all_options()[name].get_default(call_default_factory=True), DEFAULT)
 
-    def _told(self, name: str, endpoint: str | None = None) -> Effective | None:
+    def _given(self, name: str, endpoint: str | None = None) -> Effective | None:
         """What flags, variables and tables make of an option; None when none of them names it."""
         for given, called in ((self._flags, flag), (self._variables, variable)):
             if name in given.model_fields_set:
@@ -117,7 +117,7 @@ class Settings(ServerOptions):
         return found
 
     def environment_of(self, endpoint: str | None) -> dict[str, str]:
-        """The same without who says so."""
+        """The variables of an endpoint's workers by name, without who says so."""
         return {name: variable.value for name, variable in self.variables_of(endpoint).items()}
 
     def table(self, endpoint: str) -> EndpointTable | None:
@@ -144,11 +144,11 @@ class Settings(ServerOptions):
         names = ("unsendable_result", "strip_empty_input") if self.reload else ()
         return {name: "fail" for name in names if getattr(given, name) == "lost"}
 
-    def with_flags(self, **told: Any) -> Settings:
-        """The same with options that go before all others."""
+    def with_flags(self, **options: Any) -> Settings:
+        """A copy of these settings in which these options go before all others."""
         own = self.model_copy()
         flags = {name: getattr(self._flags, name) for name in self._flags.model_fields_set}
-        own._flags = GivenOptions.model_construct(**(flags | told))
+        own._flags = GivenOptions.model_construct(**(flags | options))
         return own
 
     @property
@@ -244,8 +244,8 @@ def read_settings(**given: Any) -> Settings:
         if name not in OF_PLATFORM:
             setattr(settings, name, settings.effective(name).value)
     for name in OF_PLATFORM:
-        told = settings._told(name)
-        setattr(settings, name, told and told.value)
+        named = settings._given(name)
+        setattr(settings, name, named and named.value)
     return settings
 
 

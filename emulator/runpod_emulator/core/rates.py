@@ -57,7 +57,7 @@ class Admission:
         self._pool = pool
 
     def take_on(self) -> Admission:
-        """Another that counts in place of this one."""
+        """Another admission, which counts in place of this one."""
         taken, self._pool = Admission(self._pool), None
         return taken
 

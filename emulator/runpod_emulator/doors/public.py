@@ -100,7 +100,7 @@ async def health(call: Call) -> Response:
 
 
 async def balanced_health(balancer: Balancer, emulator: World) -> Response:
-    """The same of a load-balancing endpoint, which has no jobs."""
+    """Counters of the workers of a load-balancing endpoint, which has no jobs."""
     headers = {FIDELITY: emulator.ledger.header("health.balanced")}
     return Response(wire.health(await balancer.health()), 200, headers, media_type="application/json")
 
@@ -113,7 +113,7 @@ async def metrics(call: Call) -> Response:
 
 
 async def balanced_metrics(balancer: Balancer, emulator: World) -> Response:
-    """The same of a load-balancing endpoint, whose busy workers are ready too."""
+    """The workers of a load-balancing endpoint: which are up, the busy ones too, and counters of all."""
     headers = {FIDELITY: emulator.ledger.header("metrics.workers")}
     body = wire.metrics(balancer.healthy, (await balancer.health()).workers)
     return Response(body, 200, headers, media_type="application/json")

@@ -32,7 +32,7 @@ async def receive(request: Request) -> Response:
 
 
 def hand_over(worlds: Worlds, namespace: str, name: str, headers: Mapping[str, str], body: bytes) -> int:
-    """Give a call to the receiver of a world; answers the status of its answer.
+    """Give a call to the receiver of a world; returns the status of its answer.
 
     Raises NamespaceNotFound, BodyTooLarge.
     """

@@ -44,7 +44,7 @@ class FaultyPost:
             send(delivery)
 
     async def send(self, delivery: Delivery) -> str:
-        """Make one call; answers "" when it was acknowledged, else what went wrong."""
+        """Make one call; returns "" when it was acknowledged, else what went wrong."""
         endpoint = delivery.endpoint
         lost = self._faults.draw(FaultKind.WEBHOOK_LOST, endpoint) if self._faults else None
         if lost is not None:

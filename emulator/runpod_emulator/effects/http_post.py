@@ -43,7 +43,7 @@ class HttpPost:
         self._refusing: set[str] = set()
 
     async def send(self, url: str, body: bytes) -> str:
-        """One POST; redirects are not followed. Answers "" for a 2xx, else what went wrong.
+        """One POST; redirects are not followed. Returns "" for a 2xx, else what went wrong.
 
         The status line decides, whatever follows it. What a kept connection still held of an earlier answer is
         none, and one may close just as it is used again: the call goes out again on another.

@@ -10,7 +10,7 @@ from runpod_emulator.core.jobs.deliveries import CALLER
 from runpod_emulator.effects.webhooks import Post
 
 Take = Callable[[str, bytes], int | None]
-"""Takes a call by its URL and body; answers its status, None for one that is for somebody else."""
+"""Takes a call by its URL and body; returns its status, None for one that is for somebody else."""
 
 
 class OwnPost:
@@ -21,7 +21,7 @@ class OwnPost:
         self._take = take
 
     async def send(self, url: str, body: bytes) -> str:
-        """One call. Answers "" for a 2xx, else what went wrong."""
+        """One call. Returns "" for a 2xx, else what went wrong."""
         status = self._take(url, body)
         if status is None:
             return await self._post.send(url, body)
@@ -43,5 +43,5 @@ def call_headers() -> dict[str, str]:
 
 def arriving_headers(url: str, body: bytes) -> Mapping[str, str]:
     """The headers that a receiver of such a call sees."""
-    told = {"Host": urlsplit(url).netloc, **call_headers(), "Content-Length": str(len(body))}
-    return {name.lower(): value for name, value in told.items()}
+    sent = {"Host": urlsplit(url).netloc, **call_headers(), "Content-Length": str(len(body))}
+    return {name.lower(): value for name, value in sent.items()}

@@ -11,6 +11,6 @@ _SEND = aiohttp.ClientSession._request
 
 
 def unmocked(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    """The same session, which sends as it did when nobody had replaced that."""
+    """Let the session send as it did when nobody had replaced that; returns it."""
     vars(session)["_request"] = types.MethodType(_SEND, session)
     return session

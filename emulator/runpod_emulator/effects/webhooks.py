@@ -39,7 +39,7 @@ class Post(Protocol):
     """Makes one webhook call."""
 
     async def send(self, url: str, body: bytes) -> str:
-        """Answer "" when a 2xx acknowledged the call, else what went wrong. Never raises."""
+        """Make one call: returns "" when a 2xx acknowledged it, else what went wrong. Never raises."""
         ...
 
     async def close(self) -> None:
@@ -55,7 +55,7 @@ class Around(Protocol):
         ...
 
     async def send(self, delivery: Delivery) -> str:
-        """Make one call; answers as `Post.send`."""
+        """Make one call; returns what `Post.send` does."""
         ...
 
 

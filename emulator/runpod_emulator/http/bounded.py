@@ -66,7 +66,7 @@ class BoundedProtocol(UpgradesProtocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._gate: _Flow
-        """The same as `flow`."""
+        """What uvicorn calls `flow`, with a type of its own."""
         self._silent = 0
         """Bytes since the last head, part of a body, or end of a message: they belong to something unfinished."""
         self._ahead = 0

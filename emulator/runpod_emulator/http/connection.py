@@ -195,7 +195,7 @@ class BreakableProtocol(BoundedProtocol):
             on_left()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer what is owed to a client that sends no more; answers whether the connection stays for that."""
+        """Answer what is owed to a client that sends no more; returns whether the connection stays for that."""
         owed = (self.owes and not self.cycle.more_body) or bool(self._pending)
         if self._ends or not owed or self.scheme == "https" or self._is_gone():
             return False
@@ -284,7 +284,7 @@ def ways_to(joining: Any) -> dict[object, object]:
 
 
 def ways_of(scope: Scope) -> dict[str, Any] | None:
-    """The same, found in a request's scope; None where the connection is out of reach."""
+    """What an application may do to its connection, by a request's scope; None where that is out of reach."""
     ways: dict[str, Any] | None = (scope.get("extensions") or {}).get(EXTENSION)
     return ways
 

@@ -118,7 +118,7 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
 
 
 def url_at(seat: Seat, scope: Scope, raw_path: bytes) -> URL:
-    """The same path and query at the worker; `*`, which some ask for the options of, is its root."""
+    """The request's path and query at the worker; `*`, which some ask for the options of, is its root."""
     path, query = raw_path if raw_path.startswith(b"/") else b"/", scope["query_string"]
     return URL(seat.address + as_text(path + (b"?" + query if query else b"")), encoded=True)
 
@@ -159,7 +159,7 @@ class Forwarded(Response):
             await break_off(scope, receive, "close")
 
     async def _pass(self, send: Send) -> bool:
-        """Pass the body on; answers whether it was the whole one."""
+        """Pass the body on; returns whether it was the whole one."""
         content, sent = self._answer.content, len(self._begun)
         if self._begun:
             await send({"type": "http.response.body", "body": self._begun, "more_body": True})

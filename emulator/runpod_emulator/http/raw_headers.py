@@ -70,5 +70,5 @@ class _RawHead:
         self._transport.write(_as_bytes(head) + end + rest)
 
     def writelines(self, parts: Any) -> None:
-        """The same in parts."""
+        """Write the head, and what comes with it, given in parts."""
         self.write(b"".join(parts))

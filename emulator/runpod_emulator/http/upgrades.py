@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _NOBODY: Any = SimpleNamespace(response_complete=True)
 """Stands where a request stands that has begun, while the head is read that has to be read again."""
-_WISHES = (b"upgrade", b"http2-settings")
+_UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
 """Headers, and words of `Connection`, that ask for another protocol."""
 _OTHERS = {
     b"PRI * HTTP/2": "HTTP/2 is not spoken here: use HTTP/1.1",
@@ -60,7 +60,7 @@ class UpgradesProtocol(HttpToolsProtocol):
                 successor.data_received(rest)
         elif self.cycle is _NOBODY:
             self.cycle = self._before
-            head = self._head_without_wish()
+            head = self._head_without_upgrade()
             self.parser = HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             UpgradesProtocol.data_received(self, head + rest)
@@ -73,13 +73,13 @@ class UpgradesProtocol(HttpToolsProtocol):
                        for name, value in self.headers)  # fmt: skip
         return not has_body and self._should_upgrade_to_ws()
 
-    def _head_without_wish(self) -> bytes:
+    def _head_without_upgrade(self) -> bytes:
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
             if name == b"connection":
                 words = (word.strip() for word in value.split(b","))
-                value = b", ".join(word for word in words if word.lower() not in _WISHES)
-            if name not in _WISHES:
+                value = b", ".join(word for word in words if word.lower() not in _UPGRADE_HEADERS)
+            if name not in _UPGRADE_HEADERS:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
 

@@ -132,7 +132,7 @@ def is_loose_progress(body: bytes) -> bool:
 
 
 def _loose(body: bytes) -> Report | None:
-    """Such a post with other numbers: a text that holds these words stays a text."""
+    """A post with NaN and Infinity, read with 0 in their place; a text that holds these words stays a text."""
     try:
         return decode(REPORT, body.replace(b"NaN", b"0").replace(b"Infinity", b"0"))
     except InvalidBody:

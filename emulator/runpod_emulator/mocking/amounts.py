@@ -21,7 +21,7 @@ def few_stubs(given: Any) -> Any:
 
 
 def few_faults(given: Any) -> Any:
-    """The same of faults."""
+    """One fault or a list of them, as it was parsed; raises ValueError where they are too many."""
     if isinstance(given, list) and len(given) > MOST:
         raise ValueError(f"{len(given)} faults: at most {MOST} at a time")
     return given

@@ -1,4 +1,4 @@
-"""What a job must be like for a stub to match it: checks that answer, in one line, what differs."""
+"""What a job must be like for a stub to match it: checks that return, in one line, what differs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def input_regex_check(path: str, pattern: str) -> Check:
         if value is _MISSING:
             return f"input.{path}: missing"
         text = value if isinstance(value, str) else _encoded(value, question)
-        return _search(f"input.{path}", pattern, text, question, lambda: _told(path, value))
+        return _search(f"input.{path}", pattern, text, question, lambda: _as_shown(path, value))
 
     return _readable(check)
 
@@ -68,14 +68,14 @@ def header_regex_check(name: str, pattern: str) -> Check:
     return check
 
 
-def _search(place: str, pattern: str, text: str, question: Question, told: Callable[[], str]) -> str:
-    """What keeps a pattern from being found in a text, of which `told` is shown."""
+def _search(place: str, pattern: str, text: str, question: Question, text_shown: Callable[[], str]) -> str:
+    """What keeps a pattern from being found in a text, of which `text_shown` is shown."""
     try:
         if found(pattern, text, question):
             return ""
     except TooSlow as error:
         return Slow(f"{place}: the pattern {_pattern(place, pattern)} {error}")
-    return f"{place}: expected a match of {_pattern(place, pattern)}, got {told()}"
+    return f"{place}: expected a match of {_pattern(place, pattern)}, got {text_shown()}"
 
 
 def _encoded(value: Any, question: Question) -> str:
@@ -138,10 +138,10 @@ def _difference(expected: Any, actual: Any, path: str) -> str:
         return next(filter(None, differences), "")
     if _same(expected, actual):
         return ""
-    return f"{path}: expected {_told(path, expected)}, got {_told(path, actual)}"
+    return f"{path}: expected {_as_shown(path, expected)}, got {_as_shown(path, actual)}"
 
 
-def _told(path: str, value: Any) -> str:
+def _as_shown(path: str, value: Any) -> str:
     """What is shown of a value at a path; the names that lead there say whether it is a secret.
 
     What is in a text is masked where the difference is shown, but for one that is cut here, or is a URL.

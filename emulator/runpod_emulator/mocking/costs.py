@@ -189,7 +189,7 @@ def _held(value: Any) -> Mapping[Any, Any] | tuple[Any, ...] | None:
 
 
 def go_through(value: Any, rate: float = 1) -> Size:
-    """Count going through all of a value, `rate` times as dear as writing it down; answers its size."""
+    """Count going through all of a value, `rate` times as dear as writing it down; returns its size."""
     found = size(value)
     step(rate * (found.items / 2 + found.characters / 100))
     return found

@@ -64,7 +64,7 @@ class Document:
         except OSError as error:
             raise ConfigurationError(f"{self._name}: {error.strerror}") from error
         except _UNREADABLE as error:
-            line, reason = _told(error)
+            line, reason = _line_and_reason(error)
             raise ConfigurationError(f"{self._name}:{line}: {reason}") from error
 
     def _yaml(self, text: str) -> Any:
@@ -106,7 +106,7 @@ def _member(node: yaml.Node, key: Key) -> tuple[yaml.Node, yaml.Node] | None:
     return None
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _line_and_reason(error: Exception) -> tuple[int, str]:
     """The line and the reason of what is wrong with a file's syntax."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark

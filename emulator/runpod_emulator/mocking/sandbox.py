@@ -95,12 +95,12 @@ class _Countable(NodeTransformer):
         return _spreading(node)
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:
-        """The same."""
+        """Count what a filter is given by `*values` or `**options`, before it is spread."""
         self.generic_visit(node)
         return _spreading(node)
 
     def visit_Test(self, node: nodes.Test) -> nodes.Node:
-        """The same."""
+        """Count what a test is given by `*values` or `**options`, before it is spread."""
         self.generic_visit(node)
         return _spreading(node)
 

@@ -51,7 +51,7 @@ def value_of(written: Any, name: str = "value") -> Value:
 
 
 def text_of(written: str, name: str = "error") -> Text:
-    """The same for a text; of one expression it is the JSON text of the value, "" of null. Raises Unusable."""
+    """What makes a text as written; of one expression the JSON text of its value, "" of null. Raises Unusable."""
     if not _is_template(written):
         return lambda scene: written
     value = value_of(written, name)
@@ -202,6 +202,6 @@ def _reason(error: BaseException) -> str:
         return error.message or "syntax"
     if isinstance(error, RecursionError):
         return "it nests too deep"
-    told = str(error)
-    shown = told if len(told) <= _MOST_REASON else f"{told[:_MOST_REASON]}…"
+    text = str(error)
+    shown = text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON]}…"
     return " ".join(shown.split()) or type(error).__name__

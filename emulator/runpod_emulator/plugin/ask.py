@@ -22,7 +22,7 @@ from runpod_emulator.plugin.imports import OnImport
 Check = Callable[[object, object], None]
 """Raises for a host and a port that may not be called."""
 Find = Callable[..., tuple[object, object]]
-"""Takes the arguments of a call, by their names there; answers the host and the port that it is about."""
+"""Takes the arguments of a call, by their names there; returns the host and the port that it is about."""
 
 _ASKS = "_asks_for_runpod_emulator"
 """What a method has that asks; a wrapper of it by functools.wraps has it too."""
@@ -180,8 +180,8 @@ def _by_loop(
 
 def _by_uri(connect: Any, *_: object, **__: object) -> tuple[object, object]:
     """A WebSocket's URI, unless it is told to connect elsewhere: to an emulator, with the service's name as Host."""
-    told = getattr(connect, "create_connection_kwargs", None) or getattr(connect, "connection_kwargs", {})
-    if not isinstance(connect.uri, str) or any(told.get(name) for name in ("host", "sock", "unix")):
+    options = getattr(connect, "create_connection_kwargs", None) or getattr(connect, "connection_kwargs", {})
+    if not isinstance(connect.uri, str) or any(options.get(name) for name in ("host", "sock", "unix")):
         return None, None
     return urlsplit(connect.uri).hostname, None
 

@@ -71,13 +71,13 @@ class Guard:
             self._in_the_gap()
         if not self.test or not is_service(name):
             return
-        told = (
+        message = (
             f"{self.test} uses the emulator, and a request was about to leave for the real service at {name}. "
             f"Nothing was sent. Its client was not pointed at the emulator: {self.way_out}. "
             f"A test that means the real service must not use the fixture, or set runpod_emulator_guard = false."
         )
-        self._refused.append(told)
-        raise RealServiceCalled(told)
+        self._refused.append(message)
+        raise RealServiceCalled(message)
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         """An audit hook: called for whatever Python does, so it looks at the first letters first."""

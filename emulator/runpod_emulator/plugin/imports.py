@@ -32,7 +32,7 @@ class OnImport(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the finders after this one answer; its loader calls `then` when it is done."""
+        """What the finders after this one return; its loader calls `then` when it is done."""
         if fullname not in self._then or self not in sys.meta_path:
             return None
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:

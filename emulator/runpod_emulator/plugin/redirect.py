@@ -29,7 +29,7 @@ class Reserved:
         self.number = self._take(0)
 
     def lend(self) -> int:
-        """Free the port for a server that starts now; answers its number."""
+        """Free the port for a server that starts now; returns its number."""
         self.release()
         return self.number
 
@@ -63,27 +63,27 @@ class Redirect:
     """Variables, and the official client's own settings, that point clients at a port of this machine."""
 
     def __init__(self, port: int) -> None:
-        self._told = {
+        self._values = {
             "RUNPOD_ENDPOINT_BASE_URL": f"http://127.0.0.1:{port}/v2",
             "RUNPOD_API_KEY": KEY,
             **past_proxies(),
         }
         self._before: dict[str, str | None] = {}
-        self._settings = Settings(self._told)
+        self._settings = Settings(self._values)
         self._is_on = False
 
     @property
     def base_url(self) -> str:
         """Where clients are pointed at."""
-        return self._told["RUNPOD_ENDPOINT_BASE_URL"]
+        return self._values["RUNPOD_ENDPOINT_BASE_URL"]
 
     def on(self) -> None:
         """Point clients at the port."""
         if self._is_on:
             return
         self._is_on = True
-        self._before = {name: os.environ.get(name) for name in self._told}
-        os.environ.update(self._told)
+        self._before = {name: os.environ.get(name) for name in self._values}
+        os.environ.update(self._values)
         self._settings.on(self._before)
 
     def off(self) -> None:
@@ -92,7 +92,7 @@ class Redirect:
             return
         self._is_on = False
         for name, value in self._before.items():
-            if os.environ.get(name) != self._told[name]:
+            if os.environ.get(name) != self._values[name]:
                 continue
             if value is None:
                 del os.environ[name]
@@ -104,9 +104,9 @@ class Redirect:
 class Settings:
     """The official client's own settings, told as soon as it is imported: it has no key without a file of one."""
 
-    def __init__(self, told: Mapping[str, str], put: Put = setattr) -> None:
-        """`told` has a value for each variable of _PARTS; `put` is how a setting is set."""
-        self._told = {part: told[name] for part, name in _PARTS.items()}
+    def __init__(self, values: Mapping[str, str], put: Put = setattr) -> None:
+        """`values` has a value for each variable of _PARTS; `put` is how a setting is set."""
+        self._values = {part: values[name] for part, name in _PARTS.items()}
         self._put = put
         self._unset: dict[str, str | None] = {}
         self._before: dict[str, object] = {}
@@ -127,7 +127,7 @@ class Settings:
         """Put all back; what a test has set itself stays."""
         self.stop()
         if (runpod := sys.modules.get("runpod")) is not None:
-            for part, value in self._told.items():
+            for part, value in self._values.items():
                 if getattr(runpod, part, None) == value:
                     setattr(runpod, part, self._before[part])
 
@@ -136,4 +136,4 @@ class Settings:
             if getattr(runpod, part, None) == os.environ.get(name):  # read there, so it is no setting of its own
                 setattr(runpod, part, self._unset[part])
             self._before[part] = getattr(runpod, part, None)
-            self._put(runpod, part, self._told[part])
+            self._put(runpod, part, self._values[part])

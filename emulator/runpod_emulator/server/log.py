@@ -146,7 +146,7 @@ def begin_log(level: str, color: bool, masks: Masks | None = None) -> None:
     formatter = ColouredLines() if coloured else PlainLines()
     handler.setFormatter(formatter)
     if (outlet := handler.outlet) is not None:
-        outlet.told = lambda lines: formatter.format(_dropped(lines)) + "\n"
+        outlet.notice = lambda lines: formatter.format(_dropped(lines)) + "\n"
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for chatty in ("uvicorn", "watchfiles"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

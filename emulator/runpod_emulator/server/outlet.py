@@ -36,12 +36,12 @@ class Outlet(io.RawIOBase):
     """A descriptor as a stream of bytes. It is never closed: it belongs to the process.
 
     `patient`: writing waits for the reader, as that of any command. `faithful`: what cannot be written at all raises
-    OutputLost; else it is dropped. `told(lines)` is what a reader finds instead of lines that were dropped.
+    OutputLost; else it is dropped. `notice(lines)` is what a reader finds instead of lines that were dropped.
     """
 
     def __init__(self, descriptor: int, *, patient: bool = False, faithful: bool = False) -> None:
         self.patient = patient
-        self.told: Callable[[int], str] = "{} lines were dropped: nobody read them\n".format
+        self.notice: Callable[[int], str] = "{} lines were dropped: nobody read them\n".format
         self._descriptor = descriptor
         self._faithful = faithful
         self._turn = threading.Condition()
@@ -92,7 +92,7 @@ class Outlet(io.RawIOBase):
             self._write_out(data)
         elif self._size == 0:
             if self._dropped:
-                data, self._dropped = self.told(self._dropped).encode() + data, 0
+                data, self._dropped = self.notice(self._dropped).encode() + data, 0
             self._keep(self._write_now(data))
         elif self._dropped or self._size + len(data) > KEPT:
             self._dropped += data.count(b"\n")
@@ -100,7 +100,7 @@ class Outlet(io.RawIOBase):
             self._keep(data)
 
     def _write_now(self, data: bytes) -> bytes:
-        """Write what can be without waiting; answers the rest."""
+        """Write what can be without waiting; returns the rest."""
         done, size = 0, len(data)
         while done < size:
             if self._direct is None and self._gate is not None and not self._gate.poll(0):
@@ -130,7 +130,7 @@ class Outlet(io.RawIOBase):
                         self._writer = None
                         self._turn.notify_all()
                         return
-                    self._kept.append(self.told(self._dropped).encode())
+                    self._kept.append(self.notice(self._dropped).encode())
                     self._size, self._dropped = len(self._kept[0]), 0
                 data = self._kept.popleft()
             with contextlib.suppress(OSError):  # nobody will ever read it

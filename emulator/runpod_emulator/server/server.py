@@ -146,7 +146,7 @@ class Server:
 
     @property
     def tls_base_url(self) -> str | None:
-        """The same over HTTPS; None when that is not served."""
+        """What clients set as RUNPOD_ENDPOINT_BASE_URL over HTTPS; None when that is not served."""
         return None if self.tls_port is None else f"https://{self._reachable}:{self.tls_port}/v2"
 
     @property
@@ -175,7 +175,7 @@ class Server:
         return {**self._plain_environment(), "RUNPOD_ENDPOINT_BASE_URL": self.tls_base_url, **trust(self.ca_file)}
 
     def _plain_environment(self) -> dict[str, str]:
-        """The same over HTTP, for workers: what they download must not depend on our authority."""
+        """Variables that point RunPod clients here over HTTP, for workers: their downloads must not need our CA."""
         proxies = past_proxies(self._reachable)
         return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key, **proxies}
 
@@ -301,7 +301,7 @@ class Server:
         return worker_environment(url, endpoint, worker, self.worker_key.key, self.key, namespace, self._pings)
 
     def _process_environment(self, namespace: str, endpoint: str, worker: str) -> dict[str, str]:
-        """The same for a worker process, whose token opens the worker protocol for its own jobs alone."""
+        """The environment of a worker process, whose token opens the worker protocol for its own jobs alone."""
         token = self._tokens.token(namespace, endpoint, worker)
         url = self.base_url.removesuffix("/v2")
         return worker_environment(url, endpoint, worker, token, self.key, namespace, self._pings)

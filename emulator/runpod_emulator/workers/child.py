@@ -30,9 +30,9 @@ OWN = (sys.executable, "-I", "-S")
 TERMINATE_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL of a child that goes on with what nobody wants any more."""
 CLOSING_GRACE = 2.0
-"""The same when the server stops and waits for it; the official worker needs a little more than 1 s to leave."""
+"""Seconds between SIGTERM and SIGKILL when the server stops and waits; the official worker needs a little over 1 s."""
 STOP_GRACE = 10.0
-"""The same where nobody waits for it, unless --stop-grace says otherwise."""
+"""Seconds between SIGTERM and SIGKILL where nobody waits, unless --stop-grace says otherwise."""
 _LINES_AT_ONCE = 256
 """Lines that jobs have printed, after which others have their turn."""
 _LAST_WORDS = 0.5

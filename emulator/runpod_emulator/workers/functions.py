@@ -36,7 +36,7 @@ class Handler:
     function: Function = NOTHING
 
 
-class Call:
+class FunctionCall:
     """One job in a function. `job` is the JSON that its worker receives."""
 
     def __init__(self, function: Function, job: bytes) -> None:

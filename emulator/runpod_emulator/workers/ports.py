@@ -58,7 +58,7 @@ class Placeholders:
         return _PLACEHOLDER.sub(lambda match: self._value(match[1]), text)
 
     def fill_all(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """The same of every value."""
+        """The variables with what the placeholders in their values stand for."""
         return {name: self.fill(value) for name, value in variables.items()}
 
     @property

@@ -1,4 +1,23 @@
-"""One worker process, seen from the server: its life, its frames and its log."""
+"""One worker process, seen from the server: its life, its frames and its log.
+
+It must guarantee three things. Each job of the child ends once at most here, under its own lease. No
+handler outlives its worker. A job that must stop costs its siblings nothing. What ends a worker is the exit
+of its child; an end of the channel alone does not, for the child's log may still have something to say.
+
+    starting ── READY ──> serving ─────────────────────> ended    stopped: it holds nothing, has --stop-grace to leave
+        │                    │ takes no more jobs          ^      replaced: a fresh one comes at once
+        │                    v                             │      it died by itself: its jobs are tried again
+        │                 retiring ── its last job ends ───┤
+        └── ended before READY: broken ────────────────────┘      its last lines say why
+
+While it serves, `_lane` takes jobs whenever there is a free slot, and each goes into the child as one frame.
+What the child says comes back in order, through `_handle`. A job that must stop is asked to; if the child
+still holds it after `OBEY_GRACE`, the worker retires. A plain handler cannot hear that: when its job is the
+only one, its process ends at once. Jobs that play a script are performed here, beside the child.
+
+`run` is a task of the endpoint's `Pool`, which calls the other public methods. All happen in the event loop:
+nothing runs at the same time as a step of this class, except where that step awaits the endpoint.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +26,6 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterable
 
 import orjson
 
@@ -19,9 +37,11 @@ from runpod_emulator.core.jobs.results import ending, is_oversized, result_limit
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.child import CLOSING_GRACE, Child
 from runpod_emulator.workers.environment import host_name, joined
+from runpod_emulator.workers.held import HeldJobs
+from runpod_emulator.workers.incoming import READ, read_frames
 from runpod_emulator.workers.ports import Placeholders
 from runpod_emulator.workers.program import NO_START, Program
-from runpod_emulator.workers.runner.frames import Decoder, Frame, Kind, pieces, unpack_result
+from runpod_emulator.workers.runner.frames import Frame, Kind, pieces, unpack_result
 from runpod_emulator.workers.scripted import Stage
 from runpod_emulator.workers.served import ProcessJobs
 
@@ -29,7 +49,6 @@ log, ends = logging.getLogger("runpod_emulator.worker"), logging.getLogger("runp
 
 OBEY_GRACE = 5.0
 """Seconds that an async handler has to obey a stop before its process ends."""
-_READ = 256 * 1024
 
 
 class WorkerProcess:
@@ -39,14 +58,11 @@ class WorkerProcess:
         self.id = worker
         self._endpoint = endpoint
         self._program = program
-        self._timeline = endpoint.shared.timeline
         self._caller = Caller()
-        self._jobs: dict[str, int] = {}
-        """Lease by id of every job that the child holds, also of those it was told to stop."""
+        self._jobs = HeldJobs(endpoint.shared.timeline)
         self._scripted: set[str] = set()
         """Jobs that play a script here instead of running in the child."""
         self._stage = Stage(endpoint, self._performed, lambda: self._child.kill(signal.SIGKILL))
-        self._stopping: dict[str, asyncio.TimerHandle] = {}
         self._capacity = 0
         self._was_ready = False
         self._cooperative = False
@@ -68,13 +84,13 @@ class WorkerProcess:
         try:
             reader = await self._start()
             lane = asyncio.ensure_future(self._lane())
-            frames = asyncio.ensure_future(self._read_frames(reader))
+            frames = asyncio.ensure_future(read_frames(reader, self._handle, self._emit))
             frames.add_done_callback(self._channel_over)
             await self._child.ended(frames)
         except OSError:
             pass  # what was wrong is in the report of its end
         finally:
-            self._forget_all()
+            self._drop_jobs()
             self._own.release()
             if lane is not None:
                 lane.cancel()
@@ -84,15 +100,14 @@ class WorkerProcess:
 
     def stop_job(self, job: str, lease: int) -> None:
         """Stop a job that no longer belongs to this worker; its siblings go on."""
-        if self._stage.stop(job) or self._jobs.get(job) != lease or job in self._stopping:
+        if self._stage.stop(job) or not self._jobs.may_stop(job, lease):
             return
         replaces = self._endpoint.platform.blocked_stop == "replace"
         if replaces and len(self._jobs) == 1 and not self._cooperative:
             self.replace()
             return
         self._send(Kind.STOP, job)
-        loop = asyncio.get_running_loop()
-        self._stopping[job] = loop.call_later(OBEY_GRACE, self._disobeyed, job)
+        self._jobs.stop(job, OBEY_GRACE, self._disobeyed)
 
     def replace(self) -> None:
         """End the child now; a fresh one takes its place, unless it was retired.
@@ -132,14 +147,14 @@ class WorkerProcess:
     def _end_process(self, grace: float | None = None) -> None:
         if self._jobs:
             self._send(Kind.GIVE_UP)
-            self._given_up = self._only_job
+            self._given_up = self._jobs.only
         for job in self._jobs:
             self._child.catch_up_log(job, alone=False)
-        self._forget_all()
+        self._drop_jobs()
         self._child.end(grace)
 
     async def _start(self) -> asyncio.StreamReader:
-        """Start the child; answers the reader of its channel."""
+        """Start the child; returns the reader of its channel."""
         ours, theirs = socket.socketpair()
         arguments = self._program.arguments(theirs.fileno())
         try:
@@ -151,7 +166,7 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * _READ)
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * READ)
         if self._ended:
             self._end_process()
         return reader
@@ -170,34 +185,12 @@ class WorkerProcess:
             log.error("%s/%s: the worker's channel is spoilt, so it is ended", self._endpoint.id, self.id)
             self._child.kill(signal.SIGKILL)
 
-    async def _read_frames(self, reader: asyncio.StreamReader) -> None:
-        decoder = Decoder()
-        while data := await reader.read(_READ):
-            await self._take_in(decoder.feed(data))
-
-    async def _take_in(self, frames: Iterable[Frame]) -> None:
-        """Handle frames, chunks of one job that come in a row together; keeps none, for they may be large."""
-        chunks: list[bytes] = []
-        emitting = ""
-        for frame in frames:
-            if frame.kind is Kind.CHUNK and frame.job == (emitting or frame.job):
-                emitting = frame.job
-                chunks.append(frame.body)
-                continue
-            await self._emit(emitting, chunks)
-            chunks, emitting = [], ""
-            if frame.kind is Kind.CHUNK:
-                chunks, emitting = [frame.body], frame.job
-            else:
-                await self._handle(frame)
-        await self._emit(emitting, chunks)
-
     async def _handle(self, frame: Frame) -> None:
         kind, job, body = frame
         if kind is Kind.DONE:
             await self._done(job, body)
         elif kind is Kind.PROGRESS:
-            lease = self._jobs.get(job)
+            lease = self._jobs.lease(job)
             if lease is not None:
                 await self._endpoint.report(job, Progressed(lease, body))
         elif kind is Kind.STOPPED:
@@ -256,7 +249,7 @@ class WorkerProcess:
             await self._endpoint.worker_ready(self.id, concurrency)
 
     async def _emit(self, job: str, chunks: list[bytes]) -> None:
-        lease = self._jobs.get(job)
+        lease = self._jobs.lease(job)
         if not chunks or lease is None:
             return
         platform = self._endpoint.platform
@@ -294,7 +287,7 @@ class WorkerProcess:
             self._slot.set()
 
     async def _take(self, most: int, until: int | None) -> int:
-        """Take up to `most` jobs, waiting for the first until then; answers how many there were."""
+        """Take up to `most` jobs, waiting for the first until then; returns how many there were."""
         self._taking = True
         try:
             jobs = await self._endpoint.take(self.id, most, until, self._caller)
@@ -305,24 +298,16 @@ class WorkerProcess:
         return len(jobs)
 
     def _release(self, job: str) -> int | None:
-        """The child no longer holds the job; answers the lease it had."""
-        lease = self._jobs.pop(job, None)
-        timer = self._stopping.pop(job, None)
-        if timer is not None:
-            timer.cancel()
+        """The child no longer holds the job; returns the lease it had."""
+        lease = self._jobs.remove(job)
         if lease is not None:
-            self._timeline.end()
             self._retire()
         return lease
 
-    def _forget_all(self) -> None:
+    def _drop_jobs(self) -> None:
+        """Nothing that it holds will be reported on any more."""
         self._stage.close()
-        for job in list(self._jobs):
-            del self._jobs[job]
-            self._timeline.end()
-        for timer in self._stopping.values():
-            timer.cancel()
-        self._stopping.clear()
+        self._jobs.clear()
 
     def _performed(self, job: str) -> None:
         """A script is over."""
@@ -342,7 +327,7 @@ class WorkerProcess:
 
     def _retire(self) -> None:
         """Replace a worker that gets no new job, once its last job that counts has ended."""
-        if self._retiring and not self._scripted and all(job in self._stopping for job in self._jobs):
+        if self._retiring and not self._scripted and not self._jobs.wanted:
             self.replace()
 
     @property
@@ -371,8 +356,7 @@ class WorkerProcess:
             self._scripted.add(job.id)
             self._stage.perform(job, running)
             return
-        self._jobs[job.id] = job.lease
-        self._timeline.begin()
+        self._jobs.add(job.id, job.lease)
         self._send(Kind.JOB, job.id, handout(job, self._endpoint.platform))
 
     def _send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:
@@ -380,13 +364,9 @@ class WorkerProcess:
             for piece in pieces(kind, job, body):
                 self._writer.write(piece)
 
-    @property
-    def _only_job(self) -> str:
-        return next(iter(self._jobs)) if len(self._jobs) == 1 else ""
-
     def _where(self, job: str) -> str:
         """Where a log line comes from; of what the child does not tell apart, the only job there is."""
-        return "/".join(filter(None, (self._endpoint.id, self.id, job or self._only_job or self._given_up)))
+        return "/".join(filter(None, (self._endpoint.id, self.id, job or self._jobs.only or self._given_up)))
 
     async def _report_end(self) -> None:
         if self._ended:

@@ -77,7 +77,7 @@ class Reloader:
         self._reloads: set[asyncio.Task[None]] = set()
 
     def add(self, endpoint: Workforce, find: Callable[[], Iterable[str]]) -> None:
-        """Watch what `find` answers, and what the endpoint's workers import."""
+        """Watch what `find` returns, and what the endpoint's workers import."""
         code = self._codes[endpoint.id] = _Code(endpoint, find)
         code.add(())
         if not endpoint.settings.workers_max:

@@ -14,7 +14,7 @@ from runpod_emulator.core.jobs.results import ending, split_chunk
 from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script, ScriptError, Value
 from runpod_emulator.core.time.clock import turn, work_time
 from runpod_emulator.core.time.waiting import Caller
-from runpod_emulator.workers.functions import Call, Function, Handler
+from runpod_emulator.workers.functions import Function, FunctionCall, Handler
 from runpod_emulator.workers.runner.frames import Result
 from runpod_emulator.workers.served import ScriptedJobs, TakenJobs
 
@@ -48,11 +48,11 @@ class Stage:
 
     def call(self, job: Job, function: Function) -> None:
         """Run the job in a function of this process; virtual time stands until it ends."""
-        call = Call(function, handout(job, self._endpoint.platform))
+        call = FunctionCall(function, handout(job, self._endpoint.platform))
         self._begin(job.id, call.stop, self._run(job, call))
 
     def stop(self, job_id: str) -> bool:
-        """End what the job does; answers whether it did anything."""
+        """End what the job does; returns whether it did anything."""
         stop = self._stops.pop(job_id, None)
         if stop is None:
             return False
@@ -100,7 +100,7 @@ class Stage:
             log.exception("the script of %s/%s failed", self._endpoint.id, job.id)
             await self._endpoint.report(job.id, Failed(f"{type(error).__name__}: {error}", None, job.lease))
 
-    async def _run(self, job: Job, call: Call) -> None:
+    async def _run(self, job: Job, call: FunctionCall) -> None:
         platform = self._endpoint.platform
         async for said in call.reports():
             if isinstance(said, Result):

@@ -1,7 +1,23 @@
 """The rules of a load-balancing endpoint: which worker answers a request, and how many workers there are.
 
-There is no queue and no job: a request waits for a healthy worker, and is that worker's own
-until it is answered. The state of a worker follows from its health checks.
+There is no queue and no job. A request waits for a healthy worker, and is that worker's own until it is
+answered. It must guarantee that a request goes to no worker that is ill, outdated or full, that each seat is
+given back once, and that whoever waits hears of every change that may let it in.
+
+    request   waiting ── `admit` ──> seated at a worker ── `release` ──> gone
+                 └── NoWorkerInTime, Overloaded, NoWorkers, AffinityGone, or the client has left
+
+    worker    initializing ── `worker_healthy` ──> idle <──> running, as it holds requests
+                                   ^                  │ `worker_ill`: its health check fails
+                                   └── unhealthy <────┘
+              from each of them: `worker_stopped` (scaled down; may be resumed) or `worker_gone` (its process ended)
+
+The state of a worker follows from its health checks alone; requests that fail change nothing. Of the healthy
+workers the one with the fewest requests is chosen, or the one that the request names (`Affinity`). Requests
+that wait, and those above a worker's share, bring up workers: `_balance` after each change says how many.
+
+`doors/load_balancer.py` calls `admit` and `release`, for WebSockets too. `workers/http_server.py` says what becomes of
+workers. `world/endpoints.py` makes, changes and closes the endpoint.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class NextJob:
         self._topic = ("queue", endpoint_id)
         self._room = room
         self.bars: list[Callable[[str], bool]] = []
-        """Each answers whether some worker may not have the job of this id now."""
+        """Each returns whether some worker may not have the job of this id now."""
         self.calls = 0
         """How often somebody was told to look."""
 

@@ -1,8 +1,21 @@
 """Workers that come over HTTP: they poll for jobs and stops, ping, and are lost when they fall silent.
 
-On their wire there is no lease number: a worker's lease on a job is the pair of both.
-So a worker that lost a job without reporting on it is not given that job again until a
-ping of it no longer lists the job; reports that come meanwhile do not count.
+On their wire there is no lease number: a worker's lease on a job is the pair of both. What this file must
+guarantee follows from that. A report counts only if the job is that worker's at that moment. A worker that
+lost a job without reporting on it (cancel, timeout, retry) is not given that job again until a ping of it no
+longer lists the job; until then its reports on it do not count. A poll whose caller left takes no job.
+
+    unknown ── first poll ──> known ── silent for `worker_lease`, with no poll open ──> lost: its jobs are tried again
+                               │ │
+                               │ └── `retire` ──> takes no more ── its last job ends ──> `once_free`
+                               └── `dismiss` ──> leaving: polls are answered at once ── `left` ──> unknown
+
+Each job of a known worker is held, then perhaps must be stopped (`must_stop`), and then is let go of, as a ping
+or a late result shows. `stops` says a job's id again every SAY_AGAIN until then. A worker that says that it is
+idle has dropped what it was given: those jobs count as its own, but it need not be told to stop them.
+
+`doors/worker.py` calls `take`, `stops`, `ping` and `report`. `Work` calls `must_stop` and `forget` as jobs and
+workers go. Workers that were started from a command (`workers/command.py`) call `dismiss`, `retire` and `left`.
 """
 
 from __future__ import annotations

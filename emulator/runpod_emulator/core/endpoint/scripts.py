@@ -95,7 +95,7 @@ class RunningScripts:
         self.waits: Callable[[], None] | None = None
         """Called when a job with a script can be taken, where the endpoint's own workers play none."""
         self.waiting: set[str] = set()
-        """Such jobs."""
+        """Jobs with a script that can be taken, where the endpoint's own workers play none."""
         self.waiting_scaled = 0
         """How many of them would bring up a worker."""
         self._running: dict[str, RunningScript] = {}
@@ -109,7 +109,7 @@ class RunningScripts:
         return self._running.get(job_id)
 
     def begin(self, job_id: str, question: Question) -> bool:
-        """Choose the script of a job that is about to be queued; answers whether it is held back."""
+        """Choose the script of a job that is about to be queued; returns whether it is held back."""
         stub = self._book.choose(question)
         if stub is None:
             if self.has_handler:
@@ -119,7 +119,7 @@ class RunningScripts:
         return self._hold(job_id, running)
 
     def begin_again(self, job_id: str) -> bool:
-        """The same for one that a client retries."""
+        """Choose the script of a job that a client retries; returns whether it is held back."""
         running = self._running.pop(job_id, None)
         return running is not None and self.begin(job_id, running.question)
 

@@ -50,7 +50,7 @@ class Autoscaler:
             self._fleet.start(self._new_worker(), at_once)
 
     def start_candidate(self) -> str | None:
-        """Bring up a worker that tries new code, at once, one above the maximum if need be; answers its id."""
+        """Bring up a worker that tries new code, at once, one above the maximum if need be; returns its id."""
         settings = self._fleet.settings
         if self._stopped or not (settings.starts_workers and settings.workers_max):
             return None

@@ -12,7 +12,7 @@ class Lender(Protocol):
     """The workers of one endpoint, which may make room for another's."""
 
     def give_way(self) -> bool:
-        """End a worker that has nothing to do; answers whether there was one."""
+        """End a worker that has nothing to do; returns whether there was one."""
         ...
 
 

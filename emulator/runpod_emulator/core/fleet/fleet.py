@@ -153,14 +153,14 @@ class Fleet:
                 self.outdate(worker)
 
     def failed(self, worker_id: str, reason: str) -> int:
-        """A worker ended before it was up; answers how long to wait before another try, in ms."""
+        """A worker ended before it was up; returns how long to wait before another try, in ms."""
         worker = self.workers.get(worker_id)
         if worker is not None:
             self._let_go(worker)
         return self.fell_ill(worker_id, reason)
 
     def fell_ill(self, worker_id: str, reason: str) -> int:
-        """The same of a worker that is there, and keeps its place."""
+        """A worker cannot work, and keeps its place; returns how long to wait before another try, in ms."""
         worker = self.workers.get(worker_id)
         if worker is not None:
             worker.reason = reason
@@ -173,7 +173,7 @@ class Fleet:
         return backoff
 
     def forget(self, worker_id: str) -> set[str]:
-        """A worker is gone; answers the jobs it held."""
+        """A worker is gone; returns the jobs it held."""
         worker = self.workers.pop(worker_id, None)
         if worker is None:
             return set()
@@ -259,7 +259,7 @@ class Fleet:
             self.give_way()
 
     def give_way(self) -> bool:
-        """End a worker that has nothing to do; answers whether there was one."""
+        """End a worker that has nothing to do; returns whether there was one."""
         for worker in self.workers.values():
             if self._may_go(worker, lends=True):
                 self.dismiss(worker)

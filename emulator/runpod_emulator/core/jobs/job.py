@@ -1,6 +1,6 @@
 """One job: its states, the events that move it, and the only `apply`.
 
-Everything here is pure. A `Job` is an immutable record, `apply` answers the next
+Everything here is pure. A `Job` is an immutable record, `apply` returns the next
 one, and an event that has no row in `TRANSITIONS` raises and changes nothing. Times
 are milliseconds since the epoch; ``input``, ``output`` and ``s3_config`` are JSON
 text as it came over the wire.
@@ -297,7 +297,7 @@ def apply(job: Job, event: Event, at: int) -> Transition:
 
 
 def within_ttl(transition: Transition) -> Transition:
-    """The same end of a job, whose result its TTL deletes if its retention does not before.
+    """The end of a job, with the result deleted by its TTL if its retention does not do so before.
 
     A job that the TTL itself has ended is kept for its retention: else nobody could see that end.
     """
@@ -332,7 +332,7 @@ _PLACES = {name: place for place, name in enumerate(Job._fields)}
 
 
 def _changed(job: Job, changes: Changes) -> Job:
-    """What `_replace` answers, in a third of its time."""
+    """What `_replace` returns, in a third of its time."""
     values = list(job)
     for name, value in changes.items():
         values[_PLACES[name]] = value

@@ -68,7 +68,7 @@ class JobStore(Protocol):
         ...
 
     async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
-        """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
+        """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay."""
         ...
 
     async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:

@@ -128,7 +128,7 @@ class FaultBook:
         return fault
 
     def remove(self, fault_id: str) -> bool:
-        """Drop a rule; answers whether there was one."""
+        """Drop a rule; returns whether there was one."""
         was_there = self.get(fault_id) is not None
         self._faults.pop(fault_id, None)
         return was_there

@@ -40,10 +40,10 @@ class Question:
 
     @cached_property
     def _headers(self) -> dict[str, str]:
-        told: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for name, value in self.raw_headers:
-            told.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-        return told
+            texts.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        return texts
 
 
 class Slow(str):
@@ -51,7 +51,7 @@ class Slow(str):
 
 
 Check = Callable[[Question], str]
-"""Answers what differs, "" when nothing does."""
+"""Returns what differs, "" when nothing does."""
 
 
 def is_pattern(endpoint: str) -> bool:
@@ -181,7 +181,7 @@ class StubBook:
         self._ids.add(stub.id)
 
     def remove(self, stub_id: str) -> bool:
-        """Drop a stub; answers whether there was one."""
+        """Drop a stub; returns whether there was one."""
         if stub_id not in self._ids:  # or many are added in the square of their number
             return False
         self._put(stub for stub in self._stubs if stub.id != stub_id)

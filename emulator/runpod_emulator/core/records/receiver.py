@@ -47,7 +47,7 @@ class Receiver:
         self._answers.extend([status] * times)
 
     def take(self, at: int, name: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Note a call; answers the status of its answer."""
+        """Note a call; returns the status of its answer."""
         status = self._answers.popleft() if self._answers else 200
         size = _EACH + len(body) + sum(len(key) + len(value) for key, value in headers.items())
         self._calls.add(Received(at, name, headers, body, status), size)

@@ -107,7 +107,7 @@ class Masks:
         self._values = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
     def and_known(self, *secrets: str) -> Masks:
-        """The same with more secrets."""
+        """Masks that know these secrets too."""
         return Masks((*self._known, *secrets))
 
     def text(self, text: str) -> str:

@@ -136,7 +136,7 @@ def _masked_part(found: re.Match[str], value: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The same for strings in quotes behind a name in quotes, as in JSON within JSON, or as Python writes them."""
+    """A text with secrets masked in quoted strings behind quoted names, as JSON within JSON or Python writes them."""
     pieces, at, searched = [], 0, 0
     while found := _QUOTED.search(text, searched):
         name, comma, backslashes, quote = found.groups()

@@ -77,9 +77,9 @@ class RealClock:
         self._ahead: int | None = None
         """Nanoseconds from the ticks to the present; None before the first look."""
         self._shown = 0
-        """The same to the time of day that people see, while it is replaced."""
+        """Nanoseconds from the ticks to the time of day that people see, while it is replaced."""
         self._day = self._base = self._top = 0
-        """What `time` said last; the same less the ticks, at that look, and at the latest time there was so far."""
+        """What `time` said last; that less the ticks, at that look, and at the latest time there was so far."""
 
     def now(self) -> int:
         """The present time."""

@@ -64,14 +64,14 @@ class Schedule(Generic[Key]):
         return None
 
     def pop(self) -> tuple[int, Key] | None:
-        """Remove and answer the lowest rank and its key."""
+        """Remove and return the lowest rank and its key."""
         first = self.first()
         if first is not None:
             del self._ranks[first[1]]
         return first
 
     def without(self, drop: Callable[[Key], bool]) -> Schedule[Key]:
-        """Another with the keys that are not dropped; for many of them it is cheaper than removing each."""
+        """Another schedule, with the keys that are not dropped; for many of them it is cheaper than removing each."""
         other: Schedule[Key] = Schedule()
         other._ranks = {key: rank for key, rank in self._ranks.items() if not drop(key)}
         other._heap = [(rank, key) for key, rank in other._ranks.items()]

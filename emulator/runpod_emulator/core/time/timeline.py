@@ -1,7 +1,22 @@
 """One order of deadlines, and the one `catch_up` that fires them.
 
-Three drivers use it: the loop's alarm in real time, `advance` in virtual time, and
-the first line of every verb, so that a frozen clock sees expiry without an alarm.
+It must guarantee that deadlines fire in the order of their times, and each at its own time: while one fires,
+`now()` is that deadline, however late it is noticed. So nothing depends on who noticed, and what a deadline
+causes is stamped as if it had been noticed at once. There are two kinds: those of jobs, in the store's index
+(`JobDeadlines`), and timers, kept here. Of two at the same time the timer fires first.
+
+Three drive it. The loop's alarm wakes it in real time. `advance` moves a virtual clock from deadline to deadline.
+The first line of every verb is `present`, so that a clock that stands, or an alarm that is late, hides no expiry.
+
+    at rest ── `present`, alarm, `advance` ──> firing, up to BATCH ──> a turn for others ──> firing on, or at rest
+
+What runs is counted (`begin`, `end`), never guessed: a job in a process, a webhook on the wire, a worker that comes up.
+`advance` waits before each deadline until that count is zero. An automatic clock moves by itself: it leaves
+out the time until the next deadline while somebody waits (`begin_waiting`), nothing is counted, and the loop
+has nothing left to do (`hurry`).
+
+Verbs of endpoints call `present`. Waits and workers set timers (`at`). An endpoint says of each transition what
+is due (`expect`). Tests and the admin API call `advance`. `close` is the end: no alarm is set any more.
 """
 
 from __future__ import annotations
@@ -138,7 +153,7 @@ class Timeline:
             await turn()
 
     async def _fire_batch(self, now: int) -> int | None:
-        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; answers when the next is due."""
+        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due."""
         over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
         try:
             for _ in range(BATCH):
@@ -159,7 +174,7 @@ class Timeline:
         return await self.next_due()
 
     async def advance(self, to: int) -> list[int]:
-        """Move a virtual clock to `to`, deadline by deadline; answers the deadlines that fired.
+        """Move a virtual clock to `to`, deadline by deadline; returns the deadlines that fired.
 
         Before each, waits until nothing is running. Raises ConfigurationError for a time that is over, or too late.
         """

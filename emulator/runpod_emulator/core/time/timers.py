@@ -53,7 +53,7 @@ class Timers:
         return heap[0][0] if heap else None
 
     def pop(self) -> Callable[[], None]:
-        """Take out the first, which `first_due` has found, and answer its callback."""
+        """Take out the first, which `first_due` has found, and return its callback."""
         timer = heapq.heappop(self._heap)[2]
         callback, timer.callback = timer.callback, None
         assert callback is not None

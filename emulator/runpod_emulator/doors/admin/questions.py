@@ -162,7 +162,7 @@ class Awaited(Parameters):
 
 
 async def wait_until(world: World, awaited: Awaited, caller: Caller) -> str:
-    """Wait for what is wished; answers what is missing when the time is over, "" for nothing."""
+    """Wait for what was asked for; returns what is missing when the time is over, "" for nothing."""
     caller.hurries = True
     problem = ""
     reached = Reached(world, awaited)

@@ -33,7 +33,7 @@ def note_early_checks() -> None:
 
 
 async def failing_check() -> str:
-    """Run the checks until one fails; answers its name and reason, empty when all passed."""
+    """Run the checks until one fails; returns its name and reason, empty when all passed."""
     if rules() >= (2, 0) and _is_on("RUNPOD_SKIP_FITNESS_CHECKS"):
         return ""
     for check in checks:

@@ -82,7 +82,7 @@ def pack(kind: Kind, job: str = "", body: bytes = b"") -> bytes:
 
 
 def pieces(kind: Kind, job: str = "", body: bytes = b"") -> tuple[bytes, ...]:
-    """The same in one piece, or in two where the body is too large to be copied for that."""
+    """The bytes of one frame in one piece, or in two where the body is too large to be copied."""
     name = job.encode()
     head = HEADER.pack(kind, len(name), len(body)) + name
     return (head + body,) if len(body) < _LARGE else (head, body)

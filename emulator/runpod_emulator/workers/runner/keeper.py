@@ -139,7 +139,7 @@ class _Keeper:
                     self._signal(sign)
 
     def _has_ended(self) -> bool:
-        """Wait for all that have ended; answers whether the worker is one of them."""
+        """Wait for all that have ended; returns whether the worker is one of them."""
         while self._status is None and self._wait_for_one(os.WNOHANG):
             pass
         return self._status is not None
@@ -192,7 +192,7 @@ class _Keeper:
 
 
 def _kill_all(processes: Iterable[int]) -> int:
-    """Answers how many of them will end."""
+    """Returns how many of them will end."""
     killed = 0
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # one that runs as another user

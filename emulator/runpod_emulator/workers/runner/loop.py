@@ -224,7 +224,7 @@ class JobLoop:
         return IDLE_REVIEW if self._concurrency.slots else FULL_REVIEW
 
     def _review(self, coming: int = 0) -> bool:
-        """Ask the modifier; what it raises ends the worker, as it ends the official one. Answers whether it goes on."""
+        """Ask the modifier; what it raises ends the worker, as it ends the official one. Returns whether it goes on."""
         if self._leaving:
             return True
         try:

@@ -78,7 +78,7 @@ class Gate:
             self._ending = asyncio.ensure_future(self._end_if_failed(self._running))
 
     async def passed(self) -> str:
-        """Wait for the hooks; answers the error of the job when one failed."""
+        """Wait for the hooks; returns the error of the job when one failed."""
         return "" if self._running is None else await asyncio.shield(self._running)
 
     async def _end_if_failed(self, running: asyncio.Future[str]) -> None:
@@ -90,7 +90,7 @@ class Gate:
 
 
 async def run_hooks(todo: Sequence[Callable[[], Any]], timeout: float | None) -> str:
-    """Run all hooks; answers the error of every job when one fails, as JSON text, and else nothing."""
+    """Run all hooks; returns the error of every job when one fails, as JSON text, and else nothing."""
     name = "unknown"
 
     async def run_all() -> None:

@@ -107,7 +107,7 @@ def raised(error: BaseException, traceback: str, logs: str = "") -> Outcome:
 
 
 def raised_in_stream(error: BaseException, traceback: str, logs: str = "") -> Outcome:
-    """The same for a generator: a plain text; raises Lost."""
+    """The outcome of an exception that a generator raises: a plain text; raises Lost."""
     text = f"handler: {_own_text(error)} \ntraceback: {traceback}"
     return Outcome(error=f"{text}\nlogs:\n{logs}" if logs else text, raised=True)
 

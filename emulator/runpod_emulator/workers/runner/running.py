@@ -86,7 +86,7 @@ async def _stream(
 
 
 def _send(value: object, emit: Callable[[bytes], None]) -> bool:
-    """Emit a chunk; answers whether it could be sent. Raises Unsendable where the official worker breaks off."""
+    """Emit a chunk; returns whether it could be sent. Raises Unsendable where the official worker breaks off."""
     try:
         emit(results.encode(value, "chunk"))
     except NotFinite:
