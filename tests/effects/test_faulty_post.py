@@ -47,7 +47,7 @@ async def test_a_lost_call_is_tried_again_twice_and_then_delivered():
     assert await calls(world, 19_999) == []
     assert await calls(world, 1) == [job.id]
     assert (rule.asked, rule.struck) == (3, 2)
-    assert await world.emulator.store.next_delivery_due() is None
+    assert await world.emulator.store.deliveries.next_due() is None
 
 
 async def test_a_call_that_is_always_lost_is_given_up():

@@ -79,7 +79,7 @@ async def test_the_next_attempt_counts_from_the_answer_to_the_last_one():
     world.clock.move_to(world.clock.now() + 3_000)
     post.reply(problem="no answer within 3 s")
     await world.emulator.timeline.settle()
-    assert await world.emulator.store.next_delivery_due() == world.clock.now() + 5_000
+    assert await world.emulator.store.deliveries.next_due() == world.clock.now() + 5_000
 
 
 async def test_the_delays_can_be_changed():
@@ -256,7 +256,7 @@ async def test_a_call_that_is_on_the_wire_at_a_reset_is_not_tried_again():
     await world.emulator.reset()
     post.reply(problem="answered 503")
     await turns()
-    assert not await world.emulator.store.owes()
+    assert not await world.emulator.store.deliveries.owes()
 
 
 async def test_stopping_ends_calls_and_leaves_the_rest_owed():
@@ -267,7 +267,7 @@ async def test_stopping_ends_calls_and_leaves_the_rest_owed():
     assert all(answer.cancelled() for _, answer in post.open)
     await ended(world, ["h"])
     assert len(post.calls) == 4
-    assert await world.emulator.store.next_delivery_due() is not None
+    assert await world.emulator.store.deliveries.next_due() is not None
 
 
 async def test_no_line_of_an_attempt_shows_a_password(caplog: pytest.LogCaptureFixture):
@@ -340,14 +340,14 @@ def settlements(world: TestWorld) -> Counter[tuple[tuple[str, str, int], Deliver
     """Counts how often each delivery was settled, and how."""
     counts = Counter[tuple[tuple[str, str, int], DeliveryStatus]]()
     store = world.emulator.store
-    record = store.record_delivery
+    record = store.deliveries.record
 
     async def counted(delivery: Delivery) -> None:
         if delivery.status is not DeliveryStatus.OWED:
             counts[delivery.key, delivery.status] += 1
         await record(delivery)
 
-    store.record_delivery = counted  # type: ignore[method-assign]
+    store.deliveries.record = counted  # type: ignore[method-assign]
     return counts
 
 
@@ -372,4 +372,4 @@ async def test_no_delivery_of_many_jobs_is_lost_on_a_dead_receiver(count: int):
     assert outcomes.total() == len(jobs)
     await world.advance(600_000)
     assert receiver.attempts.total() == 3 * len(jobs)
-    assert await world.emulator.store.next_delivery_due() is None
+    assert await world.emulator.store.deliveries.next_due() is None

@@ -373,42 +373,42 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
 
 def test_due_deliveries_are_given_out_once_earliest_first(shelf: Shelf):
     late, soon, later = owe(shelf, "a", 3_000), owe(shelf, "b", 2_000), owe(shelf, "c", 9_000)
-    assert finish(shelf.store.next_delivery_due()) == 2_000
-    assert finish(shelf.store.claim_deliveries(1_999, 10)) == []
-    assert finish(shelf.store.claim_deliveries(3_000, 1)) == [soon]
-    assert finish(shelf.store.claim_deliveries(3_000, 10)) == [late]
-    assert finish(shelf.store.claim_deliveries(3_000, 10)) == []
-    assert finish(shelf.store.next_delivery_due()) == 9_000
-    assert finish(shelf.store.claim_deliveries(9_000, 10)) == [later]
-    assert finish(shelf.store.next_delivery_due()) is None
+    assert finish(shelf.store.deliveries.next_due()) == 2_000
+    assert finish(shelf.store.deliveries.claim(1_999, 10)) == []
+    assert finish(shelf.store.deliveries.claim(3_000, 1)) == [soon]
+    assert finish(shelf.store.deliveries.claim(3_000, 10)) == [late]
+    assert finish(shelf.store.deliveries.claim(3_000, 10)) == []
+    assert finish(shelf.store.deliveries.next_due()) == 9_000
+    assert finish(shelf.store.deliveries.claim(9_000, 10)) == [later]
+    assert finish(shelf.store.deliveries.next_due()) is None
 
 
 def test_a_delivery_that_is_still_owed_is_given_out_again_at_its_new_time(shelf: Shelf):
     delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.claim_deliveries(2_000, 10))
+    finish(shelf.store.deliveries.claim(2_000, 10))
     again = delivery._replace(attempts=1, due=7_000)
-    finish(shelf.store.record_delivery(again))
-    assert finish(shelf.store.next_delivery_due()) == 7_000
-    assert finish(shelf.store.claim_deliveries(7_000, 10)) == [again]
+    finish(shelf.store.deliveries.record(again))
+    assert finish(shelf.store.deliveries.next_due()) == 7_000
+    assert finish(shelf.store.deliveries.claim(7_000, 10)) == [again]
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.GIVEN_UP])
 def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus):
     delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.claim_deliveries(2_000, 10))
-    finish(shelf.store.record_delivery(delivery._replace(attempts=1, status=status)))
-    assert finish(shelf.store.next_delivery_due()) is None
-    assert not shelf.store._deliveries
+    finish(shelf.store.deliveries.claim(2_000, 10))
+    finish(shelf.store.deliveries.record(delivery._replace(attempts=1, status=status)))
+    assert finish(shelf.store.deliveries.next_due()) is None
+    assert not shelf.store.deliveries.owes_any
 
 
 def test_a_delivery_outlives_its_job(shelf: Shelf):
     delivery = owe(shelf, "a", 2_000)
     shelf.update("a", Forgotten())
-    assert finish(shelf.store.claim_deliveries(2_000, 10)) == [delivery]
+    assert finish(shelf.store.deliveries.claim(2_000, 10)) == [delivery]
 
 
 def test_a_refused_change_owes_nothing(shelf: Shelf):
     shelf.create("a")
     with pytest.raises(IllegalTransition):
         shelf.update("a", Completed(1))
-    assert finish(shelf.store.next_delivery_due()) is None
+    assert finish(shelf.store.deliveries.next_due()) is None

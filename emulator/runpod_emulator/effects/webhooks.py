@@ -134,10 +134,10 @@ class Webhooks(Effect):
     async def _sort(self) -> None:
         """Move what is due into its host's line, and be back for the next."""
         self._sorting = False
-        while claimed := await self._store.claim_deliveries(self._timeline.now(), _CLAIM):
+        while claimed := await self._store.deliveries.claim(self._timeline.now(), _CLAIM):
             for delivery in claimed:
                 self._pass_on(delivery)
-        due = await self._store.next_delivery_due()
+        due = await self._store.deliveries.next_due()
         if due is not None:
             self._wake_at(due)
 
@@ -217,7 +217,7 @@ class Webhooks(Effect):
             self._rests.pop(_host(delivery.url), None)
         delays = self._platform.webhook_retry_delays
         after = attempted(delivery, not problem, now, delays)
-        await self._store.record_delivery(after)
+        await self._store.deliveries.record(after)
         self._tried(after, problem)
         _log_attempt(after, problem, len(delays) + 1, self._shown)
         if after.status is DeliveryStatus.OWED:

@@ -7,10 +7,10 @@ from typing import Any
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
-from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
 from runpod_emulator.core.jobs.store import Change, Counts, Listener
 from runpod_emulator.core.time.schedule import Schedule
+from runpod_emulator.stores.deliveries import MemoryDeliveries
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 """Events that add unread chunks to a job, or take all of them away."""
@@ -42,8 +42,7 @@ class MemoryStore:
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self._listeners: list[Listener] = []
         self._places = 0
-        self._deliveries: dict[tuple[int, str, str], Delivery] = {}
-        self._owed: Schedule[tuple[int, str, str]] = Schedule()
+        self.deliveries = MemoryDeliveries()
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` after every write, in the same step."""
@@ -114,7 +113,7 @@ class MemoryStore:
     def has_work(self) -> bool:
         """Whether a job waits or runs, or a delivery is owed."""
         counts = (shelf.counts for shelf in self._shelves.values())
-        return bool(self._deliveries) or any(one.queued or one.running for one in counts)
+        return self.deliveries.owes_any or any(one.queued or one.running for one in counts)
 
     async def counts(self, endpoint: str) -> Counts:
         """The endpoint's counters."""
@@ -136,14 +135,11 @@ class MemoryStore:
         """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
         if endpoint is None:
             free_later(part for shelf in self._shelves.values() for part in shelf.remains())
-            free_later((*self._deadlines.remains(), *self._owed.remains(), self._deliveries))
+            free_later(self._deadlines.remains())
             self._shelves, self._deadlines = {}, Schedule()
-            self._deliveries, self._owed = {}, Schedule()
-            return
-        await self.drop(endpoint)
-        for key in [key for key in self._deliveries if key[1] == endpoint]:
-            del self._deliveries[key]
-            self._owed.set(key, None)
+        else:
+            await self.drop(endpoint)
+        self.deliveries.clear(endpoint)
 
     async def drop(self, endpoint: str) -> None:
         """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
@@ -156,35 +152,6 @@ class MemoryStore:
     async def give_up_deadline(self, endpoint: str, job: str) -> None:
         """Take the job out of the deadlines until it is written again: what should happen then has failed."""
         self._deadlines.set((endpoint, job), None)
-
-    async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
-        """Owed deliveries that are due, `most` at most."""
-        claimed: list[Delivery] = []
-        while len(claimed) < most:
-            first = self._owed.first()
-            if first is None or first[0] > now:
-                break
-            self._owed.pop()
-            claimed.append(self._deliveries[first[1]])
-        return claimed
-
-    async def record_delivery(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
-        if delivery.key not in self._deliveries:
-            return
-        if delivery.status is DeliveryStatus.OWED:
-            self._owe(delivery)
-        else:
-            self._deliveries.pop(delivery.key, None)
-
-    async def owes(self) -> bool:
-        """Whether any delivery is owed."""
-        return bool(self._deliveries)
-
-    async def next_delivery_due(self) -> int | None:
-        """When the next owed delivery that is not given out is due."""
-        first = self._owed.first()
-        return None if first is None else first[0]
 
     def _shelf(self, endpoint: str) -> _Shelf:
         shelf = self._shelves.get(endpoint)
@@ -219,7 +186,7 @@ class MemoryStore:
         self._deadlines.set((job.endpoint, job.id), transition.due)
         _count(shelf.counts, before, after, transition)
         if transition.delivery is not None:
-            self._owe(transition.delivery)
+            self.deliveries.owe(transition.delivery)
         for listener in self._listeners:
             listener(transition)
 
@@ -230,10 +197,6 @@ class MemoryStore:
             shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
         else:
             shelf.chunks.pop(transition.job.id, None)
-
-    def _owe(self, delivery: Delivery) -> None:
-        self._deliveries[delivery.key] = delivery
-        self._owed.set(delivery.key, delivery.due)
 
 
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:

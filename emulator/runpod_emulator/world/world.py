@@ -203,7 +203,7 @@ class World:
             counts = await self.store.counts(endpoint)
             if counts.queued or counts.running:
                 return False
-        return not await self.store.owes()
+        return not await self.store.deliveries.owes()
 
     def _tried(self, delivery: Delivery, problem: str) -> None:
         attempt = Attempt(self.timeline.now(), delivery, problem)

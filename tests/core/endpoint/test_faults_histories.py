@@ -90,7 +90,7 @@ class Life:
         assert not [worker for worker in mocked.endpoint.fleet.workers.values() if worker.jobs]
         health = await mocked.endpoint.health()
         assert (health.queued, health.running) == (0, 0)
-        assert await mocked.emulator.store.next_delivery_due() is None
+        assert await mocked.emulator.store.deliveries.next_due() is None
 
 
 async def live(mocked: Mocked, rules: list[dict[str, Any]], doings: list[tuple[str, int]]) -> None:

@@ -131,7 +131,7 @@ def contents(store: MemoryStore) -> tuple[object, ...]:
         finish(store.recent("ep", 0, 10)),
         finish(store.queued("ep")),
         finish(store.next_due()),
-        finish(store.next_delivery_due()),
+        finish(store.deliveries.next_due()),
         copy.deepcopy(finish(store.counts("ep"))),
     )
 

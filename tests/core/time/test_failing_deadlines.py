@@ -216,4 +216,4 @@ async def test_a_webhook_call_that_fails_inside_is_an_attempt_and_delays_no_othe
     tried = [(attempt.delivery.url[-4:].strip("/"), attempt.problem) for attempt in world.emulator.attempts]
     assert tried.count(("good", "")) == 1
     assert tried.count(("bad", "ArithmeticError: this timer fails")) == 3
-    assert not await world.emulator.store.owes()
+    assert not await world.emulator.store.deliveries.owes()

@@ -44,8 +44,33 @@ class Counts:
         return self.now[JobStatus.IN_PROGRESS]
 
 
+class DeliveryStore(Protocol):
+    """Keeps what is owed to webhooks. A `JobStore` adds to it, in the step that ends a job."""
+
+    async def claim(self, now: int, most: int) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most; each is given out once until `record`."""
+        ...
+
+    async def record(self, delivery: Delivery) -> None:
+        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
+        ...
+
+    async def owes(self) -> bool:
+        """Whether any delivery is owed."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """When the next owed delivery that is not given out is due."""
+        ...
+
+
 class JobStore(Protocol):
-    """Keeps jobs, stream chunks and deliveries. On the memory store no call ever suspends."""
+    """Keeps jobs and stream chunks. On the memory store no call ever suspends."""
+
+    @property
+    def deliveries(self) -> DeliveryStore:
+        """What the jobs of this store owe to webhooks."""
+        ...
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every transition that is heard of."""
@@ -113,20 +138,4 @@ class JobStore(Protocol):
 
     async def give_up_deadline(self, endpoint: str, job: str) -> None:
         """Take the job out of the deadlines until it is written again: what should happen then has failed."""
-        ...
-
-    async def claim_deliveries(self, now: int, most: int) -> list[Delivery]:
-        """Owed deliveries that are due; each is given out once until `record_delivery`."""
-        ...
-
-    async def record_delivery(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery."""
-        ...
-
-    async def owes(self) -> bool:
-        """Whether any delivery is owed."""
-        ...
-
-    async def next_delivery_due(self) -> int | None:
-        """When the next owed delivery that is not given out is due."""
         ...
