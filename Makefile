@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 CASES ?= 100
+# Empty: bytecode is kept, also where the environment says otherwise. Without it each process of the tests compiles them anew, for 8 s.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: serve test compat parity chaos soak mutants bench lint format docs all-pythons lowest clean
 

@@ -2,8 +2,7 @@
 
 import pytest
 from backend import Backend, Busy
-
-from emulator.testing import Emulator
+from runpod_emulator import Emulator
 
 pytestmark = pytest.mark.runpod_emulator("llm", clock="virtual")
 

@@ -1,119 +1,160 @@
-"""Imports point down, time is asked in one place, and nothing grows too long."""
+"""Every room knows only rooms below it, no modules import each other in a circle, and nothing grows too long."""
 
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-import pytest
+from tests.tables import table
 
-ROOT = Path(__file__).parents[1] / "emulator"
+NAME = "runpod_emulator"
+ROOT = Path(__file__).parents[1] / "emulator" / NAME
 FILES = sorted(ROOT.rglob("*.py"))
-LAYERS = [
-    {"core"},
-    {"values"},
-    {"config", "effects", "mocking", "workers", "stores"},
-    {"emulator", "endpoints", "worlds"},
-    {"api"},
-    {"app", "port", "port_file", "server", "tls"},
-    {
-        "__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe", "pytest_ask",
-        "pytest_guard", "pytest_imports", "pytest_plugin", "pytest_redirect", "pytest_wire", "testing",
+ROOMS: dict[str, set[str]] = {
+    "core": set(),
+    "core.time": {"core"},
+    "core.secrets": set(),
+    "core.jobs": {"core"},
+    "core.fleet": {"core", "core.time"},
+    "core.mocks": {"core", "core.time"},
+    "core.records": {"core", "core.jobs", "core.fleet"},
+    "core.endpoint": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks"},
+    "values": {"core"},
+    "stores": {"core", "core.time", "core.jobs"},
+    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.mocks", "core.records"},
+    "config": {"core", "core.secrets", "values"},
+    "mocking": {"core", "core.time", "core.secrets", "core.mocks", "values"},
+    "workers": {
+        "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.endpoint", "values",
     },
-]  # fmt: skip
-"""From the bottom; parts of one layer do not see each other, but for those in TOGETHER."""
-TOGETHER = [
-    {"app", "port", "port_file", "server", "tls"},
-    {"emulator", "endpoints", "worlds"},
-    {
-        "pytest_ask",
-        "pytest_guard",
-        "pytest_imports",
-        "pytest_plugin",
-        "pytest_redirect",
-        "pytest_wire",
-        "testing",
+    "world": {
+        "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint",
+        "stores", "effects", "workers",
     },
-    {"__main__", "cli", "flags", "garbage", "listing", "log", "orphans", "outlet", "probe"},
-]
-CONFIG_READERS = {"app", "server", "__main__", "cli", "flags", "listing", "pytest_plugin", "testing"}
-ADMIN = ROOT / "api" / "admin"
-"""Takes endpoints in the form of the configuration file, so it alone of the doors may read that."""
-CLOCK = ROOT / "core" / "clock.py"
+    "http": {
+        "core", "core.time", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint", "effects",
+        "world",
+    },
+    "doors": {
+        "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records", "core.endpoint",
+        "values", "config", "mocking", "world", "http",
+    },
+    "server": {
+        "core", "core.time", "core.secrets", "core.fleet", "core.mocks", "effects", "config", "mocking", "workers",
+        "world", "http", "doors",
+    },
+    "cli": {"core", "core.time", "core.secrets", "core.jobs", "values", "config", "workers", "http", "server"},
+    "plugin": {"workers"},
+    "testing": {
+        "core", "core.time", "core.records", "effects", "config", "mocking", "workers", "world", "doors", "server",
+    },
+    "pytest_plugin": {"plugin", "testing"},
+    "__main__": {"cli"},
+    "__init__": {"testing"},
+}  # fmt: skip
+"""From the bottom: what each room may know. A new arrow is written here first."""
+CLOCK = ROOT / "core" / "time" / "clock.py"
 RUNNER = ROOT / "workers" / "runner"
-LONGEST_FILE, LONGEST_FUNCTION = 400, 50
+LONGEST_FILE, LONGEST_FUNCTION, MOST_PUBLIC = 400, 50, 20
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-
-
-def part(path: Path) -> str:
-    """The part of the house that a file belongs to; the package itself is "emulator"'s __init__."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+each_file = table("path", FILES)
 
 
-def layer(name: str) -> int:
-    return next(rank for rank, names in enumerate(LAYERS) if name in names)
+def module(path: Path) -> str:
+    """The full name of a file's module."""
+    parts = (NAME, *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module a file imports, wherever in it, by its full name."""
-    package = ("emulator", *path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text())):
+MODULES = {module(path): path for path in FILES}
+
+
+def room(name: str) -> str:
+    """The room of a module: a folder of the core, the core's own files, another folder, or a file of its own."""
+    parts = name.split(".")[1:]
+    if not parts:
+        return "__init__"
+    return ".".join(parts[:2]) if parts[0] == "core" and f"core.{parts[1:2] and parts[1]}" in ROOMS else parts[0]
+
+
+def imports(path: Path, late: bool = True) -> Iterator[str]:
+    """Every module a file imports by its full name; without `late` those it needs as it is loaded itself."""
+    package = (NAME, *path.relative_to(ROOT).parts[:-1])
+    for node in nodes(ast.parse(path.read_text()), late):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else ()
-            module = ".".join((*above, *(node.module or "").split(".")))
-            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "emulator" else (module,)
+            source = ".".join((*above, *(node.module or "").split("."))).strip(".")
+            for name in (f"{source}.{alias.name}" for alias in node.names):
+                yield name if name in MODULES else source
 
 
-def parts_imported(path: Path) -> set[str]:
-    """The parts of the emulator that a file imports; its version belongs to everybody."""
-    names = {name.split(".")[1] for name in imports(path) if name.startswith("emulator.")}
-    return names - {"__version__", "__init__"}
+def nodes(node: ast.AST, late: bool) -> Iterator[ast.AST]:
+    """What is below a node; without `late` nothing that a function does."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if late or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from nodes(child, late)
 
 
-def may_import(importer: str, imported: str) -> bool:
-    if importer == imported:
-        return True
-    if imported == "config":
-        return importer in CONFIG_READERS
-    if any({importer, imported} <= friends for friends in TOGETHER):
-        return True
-    return layer(imported) < layer(importer)
+def own(path: Path, late: bool = True) -> set[str]:
+    """The modules of ours that a file imports; the version belongs to everybody."""
+    return {name for name in imports(path, late) if name in MODULES and name not in (NAME, module(path))}
+
+
+def test_every_room_has_its_place():
+    assert {room(name) for name in MODULES} == set(ROOMS)
+
+
+def test_every_room_knows_only_rooms_below_it():
+    floors = list(ROOMS)
+    for importer, known in ROOMS.items():
+        assert known <= set(floors[: floors.index(importer)])
 
 
 @each_file
-def test_imports_point_down(path: Path):
-    importer = part(path)
-    if importer == "__init__":
-        assert parts_imported(path) == set()
-        return
-    assert importer in set().union(*LAYERS), f"give {importer} a layer"
-    given = {"config"} if ADMIN in path.parents else set()
-    assert {imported for imported in parts_imported(path) - given if not may_import(importer, imported)} == set()
+def test_a_file_imports_only_what_its_room_may_know(path: Path):
+    importer = room(module(path))
+    known = {room(name) for name in own(path)} - {importer}
+    if path == ROOT / "core" / "__init__.py":  # it guards the loggers before anybody logs
+        known -= {"core.secrets"}
+    assert known <= ROOMS[importer]
 
 
-@pytest.mark.parametrize(
-    ("importer", "imported", "allowed"),
-    [
-        ("api", "emulator", True),
-        ("emulator", "api", False),
-        ("core", "config", False),
-        ("effects", "stores", False),
-        ("workers", "effects", False),
-        ("api", "config", False),
-        ("emulator", "config", False),
-        ("server", "config", True),
-        ("api", "app", False),
-        ("config", "core", True),
-        ("cli", "server", True),
-    ],
-)
-def test_the_rule_itself(importer: str, imported: str, allowed: bool):
-    assert may_import(importer, imported) is allowed
+def test_every_arrow_is_used():
+    drawn = {(room(name), room(other)) for name, path in MODULES.items() for other in own(path)}
+    assert {(importer, known) for importer in ROOMS for known in ROOMS[importer]} <= drawn
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[list[str]]:
+    """Circles of arrows: each name that a walk meets again, with the way there."""
+    found: list[list[str]] = []
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> None:
+        if name in way:
+            found.append([*way[way.index(name) :], name])
+        elif name not in done:
+            for other in sorted(arrows[name]):
+                walk(other, [*way, name])
+            done.add(name)
+
+    for name in arrows:
+        walk(name, [])
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles({name: own(path) for name, path in MODULES.items()}) == []
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == [["b", "c", "b"]]
 
 
 def foreign(path: Path, home: str) -> set[str]:
@@ -122,15 +163,15 @@ def foreign(path: Path, home: str) -> set[str]:
     return {name for name in imports(path) if name.split(".")[0] not in roots and not f"{name}.".startswith(home)}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if part(path) == "core"], ids=lambda path: path.name)
+@table("path", sorted((ROOT / "core").rglob("*.py")))
 def test_the_core_needs_the_standard_library_only(path: Path):
-    assert foreign(path, "emulator.core.") == set()
+    assert foreign(path, f"{NAME}.core.") == set()
 
 
-@pytest.mark.parametrize("path", sorted(RUNNER.rglob("*.py")), ids=lambda path: path.name)
+@table("path", sorted(RUNNER.rglob("*.py")))
 def test_the_runner_needs_the_standard_library_and_itself_only(path: Path):
     of_users = {"uvicorn"} if path.name == "asgi.py" else {"runpod"}
-    assert foreign(path, "emulator.workers.runner.") <= of_users
+    assert foreign(path, f"{NAME}.workers.runner.") <= of_users
 
 
 FORBIDDEN = {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
@@ -169,6 +210,91 @@ def test_no_function_is_too_long(path: Path):
     ]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+class Class(NamedTuple):
+    """A class of ours: the full names of its bases, and the methods and properties of its own that others may use."""
+
+    bases: tuple[str, ...]
+    public: tuple[str, ...]
+
+
+def classes(path: Path) -> Iterator[tuple[str, Class]]:
+    """Each class of a file by its full name."""
+    tree = ast.parse(path.read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    known = {node.name: f"{module(path)}.{node.name}" for node in found}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in found:
+        dotted = [ast.unparse(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
+        bases = [".".join((known.get(first, first), *rest)) for first, *rest in (base.split(".") for base in dotted)]
+        methods = [one.name for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+        yield known[node.name], Class(tuple(bases), tuple(dict.fromkeys(n for n in methods if not n.startswith("_"))))
+
+
+CLASSES = {name: one for path in FILES for name, one in classes(path)}
+SHAPES = {"typing.NamedTuple", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings"}
+"""Whoever inherits from these is data; its parents are parts of a form, not of a behaviour."""
+ABSTRACT = {
+    "core.records.news.Effect",
+    "effects.before.Before",
+}
+"""Classes that others inherit from, of which no object is ever made, beside protocols."""
+CONCRETE = {
+    "core.endpoint.hooks.Hooks": "hooks that do nothing are those of work that has no faults",
+    "core.time.clock.RealClock": "an automatic clock is real time, moved ahead",
+    "core.time.waiting.Caller": "who calls in the program itself has no connection that tells of its leaving",
+    "effects.kept.Sent": "what aiohttp's tracing tells of a request is the same for all",
+    "http.bounded.BoundedProtocol": "uvicorn's protocol can be changed by inheritance alone",
+    "http.raw_headers.RawRequest": "aiohttp makes its requests itself, from a class that it is given",
+    "http.routing.ExactRoute": "Starlette's router asks its routes for what they match",
+    "http.upgrades.UpgradesProtocol": "uvicorn's protocol can be changed by inheritance alone",
+    "server.log.PlainLines": "coloured lines are plain ones, dressed up",
+}
+"""Other classes that one inherits from, and why."""
+TALL = {
+    "http.connection.BreakableProtocol": "upgrades, bounds and breaking are three files about one class of uvicorn",
+}
+"""Classes more than one floor above a base, and why."""
+
+
+def roots(name: str) -> set[str]:
+    """Where the parents of a class end: classes that are not ours."""
+    return {root for base in CLASSES[name].bases for root in (roots(base) if base in CLASSES else {base})}
+
+
+def is_plain(name: str) -> bool:
+    """Whether a class is neither data, nor an error, nor a protocol."""
+    errors = {root for root in roots(name) if isinstance(getattr(builtins, root, None), type)}
+    return not (errors or roots(name) & SHAPES or "typing.Protocol" in CLASSES[name].bases)
+
+
+def parents(name: str) -> list[str]:
+    """The classes of ours that a class inherits from directly, but for protocols."""
+    return [base for base in CLASSES[name].bases if base in CLASSES and is_plain(base)]
+
+
+def test_no_class_has_too_many_public_methods():
+    crowded = {name: len(one.public) for name, one in CLASSES.items() if len(one.public) > MOST_PUBLIC}
+    assert crowded == {}
+
+
+def test_only_known_classes_are_inherited_from():
+    inherited = {base.removeprefix(f"{NAME}.") for name in CLASSES if is_plain(name) for base in parents(name)}
+    assert inherited == ABSTRACT | set(CONCRETE)
+
+
+def test_no_object_is_made_of_an_abstract_class():
+    names = {name.rpartition(".")[2] for name in ABSTRACT}
+    calls = (node for path in FILES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    assert {ast.unparse(call.func) for call in calls} & names == set()
+
+
+def test_nothing_is_more_than_one_floor_above_its_base():
+    tall = {name for name in CLASSES if is_plain(name) for base in parents(name) if parents(base)}
+    assert {name.removeprefix(f"{NAME}.") for name in tall} == set(TALL)
 
 
 @each_file

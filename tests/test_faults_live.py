@@ -11,13 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.settings import Span
+from runpod_emulator.server.server import Server
 
-from emulator.config.settings import read_settings
-from emulator.core.faults import Fault, FaultKind
-from emulator.core.rates import Operation
-from emulator.core.settings import Span
-from emulator.server import Server
 from tests.compat.servers import HANDLERS, LIMIT
+from tests.plain import PLAIN
 from tests.workers.conftest import until
 
 STREAM = """
@@ -41,7 +43,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(headers={"Authorization": "key"}, timeout=LIMIT, trust_env=False) as one:
+    async with httpx.AsyncClient(headers={"Authorization": "key"}, timeout=LIMIT, **PLAIN) as one:
         yield one
 
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.server.server import Server
 
-from emulator.config.settings import read_settings
-from emulator.server import Server
 from tests.workers.conftest import until
 
 _EACH = 500_000

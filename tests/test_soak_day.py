@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.doors.admin.feed import data_of, news_of
+from runpod_emulator.testing import Emulator
 
-from emulator.api.admin.feed import news_of, told
-from emulator.testing import Emulator
+from tests.plain import PLAIN
 
 HOUR = 3_600_000
 BURST = 10
@@ -47,8 +48,8 @@ def play(jobs: int, seed: int = 7) -> Day:
         for stub in STUBS:
             emu.stub(endpoint="llm", **stub)
         start = now = round(emu.clock.now() * 1000)
-        with emu._world.listening(
-            lambda one: day.transitions.append(told(news_of(one), emu._world.masks)), lambda: None
+        with emu._world.feeds.listening(
+            lambda one: day.transitions.append(data_of(news_of(one), emu._world.masks)), lambda: None
         ):
             for hour in range(25):
                 emu.webhooks.answer(500, dice.randrange(jobs // 100))
@@ -73,7 +74,7 @@ def play(jobs: int, seed: int = 7) -> Day:
 
 
 def _client(emu: Emulator) -> httpx.Client:
-    return httpx.Client(base_url=emu.base_url, headers={"authorization": emu.key}, trust_env=False, timeout=30)
+    return httpx.Client(base_url=emu.base_url, headers={"authorization": emu.key}, **PLAIN, timeout=30)
 
 
 def _job(dice: random.Random, webhook: str) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _job(dice: random.Random, webhook: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("jobs", [200, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_the_same_seed_gives_the_same_day_twice(jobs: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.ERROR, "emulator")
+    caplog.set_level(logging.ERROR, "runpod_emulator")
     day = play(jobs)
     events = Counter(json.loads(one)["event"] for one in day.transitions)
     assert events["Submitted"] == jobs == len(day.requests)

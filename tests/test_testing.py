@@ -12,10 +12,11 @@ from typing import Any
 import freezegun
 import httpx
 import pytest
+import runpod_emulator.testing
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
-import emulator.testing
-from emulator.core.errors import ConfigurationError
-from emulator.testing import Emulator
+from tests.plain import PLAIN
 
 pytest_plugins = ["pytester"]
 
@@ -35,11 +36,11 @@ def emu(shared: Emulator) -> Emulator:
 
 
 def post(emu: Emulator, path: str = "/llm/run", body: Any = HELLO) -> httpx.Response:
-    return httpx.post(emu.base_url + path, json=body, headers={"authorization": emu.key}, trust_env=False)
+    return httpx.post(emu.base_url + path, json=body, headers={"authorization": emu.key}, **PLAIN)
 
 
 def status(emu: Emulator, job: str) -> httpx.Response:
-    return httpx.get(f"{emu.base_url}/llm/status/{job}", headers={"authorization": emu.key}, trust_env=False)
+    return httpx.get(f"{emu.base_url}/llm/status/{job}", headers={"authorization": emu.key}, **PLAIN)
 
 
 def test_a_stub_answers(emu: Emulator):
@@ -53,7 +54,7 @@ def test_secrets_fit_as_they_came_and_are_shown_masked(emu: Emulator):
     body = {"input": {"api_key": "key-of-the-input"}, "s3Config": {"accessSecret": "secret-of-the-bucket"}}
     headers = {"authorization": "Bearer key-of-the-client", "x-tenant": "acme"}
     webhook = "http://user:pass-of-the-hook@127.0.0.1:9/"
-    httpx.post(f"{emu.base_url}/llm/run", json={**body, "webhook": webhook}, headers=headers, trust_env=False)
+    httpx.post(f"{emu.base_url}/llm/run", json={**body, "webhook": webhook}, headers=headers, **PLAIN)
     emu.assert_requested(headers=headers, body=body)
     (request,) = emu.requests(headers=headers)
     assert request["headers"]["authorization"] == "Bearer ****ient" and request["headers"]["x-tenant"] == "acme"
@@ -176,15 +177,17 @@ def test_the_same_seed_gives_the_same_journal_three_times():
 
 
 def test_the_examples_of_the_docstrings_are_true():
-    assert doctest.testmod(emulator.testing).failed == 0
+    assert doctest.testmod(runpod_emulator.testing).failed == 0
 
 
 # The plugin
 
 
-def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(pytester: pytest.Pytester):
+def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own_over_https_too(
+    pytester: pytest.Pytester,
+):
     pytester.makepyfile(
-        """
+        test_shared_and_own="""
         import os
         import httpx
         import pytest
@@ -210,13 +213,8 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own(py
             assert len(set(emulators)) == 1 and runpod_emulator not in emulators
         """
     )
-    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
-    outcome.assert_outcomes(passed=3)
-
-
-def test_a_mark_gives_an_emulator_that_is_reached_over_https(pytester: pytest.Pytester):
     pytester.makepyfile(
-        f"""
+        test_over_https=f"""
         import json
         import os
         import urllib.request
@@ -232,14 +230,15 @@ def test_a_mark_gives_an_emulator_that_is_reached_over_https(pytester: pytest.Py
             assert json.load(urllib.request.urlopen(request))["jobs"]["inQueue"] == 0
         """
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers").assert_outcomes(passed=1)
+    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers")
+    outcome.assert_outcomes(passed=4)
 
 
 def test_the_event_feed_tells_every_transition(emu: Emulator):
     emu.stub(endpoint="llm", respond={"output": 1})
     seen: list[str] = []
     feed = emu.base_url.removesuffix("/v2") + "/__emulator/events"
-    with httpx.stream("GET", feed, params={"endpoint": "llm"}, trust_env=False, timeout=30) as answer:
+    with httpx.stream("GET", feed, params={"endpoint": "llm"}, **PLAIN, timeout=30) as answer:
         job = post(emu).json()["id"]
         for line in answer.iter_lines():
             if line.startswith("data: "):

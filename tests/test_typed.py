@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.testing import Clock, Emulator, Webhooks
+from runpod_emulator.testing import Clock, Emulator, Webhooks
 
 
 def in_a_program() -> None:
@@ -67,7 +67,7 @@ def test_with_the_fixture(runpod_emulator: Emulator, own: Emulator) -> None:
 """
 
 MISUSE = """
-from emulator.testing import Emulator
+from runpod_emulator.testing import Emulator
 
 with Emulator("llm") as emu:
     port: int = emu.base_url

@@ -6,15 +6,26 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
+from runpod_emulator.core.platform import DAY, HOUR, MINUTE
+from runpod_emulator.core.settings import Span
+from runpod_emulator.values import (
+    Duration,
+    Exact,
+    Milliseconds,
+    Variables,
+    as_text,
+    file_of,
+    milliseconds,
+    span,
+    variables,
+)
 
-from emulator.core.platform import DAY, HOUR, MINUTE
-from emulator.core.settings import Span
-from emulator.values import Duration, Exact, Milliseconds, Variables, as_text, file_of, milliseconds, span, variables
+from tests.tables import table
 
 # Durations
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "value"),
     [
         ("600000", 600_000),
@@ -34,7 +45,7 @@ def test_a_duration_has_a_unit_or_is_milliseconds(text: str, value: int) -> None
     assert milliseconds(text) == value
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     ["", "s", "-5", "5 minutes", "1e3", "5S", "1,5s", "5s5s", "5s 5", ".5s", "5.s", "inf", "nan", "1h30m", "+5s",
      "\u0661s", "\uff15"],
@@ -84,7 +95,7 @@ def test_a_duration_of_the_file_is_a_text_or_a_whole_number(given: Any) -> None:
 # Spans
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "value"),
     [
         ("2s", Span(2_000, 2_000)),
@@ -107,7 +118,6 @@ def test_a_duration_of_the_file_is_a_text_or_a_whole_number(given: Any) -> None:
         (2_000, Span(2_000, 2_000)),
         (Span(1, 2, 3), Span(1, 2, 3)),
     ],
-    ids=str,
 )
 def test_a_span_is_a_duration_or_a_range(given: Any, value: Span) -> None:
     assert span(given) == value
@@ -120,11 +130,10 @@ def test_a_range_ends_after_it_begins(text: str) -> None:
         span(text)
 
 
-@pytest.mark.parametrize(
+@table(
     "given",
     ["", " ", "soon", "-", "1s-", "-1s", "1s-2s-3s", "1s-3s seed", "1s-3s seed x", "1s-3s seed -1", "1s..3s", "seed 7",
      -1, 1.5, True, [1_000, 3_000], {"low": 1}, None],
-    ids=str,
 )  # fmt: skip
 def test_anything_else_is_no_span(given: Any) -> None:
     with pytest.raises(ValueError, match="write milliseconds, or a number with ms, s, m, h or d"):
@@ -189,7 +198,7 @@ def test_what_is_a_file() -> None:
 # Back to text
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "text"),
     [
         (True, "true"),
@@ -206,7 +215,6 @@ def test_what_is_a_file() -> None:
         (Span(5, 9, 0), "5-9 seed 0"),
         (Span(), "0"),
     ],
-    ids=str,
 )
 def test_a_value_as_text(value: Any, text: str) -> None:
     assert as_text(value) == text

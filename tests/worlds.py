@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.api import wire
-from emulator.core.capacity import Capacity
-from emulator.core.clock import Clock, VirtualClock
-from emulator.core.endpoint import Endpoint, Submission
-from emulator.core.job import Job
-from emulator.core.platform import Profile, preset
-from emulator.core.settings import EndpointSettings, default_settings
-from emulator.core.waiting import Caller
-from emulator.emulator import Emulator
+from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.settings import EndpointSettings, default_settings
+from runpod_emulator.core.time.clock import Clock, VirtualClock
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.http import wire
+from runpod_emulator.world.world import World
+
+from tests.stores.yielding import YieldingStore
 
 
 @dataclass
@@ -29,6 +32,12 @@ class RecordingLauncher:
     over_http: bool = False
     real: bool = False
     processes: bool = True
+    kind: str = "remote"
+    start_script_worker: None = None
+
+    def launch(self, endpoint: object) -> RecordingLauncher:
+        """This launcher, whatever the endpoint."""
+        return self
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
@@ -44,6 +53,9 @@ class RecordingLauncher:
 
     def stop_job(self, worker: str, job: str, lease: int) -> None:
         self.stopped_jobs.append((worker, job, lease))
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass
@@ -67,7 +79,7 @@ class TestWorld:
 
     __test__ = False
 
-    emulator: Emulator
+    emulator: World
     endpoint: Endpoint
     launcher: RecordingLauncher
     post: RecordingPost
@@ -77,12 +89,12 @@ class TestWorld:
         """Bring up one worker more and answer its id."""
         self.endpoint.autoscaler.start_one()
         worker = self.launcher.started[-1]
-        await self.endpoint.worker_ready(worker, concurrency)
+        await self.endpoint.work.worker_ready(worker, concurrency)
         return worker
 
     async def take(self, worker: str, most: int = 1, lease: int | None = None) -> list[Job]:
         """Jobs for the worker, without waiting."""
-        return await self.endpoint.take(worker, most, self.emulator.timeline.now(), Caller(), lease)
+        return await self.endpoint.work.take(worker, most, self.emulator.timeline.now(), Caller(), lease)
 
     async def running(self, submission: Submission | None = None) -> tuple[str, Job]:
         """A worker that holds a new job."""
@@ -97,6 +109,10 @@ class TestWorld:
         return await timeline.advance(timeline.now() + milliseconds)
 
 
+STORE: Callable[[], YieldingStore] | None = None
+"""What makes the store of each world, where not the memory store does."""
+
+
 def make_world(
     profile: Profile = "observed",
     *,
@@ -105,6 +121,7 @@ def make_world(
     settings: Callable[[EndpointSettings], EndpointSettings] = lambda settings: settings,
     rate_limits: bool = True,
     capacity: Capacity | None = None,
+    effects: Iterable[Effect] = (),
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -112,8 +129,12 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    emulator = Emulator(
-        platform, wire.webhook_body, clock=clock, post=post, seed=1, rate_limits=rate_limits, capacity=capacity
+    store = None if STORE is None else STORE()
+    emulator = World(
+        platform, wire.webhook_body, clock=clock, store=store, post=post, seed=1, rate_limits=rate_limits,
+        capacity=capacity, effects=effects,
     )  # fmt: skip
-    endpoint = emulator.add(settings(default_settings("ep", platform)), launcher)
+    if store is not None:
+        store.timeline = emulator.timeline
+    endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

@@ -10,7 +10,7 @@ import argparse
 import os
 import time
 
-from tests.bench import (
+from tests.bench import (  # fmt: skip
     report,
     rows_day,
     rows_processes,
@@ -19,7 +19,7 @@ from tests.bench import (
     rows_streams,
     rows_transfer,
     rows_webhooks,
-)  # fmt: skip
+)
 from tests.bench.rows import Row, Scale
 
 ROWS: tuple[Row, ...] = (

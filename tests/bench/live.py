@@ -20,7 +20,7 @@ def server(*arguments: str) -> Iterator[int]:
     """A server with the examples on a free port, which is what it gives."""
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder) / "port"
-        command = [sys.executable, "-m", "emulator", "serve", str(ECHO), "--port", "0"]
+        command = [sys.executable, "-m", "runpod_emulator", "serve", str(ECHO), "--port", "0"]
         process = subprocess.Popen(
             [*command, "--port-file", str(port_file), "--no-rate-limits", "--log-level", "error", *arguments],
             stdout=subprocess.DEVNULL,

@@ -9,17 +9,17 @@ from collections import Counter
 from typing import NamedTuple
 
 import orjson
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.platform import HOUR, preset
+from runpod_emulator.core.records.receiver import Receiver
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import VirtualClock
+from runpod_emulator.http import wire
+from runpod_emulator.mocking.models import Stub
+from runpod_emulator.server.server import Server, run
+from runpod_emulator.world.world import World
 
-from emulator.api import wire
-from emulator.config.settings import read_settings
-from emulator.core.clock import VirtualClock
-from emulator.core.job import Transition
-from emulator.core.platform import HOUR, preset
-from emulator.core.receiver import Receiver
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.mocking.models import Stub
-from emulator.server import Server, run
 from tests.bench.rows import Line, Row, Sample, Scale, in_fresh_process, in_turn, one
 
 BURST = 10
@@ -70,29 +70,29 @@ async def _of_a_server(jobs: int) -> float:
 
 async def _of_a_world(jobs: int) -> float:
     clock, receiver = VirtualClock(), Receiver()
-    world = Emulator(
+    world = World(
         preset("observed"), wire.webhook_body, clock=clock, post=Direct(receiver, clock), rate_limits=False, seed=7,
         calls_per_host=1,
     )  # fmt: skip
-    world.add_mock(default_settings("day", world.platform, workers_max=WORKERS))
-    await world.start()
+    world.endpoints.add_mock(default_settings("day", world.platform, workers_max=WORKERS))
+    await world.endpoints.start()
     try:
         return await _play(world, jobs, "http://127.0.0.1:1/day")
     finally:
         await world.stop()
 
 
-async def _play(world: Emulator, jobs: int, url: str) -> float:
+async def _play(world: World, jobs: int, url: str) -> float:
     dice = random.Random(7)
     world.stub(Stub.model_validate(_STUB).to_core(taken=[]))
-    endpoint, timeline = world.endpoint("day"), world.timeline
+    endpoint, timeline = world.endpoints.queue("day"), world.timeline
     events: Counter[str] = Counter()
 
     def heard(transition: Transition) -> None:
         events[type(transition.event).__name__] += 1
 
     began, start = time.perf_counter(), timeline.now()
-    with world.listening(heard, lambda: None):
+    with world.feeds.listening(heard, lambda: None):
         for at in sorted(dice.randrange(24 * HOUR) for _ in range(jobs // BURST)):
             await timeline.advance(start + at)
             for _ in range(BURST):

@@ -9,7 +9,7 @@ import time
 
 from tests.bench.proc import activity, children
 from tests.bench.rows import Line, Row, Sample, Scale, in_turn, one, ratio
-from tests.bench.servers import (
+from tests.bench.servers import (  # fmt: skip
     BODY,
     ECHO,
     Server,
@@ -21,7 +21,7 @@ from tests.bench.servers import (
     sdk_command,
     until_answer,
     worker,
-)  # fmt: skip
+)
 
 COLD = 3
 """Cold workers of a round."""

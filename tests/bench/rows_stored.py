@@ -9,20 +9,20 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import RealClock, VirtualClock, turn
+from runpod_emulator.http import wire
+from runpod_emulator.http.access import Access
+from runpod_emulator.server.app import Application
+from runpod_emulator.server.garbage import Sweeper
+from runpod_emulator.server.server import Server, run
+from runpod_emulator.world.world import World
+from runpod_emulator.world.worlds import Worlds
 from starlette.types import Message
 
-from emulator.api import wire
-from emulator.api.access import Access
-from emulator.app import Application
-from emulator.config.settings import read_settings
-from emulator.core.clock import RealClock, VirtualClock, turn
-from emulator.core.endpoint import Endpoint, Submission
-from emulator.core.platform import preset
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.garbage import Sweeper
-from emulator.server import Server, run
-from emulator.worlds import Worlds
 from tests.bench import servers as bench
 from tests.bench.load import load
 from tests.bench.proc import resident
@@ -73,9 +73,9 @@ def measure_growth(jobs: int) -> Sample:
 async def _growth(jobs: int) -> Sample:
     platform = preset("observed", run_retention=1_000)
     clock = VirtualClock()
-    world = Emulator(platform, wire.webhook_body, clock=clock, rate_limits=False, seed=7)
-    endpoint = world.add_remote(default_settings("far", platform))
-    world.open()
+    world = World(platform, wire.webhook_body, clock=clock, rate_limits=False, seed=7)
+    endpoint = world.endpoints.add_remote(default_settings("far", platform))
+    world.endpoints.open()
     ids = [(await endpoint.submit(Submission(INPUT))).id for _ in range(FEW)]
     sample = {f"{verb}, few": cost for verb, cost in (await _costs(world, endpoint, ids)).items()}
     began = time.perf_counter()
@@ -86,7 +86,7 @@ async def _growth(jobs: int) -> Sample:
     return sample
 
 
-async def _costs(world: Emulator, endpoint: Endpoint, ids: list[str]) -> Sample:
+async def _costs(world: World, endpoint: Endpoint, ids: list[str]) -> Sample:
     """Each batch leaves as many jobs as it found: what it hands in takes the places of those that it cancels."""
     dice = random.Random(7)
     times: dict[str, list[float]] = {"run": [], "status": [], "request": [], "cancel": [], "expire": []}
@@ -179,7 +179,7 @@ async def _deadlines(jobs: int, span: float) -> Sample:
     clock = server.emulator.timeline.clock = HeldClock()
     await server.start()
     Sweeper().begin()
-    endpoint = server.emulator.endpoint("far")
+    endpoint = server.emulator.endpoints.queue("far")
     dice = random.Random(7)
     for number in range(jobs):
         await endpoint.submit(Submission(INPUT, ttl=dice.randint(1, round(1000 * span))))

@@ -153,7 +153,7 @@ def until_answer(port: int, path: str) -> None:
 
 def emulator_command(*arguments: str) -> list[str]:
     """`serve` with these arguments, and without limits on the number of requests and jobs."""
-    command = [sys.executable, "-m", "emulator", "serve", "--config", os.devnull]
+    command = [sys.executable, "-m", "runpod_emulator", "serve", "--config", os.devnull]
     return [*command, "--no-rate-limits", "--set", "queue_limit_rule=false", *arguments]
 
 

@@ -15,9 +15,11 @@ from typing import IO
 
 import httpx
 
+from tests.plain import PLAIN
 from tests.workers.processes import Family
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "emulator"
 HANDLERS = ROOT / "handlers"
 LIMIT = 30.0
 
@@ -65,16 +67,16 @@ class Output:
 
 
 class Command:
-    """`python -m emulator ARGUMENTS`, running."""
+    """`python -m runpod_emulator ARGUMENTS`, running."""
 
     def __init__(self, *arguments: str, cwd: Path, **environment: str) -> None:
         self._family = Family()
         self.folder = cwd
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "emulator", *arguments],
+            [sys.executable, "-m", "runpod_emulator", *arguments],
             cwd=cwd,
-            env={**clean, "PYTHONPATH": str(ROOT), **self._family.environment, **environment},
+            env={**clean, "PYTHONPATH": str(SOURCE), **self._family.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -84,7 +86,7 @@ class Command:
         assert self.process.stdout is not None and self.process.stderr is not None
         self.out = Output(self.process.stdout)
         self.err = Output(self.process.stderr)
-        self.http = httpx.Client(headers={"Authorization": "any-key"}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(headers={"Authorization": "any-key"}, timeout=LIMIT, **PLAIN)
 
     @property
     def base_url(self) -> str:

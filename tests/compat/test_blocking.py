@@ -96,7 +96,7 @@ def workers_elsewhere(server: Command, files: dict[str, Path]) -> Iterator[None]
 def by_hand(server: Command, endpoint: str, file: Path) -> subprocess.Popen[bytes]:
     words = ("worker-env", endpoint, "--url", server.root_url)
     printed = subprocess.run(
-        [interpreter("1.12"), "-m", "emulator", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        [interpreter("1.12"), "-m", "runpod_emulator", *words], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     return subprocess.Popen(
         ["sh", "-c", f"{printed}\nexec {sdk_command('1.12', file)}"], env={**os.environ, **server.mark},

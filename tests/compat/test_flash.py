@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from tests.compat.sdks import interpreter
-from tests.compat.servers import ROOT, Command, commands
+from tests.compat.servers import ROOT, SOURCE, Command, commands
 from tests.conftest import require
 
 pytestmark = pytest.mark.compat
@@ -335,7 +335,7 @@ def command_in(folder: Path) -> Path:
     folder.mkdir()
     program = folder / "runpod-emulator"
     program.write_text(
-        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m emulator "$@"\n'
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(SOURCE))} exec {shlex.quote(sys.executable)} -m runpod_emulator "$@"\n'
     )
     program.chmod(0o755)
     return folder

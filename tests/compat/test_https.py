@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
 from tests.compat.servers import LIMIT
 
 pytestmark = pytest.mark.compat
@@ -133,7 +133,7 @@ def test_exec_sets_all_that_both_clients_need(tmp_path: Path) -> None:
     echo = Path(__file__).parents[2] / "handlers" / "echo.py"
     serving = ["exec", "--endpoint", f"echo={echo}", "--tls", "--tls-folder", str(tmp_path / "tls")]
     done = subprocess.run(
-        [sys.executable, "-m", "emulator", *serving, "--", sys.executable, "-c", textwrap.dedent(PROGRAM)],
+        [sys.executable, "-m", "runpod_emulator", *serving, "--", sys.executable, "-c", textwrap.dedent(PROGRAM)],
         env={name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")},
         capture_output=True, text=True, timeout=2 * LIMIT,
     )  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
 from tests.compat.servers import commands
 
 pytestmark = pytest.mark.compat

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-
-from emulator.testing import Emulator
+from runpod_emulator.testing import Emulator
 
 pytestmark = pytest.mark.compat
 

@@ -230,7 +230,7 @@ def test_a_cancel_at_the_moment_a_job_runs_stops_it(runs: dict[tuple[str, str], 
 def test_a_worker_started_by_hand_serves_and_leaves(sdk: str, server: Command, tmp_path: Path) -> None:
     script = write_handlers(tmp_path, "plain")["plain"]
     printed = subprocess.run(
-        [sys.executable, "-m", "emulator", "worker-env", "far", "--url", server.root_url, "--worker", "by-hand",
+        [sys.executable, "-m", "runpod_emulator", "worker-env", "far", "--url", server.root_url, "--worker", "by-hand",
          "--worker-key", "worker-secret"],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=LIMIT,
     ).stdout  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.servers import LIMIT, ROOT, Command, commands
+from tests.compat.servers import LIMIT, ROOT, SOURCE, Command, commands
 from tests.compat.tenants import Tenant
 
 pytestmark = pytest.mark.compat
@@ -91,7 +91,11 @@ def test_eight_workers_at_once_see_only_their_own(server: Command, tmp_path: Pat
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_suite.py").write_text(SUITE)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "RUNPOD_"))}
-    told = {"SHARED_SERVER": server.root_url, "ROUNDS": str(ROUNDS), "PYTHONPATH": str(ROOT)}
+    told = {
+        "SHARED_SERVER": server.root_url,
+        "ROUNDS": str(ROUNDS),
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, SOURCE))),
+    }
     ended = subprocess.run(
         [
             sys.executable,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-
-from emulator.config.exposure import exposure
-from emulator.config.settings import read_settings
+from runpod_emulator.config.exposure import exposure
+from runpod_emulator.config.settings import read_settings
 
 LOCAL = ["127.0.0.1", "127.0.0.53", "::1", "::ffff:127.0.0.1"]
 OPEN = ["0.0.0.0", "::", "10.0.0.7", "192.168.1.5", "fe80::1%eth0", "::ffff:10.0.0.7", "8.8.8.8"]

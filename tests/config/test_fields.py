@@ -7,13 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from runpod_emulator.config.fields import changed_fields, field_value, parse_field
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, Profile, preset, source_of
+from runpod_emulator.values import as_text
 
-from emulator.config.fields import changed_fields, field_value, parse_field
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
-from emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, Profile, preset, source_of
-from emulator.values import as_text
 from tests.config.told import configure, refusal, refused_file
+from tests.tables import table
 
 FIELDS = [field.name for field in dataclasses.fields(Platform)]
 TIMES = [name for name in FIELDS if source_of(name).unit == "ms" and isinstance(getattr(Platform(), name), int)]
@@ -30,7 +31,7 @@ def test_every_value_can_be_written_and_read_back(profile: Profile) -> None:
     assert read_settings(set=written).platform() == platform
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "value"),
     [
         ("workers_max=5", 5),
@@ -55,7 +56,7 @@ def test_set_changes_one_field(entry: str, value: Any) -> None:
     assert changed_fields(platform)[entry.partition("=")[0].strip()] == value
 
 
-@pytest.mark.parametrize(
+@table(
     ("entry", "words"),
     [
         ("workers_maxx=5", "no field workers_maxx. The nearest is workers_max; 'runpod-emulator fields' lists all"),
@@ -111,7 +112,7 @@ def test_every_field_is_a_key_of_platform(profile: Profile) -> None:
     assert read_settings().platform() == preset(profile)
 
 
-@pytest.mark.parametrize("name", TIMES)
+@table("name", TIMES)
 def test_every_time_may_be_written_with_a_unit(name: str) -> None:
     configure(f"[platform]\n{name} = '10m'\n")
     assert getattr(read_settings().platform(), name) == 10 * MINUTE
@@ -126,7 +127,7 @@ def test_a_time_of_platform(text: str, value: int) -> None:
     assert read_settings().platform().run_retention == value
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "words"),
     [
         ("run_retentoin = 5", "no field run_retentoin. The nearest is run_retention; 'runpod-emulator fields' lists"),

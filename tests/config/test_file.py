@@ -7,22 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config import file as file_module
+from runpod_emulator.config.file import find_file, read_file
+from runpod_emulator.config.lines import lines_of
+from runpod_emulator.config.options import EndpointOptions, GivenOptions, all_options
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.config import file as file_module
-from emulator.config.file import find_file, read_file
-from emulator.config.lines import lines_of
-from emulator.config.options import EndpointOptions, GivenOptions, all_options
-from emulator.core.errors import ConfigurationError
-from tests.config.told import (
-    ENDPOINT_OPTIONS,
-    SERVER_KEYS,
-    configure,
-    plans,
-    refusal,
-    refused_file,
-    told,
-    write,
-)
+from tests.config.told import ENDPOINT_OPTIONS, SERVER_KEYS, configure, plans, refusal, refused_file, told, write
+from tests.tables import table
 
 # Where it is
 
@@ -122,7 +114,7 @@ def test_a_broken_file_is_told_with_its_line(text: str, line: int) -> None:
 # Keys that there are not
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "words"),
     [
         ("serverr = {}", "1: serverr: no such key; the nearest is server"),
@@ -214,15 +206,13 @@ def wrong_values(name: str) -> list[str]:
     return WRONG[next((kind for kind, names in kinds.items() if name in names), "a text")]
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name in SERVER_KEYS for value in wrong_values(name)])
+@table(("name", "value"), [(name, value) for name in SERVER_KEYS for value in wrong_values(name)])
 def test_a_wrong_type_for_the_server_is_told_with_key_and_line(name: str, value: str) -> None:
     words = refused_file(f"# a comment\n[server]\n{name} = {value}\n[endpoints.a]\n")
     assert words.startswith(f"runpod-emulator.toml:3: server.{name}")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name in ENDPOINT_OPTIONS for value in wrong_values(name)]
-)
+@table(("name", "value"), [(name, value) for name in ENDPOINT_OPTIONS for value in wrong_values(name)])
 def test_a_wrong_type_for_an_endpoint_is_told_with_key_and_line(name: str, value: str) -> None:
     words = refused_file(f"[endpoints.b]\n[endpoints.a]\n\n{name} = {value}\n")
     assert words.startswith(f"runpod-emulator.toml:4: endpoints.a.{name}")
@@ -270,8 +260,8 @@ def test_a_message_speaks_toml_and_not_python(text: str) -> None:
 # Values that cannot be
 
 
-@pytest.mark.parametrize("table", ["server", "endpoints.a"])
-@pytest.mark.parametrize(
+@table("table", ["server", "endpoints.a"])
+@table(
     ("line", "words"),
     [
         ("workers_min = -1", "workers_min: Input should be greater than or equal to 0"),
@@ -327,16 +317,16 @@ FORMS = ["wrong = 1", '"wrong" = 1', "'wrong' = 1", "  wrong=1", "wrong = [\n 1,
 AFTER = ["", "\n[endpoints.wrong]\nworkers_max = 1\n", "\n\n# wrong = 1\n[platform]\nrun_retention = 1\n"]
 
 
-@pytest.mark.parametrize("after", AFTER, ids=["nothing after", "a table of that name", "another table"])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+@table("after", AFTER)
+@table("form", FORMS)
+@table("before", BEFORE.values())
 def test_the_line_of_a_key(before: str, form: str, after: str) -> None:
     text = f"[server]\n{before}{form}{after}"
     assert lines_of(text)["server", "wrong"] == 2 + before.count("\n")
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-@pytest.mark.parametrize(
+@table("ending", ["\n", "\r\n"])
+@table(
     ("text", "keys", "line"),
     [
         ("a = 1\nb = 2\nc = 3", ("c",), 3),
@@ -362,7 +352,7 @@ def test_the_line_of_keys_in_tables(text: str, keys: tuple[str, ...], line: int,
     assert lines_of(text.replace("\n", ending)).get(keys, 1) == line
 
 
-@pytest.mark.parametrize("number", range(1, 31, 3))
+@table("number", range(1, 31, 3))
 def test_each_line_of_a_file_is_found(number: int) -> None:
     names = [f"host{number}" if count == number else f"environment.N{count}" for count in range(1, 31)]
     words = refused_file("[server]\n" + "".join(f"{name} = 'x'\n" for name in names))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config.flash import flash_resources, read_app
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.settings import FlashAddress
 
-from emulator.config.flash import flash_resources, read_app
-from emulator.core.errors import ConfigurationError
-from emulator.core.settings import FlashAddress
 from tests.config.told import build, configure, plans, refusal, refused_file, told, use, write
 
 AGAIN = "run 'flash build --no-deps' in shop"
@@ -168,7 +168,7 @@ def test_two_apps_with_one_load_balanced_name(folder: Path) -> None:
 
 def test_images_are_left_out_and_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(folder / "shop", adder={}, web={"is_load_balanced": True}, vllm={"client_mode": True, "handler_file": None})
-    with caplog.at_level(logging.WARNING, "emulator"):
+    with caplog.at_level(logging.WARNING, "runpod_emulator"):
         served = plans("--flash", "shop")
     assert {name: plan.service.balanced for name, plan in served.items()} == {"adder": False, "web": True}
     assert served["web"].service.handler == str(Path("shop/.flash/.build/handler_web.py:app").absolute())

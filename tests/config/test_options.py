@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 import pytest
-
-from emulator.config.options import (
+from runpod_emulator.config.options import (
     EndpointOptions,
     GivenOptions,
     ServerOptions,
@@ -18,12 +17,14 @@ from emulator.config.options import (
     kind,
     variable,
 )
-from emulator.config.settings import read_settings
-from emulator.core.platform import Platform
-from emulator.workers.child import STOP_GRACE
-from tests.config.told import ENDPOINT_OPTIONS, SAMPLES
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.workers.child import STOP_GRACE
 
-each = pytest.mark.parametrize("name", all_options())
+from tests.config.told import ENDPOINT_OPTIONS, SAMPLES
+from tests.tables import table
+
+each = table("name", all_options())
 
 
 def test_the_options_of_endpoints_come_last() -> None:
@@ -79,7 +80,7 @@ def test_a_value_whose_kind_says_little_has_a_form(name: str) -> None:
     assert form(field) or kind(field) != "a text" or name == "host"
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "text"),
     [
         ("host", "127.0.0.1"),

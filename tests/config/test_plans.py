@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config.plans import Plan, plan_all
+from runpod_emulator.core.platform import DAY, Platform
+from runpod_emulator.core.settings import Span
 
-from emulator.config.plans import Plan, plan_all
-from emulator.core.platform import DAY, Platform
-from emulator.core.settings import Span
 from tests.config.told import (
     ENDPOINT_OPTIONS,
     SAMPLES,
@@ -24,6 +24,7 @@ from tests.config.told import (
     told,
     write,
 )
+from tests.tables import table
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +63,11 @@ def test_every_option_of_endpoints_reaches_them_somewhere() -> None:
     assert list(REACHES) == ENDPOINT_OPTIONS
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "layer"),
     [(name, layer) for name in ENDPOINT_OPTIONS for layer in ("flag", "variable", "endpoint", "server")],
 )
-@pytest.mark.parametrize("which", [0, 1])
+@table("which", [0, 1])
 def test_every_option_reaches_its_endpoint(monkeypatch: pytest.MonkeyPatch, name: str, layer: str, which: int) -> None:
     sample = SAMPLES[name][which]
     (plan,) = plan_all(give(name, {layer: sample}, monkeypatch))
@@ -281,8 +282,8 @@ def test_the_folder_of_a_handlers_own_code(folder: Path, words: tuple[str, ...],
 # RUNPOD_INIT_TIMEOUT
 
 
-@pytest.mark.parametrize(("text", "value"), [("30", 30_000), ("0.5", 500), ("0", 0), (" 9 ", 9_000)])
-@pytest.mark.parametrize("layer", ["server", "endpoint", "variable", "flag"])
+@table(("text", "value"), [("30", 30_000), ("0.5", 500), ("0", 0), (" 9 ", 9_000)])
+@table("layer", ["server", "endpoint", "variable", "flag"])
 def test_runpod_init_timeout_is_seconds_and_counts_more_than_the_option(
     monkeypatch: pytest.MonkeyPatch, layer: str, text: str, value: int
 ) -> None:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from runpod_emulator.config.services import Service, checked_handler, checked_id, hidden_modules
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.config.services import Service, checked_handler, checked_id, hidden_modules
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
 from tests.config.told import configure, plans, refusal, refused_file, told, write
+from tests.tables import table
 
 
 def programs(*handlers: str, endpoint: tuple[str, ...] = ()) -> dict[str, str | None]:
@@ -53,7 +54,7 @@ def test_a_folder_is_all_its_handlers_in_order(folder: Path) -> None:
         assert list(programs(spelling)) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("handlers", "endpoint", "words"),
     [
         ((), (), "nothing to serve"),
@@ -82,13 +83,12 @@ def test_a_folder_is_all_its_handlers_in_order(folder: Path) -> None:
         ),
         (("v1.2.py",), (), "'v1.2' can't be an endpoint id"),
     ],
-    ids=str,
 )
 def test_handlers_that_are_refused(
     folder: Path, handlers: tuple[str, ...], endpoint: tuple[str, ...], words: str
 ) -> None:
     write(folder, "echo.py", "other/echo.py", "two words.py", "v1.2.py")
-    (folder / "empty").mkdir()
+    (folder / "empty").mkdir(exist_ok=True)
     assert words in refusal(handlers=list(handlers), endpoint=list(endpoint))
 
 
@@ -203,7 +203,7 @@ IMPOSSIBLE = {
 }
 
 
-@pytest.mark.parametrize("case", IMPOSSIBLE)
+@table("case", IMPOSSIBLE)
 def test_an_impossible_service_is_told_with_its_table(folder: Path, case: str) -> None:
     write(folder, "h.py")
     lines, words = IMPOSSIBLE[case]
@@ -225,8 +225,8 @@ def test_a_program_has_a_name(command: str) -> None:
     assert "command" in refused_file(f"[endpoints.x]\ncommand = {command}\n")
 
 
-@pytest.mark.parametrize("endpoint", ["a b", "a.b", "é", "a/b", "a\\nb"])
-@pytest.mark.parametrize("line", ["handler = 'h.py'", "command = 'true'", ""])
+@table("endpoint", ["a b", "a.b", "é", "a/b", "a\\nb"])
+@table("line", ["handler = 'h.py'", "command = 'true'", ""])
 def test_a_bad_endpoint_id_is_told_with_its_line(folder: Path, endpoint: str, line: str) -> None:
     write(folder, "h.py")
     refused = refused_file(f'[server]\n\n[endpoints."{endpoint}"]\n{line}\n')
@@ -270,7 +270,7 @@ def test_two_that_serve_one_endpoint_are_refused(folder: Path) -> None:
     ["handlers = ['missing.py']", "handlers = ['empty']", "endpoint = ['x=']", "endpoint = ['a b']", "command = ['x']"],
 )
 def test_what_the_server_cannot_serve_is_told_with_key_and_line(folder: Path, line: str) -> None:
-    (folder / "empty").mkdir()
+    (folder / "empty").mkdir(exist_ok=True)
     key = line.partition(" ")[0]
     assert refused_file(f"[server]\n\n{line}\n").startswith(f"runpod-emulator.toml:3: server.{key}")
 

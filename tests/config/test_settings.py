@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.config.options import GivenOptions, all_options, flag, variable
+from runpod_emulator.config.settings import Effective, read_settings, scaling, unknown_variables
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.platform import Platform
 
-from emulator.config.options import GivenOptions, all_options, flag, variable
-from emulator.config.settings import Effective, read_settings, scaling, unknown_variables
-from emulator.core.errors import ConfigurationError
-from emulator.core.platform import Platform
 from tests.config.told import (
     ENDPOINT_OPTIONS,
     SAMPLES,
@@ -30,6 +30,7 @@ from tests.config.told import (
     use,
     write,
 )
+from tests.tables import table
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_every_option_has_a_default(name: str) -> None:
     assert read_settings().effective(name) == (default, "default")
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "which"),
     [(name, which) for name, samples in SAMPLES.items() for which, sample in enumerate(samples) if sample.words],
 )
@@ -60,7 +61,7 @@ def test_every_option_is_a_flag(furnished: Path, name: str, which: int) -> None:
 
 
 @each_option(list(all_options()))
-@pytest.mark.parametrize("which", [0, 1])
+@table("which", [0, 1])
 def test_every_option_is_a_variable(furnished: Path, monkeypatch: pytest.MonkeyPatch, name: str, which: int) -> None:
     sample = SAMPLES[name][which]
     monkeypatch.setenv(variable(name), sample.variable)
@@ -70,7 +71,7 @@ def test_every_option_is_a_variable(furnished: Path, monkeypatch: pytest.MonkeyP
 
 
 @each_option(SERVER_KEYS)
-@pytest.mark.parametrize("which", [0, 1])
+@table("which", [0, 1])
 def test_every_option_is_a_key_of_server(furnished: Path, name: str, which: int) -> None:
     sample = SAMPLES[name][which]
     configure(f"[server]\n\n{name} = {sample.key}\n")
@@ -80,7 +81,7 @@ def test_every_option_is_a_key_of_server(furnished: Path, name: str, which: int)
 
 
 @each_option(ENDPOINT_OPTIONS)
-@pytest.mark.parametrize("which", [0, 1])
+@table("which", [0, 1])
 def test_every_option_of_endpoints_is_a_key_of_an_endpoint(furnished: Path, name: str, which: int) -> None:
     sample = SAMPLES[name][which]
     configure(f"[endpoints.a]\nhandler = 'h.py'\n{name} = {sample.key}\n[endpoints.b]\n")
@@ -104,7 +105,7 @@ def test_flag_variable_and_key_come_to_the_same(furnished: Path, monkeypatch: py
     assert by_flag == by_key == by_variable == sample.value
 
 
-@pytest.mark.parametrize("name", [name for name in all_options() if name not in (*ENDPOINT_OPTIONS, "command", "mock")])
+@table("name", [name for name in all_options() if name not in (*ENDPOINT_OPTIONS, "command", "mock")])
 def test_an_option_of_the_server_is_no_key_of_an_endpoint(furnished: Path, name: str) -> None:
     words = refused_file(f"[endpoints.a]\n\n{name} = {SAMPLES[name][0].key}\n")
     assert words.startswith(f"runpod-emulator.toml:3: endpoints.a.{name}: no such key")
@@ -118,10 +119,10 @@ def test_a_file_does_not_name_another_file(furnished: Path) -> None:
 
 
 def pairs(names: list[str], layers: list[str]) -> Any:
-    """Parameters `name`, `strong` and `weak` for each two of the layers, and each option."""
+    """A row of `name`, `strong` and `weak` for each two of the layers, and each option."""
     products = itertools.product(names, itertools.combinations(layers, 2))
     params = [(name, strong, weak) for name, (strong, weak) in products]
-    return pytest.mark.parametrize(("name", "strong", "weak"), params)
+    return table(("name", "strong", "weak"), params)
 
 
 @pairs([name for name in SERVER_KEYS if name != "environment"], ["flag", "variable", "server"])
@@ -256,8 +257,8 @@ def test_environment_variables_set_every_option(monkeypatch: pytest.MonkeyPatch)
 LISTS = ["HANDLERS", "ENDPOINT", "COMMAND", "SET", "API_KEY", "WORKER_KEY"]
 
 
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("text", ["one,two", '"one"', "5", '{"a": "b"}', "[1]"])
+@table("name", LISTS)
+@table("text", ["one,two", '"one"', "5", '{"a": "b"}', "[1]"])
 def test_a_variable_that_is_no_list_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(f"RUNPOD_EMULATOR_{name}", text)
     assert refusal().startswith(f"RUNPOD_EMULATOR_{name}: ")
@@ -274,7 +275,7 @@ def test_a_variable_that_holds_no_variables_is_told_its_form(monkeypatch: pytest
     assert '{"' in refusal() or "NAME=VALUE" in refusal()
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "text"),
     [
         ("PORT", "nine thousand"),
@@ -301,7 +302,7 @@ def test_the_name_of_a_wrong_variable_is_told(
     assert refusal().startswith(f"RUNPOD_EMULATOR_{name}: ")
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "words"),
     [
         ({"port": "many"}, "--port: "),
@@ -319,7 +320,6 @@ def test_the_name_of_a_wrong_variable_is_told(
         ({"max_processes": 0}, "--max-processes: "),
         ({"idle_timeout": 0}, "--idle-timeout: "),
     ],
-    ids=str,
 )
 def test_a_wrong_option_is_named(given: dict[str, Any], words: str) -> None:
     assert refusal(**given).startswith(words)
@@ -330,7 +330,7 @@ def test_a_wrong_option_is_named(given: dict[str, Any], words: str) -> None:
 _KEYS = ("admin_key", "api_key", "worker_key")
 
 
-@pytest.mark.parametrize("name", [name for name in GivenOptions.model_fields if name not in _KEYS])
+@table("name", [name for name in GivenOptions.model_fields if name not in _KEYS])
 def test_what_is_empty_is_not_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = read_settings().model_dump()
     if name not in ("tls", "no_auth", "no_rate_limits", "reload", "log_color", "environment"):

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from runpod_emulator.cli import main as cli
+from runpod_emulator.config.file import NAME
+from runpod_emulator.config.options import EndpointOptions, GivenOptions, all_options, flag, variable
+from runpod_emulator.config.plans import Plan, plan_all
+from runpod_emulator.config.settings import Settings, read_settings
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.settings import Span
 
-from emulator import cli
-from emulator.config.file import NAME
-from emulator.config.options import EndpointOptions, GivenOptions, all_options, flag, variable
-from emulator.config.plans import Plan, plan_all
-from emulator.config.settings import Settings, read_settings
-from emulator.core.errors import ConfigurationError
-from emulator.core.settings import Span
+from tests.tables import table
 
 ENDPOINT_OPTIONS = list(EndpointOptions.model_fields)
 SERVER_KEYS = [name for name in all_options() if name not in ("config", "no_config")]
@@ -193,8 +194,8 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
 
 
 def each_option(names: list[str]) -> Any:
-    """A parameter `name` for each option."""
-    return pytest.mark.parametrize("name", names)
+    """A row `name` for each option."""
+    return table("name", names)
 
 
 def furnish(folder: Path) -> None:

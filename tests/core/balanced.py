@@ -6,38 +6,38 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.api import wire
-from emulator.core.balancer import Affinity, Balancer, Seat, affinity_of
-from emulator.core.clock import AutoClock, VirtualClock
-from emulator.core.endpoint import Endpoint
-from emulator.core.platform import Profile, preset
-from emulator.core.settings import EndpointSettings, default_settings
-from emulator.core.waiting import Caller
-from emulator.emulator import Emulator
+from runpod_emulator.core.endpoint.balancer import Affinity, Balancer, Seat, affinity_of
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.settings import EndpointSettings, default_settings
+from runpod_emulator.core.time.clock import AutoClock, VirtualClock
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.http import wire
+from runpod_emulator.world.world import World
+
 from tests.core.steps import started, turns
 from tests.worlds import RecordingLauncher, RecordingPost, TestWorld
 
 NO_WISH = Affinity()
 
 
-@dataclass
 class ServerLauncher(RecordingLauncher):
     """Starts nothing, and tells the balancer of each worker it stops, as the launcher of servers does."""
 
-    over_http: bool = True
-    balancer: Balancer | None = None
+    def __init__(self, balancer: Balancer, real: bool) -> None:
+        super().__init__(over_http=True, real=real)
+        self._balancer = balancer
 
     def stop(self, worker: str) -> None:
         super().stop(worker)
-        if self.balancer is not None:
-            self.balancer.worker_stopped(worker)
+        self._balancer.worker_stopped(worker)
 
 
 @dataclass
 class BalancedWorld:
     """One emulator with load-balancing endpoint `lb`; `queue` is `ep` beside it."""
 
-    emulator: Emulator
+    emulator: World
     balancer: Balancer
     launcher: ServerLauncher
     clock: Any
@@ -122,16 +122,17 @@ def balanced_world(
 ) -> BalancedWorld:
     """A world of its own, or one more endpoint `beside`; `told` are its settings, or else the platform's fields."""
     own = {name: value for name, value in told.items() if name in EndpointSettings.__dataclass_fields__}
-    launcher = ServerLauncher(real=real)
     post = RecordingPost()
     clock = clock or VirtualClock()
     if beside is not None:
         emulator, clock, queue = beside.emulator, beside.clock, beside.queue
     else:
         platform = preset(profile, **{name: value for name, value in told.items() if name not in own})
-        emulator = Emulator(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
-        emulator._world.capacity.limit = limit
-        queue = emulator.add(default_settings("ep", platform), RecordingLauncher())
-    balancer = Balancer(default_settings(endpoint, emulator.platform, **own), emulator._world, launcher)
-    launcher.balancer = emulator.balancers[endpoint] = balancer
-    return BalancedWorld(emulator, balancer, launcher, clock, post, queue)
+        emulator = World(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
+        emulator._shared.capacity.limit = limit
+        queue = emulator.endpoints.add(default_settings("ep", platform), RecordingLauncher().launch)
+    settings = default_settings(endpoint, emulator.platform, **own)
+    balancer = Balancer(settings, emulator._shared, lambda balancer: ServerLauncher(balancer, real=real))
+    emulator.endpoints.balancers[endpoint] = balancer
+    assert isinstance(balancer.workforce.launcher, ServerLauncher)
+    return BalancedWorld(emulator, balancer, balancer.workforce.launcher, clock, post, queue)

@@ -6,13 +6,14 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from emulator.core.endpoint import Submission
-from emulator.core.faults import Fault, FaultKind
-from emulator.core.faulty import FaultyEndpoint
-from emulator.core.job import TRANSITIONS, Job, Transition
-from emulator.core.script import Ending, Pause, Script, Step
-from emulator.core.settings import AT_ONCE, Span, default_settings
-from emulator.core.stubs import Stub
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import TRANSITIONS, Job, Transition
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
+from runpod_emulator.core.mocks.script import Ending, Pause, Script, Step
+from runpod_emulator.core.mocks.stubs import Stub
+from runpod_emulator.core.settings import AT_ONCE, Span, default_settings
+
 from tests.worlds import make_world
 
 WORK = 5_000
@@ -44,9 +45,7 @@ class Mocked:
         self.emulator = self.world.emulator
         self.timeline = self.emulator.timeline
         settings = default_settings("mock", self.emulator.platform, workers_max=workers)
-        endpoint = self.emulator.add_mock(dataclasses.replace(settings), concurrency)
-        assert isinstance(endpoint, FaultyEndpoint)
-        self.endpoint = endpoint
+        self.endpoint = self.emulator.endpoints.add_mock(dataclasses.replace(settings), concurrency)
         self.emulator.stubs.add(Stub("all", scripts or (script(),)))
         self.began = self.timeline.now()
         self.heard: list[Transition] = []
@@ -79,4 +78,4 @@ class Mocked:
         assert max(ends.values(), default=0) <= 1
         held = {job.id for job in last.values() if job is not None and job.status.value == "IN_PROGRESS"}
         for worker in self.endpoint.fleet.workers.values():
-            assert worker.jobs <= held | self.endpoint.ghosts.jobs_of(worker.id)
+            assert worker.jobs <= held | self.endpoint.work.stray_runs.jobs_of(worker.id)

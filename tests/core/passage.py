@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from freezegun import freeze_time
+from runpod_emulator.core.platform import Profile
+from runpod_emulator.core.time import clock as clock_module
+from runpod_emulator.core.time.clock import RealClock, VirtualClock
+from runpod_emulator.core.time.timeline import Timeline
 
-from emulator.core import clock as clock_module
-from emulator.core.clock import RealClock, VirtualClock
-from emulator.core.platform import Profile
-from emulator.core.timeline import Timeline
 from tests.worlds import TestWorld, make_world
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus, Progressed
+from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.time.waiting import Caller
 
-from emulator.core.endpoint import Submission
-from emulator.core.errors import JobNotFound
-from emulator.core.job import Completed, Emitted, Failed, Job, JobStatus, Progressed
-from emulator.core.settings import EndpointSettings
-from emulator.core.waiting import Caller
 from tests.core.steps import started, turns
 from tests.worlds import TestWorld, make_world
 

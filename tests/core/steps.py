@@ -9,12 +9,13 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.http import wire
 
-from emulator.api import wire
-from emulator.core.errors import JobNotFound
-from emulator.core.job import Job
-from emulator.core.platform import Platform
-from emulator.core.settings import default_settings
+from tests import worlds
 from tests.worlds import RecordingLauncher, TestWorld, make_world
 
 Value = TypeVar("Value")
@@ -31,8 +32,8 @@ def finish(coroutine: Coroutine[Any, Any, Value]) -> Value:
 
 
 async def turns(count: int = 10) -> None:
-    """Let everything run that is ready."""
-    for _ in range(count):
+    """Let everything run that is ready; where each call of the store takes some turns, many more."""
+    for _ in range(20 * count if worlds.STORE else count):
         await asyncio.sleep(0)
 
 
@@ -61,7 +62,7 @@ async def take_now(world: TestWorld, worker: str, most: int = 1, lease: int | No
 def world_with(limit: int | None = None, **changes: Any) -> TestWorld:
     """A world whose endpoint has these settings, and room for `limit` processes."""
     world = make_world(settings=lambda settings: dataclasses.replace(settings, **changes))
-    world.endpoint.world.capacity.limit = limit
+    world.endpoint.shared.capacity.limit = limit
     return world
 
 
@@ -69,7 +70,9 @@ def beside(world: TestWorld, endpoint: str = "other", **changes: Any) -> TestWor
     """One endpoint more in the same emulator."""
     launcher = RecordingLauncher()
     settings = default_settings(endpoint, world.emulator.platform, **changes)
-    return dataclasses.replace(world, endpoint=world.emulator.add(settings, launcher), launcher=launcher)
+    return dataclasses.replace(
+        world, endpoint=world.emulator.endpoints.add(settings, launcher.launch), launcher=launcher
+    )
 
 
 async def is_gone(world: TestWorld, job_id: str) -> bool:

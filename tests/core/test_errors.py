@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from runpod_emulator.core import errors
+from runpod_emulator.core.errors import EmulatorError, RequestError
 
-from emulator.core import errors
-from emulator.core.errors import EmulatorError, RequestError
+from tests.tables import table
 
 BODIES = [
     (errors.NoToken(), 401, "Unauthorized", "no token provided"),
@@ -26,7 +27,7 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "title", "detail"), BODIES, ids=lambda value: str(value)[:40])
+@table(("error", "status", "title", "detail"), BODIES)
 def test_the_body_of_an_error(error: RequestError, status: int, title: str, detail: str):
     assert (error.status, error.title, error.detail, str(error)) == (status, title, detail, detail)
 

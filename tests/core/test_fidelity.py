@@ -6,19 +6,20 @@ import dataclasses
 import itertools
 
 import pytest
+from runpod_emulator.core import balancer_errors, errors
+from runpod_emulator.core.fidelity import BEHAVIOURS, LEDGER, Behaviour, Ledger, Row, weakest
+from runpod_emulator.core.jobs.job import JobStatus
+from runpod_emulator.core.platform import Evidence, Platform, preset
 
-from emulator.core import balancer_errors, errors
-from emulator.core.fidelity import BEHAVIOURS, LEDGER, Behaviour, Ledger, Row, weakest
-from emulator.core.job import JobStatus
-from emulator.core.platform import Evidence, Platform, preset
 from tests.core.steps import both_profiles
+from tests.tables import table
 
 FIELDS = {field.name for field in dataclasses.fields(Platform)}
 ENTRIES = [*LEDGER.values(), *BEHAVIOURS]
 RANK = ["observed", "client", "documented", "guess"]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.text[:40])
+@table("entry", ENTRIES)
 def test_every_field_that_the_ledger_names_exists(entry: Row | Behaviour):
     assert set(entry.fields) <= FIELDS
     assert len(set(entry.fields)) == len(entry.fields)
@@ -30,7 +31,7 @@ def test_a_row_is_filed_under_its_own_name():
 
 
 @both_profiles
-@pytest.mark.parametrize("row", LEDGER.values(), ids=lambda row: row.id)
+@table("row", LEDGER.values())
 def test_a_label_is_the_weakest_of_the_row_and_what_decides_it(profile, row: Row):
     platform = preset(profile)
     labels = [row.evidence.label, *(platform.evidence_of(name).label for name in row.fields)]
@@ -39,7 +40,7 @@ def test_a_label_is_the_weakest_of_the_row_and_what_decides_it(profile, row: Row
     assert weakest(row, platform).label == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("row", "profile", "changes", "label"),
     [
         ("run.accepted", "observed", {}, "observed"),
@@ -75,7 +76,7 @@ assert balancer_errors  # the tree's other file
 LEAVES = [kind for kind in error_classes(errors.RequestError) if not kind.__subclasses__()]
 
 
-@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+@table("kind", LEAVES)
 def test_every_error_has_a_row(kind: type[errors.RequestError]):
     assert kind.row in LEDGER
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from runpod_emulator.core.networks import Reach, network, plain_address
 
-from emulator.core.networks import Reach, network, plain_address
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "denied", "is_denied"),
     [
         ("10.1.2.3", "10.0.0.0/8", True),

@@ -6,8 +6,9 @@ import dataclasses
 from enum import Enum
 
 import pytest
+from runpod_emulator.core.platform import Evidence, Platform, Source, preset, source_of
 
-from emulator.core.platform import Evidence, Platform, Source, preset, source_of
+from tests.tables import table
 
 FIELDS = [field.name for field in dataclasses.fields(Platform)]
 DISPUTED = {
@@ -75,7 +76,7 @@ def test_the_numbers_that_both_presets_share(profile):
     assert {name: getattr(platform, name) for name in NUMBERS} == NUMBERS
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@table("name", FIELDS)
 def test_every_field_has_evidence_in_words(name: str):
     source = source_of(name)
     assert isinstance(source, Source)
@@ -92,14 +93,14 @@ def test_an_unknown_field_has_no_evidence():
         source_of("no_such_field")
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@table("name", FIELDS)
 def test_the_evidence_of_a_presets_value_is_its_source(name: str):
     assert preset("observed").evidence_of(name) is source_of(name).evidence
     strength = Evidence.DOCUMENTED if name in DISPUTED else source_of(name).evidence
     assert preset("documented").evidence_of(name) is strength
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "evidence"),
     [
         ("webhook_retry_delays", (1_000,), Evidence.GUESS),
@@ -112,7 +113,7 @@ def test_the_evidence_of_a_presets_value_is_its_source(name: str):
         ("stream_shape", "array", Evidence.GUESS),
     ],
 )
-@pytest.mark.parametrize("profile", ["observed", "documented"])
+@table("profile", ["observed", "documented"])
 def test_a_value_that_no_preset_holds_is_a_guess(profile, name: str, value: object, evidence: Evidence):
     assert preset(profile, **{name: value}).evidence_of(name) is evidence
 

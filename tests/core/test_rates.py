@@ -6,11 +6,11 @@ import itertools
 from contextlib import ExitStack
 
 import pytest
+from runpod_emulator.core.errors import RateLimited
+from runpod_emulator.core.platform import Platform, preset
+from runpod_emulator.core.rates import Limits, Operation, rows_of
+from runpod_emulator.core.time.timeline import Timeline
 
-from emulator.core.errors import RateLimited
-from emulator.core.platform import Platform, preset
-from emulator.core.rates import Limits, Operation, rows_of
-from emulator.core.timeline import Timeline
 from tests.core.passage import Passing
 from tests.core.steps import both_profiles
 

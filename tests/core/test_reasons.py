@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from emulator.core.reasons import gist
+from runpod_emulator.core.reasons import gist
 
 HEAD = "handler h.py could not be started:\n"
 TRACED = 'Traceback (most recent call last):\n  File "h.py", line 1, in <module>\n    import torch\n'

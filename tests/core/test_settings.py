@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import AT_ONCE, EndpointSettings, Span, default_settings
 
-from emulator.core.errors import ConfigurationError
-from emulator.core.platform import preset
-from emulator.core.settings import AT_ONCE, EndpointSettings, Span, default_settings
 from tests.core.steps import both_profiles
 
 

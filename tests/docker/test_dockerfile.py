@@ -103,7 +103,9 @@ def test_everything_copied_exists_and_reaches_the_builder() -> None:
 def test_nothing_else_reaches_the_builder() -> None:
     assert not sent_to_the_builder(ROOT / ".git" / "config")
     assert not sent_to_the_builder(ROOT / "tests" / "docker" / "test_dockerfile.py")
-    assert not sent_to_the_builder(ROOT / "emulator" / "core" / "__pycache__" / "job.cpython-312.pyc")
+    assert not sent_to_the_builder(
+        ROOT / "emulator" / "runpod_emulator" / "core" / "__pycache__" / "job.cpython-312.pyc"
+    )
 
 
 def test_each_copied_stage_exists() -> None:

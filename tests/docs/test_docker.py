@@ -7,9 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-
-from emulator.api.admin.app import RemoteAdmin
-from emulator.config.settings import read_settings
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.doors.admin.app import RemoteAdmin
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [(ROOT / "docs" / "docker.md").read_text(), (ROOT / "Dockerfile").read_text()]

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from emulator.mocking.files import read_stub_files
+from runpod_emulator.mocking.start import read_mocking
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "test_backend.py"
@@ -17,6 +16,7 @@ PAGE = (ROOT / "docs" / "testing-clients.md").read_text()
 
 def test_the_examples_pass():
     command = [sys.executable, "-m", "pytest", str(EXAMPLES), "-q", "-o", "addopts=", "-p", "no:cacheprovider"]
+    command += ["-p", "no:schemathesis"]  # it takes a second to load
     outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert outcome.returncode == 0, outcome.stdout
     assert "10 passed" in outcome.stdout
@@ -34,8 +34,10 @@ def test_the_page_shows_what_is_tested(block: str):
         assert part.strip() in EXAMPLES.read_text()
 
 
-def test_the_stub_of_the_page_is_one(tmp_path: Path):
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "stubs.yaml").write_text(block)
-    (stub,) = read_stub_files([tmp_path]).stubs
-    assert stub.endpoint == "llm*"
+def test_the_stub_and_the_faults_of_the_page_can_be_read(tmp_path: Path):
+    stubs, faults = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "stubs.yaml").write_text(stubs)
+    (tmp_path / "faults.yaml").write_text(faults)
+    found = read_mocking([tmp_path], [])
+    assert [stub.endpoint for stub in found.stubs] == ["llm*"]
+    assert [(fault.fault, fault.endpoint) for fault in found.faults] == [("status", "*"), ("worker_crash", "llm*")]

@@ -6,10 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
-from emulator.cli import serve, tls
-from emulator.config.flash import ENVIRONMENT
-from emulator.config.options import all_options, flag
-from emulator.core.platform import preset
+from runpod_emulator.cli.main import serve, tls
+from runpod_emulator.config.flash import ENVIRONMENT
+from runpod_emulator.config.options import all_options, flag
+from runpod_emulator.core.platform import preset
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "flash.md").read_text(encoding="utf-8")

@@ -8,11 +8,22 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from runpod_emulator.config.file import NAME
+from runpod_emulator.config.options import (
+    EndpointOptions,
+    GivenOptions,
+    all_options,
+    default_text,
+    flag,
+    form,
+    variable,
+)
+from runpod_emulator.config.plans import plan_all
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.mocking.faults import Fault
 
-from emulator.config.file import NAME
-from emulator.config.options import EndpointOptions, GivenOptions, all_options, default_text, flag, form, variable
-from emulator.config.plans import plan_all
-from emulator.config.settings import read_settings
+from tests.tables import table
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
@@ -38,6 +49,22 @@ def test_the_options_table_is_current() -> None:
     assert text.count("<!-- options: begin -->") == text.count("<!-- options: end -->") == 1
 
 
+def test_the_tables_of_faults_are_current() -> None:
+    text = (ROOT / "docs" / "testing-clients.md").read_text()
+    assert text == generate.testing_page(text), "run: make docs"
+    for name, made in (("faults", generate.faults_table()), ("fields of faults", generate.fault_fields_table())):
+        assert f"<!-- {name}: begin -->\n{made}\n<!-- {name}: end -->" in text
+
+
+def test_the_tables_of_faults_have_a_row_for_every_kind_and_every_field() -> None:
+    for made, names in (
+        (generate.faults_table(), [kind.value for kind in FaultKind]),
+        (generate.fault_fields_table(), list(Fault.model_fields)),
+    ):
+        assert re.findall(r"^\| `(\w+)` \|", made, re.MULTILINE)[-len(names) :] == names
+        assert len(made.splitlines()) == len(names) + 2
+
+
 def table_of_options() -> dict[str, list[str]]:
     """The cells of each row of the README's table, by what its option is called there."""
     _, _, rest = (ROOT / "README.md").read_text().partition("<!-- options: begin -->")
@@ -49,7 +76,7 @@ def test_the_readme_has_a_row_for_every_option_and_no_other() -> None:
     assert list(table_of_options()) == ["HANDLER..." if name == "handlers" else flag(name) for name in all_options()]
 
 
-@pytest.mark.parametrize("name", all_options())
+@table("name", all_options())
 def test_a_row_tells_form_default_and_description(name: str) -> None:
     field = all_options()[name]
     value, default, own, text = table_of_options()["HANDLER..." if name == "handlers" else flag(name)]
@@ -117,13 +144,20 @@ def test_the_configuration_of_the_readme_means_what_it_says(tmp_path: Path, monk
     assert (elsewhere.settings.id, str(elsewhere.service)) == ("elsewhere", "workers started elsewhere")
 
 
-def test_every_file_that_the_architecture_page_names_exists():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    named = set(re.findall(r"`((?:api|core|stores|effects|workers|tests)/[\w/.]+)`", text))
+@table("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_page_names_exists(page: str):
+    named = set(re.findall(r"`(\w[\w/]*/[\w.]*)`", (ROOT / page).read_text()))
     assert len(named) > 20
     for name in named:
-        base = ROOT if name.startswith("tests/") else ROOT / "emulator"
-        assert (base / name).exists(), name
+        bases = ROOT, ROOT / "emulator" / "runpod_emulator", ROOT / "tests"
+        assert any((base / name).exists() for base in bases), name
+
+
+def test_each_walk_of_the_architecture_page_takes_ten_lines_at_most():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    walks = re.findall(r"^## (An? .*)\n\n((?:.+\n)+)", text, re.MULTILINE)
+    assert len(walks) == 5
+    assert {name: steps.count("\n") for name, steps in walks if steps.count("\n") > 10} == {}
 
 
 def test_links_of_the_readme_lead_somewhere():

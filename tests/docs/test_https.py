@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runpod_emulator.config.options import GivenOptions
+from runpod_emulator.server.tls import ADDING, NAMES, REPLACING
 
-from emulator.config.options import GivenOptions
-from emulator.tls import ADDING, NAMES, REPLACING
-from tests.compat.servers import LIMIT, ROOT, Command
+from tests.compat.servers import LIMIT, ROOT, SOURCE, Command
 from tests.conftest import require
 
 pytestmark = pytest.mark.compat
@@ -45,13 +45,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of somebody who starts from nothing, with the command on the path."""
     folder = tmp_path_factory.mktemp("https")
     command = folder / "runpod-emulator"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m emulator "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m runpod_emulator "$@"\n')
     command.chmod(0o755)
     mine = {name: value for name, value in os.environ.items() if name not in (*REPLACING, *ADDING)}
     return {
         **{name: value for name, value in mine.items() if not name.startswith("RUNPOD_")},
         "PATH": f"{folder}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(SOURCE),
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / "config"),
     }

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from runpod_emulator.config.options import all_options, flag
+from runpod_emulator.core.platform import MIB, preset
+from runpod_emulator.workers import http_server
+from runpod_emulator.workers.environment import server_environment
 
-from emulator.config.options import all_options, flag
-from emulator.core.platform import MIB, preset
-from emulator.workers import http_server
-from emulator.workers.environment import server_environment
-from tests.compat.servers import LIMIT, ROOT, Command, until
+from tests.compat.servers import LIMIT, ROOT, SOURCE, Command, until
 from tests.conftest import require
 
 pytestmark = pytest.mark.compat
@@ -121,11 +121,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of somebody who starts from nothing, with the command and Python on the path."""
     folder = tmp_path_factory.mktemp("home")
     command = folder / "runpod-emulator"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m emulator "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m runpod_emulator "$@"\n')
     command.chmod(0o755)
     return {
         "PATH": os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"])),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(SOURCE),
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / "config"),
     }
@@ -297,7 +297,7 @@ def test_the_users_own_errors(served: Served) -> None:
 
 def test_a_first_worker_that_does_not_come_up(tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "app.py").write_text("raise RuntimeError('no such model')")
-    words = [sys.executable, "-m", "emulator", *shlex.split(BY_TLS)[1:], "--port", "0", "--tls-port", "0"]
+    words = [sys.executable, "-m", "runpod_emulator", *shlex.split(BY_TLS)[1:], "--port", "0", "--tls-port", "0"]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, "no such model" in done.stderr) == (2, True)
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.core.platform import preset
+from runpod_emulator.testing import Emulator
 
-from emulator.core.platform import preset
-from emulator.testing import Emulator
 from tests.compat.servers import LIMIT, ROOT, Command, commands
 from tests.conftest import require
 

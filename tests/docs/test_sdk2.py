@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from runpod_emulator.cli.main import serve, tls
+from runpod_emulator.config.options import all_options, flag
 
-from emulator.cli import serve, tls
-from emulator.config.options import all_options, flag
 from tests.compat.sdks import interpreter
 from tests.compat.servers import HANDLERS, ROOT, commands
 from tests.compat.test_flash import command_in, name_hosts, run, urls

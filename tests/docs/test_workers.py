@@ -16,16 +16,15 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-
-from emulator.cli import cli, serve
-from emulator.config.settings import read_settings
-from emulator.core.fleet import FIRST_BACKOFF, LONGEST_BACKOFF
-from emulator.core.platform import preset
-from emulator.core.polling import OBEY
-from emulator.server import DEFAULT_KEY
-from emulator.workers.child import CLOSING_GRACE, STOP_GRACE, TERMINATE_GRACE
-from emulator.workers.environment import worker_environment
-from emulator.workers.runner.isolation import GATE
+from runpod_emulator.cli.main import cli, serve
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.endpoint.polling import OBEY
+from runpod_emulator.core.fleet.fleet import FIRST_BACKOFF, LONGEST_BACKOFF
+from runpod_emulator.core.platform import preset
+from runpod_emulator.server.server import DEFAULT_KEY
+from runpod_emulator.workers.child import CLOSING_GRACE, STOP_GRACE, TERMINATE_GRACE
+from runpod_emulator.workers.environment import worker_environment
+from runpod_emulator.workers.runner.isolation import GATE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")

@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from runpod_emulator.core.time.clock import turn
+from runpod_emulator.effects.http_post import HttpPost
 
-from emulator.core.clock import turn
-from emulator.effects.http_post import HttpPost
+from tests.tables import table
 
 BODY = b'{"id":"j1","status":"COMPLETED"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -106,8 +107,8 @@ def answered(status: int) -> str:
     return "" if 200 <= status < 300 else f"answered {status}"
 
 
-@pytest.mark.parametrize("status", REASONS)
-@pytest.mark.parametrize("follows", FOLLOWS.values(), ids=FOLLOWS)
+@table("status", REASONS)
+@table("follows", FOLLOWS.values())
 async def test_the_status_decides_whatever_follows(status: int, follows: tuple[Piece, ...]):
     first, *rest = follows
     line = b"HTTP/1.1 %d%s\r\n" % (status, REASONS[status])
@@ -117,7 +118,7 @@ async def test_the_status_decides_whatever_follows(status: int, follows: tuple[P
             assert receiver.calls == calls
 
 
-@pytest.mark.parametrize(
+@table(
     "head",
     [
         b"HTTP/1.0 201 Created\r\n\r\n",
@@ -127,7 +128,7 @@ async def test_the_status_decides_whatever_follows(status: int, follows: tuple[P
         b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 299 Fine\r\n\r\n",
     ],
 )
-@pytest.mark.parametrize("size", [1, 7, 10_000])
+@table("size", [1, 7, 10_000])
 async def test_a_status_line_is_found_however_it_comes(head: bytes, size: int):
     pieces: list[Piece] = [None] * (2 * len(head[::size]))
     pieces[::2] = [head[at : at + size] for at in range(0, len(head), size)]
@@ -135,7 +136,7 @@ async def test_a_status_line_is_found_however_it_comes(head: bytes, size: int):
         assert await post.send(receiver.url, BODY) == ""
 
 
-@pytest.mark.parametrize("said", NO_ANSWERS.values(), ids=NO_ANSWERS)
+@table("said", NO_ANSWERS.values())
 async def test_what_has_no_status_line_is_no_answer(said: bytes):
     async with careless((said,)) as (receiver, post):
         problem = await post.send(receiver.url, BODY)

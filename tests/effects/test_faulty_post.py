@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.faults import Fault
+from runpod_emulator.core.settings import Span
 
-from emulator.core.faults import Fault, FaultKind
-from emulator.core.job import Job
-from emulator.core.settings import Span
 from tests.core.faulty_worlds import fault_of
 from tests.effects import test_webhooks as usual
 from tests.worlds import TestWorld, make_world
@@ -46,7 +47,7 @@ async def test_a_lost_call_is_tried_again_twice_and_then_delivered():
     assert await calls(world, 19_999) == []
     assert await calls(world, 1) == [job.id]
     assert (rule.asked, rule.struck) == (3, 2)
-    assert await world.emulator.store.next_delivery_due() is None
+    assert await world.emulator.store.deliveries.next_due() is None
 
 
 async def test_a_call_that_is_always_lost_is_given_up():

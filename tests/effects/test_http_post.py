@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Completed
+from runpod_emulator.effects.http_post import HttpPost
+from runpod_emulator.effects.webhooks import LatePost
 
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed
-from emulator.effects.http_post import HttpPost
-from emulator.effects.webhooks import LatePost
 from tests.worlds import make_world
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -199,7 +199,7 @@ async def test_a_job_reaches_its_receiver_through_the_whole_emulator():
     async with receiving() as receiver, posting() as post:
         world = make_world(post=post)
         _, job = await world.running(Submission(b'{"a":1}', webhook=f"{receiver.url}/done"))
-        await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+        await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
         await world.emulator.timeline.settle()
         ((method, path, body),) = receiver.requests
         assert (method, path) == ("POST", "/done")

@@ -6,10 +6,10 @@ import json
 import logging
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Completed, Failed, Progressed, TimedOut
+from runpod_emulator.effects import joblog
 
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed, Failed, Progressed, TimedOut
-from emulator.effects import joblog
 from tests.core.steps import take_now
 from tests.worlds import make_world
 
@@ -17,10 +17,10 @@ from tests.worlds import make_world
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture):
     """The lines logged since the last look, each with its level."""
-    caplog.set_level(logging.INFO, "emulator.jobs")
+    caplog.set_level(logging.INFO, "runpod_emulator.jobs")
 
     def look() -> list[tuple[str, str]]:
-        seen = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "emulator.jobs"]
+        seen = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "runpod_emulator.jobs"]
         caplog.clear()
         return seen
 
@@ -33,10 +33,10 @@ async def test_a_finished_job_tells_how_long_it_waited_and_worked(lines):
     await world.advance(1_200)
     worker = await world.worker()
     await take_now(world, worker)
-    await world.endpoint.report(job.id, Progressed(1, b"1"))
+    await world.endpoint.work.report(job.id, Progressed(1, b"1"))
     await world.advance(300)
     assert lines() == []
-    await world.endpoint.report(job.id, Completed(1))
+    await world.endpoint.work.report(job.id, Completed(1))
     assert lines() == [("INFO", f"ep/{job.id} COMPLETED after 1200 ms in the queue and 300 ms of work")]
 
 
@@ -47,14 +47,14 @@ async def test_a_finished_job_tells_how_long_it_waited_and_worked(lines):
 async def test_a_job_that_failed_warns_with_its_error(lines, report, line: str):
     world = make_world()
     _, job = await world.running()
-    await world.endpoint.report(job.id, report)
+    await world.endpoint.work.report(job.id, report)
     assert lines() == [("WARNING", f"ep/{job.id} {line}")]
 
 
 async def test_a_long_error_is_cut(lines):
     world = make_world()
     _, job = await world.running()
-    await world.endpoint.report(job.id, Failed("x" * 5_000, None, 1))
+    await world.endpoint.work.report(job.id, Failed("x" * 5_000, None, 1))
     ((_, line),) = lines()
     assert line.endswith(": " + "x" * 300)
 
@@ -77,7 +77,7 @@ async def test_a_raised_error_is_its_type_and_the_beginning_of_its_message(
     raised = json.dumps({"error_type": "<class 'ValueError'>", "error_message": message, "error_traceback": "T" * 99})
     read: list[int] = []
     monkeypatch.setattr(joblog.json, "loads", lambda text, loads=json.loads: read.append(len(text)) or loads(text))
-    await world.endpoint.report(job.id, Failed(raised, None, 1))
+    await world.endpoint.work.report(job.id, Failed(raised, None, 1))
     ((_, line),) = lines()
     assert f"FAILED: <class 'ValueError'> {shown}" in line
     assert max(read) < 3_000
@@ -96,7 +96,7 @@ async def test_a_cancelled_job_tells_how_far_it_came(lines):
 async def test_a_second_try_warns(lines):
     world = make_world()
     worker, job = await world.running()
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert lines() == [("WARNING", f"ep/{job.id}: its worker was lost; it is tried once more")]
 
 
@@ -119,13 +119,13 @@ async def test_a_deleted_job_is_not_worth_a_line(lines):
 
 async def test_a_job_that_no_worker_can_take_before_the_code_changes_says_so(lines):
     world = make_world()
-    world.emulator._reloader.add(world.endpoint, list)
+    world.emulator.endpoints._reloader.add(world.endpoint.workforce, list)
     job = await world.endpoint.submit(Submission(b'{"a":1}'))
     assert lines() == []
-    await world.endpoint.worker_broken(world.launcher.started[-1], "h.py could not be started:\nSyntaxError: x")
+    await world.endpoint.work.worker_broken(world.launcher.started[-1], "h.py could not be started:\nSyntaxError: x")
     job = await world.endpoint.submit(Submission(b'{"a":1}'))
     assert lines() == [("WARNING", f"ep/{job.id}: it waits for a handler that can be imported: SyntaxError: x")]
     await world.advance(60_000)
-    await world.endpoint.worker_ready(world.launcher.started[-1], 1)
+    await world.endpoint.work.worker_ready(world.launcher.started[-1], 1)
     await world.endpoint.submit(Submission(b'{"a":1}'))
     assert lines() == []

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-
-from emulator.core.receiver import Received
-from emulator.effects.http_post import HttpPost
-from emulator.effects.own_post import OwnPost
-from emulator.testing import Emulator
+from runpod_emulator.core.records.receiver import Received
+from runpod_emulator.effects.http_post import HttpPost
+from runpod_emulator.effects.own_post import OwnPost
+from runpod_emulator.testing import Emulator
 
 BODY = b'{"id":"j1","status":"COMPLETED"}'
 

@@ -6,11 +6,11 @@ import asyncio
 import json
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
+from runpod_emulator.core.platform import DAY
+from runpod_emulator.effects.webhooks import REST
 
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
-from emulator.core.platform import DAY
-from emulator.effects.webhooks import REST
 from tests.core.passage import Passing
 from tests.core.steps import both_profiles, is_gone, take_now
 from tests.worlds import RecordingPost, TestWorld, make_world
@@ -27,7 +27,7 @@ async def end(world: TestWorld, submission: Submission = JOB, error: str = "") -
     """A job that has run and ended."""
     _, job = await world.running(submission)
     report = Failed(error, b'{"half":1}', job.lease) if error else Completed(job.lease, b'{"z":1, "a":2}')
-    assert await world.endpoint.report(job.id, report)
+    assert await world.endpoint.work.report(job.id, report)
     return job
 
 
@@ -48,7 +48,7 @@ async def test_the_body_of_a_completed_job_byte_by_byte():
     await world.advance(1_500)
     await take_now(world, worker)
     await world.advance(250)
-    await world.endpoint.report(job.id, Completed(1, b'{"z":1, "a":2}'))
+    await world.endpoint.work.report(job.id, Completed(1, b'{"z":1, "a":2}'))
     await settled(world)
     ((url, body),) = world.post.calls
     assert url == HOOK
@@ -68,7 +68,7 @@ async def bodies_of_every_end(world: TestWorld) -> list[dict[str, object]]:
     await world.endpoint.cancel(job.id)
     await world.endpoint.cancel((await world.endpoint.submit(JOB)).id)
     _, job = await world.running(JOB)
-    await world.endpoint.report(job.id, TimedOut("job timed out"))
+    await world.endpoint.work.report(job.id, TimedOut("job timed out"))
     bodies = await settled(world)
     assert all(body.pop("input") == {"b": 1, "a": []} and body.pop("webhook") == HOOK for body in bodies)
     assert all(list(body) == sorted(body) and body.pop("id") for body in bodies)
@@ -103,10 +103,10 @@ async def test_ends_that_are_switched_off_do_not_call(switch: str, statuses: lis
 async def test_a_second_try_shows_in_the_body():
     world = make_world()
     worker, job = await world.running(JOB)
-    await world.endpoint.worker_gone(worker)
+    await world.endpoint.work.worker_gone(worker)
     assert await settled(world) == []
     await take_now(world, await world.worker())
-    await world.endpoint.report(job.id, Completed(2))
+    await world.endpoint.work.report(job.id, Completed(2))
     (body,) = await settled(world)
     assert (body["retries"], body["status"]) == (1, "COMPLETED")
 
@@ -133,8 +133,8 @@ async def test_a_job_without_a_webhook_calls_nobody():
 async def test_what_is_no_end_calls_nobody():
     world = make_world()
     _, job = await world.running(JOB)
-    await world.endpoint.report(job.id, Progressed(job.lease, b"1"))
-    await world.endpoint.report(job.id, Emitted(job.lease, (b"1",)))
+    await world.endpoint.work.report(job.id, Progressed(job.lease, b"1"))
+    await world.endpoint.work.report(job.id, Emitted(job.lease, (b"1",)))
     await world.endpoint.status(job.id, ttl=1_000)
     assert await settled(world) == []
 

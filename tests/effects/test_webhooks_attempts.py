@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
+from runpod_emulator.core.jobs.job import Completed
+from runpod_emulator.core.platform import DAY
 
-from emulator.core.deliveries import Delivery, DeliveryStatus
-from emulator.core.endpoint import Submission
-from emulator.core.job import Completed
-from emulator.core.platform import DAY
 from tests.core.passage import Passing
 from tests.core.steps import is_gone, started, take_now, turns
 from tests.effects.test_webhooks import HOOK, JOB, end, refusing, settled
@@ -79,7 +79,7 @@ async def test_the_next_attempt_counts_from_the_answer_to_the_last_one():
     world.clock.move_to(world.clock.now() + 3_000)
     post.reply(problem="no answer within 3 s")
     await world.emulator.timeline.settle()
-    assert await world.emulator.store.next_delivery_due() == world.clock.now() + 5_000
+    assert await world.emulator.store.deliveries.next_due() == world.clock.now() + 5_000
 
 
 async def test_the_delays_can_be_changed():
@@ -114,7 +114,7 @@ async def test_a_retried_job_calls_again_on_its_new_end():
     job = await end(world, error="boom")
     await world.endpoint.retry(job.id)
     (again,) = await take_now(world, world.launcher.started[0])
-    await world.endpoint.report(job.id, Completed(again.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(again.lease, b"1"))
     assert [body["status"] for body in await settled(world)] == ["COMPLETED", "FAILED"]
 
 
@@ -124,7 +124,7 @@ async def test_a_retry_leaves_what_is_owed_for_the_first_end():
     assert len(await settled(world)) == 1
     await world.endpoint.retry(job.id)
     (again,) = await take_now(world, world.launcher.started[0])
-    await world.endpoint.report(job.id, Completed(again.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(again.lease, b"1"))
     await world.advance(60_000)
     assert Counter(body["status"] for body in await settled(world)) == {"FAILED": 3, "COMPLETED": 3}
 
@@ -256,7 +256,7 @@ async def test_a_call_that_is_on_the_wire_at_a_reset_is_not_tried_again():
     await world.emulator.reset()
     post.reply(problem="answered 503")
     await turns()
-    assert not await world.emulator.store.owes()
+    assert not await world.emulator.store.deliveries.owes()
 
 
 async def test_stopping_ends_calls_and_leaves_the_rest_owed():
@@ -267,23 +267,23 @@ async def test_stopping_ends_calls_and_leaves_the_rest_owed():
     assert all(answer.cancelled() for _, answer in post.open)
     await ended(world, ["h"])
     assert len(post.calls) == 4
-    assert await world.emulator.store.next_delivery_due() is not None
+    assert await world.emulator.store.deliveries.next_due() is not None
 
 
 async def test_no_line_of_an_attempt_shows_a_password(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, "emulator.webhooks")
+    caplog.set_level(logging.INFO, "runpod_emulator.webhooks")
     url = "http://user:pass-of-the-hook@h/?token=token-of-the-hook"
     world = make_world(post=RecordingPost(lambda url, body: f"cannot connect to {url}"))
     await world.endpoint.submit(Submission(b"{}", webhook=url))
     (job,) = await world.take(await world.worker())
-    await world.endpoint.report(job.id, Completed(job.lease, b"1"))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"1"))
     await world.emulator.timeline.settle()
     assert [called for called, _ in world.post.calls] == [url]
     assert "of-the-hook" not in caplog.text and "http://user:****hook@h/?token=****hook" in caplog.text
 
 
 async def test_each_attempt_leaves_a_line_in_the_log(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, "emulator.webhooks")
+    caplog.set_level(logging.INFO, "runpod_emulator.webhooks")
     post = RecordingPost()
     post.answer = lambda url, body: "" if b"CANCELLED" in body else "answered 500"
     world = make_world(post=post)
@@ -293,7 +293,7 @@ async def test_each_attempt_leaves_a_line_in_the_log(caplog: pytest.LogCaptureFi
     await world.endpoint.cancel(cancelled.id)
     await settled(world)
     where = f"webhook of ep/{failed.id}, attempt"
-    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "emulator.webhooks"] == [
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "runpod_emulator.webhooks"] == [
         ("WARNING", f"{where} 1 of 3: answered 500; tried again later ({HOOK})"),
         ("WARNING", f"{where} 2 of 3: answered 500; tried again later ({HOOK})"),
         ("WARNING", f"{where} 3 of 3: answered 500; given up ({HOOK})"),
@@ -340,14 +340,14 @@ def settlements(world: TestWorld) -> Counter[tuple[tuple[str, str, int], Deliver
     """Counts how often each delivery was settled, and how."""
     counts = Counter[tuple[tuple[str, str, int], DeliveryStatus]]()
     store = world.emulator.store
-    record = store.record_delivery
+    record = store.deliveries.record
 
     async def counted(delivery: Delivery) -> None:
         if delivery.status is not DeliveryStatus.OWED:
             counts[delivery.key, delivery.status] += 1
         await record(delivery)
 
-    store.record_delivery = counted  # type: ignore[method-assign]
+    store.deliveries.record = counted  # type: ignore[method-assign]
     return counts
 
 
@@ -372,4 +372,4 @@ async def test_no_delivery_of_many_jobs_is_lost_on_a_dead_receiver(count: int):
     assert outcomes.total() == len(jobs)
     await world.advance(600_000)
     assert receiver.attempts.total() == 3 * len(jobs)
-    assert await world.emulator.store.next_delivery_due() is None
+    assert await world.emulator.store.deliveries.next_due() is None

@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from emulator.api import wire
-from emulator.core.clock import VirtualClock
-from emulator.core.endpoint import Submission
-from emulator.core.job import Job
-from emulator.core.platform import preset
-from emulator.core.script import Scene
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.mocking.models import Stub
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.mocks.script import Scene
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import VirtualClock
+from runpod_emulator.http import wire
+from runpod_emulator.mocking.models import Stub
+from runpod_emulator.world.world import World
 
 NOW = 1_700_000_000_000
 
@@ -27,8 +27,8 @@ class MockWorld:
 
     def __init__(self, seed: int = 1) -> None:
         platform = preset("observed")
-        self.emulator = Emulator(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
-        self.endpoint = self.emulator.add_mock(default_settings("ep", platform))
+        self.emulator = World(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
+        self.endpoint = self.emulator.endpoints.add_mock(default_settings("ep", platform))
 
     def stub(self, **written: Any) -> None:
         """Add a stub."""
@@ -49,7 +49,7 @@ class MockWorld:
     async def polled(self, job_id: str, times: int = 1) -> Job:
         """The job as a client sees it that polls some times, with all that follows from it."""
         for _ in range(times):
-            await self.endpoint.plays.polled(job_id)
+            await self.endpoint.scripts.polled(job_id)
             await self.pass_by()
         return await self.endpoint.status(job_id)
 

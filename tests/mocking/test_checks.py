@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from runpod_emulator.core.mocks.stubs import Question
+from runpod_emulator.mocking.checks import header_check, header_regex_check, input_check, input_regex_check, shown
 
-from emulator.core.stubs import Question
-from emulator.mocking.checks import header_check, header_regex_check, input_check, input_regex_check, shown
+from tests.tables import table
 
 
 def question(given: Any = None, **headers: str) -> Question:
@@ -16,7 +17,7 @@ def question(given: Any = None, **headers: str) -> Question:
     return Question("ep", raw, [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()])
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "actual"),
     [
         ({}, {"a": 1}),
@@ -35,7 +36,7 @@ def test_an_input_matches_what_it_contains(expected: Any, actual: Any):
     assert input_check(expected)(question(actual)) == ""
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "actual", "difference"),
     [
         ({"prompt": "hello"}, {"prompt": "bye"}, 'input.prompt: expected "hello", got "bye"'),

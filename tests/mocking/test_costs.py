@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from runpod_emulator.mocking.templates import value_of
 
-from emulator.mocking.templates import value_of
 from tests.mocking.mocks import scene
 from tests.mocking.vocabulary import INPUT, Writer, work
+from tests.tables import table
 from tests.timing import expect_within, timed
 
 LONGEST = 0.25
@@ -173,7 +174,7 @@ def test_autoescape_is_refused():
     assert "autoescape is not for templates" in work("{% autoescape true %}{{ 1 }}{% endautoescape %}")[1]
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "value"),
     [
         ("{{ 1 < 2 < 3 }}", True),

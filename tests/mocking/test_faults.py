@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.settings import Span
+from runpod_emulator.mocking.faults import Fault
 
-from emulator.core.faults import FaultKind
-from emulator.core.rates import Operation
-from emulator.core.settings import Span
-from emulator.mocking.faults import PARAMETERS, Fault
+from tests.tables import table
 
 NOW = 1_000_000
 
@@ -48,10 +49,10 @@ def test_everything_that_can_be_written_arrives():
     assert (core.processed, core.larger_than) == (True, 1_000)
 
 
-@pytest.mark.parametrize("kind", FaultKind)
+@table("kind", FaultKind)
 def test_every_kind_can_be_written(kind: FaultKind):
     written: dict[str, Any] = {"fault": kind.value}
-    if "delay" in PARAMETERS[kind]:
+    if "delay" in kind.row.takes:
         written["delay"] = "1s"
     if kind is FaultKind.STATUS:
         written["status"] = 500
@@ -96,7 +97,7 @@ def test_a_body_is_a_text_or_json(written: dict[str, Any], body: bytes | None, c
     assert (core.body, core.headers.get("Content-Type")) == (body, content_type)
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "words"),
     [
         ({"fault": "lost_job", "delay": "1s"}, "delay is not for lost_job: it takes no parameters of its own"),
@@ -133,7 +134,41 @@ def test_a_fault_can_be_shown_as_it_was_written():
 def test_there_is_a_schema_in_which_everything_is_described():
     schema = Fault.model_json_schema()
     assert all(entry["description"] for entry in schema["properties"].values())
-    assert set().union(*PARAMETERS.values()) < set(schema["properties"])
+    assert {name for kind in FaultKind for name in kind.row.takes} < set(schema["properties"])
+
+
+OWN = {
+    "operations": ["run"], "delay": "1s", "larger_than": 1, "status": 500, "headers": {}, "body": "", "processed": True,
+    "chunks": 1, "copies": 1,
+}  # fmt: skip
+
+
+def accepted(written: dict[str, Any]) -> bool:
+    try:
+        Fault.model_validate(written)
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_the_schema_says_of_each_kind_what_is_accepted(kind: FaultKind):
+    jsonschema = pytest.importorskip("jsonschema_rs", reason="comes with schemathesis")
+    schema = jsonschema.validator_for(Fault.model_json_schema())
+    bare = {"fault": kind.value}
+    needed = {name: OWN[name] for name in [kind.row.needs] if name}
+    cases = [bare, bare | dict.fromkeys(needed), bare | needed, bare | needed | {"times": 1, "id": "a", "ttl": 1}]
+    cases += [bare | needed | {name: value} for name, value in OWN.items()]
+    assert [schema.is_valid(case) for case in cases] == [accepted(case) for case in cases]
+    assert accepted(bare | needed)
+    assert set(OWN) == {name for one in FaultKind for name in one.row.takes}
+
+
+def test_the_schema_describes_each_kind():
+    described = {one["title"]: one for one in Fault.model_json_schema()["oneOf"]}
+    assert list(described) == [kind.value for kind in FaultKind]
+    assert described["latency"]["description"] == "The answer comes later by `delay`. One call is a client's request."
+    assert described["late_timeout"]["properties"]["delay"] == {"default": "2800-11800"}
 
 
 @pytest.mark.parametrize(

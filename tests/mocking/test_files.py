@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.mocking.files import StubFile, read_stub_files, refuse
+from runpod_emulator.values import span
 
-from emulator.core.errors import ConfigurationError
-from emulator.mocking.files import StubFile, read_stub_files, refuse
-from emulator.values import span
 from tests.mocking.mocks import MockWorld, scene
+from tests.tables import table
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +161,7 @@ HEAD = "stubs:\n  - id: a\n    respond:\n"
 """Three lines of a stub; what follows is of its response."""
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "message"),
     [
         (
@@ -223,7 +224,7 @@ def test_what_is_wrong_is_told_with_file_line_and_key(text: str, message: str):
     assert refused(text) == f"stubs/llm.yaml{message}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "message"),
     [
         ("stubs:\n  - id: a\n   b: c\n", ":3: while parsing a block collection, expected <block end>, but found"),

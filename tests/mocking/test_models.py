@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from runpod_emulator.core.settings import Span
+from runpod_emulator.mocking.models import HeaderPattern, Match, Response, Stub, Update
 
-from emulator.core.settings import Span
-from emulator.mocking.models import HeaderPattern, Match, Response, Stub, Update
 from tests.mocking.mocks import MockWorld, mock_world, result
+from tests.tables import table
 
 
 def output(value: Any) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def test_every_member_is_described_for_the_page_of_the_admin_api():
     assert all(shape["additionalProperties"] is False for shape in shapes)
 
 
-@pytest.mark.parametrize(
+@table(
     ("stub", "reason"),
     [
         ({}, "Field required"),

@@ -10,10 +10,10 @@ import time
 from typing import Any
 
 import pytest
+from runpod_emulator.core.mocks.stubs import Question, Slow
+from runpod_emulator.mocking.checks import header_regex_check, input_regex_check, shown
+from runpod_emulator.mocking.patterns import LONGEST_TEXT, Refused, check_pattern
 
-from emulator.core.stubs import Question, Slow
-from emulator.mocking.checks import header_regex_check, input_regex_check, shown
-from emulator.mocking.patterns import LONGEST_TEXT, Refused, check_pattern
 from tests.mocking.mocks import MockWorld, mock_world
 from tests.timing import expect_within, timed
 

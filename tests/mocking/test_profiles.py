@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.mocking.profiles import PROFILES, profile
 
-from emulator.core.errors import ConfigurationError
-from emulator.core.faults import FaultKind
-from emulator.mocking.profiles import PROFILES, profile
 from tests.core.faulty_worlds import Mocked, script
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.mocks.script import Ending, Pause
+from runpod_emulator.core.settings import Span
+from runpod_emulator.mocking.models import Chunk, Response, Step, Update
 
-from emulator.core.endpoint import Submission
-from emulator.core.script import Ending, Pause
-from emulator.core.settings import Span
-from emulator.mocking.models import Chunk, Response, Step, Update
 from tests.mocking.mocks import MockWorld, mock_world, result, scene
+from tests.tables import table
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ async def test_steps_mix_progress_and_chunks(world: MockWorld):
     assert await world.chunks(job_id) == ["b"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "item", "value", "pause"),
     [
         ("progress", 1, 1, Pause()),
@@ -221,7 +222,7 @@ def test_a_response_has_one_end(response: dict[str, Any], ending: Ending):
     assert Response.model_validate(response).to_core().ending is ending
 
 
-@pytest.mark.parametrize(
+@table(
     ("response", "reason"),
     [
         ({"output": 1, "crash": True}, "output and crash exclude each other"),
@@ -263,5 +264,5 @@ async def test_a_poll_lets_a_job_go_before_it_is_answered(world: MockWorld):
     job_id = await world.submit()
     for _ in range(2):
         assert (await world.endpoint.status(job_id)).held
-        await world.endpoint.plays.polled(job_id)
+        await world.endpoint.scripts.polled(job_id)
     assert not (await world.endpoint.status(job_id)).held

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from runpod_emulator.core.mocks.script import ScriptError
+from runpod_emulator.mocking.templates import value_of
 
-from emulator.core.script import ScriptError
-from emulator.mocking.templates import value_of
 from tests.mocking.mocks import scene
+from tests.tables import table
 
 
 def failure(written: str) -> str:
@@ -41,7 +42,7 @@ def test_nothing_is_changed(written: str):
     assert "unsafe" in failure(written) or "undefined" in failure(written)
 
 
-@pytest.mark.parametrize(
+@table(
     "written",
     [
         "{{ 'x' * 10**9 }}",
@@ -92,7 +93,7 @@ def test_a_range_has_the_limit_of_the_sandbox():
     assert "Range too big" in failure("{{ range(10**9) }}")
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "value"),
     [
         ("{{ ('ab' * 1000) | length }}", 2000),

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from runpod_emulator.core.mocks.script import ScriptError
+from runpod_emulator.mocking.templates import Unusable, check_json, encode, text_of, value_of
 
-from emulator.core.script import ScriptError
-from emulator.mocking.templates import Unusable, check_json, encode, text_of, value_of
 from tests.mocking.mocks import NOW, scene
+from tests.tables import table
 
 INPUT = {"prompt": "hello", "n": 3, "options": {"list": [1, 2], "items": "own"}, "big": 2**70}
 
@@ -18,7 +19,7 @@ def made(written: Any, given: Any = None, **changes: Any) -> Any:
     return json.loads(value_of(written)(scene(INPUT if given is None else given, **changes)))
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "value"),
     [
         ("{{ input.n }}", 3),
@@ -41,7 +42,7 @@ def test_one_expression_gives_the_value_itself(written: str, value: Any):
     assert made(written) == value
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "text"),
     [
         (" {{ input.n }}", " 3"),
@@ -66,7 +67,7 @@ def test_templates_are_found_wherever_a_value_has_strings():
     assert made(written) == {"a": [3, {"b": "hello!"}], "{{ c }}": 1, "d": [1.5, None, "plain"]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("written", "value"),
     [
         ("{{ headers['x-tenant'] }}", "acme"),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from runpod_emulator.mocking import watch
+from runpod_emulator.testing import Emulator
 
-from emulator.mocking import watch
-from emulator.testing import Emulator
 from tests.compat.servers import until
+from tests.plain import PLAIN
 
 STUB = "stubs:\n  - {{id: {id}, endpoint: {endpoint}, respond: {{output: {output}}}}}\n"
 
@@ -34,7 +35,7 @@ def emu(folder: Path) -> Iterator[Emulator]:
 
 def output(emu: Emulator, endpoint: str = "llm") -> object:
     url = f"{emu.base_url}/{endpoint}/runsync"
-    return httpx.post(url, json={"input": {"a": 1}}, headers={"authorization": emu.key}).json().get("output")
+    return httpx.post(url, json={"input": {"a": 1}}, headers={"authorization": emu.key}, **PLAIN).json().get("output")
 
 
 def test_a_changed_file_is_in_use(emu: Emulator, folder: Path):
@@ -78,7 +79,7 @@ def test_what_cannot_be_read_at_all_does_not_end_the_watch(
 
 
 def test_a_mistake_is_told_and_changes_nothing(emu: Emulator, folder: Path, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.ERROR, "emulator.reload"):
+    with caplog.at_level(logging.ERROR, "runpod_emulator.reload"):
         (folder / "llm.yaml").write_text("stubs:\n  - endpoint: llm\n    responds: {output: 1}\n")
         until(lambda: caplog.text)
     assert "llm.yaml:3: stubs.0.responds: no such key; the nearest is respond" in caplog.text
@@ -94,5 +95,5 @@ def test_faults_of_files_change_too(emu: Emulator, folder: Path):
     until(lambda: output(emu) is None)
     (folder / "faults.yaml").unlink()
     until(lambda: output(emu) == "first")
-    listed = httpx.get(emu.base_url.replace("/v2", "/__emulator/faults")).json()
+    listed = httpx.get(emu.base_url.replace("/v2", "/__emulator/faults"), **PLAIN).json()
     assert [one["id"] for one in listed] == ["mine"]

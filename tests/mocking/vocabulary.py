@@ -10,9 +10,10 @@ import re
 import sys
 import time
 
-from emulator.core.script import Scene, ScriptError
-from emulator.mocking.prices import FILTERS, METHODS, TESTS
-from emulator.mocking.templates import Unusable, value_of
+from runpod_emulator.core.mocks.script import Scene, ScriptError
+from runpod_emulator.mocking.prices import FILTERS, METHODS, TESTS
+from runpod_emulator.mocking.templates import Unusable, value_of
+
 from tests.mocking.mocks import scene
 
 _nested: list[object] = [1]

@@ -16,7 +16,7 @@ _LINGERS = 3
 
 
 class FakeChild:
-    """What `emulator.workers.child.Child` is, without a process."""
+    """What `runpod_emulator.workers.child.Child` is, without a process."""
 
     def __init__(self, children: Children, where: Callable[[str], tuple[str, str]]) -> None:
         self.last_lines: deque[str] = deque()
@@ -81,4 +81,4 @@ class Children:
 
     def put_in_place(self, stack: ExitStack) -> None:
         """Let commands start these instead of processes."""
-        stack.enter_context(mock.patch("emulator.workers.command.Child", lambda where: FakeChild(self, where)))
+        stack.enter_context(mock.patch("runpod_emulator.workers.command.Child", lambda where: FakeChild(self, where)))

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from emulator.core.endpoint import Endpoint
-from emulator.core.job import Forgotten, Job, JobStatus, Retried, Transition
-from emulator.stores.memory import MemoryStore
-from emulator.worlds import Worlds
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.jobs.job import Forgotten, Job, JobStatus, Retried, Transition
+from runpod_emulator.core.jobs.store import Change
+from runpod_emulator.stores.memory import MemoryStore
+from runpod_emulator.world.worlds import Worlds
 
 LATE = 700
 """ms."""
@@ -36,12 +36,12 @@ def chunks_twice(patch: pytest.MonkeyPatch) -> None:
     drain = MemoryStore.drain
     given: dict[tuple[int, str, str], list[bytes]] = {}
 
-    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[JobStatus, list[bytes]]:
-        status, chunks = await drain(self, endpoint, job)
+    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
+        record, chunks = await drain(self, endpoint, job)
         again = given.pop((id(self), endpoint, job), [])
         if chunks:
             given[id(self), endpoint, job] = chunks[-1:]
-        return status, [*again, *chunks]
+        return record, [*again, *chunks]
 
     patch.setattr(MemoryStore, "drain", drain_again)
 
@@ -49,9 +49,9 @@ def chunks_twice(patch: pytest.MonkeyPatch) -> None:
 def kept_output(patch: pytest.MonkeyPatch) -> None:
     """A retry keeps the output of the run before it."""
 
-    def keep(transition: Transition) -> Transition:
-        before, after = transition.before, transition.after
-        if isinstance(transition.event, Retried) and before is not None and after is not None:
+    def keep(transition: Transition | None) -> Transition | None:
+        before, after = (transition.before, transition.after) if transition else (None, None)
+        if transition and isinstance(transition.event, Retried) and before is not None and after is not None:
             after = after._replace(output=before.output)
             return transition._replace(after=after, job=after)
         return transition
@@ -65,10 +65,10 @@ def greedy_purge(patch: pytest.MonkeyPatch) -> None:
 
     async def purge_all(self: Endpoint) -> int:
         removed = await purge(self)
-        jobs, _ = await self._store.recent(self.id, 0, 1_000)
+        jobs, _ = await self.requests(0, 1_000)
         running = [job for job in jobs if job.status is JobStatus.IN_PROGRESS]
         for job in running:
-            await self._change(job.id, Forgotten(), await self._now())
+            await self.change(job.id, Forgotten())
         return removed + len(running)
 
     patch.setattr(Endpoint, "purge", purge_all)
@@ -78,11 +78,9 @@ def stuck_counter(patch: pytest.MonkeyPatch) -> None:
     """A running job that is cancelled goes on counting as in progress."""
     update = MemoryStore.update
 
-    async def update_and_miscount(
-        self: MemoryStore, endpoint: str, job: str, change: Callable[[Job], Transition]
-    ) -> Transition:
+    async def update_and_miscount(self: MemoryStore, endpoint: str, job: str, change: Change) -> Transition | None:
         transition = await update(self, endpoint, job, change)
-        before, after = transition.before, transition.after
+        before, after = (transition.before, transition.after) if transition else (None, None)
         if before and after and (before.status, after.status) == (JobStatus.IN_PROGRESS, JobStatus.CANCELLED):
             (await self.counts(endpoint)).now[JobStatus.IN_PROGRESS] += 1
         return transition
@@ -97,8 +95,10 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
     async def drop_and_keep(self: Worlds, namespace: str) -> bool:
         if namespace in self.names:
             world = self.named(namespace)
-            capacity = world._world.capacity
-            counts = [one.fleet.counts() for one in world.endpoints.values() if world.kind_of(one.id) == "command"]
+            capacity = world._shared.capacity
+            counts = [
+                one.fleet.counts() for one in world.endpoints.values() if one.workforce.launcher.kind == "command"
+            ]
             if capacity.limit is not None:
                 capacity.limit -= sum(one.idle + one.running + one.initializing for one in counts)
         return await drop(self, namespace)
@@ -106,10 +106,10 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Worlds, "drop", drop_and_keep)
 
 
-def _patch_update(patch: pytest.MonkeyPatch, alter: Callable[[Transition], Transition]) -> None:
+def _patch_update(patch: pytest.MonkeyPatch, alter: Callable[[Transition | None], Transition | None]) -> None:
     update = MemoryStore.update
 
-    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Transition:
+    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Transition | None:
         return await update(self, endpoint, job, lambda before: alter(change(before)))
 
     patch.setattr(MemoryStore, "update", altered)

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.server.app import LateApp
+from runpod_emulator.server.server import Server
 from starlette.routing import Mount
 
-from emulator.app import LateApp
-from emulator.config.settings import read_settings
-from emulator.server import Server
-
-_LOG = logging.getLogger("emulator")
+_LOG = logging.getLogger("runpod_emulator")
 _TURNS = 20_000
 """Turns of the loop after which a call that is still at work has gone astray."""
 
@@ -76,7 +75,7 @@ class Served:
     @staticmethod
     async def _start(options: dict[str, Any]) -> Server:
         server = Server(read_settings(**options))
-        server.emulator.open()
+        server.emulator.endpoints.open()
         server.app.state.ready = True
         for route in server.app.routes:
             if isinstance(route, Mount) and isinstance(route.app, LateApp):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def copy_project(folder: Path) -> None:
 def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Run tests of the copy; answers pytest's exit code and what it said."""
     command = [sys.executable, "-B", "-m", "pytest", "-n", "0", "-x", "-q", "-m", "compat or not compat", *tests]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LIMIT)
+    environment = {**os.environ, "PYTHONPATH": str(folder / "emulator")}  # the copy, not what is installed
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_LIMIT)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.mutants.__main__ import ROOT
 from tests.mutants.table import MUTANTS, Mutant
+from tests.tables import table
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@table("mutant", MUTANTS)
 def test_what_is_taken_out_is_there_and_its_tests_too(mutant: Mutant) -> None:
     compile(mutant.applied_to((ROOT / mutant.file).read_text()), mutant.file, "exec")
     for test in mutant.tests:

@@ -66,7 +66,7 @@ class Job:
 
 
 class Client:
-    """Plays the cases of some endpoints on one server."""
+    """RunningScripts the cases of some endpoints on one server."""
 
     def __init__(self, server: Command, receiver: Hooks, folder: Path) -> None:
         self._server = server

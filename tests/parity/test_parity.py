@@ -41,7 +41,7 @@ ENDS = [pytest.param(sdk, handler, id=f"{sdk}-{handler.name}", marks=_marked(han
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Player:
-    """Plays the batch of a handler when the first of its cases is looked at."""
+    """RunningScripts the batch of a handler when the first of its cases is looked at."""
     done: dict[tuple[str, str], Played | Exception] = {}
 
     def player(sdk: str, handler: Handler) -> Played:

@@ -247,7 +247,7 @@ def test_clients_that_were_made_early_meet_the_emulator(
 
 
 @pytest.mark.parametrize("key", [True, False], ids=["a-key", "no-key"])
-@pytest.mark.parametrize("args", [(), ("-n", "2"), ("-p", "no:runpod_emulator", "-p", "emulator.pytest_plugin")])
+@pytest.mark.parametrize("args", [(), ("-n", "2"), ("-p", "no:runpod_emulator", "-p", "runpod_emulator.pytest_plugin")])
 def test_an_official_client_needs_neither_a_key_nor_a_file(
     tmp_path: Path, caught: Trap, key: bool, args: tuple[str, ...]
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,9 +15,9 @@ import httpx
 import pytest
 import time_machine
 from freezegun import freeze_time
+from runpod_emulator.core.time.clock import ticks
+from runpod_emulator.testing import Emulator
 
-from emulator.core.clock import ticks
-from emulator.testing import Emulator
 from tests.plugin.trap import without_runpod
 
 pytestmark = pytest.mark.compat
@@ -121,7 +122,7 @@ import sys, time
 import {library}
 trip = {start}
 trip.start()
-from emulator.testing import Emulator
+from runpod_emulator.testing import Emulator
 from tests.plugin.test_replaced_time import check
 with Emulator("llm") as emu:
     check(emu)
@@ -216,9 +217,10 @@ def test_last(runpod_emulator):
 def test_no_trip_poisons_a_later_test(tmp_path: Path):
     (tmp_path / "test_inner.py").write_text(PLUGIN)
     root = Path(__file__).parents[2]
+    path = os.pathsep.join(map(str, (root, root / "emulator")))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null"]
     done = subprocess.run(
-        [*command, tmp_path], cwd=root, env={**without_runpod(), "PYTHONPATH": str(root)},
+        [*command, tmp_path], cwd=root, env={**without_runpod(), "PYTHONPATH": path},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "10 passed" in done.stdout, done.stdout

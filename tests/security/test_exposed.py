@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.compat.servers import Starter
+from tests.plain import PLAIN
 
 pytestmark = pytest.mark.compat
 
@@ -52,7 +53,7 @@ def test_a_stranger_gets_nothing_from_the_admin_api_but_how_its_owner_opens_it(s
     server = start(*SERVED, "--host", "0.0.0.0", "--api-key", "k").ready()
     root = server.root_url.replace("127.0.0.1", own_address())
     for path in ("/jobs", "/worker-key", "/docs", "/openapi.json"):
-        answer = httpx.get(f"{root}/__emulator{path}", headers={"authorization": "Bearer k"}, trust_env=False)
+        answer = httpx.get(f"{root}/__emulator{path}", headers={"authorization": "Bearer k"}, **PLAIN)
         assert answer.status_code == 403
         assert "--admin-key KEY" in answer.json()["detail"]
         assert "'Authorization: Bearer KEY'" in answer.json()["detail"]
@@ -61,7 +62,7 @@ def test_a_stranger_gets_nothing_from_the_admin_api_but_how_its_owner_opens_it(s
 def test_the_header_that_the_refusal_names_opens_the_admin_api(start: Starter) -> None:
     server = start(*SERVED, "--host", "0.0.0.0", "--admin-key", "operator-key").ready()
     url = f"{server.root_url.replace('127.0.0.1', own_address())}/__emulator/jobs"
-    assert httpx.get(url, headers={"authorization": "Bearer operator-key"}, trust_env=False).status_code == 200
+    assert httpx.get(url, headers={"authorization": "Bearer operator-key"}, **PLAIN).status_code == 200
     for wrong in ("Bearer operator-keys", "Bearer operator-ke", "", "Bearer ключ"):
         headers = {"authorization": wrong.encode()}
-        assert httpx.get(url, headers=headers, trust_env=False).status_code == 401
+        assert httpx.get(url, headers=headers, **PLAIN).status_code == 401

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from runpod_emulator.cli.probe import until_ready
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
-from emulator.core.errors import ConfigurationError
-from emulator.probe import until_ready
-from emulator.testing import Emulator
 from tests.security.raw import Raw, send
+from tests.tables import table
 
 WEB = """
 async def app(scope, receive, send):
@@ -82,12 +83,12 @@ PATHS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("host", KNOWN)
+@table("host", KNOWN)
 def test_it_answers_to_its_own_names(emu: Emulator, host: str) -> None:
     assert get(emu, "/__emulator/jobs", f"Host: {host}").status == 200
 
 
-@pytest.mark.parametrize("host", UNKNOWN)
+@table("host", UNKNOWN)
 def test_it_answers_to_no_other_name(emu: Emulator, host: str) -> None:
     assert is_closed(get(emu, "/__emulator/jobs", f"Host: {host}"))
     assert is_closed(get(emu, "/__emulator/reset", f"Host: {host}", method="POST"))
@@ -98,8 +99,8 @@ def test_one_host_is_what_it_takes(emu: Emulator, headers: list[str]) -> None:
     assert is_closed(get(emu, "/__emulator/jobs", *headers))
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+@table("path", PATHS)
+@table("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
 def test_all_that_is_there_is_behind_the_door(emu: Emulator, path: str, method: str) -> None:
     for strange in (["Host: evil.example"], ["Host: 127.0.0.1:PORT", "Origin: http://evil.example"]):
         answer = get(emu, path, *strange, method=method)
@@ -132,7 +133,7 @@ def test_its_own_pages_are_let_in_without_cors(emu: Emulator, host: str, origin:
         assert (answer.status, shows_no_cors(answer)) == (status, True)
 
 
-@pytest.mark.parametrize(("host", "origin"), STRANGE)
+@table(("host", "origin"), STRANGE)
 def test_no_other_page_is_let_in(emu: Emulator, host: str, origin: str) -> None:
     assert is_closed(get(emu, "/__emulator/jobs", f"Host: {host}", f"Origin: {origin}"))
 

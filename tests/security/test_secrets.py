@@ -18,6 +18,7 @@ import websockets.exceptions
 import websockets.sync.client
 
 from tests.compat.servers import Command, Starter, until
+from tests.plain import PLAIN
 
 pytestmark = pytest.mark.compat
 
@@ -71,7 +72,7 @@ def plant() -> Plants:
 
 
 def get(server: Command, path: str, key: str) -> str:
-    return httpx.get(server.root_url + path, headers={"authorization": f"Bearer {key}"}, trust_env=False).text
+    return httpx.get(server.root_url + path, headers={"authorization": f"Bearer {key}"}, **PLAIN).text
 
 
 def all_admin(server: Command, key: str, job: str) -> dict[str, str]:
@@ -88,7 +89,7 @@ def following(server: Command, key: str) -> Iterator[list[str]]:
     """The event feed meanwhile."""
     lines: list[str] = []
     connected = threading.Event()
-    with httpx.Client(headers={"authorization": key}, trust_env=False, timeout=30) as http:
+    with httpx.Client(headers={"authorization": key}, **PLAIN, timeout=30) as http:
 
         def read() -> None:
             with (
@@ -149,10 +150,15 @@ def visit(plant: Plants, server: Command) -> tuple[str, list[str]]:
         http.post("/flash/run", json={"input": {}}, headers={**headers, "authorization": plant("flash")}),
         http.get(f"/ep/job-take/w1{query}", headers={"authorization": plant("worker-guess")}),
         http.get(f"/far/job-take/w1{query}", headers={"authorization": plant("worker-guess")}),
-        httpx.get(f"{server.root_url}/lb/web/x{query}", headers={**headers, "authorization": plant("lb-wrong")}),
-        httpx.get(f"{server.root_url}/lb/web/x{query}", headers=keyed, timeout=30),
+        httpx.get(
+            f"{server.root_url}/lb/web/x{query}", headers={**headers, "authorization": plant("lb-wrong")}, **PLAIN
+        ),
+        httpx.get(f"{server.root_url}/lb/web/x{query}", headers=keyed, timeout=30, **PLAIN),
         httpx.post(
-            f"{server.root_url}/__emulator/hooks/-/test{query}", json=submission(plant, server), headers=headers
+            f"{server.root_url}/__emulator/hooks/-/test{query}",
+            json=submission(plant, server),
+            headers=headers,
+            **PLAIN,
         ),
     ]
     url = f"{server.root_url.replace('http', 'ws')}/lb/web/x{query}"
@@ -186,8 +192,8 @@ def visit_oddly(plant: Plants, server: Command) -> str:
     sent = [http.get(f"/far/status/{shaped}?api%5Fkey={plant('percent')}"), http.post(f"/{shaped}/run", json=body)]
     sent += [http.request(shaped, "/far/status/x"), http.post("/mock/runsync", json=body)]
     named = {"x-emulator-namespace": shaped, "authorization": plant("api-key")}
-    httpx.post(f"{server.root_url}/__emulator/hooks/-/{shaped}", json=body, headers={shaped: "a"}, trust_env=False)
-    httpx.get(f"{far}/health", headers=named, trust_env=False)
+    httpx.post(f"{server.root_url}/__emulator/hooks/-/{shaped}", json=body, headers={shaped: "a"}, **PLAIN)
+    httpx.get(f"{far}/health", headers=named, **PLAIN)
     return "\n".join((job, *(answer.text for answer in sent)))
 
 
@@ -198,10 +204,10 @@ def test_no_secret_is_shown_that_another_name_tells_of(start: Starter, tmp_path:
     ).ready()
     root = f"{server.root_url}/__emulator"
     stub = {"endpoint": "mock", "match": {"input": {"nested": {"credentials": {"x": "b"}}}}, "respond": {"output": 1}}
-    assert httpx.post(f"{root}/stubs", json=stub, trust_env=False).status_code == 201
+    assert httpx.post(f"{root}/stubs", json=stub, **PLAIN).status_code == 201
     told = visit_oddly(plant, server)
     wish = {"match": {"endpoint": "far", "body": {"input": {"nested": {"credentials": {"x": "b"}}}}}}
-    answer = httpx.post(f"{root}/requests/verify", json=wish, trust_env=False).text
+    answer = httpx.post(f"{root}/requests/verify", json=wish, **PLAIN).text
     until(lambda: "COMPLETED" in get(server, "/__emulator/jobs?endpoint=ep", "any"))
     shown = all_admin(server, "any", told.partition("\n")[0]) | {"told": told, "verify": answer}
     server.stop()
@@ -233,7 +239,7 @@ def operate(plant: Plants, server: Command, admin: str) -> list[str]:
         ("/endpoints", {"id": "new", "handler": "none.py", "environment": {"API_TOKEN": plant("environment-of-api")}}),
     ]
     answers = [
-        httpx.post(f"{server.root_url}/__emulator{path}", json=body, headers=keyed, timeout=30).text
+        httpx.post(f"{server.root_url}/__emulator{path}", json=body, headers=keyed, timeout=30, **PLAIN).text
         for path, body in calls
     ]
     body = {"input": {"api_key": plant("unmatched")}}
@@ -261,7 +267,9 @@ def test_no_secret_is_shown_anywhere(start: Starter, tmp_path: Path, plant: Plan
         answers = operate(plant, server, admin)
         webhooks = f"{server.root_url}/__emulator/wait"
         headers = {"authorization": admin}
-        assert httpx.post(webhooks, json={"idle": True, "timeout": "20s"}, headers=headers, timeout=30).json()["ok"]
+        assert httpx.post(webhooks, json={"idle": True, "timeout": "20s"}, headers=headers, timeout=30, **PLAIN).json()[
+            "ok"
+        ]
         shown = all_admin(server, admin, job)
         errors += [get(server, "/__emulator/jobs", plant("admin-wrong")), get(server, "/__emulator/nothing", admin)]
     shown |= {"errors": "\n".join(errors), "answers": "\n".join(answers), "events": "\n".join(events)}
@@ -280,7 +288,7 @@ def test_a_made_worker_key_is_shown_nowhere_but_where_it_is_asked_for(start: Sta
     server = start("serve", *words, "--reload", "--port", 0, "--api-key", "a-key-of-clients", "--log-level", "debug")
     server.out.line("Ready")
     server.err.line("RUNPOD_AI_API_KEY")
-    root, admin = f"{server.root_url}/__emulator", {"trust_env": False}
+    root, admin = f"{server.root_url}/__emulator", PLAIN
     key = httpx.get(f"{root}/worker-key", **admin).json()["key"]
     shown = {path: httpx.get(root + path, **admin).text for path in ("/jobs", "/requests", "/endpoints", "/ready")}
     server.stop()
@@ -309,18 +317,18 @@ def test_where_keys_choose_worlds_no_name_of_one_is_shown(start: Starter, plant:
     hook = f"{root}/hooks/{key}/test"
     body = {"input": {"own": key}, "webhook": hook}
     job = server.http.post("/llm/run", json=body, headers=headers).json()["id"]
-    until(lambda: len(httpx.get(f"{root}/hooks", headers=headers, trust_env=False).json()) == 1)
+    until(lambda: len(httpx.get(f"{root}/hooks", headers=headers, **PLAIN).json()) == 1)
     bad = f"{plant('bad')}/+"
     refused = server.http.get("/llm/health", headers={"authorization": f"Bearer {bad}"})
-    unknown = httpx.delete(f"{root}/namespaces/{plant('unknown')}", trust_env=False)
-    shown = {path: httpx.get(root + path, headers=headers, trust_env=False).text for path in (
+    unknown = httpx.delete(f"{root}/namespaces/{plant('unknown')}", **PLAIN)
+    shown = {path: httpx.get(root + path, headers=headers, **PLAIN).text for path in (
         "/namespaces", "/jobs", f"/jobs/{job}", "/requests", "/webhooks", "/hooks", "/stubs"
     )}  # fmt: skip
     assert json.loads(shown["/namespaces"]) == [f"****{key[-4:]}"]
     assert job in shown["/jobs"] and job in shown["/requests"]
     assert (refused.status_code, unknown.status_code) == (400, 404)
-    assert httpx.delete(f"{root}/namespaces/{key}", trust_env=False).status_code == 204
-    assert httpx.get(f"{root}/namespaces", trust_env=False).json() == []
+    assert httpx.delete(f"{root}/namespaces/{key}", **PLAIN).status_code == 204
+    assert httpx.get(f"{root}/namespaces", **PLAIN).json() == []
     server.stop()
     shown |= {"refused": refused.text, "unknown": unknown.text, "out": server.out.whole(), "err": server.err.whole()}
     assert plant.found_in(shown) == []

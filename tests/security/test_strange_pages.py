@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
 from tests.security.raw import Raw, send
 from tests.security.test_own_door import WEB
+from tests.tables import table
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ READS = ["/v2/llm/health", "/v2/llm/metrics", "/v2/llm/requests", "/v2/llm/statu
          "/lb/web/v2/llm/stream/JOB"]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "headers"),
     [
         (line, headers)
@@ -95,8 +96,8 @@ def test_without_keys_too_a_page_of_a_stranger_sends_nothing(
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("headers", FRIENDLY)
-@pytest.mark.parametrize("request_line", ["POST /v2/llm/run", "POST /v2/out/job-done/w/j1", "POST /lb/web/x"])
+@table("headers", FRIENDLY)
+@table("request_line", ["POST /v2/llm/run", "POST /v2/out/job-done/w/j1", "POST /lb/web/x"])
 def test_all_others_are_served(open_to_all: Emulator, request_line: str, headers: list[str]) -> None:
     assert ask(open_to_all, request_line, *headers).status == 200
 
@@ -108,7 +109,7 @@ def known_job(emu: Emulator) -> str:
     return job
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "headers"),
     [
         *((path, headers) for path in FOR_WORKERS for headers in (NAVIGATED, TYPED, UNSAID)),
@@ -121,7 +122,7 @@ def known_job(emu: Emulator) -> str:
         ),
     ],
 )
-@pytest.mark.parametrize("server", ["keyed", "open_to_all"])
+@table("server", ["keyed", "open_to_all"])
 def test_no_address_that_a_browser_is_led_to_changes_anything(
     server: str, path: str, headers: list[str], request: pytest.FixtureRequest
 ) -> None:
@@ -133,13 +134,13 @@ def test_no_address_that_a_browser_is_led_to_changes_anything(
     assert (kept["status"], kept["worker"]) == ("IN_QUEUE", None)
 
 
-@pytest.mark.parametrize("headers", [NAVIGATED, TYPED, UNSAID])
-@pytest.mark.parametrize("path", READS)
+@table("headers", [NAVIGATED, TYPED, UNSAID])
+@table("path", READS)
 def test_a_person_may_look_with_a_browser(open_to_all: Emulator, path: str, headers: list[str]) -> None:
     assert ask(open_to_all, f"GET {path.replace('JOB', known_job(open_to_all))}", *headers).status == 200
 
 
-@pytest.mark.parametrize(
+@table(
     "headers",
     [
         TYPED,
@@ -152,7 +153,7 @@ def test_a_person_may_look_with_a_browser(open_to_all: Emulator, path: str, head
         ["Host: emulator.svc.example", "User-Agent: python-requests/2.32"],
     ],
 )
-@pytest.mark.parametrize("path", ["/v2/llm/stream/JOB", "/v2/llm/status/JOB?ttl=10000"])
+@table("path", ["/v2/llm/stream/JOB", "/v2/llm/status/JOB?ttl=10000"])
 def test_pages_of_here_and_who_is_no_browser_do_all(open_to_all: Emulator, path: str, headers: list[str]) -> None:
     assert ask(open_to_all, f"GET {path.replace('JOB', known_job(open_to_all))}", *headers).status == 200
 

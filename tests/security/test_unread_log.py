@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.compat.servers import LIMIT, ROOT, Command, Starter, until
+from tests.compat.servers import LIMIT, SOURCE, Command, Starter, until
+from tests.plain import PLAIN
 from tests.timing import expect_within, timed
 
 pytestmark = pytest.mark.compat
@@ -42,12 +43,13 @@ class Unread:
         self.port_file = folder / "port"
         words = ["serve", "h.py", "--port", "0", "--port-file", str(self.port_file), "--no-rate-limits", *options]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "emulator", *words], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=errors, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+            [sys.executable, "-m", "runpod_emulator", *words], cwd=folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=errors, env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            start_new_session=True,
         )  # fmt: skip
         until(self.port_file.exists)
         url = f"http://127.0.0.1:{self.port_file.read_text()}/v2/h"
-        self.http = httpx.Client(base_url=url, headers={"Authorization": "k"}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(base_url=url, headers={"Authorization": "k"}, timeout=LIMIT, **PLAIN)
 
     def run(self, expression: str) -> dict[str, object]:
         answer = self.http.post("/runsync", json={"input": {"do": expression}})
@@ -207,19 +209,19 @@ def test_output_that_is_gone_full_or_closed_ends_no_command_in_a_traceback(
     reader, gone = os.pipe()
     os.close(reader)
     serves = command in ("serve", "dev") and code == 0
-    words = [sys.executable, "-m", "emulator", *COMMANDS[command]]
+    words = [sys.executable, "-m", "runpod_emulator", *COMMANDS[command]]
     if serves:
         words += ["--port-file", "port"]
     process = subprocess.Popen(
         ["sh", "-c", f'exec "$@" {where}', "sh", *words], cwd=tmp_path, stdin=subprocess.DEVNULL, text=True,
         stdout=gone if ends == "gone" else subprocess.PIPE, stderr=gone if ends == "errors gone" else subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
     os.close(gone)
     if serves:
         until((tmp_path / "port").exists)
         url = f"http://127.0.0.1:{(tmp_path / 'port').read_text()}/__emulator/ready"
-        assert httpx.get(url, trust_env=False).status_code == 200
+        assert httpx.get(url, **PLAIN).status_code == 200
         process.terminate()
     _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == code
@@ -229,10 +231,10 @@ def test_output_that_is_gone_full_or_closed_ends_no_command_in_a_traceback(
 
 def test_a_reader_of_the_banner_that_leaves_ends_serve_without_a_word(tmp_path: Path) -> None:
     """`serve | true`."""
-    command = f"'{sys.executable}' -m emulator serve --mock m --port 0 | true"
+    command = f"'{sys.executable}' -m runpod_emulator serve --mock m --port 0 | true"
     ended = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
@@ -243,10 +245,10 @@ def ended(command: Command) -> tuple[int, str]:
 
 def test_a_port_file_on_a_full_disk_is_one_line_and_leaves_nothing(start: Starter, tmp_path: Path) -> None:
     (tmp_path / "port").write_text("1")
-    limited = f"ulimit -f 0; exec '{sys.executable}' -m emulator serve --mock m --port 0 --port-file port"
+    limited = f"ulimit -f 0; exec '{sys.executable}' -m runpod_emulator serve --mock m --port 0 --port-file port"
     full = subprocess.run(
         ["sh", "-c", limited], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert (full.returncode, full.stderr) == (2, "runpod-emulator: --port-file port: File too large\n")
     assert list(tmp_path.iterdir()) == []

@@ -10,10 +10,11 @@ from typing import Any
 import aiohttp.abc
 import httpx
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
-from emulator.core.errors import ConfigurationError
-from emulator.testing import Emulator
 from tests.compat.servers import Starter
+from tests.plain import PLAIN
 from tests.security.raw import Receiver, receiving, send
 
 HOSTS = [
@@ -43,7 +44,9 @@ def call(emu: Emulator, *urls: str) -> list[dict[str, Any]]:
     for url in urls:
         told = url.replace("PORT", str(server.port))
         body = {"input": {"a": 1}, "webhook": told}
-        answer = httpx.post(f"http://127.0.0.1:{server.port}/v2/llm/run", json=body, headers={"authorization": emu.key})
+        answer = httpx.post(
+            f"http://127.0.0.1:{server.port}/v2/llm/run", json=body, headers={"authorization": emu.key}, **PLAIN
+        )
         assert answer.status_code == 200, answer.text
     emu.wait_for(idle=True)
     shown: list[dict[str, Any]] = send(server.port, "GET /__emulator/webhooks", ["Host: localhost"]).json["webhooks"]

@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
 from tests.compat.servers import Command, Starter, commands, until
 from tests.gates import Gate
+from tests.plain import PLAIN
 
 HANDLER = """
     import os
@@ -66,7 +67,7 @@ class Served:
         content = b'{"output":"forged"}' if method == "POST" else None
         headers = {"x-request-id": self.job, **({} if key is None else {"authorization": key})}
         url = f"{self.command.base_url}/{endpoint}{told}"
-        return httpx.request(method, url, content=content, headers=headers, timeout=30, trust_env=False)
+        return httpx.request(method, url, content=content, headers=headers, timeout=30, **PLAIN)
 
 
 @pytest.fixture(scope="module", params=["open", "api-key"])
@@ -135,7 +136,7 @@ def test_a_token_is_good_for_its_worker_alone(served: Served) -> None:
 def test_a_function_of_a_test_takes_no_workers_from_outside() -> None:
     with Emulator("llm") as emu:
         emu.handler("llm", lambda job: "own")
-        answer = httpx.get(f"{emu.base_url}/llm/job-take/thief", headers={"authorization": emu.key}, trust_env=False)
+        answer = httpx.get(f"{emu.base_url}/llm/job-take/thief", headers={"authorization": emu.key}, **PLAIN)
         assert (answer.status_code, ADVICE in answer.text) == (403, True)
 
 
@@ -180,9 +181,9 @@ def test_a_command_gets_the_key_and_worker_env_prints_it(start: Starter, tmp_pat
     assert "each run" in beside and "--worker-key" in beside
     job = server.http.post("/far/run", json={"input": {"a": 1}}, headers=keyed).json()["id"]
     url = told["RUNPOD_WEBHOOK_GET_JOB"].replace("$ID", "w1")
-    assert httpx.get(url, headers={"authorization": KEY}, trust_env=False).status_code == 401
+    assert httpx.get(url, headers={"authorization": KEY}, **PLAIN).status_code == 401
     worker_key = {"authorization": told["RUNPOD_AI_API_KEY"]}
-    assert httpx.get(url, headers=worker_key, trust_env=False).json()["id"] == job
+    assert httpx.get(url, headers=worker_key, **PLAIN).json()["id"] == job
     assert server.http.get("/far/health", headers=worker_key).status_code == 401
     other = start("serve", "--endpoint", "far", "--port", 0, "--api-key", KEY).ready()
     assert printed(start, "--url", other.root_url)[0]["RUNPOD_AI_API_KEY"] != told["RUNPOD_AI_API_KEY"]
@@ -205,7 +206,7 @@ def test_worker_env_prints_what_the_server_asks_for(
     told, beside = printed(start, "--url", server.root_url)
     assert (told["RUNPOD_AI_API_KEY"], beside) == (key, says)
     url = told["RUNPOD_WEBHOOK_PING"].replace("$RUNPOD_POD_ID", "w1")
-    assert httpx.get(url, headers={"authorization": key}, trust_env=False).status_code == 200
+    assert httpx.get(url, headers={"authorization": key}, **PLAIN).status_code == 200
 
 
 @pytest.mark.compat
@@ -239,7 +240,7 @@ def test_no_worker_inherits_a_key_of_the_server(start: Starter, tmp_path: Path) 
     server = start("serve", "--endpoint", "ep=ep.py", *words, **keys, INHERITED="yes")
     server.out.line("Ready")
     answer = httpx.post(
-        f"{server.base_url}/ep/runsync", json={"input": {"a": 1}}, headers={"authorization": "API-key"}, trust_env=False
+        f"{server.base_url}/ep/runsync", json={"input": {"a": 1}}, headers={"authorization": "API-key"}, **PLAIN
     )
     seen = answer.json()["output"]
     assert seen["INHERITED"] == "yes" and set(keys) & set(seen) == set()

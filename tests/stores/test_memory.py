@@ -6,10 +6,9 @@ import inspect
 from collections import Counter
 
 import pytest
-
-from emulator.core.deliveries import Delivery, DeliveryStatus
-from emulator.core.errors import IllegalTransition, JobNotFound
-from emulator.core.job import (
+from runpod_emulator.core.errors import IllegalTransition, JobNotFound
+from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
+from runpod_emulator.core.jobs.job import (  # fmt: skip
     Cancelled,
     Completed,
     Emitted,
@@ -26,11 +25,12 @@ from emulator.core.job import (
     Transition,
     apply,
     submit,
-)  # fmt: skip
-from emulator.core.store import JobStore
-from emulator.stores.memory import MemoryStore
+)
+from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.stores.memory import MemoryStore
+
+from tests.core.jobs.test_job import QUEUED
 from tests.core.steps import finish
-from tests.core.test_job import QUEUED
 
 
 class Shelf:
@@ -210,8 +210,8 @@ def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
 
 
 def drain(shelf: Shelf) -> tuple[str, list[bytes]]:
-    status, chunks = finish(shelf.store.drain("ep", "a"))
-    return status.value, chunks
+    job, chunks = finish(shelf.store.drain("ep", "a"))
+    return job.status.value, chunks
 
 
 def test_chunks_are_drained_once_with_the_status_of_that_moment(shelf: Shelf):
@@ -252,6 +252,38 @@ def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
     shelf.update("a", Forgotten())
     shelf.create("a")
     assert drain(shelf) == ("IN_QUEUE", [])
+
+
+@pytest.mark.parametrize(
+    ("events", "unread"),
+    [
+        ([], [b"1", b"2"]),
+        ([Emitted(1, (b"3",))], [b"1", b"2", b"3"]),
+        ([Completed(1)], [b"1", b"2"]),
+        ([Requeued(1)], []),
+        ([Failed("boom", None, 1), Retried(9)], []),
+    ],
+)
+def test_chunks_that_are_put_back_are_the_first_of_their_run(shelf: Shelf, events: list[Event], unread: list[bytes]):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1", b"2")))
+    job, chunks = finish(shelf.store.drain("ep", "a"))
+    for event in events:
+        shelf.update("a", event)
+    finish(shelf.store.put_back(job, chunks))
+    assert drain(shelf)[1] == unread
+
+
+def test_chunks_of_a_forgotten_job_are_not_put_back(shelf: Shelf):
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    job, chunks = finish(shelf.store.drain("ep", "a"))
+    shelf.update("a", Forgotten())
+    finish(shelf.store.put_back(job, chunks))
+    shelf.create("a")
+    assert drain(shelf)[1] == []
 
 
 # Counts and pages
@@ -341,42 +373,42 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
 
 def test_due_deliveries_are_given_out_once_earliest_first(shelf: Shelf):
     late, soon, later = owe(shelf, "a", 3_000), owe(shelf, "b", 2_000), owe(shelf, "c", 9_000)
-    assert finish(shelf.store.next_delivery_due()) == 2_000
-    assert finish(shelf.store.claim_deliveries(1_999, 10)) == []
-    assert finish(shelf.store.claim_deliveries(3_000, 1)) == [soon]
-    assert finish(shelf.store.claim_deliveries(3_000, 10)) == [late]
-    assert finish(shelf.store.claim_deliveries(3_000, 10)) == []
-    assert finish(shelf.store.next_delivery_due()) == 9_000
-    assert finish(shelf.store.claim_deliveries(9_000, 10)) == [later]
-    assert finish(shelf.store.next_delivery_due()) is None
+    assert finish(shelf.store.deliveries.next_due()) == 2_000
+    assert finish(shelf.store.deliveries.claim(1_999, 10)) == []
+    assert finish(shelf.store.deliveries.claim(3_000, 1)) == [soon]
+    assert finish(shelf.store.deliveries.claim(3_000, 10)) == [late]
+    assert finish(shelf.store.deliveries.claim(3_000, 10)) == []
+    assert finish(shelf.store.deliveries.next_due()) == 9_000
+    assert finish(shelf.store.deliveries.claim(9_000, 10)) == [later]
+    assert finish(shelf.store.deliveries.next_due()) is None
 
 
 def test_a_delivery_that_is_still_owed_is_given_out_again_at_its_new_time(shelf: Shelf):
     delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.claim_deliveries(2_000, 10))
+    finish(shelf.store.deliveries.claim(2_000, 10))
     again = delivery._replace(attempts=1, due=7_000)
-    finish(shelf.store.record_delivery(again))
-    assert finish(shelf.store.next_delivery_due()) == 7_000
-    assert finish(shelf.store.claim_deliveries(7_000, 10)) == [again]
+    finish(shelf.store.deliveries.record(again))
+    assert finish(shelf.store.deliveries.next_due()) == 7_000
+    assert finish(shelf.store.deliveries.claim(7_000, 10)) == [again]
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.GIVEN_UP])
 def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus):
     delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.claim_deliveries(2_000, 10))
-    finish(shelf.store.record_delivery(delivery._replace(attempts=1, status=status)))
-    assert finish(shelf.store.next_delivery_due()) is None
-    assert not shelf.store._deliveries
+    finish(shelf.store.deliveries.claim(2_000, 10))
+    finish(shelf.store.deliveries.record(delivery._replace(attempts=1, status=status)))
+    assert finish(shelf.store.deliveries.next_due()) is None
+    assert not shelf.store.deliveries.owes_any
 
 
 def test_a_delivery_outlives_its_job(shelf: Shelf):
     delivery = owe(shelf, "a", 2_000)
     shelf.update("a", Forgotten())
-    assert finish(shelf.store.claim_deliveries(2_000, 10)) == [delivery]
+    assert finish(shelf.store.deliveries.claim(2_000, 10)) == [delivery]
 
 
 def test_a_refused_change_owes_nothing(shelf: Shelf):
     shelf.create("a")
     with pytest.raises(IllegalTransition):
         shelf.update("a", Completed(1))
-    assert finish(shelf.store.next_delivery_due()) is None
+    assert finish(shelf.store.deliveries.next_due()) is None

@@ -14,16 +14,16 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Event, Job, JobStatus, Progressed, Transition
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import RealClock
+from runpod_emulator.http import wire
+from runpod_emulator.workers.child import STOP_GRACE
+from runpod_emulator.workers.program import Program
+from runpod_emulator.world.world import World
 
-from emulator.api import wire
-from emulator.core.clock import RealClock
-from emulator.core.endpoint import Submission
-from emulator.core.job import Event, Job, JobStatus, Progressed, Transition
-from emulator.core.platform import preset
-from emulator.core.settings import default_settings
-from emulator.emulator import Emulator
-from emulator.workers.child import STOP_GRACE
-from emulator.workers.program import Program
 from tests.workers.processes import Family
 
 LIMIT = 20.0
@@ -65,17 +65,17 @@ class Workshop:
         self._family = Family()
         chosen = preset("observed", **platform)
         self.clock = SkippingClock()
-        self.emulator = Emulator(chosen, wire.webhook_body, clock=self.clock)
+        self.emulator = World(chosen, wire.webhook_body, clock=self.clock)
         self.emulator.store.listen(self._heard)
         self._awaited: list[tuple[type[Event], str, asyncio.Future[Transition]]] = []
         own = dataclasses.replace(default_settings("ep", chosen), **settings)
         self._program = Program(handler, python, self._family.environment, stop_grace=stop_grace)
-        self.endpoint = self.emulator.add_program(own, self._program)
+        self.endpoint = self.emulator.endpoints.add_program(own, self._program)
 
     def serve_too(self, endpoint: str, handler: str) -> None:
         """One endpoint more."""
         program = dataclasses.replace(self._program, handler=handler)
-        self.emulator.add_program(default_settings(endpoint, self.emulator.platform), program)
+        self.emulator.endpoints.add_program(default_settings(endpoint, self.emulator.platform), program)
 
     async def submit(self, input: object = None, **more: Any) -> str:
         """Queue a job; answers its id."""
@@ -172,9 +172,8 @@ async def workshop(tmp_path: Path) -> AsyncIterator[Opener]:
         shop = Workshop(write_handler(tmp_path, source), **options)
         opened.append(shop)
         if started:
-            await asyncio.wait_for(shop.emulator.start(), LIMIT)
+            await asyncio.wait_for(shop.emulator.endpoints.start(), LIMIT)
         return shop
 
     yield open_one
-    for shop in opened:
-        await shop.close()
+    await asyncio.gather(*(shop.close() for shop in opened))

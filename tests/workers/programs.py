@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.server.server import Server
 
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
-from emulator.server import Server
 from tests.compat.servers import LIMIT, Command, commands, until
+from tests.plain import PLAIN
 from tests.workers.processes import Family
 
 Value = TypeVar("Value")
@@ -129,7 +130,7 @@ class Hosted:
         self.starting = asyncio.run_coroutine_threadsafe(self.server.start(), self._loop)
         self.base_url = self.server.base_url
         key = self.server.key
-        self.http = httpx.Client(base_url=self.base_url, headers={"authorization": key}, timeout=LIMIT, trust_env=False)
+        self.http = httpx.Client(base_url=self.base_url, headers={"authorization": key}, timeout=LIMIT, **PLAIN)
 
     @property
     def root_url(self) -> str:
@@ -165,7 +166,7 @@ class Hosted:
     def close(self) -> None:
         """Stop the server, if it was not; asserts that nothing is left of it."""
         self.http.close()
-        if not self.server._http.is_closed:
+        if not self.server.is_closed:
             with contextlib.suppress(ConfigurationError):
                 self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -192,7 +193,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     lines: list[str] = []
     recorder = logging.Handler()
     recorder.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("emulator")
+    log = logging.getLogger("runpod_emulator")
     level = log.level
     log.setLevel(logging.INFO)
     log.addHandler(recorder)

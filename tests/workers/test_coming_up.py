@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.core.errors import ConfigurationError
 from tests.compat.servers import until
 from tests.workers import programs, sites
 from tests.workers.processes import needs_proc

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.workers import command
+from runpod_emulator.workers.environment import worker_environment
 
-from emulator.core.errors import ConfigurationError
-from emulator.workers import command
-from emulator.workers.environment import worker_environment
 from tests.compat.servers import until
 from tests.workers import programs
 from tests.workers.processes import needs_proc

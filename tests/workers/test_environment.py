@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from dotenv import dotenv_values
+from runpod_emulator.cli.main import cli
+from runpod_emulator.config.services import Service
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.workers.environment import host_name, inherited, past_proxies, worker_environment
 
-from emulator.cli import cli
-from emulator.config.services import Service
-from emulator.config.settings import read_settings
-from emulator.core.errors import ConfigurationError
-from emulator.workers.environment import host_name, inherited, past_proxies, worker_environment
 from tests.compat.servers import LIMIT, until
 from tests.workers import programs
 from tests.workers.programs import Host, client, program

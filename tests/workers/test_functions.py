@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.testing import Emulator
 
-from emulator.core.errors import ConfigurationError
-from emulator.testing import Emulator
+from tests.plain import PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def emu(shared: Emulator) -> Emulator:
 
 def ask(emu: Emulator, method: str, path: str, **given: Any) -> Any:
     body = {"input": given} if method == "POST" and "run" in path else None
-    return httpx.request(method, emu.base_url + path, json=body, headers={"authorization": emu.key}).json()
+    return httpx.request(method, emu.base_url + path, json=body, headers={"authorization": emu.key}, **PLAIN).json()
 
 
 def test_it_gets_the_job_and_its_value_is_the_output(emu: Emulator):
@@ -155,6 +156,24 @@ def test_a_reset_takes_it_away(emu: Emulator):
     emu.handler("llm", lambda job: "mine")
     emu.reset()
     assert "no stub matches" in ask(emu, "POST", "/llm/runsync", a=1)["error"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_the_stop_of_the_emulator_reaches_one_that_waits(concurrency: int):
+    begun, ended = threading.Event(), threading.Event()
+
+    async def waits(job: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with Emulator("llm", concurrency=concurrency) as emu:
+        emu.handler("llm", waits)
+        ask(emu, "POST", "/llm/run", a=1)
+        assert begun.wait(10)
+    assert ended.wait(10)
 
 
 def test_it_is_refused_where_there_is_a_handler():

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from runpod_emulator.workers.environment import server_environment
 
-from emulator.workers.environment import server_environment
 from tests.compat.servers import until
 from tests.workers.web_servers import Web, app, hosted, raw
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
 
-from emulator.core.errors import ConfigurationError
 from tests.compat.servers import until
 from tests.workers.processes import needs_proc
 from tests.workers.programs import Hosted
@@ -291,7 +291,7 @@ def test_a_stubborn_worker_and_its_children_end_with_the_server(host: Host) -> N
     server = host().ready()
     pids = set(Web(server).call("breed").json())
     assert pids <= server.processes()
-    server.do(server.server.emulator.remove("lb"))
+    server.do(server.server.emulator.endpoints.remove("lb"))
     until(lambda: not server.processes())
 
 

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.workers.runner import isolation
+from runpod_emulator.workers.runner.isolation import GATE
 
-from emulator.core.errors import ConfigurationError
-from emulator.workers.runner import isolation
-from emulator.workers.runner.isolation import GATE
 from tests.compat.servers import LIMIT
 from tests.config.told import plans, refusal
 from tests.workers import programs
@@ -134,7 +134,7 @@ def test_a_start_that_may_not_isolate_is_refused_with_the_reason(
 ) -> None:
     """A runner whose system call always fails stands for a system that forbids it."""
     runner = changed_runner(tmp_path, "    import ctypes\n", "    raise PermissionError(1, 'no')\n")
-    monkeypatch.setattr("emulator.workers.child.RUNNER", runner)
+    monkeypatch.setattr("runpod_emulator.workers.child.RUNNER", runner)
     server = host(isolate="network")
     with pytest.raises(ConfigurationError, match=r"this user may make no network namespace \(no\)"):
         server.ready()

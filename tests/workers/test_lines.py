@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from runpod_emulator.workers.lines import FRAME_PAUSE, LONGEST, Lines, cleaned
 
-from emulator.workers.lines import FRAME_PAUSE, LONGEST, Lines, cleaned
+from tests.tables import table
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -36,8 +37,8 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-@pytest.mark.parametrize("case", WHOLE)
+@table("size", [1, 2, 3, 7, 100])
+@table("case", WHOLE)
 async def test_lines_are_the_same_however_they_come(case: str, size: int) -> None:
     data, expected = WHOLE[case]
     found = cut(*pieces(data, size))
@@ -56,7 +57,7 @@ def test_a_line_without_an_end_is_cut(size: int) -> None:
 KEY = b"a-key-that-the-child-knows"
 
 
-@pytest.mark.parametrize("shown", [*range(1, len(KEY) + 1)])
+@table("shown", [*range(1, len(KEY) + 1)])
 def test_no_secret_is_cut_in_two(shown: int) -> None:
     found: list[bytes] = []
     lines = Lines(found.append, [b"another", KEY])
@@ -77,8 +78,8 @@ def test_a_long_line_is_cut_as_it_comes() -> None:
     assert found == [b"x" * LONGEST]
 
 
-@pytest.mark.parametrize("shift", range(4))
-@pytest.mark.parametrize("character", ["ä", "☃", "👩"])
+@table("shift", range(4))
+@table("character", ["ä", "☃", "👩"])
 def test_no_character_is_cut_in_two(character: str, shift: int) -> None:
     text = "x" * shift + character * LONGEST
     found = cut(*pieces(text.encode(), 1_001))
@@ -176,7 +177,7 @@ CLEANED = {
 }
 
 
-@pytest.mark.parametrize("line", CLEANED)
+@table("line", CLEANED)
 def test_a_line_keeps_its_colours_and_no_other_control_character(line: bytes) -> None:
     assert cleaned(line) == CLEANED[line]
 

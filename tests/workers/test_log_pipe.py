@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from runpod_emulator.workers.lines import Lines
+from runpod_emulator.workers.log_pipe import LogPipe, log_pipe
 
-from emulator.workers.lines import Lines
-from emulator.workers.log_pipe import LogPipe, log_pipe
 from tests.workers.conftest import until
 
 

@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.fleet.worker import WorkerCounts
+from runpod_emulator.core.jobs.job import JobStatus
+from runpod_emulator.core.platform import preset
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import VirtualClock
+from runpod_emulator.http import wire
+from runpod_emulator.workers.program import Program
+from runpod_emulator.world.world import World
 
-from emulator.api import wire
-from emulator.core.clock import VirtualClock
-from emulator.core.endpoint import Submission
-from emulator.core.errors import ConfigurationError
-from emulator.core.job import JobStatus
-from emulator.core.platform import preset
-from emulator.core.settings import default_settings
-from emulator.core.worker import WorkerCounts
-from emulator.emulator import Emulator
-from emulator.workers.program import Program
 from tests.gates import PASS, Gate
 from tests.workers.conftest import DO, LIMIT, Opener, Workshop, until, write_handler
 from tests.workers.processes import alive, needs_proc, zombies
@@ -136,7 +136,7 @@ async def test_the_endpoints_start_at_the_same_time(tmp_path: Path) -> None:
         shop = Workshop(write_handler(tmp_path, meet(one, two)))
         shop.serve_too("other", write_handler(other, meet(two, one)))
         try:
-            await asyncio.wait_for(shop.emulator.start(), LIMIT)
+            await asyncio.wait_for(shop.emulator.endpoints.start(), LIMIT)
         finally:
             await shop.close()
 
@@ -158,7 +158,7 @@ async def test_one_broken_handler_stops_the_start_and_leaves_nothing(tmp_path: P
     shop.serve_too("other", write_handler(other, "import missing_module"))
     try:
         with pytest.raises(ConfigurationError, match="No module named 'missing_module'"):
-            await shop.emulator.start()
+            await shop.emulator.endpoints.start()
         await shop.stop()
         assert not shop.processes()
     finally:
@@ -168,7 +168,7 @@ async def test_one_broken_handler_stops_the_start_and_leaves_nothing(tmp_path: P
 @needs_proc
 async def test_a_stop_in_the_middle_of_an_import(workshop: Opener) -> None:
     shop = await workshop("import time\ntime.sleep(60)\n", started=False)
-    starting = asyncio.ensure_future(shop.emulator.start())
+    starting = asyncio.ensure_future(shop.emulator.endpoints.start())
     await until(shop.processes)
     await shop.stop()
     assert not shop.processes()
@@ -250,11 +250,11 @@ async def test_nothing_counts_as_running_once_every_job_is_over(workshop: Opener
 
 async def test_virtual_time_stands_while_a_process_works(tmp_path: Path) -> None:
     platform = preset("observed")
-    emulator = Emulator(platform, wire.webhook_body, clock=VirtualClock())
+    emulator = World(platform, wire.webhook_body, clock=VirtualClock())
     program = Program(write_handler(tmp_path, "import time\ndef handler(job):\n    time.sleep(0.1)"), sys.executable)
-    endpoint = emulator.add_program(default_settings("ep", platform), program)
+    endpoint = emulator.endpoints.add_program(default_settings("ep", platform), program)
     try:
-        await emulator.start()
+        await emulator.endpoints.start()
         job = await endpoint.submit(Submission(b'{"a":1}'))
         await emulator.timeline.advance(emulator.timeline.now())
         job = await endpoint.status(job.id)

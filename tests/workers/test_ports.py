@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.workers.ports import Placeholders, Ports, address_taken
 
-from emulator.core.errors import ConfigurationError
-from emulator.workers.ports import Placeholders, Ports, address_taken
 from tests.workers import programs
 from tests.workers.programs import Host, client, program
 

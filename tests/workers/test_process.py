@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.jobs.job import JobStatus, Transition
+from runpod_emulator.workers.child import RUNNER
 
-from emulator.core.endpoint import Submission
-from emulator.core.errors import ConfigurationError
-from emulator.core.job import JobStatus, Transition
-from emulator.workers.child import RUNNER
 from tests.workers.conftest import ALONE, Opener, until
 from tests.workers.processes import alive
 
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO, "runpod_emulator")
 
 
 # Success
@@ -289,7 +289,7 @@ async def test_a_number_that_json_does_not_have_is_refused_as_the_service_refuse
 async def test_an_interpreter_that_is_missing(workshop: Opener) -> None:
     shop = await workshop(started=False, python="/nonexistent/python")
     with pytest.raises(ConfigurationError, match=r"/nonexistent/python could not be started: .*No such file") as caught:
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
     assert caught.value.exit_code == 2
 
 
@@ -297,7 +297,7 @@ async def test_an_interpreter_that_is_missing(workshop: Opener) -> None:
 async def test_an_interpreter_that_is_no_python(workshop: Opener, program: str) -> None:
     shop = await workshop(started=False, python=str(shutil.which(program)))
     with pytest.raises(ConfigurationError, match=rf"--python .*{program} is no Python interpreter$"):
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
 
 
 OLD = f"""#!{sys.executable}
@@ -313,7 +313,7 @@ async def test_an_interpreter_that_is_too_old(workshop: Opener, tmp_path: Path) 
     old.chmod(0o755)
     shop = await workshop(started=False, python=str(old))
     with pytest.raises(ConfigurationError, match=r"A worker process needs Python 3.8 or newer; .* is 2.7.18\.\n"):
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
 
 
 def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
@@ -337,11 +337,11 @@ def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
 async def test_a_handler_that_cannot_be_loaded_says_why(workshop: Opener, source: str, words: str) -> None:
     shop = await workshop(source, started=False)
     with pytest.raises(ConfigurationError, match=re.escape(words)) as caught:
-        await shop.emulator.start()
+        await shop.emulator.endpoints.start()
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith("handler ")
     if words.startswith(("Mod", "Syn")):
-        assert "handler.py" in str(caught.value) and "emulator/workers" not in str(caught.value)
+        assert "handler.py" in str(caught.value) and "runpod_emulator/workers" not in str(caught.value)
 
 
 async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> None:
@@ -361,7 +361,7 @@ async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> N
     await until(lambda: worker.concurrency == 2 and not worker.jobs)
     first = await shop.submit({"seconds": 0.2})
     await until(lambda: worker.jobs)
-    report, most = shop.endpoint.report, 0
+    report, most = shop.endpoint.work.report, 0
 
     async def report_and_submit(job_id: str, event: Any) -> bool:
         # Two clients hand jobs in just before the worker's report is read: its lane is awake for one slot.
@@ -373,7 +373,7 @@ async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> N
         nonlocal most
         most = max(most, len(worker.jobs))
 
-    shop.endpoint.report = report_and_submit
+    shop.endpoint.work.report = report_and_submit
     shop.emulator.store.listen(noted)
     await shop.ended(first)
     await until(lambda: len(worker.jobs) == 2)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from runpod_emulator.core.jobs.job import JobStatus, Requeued
 
-from emulator.core.job import JobStatus, Requeued
 from tests.workers.conftest import ALONE, Opener, Workshop, write_handler
 from tests.workers.processes import needs_proc
 
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO, "runpod_emulator")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_descendant_that_holds_the_log_open_delays_nobody(
     async def story() -> None:
         shop = Workshop(write_handler(tmp_path), settings=ALONE)
         try:
-            await shop.emulator.start()
+            await shop.emulator.endpoints.start()
             job_id = await shop.do(leave)
             await asyncio.wait_for(shop.heard(Requeued, job_id), 3)
             await shop.ended(job_id)

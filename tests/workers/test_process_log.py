@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.jobs.job import JobStatus
 
-from emulator.core.job import JobStatus
 from tests.compat.servers import commands
 from tests.workers.conftest import ALONE, DO, Opener, until
 
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO, "runpod_emulator")
 
 
 async def test_a_printed_line_names_endpoint_worker_and_job(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
@@ -117,7 +117,7 @@ async def test_nothing_that_a_handler_prints_forges_a_line(
     caplog.clear()
     job = await shop.ended(await shop.do(f"[{expression}] and 1"))
     where = f"ep/{job.worker}/{job.id} | "
-    printed = [record for record in caplog.records if record.name == "emulator.worker"]
+    printed = [record for record in caplog.records if record.name == "runpod_emulator.worker"]
     lines = [record.getMessage().removeprefix(where) for record in printed]
     if at_once == 2 and prints == "both and below":  # what Python prints comes by another way
         assert sorted(lines) == ["a", "bc"]

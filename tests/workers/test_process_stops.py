@@ -7,17 +7,17 @@ import logging
 from pathlib import Path
 
 import pytest
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.job import JobStatus
+from runpod_emulator.workers import child, process
 
-from emulator.core.errors import JobNotFound
-from emulator.core.job import JobStatus
-from emulator.workers import child, process
 from tests.workers.conftest import ALONE, Opener, until
 from tests.workers.processes import alive, needs_proc
 
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO, "runpod_emulator")
 
 
 HOLD = """

@@ -106,7 +106,7 @@ def test_a_client_in_a_handler_reaches_the_server(handler_site: Site) -> None:
 
 def retire(site: Site, worker: str) -> None:
     async def now() -> None:
-        site.server.server.emulator.endpoints["ep"]._launcher.retire(worker)
+        site.server.server.emulator.endpoints["ep"].workforce.launcher.retire(worker)
 
     site.server.do(now())
 

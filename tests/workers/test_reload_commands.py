@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from runpod_emulator.workers.command import Command
+from runpod_emulator.workers.reload import python_files
 
-from emulator.workers.command import Command
-from emulator.workers.reload import python_files
 from tests.compat.servers import until
 from tests.workers import sites
 from tests.workers.sites import SOON, Site

@@ -88,7 +88,7 @@ def test_without_the_option_nothing_is_watched(site: Site) -> None:
     site.write_main("NUMBER = 1")
     here = site.serve(reload=False)
     emulator = site.server.server.emulator
-    assert not emulator._reloader._codes and emulator._reloader._watching is None
+    assert not emulator.endpoints._reloader._codes and emulator.endpoints._reloader._watching is None
     site.write_main("NUMBER = 2")
     assert here.output("NUMBER") == 1
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from runpod_emulator.testing import Emulator
 
-from emulator.testing import Emulator
+from tests.plain import PLAIN
 
 HANDLER = 'import runpod\nrunpod.serverless.start({"handler": lambda job: "handler"})\n'
 
@@ -21,7 +22,7 @@ def handler(tmp_path: Path) -> Path:
 
 def run(emu: Emulator, prompt: str) -> dict[str, object]:
     answer = httpx.post(
-        f"{emu.base_url}/mine/runsync", json={"input": {"prompt": prompt}}, headers={"authorization": emu.key}
+        f"{emu.base_url}/mine/runsync", json={"input": {"prompt": prompt}}, headers={"authorization": emu.key}, **PLAIN
     )
     return dict(answer.json())
 
@@ -46,7 +47,7 @@ def test_virtual_time_stands_while_the_handler_works_and_passes_in_its_scripts(h
                  times=1)  # fmt: skip
         httpx.post(
             f"{emu.base_url}/mine/run", headers={"authorization": emu.key},
-            json={"input": {"prompt": "slow"}, "policy": {"executionTimeout": 7_200_000}},
+            json={"input": {"prompt": "slow"}, "policy": {"executionTimeout": 7_200_000}}, **PLAIN,
         )  # fmt: skip
         emu.wait_for(idle=True)
         (job,) = emu.jobs()

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from emulator.workers import sdk
+from runpod_emulator.workers import sdk
 
 
 def environment(folder: Path, *packages: str) -> str:

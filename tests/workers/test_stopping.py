@@ -28,7 +28,7 @@ def test_the_port_is_open_until_the_programs_have_left(host: Host) -> None:
     assert client(server).output("1") == 1
     server.stop()
     assert any("the port was open to the last" in line for line in server.log)
-    assert server.server._http.is_closed
+    assert server.server.is_closed
 
 
 FINISHING = """

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from runpod_emulator.workers import volume
+from runpod_emulator.workers.volume import VolumeLink
 
-from emulator.workers import volume
-from emulator.workers.volume import VolumeLink
 from tests.workers import programs
 from tests.workers.programs import Host, client
 

@@ -257,7 +257,7 @@ def hosted(**settings: Any) -> Iterator[Hosted]:
     lines: list[str] = []
     recorder = logging.Handler()
     recorder.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("emulator")
+    log = logging.getLogger("runpod_emulator")
     level = log.level
     log.setLevel(logging.INFO)
     log.addHandler(recorder)

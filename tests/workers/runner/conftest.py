@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import runpod_emulator.workers.runner
+from runpod_emulator.workers.runner.frames import Decoder, Frame, Kind, Result, pack, unpack_result
 
-import emulator.workers.runner
-from emulator.workers.runner.frames import Decoder, Frame, Kind, Result, pack, unpack_result
-
-RUNNER = str(Path(emulator.workers.runner.__file__).parent)
+RUNNER = str(Path(runpod_emulator.workers.runner.__file__).parent)
 LIMIT = 30.0
 _LEFT_OUT = ("RUNPOD_", "PYTHON")
 

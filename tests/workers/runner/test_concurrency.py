@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.concurrency import MOST, Concurrency
-from emulator.workers.runner.frames import Kind
+from runpod_emulator.workers.runner.concurrency import MOST, Concurrency
+from runpod_emulator.workers.runner.frames import Kind
 
 
 def test_without_a_modifier_it_is_one() -> None:

@@ -6,8 +6,8 @@ import signal
 from typing import Any
 
 import pytest
+from runpod_emulator.workers.runner.frames import Kind, pack
 
-from emulator.workers.runner.frames import Kind, pack
 from tests.workers.runner.test_loop import ASYNC
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from emulator.workers.runner.frames import HEADER, Decoder, Frame, Kind, Result, pack, pack_result, unpack_result
+from runpod_emulator.workers.runner.frames import HEADER, Decoder, Frame, Kind, Result, pack, pack_result, unpack_result
 
 frames = st.builds(
     Frame, st.sampled_from(Kind), st.text(st.characters(codec="utf-8"), max_size=40), st.binary(max_size=300)

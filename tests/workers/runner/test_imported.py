@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.frames import Kind
-from emulator.workers.runner.imported import OwnFiles
+from runpod_emulator.workers.runner.frames import Kind
+from runpod_emulator.workers.runner.imported import OwnFiles
 
 # In this process
 

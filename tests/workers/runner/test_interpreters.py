@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.frames import Kind
+from runpod_emulator.workers.runner.frames import Kind
 
 
 def found(version: str) -> str | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runpod_emulator.workers.runner.keeper import TOLD, _children, _children_by_looking_at_all
 
-from emulator.workers.runner.keeper import TOLD, _children, _children_by_looking_at_all
 from tests.compat.servers import LIMIT, until
 from tests.workers.processes import alive, is_keeper, needs_proc
 from tests.workers.runner import keepers

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.frames import Kind
-from emulator.workers.runner.loading import split
+from runpod_emulator.workers.runner.frames import Kind
+from runpod_emulator.workers.runner.loading import split
 
 ECHO = "def handler(job):\n    return job['input']\n"
 HERE = """
@@ -141,7 +140,7 @@ def test_no_module_of_ours_is_in_the_way(start: Any, tmp_path: Path) -> None:
         import frames, loop, worker, results, importlib.util
 
         def handler(job):
-            return [frames.NAME, importlib.util.find_spec("standin") is None]
+            return [frames.NAME, importlib.util.find_spec("runpod_stub") is None]
         """
     )
     child.ready()

@@ -7,8 +7,7 @@ import os
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.frames import Kind, Result, pack, pack_result, unpack_result
+from runpod_emulator.workers.runner.frames import Kind, Result, pack, pack_result, unpack_result
 
 ASYNC = """
     import asyncio, os, sys

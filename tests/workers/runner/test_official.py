@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.frames import Kind
+from runpod_emulator.workers.runner.frames import Kind
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from emulator.workers.runner.jobs import Jobs
-from emulator.workers.runner.output import WorkerOutput
+from runpod_emulator.workers.runner.jobs import Jobs
+from runpod_emulator.workers.runner.output import WorkerOutput
 
 
 class Written:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from runpod_emulator.workers.runner.program import USAGE
 
-from emulator.workers.runner.program import USAGE
 from tests.compat.servers import LIMIT
 from tests.workers.runner import keepers
 from tests.workers.runner.conftest import RUNNER

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from runpod_emulator.workers.runner.frames import Result
+from runpod_emulator.workers.runner.results import NOT_FINITE, Lost, Unsendable, result
+from runpod_emulator.workers.runner.running import run
 
-from emulator.workers.runner.frames import Result
-from emulator.workers.runner.results import NOT_FINITE, Lost, Unsendable, result
-from emulator.workers.runner.running import run
+from tests.tables import table
 
 Report = tuple[list[bytes], Result]
 
@@ -52,8 +54,8 @@ def yields_async(*values: Any) -> Callable[[Any], AsyncIterator[Any]]:
     return handler
 
 
-@pytest.mark.parametrize("kind", [plain, later])
-@pytest.mark.parametrize(
+@table("kind", [plain, later])
+@table(
     ("value", "expected"),
     [
         ("x", Result(b'"x"', None, False)),
@@ -105,6 +107,7 @@ def circle() -> list[Any]:
     return value
 
 
+@functools.cache
 def deep() -> list[Any]:
     value: list[Any] = []
     for _ in range(100_000):
@@ -409,7 +412,7 @@ def ours(handler: Any, config: dict[str, Any]) -> list[bytes]:
     return [b'{"output": ' + chunk + b"}" for chunk in chunks] + posted
 
 
-@pytest.mark.parametrize("case", COMPARED)
+@table("case", COMPARED)
 def test_the_official_worker_posts_the_same_bytes(
     case: Callable[[], tuple[Any, dict[str, Any]]], official: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,9 +432,9 @@ UNSENDABLE: list[Callable[[], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("make", UNSENDABLE)
-@pytest.mark.parametrize("kind", [plain, later, yields, yields_async])
-@pytest.mark.parametrize("config", [{}, {"return_aggregate_stream": True}, {"refresh_worker": True}], ids=str)
+@table("make", UNSENDABLE)
+@table("kind", [plain, later, yields, yields_async])
+@table("config", [{}, {"return_aggregate_stream": True}, {"refresh_worker": True}])
 def test_the_official_worker_posts_as_little(
     make: Callable[[], Any], kind: Any, config: dict[str, Any], official: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,0 @@
-"""`python -m emulator` is `runpod-emulator`."""
-
-from emulator.cli import main
-
-main()

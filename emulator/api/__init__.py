@@ -1,1 +1,0 @@
-"""The doors: HTTP in, verbs of the core behind it."""

@@ -1,0 +1,5 @@
+"""`python -m runpod_emulator` is `runpod-emulator`."""
+
+from runpod_emulator.cli.main import main
+
+main()

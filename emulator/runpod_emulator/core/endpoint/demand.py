@@ -1,0 +1,33 @@
+"""How many of our workers the waiting jobs of an endpoint need.
+
+A job that waits needs none while a script holds it back, or where script workers play what stubs answer; one of low
+priority takes a worker that is there and brings none up. Here alone these are told apart.
+"""
+
+from __future__ import annotations
+
+from runpod_emulator.core.endpoint.scripts import RunningScripts
+from runpod_emulator.core.fleet.autoscaler import Autoscaler
+from runpod_emulator.core.fleet.fleet import Fleet
+from runpod_emulator.core.jobs.store import JobStore
+
+
+class Demand:
+    """Follows the jobs of one endpoint, and tells its fleet and its autoscaler."""
+
+    def __init__(
+        self, endpoint_id: str, store: JobStore, scripts: RunningScripts, fleet: Fleet, autoscaler: Autoscaler
+    ) -> None:
+        self._id = endpoint_id
+        self._store = store
+        self._running = scripts
+        self._fleet = fleet
+        self._autoscaler = autoscaler
+
+    async def balance(self) -> None:
+        """Start the workers that are needed now, and let those go that are not."""
+        counts = await self._store.counts(self._id)
+        played = self._running
+        self._fleet.queued = counts.queued - counts.held - len(played.waiting)
+        self._fleet.make_room()
+        self._autoscaler.balance(counts.queued - counts.queued_unscaled - played.waiting_scaled, counts.running)

@@ -1,0 +1,129 @@
+"""How events reach the jobs of one endpoint. The only caller of `apply`.
+
+It must guarantee that whatever decides about a job decides on the record as it is in that very step of the store, so
+no step of somebody else's can come between a look and its change. The time is the caller's, who has read it once;
+a deadline that has passed by then comes first, stamped with its own time. Who hears of a transition is a list of the
+endpoint's; effects that run once, where the write won, are those of the shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.endpoint.workforce import Balance
+from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
+from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit, within_ttl
+
+Decide = Callable[[Job], Event | None]
+"""What happens to a job as it is; None for nothing."""
+
+
+class Engine:
+    """Applies events to the jobs of one endpoint."""
+
+    def __init__(self, endpoint_id: str, shared: Shared, balance: Balance) -> None:
+        self._id = endpoint_id
+        self._balance = balance
+        self._shared = shared
+        self._platform = shared.platform
+        self._store = shared.store
+
+    async def create(self, job: Job) -> None:
+        """Bring a new record into the shared."""
+        transition = submit(job)
+        await self._store.create(transition)
+        self._won(transition)
+
+    async def change(self, job_id: str, event: Event, at: int) -> Transition:
+        """Apply the event; raises IllegalTransition, JobNotFound."""
+        transition = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at))
+        assert transition is not None
+        self._won(transition)
+        return transition
+
+    async def change_if(self, job_id: str, decide: Decide, at: int) -> Transition | None:
+        """Apply what `decide` says of the record as it is; raises IllegalTransition, JobNotFound."""
+
+        def step(job: Job) -> Transition | None:
+            event = decide(job)
+            return None if event is None else self._step(job, event, at)
+
+        return await self._update(job_id, step)
+
+    async def load(self, job_id: str, at: int) -> Job:
+        """The record as it is at the time `at`; raises JobNotFound."""
+        while True:
+            job = await self._store.get(self._id, job_id)
+            due = job.next_deadline
+            if due is None or due > at:
+                return job
+            await self.expire(job_id, at)
+
+    async def expire(self, job_id: str, at: int) -> None:
+        """Let the job meet its deadline, if that is not later than `at`; raises JobNotFound."""
+
+        def step(job: Job) -> Transition | None:
+            due = job.next_deadline
+            if due is None or due > at:
+                return None
+            return self._step(job, deadline_event(job, self._platform), due)
+
+        transition = await self._update(job_id, step)
+        if transition is not None and transition.before is not None and not transition.before.status.terminal:
+            await self._balance()
+
+    async def claim(self, most: int, taken: Taken, at: int, barred: Container[str] = ()) -> list[Job]:
+        """Give up to `most` jobs to a worker, but none of the `barred` ones."""
+
+        def step(job: Job) -> Transition | None:
+            if job.id in barred:
+                return None
+            due = job.next_deadline
+            if due is not None and due <= at:
+                return self._overdue_step(job, due)
+            return apply(job, taken, at)
+
+        jobs: list[Job] = []
+        while len(jobs) < most:
+            transitions = await self._store.claim(self._id, most - len(jobs), step)
+            if not transitions:
+                break
+            for transition in transitions:
+                self._won(transition)
+                if isinstance(transition.event, Taken):
+                    jobs.append(transition.job)
+        return jobs
+
+    async def _update(self, job_id: str, step: Callable[[Job], Transition | None]) -> Transition | None:
+        transition = await self._store.update(self._id, job_id, step)
+        if transition is not None:
+            self._won(transition)
+        return transition
+
+    def _overdue_step(self, job: Job, due: int) -> Transition | None:
+        """What a deadline that is over makes of a job; None when that fails, which was logged when it was due."""
+        try:
+            return self._step(job, deadline_event(job, self._platform), due)
+        except Exception:
+            return None
+
+    def _step(self, job: Job, event: Event, at: int) -> Transition:
+        transition = apply(job, event, at)
+        if not transition.ended:
+            return transition
+        if self._platform.ended_ttl == "deleted":
+            transition = within_ttl(transition)
+        if owes_delivery(transition.job, self._platform):
+            return transition._replace(delivery=self._delivery(transition.job, at))
+        return transition
+
+    def _delivery(self, job: Job, at: int) -> Delivery:
+        assert job.webhook is not None
+        body = self._shared.webhook_body(job, self._platform)
+        return Delivery(self._id, job.id, job.place % BEHIND, job.webhook, body, due=at)
+
+    def _won(self, transition: Transition) -> None:
+        for effect in self._shared.on_won:
+            effect(transition)

@@ -1,0 +1,373 @@
+"""Workers that come over HTTP: they poll for jobs and stops, ping, and are lost when they fall silent.
+
+On their wire there is no lease number: a worker's lease on a job is the pair of both. What this file must
+guarantee follows from that. A report counts only if the job is that worker's at that moment. A worker that
+lost a job without reporting on it (cancel, timeout, retry) is not given that job again until a ping of it no
+longer lists the job; until then its reports on it do not count. A poll whose caller left takes no job.
+
+    unknown ── first poll ──> known ── silent for `worker_lease`, with no poll open ──> lost: its jobs are tried again
+                               │ │
+                               │ └── `retire` ──> takes no more ── its last job ends ──> `once_free`
+                               └── `dismiss` ──> leaving: polls are answered at once ── `left` ──> unknown
+
+Each job of a known worker is held, then perhaps must be stopped (`must_stop`), and then is let go of, as a ping
+or a late result shows. `stops` says a job's id again every SAY_AGAIN until then. A worker that says that it is
+idle has dropped what it was given: those jobs count as its own, but it need not be told to stop them.
+
+`doors/worker.py` calls `take`, `stops`, `ping` and `report`. `Work` calls `must_stop` and `forget` as jobs and
+workers go. Workers that were started from a command (`workers/command.py`) call `dismiss`, `retire` and `left`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Container, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.drops import EMPTY_INPUT, UNSENT
+from runpod_emulator.core.jobs.job import Completed, Failed, JobStatus, Progressed
+from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
+
+if TYPE_CHECKING:
+    from runpod_emulator.core.endpoint.next_job import NextJob
+    from runpod_emulator.core.endpoint.stray_runs import StrayRuns
+    from runpod_emulator.core.fleet.fleet import Fleet
+    from runpod_emulator.core.fleet.worker import Worker
+    from runpod_emulator.core.jobs.job import Job
+    from runpod_emulator.core.jobs.results import Report
+    from runpod_emulator.core.platform import Platform
+    from runpod_emulator.core.time.timeline import Timeline
+    from runpod_emulator.core.time.timers import Timer
+
+log = logging.getLogger("runpod_emulator.worker")
+
+SAY_AGAIN = 1_000
+"""Milliseconds between two mentions of a job to stop; a stop that reaches the SDK too early is lost."""
+GOODBYES = 20
+"""Polls of a leaving worker that are answered at once; one that goes on asking has not heard, and would only spin."""
+OBEY = 10_000
+"""Milliseconds that a worker of ours has to stop a job before its process ends."""
+
+
+class JobSource(Protocol):
+    """What polling workers need of their endpoint; its verbs say more of each."""
+
+    id: str
+    fleet: Fleet
+    platform: Platform
+
+    @property
+    def scripted(self) -> Container[str]:
+        """Jobs that play a script: no program can."""
+        ...
+
+    async def take(
+        self, worker: str, most: int, until: int | None, caller: Caller, lease: int | None, barred: Container[str]
+    ) -> list[Job]:
+        """Hand out jobs."""
+        ...
+
+    async def status(self, job_id: str) -> Job:
+        """The record; raises JobNotFound."""
+        ...
+
+    async def report(self, job_id: str, event: Report) -> bool:
+        """What a worker says of a job; False when that comes too late."""
+        ...
+
+    async def renew(self, worker: str, job_id: str) -> None:
+        """The worker still holds the job."""
+        ...
+
+    async def drop(self, worker: str, job: Job, reason: str) -> None:
+        """The worker has let go of the job, and will never report on it."""
+        ...
+
+    async def worker_ready(self, worker: str, concurrency: int) -> None:
+        """A worker is up, or wants another number of jobs at once."""
+        ...
+
+    async def worker_gone(self, worker: str) -> None:
+        """A worker has ended."""
+        ...
+
+    def refresh(self, worker: str) -> None:
+        """Replace a worker of ours."""
+        ...
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what a timer caused."""
+        ...
+
+
+class Either(Container[str]):
+    """What is in one of two containers."""
+
+    def __init__(self, one: Container[str], other: Container[str]) -> None:
+        self._both = one, other
+
+    def __contains__(self, key: object) -> bool:
+        one, other = self._both
+        return isinstance(key, str) and (key in one or key in other)
+
+
+@dataclass(slots=True)
+class _Visitor:
+    """What is remembered of one polling worker."""
+
+    stopping: dict[str, int] = field(default_factory=dict)
+    """Jobs that it must stop, and when it was last told."""
+    dropped: set[str] = field(default_factory=set)
+    """Jobs that it does not hold, though they still count as its own."""
+    takes: set[Caller] = field(default_factory=set)
+    """Who waits for jobs."""
+    listens: set[Caller] = field(default_factory=set)
+    """Who waits for stops."""
+    silence: Timer | None = None
+    once_free: Callable[[], None] | None = None
+    """What happens when the last of its jobs has ended."""
+
+
+class PollingWorkers:
+    """The verbs of one endpoint's HTTP workers."""
+
+    def __init__(
+        self, endpoint: JobSource, timeline: Timeline, room: WaitingRoom, stray_runs: StrayRuns, next_job: NextJob
+    ) -> None:
+        self._endpoint = endpoint
+        self._timeline = timeline
+        self._room = room
+        self._stray_runs = stray_runs
+        self._next_job = next_job
+        self._visitors: dict[str, _Visitor] = {}
+        self._leaving: dict[str, int] = {}
+        """Workers whose end has begun, and their polls since; some poll until the very last."""
+
+    async def take(self, worker: str, most: int, idle: bool, until: int, caller: Caller) -> list[Job]:
+        """Up to `most` jobs, waiting for the first until the time `until`.
+
+        A worker that says it is `idle` holds nothing: what it was given it has dropped.
+        A worker nobody knew is welcome, one that is leaving gets nothing, at once.
+        """
+        if idle and self._stray_runs:
+            self._stray_runs.end_all(worker)
+        if worker in self._leaving:
+            await self._say_goodbye(worker, until, caller)
+            return []
+        known = self._endpoint.fleet.workers.get(worker)
+        if (
+            known is not None and not known.over_http
+        ):  # a child of a handler that is a worker itself, by the SDK's rules
+            await self._room.wait(("never", self._endpoint.id, worker), until, caller)
+            return []
+        visitor = await self._welcome(worker, most, idle)
+        if worker in self._leaving:  # no sooner up than idle, it gives its place to another endpoint's worker
+            return []
+        visitor.takes.add(caller)
+        try:
+            if visitor.once_free is not None:
+                # Held all the same: an answer at once would be asked for again at once.
+                await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
+                return []
+            lease = self._endpoint.platform.worker_lease
+            barred = Either(visitor.stopping, self._endpoint.scripted)  # a program can't play a script
+            jobs = await self._endpoint.take(worker, most, until, caller, lease, barred)
+            visitor.dropped.difference_update(job.id for job in jobs)
+            return jobs
+        finally:
+            visitor.takes.discard(caller)
+            self._heard_from(worker, visitor)
+
+    async def stops(self, worker: str, until: int, caller: Caller) -> list[str]:
+        """Ids of jobs the worker must stop, waiting for one until the time `until`.
+
+        An id is said again, a second apart, until the worker has let go of the job.
+        """
+        visitor = self._visitors.get(worker)
+        if visitor is None:
+            return []
+        visitor.listens.add(caller)
+        try:
+            return await self._stops(worker, visitor, until, caller)
+        finally:
+            visitor.listens.discard(caller)
+            self._heard_from(worker, visitor)
+
+    async def ping(self, worker: str, jobs: Iterable[str]) -> None:
+        """A sign of life that lists the jobs the worker holds. It creates and revives nobody."""
+        visitor = self._visitors.get(worker)
+        if visitor is None or worker not in self._endpoint.fleet.workers:
+            return
+        self._heard_from(worker, visitor)
+        held = set(jobs)
+        for job_id in visitor.stopping.keys() - held:
+            self._let_go(visitor, job_id)
+        for job_id in self._endpoint.fleet.workers[worker].jobs & held:
+            await self._endpoint.renew(worker, job_id)
+
+    async def report(self, worker: str, job_id: str, event: Callable[[int], Report]) -> bool:
+        """What a worker says of a job, given the lease it has; False when it has none any more."""
+        lease = self._stray_runs.lease(worker, job_id) if self._stray_runs else None
+        if lease is not None:
+            counts = await self._endpoint.report(job_id, event(lease))
+            self._check_free(worker)
+            return counts
+        visitor = self._visitors.get(worker)
+        if visitor is not None:
+            self._heard_from(worker, visitor)
+        try:
+            job = await self._endpoint.status(job_id)
+        except JobNotFound:
+            job = None
+        if job is None or job.worker != worker or job.status is not JobStatus.IN_PROGRESS:
+            self._refused(worker, job_id, event(0))
+            return False
+        if visitor is not None and job_id in visitor.stopping:
+            self._refused(worker, job_id, event(0))
+            return False
+        counts = await self._endpoint.report(job_id, event(job.lease))
+        self._check_free(worker)
+        return counts
+
+    def must_stop(self, worker: str, job_id: str) -> None:
+        """A job was taken from the worker: tell it, unless it has dropped the job already."""
+        visitor = self._visitors.get(worker)
+        if visitor is None:
+            return
+        if job_id in visitor.dropped:
+            visitor.dropped.remove(job_id)
+        else:
+            visitor.stopping[job_id] = 0
+            self._room.call(("stop", self._endpoint.id, worker))
+            # The job may wait again, and the worker that is now barred from it may wait first.
+            self._next_job.look_again()
+        self._check_free(worker)
+
+    def obeyed(self, worker: str, job_id: str) -> bool:
+        """Whether the worker has let go of a job that it must stop."""
+        visitor = self._visitors.get(worker)
+        return visitor is None or job_id not in visitor.stopping
+
+    def bars(self, job_id: str) -> bool:
+        """Whether some worker may not have this job now."""
+        return bool(self._visitors) and any(job_id in visitor.stopping for visitor in self._visitors.values())
+
+    def dismiss(self, worker: str) -> None:
+        """Answer the worker's polls at once from now on, so that it can leave."""
+        self._leaving.setdefault(worker, 0)
+        self.release_polls(worker)
+
+    def retire(self, worker: str, once_free: Callable[[], None]) -> None:
+        """Give the worker no job more, and call `once_free` when those that it has are over."""
+        visitor = self._visitors.setdefault(worker, _Visitor())
+        visitor.once_free = once_free
+        for caller in list(visitor.takes):
+            caller.hang_up()
+        self._check_free(worker)
+
+    def left(self, worker: str) -> None:
+        """The worker's program has ended: nothing of it will poll any more."""
+        self._leaving.pop(worker, None)
+        self.forget(worker)
+
+    def release_polls(self, worker: str) -> None:
+        """Answer the polls that the worker has open."""
+        visitor = self._visitors.get(worker)
+        if visitor is not None:
+            for caller in [*visitor.takes, *visitor.listens]:
+                caller.hang_up()
+
+    def forget(self, worker: str) -> None:
+        """The worker is gone."""
+        visitor = self._visitors.pop(worker, None)
+        if visitor is not None and visitor.silence is not None:
+            visitor.silence.cancel()
+
+    def close(self) -> None:
+        """Let go of every worker: the endpoint is gone."""
+        for worker in list(self._visitors):
+            self.release_polls(worker)
+            self.forget(worker)
+
+    async def _say_goodbye(self, worker: str, until: int, caller: Caller) -> None:
+        self._leaving[worker] += 1
+        if self._leaving[worker] > GOODBYES:
+            await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
+
+    async def _stops(self, worker: str, visitor: _Visitor, until: int, caller: Caller) -> list[str]:
+        while True:
+            now = self._timeline.now()
+            due = [job_id for job_id, said in visitor.stopping.items() if now >= said + SAY_AGAIN]
+            if due or worker in self._leaving or caller.gone:
+                visitor.stopping.update(dict.fromkeys(due, now))
+                return due
+            again = min((said + SAY_AGAIN for said in visitor.stopping.values()), default=until)
+            outcome = await self._room.wait(("stop", self._endpoint.id, worker), min(until, again), caller)
+            if (outcome is not Outcome.NEWS and self._timeline.now() >= until) or outcome is Outcome.CLOSED:
+                return []
+
+    async def _welcome(self, worker: str, concurrency: int, idle: bool) -> _Visitor:
+        visitor = self._visitors.get(worker)
+        if visitor is None:
+            visitor = self._visitors[worker] = _Visitor()
+        fleet = self._endpoint.fleet
+        known = fleet.workers.get(worker)
+        if known is None:
+            fleet.welcome(worker)
+            log.info("%s/%s: a worker has come", self._endpoint.id, worker)
+        elif idle:
+            await self._dropped(visitor, known)
+        wanted = concurrency + len(known.jobs if known else ())
+        if known is None or known.is_coming_up or known.concurrency != wanted:
+            await self._endpoint.worker_ready(worker, wanted)
+        self._heard_from(worker, visitor)
+        return visitor
+
+    async def _dropped(self, visitor: _Visitor, worker: Worker) -> None:
+        for job_id in list(worker.jobs):
+            visitor.dropped.add(job_id)
+            with contextlib.suppress(JobNotFound):
+                job = await self._endpoint.status(job_id)
+                stripped = job.input_is_empty and self._endpoint.platform.strip_empty_input != "keep"
+                if job.worker == worker.id and job.status is JobStatus.IN_PROGRESS:
+                    await self._endpoint.drop(worker.id, job, EMPTY_INPUT if stripped else UNSENT)
+            self._endpoint.fleet.release(worker.id, job_id)
+
+    def _let_go(self, visitor: _Visitor, job_id: str) -> None:
+        if visitor.stopping.pop(job_id, None) is not None:
+            self._next_job.look_again()  # it may have the job again
+
+    def _check_free(self, worker: str) -> None:
+        visitor = self._visitors.get(worker)
+        known = self._endpoint.fleet.workers.get(worker)
+        if visitor is not None and visitor.once_free is not None and not (known and known.jobs):
+            once_free, visitor.once_free = visitor.once_free, None
+            once_free()
+
+    def _heard_from(self, worker: str, visitor: _Visitor) -> None:
+        if self._visitors.get(worker) is not visitor:
+            return
+        if visitor.silence is not None:
+            visitor.silence.cancel()
+        due = self._timeline.now() + self._endpoint.platform.worker_lease
+        visitor.silence = self._timeline.at(due, lambda: self._silent(worker))
+
+    def _silent(self, worker: str) -> None:
+        visitor = self._visitors.get(worker)
+        if visitor is not None and not (visitor.takes or visitor.listens) and worker not in self._leaving:
+            log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
+            known = self._endpoint.fleet.workers.get(worker)
+            if known is not None and known.ours:
+                self._endpoint.refresh(worker)
+            else:
+                self._endpoint.later(self._endpoint.worker_gone(worker))
+
+    def _refused(self, worker: str, job_id: str, event: object) -> None:
+        if not isinstance(event, Progressed):
+            visitor = self._visitors.get(worker)
+            if visitor is not None and isinstance(event, Completed | Failed):
+                self._let_go(visitor, job_id)
+            log.info("%s/%s: its %s came too late and does not count", worker, job_id, type(event).__name__)

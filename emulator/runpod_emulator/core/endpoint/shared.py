@@ -1,0 +1,37 @@
+"""What the endpoints of one emulator share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.jobs.ids import Ids
+from runpod_emulator.core.jobs.job import Job, Transition
+from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.mocks.faults import FaultBook
+from runpod_emulator.core.mocks.stubs import StubBook
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.time.timeline import Timeline
+from runpod_emulator.core.time.waiting import WaitingRoom
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shared:
+    """One of each."""
+
+    platform: Platform
+    timeline: Timeline
+    store: JobStore
+    room: WaitingRoom
+    ids: Ids
+    capacity: Capacity
+    stubs: StubBook
+    faults: FaultBook
+    rate_limits: bool
+    webhook_body: Callable[[Job, Platform], bytes]
+    on_won: Sequence[Callable[[Transition], None]]
+    """Called once for every transition, where the write won; must not raise or wait."""
+    on_worker: Sequence[Callable[[WorkerChange], None]] = ()
+    """Called as a worker comes, gets into another state or goes; must not raise or wait."""

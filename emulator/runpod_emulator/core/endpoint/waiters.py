@@ -1,0 +1,52 @@
+"""Clients that wait for a job: for its end, or for the next chunk of its stream."""
+
+from __future__ import annotations
+
+from runpod_emulator.core.jobs.job import Emitted, Taken, Transition
+from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
+
+
+class Waiters:
+    """Those who wait for jobs of one endpoint; `sees_start` is whether a stream's reader is woken as the job starts."""
+
+    def __init__(self, endpoint_id: str, room: WaitingRoom, sees_start: bool) -> None:
+        self._id = endpoint_id
+        self._room = room
+        self._sees_start = sees_start
+        self.calls = 0
+        """How often there were news for those who wait for some job."""
+
+    async def end(self, job_id: str, until: int | None, caller: Caller | None, since: int) -> Outcome:
+        """Wait for the job's end, at most until the time `until`, if any.
+
+        `since` is what `calls` was before the caller looked: a store may have suspended it, and the end come meanwhile.
+        """
+        if since != self.calls:
+            return Outcome.NEWS
+        return await self._room.wait(("end", self._id, job_id), until, caller)
+
+    async def chunk(self, job_id: str, until: int | None, caller: Caller | None, since: int) -> Outcome:
+        """Wait for a chunk or the job's end, at most until the time `until`, if any; `since` as for `end`."""
+        if since != self.calls:
+            return Outcome.NEWS
+        return await self._room.wait(("stream", self._id, job_id), until, caller)
+
+    def heard(self, transition: Transition) -> None:
+        """Wake those whom the transition concerns."""
+        job_id, kind = transition.job.id, type(transition.event)
+        if transition.ended or transition.after is None:
+            self._room.call(("end", self._id, job_id))
+            self.look_again(job_id)
+        elif kind is Emitted or (self._sees_start and kind is Taken):
+            self.look_again(job_id)
+
+    def look_again(self, job_id: str) -> None:
+        """There may be something new in the job's stream."""
+        self.calls += 1
+        self._room.call(("stream", self._id, job_id))
+
+    def reset(self) -> None:
+        """Wake everybody: the jobs were forgotten."""
+        self.calls += 1
+        for topic in ("end", "stream"):
+            self._room.call_all(topic, self._id)

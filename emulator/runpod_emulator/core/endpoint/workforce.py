@@ -1,0 +1,174 @@
+"""The workers of one endpoint from the import check to the last of them: how they come up, fail and are renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.fleet.autoscaler import Autoscaler
+from runpod_emulator.core.fleet.fleet import Fleet
+from runpod_emulator.core.fleet.launcher import Launcher
+from runpod_emulator.core.fleet.release import Release
+from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerState
+from runpod_emulator.core.secrets.shown import block
+from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.time.waiting import Outcome
+
+log = logging.getLogger("runpod_emulator.engine")
+
+Balance = Callable[[], Coroutine[Any, Any, None]]
+"""Starts the workers that are needed now."""
+
+
+class Workforce:
+    """The workers of one endpoint, whatever they do; `balance` starts those that are needed now."""
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        shared: Shared,
+        launcher: Launcher,
+        balance: Balance,
+    ) -> None:
+        self.id = settings.id
+        self.settings = settings
+        self._on_worker = shared.on_worker
+        changed = self._changed if shared.on_worker else None
+        self.fleet = Fleet(
+            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
+        )
+        self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
+        self.release = Release(self.id, self.fleet, self.autoscaler)
+        self._checked = False
+        """Whether the import check is over: until then its caller tells what went wrong."""
+        self.flaw = ""
+        """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
+        self.launcher = launcher
+        self._balance = balance
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._timeline = shared.timeline
+        self._now = shared.timeline.present
+        self._room = shared.room
+
+    async def worker_ready(self, worker: str, concurrency: int) -> None:
+        """A worker is up, or now wants `concurrency` jobs at once."""
+        await self._now()
+        known = self.fleet.workers.get(worker)
+        if self.flaw and known is not None and known.version == self.fleet.version:
+            self.flaw = ""
+        self.fleet.ready(worker, concurrency)
+        self.release.ready(worker)
+        self._room.call(("fleet", self.id))
+        await self._balance()
+
+    async def worker_broken(self, worker: str, reason: str) -> None:
+        """A worker ended before it was up. It stays unhealthy; another try comes later."""
+        await self._now()
+        self._broken(worker, reason)
+
+    async def worker_unhealthy(self, worker: str, reason: str) -> None:
+        """A worker failed its own fitness check and leaves."""
+        known = self.fleet.workers.get(worker)
+        log.warning("%s/%s: %s", self.id, worker, reason)
+        if known is None or known.is_coming_up:
+            await self.worker_broken(worker, reason)
+
+    @property
+    def has_good_worker(self) -> bool:
+        """Whether a worker is up that takes jobs."""
+        return any(worker.counts and not worker.is_coming_up for worker in self.fleet.workers.values())
+
+    async def first_worker(self) -> None:
+        """Start a worker and wait until it is up: that is the import check.
+
+        Raises ConfigurationError with the worker's own words when it cannot start.
+        """
+        for _ in range(max(1, self.settings.workers_min)):
+            self.autoscaler.start_one(at_once=True)
+        while any(worker.is_coming_up for worker in self.fleet.workers.values()):
+            if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
+                return
+        self._checked = True
+        for worker in list(self.fleet.workers.values()):
+            if worker.state is WorkerState.UNHEALTHY:
+                raise ConfigurationError(worker.reason)
+        self._cool_down()
+
+    def begin(self) -> None:
+        """Serve without an import check: what goes wrong is logged, and workers come when there are jobs."""
+        self._checked = True
+        self.later(self._balance())
+
+    async def reload(self) -> bool | None:
+        """Bring the workers to the code as it is now; answers whether it could be started.
+
+        None when it was not found out: a newer reload or the server's end came first.
+        """
+        await self._now()
+        outcome: list[bool | None] = []
+
+        def done(good: bool | None) -> None:
+            outcome.append(good)
+            self._room.call(("fleet", self.id))
+
+        self.release.begin(done)
+        while not outcome:
+            if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
+                return None
+        return outcome[0]
+
+    async def configure(self, settings: EndpointSettings) -> None:
+        """Go on with other settings; those of a job are for jobs to come."""
+        self.settings = settings
+        self.fleet.configure(settings)
+        self._room.call(("fleet", self.id))
+        await self._balance()
+
+    def leave(self) -> None:
+        """Give the places of all workers back: they have ended, and no other will come."""
+        self.fleet.leave()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what a timer caused; virtual time waits for it."""
+        self._timeline.begin()
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        self._timeline.end()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a step of %s failed", self.id, exc_info=task.exception())
+
+    def _cool_down(self) -> None:
+        """Where cold starts are simulated, the import check must not spare the first job one."""
+        if self.settings.throttle.high or self.settings.cold_start.high:
+            for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
+                if worker.ours and worker.state is WorkerState.IDLE:
+                    self.fleet.dismiss(worker)
+
+    def _changed(self, worker: str, state: WorkerState | None) -> None:
+        change = WorkerChange(self._timeline.now(), self.id, worker, state)
+        for told in self._on_worker:
+            told(change)
+
+    def _overdue(self, worker: Worker) -> None:
+        """A worker takes too long to be ready: end it, and try again later."""
+        reason = f"the worker was not ready within {self.settings.init_timeout / 1000:g} s (init_timeout)"
+        self.launcher.stop(worker.id)
+        self._broken(worker.id, f"endpoint {self.id}: {reason}")
+
+    def _broken(self, worker: str, reason: str) -> None:
+        if self._checked:
+            log.error("%s", block(reason))
+        known = self.fleet.workers.get(worker)
+        if known is not None and known.version == self.fleet.version:
+            self.flaw = reason
+        self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
+        self.release.failed(worker)
+        self._room.call(("fleet", self.id))

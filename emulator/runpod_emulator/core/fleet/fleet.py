@@ -1,0 +1,316 @@
+"""The workers of one endpoint: their states, their jobs, and who may have another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runpod_emulator.core.fleet.arrivals import Arrivals, Step
+from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.fleet.launcher import Launcher
+from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
+from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.time.timeline import Timeline
+
+FIRST_BACKOFF = 1_000
+"""Milliseconds before a worker that could not start is tried again; doubles up to LONGEST_BACKOFF."""
+LONGEST_BACKOFF = 30_000
+
+
+class Fleet:
+    """Starts and ends workers through a `Launcher`, and knows what each of them holds."""
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        timeline: Timeline,
+        launcher: Launcher,
+        capacity: Capacity | None = None,
+        overdue: Step = lambda worker: None,
+        seed: int | None = None,
+        changed: Callable[[str, WorkerState | None], None] | None = None,
+    ) -> None:
+        """`changed` is told each worker's new state, None as it goes."""
+        self.settings = settings
+        self.workers: dict[str, Worker] = {}
+        self.queued = 0
+        """Jobs that wait: as long as there are any, no worker is too many."""
+        self.version = 0
+        """Counts the changes of code; workers that start now run the newest."""
+        self.keeps_last = False
+        """Whether the last worker must stay, and no other may come: newer code is broken."""
+        self.overfills = False
+        """Whether a worker is given more than it has slots."""
+        self._crowded = False
+        """Whether more workers are busy than there may be, since the maximum was lowered."""
+        self._timeline = timeline
+        self._launcher = launcher
+        self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
+        self._capacity.lend(self)
+        self.arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
+        self._concurrency = 1
+        self._failures = 0
+        self._no_start_before = 0
+        self._changed = changed
+
+    @property
+    def alive(self) -> int:
+        """Workers of ours that are up or coming up."""
+        alive = 0
+        for worker in self.workers.values():  # plain loops: these are asked for with every job
+            alive += worker.ours and not worker.outdated and worker.state is not WorkerState.UNHEALTHY
+        return alive
+
+    @property
+    def free_slots(self) -> int:
+        """Jobs that the present workers could still take."""
+        free = 0
+        for worker in self.workers.values():
+            free += worker.free_slots
+        return free
+
+    @property
+    def running(self) -> int:
+        """Workers that hold a job."""
+        return sum(worker.state is WorkerState.RUNNING for worker in self.workers.values())
+
+    @property
+    def may_start(self) -> bool:
+        """Whether one more worker is within the maximum, and none has failed just now."""
+        settings = self.settings
+        most = min(1, settings.workers_max) if self.keeps_last else settings.workers_max
+        if not settings.starts_workers or self.alive >= most:
+            return False
+        return not self._no_start_before or self._timeline.now() >= self._no_start_before
+
+    def start(self, worker_id: str, at_once: bool = False, is_candidate: bool = False) -> None:
+        """Bring up one worker more; `at_once` without simulated delays.
+
+        A candidate tries new code: it comes at once, and above the limit of processes if need be.
+        """
+        worker = self._new(worker_id)
+        if is_candidate:
+            self.arrivals.force(worker)
+        else:
+            self.arrivals.begin(worker, at_once)
+
+    def _new(self, worker_id: str) -> Worker:
+        self._bury_unhealthy()
+        over_http = self._launcher.over_http
+        worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http, version=self.version)
+        self._join(worker)
+        return worker
+
+    def _join(self, worker: Worker) -> None:
+        self.workers[worker.id] = worker
+        worker.changed = self._changed
+        if self._changed is not None:
+            self._changed(worker.id, worker.state)
+
+    def configure(self, settings: EndpointSettings) -> None:
+        """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
+
+        Of workers that can take nothing more, the first that could again will be the one too many.
+        """
+        self.settings = settings
+        for worker in self._superfluous():
+            self.outdate(worker)
+        for worker in self.workers.values():
+            if worker.idle_timer is not None:
+                self._stop_idling(worker)
+                self._start_idling(worker)
+
+    def _superfluous(self) -> list[Worker]:
+        """The workers above the maximum, but for one that tries new code: those with the least to do, the youngest."""
+        youngest_first = reversed(self.workers.values())
+        counted = [one for one in youngest_first if one.counts and not (self.keeps_last and one.is_coming_up)]
+        by_use = sorted(counted, key=lambda worker: (not worker.is_coming_up, len(worker.jobs)))
+        excess = max(0, len(counted) - self.settings.workers_max)
+        chosen = [worker for worker in by_use if worker.free_slots or self.overfills][:excess]
+        self._crowded = len(chosen) < excess
+        return chosen
+
+    def leave(self) -> None:
+        """Forget all workers, which have ended, and their places."""
+        for worker in list(self.workers):
+            self.forget(worker)
+        self._capacity.leave(self)
+
+    def welcome(self, worker_id: str) -> None:
+        """A worker that was started elsewhere has come."""
+        self._join(Worker(worker_id, over_http=True, ours=False))
+
+    def ready(self, worker_id: str, concurrency: int) -> None:
+        """A worker is up, or wants another number of jobs at once."""
+        self._concurrency = concurrency
+        worker = self.workers.get(worker_id)
+        if worker is None or worker.is_coming_up:
+            self._failures = self._no_start_before = 0
+        if worker is not None:
+            worker.concurrency = concurrency
+            self.arrivals.end(worker)
+            self._settle(worker)
+            if self._crowded and worker.free_slots and self._is_one_too_many(worker):
+                self.outdate(worker)
+
+    def failed(self, worker_id: str, reason: str) -> int:
+        """A worker ended before it was up; returns how long to wait before another try, in ms."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            self._let_go(worker)
+        return self.fell_ill(worker_id, reason)
+
+    def fell_ill(self, worker_id: str, reason: str) -> int:
+        """A worker cannot work, and keeps its place; returns how long to wait before another try, in ms."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            worker.reason = reason
+            worker.become(WorkerState.UNHEALTHY)
+            self._stop_idling(worker)
+            self.arrivals.end(worker)
+        backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
+        self._failures += 1
+        self._no_start_before = self._timeline.now() + backoff
+        return backoff
+
+    def forget(self, worker_id: str) -> set[str]:
+        """A worker is gone; returns the jobs it held."""
+        worker = self.workers.pop(worker_id, None)
+        if worker is None:
+            return set()
+        self._let_go(worker)
+        jobs = set(worker.jobs)
+        for job in jobs:
+            self._drop(worker, job)
+        worker.leave()
+        return jobs
+
+    def dismiss(self, worker: Worker) -> None:
+        """End a worker that holds no job, and forget it."""
+        del self.workers[worker.id]
+        self._let_go(worker)
+        worker.leave()
+        self._launcher.stop(worker.id)
+
+    def outdate(self, worker: Worker) -> None:
+        """End a worker that nobody needs any more, at once or when its jobs are over."""
+        if not worker.jobs:
+            self.dismiss(worker)
+        elif not worker.outdated:
+            worker.outdated = True
+            self._launcher.retire(worker.id)
+
+    def give(self, worker_id: str, job: str) -> None:
+        """A worker has a job, or a request."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            self._hold(worker, job)
+            self._settle(worker)
+
+    def touch(self, worker_id: str) -> None:
+        """A worker that holds nothing has done something: its idle time begins anew."""
+        worker = self.workers.get(worker_id)
+        if worker is not None and worker.idle_timer is not None:
+            self._stop_idling(worker)
+            self._start_idling(worker)
+
+    def release(self, worker_id: str, job: str) -> None:
+        """A worker dropped a job that still counts as its own."""
+        worker = self.workers.get(worker_id)
+        if worker is not None:
+            self._drop(worker, job)
+            if self._crowded and self._is_one_too_many(worker):
+                self.outdate(worker)
+            elif worker.state is not WorkerState.UNHEALTHY:
+                self._settle(worker)
+
+    def _is_one_too_many(self, worker: Worker) -> bool:
+        """Whether the maximum was lowered below the number of busy workers, of which this is the first to end a job."""
+        excess = sum(one.counts and not one.is_coming_up for one in self.workers.values()) - self.settings.workers_max
+        self._crowded = excess > worker.counts
+        return worker.counts and excess > 0
+
+    def counts(self) -> WorkerCounts:
+        """How many workers are in each state; an idle one is `idle` and `ready`."""
+        tally = dict.fromkeys(WorkerState, 0)
+        for worker in self.workers.values():
+            tally[worker.state] += 1
+        idle = tally[WorkerState.IDLE]
+        return WorkerCounts(
+            idle=idle,
+            initializing=tally[WorkerState.INITIALIZING],
+            ready=idle,
+            running=tally[WorkerState.RUNNING],
+            throttled=tally[WorkerState.THROTTLED],
+            unhealthy=tally[WorkerState.UNHEALTHY],
+        )
+
+    def _settle(self, worker: Worker) -> None:
+        if worker.jobs:
+            worker.become(WorkerState.RUNNING)
+            self._stop_idling(worker)
+        else:
+            worker.become(WorkerState.IDLE)
+            self._start_idling(worker)
+            self.make_room()
+
+    def make_room(self) -> None:
+        """End an idle worker if another endpoint's waits for a place."""
+        if self._capacity.wanted_by_others(self):
+            self.give_way()
+
+    def give_way(self) -> bool:
+        """End a worker that has nothing to do; returns whether there was one."""
+        for worker in self.workers.values():
+            if self._may_go(worker, lends=True):
+                self.dismiss(worker)
+                return True
+        return False
+
+    def _start_idling(self, worker: Worker) -> None:
+        if worker.idle_timer is None and worker.ours:
+            due = self._timeline.now() + self.settings.idle_timeout
+            worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
+
+    def _stop_idling(self, worker: Worker) -> None:
+        if worker.idle_timer is not None:
+            worker.idle_timer.cancel()
+            worker.idle_timer = None
+
+    def _idled_out(self, worker: Worker) -> None:
+        worker.idle_timer = None
+        if worker.id not in self.workers or worker.jobs:
+            return
+        if self._may_go(worker):
+            self.dismiss(worker)
+        elif self.queued:
+            self._start_idling(worker)
+
+    def _may_go(self, worker: Worker, lends: bool = False) -> bool:
+        """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
+        keeps = self.keeps_last or (self.settings.keeps_warm and not lends)
+        fewest = max(keeps, self.settings.workers_min)
+        up = sum(one.counts and not one.is_coming_up for one in self.workers.values())
+        return worker.ours and worker.state is WorkerState.IDLE and not self.queued and up > fewest
+
+    def _hold(self, worker: Worker, job: str) -> None:
+        """The worker has the job; virtual time stands while a program of ours works, which only we know of here."""
+        if job not in worker.jobs:
+            worker.jobs.add(job)
+            if worker.over_http and worker.ours and self._launcher.real:
+                self._timeline.begin()
+
+    def _drop(self, worker: Worker, job: str) -> None:
+        if job in worker.jobs:
+            worker.jobs.remove(job)
+            if worker.over_http and worker.ours and self._launcher.real:
+                self._timeline.end()
+
+    def _let_go(self, worker: Worker) -> None:
+        self._stop_idling(worker)
+        self.arrivals.end(worker)
+        self._capacity.release(worker.id, self)
+
+    def _bury_unhealthy(self) -> None:
+        for worker in list(self.workers.values()):
+            if worker.state is WorkerState.UNHEALTHY and not worker.jobs:
+                self.dismiss(worker)

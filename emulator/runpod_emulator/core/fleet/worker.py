@@ -1,0 +1,102 @@
+"""One worker as the rules see it: its state, its jobs, and what /health counts it as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from runpod_emulator.core.time.timers import Timer
+
+
+class WorkerState(str, Enum):
+    """What /health counts a worker as."""
+
+    INITIALIZING = "initializing"
+    IDLE = "idle"
+    RUNNING = "running"
+    THROTTLED = "throttled"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker as the rules see it."""
+
+    id: str
+    state: WorkerState = WorkerState.THROTTLED
+    concurrency: int = 1
+    jobs: set[str] = field(default_factory=set)
+    idle_timer: Timer | None = None
+    coming: Timer | None = None
+    """The next step of its coming up."""
+    boots: bool = False
+    """Whether its program has been started and is not ready; virtual time stands meanwhile."""
+    over_http: bool = False
+    ours: bool = True
+    """Whether we started it: only such a worker counts against the maximum, and is ever stopped."""
+    version: int = 0
+    """Counts the changes of code before its start."""
+    outdated: bool = False
+    """Whether it runs old code or is one too many, and only finishes what it holds."""
+    reason: str = ""
+    """Why it is unhealthy, in its own last words."""
+    changed: Callable[[str, WorkerState | None], None] | None = None
+    """Called with its id and its new state, None as it goes."""
+
+    def become(self, state: WorkerState) -> None:
+        """Get into a state."""
+        if self.state is not state:
+            self.state = state
+            if self.changed is not None:
+                self.changed(self.id, state)
+
+    def leave(self) -> None:
+        """It is no longer one of its endpoint's."""
+        if self.changed is not None:
+            self.changed(self.id, None)
+
+    @property
+    def is_coming_up(self) -> bool:
+        """Whether it has not been ready yet."""
+        return self.state in (WorkerState.INITIALIZING, WorkerState.THROTTLED)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of ours that serves, or soon will."""
+        return self.ours and not self.outdated and self.state is not WorkerState.UNHEALTHY
+
+    def begin_initializing(self) -> None:
+        """It has its machine."""
+        if self.state is WorkerState.THROTTLED:
+            self.become(WorkerState.INITIALIZING)
+
+    @property
+    def free_slots(self) -> int:
+        """How many jobs it could take now, or once it is up."""
+        if self.outdated or self.state is WorkerState.UNHEALTHY:
+            return 0
+        free = self.concurrency - len(self.jobs)
+        return free if free > 0 else 0
+
+
+class WorkerChange(NamedTuple):
+    """A worker has come, is in another state or is gone."""
+
+    at: int
+    endpoint: str
+    worker: str
+    state: WorkerState | None
+    """None for one that is gone."""
+
+
+class WorkerCounts(NamedTuple):
+    """The worker half of /health."""
+
+    idle: int
+    initializing: int
+    ready: int
+    running: int
+    throttled: int
+    unhealthy: int

@@ -1,0 +1,1 @@
+"""What tests script: answers and faults."""

@@ -1,0 +1,118 @@
+"""What a scripted worker performs instead of code, as data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from runpod_emulator.core.settings import AT_ONCE, Span
+
+
+class Asked(Protocol):
+    """A job as its client handed it in."""
+
+    @property
+    def input(self) -> Any:
+        """The parsed input; raises ValueError or RecursionError for one that Python can't hold."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the request, by names in lower case."""
+        ...
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the values of a script can be made of: one job in one run."""
+
+    endpoint: str
+    job: str
+    question: Asked
+    """What the client asked for."""
+    call: int
+    """How many jobs the stub has matched, this one among them."""
+    run: int
+    """How many runs of the stub there were, this one among them."""
+    now: int
+    chance: random.Random
+
+    @property
+    def input(self) -> Any:
+        """The parsed input of the job."""
+        return self.question.input
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the request, by names in lower case."""
+        return self.question.headers
+
+
+Value = Callable[[Scene], bytes]
+"""Makes a JSON text; raises ScriptError."""
+
+
+Text = Callable[[Scene], str]
+"""Makes a text; raises ScriptError."""
+
+
+class ScriptError(Exception):
+    """A value of a script cannot be made; the job fails with this text."""
+
+
+class Ending(str, Enum):
+    """How a script ends."""
+
+    OUTPUT = "output"
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A time that passes, and polls by clients that must come, before the next thing happens: the later counts."""
+
+    time: Span = AT_ONCE
+    polls: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not (self.time.high or self.polls)
+
+
+NO_PAUSE = Pause()
+FOR_EVER = Pause(Span(1 << 52, 1 << 52))
+"""Until something else ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A progress update or a stream chunk, after a pause."""
+
+    value: Value
+    is_chunk: bool = False
+    pause: Pause = NO_PAUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One run: a pause in the queue, steps, a pause, the end."""
+
+    ending: Ending
+    output: Value | None = None
+    error: Text | None = None
+    in_queue: Pause = NO_PAUSE
+    steps: tuple[Step, ...] = field(default=())
+    before_end: Pause = NO_PAUSE
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether it answers without a step or a pause, once a worker has it."""
+        answers = self.ending in (Ending.OUTPUT, Ending.ERROR)
+        return answers and not self.steps and self.before_end.nothing

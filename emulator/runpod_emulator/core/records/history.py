@@ -1,0 +1,105 @@
+"""What became of each job: every transition and its time, also of jobs that are gone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from runpod_emulator.core.freeing import free_later
+from runpod_emulator.core.jobs.job import JobStatus, Transition
+from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.records.ring import KEPT_BYTES
+
+KEPT = 10_000
+"""Jobs; those that came longest ago are forgotten."""
+
+
+_MOMENT = 150
+"""Bytes that a moment takes."""
+
+Noted = tuple[int, type[Any], "JobStatus | None", "str | None", int]
+"""A moment as it is noted with each transition: only what is asked for is put into words."""
+
+
+class Moment(NamedTuple):
+    """One transition of a job."""
+
+    at: int
+    event: str
+    status: str
+    """After it; GONE when the job was deleted."""
+    worker: str | None
+    retries: int
+
+
+class History(Effect):
+    """The moments of one emulator's jobs, in `most_bytes` of memory."""
+
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most = max(2, most_bytes // _MOMENT)
+        self._count = 0
+        self._noted: dict[tuple[str, str], list[Noted]] = {}
+        self._order: deque[tuple[str, str]] = deque()
+        """The jobs, first come first: a dictionary that loses its first key again and again gets slow."""
+        self.age = 0
+        """How often jobs were forgotten other than for their number."""
+
+    def heard(self, transition: Transition) -> None:
+        """Note a transition."""
+        job = transition.job
+        status = None if transition.after is None else job.status
+        noted = transition.at, type(transition.event), status, job.worker, job.retries
+        key = job.endpoint, job.id
+        self._count += 1
+        if self._count > self._most:
+            self._forget(key)
+        earlier = self._noted.get(key)
+        if earlier is not None:
+            earlier.append(noted)
+            return
+        self._noted[key] = [noted]
+        self._order.append(key)
+        if len(self._order) > KEPT:
+            self._count -= len(self._noted.pop(self._order.popleft()))
+
+    def _forget(self, present: tuple[str, str]) -> None:
+        """Make room: forget the oldest job, or what is oldest of this one but for its beginning."""
+        oldest = self._order[0]
+        if oldest != present:
+            self._count -= len(self._noted.pop(self._order.popleft()))
+            return
+        moments = self._noted[present]
+        half = len(moments) // 2
+        del moments[1:half]
+        self._count -= max(0, half - 1)
+        self._order.rotate(-1)  # the next one's turn comes first
+
+    def of(self, endpoint: str, job: str) -> list[Moment]:
+        """The moments of one job, oldest first; empty for one that nobody remembers."""
+        return [
+            Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries)
+            for at, event, status, worker, retries in self._noted.get((endpoint, job), ())
+        ]
+
+    def reached(self, status: JobStatus) -> Iterator[tuple[str, str]]:
+        """Endpoint and id of every job that was in this state, and is remembered."""
+        for key, moments in self._noted.items():
+            if any(noted[2] is status for noted in moments):
+                yield key
+
+    def jobs(self, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
+        """Endpoint and id of every job that is remembered, oldest first."""
+        return (key for key in self._noted if endpoint in (None, key[0]))
+
+    def removed(self, endpoint: str) -> None:
+        """Forget the jobs of an endpoint that was taken away."""
+        self.cleared(endpoint)
+
+    def cleared(self, endpoint: str | None = None) -> None:
+        """Forget all, or the jobs of one endpoint."""
+        kept = {} if endpoint is None else {key: value for key, value in self._noted.items() if key[0] != endpoint}
+        self.age += 1
+        free_later([self._noted, self._order])
+        self._noted, self._order = kept, deque(kept)
+        self._count = sum(map(len, kept.values()))

@@ -1,0 +1,109 @@
+"""What happens in one emulated world, and who is told: a metric, a page or a memory is one `Effect`.
+
+An effect overrides the methods of the news that it wants. Which those are is asked once, as the world is made, so
+news that nobody wants costs nothing. An effect is told in the middle of a verb: it never waits, never raises, and
+changes no job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.jobs.job import Transition
+
+LONGEST_BODY = 64 * 1024
+"""Bytes of a request's body that effects are told."""
+
+
+class Entry(NamedTuple):
+    """One request and how it was answered."""
+
+    number: int
+    """Of the requests of its world since that was made, from 1."""
+    at: int
+    endpoint: str
+    operation: str
+    method: str
+    path: str
+    query: str
+    headers: Sequence[tuple[bytes, bytes]]
+    """As they came."""
+    body: bytes
+    """No more than the beginning of a long one."""
+    status: int
+    """0 where the connection was reset instead of an answer."""
+    job: str
+    """The job that it made or is about, empty for none."""
+    body_size: int
+    """Bytes of the whole body."""
+    head: int = 0
+    """Bytes of a head that is longer than usual."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether only the beginning of the body was kept."""
+        return len(self.body) < self.body_size
+
+    @property
+    def json(self) -> Any:
+        """The parsed body; None when it is no JSON, or was cut."""
+        try:
+            return json.loads(self.body) if self.body else None
+        except ValueError:
+            return None
+
+
+class Attempt(NamedTuple):
+    """One webhook call: `problem` is what went wrong, "" for nothing. The delivery is as the call has left it."""
+
+    at: int
+    delivery: Delivery
+    problem: str
+
+
+class Effect:
+    """Is told what happens in a world. Each method does nothing unless it is overridden."""
+
+    def won(self, transition: Transition) -> None:
+        """A job has changed; told once, where the write won."""
+
+    def heard(self, transition: Transition) -> None:
+        """A job has changed; told wherever that is heard of, in the order of the writes."""
+
+    def worker_changed(self, change: WorkerChange) -> None:
+        """A worker has come, is in another state or is gone."""
+
+    def answered(self, entry: Entry) -> None:
+        """A client's request has got its answer."""
+
+    def tried(self, attempt: Attempt) -> None:
+        """A webhook was called."""
+
+    def cleared(self, endpoint: str | None) -> None:
+        """A reset has forgotten the jobs of an endpoint; without one, those of all."""
+
+    def removed(self, endpoint: str) -> None:
+        """An endpoint was taken away, and its jobs with it."""
+
+
+class News:
+    """Whom to call for each piece of news: those effects that override its method, in their order."""
+
+    def __init__(self, effects: Iterable[Effect]) -> None:
+        listed = list(effects)
+        self.won: Sequence[Callable[[Transition], None]] = _overriding(listed, "won")
+        self.heard: Sequence[Callable[[Transition], None]] = _overriding(listed, "heard")
+        self.worker_changed: Sequence[Callable[[WorkerChange], None]] = _overriding(listed, "worker_changed")
+        self.answered: Sequence[Callable[[Entry], None]] = _overriding(listed, "answered")
+        self.tried: Sequence[Callable[[Attempt], None]] = _overriding(listed, "tried")
+        self.cleared: Sequence[Callable[[str | None], None]] = _overriding(listed, "cleared")
+        self.removed: Sequence[Callable[[str], None]] = _overriding(listed, "removed")
+
+
+def _overriding(effects: list[Effect], method: str) -> tuple[Callable[..., None], ...]:
+    nothing = getattr(Effect, method)
+    return tuple(getattr(effect, method) for effect in effects if getattr(type(effect), method) is not nothing)

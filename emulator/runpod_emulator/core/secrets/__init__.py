@@ -1,0 +1,1 @@
+"""What is shown of secrets, and of text that others wrote."""

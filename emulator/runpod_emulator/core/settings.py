@@ -1,0 +1,122 @@
+"""What one endpoint is configured to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.platform import Platform
+
+
+class Span(NamedTuple):
+    """A duration somewhere from `low` to `high` milliseconds; the seed decides where, None the server's."""
+
+    low: int = 0
+    high: int = 0
+    seed: int | None = None
+
+
+AT_ONCE = Span()
+MOST_WORKERS = 10_000
+"""Of one endpoint."""
+LONGEST_ID = 200
+"""Characters of an endpoint's id, with which patterns are compared on each request; RunPod's have 14."""
+FLASH = "flash"
+"""No endpoint's id: below it, Flash clients name an endpoint in their headers."""
+
+
+ONLY_BALANCED = "this is for load-balancing endpoints only"
+
+
+class FlashAddress(NamedTuple):
+    """How a Flash client names an endpoint."""
+
+    app: str
+    environment: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """One endpoint's settings; durations in milliseconds. Raises ConfigurationError when they contradict."""
+
+    id: str
+    workers_min: int
+    workers_max: int
+    idle_timeout: int
+    execution_timeout: int
+    """Limit of a job without a policy of its own; 0 is none."""
+    job_ttl: int
+    scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] = "REQUEST_COUNT"
+    scaler_requests: int = 1
+    scaler_delay: int = 4_000
+    worker_capacity: int = 0
+    """Requests in flight that a load-balancing worker takes at most; 0 is no limit."""
+    init_timeout: int = 0
+    """How long a worker's process may take to be ready; 0 is for ever."""
+    throttle: Span = AT_ONCE
+    """Simulated wait for a machine before each worker."""
+    cold_start: Span = AT_ONCE
+    """Simulated start of a container before each worker's process."""
+    mock: bool = False
+    """Whether no handler runs what no stub matches."""
+    keeps_warm: bool = False
+    """Whether the last worker that is up stays however long it is idle: newer code may be broken."""
+    starts_workers: bool = True
+    """False where only workers that were started elsewhere serve."""
+    flash: FlashAddress | None = None
+    """What it is called in a Flash app, if it is a function of one."""
+
+    @property
+    def share(self) -> int:
+        """Jobs, or requests in flight, that one worker is there for: never more than it takes."""
+        return max(1, min(self.scaler_requests, self.worker_capacity or self.scaler_requests))
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        if self.workers_max > MOST_WORKERS:
+            raise ConfigurationError(f"endpoint {self.id}: workers_max is above {MOST_WORKERS}")
+        if self.workers_min > self.workers_max:
+            raise ConfigurationError(
+                f"endpoint {self.id}: workers_min ({self.workers_min}) is above workers_max ({self.workers_max})"
+            )
+
+
+def default_settings(endpoint: str, platform: Platform, **changes: Any) -> EndpointSettings:
+    """An endpoint with the platform's defaults and some `changes`.
+
+    Raises ConfigurationError for a time outside the platform's range.
+    """
+    names = (
+        "workers_min", "workers_max", "idle_timeout", "execution_timeout", "job_ttl", "scaler", "scaler_requests",
+        "scaler_delay", "init_timeout",
+    )  # fmt: skip
+    return checked(
+        EndpointSettings(id=endpoint, **({name: getattr(platform, name) for name in names} | changes)), platform
+    )
+
+
+def checked(settings: EndpointSettings, platform: Platform) -> EndpointSettings:
+    """The settings; raises ConfigurationError for a time outside the platform's range."""
+    _check("job_ttl", settings.job_ttl, platform.job_ttl_min, platform.job_ttl_max)
+    if settings.execution_timeout:
+        low, high = platform.execution_timeout_min, platform.execution_timeout_max
+        _check("execution_timeout", settings.execution_timeout, low, high)
+    return settings
+
+
+def check_id(endpoint: str) -> None:
+    """Refuse an id that is not free for endpoints; raises ConfigurationError."""
+    if endpoint == FLASH:
+        raise ConfigurationError(
+            f"no endpoint may be called {FLASH}: under /v2/{FLASH} Flash clients reach the endpoint that their headers "
+            "name. Choose another id"
+        )
+    if len(endpoint) > LONGEST_ID:
+        raise ConfigurationError(f"endpoint {endpoint[:20]}…: an id has at most {LONGEST_ID} characters")
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name} must be from {low} to {high} ms, got {value}")

@@ -1,0 +1,299 @@
+"""One order of deadlines, and the one `catch_up` that fires them.
+
+It must guarantee that deadlines fire in the order of their times, and each at its own time: while one fires,
+`now()` is that deadline, however late it is noticed. So nothing depends on who noticed, and what a deadline
+causes is stamped as if it had been noticed at once. There are two kinds: those of jobs, in the store's index
+(`JobDeadlines`), and timers, kept here. Of two at the same time the timer fires first.
+
+Three drive it. The loop's alarm wakes it in real time. `advance` moves a virtual clock from deadline to deadline.
+The first line of every verb is `present`, so that a clock that stands, or an alarm that is late, hides no expiry.
+
+    at rest ── `present`, alarm, `advance` ──> firing, up to BATCH ──> a turn for others ──> firing on, or at rest
+
+What runs is counted (`begin`, `end`), never guessed: a job in a process, a webhook on the wire, a worker that comes up.
+`advance` waits before each deadline until that count is zero. An automatic clock moves by itself: it leaves
+out the time until the next deadline while somebody waits (`begin_waiting`), nothing is counted, and the loop
+has nothing left to do (`hurry`).
+
+Verbs of endpoints call `present`. Waits and workers set timers (`at`). An endpoint says of each transition what
+is due (`expect`). Tests and the admin API call `advance`. `close` is the end: no alarm is set any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time.clock import AutoClock, Clock, VirtualClock, turn, work_time
+from runpod_emulator.core.time.timers import Timer, Timers
+
+log = logging.getLogger("runpod_emulator.timers")
+
+BATCH = 400
+"""Deadlines fired before the loop gets its turn."""
+LONGEST_BATCH = 0.005
+"""Seconds after which it gets its turn earlier, where time runs: a deadline takes 30 µs; of a million jobs, 200."""
+
+LATEST = 253_402_300_799_000
+"""The last second that has a date, in ms since the epoch."""
+_TURNS = 3
+"""Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
+_NEVER = 1 << 62
+_LONGEST_ALARM = 24 * 3600.0
+
+
+class JobDeadlines(Protocol):
+    """The deadlines that live in a store's index rather than here."""
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline of any job."""
+        ...
+
+    async def expire_next(self, now: int) -> None:
+        """Let the job with the earliest deadline, not later than `now`, meet it."""
+        ...
+
+    async def may_skip_to(self, due: int) -> bool:
+        """Whether the time until the earliest deadline, `due`, may be left out."""
+        ...
+
+
+class Timeline:
+    """The present time, every deadline to come, and what is running meanwhile."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._jobs: JobDeadlines | None = None
+        self._timers = Timers()
+        self._earliest = _NEVER
+        self._meanwhile = _NEVER
+        """The earliest that was expected since the store was asked last."""
+        self._firing_at: int | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_due = _NEVER
+        self._catching_up: asyncio.Task[None] | None = None
+        self._closed = False
+        self._activities = 0
+        self._calm: list[asyncio.Future[None]] = []
+        self._impatient = 0
+        self._again = False
+        self._jumping: asyncio.Task[None] | None = None
+
+    def watch(self, jobs: JobDeadlines) -> None:
+        """Fire the deadlines of these jobs too."""
+        self._jobs = jobs
+
+    def now(self) -> int:
+        """The present time; while a deadline fires, that deadline."""
+        return self.clock.now() if self._firing_at is None else self._firing_at
+
+    def drift(self) -> int:
+        """What to add to a time for the time of day as people's clocks show it, in ms."""
+        return self.clock.drift()
+
+    async def present(self) -> int:
+        """The present time, once all that was due by now has fired: what a verb begins with."""
+        if self._firing_at is not None:
+            return self._firing_at
+        now = self.clock.now()
+        if now < self._earliest:
+            return now
+        await self.catch_up()
+        return self.now()
+
+    def at(self, due: int, callback: Callable[[], None]) -> Timer:
+        """Call back at `due`; timers of the same time fire in the order they were set."""
+        timer = self._timers.add(due, callback)
+        self.expect(due)
+        return timer
+
+    def while_standing(self, delay: int, callback: Callable[[], None]) -> asyncio.TimerHandle | None:
+        """Call back after `delay` ms of real time, where that is not the time here; None where it is."""
+        return None if self.clock.runs else asyncio.get_running_loop().call_later(delay / 1000, callback)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody waits for time to be moved on, and something that runs holds it."""
+        return bool(self._calm)
+
+    def expect(self, due: int | None) -> None:
+        """Something will be due then: be awake for it."""
+        if due is None or self._closed:
+            return
+        if due < self._meanwhile:
+            self._meanwhile = due
+        if due < self._earliest:
+            self._earliest = due
+            self._set_alarm(due)
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline there is."""
+        first = self._timers.first_due()
+        job_due = await self._jobs.next_due() if self._jobs else None
+        if first is None or (job_due is not None and job_due <= first):
+            return job_due
+        return first
+
+    async def catch_up(self) -> None:
+        """Fire all that is due, each at its own time; after every batch others get their turn."""
+        if self._firing_at is not None:
+            return
+        now = self.clock.now()
+        while now >= self._earliest:
+            due = await self._fire_batch(now)
+            self._earliest = _NEVER
+            self.expect(self._meanwhile if due is None else min(due, self._meanwhile))
+            if due is None or due > now:
+                return
+            await turn()
+
+    async def _fire_batch(self, now: int) -> int | None:
+        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due."""
+        over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
+        try:
+            for _ in range(BATCH):
+                due = await self._ask()
+                if due is None or due > now:
+                    return due
+                self._firing_at = due
+                await self._fire(due)
+                if work_time() > over:
+                    break
+            return await self._ask()
+        finally:
+            self._firing_at = None
+
+    async def _ask(self) -> int | None:
+        """When the next is due; what comes up while the store is asked is in `_meanwhile`."""
+        self._meanwhile = _NEVER
+        return await self.next_due()
+
+    async def advance(self, to: int) -> list[int]:
+        """Move a virtual clock to `to`, deadline by deadline; returns the deadlines that fired.
+
+        Before each, waits until nothing is running. Raises ConfigurationError for a time that is over, or too late.
+        """
+        clock = self.clock
+        if not isinstance(clock, VirtualClock):
+            raise TypeError("only a virtual clock can be advanced")
+        now = clock.now()
+        if not now <= to <= LATEST:
+            raise ConfigurationError(f"a clock moves from now, {now}, up to {LATEST}, the end of the year 9999")
+        fired: list[int] = []
+        while True:
+            await self.settle()
+            due = await self.next_due()
+            if self._activities:  # begun while the store was asked
+                continue
+            if due is None or due > to:
+                break
+            clock.move_to(due)
+            await self.catch_up()
+            fired.append(due)
+        clock.move_to(to)
+        return fired
+
+    @contextmanager
+    def activity(self) -> Iterator[None]:
+        """Hold virtual time while something is really running."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self) -> None:
+        """Count one running activity more."""
+        self._activities += 1
+
+    def end(self) -> None:
+        """Count one running activity less."""
+        self._activities -= 1
+        if not self._activities:
+            calm, self._calm = self._calm, []
+            for waiter in calm:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self.hurry()
+
+    def begin_waiting(self) -> None:
+        """Somebody waits for time to pass: an automatic clock leaves out what nobody needs."""
+        self._impatient += 1
+        self.hurry()
+
+    def end_waiting(self) -> None:
+        """Somebody waits no more."""
+        self._impatient -= 1
+
+    def hurry(self) -> None:
+        """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
+        idle = self._impatient and not (self._activities or self._closed or self._jumping)
+        if idle and isinstance(self.clock, AutoClock):
+            self._jumping = asyncio.ensure_future(self._jump(self.clock))
+            self._jumping.add_done_callback(self._jumped)
+
+    async def _jump(self, clock: AutoClock) -> None:
+        for _ in range(_TURNS):
+            await turn()
+        due = await self.next_due()
+        if due is None or self._activities or not self._impatient:
+            return
+        if self._jobs is None or await self._jobs.may_skip_to(due):
+            clock.skip_to(due)
+            await self.catch_up()
+            self._again = True
+
+    def _jumped(self, jump: asyncio.Task[None]) -> None:
+        self._jumping = None
+        if self._again:
+            self._again = False
+            self.hurry()
+
+    async def settle(self) -> None:
+        """Wait until no activity is counted."""
+        while self._activities:
+            waiter = asyncio.get_running_loop().create_future()
+            self._calm.append(waiter)
+            await waiter
+
+    def close(self) -> None:
+        """Set no alarm any more."""
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = None
+        self._closed = True
+        if self._jumping:
+            self._jumping.cancel()
+
+    async def _fire(self, due: int) -> None:
+        first = self._timers.first_due()
+        if first is None or first > due:
+            assert self._jobs is not None
+            await self._jobs.expire_next(due)
+            return
+        try:
+            self._timers.pop()()
+        except Exception:
+            log.exception("a timer failed")
+
+    def _set_alarm(self, due: int) -> None:
+        if not self.clock.runs:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        delay = max(0, due - self.clock.now()) / 1000
+        self._alarm = loop.call_later(min(delay, _LONGEST_ALARM), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._earliest = min(self._earliest, self.clock.now())
+        self._catching_up = asyncio.ensure_future(self.catch_up())

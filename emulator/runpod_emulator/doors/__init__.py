@@ -1,0 +1,1 @@
+"""The routes: what clients, workers, tests and browsers call. A door translates; it decides nothing."""

@@ -1,0 +1,119 @@
+"""The JSON of the admin API: jobs, requests, webhook calls and transitions as people read them.
+
+`drift` is what to add to a time inside for the time of day, in ms: not 0 where the system's clock was set meanwhile.
+`masks` hide secrets: what is shown here may end in the log of a CI run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.records.history import Moment
+from runpod_emulator.core.records.news import Attempt, Entry
+from runpod_emulator.core.secrets.masks import Masks
+from runpod_emulator.doors.admin.listings import MOST, jobs_of, slowly
+from runpod_emulator.world.world import World
+
+_LARGE = 65_536
+"""Bytes of a job's input or output above which it is passed on as it is: parsing 20 MB takes 0.2 s."""
+
+
+def record(job: Job, masks: Masks, drift: int = 0, read: Callable[[bytes, Masks], Any] | None = None) -> dict[str, Any]:
+    """A whole job; times are ms since the epoch, null where there is none. `read` makes values of JSON texts."""
+    read = read or shown
+    return {
+        "id": job.id,
+        "endpoint": masks.text(job.endpoint),
+        "status": job.status.value,
+        "input": read(job.input, masks),
+        "output": None if job.output is None else read(job.output, masks),
+        "error": job.error and masks.text(job.error),
+        "webhook": job.webhook and masks.text(job.webhook),
+        "lowPriority": job.low_priority,
+        "held": job.held,
+        "worker": job.worker and masks.text(job.worker),
+        "lease": job.lease,
+        "retries": job.retries,
+        "executionTimeout": job.execution_timeout,
+        "submittedAt": job.submitted_at + drift,
+        "takenAt": None if job.taken_at is None else job.taken_at + drift,
+        "endedAt": None if job.ended_at is None else job.ended_at + drift,
+        "expiresAt": job.expires_at + drift,
+        "keptUntil": None if job.kept_until is None else job.kept_until + drift,
+    }
+
+
+async def all_jobs(world: World, endpoint: str | None = None) -> list[dict[str, Any]]:
+    """The records of all jobs, or of one endpoint's, newest first; raises EndpointNotFound."""
+    jobs, _ = await jobs_of(world, endpoint, None, 0, MOST)
+    drift = world.timeline.drift()
+    return [record(job, world.masks, drift) async for job in slowly(jobs)]
+
+
+def moment(one: Moment, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """One transition of a job."""
+    return {
+        "at": one.at + drift,
+        "event": one.event,
+        "status": one.status,
+        "worker": one.worker and masks.text(one.worker),
+        "retries": one.retries,
+    }
+
+
+def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """One request; a body that is no JSON is text, and one that was not kept whole is null, with a mark."""
+    cut = {"bodyCut": {"bytes": one.body_size, "kept": len(one.body)}} if one.is_cut else {}
+    return {
+        "number": one.number,
+        "at": one.at + drift,
+        "endpoint": masks.text(one.endpoint),
+        "operation": masks.text(one.operation),
+        "method": masks.text(one.method),
+        "path": masks.text(one.path),
+        "query": masks.text(one.query),
+        "headers": headers(one, masks),
+        "body": shown(one.body, masks) if one.body and not one.is_cut else None,
+        **cut,
+        "status": one.status,
+        "job": masks.text(one.job) or None,
+    }
+
+
+def headers(one: Entry, masks: Masks) -> dict[str, str]:
+    """The headers of a request as text, by name."""
+    return masks.headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in one.headers)
+
+
+def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """One webhook call."""
+    delivery = one.delivery
+    return {
+        "at": one.at + drift,
+        "endpoint": masks.text(delivery.endpoint),
+        "job": delivery.job,
+        "url": masks.text(delivery.url),
+        "attempt": delivery.attempts,
+        "acknowledged": not one.problem,
+        "problem": masks.text(one.problem) or None,
+        "status": delivery.status.value,
+        "body": folded(delivery.body, masks),
+    }
+
+
+def folded(text: bytes, masks: Masks) -> Any:
+    """The value of a JSON text; a large one is a fragment, that is written as it is but for the server's own keys."""
+    return shown(text, masks) if len(text) < _LARGE else orjson.Fragment(masks.text(text.decode("utf-8", "replace")))
+
+
+def shown(text: bytes, masks: Masks) -> Any:
+    """The value of a JSON text, without secrets; what is none comes as text."""
+    try:
+        parsed = orjson.loads(text)
+    except ValueError:
+        parsed = text.decode("utf-8", "replace")
+    return masks.value(parsed)

@@ -1,0 +1,218 @@
+"""What happened and what time it is: jobs, requests, webhooks, the clock, waits, reset, the event feed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runpod_emulator.core.errors import InvalidBody, JobNotFound
+from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.time.timeline import LATEST
+from runpod_emulator.doors.admin import listings, shapes
+from runpod_emulator.doors.admin.feed import Feed
+from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, Verified, mode, verified, wait_until
+from runpod_emulator.doors.public import Events
+from runpod_emulator.http.access import world_of_admin
+from runpod_emulator.http.call import HttpCaller
+from runpod_emulator.values import Milliseconds
+from runpod_emulator.world.world import World
+
+router = APIRouter(tags=["what happened"])
+
+
+async def _world(request: Request) -> World:
+    # A plain function would run in a thread, where there is no event loop.
+    return world_of_admin(request)
+
+
+Chosen = Annotated[World, Depends(_world)]
+Limit = Annotated[int, Query(ge=0, le=listings.MOST)]
+Offset = Annotated[int, Query(ge=0, le=listings.MOST)]
+
+
+class Reset(Parameters):
+    """What to forget."""
+
+    endpoint: str | None = Field(None, description="only this endpoint's jobs and requests; without it everything")
+
+
+@router.post("/reset", status_code=204)
+async def reset(world: Chosen, given: Reset | None = None) -> None:
+    """Forget jobs, requests, webhooks, and what was stubbed since the start; for use before each test."""
+    await world.reset(given.endpoint if given else None)
+
+
+# Jobs
+
+
+@router.get("/jobs")
+async def jobs(
+    world: Chosen, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
+) -> Response:
+    """The jobs there are, newest first."""
+    found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
+    drift = world.timeline.drift()
+    return await listings.listed("jobs", found, lambda job: _shown(world, job, drift), total=total)
+
+
+def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
+    return shapes.record(job, world.masks, drift, shapes.folded)
+
+
+@router.get("/jobs/{job_id}")
+async def job(world: Chosen, job_id: str) -> Response:
+    """One job with every transition and its time, also when it is gone."""
+    drift = world.timeline.drift()
+    for endpoint in world.endpoints.queues:
+        moments = world.history.of(endpoint, job_id)
+        if not moments:
+            continue
+        try:
+            record = _shown(world, await world.store.get(endpoint, job_id), drift)
+        except JobNotFound:
+            record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
+        shown = {**record, "transitions": [shapes.moment(moment, world.masks, drift) for moment in moments]}
+        return listings.answer(listings.json_of(shown))
+    raise JobNotFound
+
+
+# Requests
+
+
+@router.post("/requests/find")
+async def find_requests(world: Chosen, given: Filter) -> Response:
+    """The requests that are meant, oldest first."""
+    drift = world.timeline.drift()
+    found = await listings.chosen(list(world.journal), given.fits)
+    return await listings.listed("requests", found, lambda one: shapes.entry(one, world.masks, drift))
+
+
+@router.get("/requests")
+async def requests(
+    world: Chosen, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
+) -> Response:
+    """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
+    drift = world.timeline.drift()
+    given = Filter.model_validate({"endpoint": endpoint, "operation": operation})
+    found = await listings.chosen(list(world.journal), given.fits)
+    end = max(0, len(found) - offset)
+    page = found[max(0, end - limit) : end]
+    return await listings.listed("requests", page, lambda one: shapes.entry(one, world.masks, drift), total=len(found))
+
+
+class Verification(Parameters):
+    """How many requests of a kind must have come."""
+
+    match: Filter
+    count: int | None = Field(None, ge=0, description="exactly so many; without it at least one")
+    at_least: int | None = Field(None, ge=0)
+    at_most: int | None = Field(None, ge=0)
+
+
+@router.post("/requests/verify")
+async def verify(world: Chosen, given: Verification) -> Verified:
+    """Compare what came with what was expected. A match that says nothing is refused."""
+    return await verified(world.journal, world.masks, given.match, given.count, given.at_least, given.at_most)
+
+
+@router.get("/webhooks")
+async def webhooks(world: Chosen, job: str | None = None, limit: Limit = listings.MOST, offset: Offset = 0) -> Response:
+    """The webhook calls that were made, oldest first; `offset` leaves out so many of the oldest."""
+    drift = world.timeline.drift()
+    found = [one for one in world.attempts if job in (None, one.delivery.job)]
+    page = found[offset : offset + limit]
+    return await listings.listed("webhooks", page, lambda one: shapes.attempt(one, world.masks, drift))
+
+
+# Time
+
+
+class Time(BaseModel):
+    """What time it is."""
+
+    mode: Literal["real", "virtual", "auto"]
+    now: int
+
+
+class Advance(Parameters):
+    """How far to move a virtual clock."""
+
+    by: Milliseconds | None = Field(None, ge=0, description="a duration: 1500, 2s, 10m, 24h")
+    to: int | None = Field(None, ge=0, le=LATEST, description="milliseconds since the epoch; never back")
+
+
+class Advanced(Time):
+    """What time it is now, and the deadlines that fired on the way, in order."""
+
+    fired: list[int]
+
+
+@router.get("/clock")
+async def clock(world: Chosen) -> Time:
+    """What time it is."""
+    return Time(mode=mode(world), now=world.timeline.now() + world.timeline.drift())
+
+
+@router.post("/clock/advance")
+async def advance(world: Chosen, given: Advance) -> Advanced:
+    """Move a virtual clock, deadline by deadline; waits for whatever really runs."""
+    _need_virtual(world)
+    if (given.by is None) == (given.to is None):
+        raise InvalidBody("write either by or to")
+    now = world.timeline.now()
+    fired = await world.timeline.advance(now + given.by if given.by is not None else given.to or 0)
+    return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
+
+
+class UntilIdle(Parameters):
+    """How far a virtual clock may run."""
+
+    most: Milliseconds = Field(7 * 24 * 3_600_000, ge=0, description="give up after this much virtual time")
+
+
+@router.post("/clock/run-until-idle")
+async def run_until_idle(world: Chosen, given: UntilIdle | None = None) -> Advanced:
+    """Move a virtual clock until no job waits or runs and no webhook is owed; results are kept."""
+    _need_virtual(world)
+    fired = await world.run_until_idle((given or UntilIdle.model_validate({})).most)
+    return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
+
+
+def _need_virtual(world: World) -> None:
+    if mode(world) != "virtual":
+        raise InvalidBody("only a virtual clock can be moved: start the server with --clock virtual")
+
+
+# Waiting
+
+
+class Met(BaseModel):
+    """Whether it came in time."""
+
+    ok: bool
+    detail: str = Field("", description="what is the case instead, when it did not")
+
+
+@router.post("/wait")
+async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
+    """Hold the answer until something has happened, so that nobody needs to sleep."""
+    if not (given.idle or given.job or given.status or given.webhooks):
+        raise InvalidBody("say what to wait for: idle, job, status or webhooks")
+    caller = HttpCaller(request)
+    try:
+        with world.visited():
+            problem = await wait_until(world, given, caller)
+    finally:
+        caller.answered()
+    return Met(ok=not problem, detail=problem)
+
+
+@router.get("/events")
+async def events(world: Chosen, endpoint: str | None = None) -> Events:
+    """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
+    feed = Feed(world, endpoint)
+    return Events(feed.events()).within(world.feeds.listening(feed.heard, feed.wake))

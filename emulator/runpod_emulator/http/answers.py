@@ -1,0 +1,85 @@
+"""Every request gets an answer: what goes wrong becomes one, and the journal has each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response
+
+from runpod_emulator.core.errors import InternalError, RequestError
+from runpod_emulator.core.records.news import LONGEST_BODY, Entry
+from runpod_emulator.http import wire
+from runpod_emulator.http.access import world_of_client
+from runpod_emulator.http.bounded import HEAD
+from runpod_emulator.http.call import BODY, FIDELITY, JOB, HttpCaller
+from runpod_emulator.world.world import World
+
+log = logging.getLogger("runpod_emulator.api")
+
+WORLD = "emulator.world"
+"""Where the scope of a request has its world, from the moment it is known."""
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def answering(
+    work: Callable[[Request, World, HttpCaller], Awaitable[Response]],
+    find_world: Callable[[Request], World] = world_of_client,
+    caller_of: Callable[[Request], HttpCaller] = HttpCaller,
+) -> Handler:
+    """A request handler that does `work`, and turns whatever goes wrong into an answer."""
+
+    async def answer(request: Request) -> Response:
+        caller = caller_of(request)
+        emulator: World | None = None
+        try:
+            emulator = request.scope[WORLD] = find_world(request)
+            emulator.open_requests += 1
+            return await work(request, emulator, caller)
+        except RequestError as error:
+            return problem(error, emulator or request.app.state.worlds.first)
+        except (ClientDisconnect, asyncio.CancelledError):
+            # Cancelled only by a stop of the server, for a request that did not come to its end.
+            return Response(status_code=499)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.url.path)
+            return problem(InternalError(), emulator or request.app.state.worlds.first)
+        finally:
+            caller.answered()
+            if emulator is not None:
+                emulator.open_requests -= 1
+
+    return answer
+
+
+def problem(error: RequestError, emulator: World) -> Response:
+    """An error in the service's own shape."""
+    headers = {FIDELITY: emulator.ledger.header(error.row), **error.headers}
+    content_type = emulator.platform.error_content_type
+    return Response(wire.problem(error), error.status, headers, media_type=content_type)
+
+
+def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int) -> None:
+    """Tell the effects of a request's world how it was answered: the journal is one of them."""
+    scope = request.scope
+    emulator: World | None = scope.get(WORLD)
+    if emulator is None:
+        return
+    emulator.requests += 1
+    path, query = scope["path"], scope["query_string"].decode("latin-1")
+    job: str = scope.get(JOB, "") or scope.get("path_params", {}).get("job_id", "")
+    method = scope.get("method", "WEBSOCKET")
+    body = scope.get(BODY, b"")
+    if body:
+        scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
+    size = len(body)
+    entry = Entry(
+        emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
+        body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0),
+    )  # fmt: skip
+    for answered in emulator.news.answered:
+        answered(entry)

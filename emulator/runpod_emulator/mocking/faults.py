@@ -1,0 +1,150 @@
+"""A fault as users write it: flat, in JSON or YAML, with what belongs to its kind and nothing else.
+
+What that is for each kind says its row in `core/mocks/fault_kinds.py`; what a member may hold is said here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_serializer,
+    field_validator,
+    model_validator,
+)  # fmt: skip
+
+from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind, Row
+from runpod_emulator.core.mocks.faults import Fault as CoreFault
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.settings import AT_ONCE, Span
+from runpod_emulator.values import Duration, Exact, Milliseconds, as_text
+
+_STATUS = (
+    "The HTTP status of the answer. Over http:// the official Python client tries a GET again after 429 and 408, for "
+    "up to 30 s; over https:// (serve --tls) it raises them at once, as in production"
+)
+_MOST = 1_000_000_000
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\x20-\x7e\t]*")
+
+
+def _listed(given: Any) -> Any:
+    return given if isinstance(given, list | tuple | set | frozenset) else [given]
+
+
+def _operations(given: Any) -> Any:
+    return [one.replace("-", "_") if isinstance(one, str) else one for one in _listed(given)]
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    """What a schema says of one kind: its meaning, and which members it takes and needs."""
+    properties: dict[str, Any] = {"fault": {"const": row.name}}
+    if row.needs:
+        properties[row.needs] = {"not": {"type": "null"}}
+    if row.usual_delay != AT_ONCE:
+        properties["delay"] = {"default": as_text(row.usual_delay)}
+    return {
+        "title": row.name,
+        "description": f"{row.meaning}. One call is {row.place.value}.",
+        "properties": properties,
+        "required": ["fault", row.needs] if row.needs else ["fault"],
+        "propertyNames": {"enum": ["fault", *OF_ALL, *row.takes]},
+    }
+
+
+class Fault(Exact):
+    """One fault: what goes wrong, where, how often, and when it ends by itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [_shown(kind.row) for kind in FaultKind]})
+
+    fault: FaultKind = Field(description="What goes wrong")
+    id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Its name; chosen when left out")
+    endpoint: str = Field("*", max_length=1_000, description="Endpoint ids it fits, as a shell pattern")
+    operations: Annotated[list[Operation], BeforeValidator(_operations)] = Field(
+        [], description="Operations of clients that it fits; all when left out"
+    )
+    calls: Annotated[list[Annotated[int, Field(ge=1, le=_MOST)]], BeforeValidator(_listed)] = Field(
+        [], description="Numbers, from 1, of the calls that it strikes among those it fits"
+    )
+    probability: float = Field(1.0, ge=0, le=1, description="How likely it strikes one of these")
+    seed: int | None = Field(
+        None, ge=-(1 << 64), le=1 << 64, description="Seed of its own dice; the server's seed when left out"
+    )
+    times: int | None = Field(None, ge=1, le=_MOST, description="How often it strikes at most")
+    ttl: Milliseconds | None = Field(None, gt=0, description="How long it lasts, as 30s; for ever when left out")
+    delay: Annotated[Duration, WithJsonSchema({"type": ["string", "integer"]})] | None = Field(
+        None, description="A time or a range, as 1s or 1s-3s"
+    )
+    status: int | None = Field(None, ge=400, le=599, description=_STATUS)
+    headers: dict[str, str | int] = Field({}, description="Headers of the answer")
+    body: Any = Field(None, description="Body of the answer, JSON or a text; the service's own error when left out")
+    processed: bool = Field(False, description="Whether the request is carried out, and only its answer is lost")
+    larger_than: int = Field(0, ge=0, le=1 << 40, description="Only requests with a longer body than this many bytes")
+    chunks: int | None = Field(None, ge=1, le=_MOST, description="The worker crashes after so many stream chunks")
+    copies: int = Field(1, ge=1, le=100, description="How many more of the same")
+
+    @field_validator("headers")
+    @classmethod
+    def _sound(cls, headers: dict[str, str | int]) -> dict[str, str | int]:
+        for name, value in headers.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a header")
+            if not _VALUE.fullmatch(str(value)):
+                raise ValueError(f"the header {name} may hold printable ASCII only")
+        return headers
+
+    @field_serializer("delay")
+    def _as_written(self, delay: Span | None) -> str | None:
+        return None if delay is None else as_text(delay)
+
+    @model_validator(mode="after")
+    def _belongs(self) -> Fault:
+        row = self.fault.row
+        strange = sorted(self.model_fields_set - {"fault", *OF_ALL, *row.takes})
+        if strange:
+            those = f"it takes {', '.join(sorted(row.takes))}" if row.takes else "it takes no parameters of its own"
+            raise ValueError(f"{', '.join(strange)} is not for {row.name}: {those}")
+        if row.needs and getattr(self, row.needs) is None:
+            raise ValueError(f"{row.name} needs {row.needs}")
+        if self.chunks is not None and self.delay is not None:
+            raise ValueError(f"{row.name} comes after a delay or after some chunks, not both")
+        return self
+
+    def to_core(self, now: int) -> CoreFault:
+        """The rule of the core; `now` is when its `ttl` begins, in ms since the epoch."""
+        return CoreFault(
+            id=self.id or "",
+            kind=self.fault,
+            endpoint=self.endpoint,
+            operations=frozenset(self.operations),
+            calls=frozenset(self.calls),
+            probability=self.probability,
+            seed=self.seed,
+            times=self.times,
+            expires_at=None if self.ttl is None else now + self.ttl,
+            delay=self.delay or self.fault.row.usual_delay,
+            status=self.status or 500,
+            body=self._body(),
+            headers=self._headers(),
+            processed=self.processed,
+            larger_than=self.larger_than,
+            count=self.chunks if "chunks" in self.fault.row.takes else self.copies,
+            source=self,
+        )
+
+    def _body(self) -> bytes | None:
+        if "body" not in self.model_fields_set:
+            return None
+        return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body, ensure_ascii=False).encode()
+
+    def _headers(self) -> dict[str, str]:
+        headers = {name: str(value) for name, value in self.headers.items()}
+        if self._body() is not None and not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "text/plain; charset=utf-8" if isinstance(self.body, str) else "application/json"
+        return headers

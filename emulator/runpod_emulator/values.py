@@ -1,0 +1,167 @@
+"""The forms in which values are written: durations, spans, variables, and back to text."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    GetPydanticSchema,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)  # fmt: skip
+from pydantic_core import core_schema
+
+from runpod_emulator.core.networks import network
+from runpod_emulator.core.platform import DAY, HOUR, MINUTE, SECOND
+from runpod_emulator.core.settings import Span
+
+_UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_LONGEST = 1_000 * 366 * DAY
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
+_SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?", re.ASCII)
+_HOW = "write milliseconds, or a number with ms, s, m, h or d"
+_HOW_SPAN = f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7"
+
+
+class Exact(BaseModel):
+    """What users write, in which true and false are no numbers: pydantic would take them for 1 and 0."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_number(cls, given: Any, info: ValidationInfo) -> Any:
+        parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, list) else [given]
+        if any(isinstance(part, bool) for part in parts):
+            kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
+            if kinds & {int, float} and not kinds & {bool, Any}:
+                raise ValueError("write a number, not true or false")
+        return given
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    parts = get_args(annotation)
+    return {kind for part in parts for kind in _kinds(part)} if parts else {annotation}
+
+
+def milliseconds(text: Any) -> Any:
+    """A duration such as `600000`, `600s`, `10m` or `24h` in ms; raises ValueError."""
+    if not isinstance(text, str):
+        if isinstance(text, bool):
+            raise ValueError(_HOW)
+        if isinstance(text, int) and abs(text) > _LONGEST:
+            raise ValueError("that is longer than any time here")
+        return text
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(_HOW)
+    duration = float(match[1]) * _UNITS[match[2]]
+    if duration > _LONGEST:
+        raise ValueError("that is longer than any time here")
+    return round(duration)
+
+
+def span(text: Any) -> Span:
+    """A duration, or a range of them such as `1s-3s` or `1s-3s seed 7`; raises ValueError."""
+    if isinstance(text, Span):
+        return text
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return Span(milliseconds(text), milliseconds(text))
+    match = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(_HOW_SPAN)
+    try:
+        low = milliseconds(match[1])
+        high = low if match[2] is None else milliseconds(match[2])
+    except ValueError as error:
+        raise ValueError(_HOW_SPAN if str(error) == _HOW else str(error)) from None
+    if high < low:
+        raise ValueError(f"the range {text} ends before it begins")
+    return Span(low, high, None if match[3] is None else int(match[3]))
+
+
+def variables(given: Any) -> Any:
+    """Variables by name, from a mapping or from entries `NAME=VALUE`; raises ValueError."""
+    if not isinstance(given, list | tuple):
+        return given
+    found: dict[str, str] = {}
+    for entry in given:
+        name, equals, value = str(entry).partition("=")
+        if not (name and equals):
+            raise ValueError(f"{_begun(name)}{equals}{value and '…'}: write NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _begun(entry: str) -> str:
+    """The first word of an entry: what follows may be a secret."""
+    first, *more = entry.split(maxsplit=1) or [""]
+    return f"{first} …" if more else first
+
+
+def file_of(handler: str) -> str | None:
+    """The file of `file.py` and `file.py:function`; None for `package.module:function`."""
+    path, _, function = handler.rpartition(":")
+    if path.endswith(".py") and all(part.isidentifier() for part in function.split(".")):
+        return path
+    return handler if handler.endswith(".py") else None
+
+
+def host_name(given: Any) -> Any:
+    """A name or an address without a port, in small letters; raises ValueError."""
+    if not isinstance(given, str):
+        return given
+    name = given.strip().lower()
+    bare = name.removeprefix("*.")
+    if not bare or set(bare) & set("/@*[]") or (":" in bare and not _is_address(bare)):
+        raise ValueError(
+            f"{given}: write a name or an address without a port, such as emulator.test or *.emulator.test"
+        )
+    return name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def network_text(given: Any) -> Any:
+    """The text of a network; raises ValueError."""
+    if isinstance(given, str):
+        network(given)
+    return given
+
+
+HostName = Annotated[str, BeforeValidator(host_name)]
+NetworkText = Annotated[str, BeforeValidator(network_text)]
+Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
+Duration = Annotated[
+    Span,
+    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(span)),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["2s", "1s-3s", 250]}
+    ),
+]
+Variables = Annotated[dict[str, str], BeforeValidator(variables)]
+
+
+def as_text(value: Any) -> str:
+    """A value in the form in which it is written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Span):
+        length = str(value.low) if value.low == value.high else f"{value.low}-{value.high}"
+        return length if value.seed is None else f"{length} seed {value.seed}"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={value}" for name, value in value.items())
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value)

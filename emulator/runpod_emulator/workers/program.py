@@ -1,0 +1,96 @@
+"""What a worker process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from runpod_emulator.workers.child import STOP_GRACE
+from runpod_emulator.workers.environment import inherited
+from runpod_emulator.workers.ports import Ports, address_taken
+
+_ASKED = 5.0
+"""Seconds that a program has to show that it is Python."""
+NO_START = (
+    "{file} defines handler and has not called runpod.serverless.start. It is served here all the same; in production "
+    "it takes no job: the program ends. Call start, or set the variable that the call depends on"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a worker process runs: a handler in the forms of `serve`, and the interpreter for it."""
+
+    handler: str
+    python: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    concurrency: int = 1
+    """Jobs at once of a handler that has no concurrency_modifier."""
+    directory: str | None = None
+    folder: str | None = None
+    """The handler's own folder, where `imported` learns which files below it its code comes from.
+
+    It is told all of them by now, and those that were saved after they may have been read.
+    """
+    imported: Callable[[list[str], list[str]], None] = lambda files, newer: None
+    stop_grace: float = STOP_GRACE
+    """Seconds that a worker has to leave when nobody waits for it."""
+    ports: Ports = field(default_factory=Ports)
+    """Where ports of a worker's own come from."""
+    protocol: Callable[[str], Mapping[str, str]] = lambda worker: {}
+    """The variables of the worker protocol for a worker: what the handler starts reports by them."""
+    rules: str | None = None
+    """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
+    never_started: set[int] = field(default_factory=set)
+    """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
+
+    def arguments(self, channel: int) -> list[str]:
+        """What the runner is started with; `channel` is its descriptor of the frames."""
+        words = ["--handler", self.handler, "--channel", str(channel), "--concurrency", str(self.concurrency)]
+        if self.rules is not None:
+            words += ["--rules", self.rules]
+        if self.folder is not None:
+            words += ["--folder", self.folder]
+        return words
+
+    def is_news_that_it_never_starts(self, version: int) -> bool:
+        """Whether nobody has said so of this version of its code; true once."""
+        known = version in self.never_started
+        self.never_started.add(version)
+        return not known
+
+    def files(self) -> list[str]:
+        """The handler's file, where it names one."""
+        path = self.handler if self.handler.endswith(".py") else self.handler.rpartition(":")[0]
+        if not path.endswith(".py"):
+            return []
+        own = os.path.abspath(os.path.join(self.directory or "", path))
+        return [own, os.path.realpath(own)]
+
+    async def not_started(self, reason: str) -> str:
+        """What is said of a handler that could not be started for this reason, with advice where there is some."""
+        advice = address_taken(reason) or await self._complaint()
+        return f"handler {self.handler} could not be started:\n{reason}{advice}"
+
+    async def _complaint(self) -> str:
+        """Why the interpreter of `--python` can't run workers, if it is none; empty otherwise."""
+        if self.python == sys.executable:
+            return ""
+        ask = (self.python, "-c", "print(6 * 7)")
+        nowhere = asyncio.subprocess.DEVNULL
+        pipe = asyncio.subprocess.PIPE
+        try:
+            asked = await asyncio.create_subprocess_exec(
+                *ask, stdin=nowhere, stdout=pipe, stderr=nowhere, env=inherited()
+            )
+        except OSError:  # which is said already
+            return ""
+        try:
+            answer, _ = await asyncio.wait_for(asked.communicate(), _ASKED)
+        except asyncio.TimeoutError:
+            asked.kill()
+            answer = b""
+        return "" if answer.strip() == b"42" else f"\n--python {self.python} is no Python interpreter"

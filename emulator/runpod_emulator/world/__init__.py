@@ -1,0 +1,1 @@
+"""One emulated world, and the table of them: endpoints, jobs, clock and limits, wired together."""

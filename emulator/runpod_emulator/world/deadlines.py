@@ -1,0 +1,47 @@
+"""The deadlines of a world's jobs, as its time line sees them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Mapping
+
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.jobs.store import JobStore
+
+log = logging.getLogger("runpod_emulator")
+
+
+class Deadlines:
+    """A `JobDeadlines` of the endpoints over one store. Time is not left out past the end of a result in `unread`."""
+
+    def __init__(
+        self, store: JobStore, endpoints: Mapping[str, Endpoint], unread: Container[tuple[str, str] | None]
+    ) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._unread = unread
+
+    async def next_due(self) -> int | None:
+        """The earliest deadline of any job."""
+        return await self._store.next_due()
+
+    async def expire_next(self, now: int) -> None:
+        """Let the job with the earliest deadline meet it; a step that fails is logged, and not tried again."""
+        due = await self._store.due(now)
+        if due is None:
+            return
+        endpoint_id, job_id = due
+        endpoint = self._endpoints.get(endpoint_id)
+        if endpoint is None:  # it was taken away
+            await self._store.drop(endpoint_id)
+            return
+        try:
+            await endpoint.expire(job_id, now)
+        except Exception:
+            log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
+            if await self._store.due(now) == due:
+                await self._store.give_up_deadline(endpoint_id, job_id)
+
+    async def may_skip_to(self, due: int) -> bool:
+        """Whether the time until `due` may be left out: not past the end of a result that nobody has read."""
+        return await self._store.due(due) not in self._unread

@@ -1,0 +1,45 @@
+"""Jobs that have ended, and no client has seen that: an automatic clock does not leave out time past their results."""
+
+from __future__ import annotations
+
+from runpod_emulator.core.jobs.job import Job, Transition
+from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.time.timeline import Timeline
+
+
+class Unread(Effect):
+    """Those of one world, by endpoint and id. Told only where the clock is automatic."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._jobs: set[tuple[str, str]] = set()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: object) -> bool:
+        return job in self._jobs
+
+    def seen(self, job: Job) -> None:
+        """A client has seen the job as it is."""
+        if job.status.terminal and (job.endpoint, job.id) in self._jobs:
+            self._jobs.remove((job.endpoint, job.id))
+            self._timeline.hurry()
+
+    def heard(self, transition: Transition) -> None:
+        """Keep a job as it ends, until it is run again or forgotten."""
+        job = transition.job
+        if transition.ended:
+            self._jobs.add((job.endpoint, job.id))
+        elif transition.after is None or not job.status.terminal:
+            self._jobs.discard((job.endpoint, job.id))
+
+    def cleared(self, endpoint: str | None) -> None:
+        """Forget all; those of one endpoint stay."""
+        if endpoint is None:
+            self._jobs.clear()
+
+    def removed(self, endpoint: str) -> None:
+        """Nobody can ask for the endpoint's jobs any more."""
+        self._jobs = {key for key in self._jobs if key[0] != endpoint}
+        self._timeline.hurry()

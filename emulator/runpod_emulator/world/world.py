@@ -1,0 +1,216 @@
+"""One emulated world: its endpoints, jobs, clock and limits, wired together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.fidelity import Ledger
+from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.jobs.ids import Ids
+from runpod_emulator.core.jobs.job import Job, Transition
+from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.mocks.faults import FaultBook
+from runpod_emulator.core.mocks.stubs import Stub, StubBook
+from runpod_emulator.core.networks import Reach
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.records.attempts import Attempts
+from runpod_emulator.core.records.history import History
+from runpod_emulator.core.records.journal import Journal
+from runpod_emulator.core.records.news import Attempt, Effect, News
+from runpod_emulator.core.records.receiver import Receiver
+from runpod_emulator.core.records.ring import KEPT_BYTES
+from runpod_emulator.core.secrets.masks import Masks
+from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock
+from runpod_emulator.core.time.timeline import Timeline
+from runpod_emulator.core.time.waiting import WaitingRoom
+from runpod_emulator.effects.faulty_post import FaultyPost
+from runpod_emulator.effects.joblog import JobLog
+from runpod_emulator.effects.own_post import OwnPost, Take
+from runpod_emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
+from runpod_emulator.stores.memory import MemoryStore
+from runpod_emulator.world.deadlines import Deadlines
+from runpod_emulator.world.endpoints import Endpoints
+from runpod_emulator.world.feeds import Feeds
+from runpod_emulator.world.unread import Unread
+
+
+class World:
+    """A whole emulator without ports: endpoints over one store and one timeline.
+
+    `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
+    without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
+    Requests, webhook calls and histories are remembered in `keep_bytes` each. `effects` are told what happens,
+    after those that every world has.
+    """
+
+    open_requests = 0
+    """Those that are being answered, but for the polls of its own workers."""
+    requests = 0
+    """Those of clients that have been answered."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        webhook_body: Callable[[Job, Platform], bytes],
+        *,
+        clock: Clock | None = None,
+        store: JobStore | None = None,
+        post: Post | None = None,
+        own_calls: Take = lambda url, body: None,
+        reach: Reach | None = None,
+        capacity: Capacity | None = None,
+        rate_limits: bool = True,
+        seed: int | None = None,
+        calls_per_host: int = PER_HOST,
+        masks: Masks | None = None,
+        keep_bytes: int = KEPT_BYTES,
+        effects: Iterable[Effect] = (),
+    ) -> None:
+        self.platform = platform
+        self.rate_limits = rate_limits
+        self.masks = masks or Masks()
+        self.ledger = Ledger(platform)
+        self.timeline = Timeline(clock or RealClock())
+        self.store = store or MemoryStore()
+        self.room = WaitingRoom(self.timeline)
+        self.stubs = StubBook()
+        self.faults = FaultBook(seed, self.timeline)
+        self.feeds = Feeds(self.room)
+        self.unread = Unread(self.timeline)
+        self._remember(keep_bytes)
+        own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
+        self._webhooks = self._sender(own_post, platform, calls_per_host)
+        self.news = News([*self._effects(), *effects])
+        self._shared = Shared(
+            platform=platform,
+            timeline=self.timeline,
+            store=self.store,
+            room=self.room,
+            ids=Ids(seed),
+            capacity=capacity or Capacity(),
+            stubs=self.stubs,
+            faults=self.faults,
+            rate_limits=rate_limits,
+            webhook_body=webhook_body,
+            on_won=self.news.won,
+            on_worker=self.news.worker_changed,
+        )
+        self.endpoints = Endpoints(self._shared, self.news.removed)
+        self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
+        self._hear()
+
+    def _remember(self, keep_bytes: int) -> None:
+        self.attempts = Attempts(keep_bytes)
+        self.receiver = Receiver(keep_bytes)
+        self.journal = Journal(keep_bytes)
+        self.history = History(keep_bytes)
+
+    def _effects(self) -> list[Effect]:
+        """What is told of everything in this world, in this order."""
+        job_log = JobLog(self.platform, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
+        always: list[Effect] = [job_log, self._webhooks, self.feeds, self.history, self.journal, self.attempts]
+        is_auto = isinstance(self.timeline.clock, AutoClock)
+        return [self.unread, *always] if is_auto else always
+
+    def _hear(self) -> None:
+        self.timeline.watch(self.deadlines)
+        for heard in self.news.heard:
+            self.store.listen(heard)
+        self.store.listen(self._tell_endpoint)
+
+    def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
+        around = FaultyPost(own_post, self.faults, self.timeline)
+        return Webhooks(
+            self.store, self.timeline, platform, own_post, self._tried, around=around, per_host=per_host,
+            shown=self.masks.text,
+        )  # fmt: skip
+
+    def stub(self, stub: Stub) -> str:
+        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
+        if stub.names_endpoint and stub.endpoint not in self.endpoints:
+            self.endpoints.add_mock_now(stub.endpoint)
+        self.stubs.add(stub)
+        return stub.id
+
+    async def reset(self, endpoint_id: str | None = None) -> None:
+        """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.
+
+        Ids and dice begin anew, so that what follows is what would follow a start.
+        Raises EndpointNotFound.
+        """
+        if endpoint_id is not None:
+            self.endpoints.any(endpoint_id)
+        chosen = [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
+        for endpoint in chosen:
+            await endpoint.work.stop_all()
+        await self.store.clear(endpoint_id)
+        for cleared in self.news.cleared:
+            cleared(endpoint_id)
+        for endpoint in chosen:
+            await endpoint.reset()
+        if endpoint_id is None:
+            self.receiver.clear()
+            self.stubs.reset()
+            self.faults.reset()
+            self.endpoints.drop_functions()
+            self._shared.ids.reset()
+
+    def hang_up(self) -> None:
+        """End every wait at once: the server is about to stop."""
+        self.room.close()
+        self.feeds.hang_up()
+
+    async def stop(self) -> None:
+        """End waits, workers and webhook calls; leaves no process behind."""
+        self.hang_up()
+        await self.endpoints.stop()
+        await self._webhooks.close()
+        self.timeline.close()
+
+    async def run_until_idle(self, most: int) -> list[int]:
+        """Move a virtual clock until `idle`, by `most` ms; answers the deadlines that fired."""
+        end = self.timeline.now() + most
+        fired: list[int] = []
+        while True:
+            await self.timeline.settle()
+            due = await self.timeline.next_due()
+            if due is None or due > end or await self.idle():
+                return fired
+            fired += await self.timeline.advance(due)
+
+    @contextlib.contextmanager
+    def visited(self) -> Iterator[None]:
+        """Count a request until it is answered."""
+        self.open_requests += 1
+        try:
+            yield
+        finally:
+            self.open_requests -= 1
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether there is unfinished work in it, or somebody listens: a world that must not be dropped."""
+        if self.open_requests or self.feeds or self.store.has_work():
+            return True
+        return any(one.fleet.running for one in self.endpoints.balancers.values())
+
+    async def idle(self) -> bool:
+        """Whether no job waits or runs, and no webhook is owed."""
+        for endpoint in self.endpoints.queues:
+            counts = await self.store.counts(endpoint)
+            if counts.queued or counts.running:
+                return False
+        return not await self.store.deliveries.owes()
+
+    def _tried(self, delivery: Delivery, problem: str) -> None:
+        attempt = Attempt(self.timeline.now(), delivery, problem)
+        for tried in self.news.tried:
+            tried(attempt)
+
+    def _tell_endpoint(self, transition: Transition) -> None:
+        endpoint = self.endpoints.queues.get(transition.job.endpoint)
+        if endpoint is not None:
+            endpoint.heard(transition)

@@ -1,0 +1,196 @@
+"""What happens while a verb waits for the store: nothing is lost, and nobody decides on what is no longer so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.errors import NotCancellable
+from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Forgotten, JobStatus
+from runpod_emulator.core.time.waiting import Caller
+
+from tests import worlds
+from tests.core.endpoint.test_faults_histories import doings, faults, live, scripts
+from tests.core.faulty_worlds import Mocked
+from tests.core.steps import answer, started, take_now, turns
+from tests.stores.yielding import YieldingStore
+from tests.worlds import TestWorld, make_world
+
+JOB = Submission(b'{"a":1}')
+LATER = 10_000
+
+
+@pytest.fixture(autouse=True)
+def suspending() -> Iterator[None]:
+    worlds.STORE = YieldingStore
+    yield
+    worlds.STORE = None
+
+
+def after(world: TestWorld, call: str, happens: Callable[[], Awaitable[object]]) -> None:
+    """Let this happen when the next such call of the store is done, and its caller has no answer yet."""
+    store = world.emulator.store
+    assert isinstance(store, YieldingStore)
+    store.after[call] = happens
+
+
+async def leave(caller: Caller) -> None:
+    caller.hang_up()
+
+
+async def test_a_caller_who_leaves_as_its_job_is_claimed_gives_it_back():
+    world = make_world()
+    job = await world.endpoint.submit(JOB)
+    behind = await world.endpoint.submit(JOB)
+    worker, other = await world.worker(), await world.worker()
+    caller = Caller()
+    after(world, "claim", lambda: leave(caller))
+    assert await world.endpoint.work.take(worker, 1, None, caller) == []
+    waits = await world.endpoint.status(job.id)
+    assert (waits.status, waits.retries, waits.worker, waits.taken_at) == (JobStatus.IN_QUEUE, 0, None, None)
+    assert not world.endpoint.fleet.workers[worker].jobs
+    assert world.launcher.stopped_jobs == []
+    assert (await world.endpoint.health()).retried == 0
+    await world.advance(1_000)
+    assert [taken.id for taken in await take_now(world, other, 2)] == [job.id, behind.id]
+    taken = await world.endpoint.status(job.id)
+    assert taken.taken_at is not None and taken.taken_at - taken.submitted_at == 1_000
+
+
+async def test_a_job_that_is_given_back_wakes_who_waits():
+    world = make_world()
+    await world.endpoint.submit(JOB)
+    worker, other = await world.worker(), await world.worker()
+    caller = Caller()
+    after(world, "claim", lambda: leave(caller))
+    leaver = await started(world.endpoint.work.take(worker, 1, None, caller))
+    waiter = await started(world.endpoint.work.take(other, 1, None, Caller()))
+    assert await answer(leaver) == []
+    assert len(await answer(waiter)) == 1
+
+
+async def test_a_job_that_comes_after_an_empty_claim_is_taken():
+    world = make_world()
+    worker = await world.worker()
+    after(world, "claim", lambda: world.endpoint.submit(JOB))
+    taking = await started(world.endpoint.work.take(worker, 1, None, Caller()))
+    assert len(await answer(taking)) == 1
+
+
+async def test_an_end_that_comes_as_a_reader_looks_wakes_it():
+    world = make_world()
+    _, job = await world.running()
+    after(world, "get", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
+    reading = await started(world.endpoint.wait(job.id, world.clock.now() + LATER))
+    assert (await answer(reading)).status is JobStatus.COMPLETED
+
+
+async def test_an_end_that_comes_as_a_stream_is_read_wakes_its_reader():
+    world = make_world()
+    _, job = await world.running()
+    after(world, "drain", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
+    reading = await started(world.endpoint.next_chunks(job.id, world.clock.now() + LATER))
+    assert await answer(reading) == (JobStatus.COMPLETED, [])
+
+
+async def test_a_reader_who_leaves_as_chunks_are_read_loses_none_of_them():
+    world = make_world()
+    _, job = await world.running()
+    later = world.clock.now() + LATER
+    await world.endpoint.work.report(job.id, Emitted(1, (b"1", b"2")))
+    caller = Caller()
+    after(world, "drain", lambda: leave(caller))
+    assert (await world.endpoint.next_chunks(job.id, later, caller))[1] == []
+    await world.endpoint.work.report(job.id, Emitted(1, (b"3",)))
+    assert (await world.endpoint.next_chunks(job.id, later))[1] == [b"1", b"2", b"3"]
+
+
+async def test_chunks_of_a_reader_who_left_are_for_the_next_one():
+    world = make_world()
+    _, job = await world.running()
+    later = world.clock.now() + LATER
+    caller = Caller()
+    waiting = [await started(world.endpoint.next_chunks(job.id, later, one)) for one in (caller, Caller())]
+    after(world, "drain", lambda: leave(caller))
+    await world.endpoint.work.report(job.id, Emitted(1, (b"1",)))
+    await turns()
+    assert sorted(chunks for task in waiting if task.done() for _, chunks in [task.result()]) == [[], [b"1"]]
+
+
+async def test_chunks_of_a_run_that_is_over_do_not_come_back():
+    world = make_world()
+    worker, job = await world.running()
+    await world.endpoint.work.report(job.id, Emitted(1, (b"1",)))
+    caller = Caller()
+
+    async def lose() -> None:
+        caller.hang_up()
+        await world.endpoint.work.worker_gone(worker)
+
+    after(world, "drain", lose)
+    await world.endpoint.next_chunks(job.id, world.clock.now() + LATER, caller)
+    assert (await world.endpoint.next_chunks(job.id, world.clock.now()))[1] == []
+
+
+async def test_a_job_that_ends_as_it_is_cancelled_has_ended():
+    world = make_world()
+    _, job = await world.running()
+    after(world, "get", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
+    assert (await world.endpoint.cancel(job.id)).status is JobStatus.COMPLETED
+
+
+async def test_a_job_that_ends_as_it_is_cancelled_cannot_be():
+    world = make_world(cancel_terminal="reject")
+    _, job = await world.running()
+    after(world, "get", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
+    with pytest.raises(NotCancellable):
+        await world.endpoint.cancel(job.id)
+
+
+async def test_a_purge_leaves_what_is_taken_meanwhile():
+    world = make_world()
+    jobs = [await world.endpoint.submit(JOB) for _ in range(3)]
+    worker = await world.worker()
+    after(world, "queued", lambda: world.take(worker))
+    assert await world.endpoint.purge() == 2
+    assert (await world.endpoint.status(jobs[0].id)).status is JobStatus.IN_PROGRESS
+
+
+async def test_a_purge_goes_on_when_a_job_is_gone():
+    world = make_world()
+    jobs = [await world.endpoint.submit(JOB) for _ in range(2)]
+    after(world, "queued", lambda: world.endpoint.change(jobs[0].id, Forgotten()))
+    assert await world.endpoint.purge() == 1
+
+
+@pytest.mark.parametrize("event", [Completed(1, b"1"), Forgotten()])
+async def test_an_endpoint_closes_though_a_job_ends_meanwhile(event: Event):
+    world = make_world()
+    _, job = await world.running()
+    other = await world.endpoint.submit(JOB)
+    after(world, "recent", lambda: world.endpoint.change(job.id, event))
+    await world.endpoint.close()
+    assert (await world.endpoint.status(other.id)).status is JobStatus.CANCELLED
+
+
+async def test_a_deadline_that_is_set_as_the_store_is_asked_for_the_next_is_met():
+    world = make_world()
+    _, job = await world.running(JOB._replace(execution_timeout=20_000))
+    after(world, "next_due", lambda: world.endpoint.submit(JOB._replace(ttl=5_000)))
+    timeline = world.emulator.timeline
+    world.clock.move_to(world.clock.now() + 1)
+    timeline.at(world.clock.now(), lambda: None)
+    await timeline.present()
+    world.clock.move_to(world.clock.now() + 6_000)
+    assert (await world.endpoint.health()).queued == 0
+    assert (await world.endpoint.status(job.id)).status is JobStatus.IN_PROGRESS
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@given(st.lists(faults(), max_size=4), scripts, doings, st.integers(0, 1 << 30), st.integers(1, 4))
+async def test_however_steps_interleave_the_table_decides(rules, plays, doings, seed, most):
+    worlds.STORE = lambda: YieldingStore(seed, most)
+    await live(Mocked(*plays, workers=3, concurrency=2, rate_limits=False), rules, doings)

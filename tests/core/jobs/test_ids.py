@@ -1,0 +1,43 @@
+"""The form of ids, and their seed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+from runpod_emulator.core.jobs.ids import Ids
+
+UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "sync", "form"),
+    [("-u1", False, f"{UUID4}-u1"), ("-u1", True, f"sync-{UUID4}-u1"), ("", False, UUID4), ("", True, f"sync-{UUID4}")],
+)
+def test_a_job_id_is_a_uuid4_with_its_region(suffix: str, sync: bool, form: str):
+    ids = Ids()
+    for _ in range(100):
+        job = ids.job(suffix, sync)
+        assert re.fullmatch(form, job)
+        assert re.fullmatch(r"[a-zA-Z0-9_-]+", job)
+        assert uuid.UUID(job.removeprefix("sync-").removesuffix(suffix)).version == 4
+
+
+def test_a_worker_id_is_fourteen_small_letters_and_digits():
+    assert all(re.fullmatch(r"[a-z0-9]{14}", Ids().worker()) for _ in range(100))
+
+
+def minted(seed: int | None) -> list[str]:
+    ids = Ids(seed)
+    return [ids.job("-u1", False), ids.worker(), ids.job("-u1", True)]
+
+
+def test_the_same_seed_mints_the_same_ids():
+    assert minted(7) == minted(7) != minted(8)
+
+
+def test_without_a_seed_no_two_worlds_mint_the_same():
+    assert minted(None) != minted(None)
+    ids = Ids()
+    assert len({ids.job("", False) for _ in range(10_000)}) == 10_000

@@ -1,0 +1,107 @@
+"""What is remembered of what happened is bounded by its memory too, and the newest is always there."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.jobs.job import Progressed
+from runpod_emulator.core.records.history import History
+from runpod_emulator.core.records.journal import Journal
+from runpod_emulator.core.records.news import LONGEST_BODY, Entry
+from runpod_emulator.core.records.receiver import Receiver
+from runpod_emulator.core.records.ring import Ring
+
+from tests.worlds import make_world
+
+HEADERS = [(b"a", b"b")]
+
+
+def add(journal: Journal, body: bytes = b"", endpoint: str = "e", head: int = 0, headers=HEADERS) -> None:
+    kept = body[:LONGEST_BODY]
+    journal.answered(Entry(1, 0, endpoint, "run", "POST", "/p", "", headers, kept, 200, "", len(body), head))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "left"),
+    [([10] * 10, 10), ([10] * 11, 10), ([100], 1), ([101], 1), ([101, 1], 1), ([50, 60], 1), ([1] * 200, 20), ([], 0)],
+)
+def test_a_ring_is_bounded_both_ways(sizes: list[int], left: int):
+    ring: Ring[int] = Ring(100, 20)
+    for number, size in enumerate(sizes):
+        ring.add(number, size)
+    assert list(ring) == list(range(len(sizes)))[len(sizes) - left :]
+    assert len(ring) == left
+
+
+async def test_what_was_cleared_makes_room():
+    ring: Ring[int] = Ring(100, 20)
+    for number in range(4):
+        ring.add(number, 25)
+    ring.clear([True, False, False, True])
+    assert list(ring) == [0, 3]
+    ring.add(4, 50)
+    assert list(ring) == [0, 3, 4]
+    ring.clear()
+    assert list(ring) == []
+    ring.add(5, 100)
+    assert list(ring) == [5]
+
+
+@pytest.mark.parametrize("size", [LONGEST_BODY, LONGEST_BODY + 1, 1_000_000])
+def test_a_long_body_is_cut_and_says_so(size: int):
+    body = json.dumps("x" * (size - 2)).encode()
+    journal = Journal()
+    add(journal, body)
+    (entry,) = journal
+    is_cut = size > LONGEST_BODY
+    assert (entry.is_cut, entry.body_size, len(entry.body)) == (is_cut, size, min(size, LONGEST_BODY))
+    assert (entry.json is None) == is_cut
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"body": b"x" * 60_000}, {"head": 60_000}, {"headers": [(b"x", b"")] * 400}],
+    ids=["body", "head", "headers"],
+)
+async def test_the_journal_counts_all_that_a_client_sends(part):
+    journal = Journal(1_000_000)
+    for _ in range(100):
+        add(journal, **part)
+    assert 10 <= len(journal) <= 17
+    journal.cleared("other")
+    assert len(journal) >= 10
+    journal.cleared("e")
+    assert len(journal) == 0
+
+
+def test_the_receiver_keeps_the_last_calls_whole():
+    receiver = Receiver(1_000_000)
+    for number in range(10):
+        receiver.take(0, str(number), {}, b"x" * 300_000)
+    assert [(call.name, len(call.body)) for call in receiver] == [(name, 300_000) for name in "789"]
+
+
+async def test_a_history_is_bounded_by_its_moments_too():
+    world = make_world()
+    job = await world.endpoint.submit(Submission(b"{}"))
+    history = History(150 * 100)
+    for number in range(20):
+        other = job._replace(id=f"j{number}")
+        for _ in range(10 if number < 19 else 1_000):
+            told: Any = SimpleNamespace(job=other, after=other, event=Progressed(1, b"1"), at=number)
+            history.heard(told)
+    moments = {key[1]: len(history.of(*key)) for key in history.jobs()}
+    assert sum(moments.values()) <= 100
+    assert list(moments) == ["j19"]
+    assert moments["j19"] > 40
+    await history_is_empty_then(history)
+
+
+async def history_is_empty_then(history: History) -> None:
+    history.cleared()
+    assert not list(history.jobs())
+    assert history._count == 0

@@ -1,0 +1,5 @@
+"""What the tests below the doors share."""
+
+from tests.doors import conftest
+
+no_endless_wait = conftest.no_endless_wait

@@ -1,0 +1,124 @@
+"""The memory store as one over a network would be: every call suspends, so the steps of several verbs interleave."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.jobs.job import Job, Transition
+from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.time.timeline import Timeline
+from runpod_emulator.stores.deliveries import MemoryDeliveries
+from runpod_emulator.stores.memory import MemoryStore
+
+Answer = TypeVar("Answer")
+
+
+class YieldingStore:
+    """A `JobStore` whose calls give the loop 1 to `most` turns, by the dice of `seed`, before and after their step.
+
+    The step itself is whole, as a transaction is. Virtual time stands while a call is under way.
+    """
+
+    def __init__(self, seed: int = 0, most: int = 1) -> None:
+        self._store = MemoryStore()
+        self.deliveries = YieldingDeliveries(self, self._store.deliveries)
+        self._dice = random.Random(seed)
+        self._most = most
+        self.timeline: Timeline | None = None
+        """Where calls under way are counted."""
+        self.after: dict[str, Callable[[], Awaitable[object]]] = {}
+        """What happens, once, when the step of the call of this name is over, and its caller has no answer yet."""
+
+    async def step(self, name: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        if self.timeline is not None:
+            self.timeline.begin()
+        try:
+            await self._turns()
+            try:
+                return await call()
+            finally:
+                if name in self.after:
+                    await self.after.pop(name)()
+                await self._turns()
+        finally:
+            if self.timeline is not None:
+                self.timeline.end()
+
+    async def _turns(self) -> None:
+        for _ in range(self._dice.randint(1, self._most)):
+            await asyncio.sleep(0)
+
+    def listen(self, listener: Listener) -> None:
+        self._store.listen(listener)
+
+    def has_work(self) -> bool:
+        return self._store.has_work()
+
+    async def next_place(self) -> int:
+        return await self.step("next_place", self._store.next_place)
+
+    async def create(self, transition: Transition) -> None:
+        await self.step("create", lambda: self._store.create(transition))
+
+    async def get(self, endpoint: str, job: str) -> Job:
+        return await self.step("get", lambda: self._store.get(endpoint, job))
+
+    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
+        return await self.step("update", lambda: self._store.update(endpoint, job, change))
+
+    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
+        return await self.step("claim", lambda: self._store.claim(endpoint, most, change))
+
+    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
+        return await self.step("drain", lambda: self._store.drain(endpoint, job))
+
+    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
+        await self.step("put_back", lambda: self._store.put_back(job, chunks))
+
+    async def due(self, now: int) -> tuple[str, str] | None:
+        return await self.step("due", lambda: self._store.due(now))
+
+    async def next_due(self) -> int | None:
+        return await self.step("next_due", self._store.next_due)
+
+    async def counts(self, endpoint: str) -> Counts:
+        return await self.step("counts", lambda: self._store.counts(endpoint))
+
+    async def queued(self, endpoint: str) -> list[str]:
+        return await self.step("queued", lambda: self._store.queued(endpoint))
+
+    async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
+        return await self.step("recent", lambda: self._store.recent(endpoint, offset, limit))
+
+    async def clear(self, endpoint: str | None = None) -> None:
+        await self.step("clear", lambda: self._store.clear(endpoint))
+
+    async def drop(self, endpoint: str) -> None:
+        await self.step("drop", lambda: self._store.drop(endpoint))
+
+    async def give_up_deadline(self, endpoint: str, job: str) -> None:
+        await self.step("give_up_deadline", lambda: self._store.give_up_deadline(endpoint, job))
+
+
+class YieldingDeliveries:
+    """The `DeliveryStore` of such a store."""
+
+    def __init__(self, store: YieldingStore, kept: MemoryDeliveries) -> None:
+        self._step = store.step
+        self._kept = kept
+
+    async def claim(self, now: int, most: int) -> list[Delivery]:
+        return await self._step("claim delivery", lambda: self._kept.claim(now, most))
+
+    async def record(self, delivery: Delivery) -> None:
+        await self._step("record delivery", lambda: self._kept.record(delivery))
+
+    async def owes(self) -> bool:
+        return await self._step("owes", self._kept.owes)
+
+    async def next_due(self) -> int | None:
+        return await self._step("next due of deliveries", self._kept.next_due)
