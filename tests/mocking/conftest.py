@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 from runpod_emulator.mocking import costs
 
-from emulator.mocking import costs
 from tests.mocking.mocks import MockWorld, mock_world
 
 
