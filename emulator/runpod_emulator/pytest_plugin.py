@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runpod_emulator.plugin.guard import Guard, RealServiceCalled
-from runpod_emulator.plugin.redirect import Redirect, Reserved, Settings
+from runpod_emulator.plugin.redirect import Redirect, Reserved, Settings, pointed_by_exec
 
 if TYPE_CHECKING:
     from runpod_emulator.testing import Emulator
@@ -130,7 +130,7 @@ def _run(config: pytest.Config) -> Run:
     run = config.stash.get(_RUN, None)
     if run is None:
         run = config.stash[_RUN] = Run(
-            bool(config.getini(f"{_FIXTURE}_early")), bool(config.getini(f"{_FIXTURE}_guard"))
+            bool(config.getini(f"{_FIXTURE}_early")) and not pointed_by_exec(), bool(config.getini(f"{_FIXTURE}_guard"))
         )
         config.add_cleanup(run.finish)
     return run

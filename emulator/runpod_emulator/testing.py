@@ -1,10 +1,12 @@
 """The emulator inside a Python program: `with Emulator() as emu:` for tests of whatever calls RunPod.
 
->>> from runpod_emulator.testing import Emulator
+>>> from runpod_emulator import Emulator
 >>> with Emulator("llm") as emu:
 ...     _ = emu.stub(endpoint="llm", respond={"output": "hello"})
 ...     emu.base_url.startswith("http://127.0.0.1:")
 True
+
+No client is pointed at it by itself: give yours `base_url`, or put `environment` into `os.environ` before it is made.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too.
     """
     from runpod_emulator.server.server import Server, run, until_signal
-    from runpod_emulator.workers.environment import inherited
+    from runpod_emulator.workers.environment import POINTED_BY_EXEC, inherited
 
     options |= {name: 0 for name in ("port", "tls_port") if not options.get(name)}
     _clear_port_file(options)
@@ -119,7 +119,9 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
         try:
             if not await _start(server, stopped, sys.stderr):
                 return 0
-            return await _run_command(words, {**inherited(), **server.client_environment()}, stopped)
+            environment = server.client_environment()
+            environment[POINTED_BY_EXEC] = environment["RUNPOD_ENDPOINT_BASE_URL"]
+            return await _run_command(words, {**inherited(), **environment}, stopped)
         finally:
             await server.stop()
 

@@ -3,7 +3,7 @@
 Python tells audit hooks of every name that it looks up and every connection of `http.client`, so whatever is
 built on those is seen, and a mock that answers without the network is not. What goes past them, through a proxy, by a
 kept connection, by TLS on a socket that is there already or on a loop that looks up names itself, is asked
-(`pytest_ask.py`).
+(`ask.py`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from runpod_emulator.plugin.imports import OnImport
-from runpod_emulator.workers.environment import past_proxies
+from runpod_emulator.workers.environment import POINTED_BY_EXEC, past_proxies
 
 KEY = "runpod-emulator"
 """What clients send before there is an emulator that could be asked."""
@@ -19,6 +19,12 @@ _PARTS = {"endpoint_url_base": "RUNPOD_ENDPOINT_BASE_URL", "api_key": "RUNPOD_AP
 """The official module's own settings, and the variables that say the same."""
 
 Put = Callable[[ModuleType, str, object], None]
+
+
+def pointed_by_exec() -> bool:
+    """Whether `runpod-emulator exec` runs the tests: clients that are made early are meant for its server."""
+    url = os.environ.get(POINTED_BY_EXEC)
+    return url is not None and os.environ.get("RUNPOD_ENDPOINT_BASE_URL") == url
 
 
 class Reserved:

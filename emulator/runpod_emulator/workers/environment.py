@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from runpod_emulator.core.platform import Platform
 
+POINTED_BY_EXEC = "_RUNPOD_EMULATOR_EXEC"
+"""The variable by which `exec` says to which URL it has pointed the clients of its command."""
 _WHO_IT_IS = ("RUNPOD_WEBHOOK_", "RUNPOD_ENDPOINT_ID", "RUNPOD_POD_", "RUNPOD_AI_API_KEY")
 """How the variables begin that make a process this worker, which nobody else may set."""
 _PLATFORM = (
