@@ -93,8 +93,8 @@ class Life:
         assert await mocked.emulator.store.deliveries.next_due() is None
 
 
-async def live(mocked: Mocked, rules: list[dict[str, Any]], doings: list[tuple[str, int]]) -> None:
-    """A whole life under these faults."""
+async def live(mocked: Mocked, rules: list[dict[str, Any]], doings: list[tuple[str, int]]) -> Mocked:
+    """A whole life under these faults, to its end."""
     for rule in rules:
         mocked.emulator.faults.add(Fault("", **rule))
     life = Life(mocked)
@@ -103,13 +103,16 @@ async def live(mocked: Mocked, rules: list[dict[str, Any]], doings: list[tuple[s
     await life.end()
     assert await mocked.emulator.idle()
     await mocked.emulator.stop()
+    return mocked
 
 
 @pytest.mark.one_step
 @settings(max_examples=120, deadline=None, derandomize=True, database=None)
 @given(st.lists(faults(), min_size=1, max_size=5), scripts, doings, st.integers(1, 3), st.integers(1, 3))
 async def test_whatever_goes_wrong_the_table_decides(rules, plays, doings, workers, concurrency):
-    await live(Mocked(*plays, workers=workers, concurrency=concurrency, rate_limits=False), rules, doings)
+    mocked = await live(Mocked(*plays, workers=workers, concurrency=concurrency, rate_limits=False), rules, doings)
+    submitted = [one for one in mocked.heard if one.before is None]
+    assert len(submitted) == len({one.job.id for one in mocked.heard})
 
 
 @pytest.mark.parametrize("kind", KINDS)

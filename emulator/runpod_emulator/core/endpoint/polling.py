@@ -60,7 +60,7 @@ class JobSource(Protocol):
     platform: Platform
 
     @property
-    def scripted(self) -> Container[str]:
+    def scripts(self) -> Container[str]:
         """Jobs that play a script: no program can."""
         ...
 
@@ -173,7 +173,7 @@ class PollingWorkers:
                 await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
                 return []
             lease = self._endpoint.platform.worker_lease
-            barred = Either(visitor.stopping, self._endpoint.scripted)  # a program can't play a script
+            barred = Either(visitor.stopping, self._endpoint.scripts)  # a program can't play a script
             jobs = await self._endpoint.take(worker, most, until, caller, lease, barred)
             visitor.dropped.difference_update(job.id for job in jobs)
             return jobs

@@ -57,7 +57,6 @@ class Work:
         self.shared = shared
         self.platform = shared.platform
         self.scripts = scripts
-        self.scripted: Container[str] = scripts
         launcher = launch(self)
         scripts.waits = launcher.start_script_worker
         self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
