@@ -50,7 +50,8 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"core", "core.time", "core.secrets", "core.jobs", "values", "config", "workers", "http", "server"},
     "plugin": {"workers"},
     "testing": {
-        "core", "core.time", "core.records", "effects", "config", "mocking", "workers", "world", "doors", "server",
+        "core", "core.time", "core.mocks", "core.records", "values", "effects", "config", "mocking", "workers", "world",
+        "doors", "server",
     },
     "pytest_plugin": {"plugin", "testing"},
     "__main__": {"cli"},
@@ -235,7 +236,7 @@ def classes(path: Path) -> Iterator[tuple[str, Class]]:
 
 
 CLASSES = {name: one for path in FILES for name, one in classes(path)}
-SHAPES = {"typing.NamedTuple", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings"}
+SHAPES = {"typing.NamedTuple", "typing.TypedDict", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings"}
 """Whoever inherits from these is data; its parents are parts of a form, not of a behaviour."""
 ABSTRACT = {
     "core.records.news.Effect",
@@ -252,6 +253,7 @@ CONCRETE = {
     "http.routing.ExactRoute": "Starlette's router asks its routes for what they match",
     "http.upgrades.UpgradesProtocol": "uvicorn's protocol can be changed by inheritance alone",
     "server.log.PlainLines": "coloured lines are plain ones, dressed up",
+    "testing.verbs.Verbs": "an emulator is its first world, and what starts and stops; so is each namespace, without",
 }
 """Other classes that one inherits from, and why."""
 TALL = {

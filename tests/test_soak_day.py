@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import random
@@ -48,8 +49,8 @@ def play(jobs: int, seed: int = 7) -> Day:
         for stub in STUBS:
             emu.stub(endpoint="llm", **stub)
         start = now = round(emu.clock.now() * 1000)
-        with emu._world.feeds.listening(
-            lambda one: day.transitions.append(data_of(news_of(one), emu._world.masks)), lambda: None
+        with emu.link.world.feeds.listening(
+            lambda one: day.transitions.append(data_of(news_of(one), emu.link.world.masks)), lambda: None
         ):
             for hour in range(25):
                 emu.webhooks.answer(500, dice.randrange(jobs // 100))
@@ -61,10 +62,10 @@ def play(jobs: int, seed: int = 7) -> Day:
                         assert client.post("/llm/run", json=_job(dice, emu.webhooks.url)).status_code == 200
                         emu.clock.advance(0)
                 emu.clock.advance((end - now) / 1000)
-                calls = [one for one in emu.webhooks.received if one.at > end - HOUR]
+                calls = [one for one in emu.webhooks.received if one.at * 1000 > end - HOUR]
                 day.webhooks += [(one.at, one.body.decode(), one.status) for one in calls]
                 now = end
-        day.requests = [{**one, "headers": None} for one in emu.requests()]
+        day.requests = [dataclasses.asdict(one) | {"headers": None} for one in emu.requests()]
         day.left = len(emu.jobs())
         here = emu.base_url.removesuffix("/v2")
     for one in day.requests:

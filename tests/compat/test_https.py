@@ -52,7 +52,7 @@ def plain(emu: Emulator) -> str:
 
 def polls(emu: Emulator) -> list[int]:
     """The status of each answer to a poll."""
-    return [one["status"] for one in emu.requests(operation="status", endpoint="llm")]
+    return [one.status for one in emu.requests(operation="status", endpoint="llm")]
 
 
 def test_run_and_status(emu: Emulator, package: Any) -> None:

@@ -128,7 +128,7 @@ def test_a_job_without_an_end_is_cancelled(emu: Emulator, llm: Any) -> None:
 def test_a_crash_is_made_good_by_the_second_run(emu: Emulator, llm: Any) -> None:
     emu.stub(respond=[{"crash": True}, {"output": "ok"}])
     assert llm.run_sync(ASKED) == "ok"
-    assert [job["retries"] for job in emu.jobs()] == [1]
+    assert [job.retries for job in emu.jobs()] == [1]
 
 
 def test_what_no_stub_matches_fails_and_names_the_nearest(emu: Emulator, llm: Any) -> None:
@@ -136,7 +136,7 @@ def test_what_no_stub_matches_fails_and_names_the_nearest(emu: Emulator, llm: An
     emu.stub(id="near", match={"input": {"prompt": "bye"}}, respond={"output": 1})
     assert llm.run_sync(ASKED) is None
     why = 'no stub matches this job; the nearest is near: input.prompt: expected "bye", got "hello"'
-    assert [(job["status"], job["error"]) for job in emu.jobs()] == [("FAILED", why)]
+    assert [(job.status, job.error) for job in emu.jobs()] == [("FAILED", why)]
 
 
 # Stubs, both clients
@@ -170,7 +170,7 @@ async def test_a_failed_job_has_no_output(
     emu.clock.run_until_idle()
     assert (job.status(), job.output()) == ("FAILED", None)
     assert (await other.status(), await other.output(timeout=20)) == ("FAILED", None)
-    assert [(record["error"], record["retries"]) for record in emu.jobs()] == [(error, retries)] * 2
+    assert [(record.error, record.retries) for record in emu.jobs()] == [(error, retries)] * 2
 
 
 async def test_a_failed_job_then_a_good_one(emu: Emulator, llm: Any, later: Any) -> None:
@@ -243,7 +243,7 @@ def test_a_429_is_an_error_of_run_and_a_pause_of_status(emu: Emulator, llm: Any)
     began = time.monotonic()
     assert job.status() == "COMPLETED"
     assert time.monotonic() - began >= 1, "it waits as long as Retry-After says, and asks again"
-    assert [entry["status"] for entry in emu.requests(operation="status")] == [429, 200]
+    assert [entry.status for entry in emu.requests(operation="status")] == [429, 200]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_a_worker_that_dies_is_a_longer_wait(emu: Emulator, llm: Any) -> None:
         emu.clock.advance(seconds)
         seen.append(job.status())
     assert seen == ["IN_PROGRESS", "IN_PROGRESS", "COMPLETED"]
-    assert [record["retries"] for record in emu.jobs()] == [1]
+    assert [record.retries for record in emu.jobs()] == [1]
 
 
 def play(package: Any, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[str]:

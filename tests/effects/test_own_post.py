@@ -33,7 +33,7 @@ class Elsewhere:
 def emulator(**options: str) -> Iterator[tuple[Emulator, OwnPost, Elsewhere]]:
     with Emulator("m", **options) as emu:
         elsewhere = Elsewhere()
-        yield emu, OwnPost(elsewhere, emu._running._take_own), elsewhere
+        yield emu, OwnPost(elsewhere, emu.link.server._take_own), elsewhere
 
 
 def told(call: Received) -> dict[str, str]:
@@ -49,8 +49,8 @@ def test_the_receiver_can_not_tell() -> None:
             await post.close()
 
     with emulator() as (emu, own, elsewhere):
-        assert emu._do(own.send(emu.webhooks.url, BODY)) == ""
-        assert emu._do(over_http(emu.webhooks.url)) == ""
+        assert emu.link.do(own.send(emu.webhooks.url, BODY)) == ""
+        assert emu.link.do(over_http(emu.webhooks.url)) == ""
         direct, sent = emu.webhooks.received
         assert (direct.name, direct.body, direct.status) == (sent.name, sent.body, sent.status) == ("test", BODY, 200)
         assert told(direct) == told(sent)
@@ -60,20 +60,20 @@ def test_the_receiver_can_not_tell() -> None:
 def test_what_it_answers_counts() -> None:
     with emulator() as (emu, own, _):
         emu.webhooks.answer(503)
-        assert emu._do(own.send(emu.webhooks.url, BODY)) == "answered 503"
-        assert emu._do(own.send(emu.webhooks.url, BODY)) == ""
+        assert emu.link.do(own.send(emu.webhooks.url, BODY)) == "answered 503"
+        assert emu.link.do(own.send(emu.webhooks.url, BODY)) == ""
 
 
 def test_one_of_another_namespace_gets_its_own_once_that_is_there() -> None:
     async def named() -> object:
-        return emu._running._worlds.named("tenant")
+        return emu.link.server.worlds.named("tenant")
 
     with emulator(namespaces="key") as (emu, own, _):
-        assert emu._do(own.send(emu.webhooks.url.replace("/-/", "/tenant/"), BODY)) == "answered 404"
-        emu._do(named())
-        assert emu._do(own.send(emu.webhooks.url.replace("/-/", "/tenant/"), BODY)) == ""
+        assert emu.link.do(own.send(emu.webhooks.url.replace("/-/", "/tenant/"), BODY)) == "answered 404"
+        emu.link.do(named())
+        assert emu.link.do(own.send(emu.webhooks.url.replace("/-/", "/tenant/"), BODY)) == ""
         assert emu.webhooks.received == []
-        assert len(emu._running._worlds.named("tenant").receiver) == 1
+        assert len(emu.link.server.worlds.named("tenant").receiver) == 1
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_one_of_another_namespace_gets_its_own_once_that_is_there() -> None:
 def test_all_others_go_where_they_say(change: tuple[str, str]) -> None:
     with emulator() as (emu, own, elsewhere):
         url = emu.webhooks.url.replace(*change)
-        assert emu._do(own.send(url, BODY)) == "went elsewhere"
+        assert emu.link.do(own.send(url, BODY)) == "went elsewhere"
         assert elsewhere.urls == [url]
-        emu._do(own.close())
+        emu.link.do(own.close())
         assert elsewhere.urls == [url, "closed"]

@@ -93,7 +93,7 @@ class Served:
         self._stack.close()
 
     async def _close(self) -> None:
-        await self._server._worlds.stop()
+        await self._server.worlds.stop()
         for port in self._server._ports:
             port.release()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

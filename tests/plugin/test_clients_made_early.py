@@ -39,7 +39,7 @@ def answering(runpod_emulator):
 
 
 def check(emu, *operations):
-    assert [one["operation"] for one in emu.requests()] == list(operations)
+    assert [one.operation for one in emu.requests()] == list(operations)
 
 
 @pytest.mark.parametrize("own", [False, pytest.param(True, marks=MARKED), False])

@@ -45,7 +45,7 @@ def everywhere() -> Iterator[Emulator]:
 
 
 def port_of(emu: Emulator) -> int:
-    return emu._running.port
+    return emu.link.server.port
 
 
 def get(emu: Emulator, path: str, *headers: str, method: str = "GET") -> Raw:
@@ -163,7 +163,7 @@ def test_a_page_that_says_no_origin_is_known_by_what_its_browser_says(
 
 
 def test_over_tls_it_is_the_same(emu: Emulator) -> None:
-    number, secure = emu._running.tls_port or 0, ssl.create_default_context(cafile=str(emu.ca_file))
+    number, secure = emu.link.server.tls_port or 0, ssl.create_default_context(cafile=str(emu.ca_file))
     secure.check_hostname = False
     for host, origin, status in (
         (f"emulator.test:{number}", f"https://emulator.test:{number}", 200),

@@ -30,7 +30,7 @@ def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 
 def ask(emu: Emulator, request: str, *headers: str, body: bytes = b'{"input": {"a": 1}}') -> Raw:
-    port = emu._running.port
+    port = emu.link.server.port
     return send(port, request, [line.replace("PORT", str(port)) for line in headers], body)
 
 
@@ -130,8 +130,8 @@ def test_no_address_that_a_browser_is_led_to_changes_anything(
     job = known_job(emu)
     waiting = ask(emu, "POST /v2/out/run", HOST, "Authorization: any").json["id"]
     assert ask(emu, f"GET {path.replace('JOB', job)}", *headers).status == 403
-    kept = next(one for one in emu.jobs() if one["id"] == waiting)
-    assert (kept["status"], kept["worker"]) == ("IN_QUEUE", None)
+    kept = next(one for one in emu.jobs() if one.id == waiting)
+    assert (kept.status, kept.worker) == ("IN_QUEUE", None)
 
 
 @table("headers", [NAVIGATED, TYPED, UNSAID])

@@ -40,7 +40,7 @@ def emu() -> Iterator[Emulator]:
 
 def call(emu: Emulator, *urls: str) -> list[dict[str, Any]]:
     """End a job for each of these webhooks; answers the attempts."""
-    server = emu._running
+    server = emu.link.server
     for url in urls:
         told = url.replace("PORT", str(server.port))
         body = {"input": {"a": 1}, "webhook": told}
@@ -56,7 +56,7 @@ def call(emu: Emulator, *urls: str) -> list[dict[str, Any]]:
 def test_no_webhook_comes_in(emu: Emulator) -> None:
     attempts = call(emu, HOSTS[0] + PATHS[0])
     assert [one["problem"] for one in attempts] == ["answered 403"] * 2
-    assert list(emu._world.faults) == []
+    assert list(emu.link.world.faults) == []
 
 
 @pytest.mark.compat
@@ -70,7 +70,7 @@ def test_no_webhook_comes_in_however_it_is_written(emu: Emulator) -> None:
     assert {one["problem"] for one in attempts if "127.0.0.1:" in one["url"] and "faults" in one["url"]} >= {
         "answered 403"
     }
-    assert list(emu._world.faults) == []
+    assert list(emu.link.world.faults) == []
     assert len(emu.jobs()) == len(urls)
 
 

@@ -38,7 +38,7 @@ def test_a_scripted_crash_ends_the_process_and_the_job_is_tried_once_more(handle
         emu.stub(endpoint="mine", respond=[{"crash": True}, {"output": "again"}])
         answer = run(emu, "x")
         assert (answer["output"], answer["retries"]) == ("again", 1)
-        assert len({step["worker"] for step in emu.jobs()[:1]}) == 1
+        assert len({step.worker for step in emu.jobs()[:1]}) == 1
 
 
 def test_virtual_time_stands_while_the_handler_works_and_passes_in_its_scripts(handler: Path):
@@ -51,5 +51,5 @@ def test_virtual_time_stands_while_the_handler_works_and_passes_in_its_scripts(h
         )  # fmt: skip
         emu.wait_for(idle=True)
         (job,) = emu.jobs()
-        assert (job["output"], job["endedAt"] - job["takenAt"] >= 3_600_000) == ("late", True)
+        assert (job.output, (job.ended_at or 0) - (job.taken_at or 0) >= 3_600) == ("late", True)
         assert run(emu, "other")["output"] == "handler"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable
@@ -222,13 +223,16 @@ def scaling(scaler: str, value: Effective) -> dict[str, int]:
     return {"scaler_requests": int(number)}
 
 
-def read_settings(**given: Any) -> Settings:
-    """Settings from what was `given`, the environment and the configuration file; raises ConfigurationError."""
+def read_settings(called: Callable[[str], str] = flag, /, **given: Any) -> Settings:
+    """Settings from what was `given`, the environment and the configuration file; raises ConfigurationError.
+
+    `called` says what the user calls an option that was given.
+    """
     settings = Settings()
     try:
         settings._flags = GivenOptions.model_validate(given)
     except ValidationError as error:
-        raise _refused(error, flag) from error
+        raise _refused(error, called) from error
     try:
         settings._variables = _Variables()
     except SettingsError as error:
@@ -268,4 +272,8 @@ def unknown_variables() -> list[str]:
 
 def _refused(error: ValidationError, called: Callable[[str], str]) -> ConfigurationError:
     first = error.errors()[0]
-    return ConfigurationError(f"{called(str(first['loc'][0]))}: {first['msg'].removeprefix('Value error, ')}")
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        (near,) = difflib.get_close_matches(name, GivenOptions.model_fields, n=1, cutoff=0.0)
+        return ConfigurationError(f"there is no option {called(name)}; the nearest is {called(near)}")
+    return ConfigurationError(f"{called(name)}: {first['msg'].removeprefix('Value error, ')}")

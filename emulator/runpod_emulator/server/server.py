@@ -86,14 +86,14 @@ class Server:
         self._tokens = WorkerTokens()
         self.masks = Masks(settings.secrets)
         self.emulator = self._make_world("")
-        self._worlds = Worlds(
+        self.worlds = Worlds(
             self.emulator, self._open_world, settings.namespaces == "key", self.key, settings.max_namespaces
         )
         access = Access(not settings.no_auth, frozenset(settings.api_key))
         worker_access = Access(bool(settings.worker_keys), frozenset(settings.worker_keys))
         admin_access = Access(True, frozenset(settings.admin_key)) if settings.admin_key else None
         names = OwnNames([settings.host, *settings.tls_name, *settings.allowed_host])
-        self.app = Application(self._worlds, access, worker_access, admin_access, self._tokens, names)
+        self.app = Application(self.worlds, access, worker_access, admin_access, self._tokens, names)
         self.app.state.serve = self.serve
         self.app.state.worker_key = self.worker_key
         self._watching: asyncio.Task[None] | None = None
@@ -210,7 +210,7 @@ class Server:
         if not url.startswith(here) or not _PLAIN.fullmatch(namespace) or not _PLAIN.fullmatch(name):
             return None
         try:
-            return receiver.hand_over(self._worlds, namespace, name, arriving_headers(url, body), body)
+            return receiver.hand_over(self.worlds, namespace, name, arriving_headers(url, body), body)
         except RequestError as error:
             return error.status
 
@@ -230,7 +230,7 @@ class Server:
 
     def _mock_anew(self, mocking: Mocking) -> None:
         self._stubs, self._faults = mocking.stubs, mocking.faults
-        for world in self._worlds:
+        for world in self.worlds:
             for endpoint in self._mocked(world):
                 world.endpoints.add_mock_now(endpoint)
             self._keep_mocking(world)
@@ -238,9 +238,9 @@ class Server:
     async def serve(self, world: World, endpoint: str, table: EndpointTable) -> None:
         """One endpoint more in one of the worlds; raises ConfigurationError, also for a handler that can't start."""
         plan = plan_one(self.settings, endpoint, table)
-        self._volume.keep_for({one for world in self._worlds for one in world.endpoints})
+        self._volume.keep_for({one for world in self.worlds for one in world.endpoints})
         self._offer_volumes(plan)
-        self._add(world, self._worlds.name_of(world), plan)
+        self._add(world, self.worlds.name_of(world), plan)
         await world.endpoints.start_one(endpoint)
 
     def _offer_volumes(self, *plans: Plan) -> None:
@@ -331,14 +331,14 @@ class Server:
         """
         if self._port_file is not None:
             self._port_file.remove()
-        self._worlds.hang_up()
+        self.worlds.hang_up()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self._worlds.end_workers()
+        await self.worlds.end_workers()
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
-        await self._worlds.stop()
+        await self.worlds.stop()
         self._volume.remove()
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_is_a_400():
 @pytest.mark.parametrize("seconds", [-1, 1e30, float("nan"), float("inf"), -1e30])
 def test_the_clock_of_python_refuses_the_same(seconds: float):
     with Emulator("ep", clock="virtual") as emu:
-        with pytest.raises(ConfigurationError, match=r"a clock moves from now|a time in seconds is below"):
+        with pytest.raises(ConfigurationError, match="is no duration: write seconds, from 0 to"):
             emu.clock.advance(seconds)
         if seconds != -1:
             with pytest.raises(ConfigurationError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.news import Attempt, Entry
@@ -48,10 +49,31 @@ def record(job: Job, masks: Masks, drift: int = 0, read: Callable[[bytes, Masks]
 
 
 async def all_jobs(world: World, endpoint: str | None = None) -> list[dict[str, Any]]:
-    """The records of all jobs, or of one endpoint's, newest first; raises EndpointNotFound."""
+    """All jobs, or one endpoint's, newest first, each with its transitions; raises EndpointNotFound."""
     jobs, _ = await jobs_of(world, endpoint, None, 0, MOST)
     drift = world.timeline.drift()
-    return [record(job, world.masks, drift) async for job in slowly(jobs)]
+    return [
+        _with_transitions(record(job, world.masks, drift), world, (job.endpoint, job.id), drift)
+        async for job in slowly(jobs)
+    ]
+
+
+async def one_job(world: World, job_id: str, read: Callable[[bytes, Masks], Any] | None = None) -> dict[str, Any]:
+    """One job with its transitions, also when it is gone; raises JobNotFound for one that nobody remembers."""
+    drift = world.timeline.drift()
+    for endpoint in world.endpoints.queues:
+        if not world.history.of(endpoint, job_id):
+            continue
+        try:
+            shown_job = record(await world.store.get(endpoint, job_id), world.masks, drift, read)
+        except JobNotFound:
+            shown_job = {"id": job_id, "endpoint": world.masks.text(endpoint), "status": "GONE"}
+        return _with_transitions(shown_job, world, (endpoint, job_id), drift)
+    raise JobNotFound
+
+
+def _with_transitions(shown_job: dict[str, Any], world: World, key: tuple[str, str], drift: int) -> dict[str, Any]:
+    return {**shown_job, "transitions": [moment(one, world.masks, drift) for one in world.history.of(*key)]}
 
 
 def moment(one: Moment, masks: Masks, drift: int = 0) -> dict[str, Any]:

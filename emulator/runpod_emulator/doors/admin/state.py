@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runpod_emulator.core.errors import InvalidBody, JobNotFound
+from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
@@ -66,18 +66,7 @@ def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
 @router.get("/jobs/{job_id}")
 async def job(world: Chosen, job_id: str) -> Response:
     """One job with every transition and its time, also when it is gone."""
-    drift = world.timeline.drift()
-    for endpoint in world.endpoints.queues:
-        moments = world.history.of(endpoint, job_id)
-        if not moments:
-            continue
-        try:
-            record = _shown(world, await world.store.get(endpoint, job_id), drift)
-        except JobNotFound:
-            record = {"id": job_id, "endpoint": endpoint, "status": "GONE"}
-        shown = {**record, "transitions": [shapes.moment(moment, world.masks, drift) for moment in moments]}
-        return listings.answer(listings.json_of(shown))
-    raise JobNotFound
+    return listings.answer(listings.json_of(await shapes.one_job(world, job_id, shapes.folded)))
 
 
 # Requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import doctest
 import json
 import threading
@@ -47,7 +48,7 @@ def test_a_stub_answers(emu: Emulator):
     emu.stub(endpoint="llm", respond={"output": "{{ input.prompt }}"})
     assert post(emu, "/llm/runsync").json()["output"] == "hello"
     emu.assert_requested(endpoint="llm", operation="runsync", body=HELLO, count=1)
-    assert [job["status"] for job in emu.jobs("llm")] == ["COMPLETED"]
+    assert [job.status for job in emu.jobs("llm")] == ["COMPLETED"]
 
 
 def test_secrets_fit_as_they_came_and_are_shown_masked(emu: Emulator):
@@ -57,14 +58,14 @@ def test_secrets_fit_as_they_came_and_are_shown_masked(emu: Emulator):
     httpx.post(f"{emu.base_url}/llm/run", json={**body, "webhook": webhook}, headers=headers, **PLAIN)
     emu.assert_requested(headers=headers, body=body)
     (request,) = emu.requests(headers=headers)
-    assert request["headers"]["authorization"] == "Bearer ****ient" and request["headers"]["x-tenant"] == "acme"
-    assert request["body"] == {
+    assert request.headers["authorization"] == "Bearer ****ient" and request.headers["x-tenant"] == "acme"
+    assert request.body == {
         "input": {"api_key": "****nput"},
         "s3Config": {"accessSecret": "****cket"},
         "webhook": "http://user:****hook@127.0.0.1:9/",
     }
     (job,) = emu.jobs("llm")
-    assert (job["input"], job["webhook"]) == ({"api_key": "****nput"}, "http://user:****hook@127.0.0.1:9/")
+    assert (job.input, job.webhook) == ({"api_key": "****nput"}, "http://user:****hook@127.0.0.1:9/")
     for wrong in (
         {"headers": {"authorization": "Bearer key-of-another"}},
         {"body": {"input": {"api_key": "other-key-of-it"}}},
@@ -115,7 +116,7 @@ def test_a_wait_in_vain_says_what_is_missing(emu: Emulator):
         (lambda emu: emu.fault("latency", status=1), "status"),
         (lambda emu: emu.profile("nope"), "no fault profile nope"),
         (lambda emu: emu.requests(endpointt="x"), "endpointt"),
-        (lambda emu: emu.wait_for(statuss="x"), "statuss"),
+        (lambda emu: emu.wait_for(status="ENDED"), "status: "),
     ],
 )
 def test_a_wrong_wish_is_refused(emu: Emulator, wrong: Any, said: str):
@@ -155,7 +156,7 @@ def test_what_does_not_run_says_how_to_run_it():
 
 
 def test_a_wrong_option_stops_the_start():
-    with pytest.raises(ConfigurationError, match="--clock"):
+    with pytest.raises(ConfigurationError, match="clock: "):
         Emulator(clock="slow").start()
 
 
@@ -168,8 +169,7 @@ def test_the_same_seed_gives_the_same_journal_three_times():
             for job in jobs:
                 emu.clock.advance(3)
                 status(emu, job)
-            told = emu.requests()
-            return [{name: value for name, value in one.items() if name != "headers"} for one in told] + emu.jobs()
+            return [dataclasses.replace(one, headers={}) for one in emu.requests()] + emu.jobs()
 
     first = run()
     assert run() == first
@@ -254,4 +254,4 @@ def test_a_request_whose_connection_was_reset_has_no_status(emu: Emulator):
     emu.fault("connection_reset", times=1)
     with pytest.raises(httpx.TransportError):
         post(emu)
-    assert [entry["status"] for entry in emu.requests()] == [0]
+    assert [entry.status for entry in emu.requests()] == [0]

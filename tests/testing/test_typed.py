@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,14 @@ import pytest
 
 pytestmark = pytest.mark.soak
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 USE = """
 from collections.abc import Iterator
 
 import pytest
 
-from runpod_emulator.testing import Clock, Emulator, Webhooks
+from runpod_emulator.testing import Clock, Emulator, Fault, Stub, Webhooks
 
 
 def in_a_program() -> None:
@@ -26,14 +27,16 @@ def in_a_program() -> None:
         base: str = emu.base_url
         key: str = emu.key
         environment: dict[str, str] = emu.environment
-        stub: str = emu.stub(id="slow", endpoint="llm", respond={"delay": "30s", "output": "{{ input.prompt }}"})
-        fault: str = emu.fault("status", status=429, headers={"Retry-After": 2}, times=1)
+        stub: Stub = emu.stub(id="slow", endpoint="llm", respond={"delay": "30s", "output": "{{ input.prompt }}"})
+        fault: Fault = emu.fault("status", status=429, headers={"Retry-After": 2}, times=1)
         emu.profile("flaky-network")
         emu.reset()
         emu.assert_requested(operation="run", body={"input": {"a": 1}}, count=3)
-        statuses: list[str] = [job["status"] for job in [*emu.jobs(), *emu.jobs("llm"), *emu.requests(endpoint="llm")]]
+        statuses: list[str] = [job.status for job in [*emu.jobs(), *emu.jobs("llm"), emu.job("id")]]
+        answered: list[int] = [one.status for one in emu.requests(endpoint="llm", operation="status_sync")]
+        events: list[str] = [change.event for job in emu.jobs() for change in job.transitions]
         emu.wait_for(status="COMPLETED", count=2, webhooks=1, idle=True, timeout=1.5)
-        print(base, key, environment, stub, fault, statuses)
+        print(base, key, environment, stub.id, fault.struck, statuses, answered, events)
 
 
 def time_and_webhooks(emu: Emulator) -> list[str]:
@@ -41,7 +44,7 @@ def time_and_webhooks(emu: Emulator) -> list[str]:
     fired: list[float] = [clock.now(), *clock.advance(3600), *clock.run_until_idle(10)]
     hooks: Webhooks = emu.webhooks
     hooks.answer(500, times=2)
-    numbers: list[int] = [number for call in hooks.received for number in (call.at, call.status, len(call.body))]
+    numbers: list[float] = [number for call in hooks.received for number in (call.at, call.status, len(call.body))]
     print(fired, numbers, [call.json["output"] for call in hooks.received])
     return [hooks.url, *(call.headers["content-type"] for call in hooks.received)]
 
@@ -69,12 +72,33 @@ def test_with_the_fixture(runpod_emulator: Emulator, own: Emulator) -> None:
 MISUSE = """
 from runpod_emulator.testing import Emulator
 
+Emulator("llm", clok="virtual")  # wrong
+Emulator("llm", clock="slow")  # wrong
+Emulator("llm", seed="7")  # wrong
 with Emulator("llm") as emu:
-    port: int = emu.base_url
-    emu.stub("llm")
-    emu.clock.advance("1h")
-    emu.requets()
-    emu.webhooks.received[0].code
+    port: int = emu.base_url  # wrong
+    emu.requets()  # wrong
+    emu.stub("llm")  # wrong
+    emu.stub(endpoint="llm")  # wrong
+    emu.stub(respond={"outputt": 1})  # wrong
+    emu.stub(endpont="llm", respond={"output": 1})  # wrong
+    emu.stub(match={"imput": {}}, respond={"output": 1})  # wrong
+    emu.fault("staus", status=429)  # wrong
+    emu.fault("status", stauts=429)  # wrong
+    emu.fault("status", status=429, operations=["runn"])  # wrong
+    emu.profile("flaky")  # wrong
+    emu.clock.advance(None)  # wrong
+    emu.assert_requested(operation="RUN")  # wrong
+    emu.assert_requested(operation="runn", count=0)  # wrong
+    emu.assert_requested(endpont="llm")  # wrong
+    emu.requests(stats=200)  # wrong
+    emu.wait_for(status="ENDED")  # wrong
+    emu.wait_for(statuss="COMPLETED")  # wrong
+    emu.jobs()[0].stauts  # wrong
+    emu.jobs()[0]["status"]  # wrong
+    emu.jobs()[0].transitions[0].evnt  # wrong
+    emu.webhooks.received[0].code  # wrong
+    emu.handler("llm", 5)  # wrong
 """
 
 
@@ -103,16 +127,37 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def mypy(python: Path, folder: Path, text: str) -> list[str]:
     """What mypy --strict says of a file, run outside this folder."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "user_side.py"]
+    return _said(command, folder, text)
+
+
+def pyright(python: Path, folder: Path, text: str) -> list[str]:
+    """What pyright says of it."""
+    command = [sys.executable, "-m", "pyright", "--pythonpath", str(python), "user_side.py"]
+    return [line.strip() for line in _said(command, folder, text)]
+
+
+def _said(command: list[str], folder: Path, text: str) -> list[str]:
     (folder / "user_side.py").write_text(text)
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "user_side.py"]
     return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True).stdout.splitlines()
+
+
+def wrong_lines(said: list[str]) -> set[int]:
+    """The numbers of the lines of which an error is told."""
+    return {int(found[1]) for line in said if (found := re.search(r"user_side\.py:(\d+):.*error:", line))}
+
+
+EXPECTED = {number for number, line in enumerate(MISUSE.split("\n"), 1) if line.endswith("# wrong")}
 
 
 def test_every_public_use_is_typed(python: Path, tmp_path: Path):
     assert mypy(python, tmp_path, USE) == ["Success: no issues found in 1 source file"]
+    assert pyright(python, tmp_path, USE)[-1] == "0 errors, 0 warnings, 0 informations"
 
 
 def test_every_misuse_is_told(python: Path, tmp_path: Path):
-    *told, _ = mypy(python, tmp_path, MISUSE)
-    assert [line.split(":")[1] for line in told] == ["5", "6", "7", "8", "9"], told
+    told = mypy(python, tmp_path, MISUSE)
+    assert wrong_lines(told) == EXPECTED, told
+    told = pyright(python, tmp_path, MISUSE)
+    assert wrong_lines(told) == EXPECTED, told

@@ -1,0 +1,75 @@
+"""The time of an emulator, as a test reads and moves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time.clock import RealClock
+from runpod_emulator.values import milliseconds
+
+if TYPE_CHECKING:
+    from runpod_emulator.testing.thread import Link
+
+_LONGEST = 1_000 * 366 * 86_400.0
+"""Seconds: of all durations, as in `runpod_emulator.values`."""
+_APART = 1_000
+"""Milliseconds by which two real clocks differ that do not tell the same time."""
+WEEK = 7 * 86_400.0
+
+
+class Clock:
+    """The time of an emulator. Only one that was made with clock="virtual" can be moved."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        timeline = self._link.world.timeline
+        return (timeline.now() + timeline.drift()) / 1000
+
+    @property
+    def is_true(self) -> bool:
+        """Whether a clock that began now, frozen as `time` may be, would say the same."""
+        return abs(self._link.world.timeline.now() - RealClock().now()) < _APART
+
+    def advance(self, by: float | str) -> list[float]:
+        """Move on, deadline by deadline; returns the deadlines that fired, in seconds since the epoch.
+
+        `by` is seconds, or a text such as "31m".
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator("llm", clock="virtual") as emu:
+        ...     before = emu.clock.now()
+        ...     _ = emu.clock.advance("1h")
+        ...     emu.clock.now() - before
+        3600.0
+        """
+        return self._link.do(self.advancing(by))
+
+    def run_until_idle(self, most: float | str = WEEK) -> list[float]:
+        """Move on until no job waits or runs and no webhook is owed, by `most` seconds, or a text such as "7d"."""
+        return self._link.do(self.running_until_idle(most))
+
+    async def advancing(self, by: float | str) -> list[float]:
+        """`advance`, in the emulator's own thread."""
+        length = in_milliseconds(by)
+        timeline = self._link.world.timeline
+        return [due / 1000 for due in await timeline.advance(timeline.now() + length)]
+
+    async def running_until_idle(self, most: float | str) -> list[float]:
+        """`run_until_idle`, in the emulator's own thread."""
+        return [due / 1000 for due in await self._link.world.run_until_idle(in_milliseconds(most))]
+
+
+def in_milliseconds(duration: float | str) -> int:
+    """A duration in ms, of seconds or of a text such as "31m"; raises ConfigurationError for what is none."""
+    if isinstance(duration, str):
+        try:
+            return int(milliseconds(duration))
+        except ValueError as error:
+            raise ConfigurationError(f"{duration!r} is no duration: {error}") from error
+    if isinstance(duration, bool) or not 0 <= duration < _LONGEST:  # what is no number is not less either
+        raise ConfigurationError(f"{duration!r} is no duration: write seconds, from 0 to {_LONGEST:.0f}, or '31m'")
+    return round(duration * 1000)

@@ -1,0 +1,78 @@
+"""A server in a Python program: its options, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from runpod_emulator.config.settings import read_settings
+from runpod_emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
+from runpod_emulator.testing.thread import PATIENCE, Link, ServerThread
+from runpod_emulator.testing.verbs import Verbs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from runpod_emulator.testing.options import Options
+
+
+class Emulator(Verbs):
+    """A server on a free port of this machine, in a thread of its own, and its first world.
+
+    `endpoints` are ids of mock endpoints; an id that a stub names is served too. `options`
+    are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
+    seed it is 0. It works inside a running event loop, under freezegun, and in any thread.
+    `patience` is how many seconds of real time a call may take before it raises TimeoutError.
+    """
+
+    def __init__(self, *endpoints: str, patience: float = PATIENCE, **options: Unpack[Options]) -> None:
+        self._thread = ServerThread(patience)
+        super().__init__(Link(self._thread))
+        self._asked: dict[str, Any] = dict(options)
+        self._level: int | str | None = None
+        """Of the log before the start, where an option has changed it."""
+        usual = {"port": 0, "tls_port": 0, "config": os.devnull, "log_level": "warning", "seed": 0}
+        self._options: dict[str, Any] = {**usual, **options}
+        self._options["mock"] = [*endpoints, *self._options.get("mock", [])] or ["mock"]
+
+    def start(self) -> Self:
+        """Serve; raises ConfigurationError, and RuntimeError where it runs already."""
+        settings = read_settings(str, **self._options)
+        if "log_level" in self._asked and not self._thread.is_running:
+            self._level = _set_level(settings.log_level.upper())
+        self._thread.start(settings)
+        return self
+
+    def stop(self) -> None:
+        """Stop; leaves no thread and no process behind. Harmless when it does not run."""
+        self._thread.stop()
+        if self._level is not None:
+            _set_level(self._level)
+            self._level = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+
+def _set_level(level: int | str) -> int:
+    """Set the level of the emulator's log; returns the one before."""
+    log = logging.getLogger("runpod_emulator")
+    before = log.level
+    log.setLevel(level)
+    return before

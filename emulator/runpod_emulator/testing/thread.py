@@ -1,0 +1,151 @@
+"""A server in a thread of its own, and the way to one of its worlds from the thread of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import TimeoutError as TookTooLong
+from typing import TypeVar
+
+from runpod_emulator.config.settings import Settings
+from runpod_emulator.server.server import Server, new_loop
+from runpod_emulator.world.world import World
+
+Value = TypeVar("Value")
+PATIENCE = 30.0
+"""Seconds of real time that anything asked of the emulator may take."""
+_END = 60.0
+"""Seconds of real time that its start and its end may take: workers are waited for."""
+
+
+class NotRunning(RuntimeError):
+    """The emulator has not been started, or was stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("the emulator does not run: use it as `with Emulator() as emu:`, or call start()")
+
+
+class ServerThread:
+    """Where one server runs. `patience` is how many seconds of real time a call may take."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def server(self) -> Server:
+        """The server at work; raises NotRunning."""
+        if self._server is None:
+            raise NotRunning
+        return self._server
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped yet."""
+        return self._loop is not None
+
+    def start(self, settings: Settings) -> None:
+        """Serve; raises ConfigurationError, and RuntimeError where it runs already."""
+        if self.is_running:
+            raise RuntimeError("the emulator runs already: stop it before it is started again")
+        self._loop = new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="runpod-emulator", daemon=True)
+        self._thread.start()
+        try:
+            server = self._run(call(lambda: Server(settings)))
+            self._server = server
+            self._run(server.start())
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop; leaves no thread and no process behind. Harmless when it does not run."""
+        if self._loop is not None and self._thread is not None:
+            if self._server is not None:
+                self._run(self._server.stop())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_END)
+            self._loop.close()
+        self._server = self._loop = self._thread = None
+
+    def do(self, work: Coroutine[object, object, Value], held_by: Callable[[], str] = str) -> Value:
+        """Run a coroutine in the server's thread, and wait for its value.
+
+        Raises NotRunning, and TimeoutError with what `held_by` says when that takes longer than the patience.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._going(work))
+        try:
+            return future.result(self._patience)
+        except (TookTooLong, TimeoutError) as error:
+            if future.done() and not future.cancelled():
+                raise
+            future.cancel()
+            raise TimeoutError(self._late(held_by)) from error
+
+    async def wait(self, work: Coroutine[object, object, Value], held_by: Callable[[], str] = str) -> Value:
+        """The same for a coroutine of another event loop, which goes on meanwhile."""
+        future = asyncio.run_coroutine_threadsafe(work, self._going(work))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._patience)
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            if future.done() and not future.cancelled():
+                raise
+            future.cancel()
+            raise TimeoutError(self._late(held_by)) from error
+
+    def _going(self, work: Coroutine[object, object, object]) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._server is None:
+            work.close()
+            raise NotRunning
+        return self._loop
+
+    def _late(self, held_by: Callable[[], str]) -> str:
+        why = held_by()
+        return f"not over after {self._patience:g} s of real time{why and f': {why}'}"
+
+    def _run(self, work: Coroutine[object, object, Value]) -> Value:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_END)
+
+
+class Link:
+    """The way from a test's thread to one world of the server; `namespace` is the world's name, "" for the first."""
+
+    def __init__(self, thread: ServerThread, namespace: str = "") -> None:
+        self._thread = thread
+        self._namespace = namespace
+
+    @property
+    def server(self) -> Server:
+        """The server; raises NotRunning."""
+        return self._thread.server
+
+    @property
+    def world(self) -> World:
+        """The world, which lives in the server's thread; raises NotRunning."""
+        return self.server.worlds.named(self._namespace) if self._namespace else self.server.emulator
+
+    def do(self, work: Coroutine[object, object, Value]) -> Value:
+        """What a coroutine returns in the server's thread; raises NotRunning, TimeoutError."""
+        return self._thread.do(work)
+
+    async def wait(self, work: Coroutine[object, object, Value]) -> Value:
+        """The same for a coroutine of another event loop, which goes on meanwhile."""
+        return await self._thread.wait(work)
+
+    def ask(self, question: Callable[[World], Value]) -> Value:
+        """What a function of the world returns in the server's thread; raises NotRunning, TimeoutError."""
+        return self._thread.do(call(lambda: question(self.world)))
+
+    def hooks_url(self, name: str) -> str:
+        """Where the world's own receiver takes webhook calls."""
+        return f"{self.server.base_url.removesuffix('/v2')}/__emulator/hooks/{self._namespace or '-'}/{name}"
+
+
+async def call(work: Callable[[], Value]) -> Value:
+    """What a function returns, as a coroutine."""
+    return work()

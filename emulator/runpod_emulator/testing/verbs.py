@@ -1,0 +1,197 @@
+"""What a test tells one emulated world, and asks of it: `Emulator` has these verbs, and so has each namespace of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.doors.admin import shapes
+from runpod_emulator.testing import records
+from runpod_emulator.testing.clock import Clock, in_milliseconds
+from runpod_emulator.testing.handles import Fault, Stub
+from runpod_emulator.testing.thread import Link
+from runpod_emulator.testing.webhooks import Webhooks
+from runpod_emulator.workers.functions import Function
+from runpod_emulator.world.world import World
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from runpod_emulator.testing.written import FaultKind, FaultMembers, FaultProfile, Filter, Status, StubMembers
+
+Value = TypeVar("Value")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Verbs:
+    """One world of a server that runs in a thread of its own."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        """The way to the world itself, for those who need more than these verbs."""
+        self.clock = Clock(link)
+        self.webhooks = Webhooks(link)
+
+    # Where it is
+
+    @property
+    def base_url(self) -> str:
+        """What clients set as RUNPOD_ENDPOINT_BASE_URL: `http://127.0.0.1:PORT/v2`, or https with `tls=True`."""
+        return self.link.server.tls_base_url or self.link.server.base_url
+
+    @property
+    def ca_file(self) -> Path | None:
+        """With `tls=True`, what clients trust the emulator by; `environment` says it to most."""
+        return self.link.server.ca_file
+
+    @property
+    def key(self) -> str:
+        """A key that the server accepts."""
+        return self.link.server.key
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point RunPod clients here."""
+        return self.link.server.client_environment()
+
+    # What shall happen
+
+    def stub(self, **stub: Unpack[StubMembers]) -> Stub:
+        """Add a stub, in the form of a stub file; its endpoint is served from now on.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator() as emu:
+        ...     emu.stub(id="slow", endpoint="llm", respond={"delay": "30s", "output": "{{ input.prompt }}"})
+        <stub slow>
+        """
+        from runpod_emulator.mocking.models import Stub as Written
+
+        written = checked(Written, stub)
+
+        def add(world: World) -> Stub:
+            core = written.to_core(taken=world.stubs)
+            world.stub(core)
+            return Stub(self.link.ask, core)
+
+        return self.link.ask(add)
+
+    def fault(self, kind: FaultKind, **fault: Unpack[FaultMembers]) -> Fault:
+        """Add a fault, in the form of a stub file.
+
+        Over http:// the official Python client tries a GET again after 429 and 408, for up to 30 s; over
+        https:// it raises them, as in production: `Emulator(tls=True)`.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator() as emu:
+        ...     emu.fault("status", status=429, headers={"Retry-After": 2}, times=1, id="busy")
+        <fault status busy>
+        """
+        from runpod_emulator.mocking.faults import Fault as Written
+
+        written = checked(Written, {"fault": kind, **fault})
+        return self.link.ask(
+            lambda world: Fault(self.link.ask, world.faults.add(written.to_core(world.timeline.now())))
+        )
+
+    def profile(self, name: FaultProfile) -> list[Fault]:
+        """Add the faults of a profile."""
+        from runpod_emulator.mocking.profiles import profile
+
+        written = profile(name)
+        return self.link.ask(
+            lambda world: [Fault(self.link.ask, world.faults.add(one.to_core(world.timeline.now()))) for one in written]
+        )
+
+    def handler(self, endpoint: str, function: Callable[..., Any], *, return_aggregate_stream: bool = False) -> None:
+        """Let a function of this process run the jobs of an endpoint that no stub answers, until the next reset.
+
+        It gets and returns what a handler does; it may be async, or a generator, whose results
+        are the stream. Each job has a thread of its own. Raises ConfigurationError where the
+        endpoint has a handler already.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator() as emu:
+        ...     emu.handler("adder", lambda job: job["input"]["a"] + 1)
+        """
+        work = Function(function, return_aggregate_stream)
+        self.link.ask(lambda world: world.endpoints.add_function(endpoint, work))
+
+    def reset(self) -> None:
+        """Forget jobs, requests, webhooks, stubs and faults; for use before each test."""
+        self.link.do(self.link.world.reset())
+
+    # What happened
+
+    def requests(self, **match: Unpack[Filter]) -> list[records.Request]:
+        """The requests of clients that fit, oldest first.
+
+        Secrets fit as they came, and are masked in what is returned, which may end in the log of a test run:
+        `requests(headers={"authorization": "Bearer KEY"})` says whether they were right.
+        """
+        from runpod_emulator.doors.admin.questions import Filter as Written
+        from runpod_emulator.doors.admin.questions import meant
+
+        given = checked(Written, match)
+        world = self.link.world
+        drift = world.timeline.drift()
+        found = self.link.do(meant(world.journal, given))
+        return [records.request(shapes.entry(one, world.masks, drift)) for one in found]
+
+    def assert_requested(self, *, count: int | None = None, **match: Unpack[Filter]) -> None:
+        """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
+        from runpod_emulator.doors.admin.questions import Filter as Written
+        from runpod_emulator.doors.admin.questions import verified
+
+        given = checked(Written, match)
+        answer = self.link.do(verified(self.link.world.journal, self.link.world.masks, given, count))
+        if not answer.ok:
+            raise AssertionError(answer.detail)
+
+    def jobs(self, endpoint: str | None = None) -> list[records.Job]:
+        """The jobs there are, newest first, with their transitions; secrets are masked."""
+        return [records.job(one) for one in self.link.do(shapes.all_jobs(self.link.world, endpoint))]
+
+    def job(self, job_id: str) -> records.Job:
+        """One job with its transitions, also when it is gone; raises JobNotFound for one that never was."""
+        return records.job(self.link.do(shapes.one_job(self.link.world, job_id)))
+
+    def wait_for(
+        self,
+        *,
+        idle: bool = False,
+        job: str | None = None,
+        status: Status | None = None,
+        count: int = 1,
+        endpoint: str | None = None,
+        webhooks: int | None = None,
+        timeout: float | str | None = None,
+    ) -> None:
+        """Wait until all that is said holds, or raise TimeoutError, which says what is the case instead.
+
+        `idle`: no job waits or runs, and no webhook is owed. `job`: the job of this id has ended. `status`: so many
+        (`count`) jobs, of all or of one `endpoint`, were in this state. `webhooks`: so many calls were acknowledged.
+        `timeout` is seconds on the emulator's clock, or a text such as "10m".
+        """
+        from runpod_emulator.doors.admin.questions import Awaited, wait_until
+
+        length = None if timeout is None else in_milliseconds(timeout)
+        asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
+        given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
+        problem = self.link.do(wait_until(self.link.world, given, Caller()))
+        if problem:
+            raise TimeoutError(problem)
+
+
+def checked(model: type[Model], given: Any) -> Model:
+    """What a test has written, as its model; raises ConfigurationError."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from error
