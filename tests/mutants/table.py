@@ -179,7 +179,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "emulator/runpod_emulator/doors/admin/shapes.py",
         "    return masks.value(parsed)\n",
         "    return parsed\n",
-        ("tests/test_testing.py",),
+        ("tests/testing/test_emulator.py",),
     ),
     Mutant(
         "no-worker-key-of-its-own",

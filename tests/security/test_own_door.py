@@ -276,7 +276,7 @@ def test_what_the_service_answers_is_as_it_was(emu: Emulator) -> None:
 
 @pytest.mark.parametrize("name", ["emulator.test:8000", "http://emulator.test", "*", "a*.test", "[::1]", "x/y", "x@y"])
 def test_a_name_is_no_url(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^--allowed-host: .*write a name or an address without a port"):
+    with pytest.raises(ConfigurationError, match=r"^allowed_host: .*write a name or an address without a port"):
         Emulator("llm", allowed_host=[name]).start()
 
 
