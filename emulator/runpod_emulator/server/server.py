@@ -201,6 +201,7 @@ class Server:
         for endpoint in self._mocked(world):
             world.endpoints.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
+        world.endpoints.starts.keep()
         return world
 
     def _take_own(self, url: str, body: bytes) -> int | None:
