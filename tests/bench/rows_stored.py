@@ -176,7 +176,9 @@ def measure_deadlines(jobs: int) -> Sample:
 
 async def _deadlines(jobs: int, span: float) -> Sample:
     server = Server(read_settings(endpoint=["far"], port=0, config=os.devnull, no_rate_limits=True))
-    clock = server.emulator.timeline.clock = HeldClock()
+    timeline = server.emulator.timeline
+    clock = timeline.clock = HeldClock()
+    timeline.now = clock.now
     await server.start()
     Sweeper().begin()
     endpoint = server.emulator.endpoints.queue("far")

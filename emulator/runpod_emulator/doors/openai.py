@@ -130,7 +130,7 @@ async def _stream(call: Call, job: Job) -> Response:
     if not chunks and status.terminal and status is not JobStatus.COMPLETED:
         return _answer(call, await call.endpoint.status(job.id))
     row = "openai.stream" if not chunks or chunks[0].startswith(b'"') else "openai.reshaped"
-    headers = {FIDELITY: call.ledger.header(row)}
+    headers = {FIDELITY: call.ledger.headers[row]}
     events = Events(_events(call, job.id, status, chunks), headers=headers, ping=_NEVER, sep="\n")
     return events.within(call.keep_admission())
 

@@ -35,29 +35,30 @@ async def run(call: Call) -> Response:
 async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
     wait = call.duration("wait", call.platform.wait_min, call.platform.wait_max, None)
-    until = call.now() + (call.platform.runsync_wait if wait is None else wait)
+    until = call.at + (call.platform.runsync_wait if wait is None else wait)
     body = await call.json(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     submission = _submission(call, body, sync=True)
     job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
     call.request.scope[JOB] = job.id
-    job = await call.endpoint.wait(job.id, until, call.caller)
+    job = await call.endpoint.wait(job.id, until, call.caller, job.submitted_at)
     failed = job.status is JobStatus.FAILED
-    return _envelope(call, Operation.RUNSYNC, job, call.platform.runsync_failed_status if failed else 200)
+    return _envelope(call, Operation.RUNSYNC, job, call.now(), call.platform.runsync_failed_status if failed else 200)
 
 
 async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
-    job = await call.endpoint.status(call.job_id, ttl)
+    job = await call.endpoint.status(call.job_id, ttl, call.at)
     await call.endpoint.scripts.polled(call.job_id)
-    return _envelope(call, Operation.STATUS, job)
+    return _envelope(call, Operation.STATUS, job, call.at)
 
 
 async def status_sync(call: Call) -> Response:
     """The job once it has ended, or as it is when the wait is over."""
     until = call.wait(call.platform.status_sync_wait)
     await call.endpoint.scripts.polled(call.job_id)
-    return _envelope(call, Operation.STATUS_SYNC, await call.endpoint.wait(call.job_id, until, call.caller))
+    job = await call.endpoint.wait(call.job_id, until, call.caller)
+    return _envelope(call, Operation.STATUS_SYNC, job, call.now())
 
 
 async def stream(call: Call) -> Response:
@@ -101,7 +102,7 @@ async def health(call: Call) -> Response:
 
 async def balanced_health(balancer: Balancer, emulator: World) -> Response:
     """Counters of the workers of a load-balancing endpoint, which has no jobs."""
-    headers = {FIDELITY: emulator.ledger.header("health.balanced")}
+    headers = {FIDELITY: emulator.ledger.headers["health.balanced"]}
     return Response(wire.health(await balancer.health()), 200, headers, media_type="application/json")
 
 
@@ -114,7 +115,7 @@ async def metrics(call: Call) -> Response:
 
 async def balanced_metrics(balancer: Balancer, emulator: World) -> Response:
     """The workers of a load-balancing endpoint: which are up, the busy ones too, and counters of all."""
-    headers = {FIDELITY: emulator.ledger.header("metrics.workers")}
+    headers = {FIDELITY: emulator.ledger.headers["metrics.workers"]}
     body = wire.metrics(balancer.healthy, (await balancer.health()).workers)
     return Response(body, 200, headers, media_type="application/json")
 
@@ -161,14 +162,15 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
     return wire.submission(body, call.platform, sync, call.request.scope["headers"], is_checked=True)
 
 
-def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
-    call.emulator.unread.seen(job)
-    return call.reply(_ROWS[operation, job.status], wire.envelope(job, call.now(), call.platform), status)
+def _envelope(call: Call, operation: Operation, job: Job, at: int, status: int = 200) -> Response:
+    if call.emulator.unread.jobs:
+        call.emulator.unread.seen(job)
+    return call.reply(_ROWS[operation, job.status], wire.envelope(job, at, call.platform), status)
 
 
 async def _events(call: Call) -> Response:
     await call.endpoint.status(call.job_id)
-    headers = {FIDELITY: call.ledger.header("stream.events")}
+    headers = {FIDELITY: call.ledger.headers["stream.events"]}
     return Events(_chunk_events(call), headers=headers).within(call.keep_admission())
 
 

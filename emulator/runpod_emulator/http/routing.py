@@ -12,7 +12,8 @@ from starlette.types import Scope
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import FLASH
 
-_HEADERS = "emulator.headers"
+HEADERS = "emulator.headers"
+"""Where the scope of each HTTP request has what `headers_of` returns: the short cut sees them all."""
 _ANY = 0
 _OF_BROWSERS = frozenset((b"origin", b"sec-fetch-site", b"sec-fetch-mode"))
 
@@ -63,13 +64,14 @@ class ShortCut:
 
     def find(self, scope: Scope) -> Any:
         """The request handler, with the path's parameters in the scope; None when another way must be gone."""
+        headers = headers_of(scope)
         parts: list[str] = scope["path"].split("/")
         count = len(parts)
         if count < 4 or parts[1] != "v2" or parts[2] == FLASH or "" in parts[2:]:
             return None
         method, verb, handlers = scope["method"], parts[3], self._handlers
         found = handlers.get((method, verb, count)) or (handlers.get((method, verb, _ANY)) if count > 4 else None)
-        if found is None or not _is_plain(headers_of(scope)):
+        if found is None or not _is_plain(headers):
             return None
         params = scope["path_params"] = {"endpoint_id": parts[2]}
         params.update(zip(found[1], parts[4:], strict=False))
@@ -78,9 +80,9 @@ class ShortCut:
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     """The request's headers by their names in lower case, as they came; of several of one name the first."""
-    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    headers: dict[bytes, bytes] | None = scope.get(HEADERS)
     if headers is None:
-        headers = scope[_HEADERS] = dict(scope["headers"][::-1])
+        headers = scope[HEADERS] = dict(scope["headers"][::-1])
     return headers
 
 

@@ -159,23 +159,29 @@ class Endpoint:
             await self.work.balance()
         return job
 
-    async def status(self, job_id: str, ttl: int | None = None) -> Job:
-        """The record; `ttl` ms shortens the result's life. Raises JobNotFound."""
-        at = await self._now()
+    async def status(self, job_id: str, ttl: int | None = None, at: int | None = None) -> Job:
+        """The record; `ttl` ms shortens the result's life; `at` is the present, if it was read. Raises JobNotFound."""
+        if at is None:
+            at = await self._now()
         job = await self._engine.load(job_id, at)
         if ttl is not None:
             return (await self._engine.change(job_id, Shortened(ttl), at)).job
         return job
 
-    async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
-        """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
+    async def wait(self, job_id: str, until: int | None, caller: Caller | None = None, at: int | None = None) -> Job:
+        """The record once the job has ended, or as it is at the time `until`, if any.
+
+        `at` is the present, if it was read. Raises JobNotFound.
+        """
         while True:
             since = self._waiters.calls
-            job = await self._engine.load(job_id, await self._now())
+            at = await self._now() if at is None else at
+            job = await self._engine.load(job_id, at)
             if job.status.terminal:
                 return job
-            if await self._waiters.end(job_id, until, caller, since) is not Outcome.NEWS:
+            if await self._waiters.end(job_id, until, caller, since, at) is not Outcome.NEWS:
                 return await self.status(job_id)
+            at = None
 
     async def next_chunks(
         self, job_id: str, until: int | None, caller: Caller | None = None
@@ -202,7 +208,7 @@ class Endpoint:
                 return status, chunks
             if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
                 return status, chunks
-            outcome = await self._waiters.chunk(job_id, until, caller, since)
+            outcome = await self._waiters.chunk(job_id, until, caller, since, at)
 
     async def cancel(self, job_id: str) -> Job:
         """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""

@@ -7,9 +7,9 @@ one that has waited longest may be just that one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
+from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom, no_wait
 
 
 class NextJob:
@@ -23,14 +23,12 @@ class NextJob:
         self.calls = 0
         """How often somebody was told to look."""
 
-    async def wait(self, until: int | None, caller: Caller, since: int) -> Outcome:
-        """Wait until there may be a job for a worker, at most until the time `until`.
+    def wait(self, until: int | None, caller: Caller, since: int, at: int) -> Awaitable[Outcome]:
+        """Wait until there may be a job for a worker, from now, the time `at`, at most until the time `until`.
 
         `since` is what `calls` was before the caller looked: a store may have suspended it, and a job come meanwhile.
         """
-        if since != self.calls:
-            return Outcome.NEWS
-        return await self._room.wait(self._topic, until, caller)
+        return self._room.wait(self._topic, until, caller, at) if since == self.calls else no_wait()
 
     def is_there(self, job_id: str) -> None:
         """A job can be taken."""
@@ -47,4 +45,4 @@ class NextJob:
 
     def _call(self, most: int | None = None) -> None:
         self.calls += 1
-        self._room.call(self._topic, most)
+        self._room.call(self._topic, most=most)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from runpod_emulator.core.jobs.job import Emitted, Taken, Transition
-from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
+from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom, no_wait
 
 
 class Waiters:
@@ -16,27 +18,23 @@ class Waiters:
         self.calls = 0
         """How often there were news for those who wait for some job."""
 
-    async def end(self, job_id: str, until: int | None, caller: Caller | None, since: int) -> Outcome:
-        """Wait for the job's end, at most until the time `until`, if any.
+    def end(self, job_id: str, until: int | None, caller: Caller | None, since: int, at: int) -> Awaitable[Outcome]:
+        """Wait for the job's end, from now, the time `at`, at most until the time `until`, if any.
 
         `since` is what `calls` was before the caller looked: a store may have suspended it, and the end come meanwhile.
         """
-        if since != self.calls:
-            return Outcome.NEWS
-        return await self._room.wait(("end", self._id, job_id), until, caller)
+        return self._room.wait(("end", self._id, job_id), until, caller, at) if since == self.calls else no_wait()
 
-    async def chunk(self, job_id: str, until: int | None, caller: Caller | None, since: int) -> Outcome:
-        """Wait for a chunk or the job's end, at most until the time `until`, if any; `since` as for `end`."""
-        if since != self.calls:
-            return Outcome.NEWS
-        return await self._room.wait(("stream", self._id, job_id), until, caller)
+    def chunk(self, job_id: str, until: int | None, caller: Caller | None, since: int, at: int) -> Awaitable[Outcome]:
+        """Wait for a chunk or the job's end; `until`, `since` and `at` as for `end`."""
+        return self._room.wait(("stream", self._id, job_id), until, caller, at) if since == self.calls else no_wait()
 
     def heard(self, transition: Transition) -> None:
         """Wake those whom the transition concerns."""
         job_id, kind = transition.job.id, type(transition.event)
         if transition.ended or transition.after is None:
-            self._room.call(("end", self._id, job_id))
-            self.look_again(job_id)
+            self.calls += 1
+            self._room.call(("end", self._id, job_id), ("stream", self._id, job_id))
         elif kind is Emitted or (self._sees_start and kind is Taken):
             self.look_again(job_id)
 

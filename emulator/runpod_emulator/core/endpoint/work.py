@@ -108,7 +108,7 @@ class Work:
             if claimed:
                 await self.balance()
                 return claimed
-            outcome = await self.next_job.wait(until, caller, since)
+            outcome = await self.next_job.wait(until, caller, since, at)
             if outcome is not Outcome.NEWS:
                 return []
 

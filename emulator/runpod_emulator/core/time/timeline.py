@@ -68,6 +68,8 @@ class Timeline:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.now: Callable[[], int] = clock.now
+        """The present time; while a deadline fires, that deadline."""
         self._jobs: JobDeadlines | None = None
         self._timers = Timers()
         self._earliest = _NEVER
@@ -88,29 +90,22 @@ class Timeline:
         """Fire the deadlines of these jobs too."""
         self._jobs = jobs
 
-    def now(self) -> int:
-        """The present time; while a deadline fires, that deadline."""
-        return self.clock.now() if self._firing_at is None else self._firing_at
-
     def drift(self) -> int:
         """What to add to a time for the time of day as people's clocks show it, in ms."""
         return self.clock.drift()
 
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
-        if self._firing_at is not None:
-            return self._firing_at
-        now = self.clock.now()
-        if now < self._earliest:
+        now = self.now()
+        if self._firing_at is not None or now < self._earliest:
             return now
         await self.catch_up()
         return self.now()
 
     def at(self, due: int, callback: Callable[[], None]) -> Timer:
         """Call back at `due`; timers of the same time fire in the order they were set."""
-        timer = self._timers.add(due, callback)
         self.expect(due)
-        return timer
+        return self._timers.add(due, callback)
 
     def while_standing(self, delay: int, callback: Callable[[], None]) -> asyncio.TimerHandle | None:
         """Call back after `delay` ms of real time, where that is not the time here; None where it is."""
@@ -160,13 +155,19 @@ class Timeline:
                 due = await self._ask()
                 if due is None or due > now:
                     return due
-                self._firing_at = due
+                self._stand(due)
                 await self._fire(due)
                 if work_time() > over:
                     break
             return await self._ask()
         finally:
             self._firing_at = None
+            self.now = self.clock.now
+
+    def _stand(self, at: int) -> None:
+        """A deadline fires: it is its time, until it has."""
+        self._firing_at = at
+        self.now = lambda: at
 
     async def _ask(self) -> int | None:
         """When the next is due; what comes up while the store is asked is in `_meanwhile`."""
