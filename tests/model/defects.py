@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.jobs.job import Forgotten, Job, JobStatus, Retried, Transition
-from runpod_emulator.core.jobs.store import Change
+from runpod_emulator.core.jobs.store import Change, Written
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.worlds import Worlds
 
@@ -78,12 +78,12 @@ def stuck_counter(patch: pytest.MonkeyPatch) -> None:
     """A running job that is cancelled goes on counting as in progress."""
     update = MemoryStore.update
 
-    async def update_and_miscount(self: MemoryStore, endpoint: str, job: str, change: Change) -> Transition | None:
-        transition = await update(self, endpoint, job, change)
+    async def update_and_miscount(self: MemoryStore, endpoint: str, job: str, change: Change) -> Written:
+        transition, counts = written = await update(self, endpoint, job, change)
         before, after = (transition.before, transition.after) if transition else (None, None)
         if before and after and (before.status, after.status) == (JobStatus.IN_PROGRESS, JobStatus.CANCELLED):
-            (await self.counts(endpoint)).now[JobStatus.IN_PROGRESS] += 1
-        return transition
+            counts.running += 1
+        return written
 
     patch.setattr(MemoryStore, "update", update_and_miscount)
 
@@ -109,7 +109,7 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
 def _patch_update(patch: pytest.MonkeyPatch, alter: Callable[[Transition | None], Transition | None]) -> None:
     update = MemoryStore.update
 
-    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Transition | None:
+    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Written:
         return await update(self, endpoint, job, lambda before: alter(change(before)))
 
     patch.setattr(MemoryStore, "update", altered)

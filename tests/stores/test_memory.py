@@ -44,15 +44,18 @@ class Shelf:
     def create(self, job_id: str, **changes: object) -> Job:
         place = finish(self.store.next_place())
         job = QUEUED._replace(id=job_id, place=place, lease=0, retries=0, **changes)
-        finish(self.store.create(submit(job)))
+        assert finish(self.store.create(submit(job))) == finish(self.store.counts("ep"))
         return job
 
     def update(self, job_id: str, event: Event, at: int = 2_000) -> Transition:
-        return finish(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
+        written = finish(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
+        assert written.transition is not None and written.counts == finish(self.store.counts("ep"))
+        return written.transition
 
     def claim(self, most: int, worker: str = "w1") -> list[str]:
         claimed = finish(self.store.claim("ep", most, lambda job: apply(job, Taken(worker), 2_000)))
-        return [transition.job.id for transition in claimed]
+        assert claimed.counts == finish(self.store.counts("ep"))
+        return [transition.job.id for transition in claimed.transitions]
 
     def queued(self) -> list[str]:
         return finish(self.store.queued("ep"))
@@ -122,7 +125,7 @@ def test_jobs_are_claimed_in_the_order_of_their_places(shelf: Shelf):
 
 
 def test_claiming_an_unknown_endpoint_gives_nothing(shelf: Shelf):
-    assert finish(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))) == []
+    assert finish(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))).transitions == []
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,10 @@ def test_a_claim_that_ends_a_job_goes_on_with_the_next(shelf: Shelf):
         return apply(job, Forgotten() if job.expires_at < 2_000 else Taken("w1"), 2_000)
 
     claimed = finish(shelf.store.claim("ep", 2, step))
-    assert [(transition.job.id, transition.after is None) for transition in claimed] == [("a", True), ("b", False)]
+    assert [(transition.job.id, transition.after is None) for transition in claimed.transitions] == [
+        ("a", True),
+        ("b", False),
+    ]
 
 
 def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
@@ -172,9 +178,9 @@ def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
         return apply(job, Taken("w1"), 2_000) if job.id in "bd" else None
 
     claimed = finish(shelf.store.claim("ep", 5, step))
-    assert [transition.job.id for transition in claimed] == ["b", "d"]
+    assert [transition.job.id for transition in claimed.transitions] == ["b", "d"]
     assert shelf.queued() == ["a", "c"]
-    assert finish(shelf.store.claim("ep", 5, lambda job: None)) == []
+    assert finish(shelf.store.claim("ep", 5, lambda job: None)).transitions == []
     assert shelf.claim(5) == ["a", "c"]
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.jobs.store import Change, Claimed, Counts, Listener, Written
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
 
 Answer = TypeVar("Answer")
+
+
+def _now(counts: Counts) -> Counts:
+    """The counts as they are now: those of a store over a network do not change once they are told."""
+    return dataclasses.replace(counts, kept=dict(counts.kept), ended=dict(counts.ended))
 
 
 class YieldingStore:
@@ -61,17 +67,28 @@ class YieldingStore:
     async def next_place(self) -> int:
         return await self.step("next_place", self._store.next_place)
 
-    async def create(self, transition: Transition) -> None:
-        await self.step("create", lambda: self._store.create(transition))
+    async def create(self, transition: Transition) -> Counts:
+        async def call() -> Counts:
+            return _now(await self._store.create(transition))
+
+        return await self.step("create", call)
 
     async def get(self, endpoint: str, job: str) -> Job:
         return await self.step("get", lambda: self._store.get(endpoint, job))
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
-        return await self.step("update", lambda: self._store.update(endpoint, job, change))
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+        async def call() -> Written:
+            written = await self._store.update(endpoint, job, change)
+            return written._replace(counts=_now(written.counts))
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
-        return await self.step("claim", lambda: self._store.claim(endpoint, most, change))
+        return await self.step("update", call)
+
+    async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
+        async def call() -> Claimed:
+            claimed = await self._store.claim(endpoint, most, change)
+            return claimed._replace(counts=_now(claimed.counts))
+
+        return await self.step("claim", call)
 
     async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
         return await self.step("drain", lambda: self._store.drain(endpoint, job))
@@ -86,7 +103,10 @@ class YieldingStore:
         return await self.step("next_due", self._store.next_due)
 
     async def counts(self, endpoint: str) -> Counts:
-        return await self.step("counts", lambda: self._store.counts(endpoint))
+        async def call() -> Counts:
+            return _now(await self._store.counts(endpoint))
+
+        return await self.step("counts", call)
 
     async def queued(self, endpoint: str) -> list[str]:
         return await self.step("queued", lambda: self._store.queued(endpoint))

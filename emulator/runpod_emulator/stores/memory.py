@@ -8,7 +8,7 @@ from typing import Any
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.jobs.store import Change, Claimed, Counts, Listener, Written
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
@@ -53,23 +53,25 @@ class MemoryStore:
         self._places += 1
         return self._places
 
-    async def create(self, transition: Transition) -> None:
-        """Write a new job."""
-        self._write(self._shelf(transition.job.endpoint), transition)
+    async def create(self, transition: Transition) -> Counts:
+        """Write a new job; returns the endpoint's counters."""
+        shelf = self._shelf(transition.job.endpoint)
+        self._write(shelf, transition)
+        return shelf.counts
 
     async def get(self, endpoint: str, job: str) -> Job:
         """The record; raises JobNotFound."""
         return self._find(self._shelf(endpoint), job)
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
         shelf = self._shelf(endpoint)
         transition = change(self._find(shelf, job))
         if transition is not None:
             self._write(shelf, transition)
-        return transition
+        return Written(transition, shelf.counts)
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
+    async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         shelf = self._shelf(endpoint)
         claimed: list[Transition] = []
@@ -85,7 +87,7 @@ class MemoryStore:
                 claimed.append(transition)
         for job in left:
             shelf.queue.set(job.id, job.place)
-        return claimed
+        return Claimed(claimed, shelf.counts)
 
     async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
         """The record and the unread chunks; raises JobNotFound."""
@@ -169,6 +171,7 @@ class MemoryStore:
     def _write(self, shelf: _Shelf, transition: Transition) -> None:
         before, after = transition.before, transition.after
         job = transition.job
+        _count(shelf.counts, before, after, transition)
         if after is None:
             del shelf.jobs[job.id]
             shelf.chunks.pop(job.id, None)
@@ -184,7 +187,6 @@ class MemoryStore:
         elif shelf.held:
             shelf.held.pop(job.id, None)
         self._deadlines.set((job.endpoint, job.id), transition.due)
-        _count(shelf.counts, before, after, transition)
         if transition.delivery is not None:
             self.deliveries.owe(transition.delivery)
         for listener in self._listeners:
@@ -200,15 +202,25 @@ class MemoryStore:
 
 
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
+    counts.writes += 1
     if before is not None:
-        counts.now[before.status] -= 1
-        counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
-        counts.held -= before.status is JobStatus.IN_QUEUE and before.held
+        _add(counts, before, -1)
     if after is not None:
-        counts.now[after.status] += 1
-        counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
-        counts.held += after.status is JobStatus.IN_QUEUE and after.held
+        _add(counts, after, 1)
         if transition.ended:
             counts.ended[after.status] += 1
     if type(transition.event) is Requeued:
         counts.requeued += 1
+
+
+def _add(counts: Counts, job: Job, number: int) -> None:
+    """Count a job `number` times more."""
+    if job.status is JobStatus.IN_QUEUE:
+        counts.queued += number
+        if job.held or job.low_priority:
+            counts.held += number * job.held
+            counts.queued_unscaled += number * (not job.scales)
+    elif job.status is JobStatus.IN_PROGRESS:
+        counts.running += number
+    else:
+        counts.kept[job.status] += number

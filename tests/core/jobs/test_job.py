@@ -122,7 +122,9 @@ def store_with(status: JobStatus) -> MemoryStore:
 
 
 def change(store: MemoryStore, event: Event, at: int) -> Transition:
-    return finish(store.update("ep", "j1", lambda job: apply(job, event, at)))
+    transition = finish(store.update("ep", "j1", lambda job: apply(job, event, at))).transition
+    assert transition is not None
+    return transition
 
 
 def contents(store: MemoryStore) -> tuple[object, ...]:

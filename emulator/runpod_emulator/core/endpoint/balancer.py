@@ -310,5 +310,6 @@ class Balancer:
         held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
         over = sum(max(0, one - share) for one in held)
         self.fleet.queued = self._waiting
-        self.fleet.make_room()
+        if self.fleet.capacity.waiting:
+            self.fleet.make_room()
         self.autoscaler.balance(self._waiting + over, sum(held) - over)

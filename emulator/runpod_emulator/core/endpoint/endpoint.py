@@ -153,10 +153,10 @@ class Endpoint:
         )
         job, events = self._hooks.submitted(job, submission.sync)
         await self._engine.create(job)
-        await self.work.balance()
+        await self.work.balance(self._engine.counts)
         for event in events:
             job = (await self._engine.change(job_id, event, at)).job
-            await self.work.balance()
+            await self.work.balance(self._engine.counts)
         return job
 
     async def status(self, job_id: str, ttl: int | None = None, at: int | None = None) -> Job:
@@ -217,7 +217,7 @@ class Endpoint:
         if not job.status.terminal:
             cancelled = await self._engine.change_if(job_id, _cancel_unended, at)
             if cancelled is not None:
-                await self.work.balance()
+                await self.work.balance(self._engine.counts)
                 return cancelled.job
             job = await self._engine.load(job_id, at)
         if self.platform.cancel_terminal == "reject":
@@ -234,7 +234,7 @@ class Endpoint:
             transition = await self._engine.change(job_id, Retried(place, held), at)
         except IllegalTransition as illegal:
             raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
-        await self.work.balance()
+        await self.work.balance(self._engine.counts)
         return transition.job
 
     async def purge(self) -> int:
@@ -280,7 +280,7 @@ class Endpoint:
     async def change(self, job_id: str, event: Event) -> None:
         """Apply what a script causes; raises IllegalTransition, JobNotFound."""
         await self._engine.change(job_id, event, await self._now())
-        await self.work.balance()
+        await self.work.balance(self._engine.counts)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -299,6 +299,7 @@ class Endpoint:
         self.limits = Limits(self.platform)
         self._waiters.reset()
         self.scripts.clear()
+        self._engine.counts = None
         await self.work.balance()
 
     async def close(self) -> None:
@@ -329,6 +330,9 @@ class Endpoint:
             return
         per_workers = self.settings.workers_max * platform.queue_limit_per_worker
         limit = max(platform.queue_limit_floor, per_workers)
+        counts = self._engine.counts
+        if counts is not None and counts.queued <= limit:
+            return
         if (await self._store.counts(self.id)).queued > limit:
             raise QueueFull(limit)
 

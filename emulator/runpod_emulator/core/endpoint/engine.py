@@ -15,6 +15,7 @@ from runpod_emulator.core.endpoint.workforce import Balance
 from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit, within_ttl
+from runpod_emulator.core.jobs.store import Counts
 
 Decide = Callable[[Job], Event | None]
 """What happens to a job as it is; None for nothing."""
@@ -29,17 +30,20 @@ class Engine:
         self._shared = shared
         self._platform = shared.platform
         self._store = shared.store
+        self.counts: Counts | None = None
+        """What the newest of its writes has left; None before the first."""
 
     async def create(self, job: Job) -> None:
         """Bring a new record into the shared."""
         transition = submit(job)
-        await self._store.create(transition)
+        self._note(await self._store.create(transition))
         self._won(transition)
 
     async def change(self, job_id: str, event: Event, at: int) -> Transition:
         """Apply the event; raises IllegalTransition, JobNotFound."""
-        transition = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at))
+        transition, counts = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at))
         assert transition is not None
+        self._note(counts)
         self._won(transition)
         return transition
 
@@ -87,7 +91,8 @@ class Engine:
 
         jobs: list[Job] = []
         while len(jobs) < most:
-            transitions = await self._store.claim(self._id, most - len(jobs), step)
+            transitions, counts = await self._store.claim(self._id, most - len(jobs), step)
+            self._note(counts)
             if not transitions:
                 break
             for transition in transitions:
@@ -97,7 +102,8 @@ class Engine:
         return jobs
 
     async def _update(self, job_id: str, step: Callable[[Job], Transition | None]) -> Transition | None:
-        transition = await self._store.update(self._id, job_id, step)
+        transition, counts = await self._store.update(self._id, job_id, step)
+        self._note(counts)
         if transition is not None:
             self._won(transition)
         return transition
@@ -123,6 +129,11 @@ class Engine:
         assert job.webhook is not None
         body = self._shared.webhook_body(job, self._platform)
         return Delivery(self._id, job.id, job.place % BEHIND, job.webhook, body, due=at)
+
+    def _note(self, counts: Counts) -> None:
+        """Keep the newest counts: of two writes, the first may be answered last."""
+        if self.counts is None or counts.writes >= self.counts.writes:
+            self.counts = counts
 
     def _won(self, transition: Transition) -> None:
         for effect in self._shared.on_won:

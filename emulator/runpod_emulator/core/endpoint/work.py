@@ -106,7 +106,7 @@ class Work:
                 return []
             claimed = await self._claim(most, Taken(worker, until_silent), at, barred, caller)
             if claimed:
-                await self.balance()
+                await self.balance(self.engine.counts)
                 return claimed
             outcome = await self.next_job.wait(until, caller, since, at)
             if outcome is not Outcome.NEWS:
@@ -136,7 +136,7 @@ class Work:
         with suppress(IllegalTransition, JobNotFound):
             overrun = overrun_event(self.platform)
             await self.engine.change_if(job_id, lambda job: overrun if job.lease == lease else None, at)
-        await self.balance()
+        await self.balance(self.engine.counts)
         self.stray_runs.end(job_id, lease)
 
     async def renew(self, worker: str, job_id: str) -> None:

@@ -44,9 +44,9 @@ class Fleet:
         """Whether more workers are busy than there may be, since the maximum was lowered."""
         self._timeline = timeline
         self._launcher = launcher
-        self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
-        self._capacity.lend(self)
-        self.arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
+        self.capacity = capacity if capacity is not None and launcher.processes else Capacity()
+        self.capacity.lend(self)
+        self.arrivals = Arrivals(settings, timeline, launcher, self.capacity, self, overdue, seed)
         self._concurrency = 1
         self._failures = 0
         self._no_start_before = 0
@@ -133,7 +133,7 @@ class Fleet:
         """Forget all workers, which have ended, and their places."""
         for worker in list(self.workers):
             self.forget(worker)
-        self._capacity.leave(self)
+        self.capacity.leave(self)
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
@@ -251,11 +251,12 @@ class Fleet:
         else:
             worker.become(WorkerState.IDLE)
             self._start_idling(worker)
-            self.make_room()
+            if self.capacity.waiting:
+                self.make_room()
 
     def make_room(self) -> None:
         """End an idle worker if another endpoint's waits for a place."""
-        if self._capacity.wanted_by_others(self):
+        if self.capacity.wanted_by_others(self):
             self.give_way()
 
     def give_way(self) -> bool:
@@ -308,7 +309,7 @@ class Fleet:
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
         self.arrivals.end(worker)
-        self._capacity.release(worker.id, self)
+        self.capacity.release(worker.id, self)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
@@ -23,7 +23,12 @@ Listener = Callable[[Transition], None]
 class Counts:
     """How many jobs of one endpoint there are, and were."""
 
-    now: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
+    queued: int = 0
+    """Jobs that wait."""
+    running: int = 0
+    """Jobs that a worker holds."""
+    kept: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
+    """Jobs that have ended and are not forgotten, by their state."""
     ended: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
     """Cumulative, by the terminal state that was reached."""
     queued_unscaled: int = 0
@@ -32,16 +37,28 @@ class Counts:
     """Jobs that wait where no worker can see them."""
     requeued: int = 0
     """Cumulative: lost workers' jobs that were put back."""
+    writes: int = 0
+    """How often any job was written: of two answers, the one with more is the newer."""
 
     @property
-    def queued(self) -> int:
-        """Jobs that wait."""
-        return self.now[JobStatus.IN_QUEUE]
+    def now(self) -> dict[JobStatus, int]:
+        """All jobs, by their state."""
+        return {**self.kept, JobStatus.IN_QUEUE: self.queued, JobStatus.IN_PROGRESS: self.running}
 
-    @property
-    def running(self) -> int:
-        """Jobs that a worker holds."""
-        return self.now[JobStatus.IN_PROGRESS]
+
+class Written(NamedTuple):
+    """What an `update` did. The counts of the endpoint are those after it, and not to be changed."""
+
+    transition: Transition | None
+    """None where nothing was written."""
+    counts: Counts
+
+
+class Claimed(NamedTuple):
+    """What a `claim` did. The counts of the endpoint are those after it, and not to be changed."""
+
+    transitions: list[Transition]
+    counts: Counts
 
 
 class DeliveryStore(Protocol):
@@ -80,19 +97,19 @@ class JobStore(Protocol):
         """A queue rank above all earlier ones."""
         ...
 
-    async def create(self, transition: Transition) -> None:
-        """Write a new job."""
+    async def create(self, transition: Transition) -> Counts:
+        """Write a new job; returns the endpoint's counters, not to be changed."""
         ...
 
     async def get(self, endpoint: str, job: str) -> Job:
         """The record; raises JobNotFound."""
         ...
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
         """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound."""
         ...
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
+    async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay."""
         ...
 
