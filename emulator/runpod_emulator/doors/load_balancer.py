@@ -146,7 +146,7 @@ async def _answer(
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
     serve = functools.partial(_serve, target, ahead, closing, request, balancer, caller)
-    if not world.faults:
+    if not world.faults.rules:
         return await serve()
     shown = functools.partial(problem, emulator=world)
     return await Edge(request, balancer, Operation.BALANCED, caller, shown).answer(serve)
@@ -200,7 +200,7 @@ async def _shake(
     serve = functools.partial(_handshake, target, socket, ahead, closing, balancer, caller)
     shown = functools.partial(problem, emulator=world)
     try:
-        if not world.faults:
+        if not world.faults.rules:
             return await serve()
         socket.scope["path_params"] = {"endpoint_id": balancer.id}
         return await Edge(socket, balancer, Operation.BALANCED, caller, shown).answer(serve)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus, attempted
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
@@ -73,6 +74,8 @@ class _Line:
 
 class Webhooks(Effect):
     """The sender of one emulator."""
+
+    events = ENDS
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ def guarded(
         if balancer is not None and balanced is not None:
             return await balanced(balancer, emulator)
         endpoint = await find(request, emulator)
-        if not emulator.faults:
+        if not emulator.faults.rules:
             return await _serve(verb, operation, request, emulator, endpoint, caller)
         serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))

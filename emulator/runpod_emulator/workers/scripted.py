@@ -219,7 +219,7 @@ class ScriptedWorker:
 
     async def _do(self, job: Job) -> None:
         running = self._endpoint.scripts.get(job.id)
-        if running is not None and running.script.is_instant and not self._endpoint.shared.faults:
+        if running is not None and running.script.is_instant and not self._endpoint.shared.faults.rules:
             began = work_time()
             await self._stage.play(job, running, self._caller)
             self._in_a_row += 1

@@ -79,7 +79,6 @@ class World:
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
         self.feeds = Feeds(self.room)
-        self.unread = Unread(self.timeline)
         self._remember(keep_bytes)
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self._webhooks = self._sender(own_post, platform, calls_per_host)
@@ -97,12 +96,15 @@ class World:
             webhook_body=webhook_body,
             on_won=self.news.won,
             on_worker=self.news.worker_changed,
+            flaws=self._flaws,
         )
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
         self._hear()
 
     def _remember(self, keep_bytes: int) -> None:
+        self._flaws: dict[str, str] = {}
+        self.unread = Unread(self.timeline)
         self.attempts = Attempts(keep_bytes)
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
@@ -110,16 +112,14 @@ class World:
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
-        job_log = JobLog(self.platform, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
+        job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
         always: list[Effect] = [job_log, self._webhooks, self.feeds, self.history, self.journal, self.attempts]
         is_auto = isinstance(self.timeline.clock, AutoClock)
         return [self.unread, *always] if is_auto else always
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
-        for heard in self.news.heard:
-            self.store.listen(heard)
-        self.store.listen(self._tell_endpoint)
+        self.store.listen(self._heard)
 
     def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(own_post, self.faults, self.timeline)
@@ -210,7 +210,12 @@ class World:
         for tried in self.news.tried:
             tried(attempt)
 
-    def _tell_endpoint(self, transition: Transition) -> None:
+    def _heard(self, transition: Transition) -> None:
+        """Tell the effects whom it concerns, those who follow, and the endpoint."""
+        for heard in self.news.heard[type(transition.event)]:
+            heard(transition)
+        for follow in tuple(self.feeds.followers.values()):
+            follow(transition)
         endpoint = self.endpoints.queues.get(transition.job.endpoint)
         if endpoint is not None:
             endpoint.heard(transition)

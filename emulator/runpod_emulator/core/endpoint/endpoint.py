@@ -16,7 +16,7 @@ from runpod_emulator.core.endpoint.faults import Faults
 from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.waiters import Waiters
-from runpod_emulator.core.endpoint.work import Work, follow
+from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
@@ -26,6 +26,7 @@ from runpod_emulator.core.errors import (  # fmt: skip
     NotRetryable,
     QueueFull,
 )
+from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import WorkerCounts
 from runpod_emulator.core.jobs.job import (
@@ -33,13 +34,18 @@ from runpod_emulator.core.jobs.job import (
     TRANSITIONS,
     Cancelled,
     Event,
+    Failed,
     Forgotten,
     Job,
     JobStatus,
+    Requeued,
     Retried,
     Shortened,
+    Taken,
+    TimedOut,
     Transition,
 )  # fmt: skip
+from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, by_kind
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Limits
@@ -97,15 +103,17 @@ class Endpoint:
         self.polling = self.work.polling
         self.work.hooks = self._hooks = Faults(self.work)
         self._waiters = Waiters(self.id, shared.room, shared.platform.stream_wakes_on_status)
-        self._hears = (
-            self._hooks.heard,
-            functools.partial(follow, self.fleet),
-            self.scripts.heard,
-            self.work.queued,
-            self._waiters.heard,
-            self.work.stopped,
+        self._hears = by_kind(
+            (
+                (self._forget_faults, LEAVES),
+                (functools.partial(follow, self.fleet), (Taken, *LEAVES)),
+                (self.scripts.heard, ALL),
+                (self.work.next_job.heard, QUEUES),
+                (self._waiters.heard, self._waiters.events),
+                (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
+            )
         )
-        """Who hears of a transition, in this order."""
+        """Who hears of which events of the jobs, in this order."""
         self._store = shared.store
         self._timeline = shared.timeline
         self._now = shared.timeline.present
@@ -119,8 +127,12 @@ class Endpoint:
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
         self._timeline.expect(transition.due)
-        for hears in self._hears:
+        for hears in self._hears[type(transition.event)]:
             hears(transition)
+
+    def _forget_faults(self, transition: Transition) -> None:
+        if self._hooks.runs:
+            self._hooks.heard(transition)
 
     # What clients do
 
@@ -151,7 +163,7 @@ class Endpoint:
             s3_config=submission.s3_config,
             held=self.scripts.begin(job_id, Question(self.id, submission.input, submission.headers)),
         )
-        job, events = self._hooks.submitted(job, submission.sync)
+        job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
         await self._engine.create(job)
         await self.work.balance(self._engine.counts)
         for event in events:
@@ -335,6 +347,15 @@ class Endpoint:
             return
         if (await self._store.counts(self.id)).queued > limit:
             raise QueueFull(limit)
+
+
+def follow(fleet: Fleet, transition: Transition) -> None:
+    """Let the fleet know to which worker a job has come, or from which it has gone."""
+    event, before = transition.event, transition.before
+    if type(event) is Taken:
+        fleet.give(event.worker, transition.job.id)
+    elif transition.left_worker and before is not None and before.worker is not None:
+        fleet.release(before.worker, before.id, transition.at)
 
 
 def _cancel_unended(job: Job) -> Cancelled | None:

@@ -121,7 +121,7 @@ class Engine:
             return transition
         if self._platform.ended_ttl == "deleted":
             transition = within_ttl(transition)
-        if owes_delivery(transition.job, self._platform):
+        if transition.job.webhook is not None and owes_delivery(transition.job, self._platform):
             return transition._replace(delivery=self._delivery(transition.job, at))
         return transition
 
@@ -136,5 +136,5 @@ class Engine:
             self.counts = counts
 
     def _won(self, transition: Transition) -> None:
-        for effect in self._shared.on_won:
-            effect(transition)
+        for told in self._shared.on_won[type(transition.event)]:
+            told(transition)

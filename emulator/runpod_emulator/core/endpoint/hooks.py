@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Container
+from collections.abc import Awaitable, Container, Mapping
 
 from runpod_emulator.core.jobs.job import Event, Job, Transition
 from runpod_emulator.core.jobs.results import Report
@@ -10,6 +10,9 @@ from runpod_emulator.core.jobs.results import Report
 
 class Hooks:
     """What may go wrong with jobs on their way through an endpoint: nothing."""
+
+    runs: Mapping[str, object] = {}
+    """The jobs that are out for which something is in store."""
 
     def submitted(self, job: Job, sync: bool) -> tuple[Job, tuple[Event, ...]]:
         """A record about to be queued, as it is then, and what happens to it right behind; `sync` is /runsync."""

@@ -7,8 +7,9 @@ one that has waited longest may be just that one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 
+from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom, no_wait
 
 
@@ -18,8 +19,8 @@ class NextJob:
     def __init__(self, endpoint_id: str, room: WaitingRoom) -> None:
         self._topic = ("queue", endpoint_id)
         self._room = room
-        self.bars: list[Callable[[str], bool]] = []
-        """Each returns whether some worker may not have the job of this id now."""
+        self.bars: list[tuple[Sized, Callable[[str], bool]]] = []
+        """Each says whether some worker may not have the job of this id now; none while what comes first is empty."""
         self.calls = 0
         """How often somebody was told to look."""
 
@@ -30,9 +31,14 @@ class NextJob:
         """
         return self._room.wait(self._topic, until, caller, at) if since == self.calls else no_wait()
 
+    def heard(self, transition: Transition) -> None:
+        """A job may be there for a worker."""
+        if transition.queued:
+            self.is_there(transition.job.id)
+
     def is_there(self, job_id: str) -> None:
         """A job can be taken."""
-        is_barred = any(bars(job_id) for bars in self.bars)
+        is_barred = any(some and bars(job_id) for some, bars in self.bars)
         self._call(None if is_barred else 1)
 
     def look_again(self) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.ids import Ids
-from runpod_emulator.core.jobs.job import Job, Transition
+from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.jobs.listeners import ByKind
 from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.mocks.faults import FaultBook
 from runpod_emulator.core.mocks.stubs import StubBook
@@ -31,7 +32,9 @@ class Shared:
     faults: FaultBook
     rate_limits: bool
     webhook_body: Callable[[Job, Platform], bytes]
-    on_won: Sequence[Callable[[Transition], None]]
+    on_won: ByKind
     """Called once for every transition, where the write won; must not raise or wait."""
     on_worker: Sequence[Callable[[WorkerChange], None]] = ()
     """Called as a worker comes, gets into another state or goes; must not raise or wait."""
+    flaws: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Why the code of an endpoint can't be started as it is now, in a worker's last words, for those where it can't."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from runpod_emulator.core.jobs.job import Emitted, Taken, Transition
+from runpod_emulator.core.jobs.job import Emitted, Forgotten, Taken, Transition
+from runpod_emulator.core.jobs.listeners import ENDS, Kinds
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom, no_wait
 
 
@@ -14,7 +15,8 @@ class Waiters:
     def __init__(self, endpoint_id: str, room: WaitingRoom, sees_start: bool) -> None:
         self._id = endpoint_id
         self._room = room
-        self._sees_start = sees_start
+        self.events: Kinds = (Emitted, *ENDS, Forgotten, Taken) if sees_start else (Emitted, *ENDS, Forgotten)
+        """Kinds of events that concern those who wait."""
         self.calls = 0
         """How often there were news for those who wait for some job."""
 
@@ -31,11 +33,11 @@ class Waiters:
 
     def heard(self, transition: Transition) -> None:
         """Wake those whom the transition concerns."""
-        job_id, kind = transition.job.id, type(transition.event)
+        job_id = transition.job.id
         if transition.ended or transition.after is None:
             self.calls += 1
             self._room.call(("end", self._id, job_id), ("stream", self._id, job_id))
-        elif kind is Emitted or (self._sees_start and kind is Taken):
+        else:
             self.look_again(job_id)
 
     def look_again(self, job_id: str) -> None:

@@ -22,7 +22,6 @@ from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.stray_runs import StrayRuns
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
-from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.jobs.deadlines import lost_event, overrun_event
 from runpod_emulator.core.jobs.drops import Drop
@@ -67,7 +66,10 @@ class Work:
         self.next_job = NextJob(self.id, shared.room)
         self.stray_runs = StrayRuns(self.fleet, self.next_job.look_again)
         self.polling = PollingWorkers(self, shared.timeline, shared.room, self.stray_runs, self.next_job)
-        self.next_job.bars += (self.polling.bars, lambda job_id: bool(self.stray_runs))
+        self.next_job.bars += (
+            (self.polling.visitors, self.polling.bars),
+            (self.stray_runs.workers, lambda job_id: True),
+        )
         self._store = shared.store
         self._now = shared.timeline.present
 
@@ -75,6 +77,11 @@ class Work:
     def settings(self) -> EndpointSettings:
         """The settings of the endpoint as they are now."""
         return self.workforce.settings
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether anything goes wrong on purpose, or has: without that, no hook has anything to do."""
+        return bool(self.shared.faults.rules or self.hooks.runs or self.stray_runs.workers)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -118,7 +125,7 @@ class Work:
 
     async def report(self, job_id: str, event: Report) -> bool:
         """What a worker says of a job it holds; False when that comes too late to count."""
-        instead = self.hooks.reported(job_id, event)
+        instead = self.hooks.reported(job_id, event) if self.is_faulty else None
         return await self.accept(job_id, event) if instead is None else await instead
 
     async def accept(self, job_id: str, event: Report) -> bool:
@@ -188,7 +195,7 @@ class Work:
 
     async def worker_gone(self, worker: str, replace: bool = False) -> None:
         """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
-        if self.stray_runs:
+        if self.stray_runs.workers:
             self.stray_runs.end_all(worker)
         at = await self._now()
         self.polling.forget(worker)
@@ -223,11 +230,6 @@ class Work:
 
     # What is heard of
 
-    def queued(self, transition: Transition) -> None:
-        """A job may be there for a worker."""
-        if transition.queued:
-            self.next_job.is_there(transition.job.id)
-
     def stopped(self, transition: Transition) -> None:
         """A worker may hold a job that it does not know to be lost."""
         if transition.left_worker and transition.before is not None and _unasked(transition.event):
@@ -238,17 +240,18 @@ class Work:
             self.stop_job(job)
 
     async def _claim(self, most: int, taken: Taken, at: int, barred: Container[str], caller: Caller) -> list[Job]:
-        if self.stray_runs:
+        if self.stray_runs.workers:
             if self.stray_runs.given_up(taken.worker):
                 return []
             barred = Either(barred, self.stray_runs.jobs_of(taken.worker))
-        first = self.hooks.barred(taken.worker, most, barred)
+        first = self.hooks.barred(taken.worker, most, barred) if self.is_faulty else []
         jobs = await self.engine.claim(most - len(first), taken, at, barred)
         if caller.gone:  # while the store was asked
             await self._give_back(first, jobs)
             return []
-        for job in jobs:
-            self.hooks.handed_out(job, at)
+        if self.is_faulty:
+            for job in jobs:
+                self.hooks.handed_out(job, at)
         return first + jobs
 
     async def _give_back(self, copies: list[Job], jobs: list[Job]) -> None:
@@ -268,15 +271,6 @@ class Work:
 
         with suppress(JobNotFound):
             await self.engine.change_if(job_id, lost, at)
-
-
-def follow(fleet: Fleet, transition: Transition) -> None:
-    """Let the fleet know to which worker a job has come, or from which it has gone."""
-    event, before = transition.event, transition.before
-    if type(event) is Taken:
-        fleet.give(event.worker, transition.job.id)
-    elif transition.left_worker and before is not None and before.worker is not None:
-        fleet.release(before.worker, before.id)
 
 
 def _unasked(event: Event) -> bool:

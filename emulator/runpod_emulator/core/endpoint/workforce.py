@@ -45,8 +45,7 @@ class Workforce:
         self.release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
-        self.flaw = ""
-        """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
+        self._flaws = shared.flaws
         self.launcher = launcher
         self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
@@ -54,12 +53,17 @@ class Workforce:
         self._now = shared.timeline.present
         self._room = shared.room
 
+    @property
+    def flaw(self) -> str:
+        """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
+        return self._flaws.get(self.id, "")
+
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
         await self._now()
         known = self.fleet.workers.get(worker)
         if self.flaw and known is not None and known.version == self.fleet.version:
-            self.flaw = ""
+            del self._flaws[self.id]
         self.fleet.ready(worker, concurrency)
         self.release.ready(worker)
         self._room.call(("fleet", self.id))
@@ -131,6 +135,7 @@ class Workforce:
     def leave(self) -> None:
         """Give the places of all workers back: they have ended, and no other will come."""
         self.fleet.leave()
+        self._flaws.pop(self.id, None)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -168,7 +173,7 @@ class Workforce:
             log.error("%s", block(reason))
         known = self.fleet.workers.get(worker)
         if known is not None and known.version == self.fleet.version:
-            self.flaw = reason
+            self._flaws[self.id] = reason
         self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
         self.release.failed(worker)
         self._room.call(("fleet", self.id))

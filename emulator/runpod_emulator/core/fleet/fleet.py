@@ -213,15 +213,15 @@ class Fleet:
             self._stop_idling(worker)
             self._start_idling(worker)
 
-    def release(self, worker_id: str, job: str) -> None:
-        """A worker dropped a job that still counts as its own."""
+    def release(self, worker_id: str, job: str, at: int | None = None) -> None:
+        """A worker dropped a job that still counts as its own; `at` is the present, if it was read."""
         worker = self.workers.get(worker_id)
         if worker is not None:
             self._drop(worker, job)
             if self._crowded and self._is_one_too_many(worker):
                 self.outdate(worker)
             elif worker.state is not WorkerState.UNHEALTHY:
-                self._settle(worker)
+                self._settle(worker, at)
 
     def _is_one_too_many(self, worker: Worker) -> bool:
         """Whether the maximum was lowered below the number of busy workers, of which this is the first to end a job."""
@@ -244,13 +244,13 @@ class Fleet:
             unhealthy=tally[WorkerState.UNHEALTHY],
         )
 
-    def _settle(self, worker: Worker) -> None:
+    def _settle(self, worker: Worker, at: int | None = None) -> None:
         if worker.jobs:
             worker.become(WorkerState.RUNNING)
             self._stop_idling(worker)
         else:
             worker.become(WorkerState.IDLE)
-            self._start_idling(worker)
+            self._start_idling(worker, at)
             if self.capacity.waiting:
                 self.make_room()
 
@@ -267,9 +267,9 @@ class Fleet:
                 return True
         return False
 
-    def _start_idling(self, worker: Worker) -> None:
+    def _start_idling(self, worker: Worker, at: int | None = None) -> None:
         if worker.idle_timer is None and worker.ours:
-            due = self._timeline.now() + self.settings.idle_timeout
+            due = (self._timeline.now() if at is None else at) + self.settings.idle_timeout
             worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
 
     def _stop_idling(self, worker: Worker) -> None:
