@@ -41,7 +41,7 @@ async def ask(call: Call) -> Response:
     if streams:
         return await _stream(call, job)
     wait = call.platform.openai_wait
-    job = await call.endpoint.wait(job.id, call.now() + wait if wait else None, call.caller)
+    job = await call.endpoint.wait(job.id, call.emulator.timeline.now() + wait if wait else None, call.caller)
     if call.caller.gone:
         _left(call, job.id)
         return Response(status_code=499)

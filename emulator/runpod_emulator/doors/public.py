@@ -41,8 +41,8 @@ async def runsync(call: Call) -> Response:
     job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
     call.request.scope[JOB] = job.id
     job = await call.endpoint.wait(job.id, until, call.caller, job.submitted_at)
-    failed = job.status is JobStatus.FAILED
-    return _envelope(call, Operation.RUNSYNC, job, call.now(), call.platform.runsync_failed_status if failed else 200)
+    http_status = call.platform.runsync_failed_status if job.status is JobStatus.FAILED else 200
+    return _envelope(call, Operation.RUNSYNC, job, call.emulator.timeline.now(), http_status)
 
 
 async def status(call: Call) -> Response:
@@ -58,7 +58,7 @@ async def status_sync(call: Call) -> Response:
     until = call.wait(call.platform.status_sync_wait)
     await call.endpoint.scripts.polled(call.job_id)
     job = await call.endpoint.wait(call.job_id, until, call.caller)
-    return _envelope(call, Operation.STATUS_SYNC, job, call.now())
+    return _envelope(call, Operation.STATUS_SYNC, job, call.emulator.timeline.now())
 
 
 async def stream(call: Call) -> Response:
@@ -126,7 +126,7 @@ async def requests(call: Call) -> Response:
     limit = call.count("limit", call.platform.requests_limit, low=1, high=1_000)
     jobs, total = await call.endpoint.requests(offset, limit)
     row = "requests.page" if len(jobs) == total else "requests.part"
-    return call.reply(row, wire.requests_page(jobs, total, offset, limit, call.now(), call.platform))
+    return call.reply(row, wire.requests_page(jobs, total, offset, limit, call.at, call.platform))
 
 
 class Events(EventSourceResponse):
@@ -176,7 +176,7 @@ async def _events(call: Call) -> Response:
 
 async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
     while not (call.caller.gone or call.endpoint.shared.room.closed):
-        until = call.now() + call.platform.stream_wait
+        until = call.emulator.timeline.now() + call.platform.stream_wait
         try:
             status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
         except JobNotFound:

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Container
 
-from runpod_emulator.core.jobs.job import JobStatus, Requeued, Submitted, Transition
+from runpod_emulator.core.jobs.job import JobStatus, Requeued, Submitted, Transition, is_empty_object
 from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
@@ -49,7 +49,7 @@ class JobLog(Effect):
         elif type(transition.event) is Requeued:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
         elif type(transition.event) is Submitted:
-            if self._strips and transition.job.input_is_empty:
+            if self._strips and is_empty_object(transition.job.input):
                 log.warning(_EMPTY_INPUT, _name(transition))
             endpoint = transition.job.endpoint
             if endpoint in self._flawed and (reason := self._hopeless(endpoint)):

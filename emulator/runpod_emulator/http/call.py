@@ -87,10 +87,6 @@ class Call:
         """The admission, to be ended when a streamed answer has."""
         return self.admission.take_on()
 
-    def now(self) -> int:
-        """The present time in ms."""
-        return self.endpoint.shared.timeline.now()
-
     def duration(self, name: str, low: int, high: int | None, default: int | None) -> int | None:
         """A duration of the query string in ms; raises OutOfRange."""
         if not self.request.scope["query_string"]:

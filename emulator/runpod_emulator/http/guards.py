@@ -71,12 +71,7 @@ async def _serve(
     verb: Verb, operation: Operation, request: Request, emulator: World, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
     at = await emulator.timeline.present()
-    with _admit(operation, endpoint, at) as admission:
+    admission = endpoint.limits.admit(operation, at, endpoint.fleet.running) if emulator.rate_limits else Admission()
+    with admission:
         call = Call(request, emulator, endpoint, caller, emulator.ledger, admission, endpoint.platform, at)
         return await verb(call)
-
-
-def _admit(operation: Operation, endpoint: Endpoint, at: int) -> Admission:
-    if not endpoint.shared.rate_limits:
-        return Admission()
-    return endpoint.limits.admit(operation, at, endpoint.fleet.running)

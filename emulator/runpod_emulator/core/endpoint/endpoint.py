@@ -126,7 +126,9 @@ class Endpoint:
 
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
-        self._timeline.expect(transition.due)
+        due = transition.due
+        if due is not None and due < self._timeline.expected:
+            self._timeline.expect(due)
         for hears in self._hears[type(transition.event)]:
             hears(transition)
 
@@ -141,12 +143,13 @@ class Endpoint:
         at = await self._now()
         if self._closed:  # since the request has found it
             raise EndpointNotFound
-        platform = self.platform
-        if not self.settings.workers_max and platform.paused_endpoint == "conflict":
+        platform, settings = self.platform, self.workforce.settings
+        if not settings.workers_max and platform.paused_endpoint == "conflict":
             raise EndpointPaused
         await self._check_queue()
-        ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
+        ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
+        retention = _sync_retention(submission, platform) if submission.sync else platform.run_retention
         job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
         job = Job(
             endpoint=self.id,
@@ -155,8 +158,8 @@ class Endpoint:
             input=submission.input,
             submitted_at=at,
             expires_at=at + ttl,
-            retention=_sync_retention(submission, platform) if submission.sync else platform.run_retention,
-            execution_timeout=self.settings.execution_timeout if limit is None else limit,
+            retention=retention,
+            execution_timeout=settings.execution_timeout if limit is None else limit,
             place=await self._store.next_place() + (low_priority and self._behind),
             low_priority=low_priority,
             webhook=submission.webhook,
@@ -340,7 +343,7 @@ class Endpoint:
         platform = self.platform
         if not (self.shared.rate_limits and platform.queue_limit_rule):
             return
-        per_workers = self.settings.workers_max * platform.queue_limit_per_worker
+        per_workers = self.workforce.settings.workers_max * platform.queue_limit_per_worker
         limit = max(platform.queue_limit_floor, per_workers)
         counts = self._engine.counts
         if counts is not None and counts.queued <= limit:

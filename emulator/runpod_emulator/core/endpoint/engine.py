@@ -92,9 +92,9 @@ class Engine:
         jobs: list[Job] = []
         while len(jobs) < most:
             transitions, counts = await self._store.claim(self._id, most - len(jobs), step)
-            self._note(counts)
             if not transitions:
                 break
+            self._note(counts)
             for transition in transitions:
                 self._won(transition)
                 if isinstance(transition.event, Taken):

@@ -249,7 +249,7 @@ class Work:
         if caller.gone:  # while the store was asked
             await self._give_back(first, jobs)
             return []
-        if self.is_faulty:
+        if self.shared.faults.rules:
             for job in jobs:
                 self.hooks.handed_out(job, at)
         return first + jobs

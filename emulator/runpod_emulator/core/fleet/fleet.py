@@ -246,11 +246,11 @@ class Fleet:
 
     def _settle(self, worker: Worker, at: int | None = None) -> None:
         if worker.jobs:
-            worker.become(WorkerState.RUNNING)
             self._stop_idling(worker)
+            worker.become(WorkerState.RUNNING)
         else:
-            worker.become(WorkerState.IDLE)
             self._start_idling(worker, at)
+            worker.become(WorkerState.IDLE)
             if self.capacity.waiting:
                 self.make_room()
 

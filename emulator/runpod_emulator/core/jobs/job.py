@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from runpod_emulator.core.jobs.deliveries import Delivery
 
 
-_EMPTY_OBJECT = re.compile(rb"\{[ \t\r\n]*\}")
+is_empty_object = re.compile(rb"\{[ \t\r\n]*\}").fullmatch
+"""Finds something in the JSON of an object without members, as an input may be, and in no other."""
 
 
 BEHIND = 1 << 50
@@ -105,7 +106,7 @@ class Job(NamedTuple):
     @property
     def input_is_empty(self) -> bool:
         """Whether the input is an object without members."""
-        return _EMPTY_OBJECT.fullmatch(self.input) is not None
+        return is_empty_object(self.input) is not None
 
 
 @dataclass(frozen=True, slots=True)

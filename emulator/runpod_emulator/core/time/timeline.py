@@ -73,8 +73,8 @@ class Timeline:
         self._jobs: JobDeadlines | None = None
         self._timers = Timers()
         self._earliest = _NEVER
-        self._meanwhile = _NEVER
-        """The earliest that was expected since the store was asked last."""
+        self.expected = _NEVER
+        """The earliest that was expected since the store was asked last: of what is due later, nobody needs to tell."""
         self._firing_at: int | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = _NEVER
@@ -120,8 +120,8 @@ class Timeline:
         """Something will be due then: be awake for it."""
         if due is None or self._closed:
             return
-        if due < self._meanwhile:
-            self._meanwhile = due
+        if due < self.expected:
+            self.expected = due
         if due < self._earliest:
             self._earliest = due
             self._set_alarm(due)
@@ -142,7 +142,7 @@ class Timeline:
         while now >= self._earliest:
             due = await self._fire_batch(now)
             self._earliest = _NEVER
-            self.expect(self._meanwhile if due is None else min(due, self._meanwhile))
+            self.expect(self.expected if due is None else min(due, self.expected))
             if due is None or due > now:
                 return
             await turn()
@@ -170,8 +170,8 @@ class Timeline:
         self.now = lambda: at
 
     async def _ask(self) -> int | None:
-        """When the next is due; what comes up while the store is asked is in `_meanwhile`."""
-        self._meanwhile = _NEVER
+        """When the next is due; what comes up while the store is asked is in `expected`."""
+        self.expected = _NEVER
         return await self.next_due()
 
     async def advance(self, to: int) -> list[int]:
