@@ -54,7 +54,8 @@ def answering(
             log.exception("%s %s failed", request.method, request.url.path)
             response = problem(InternalError(), emulator or request.app.state.worlds.first)
         finally:
-            caller.answered()
+            if caller.watch is not None:
+                caller.answered()
             if emulator is not None:
                 emulator.open_requests -= 1
         if noted_as:

@@ -34,7 +34,7 @@ class HttpCaller(Caller):
     def __init__(self, request: Request, is_watched: bool = False) -> None:
         self._request = request
         self._is_watched = is_watched
-        self._watch: asyncio.Task[None] | None = None
+        self.watch: asyncio.Task[None] | None = None
         """Reads on, where the connection does not tell by itself that the client has left."""
 
     def attach(self, waiter: Waiter) -> None:
@@ -48,12 +48,12 @@ class HttpCaller(Caller):
         if ways and EXTENSION in ways:
             ways[EXTENSION]["left"](self.hang_up)
         else:
-            self._watch = asyncio.ensure_future(self._until_gone())
+            self.watch = asyncio.ensure_future(self._until_gone())
 
     def answered(self) -> None:
         """Watch no more."""
-        if self._watch is not None:
-            self._watch.cancel()
+        if self.watch is not None:
+            self.watch.cancel()
 
     async def _until_gone(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":

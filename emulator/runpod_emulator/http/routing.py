@@ -91,8 +91,13 @@ def may_be_browser(headers: dict[bytes, bytes]) -> bool:
     return headers.get(b"user-agent", b"").startswith(b"Mozilla/")
 
 
+def may_be_page(headers: dict[bytes, bytes]) -> bool:
+    """Whether a page of the web, or who opens an address in a browser, may have sent these."""
+    return not _OF_BROWSERS.isdisjoint(headers) or may_be_browser(headers)
+
+
 def _is_plain(headers: dict[bytes, bytes]) -> bool:
-    if not _OF_BROWSERS.isdisjoint(headers) or may_be_browser(headers):
+    if may_be_page(headers):
         return False
     host = headers.get(b"host", b"")
     return b"." not in host or host.partition(b".")[0].isdigit()

@@ -179,8 +179,10 @@ class Fleet:
             return set()
         self._let_go(worker)
         jobs = set(worker.jobs)
-        for job in jobs:
-            self._drop(worker, job)
+        worker.jobs.clear()
+        if self._holds_time(worker):
+            for _ in jobs:
+                self._timeline.end()
         worker.leave()
         return jobs
 
@@ -203,8 +205,11 @@ class Fleet:
         """A worker has a job, or a request."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            self._hold(worker, job)
+            holds_time = job not in worker.jobs and self._holds_time(worker)
+            worker.jobs.add(job)
             self._settle(worker)
+            if holds_time:
+                self._timeline.begin()
 
     def touch(self, worker_id: str) -> None:
         """A worker that holds nothing has done something: its idle time begins anew."""
@@ -217,11 +222,14 @@ class Fleet:
         """A worker dropped a job that still counts as its own; `at` is the present, if it was read."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            self._drop(worker, job)
+            holds_time = job in worker.jobs and self._holds_time(worker)
+            worker.jobs.discard(job)
             if self._crowded and self._is_one_too_many(worker):
                 self.outdate(worker)
             elif worker.state is not WorkerState.UNHEALTHY:
                 self._settle(worker, at)
+            if holds_time:
+                self._timeline.end()
 
     def _is_one_too_many(self, worker: Worker) -> bool:
         """Whether the maximum was lowered below the number of busy workers, of which this is the first to end a job."""
@@ -293,18 +301,9 @@ class Fleet:
         up = sum(one.counts and not one.is_coming_up for one in self.workers.values())
         return worker.ours and worker.state is WorkerState.IDLE and not self.queued and up > fewest
 
-    def _hold(self, worker: Worker, job: str) -> None:
-        """The worker has the job; virtual time stands while a program of ours works, which only we know of here."""
-        if job not in worker.jobs:
-            worker.jobs.add(job)
-            if worker.over_http and worker.ours and self._launcher.real:
-                self._timeline.begin()
-
-    def _drop(self, worker: Worker, job: str) -> None:
-        if job in worker.jobs:
-            worker.jobs.remove(job)
-            if worker.over_http and worker.ours and self._launcher.real:
-                self._timeline.end()
+    def _holds_time(self, worker: Worker) -> bool:
+        """Whether virtual time stands for each job that it has: a program of ours works, which only we know of here."""
+        return worker.over_http and worker.ours and self._launcher.real
 
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
