@@ -83,7 +83,7 @@ class Stage:
     async def play(self, job: Job, running: RunningScript, caller: Caller) -> None:
         """Perform the job's script to its end, or until the caller hangs up."""
         script = running.script
-        began = work_time()
+        began = work_time() if script.steps else 0.0
         try:
             for step in script.steps:
                 if work_time() - began > _LONGEST:
@@ -109,7 +109,7 @@ class Stage:
                 await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(said, platform)))
 
     async def _pause(self, job: Job, running: RunningScript, pause: Pause, caller: Caller) -> bool:
-        if pause.nothing:
+        if pause is NO_PAUSE or pause.nothing:
             return not caller.gone
         timeline = self._endpoint.shared.timeline
         timeline.end()
