@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Container, Mapping
+from collections.abc import Awaitable, Container
+from typing import Any
 
 from runpod_emulator.core.jobs.job import Event, Job, Transition
 from runpod_emulator.core.jobs.results import Report
@@ -11,8 +12,9 @@ from runpod_emulator.core.jobs.results import Report
 class Hooks:
     """What may go wrong with jobs on their way through an endpoint: nothing."""
 
-    runs: Mapping[str, object] = {}
-    """The jobs that are out for which something is in store."""
+    def __init__(self) -> None:
+        self.runs: dict[str, Any] = {}
+        """What is in store for each job that is out."""
 
     def submitted(self, job: Job, sync: bool) -> tuple[Job, tuple[Event, ...]]:
         """A record about to be queued, as it is then, and what happens to it right behind; `sync` is /runsync."""
