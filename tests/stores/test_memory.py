@@ -81,7 +81,7 @@ def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
             finish(shelf.store.get(endpoint, job_id))
 
 
-@pytest.mark.parametrize("verb", ["get", "drain", "update"])
+@pytest.mark.parametrize("verb", ["get", "unread", "update"])
 def test_what_is_not_there_raises(shelf: Shelf, verb: str):
     arguments = [lambda job: apply(job, Cancelled(), 1)] if verb == "update" else []
     with pytest.raises(JobNotFound):
@@ -210,13 +210,15 @@ def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
 
 
 def drain(shelf: Shelf) -> tuple[str, list[bytes]]:
-    job, chunks = finish(shelf.store.drain("ep", "a"))
-    return job.status.value, chunks
+    """What a reader gets who takes all that there is."""
+    read = finish(shelf.store.unread("ep", "a"))
+    assert finish(shelf.store.acknowledge(read))
+    return read.job.status.value, read.chunks
 
 
 def test_chunks_are_drained_once_with_the_status_of_that_moment(shelf: Shelf):
     shelf.create("a")
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1", b"2")))
     shelf.update("a", Emitted(1, (b"3",)))
@@ -233,7 +235,7 @@ def test_a_new_run_starts_with_an_empty_stream(shelf: Shelf, event: Event):
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", event)
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
@@ -242,7 +244,7 @@ def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", Failed("boom", None, 1))
     shelf.update("a", Retried(9))
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
@@ -251,39 +253,66 @@ def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", Forgotten())
     shelf.create("a")
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
-@pytest.mark.parametrize(
-    ("events", "unread"),
-    [
-        ([], [b"1", b"2"]),
-        ([Emitted(1, (b"3",))], [b"1", b"2", b"3"]),
-        ([Completed(1)], [b"1", b"2"]),
-        ([Requeued(1)], []),
-        ([Failed("boom", None, 1), Retried(9)], []),
-    ],
-)
-def test_chunks_that_are_put_back_are_the_first_of_their_run(shelf: Shelf, events: list[Event], unread: list[bytes]):
+def test_chunks_that_were_read_stay_until_they_are_taken(shelf: Shelf):
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1", b"2")))
-    job, chunks = finish(shelf.store.drain("ep", "a"))
-    for event in events:
-        shelf.update("a", event)
-    finish(shelf.store.put_back(job, chunks))
-    assert drain(shelf)[1] == unread
+    first, second = (finish(shelf.store.unread("ep", "a")) for _ in range(2))
+    assert first == second and first.chunks == [b"1", b"2"]
+    shelf.update("a", Emitted(1, (b"3",)))
+    assert first.chunks == [b"1", b"2"]
+    assert finish(shelf.store.acknowledge(first))
+    assert not finish(shelf.store.acknowledge(second))
+    assert not finish(shelf.store.acknowledge(first))
+    assert drain(shelf)[1] == [b"3"]
 
 
-def test_chunks_of_a_forgotten_job_are_not_put_back(shelf: Shelf):
+AGAIN = [Requeued(1), Taken("w2"), Emitted(2, (b"new",))]
+RETRIED = [Failed("boom", None, 1), Retried(9), Taken("w2"), Emitted(2, (b"new",))]
+
+
+@pytest.mark.parametrize(
+    ("events", "taken", "left"),
+    [
+        ([], True, []),
+        ([Emitted(1, (b"2",))], True, [b"2"]),
+        ([Completed(1)], True, []),
+        ([Requeued(1)], False, []),
+        (AGAIN, False, [b"new"]),
+        (RETRIED, False, [b"new"]),
+        ([*AGAIN, Completed(2)], False, [b"new"]),
+    ],
+)
+def test_only_chunks_of_the_present_run_are_taken(shelf: Shelf, events: list[Event], taken: bool, left: list[bytes]):
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
-    job, chunks = finish(shelf.store.drain("ep", "a"))
-    shelf.update("a", Forgotten())
-    finish(shelf.store.put_back(job, chunks))
+    read = finish(shelf.store.unread("ep", "a"))
+    for event in events:
+        shelf.update("a", event)
+    assert finish(shelf.store.acknowledge(read)) is taken
+    assert finish(shelf.store.unread("ep", "a")).chunks == left
+
+
+@pytest.mark.parametrize("clears", [True, False])
+def test_chunks_of_a_job_that_is_gone_take_none_of_a_later_one_with_its_id(shelf: Shelf, clears: bool):
     shelf.create("a")
-    assert drain(shelf)[1] == []
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    read = finish(shelf.store.unread("ep", "a"))
+    if clears:
+        finish(shelf.store.clear())
+    else:
+        shelf.update("a", Forgotten())
+    assert not finish(shelf.store.acknowledge(read))
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"2",)))
+    assert not finish(shelf.store.acknowledge(read))
+    assert drain(shelf)[1] == [b"2"]
 
 
 # Counts and pages

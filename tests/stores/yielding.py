@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.jobs.store import Change, Counts, Listener, Unread
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -73,11 +73,11 @@ class YieldingStore:
     async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
         return await self.step("claim", lambda: self._store.claim(endpoint, most, change))
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        return await self.step("drain", lambda: self._store.drain(endpoint, job))
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        return await self.step("unread", lambda: self._store.unread(endpoint, job))
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        await self.step("put_back", lambda: self._store.put_back(job, chunks))
+    async def acknowledge(self, read: Unread) -> bool:
+        return await self.step("acknowledge", lambda: self._store.acknowledge(read))
 
     async def due(self, now: int) -> tuple[str, str] | None:
         return await self.step("due", lambda: self._store.due(now))

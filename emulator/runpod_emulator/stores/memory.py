@@ -8,7 +8,7 @@ from typing import Any
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.jobs.store import Change, Counts, Listener, Unread
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
@@ -19,7 +19,7 @@ _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 class _Shelf:
     """One endpoint's jobs and indexes."""
 
-    __slots__ = ("chunks", "counts", "held", "jobs", "queue")
+    __slots__ = ("chunks", "counts", "held", "jobs", "queue", "taken")
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -27,11 +27,14 @@ class _Shelf:
         self.held: dict[str, int] = {}
         """Places of the jobs that no worker can see."""
         self.chunks: dict[str, list[bytes]] = {}
+        """Those that no reader has taken."""
+        self.taken: dict[str, int] = {}
+        """How many chunks of a job's present run readers have taken."""
         self.counts = Counts()
 
     def remains(self) -> list[dict[Any, Any] | list[Any]]:
         """What is to be freed once nobody uses it any more."""
-        return [self.jobs, self.held, self.chunks, *self.queue.remains()]
+        return [self.jobs, self.held, self.chunks, self.taken, *self.queue.remains()]
 
 
 class MemoryStore:
@@ -87,18 +90,22 @@ class MemoryStore:
             shelf.queue.set(job.id, job.place)
         return claimed
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        """The record and the unread chunks; raises JobNotFound."""
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        """The record and the chunks that no reader has taken; raises JobNotFound."""
         shelf = self._shelf(endpoint)
-        return self._find(shelf, job), shelf.chunks.pop(job, [])
+        return Unread(self._find(shelf, job), list(shelf.chunks.get(job, ())), shelf.taken.get(job, 0))
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
-        shelf = self._shelf(job.endpoint)
-        now = shelf.jobs.get(job.id)
-        same_run = now is not None and now.lease == job.lease and now.status is not JobStatus.IN_QUEUE
-        if same_run and chunks:
-            shelf.chunks[job.id] = chunks + shelf.chunks.get(job.id, [])
+    async def acknowledge(self, read: Unread) -> bool:
+        """Take the chunks that were read; False, and nothing, if another reader was faster or the run is over."""
+        shelf, job_id = self._shelf(read.job.endpoint), read.job.id
+        if shelf.taken.get(job_id, 0) != read.taken or not read.is_of(shelf.jobs.get(job_id)):
+            return False
+        taken = len(read.chunks)
+        left = shelf.chunks.pop(job_id, [])[taken:]
+        if left:
+            shelf.chunks[job_id] = left
+        shelf.taken[job_id] = read.taken + taken
+        return True
 
     async def due(self, now: int) -> tuple[str, str] | None:
         """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
@@ -171,7 +178,7 @@ class MemoryStore:
         job = transition.job
         if after is None:
             del shelf.jobs[job.id]
-            shelf.chunks.pop(job.id, None)
+            self._drop_chunks(shelf, job.id)
         else:
             shelf.jobs[job.id] = after
         if type(transition.event) in _ABOUT_CHUNKS:
@@ -190,13 +197,18 @@ class MemoryStore:
         for listener in self._listeners:
             listener(transition)
 
-    @staticmethod
-    def _keep_chunks(shelf: _Shelf, transition: Transition) -> None:
+    def _keep_chunks(self, shelf: _Shelf, transition: Transition) -> None:
         event = transition.event
         if isinstance(event, Emitted):
             shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
         else:
-            shelf.chunks.pop(transition.job.id, None)
+            self._drop_chunks(shelf, transition.job.id)
+
+    @staticmethod
+    def _drop_chunks(shelf: _Shelf, job_id: str) -> None:
+        if shelf.chunks or shelf.taken:
+            shelf.chunks.pop(job_id, None)
+            shelf.taken.pop(job_id, None)
 
 
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import NotCancellable
-from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Forgotten, JobStatus
+from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Failed, Forgotten, Job, JobStatus
 from runpod_emulator.core.time.waiting import Caller
 
 from tests import worlds
@@ -91,7 +92,7 @@ async def test_an_end_that_comes_as_a_reader_looks_wakes_it():
 async def test_an_end_that_comes_as_a_stream_is_read_wakes_its_reader():
     world = make_world()
     _, job = await world.running()
-    after(world, "drain", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
+    after(world, "unread", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
     reading = await started(world.endpoint.next_chunks(job.id, world.clock.now() + LATER))
     assert await answer(reading) == (JobStatus.COMPLETED, [])
 
@@ -102,7 +103,7 @@ async def test_a_reader_who_leaves_as_chunks_are_read_loses_none_of_them():
     later = world.clock.now() + LATER
     await world.endpoint.work.report(job.id, Emitted(1, (b"1", b"2")))
     caller = Caller()
-    after(world, "drain", lambda: leave(caller))
+    after(world, "unread", lambda: leave(caller))
     assert (await world.endpoint.next_chunks(job.id, later, caller))[1] == []
     await world.endpoint.work.report(job.id, Emitted(1, (b"3",)))
     assert (await world.endpoint.next_chunks(job.id, later))[1] == [b"1", b"2", b"3"]
@@ -114,7 +115,7 @@ async def test_chunks_of_a_reader_who_left_are_for_the_next_one():
     later = world.clock.now() + LATER
     caller = Caller()
     waiting = [await started(world.endpoint.next_chunks(job.id, later, one)) for one in (caller, Caller())]
-    after(world, "drain", lambda: leave(caller))
+    after(world, "unread", lambda: leave(caller))
     await world.endpoint.work.report(job.id, Emitted(1, (b"1",)))
     await turns()
     assert sorted(chunks for task in waiting if task.done() for _, chunks in [task.result()]) == [[], [b"1"]]
@@ -130,9 +131,47 @@ async def test_chunks_of_a_run_that_is_over_do_not_come_back():
         caller.hang_up()
         await world.endpoint.work.worker_gone(worker)
 
-    after(world, "drain", lose)
+    after(world, "unread", lose)
     await world.endpoint.next_chunks(job.id, world.clock.now() + LATER, caller)
     assert (await world.endpoint.next_chunks(job.id, world.clock.now()))[1] == []
+
+
+@pytest.mark.parametrize("readers", [2, 5])
+async def test_each_chunk_goes_to_one_of_those_who_read_at_once_and_in_order(readers: int):
+    for seed in range(20):
+        worlds.STORE = lambda: YieldingStore(seed, 4)  # noqa: B023
+        world = make_world()
+        _, job = await world.running()
+        got: list[bytes] = []
+
+        async def read(world: TestWorld = world, job: Job = job, got: list[bytes] = got) -> None:
+            status = JobStatus.IN_PROGRESS
+            while not status.terminal:
+                status, chunks = await world.endpoint.next_chunks(job.id, world.clock.now() + LATER)
+                got += chunks
+
+        reading = [asyncio.ensure_future(read()) for _ in range(readers)]
+        chunks = [b"%d" % number for number in range(30)]
+        for number in range(0, 30, 3):
+            await world.endpoint.work.report(job.id, Emitted(1, tuple(chunks[number : number + 3])))
+        await world.endpoint.work.report(job.id, Completed(1, b"1"))
+        await asyncio.gather(*reading)
+        assert sorted(got, key=int) == chunks
+
+
+async def test_what_was_read_of_a_run_that_is_over_takes_nothing_from_the_next():
+    world = make_world()
+    worker, job = await world.running()
+    await world.endpoint.work.report(job.id, Emitted(1, (b"old",)))
+
+    async def run_again() -> None:
+        await world.endpoint.work.report(job.id, Failed("boom", None, 1))
+        await world.endpoint.retry(job.id)
+        await world.take(worker)
+        await world.endpoint.work.report(job.id, Emitted(2, (b"new",)))
+
+    after(world, "unread", run_again)
+    assert await world.endpoint.next_chunks(job.id, world.clock.now()) == (JobStatus.IN_PROGRESS, [b"new"])
 
 
 async def test_a_job_that_ends_as_it_is_cancelled_has_ended():

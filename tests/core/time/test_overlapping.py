@@ -1,4 +1,4 @@
-"""Two who catch up at once, where the store that is asked for deadlines suspends: each fires once, in order, in time."""
+"""Two who catch up at once, where the store that knows deadlines suspends: each fires once, in order, in time."""
 
 from __future__ import annotations
 

@@ -192,12 +192,12 @@ class Endpoint:
             job = await self._engine.load(job_id, at)
             if caller is not None and caller.gone:
                 return job.status, []
-            job, chunks = await self._store.drain(self.id, job_id)
-            status = job.status
+            read = await self._store.unread(self.id, job_id)
+            status, chunks = read.job.status, read.chunks
             if caller is not None and caller.gone:  # while the store was asked
-                await self._store.put_back(job, chunks)
-                self._waiters.look_again(job_id)
                 return status, []
+            if chunks and not await self._store.acknowledge(read):
+                continue  # they went to another reader, or with their run
             if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
                 return status, chunks
             if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
@@ -42,6 +42,21 @@ class Counts:
     def running(self) -> int:
         """Jobs that a worker holds."""
         return self.now[JobStatus.IN_PROGRESS]
+
+
+class Unread(NamedTuple):
+    """A job as it was in one step: its record, and the chunks of its present run that no reader has taken."""
+
+    job: Job
+    chunks: list[bytes]
+    taken: int
+    """How many chunks of this run readers had taken before these."""
+
+    def is_of(self, job: Job | None) -> bool:
+        """Whether the job, as it is now, still is in the run of which this was read."""
+        was = self.job
+        same = job is not None and (job.place, job.lease) == (was.place, was.lease)
+        return same and job is not None and job.status is not JobStatus.IN_QUEUE
 
 
 class DeliveryStore(Protocol):
@@ -96,12 +111,18 @@ class JobStore(Protocol):
         """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay."""
         ...
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        """The record, and the stream chunks nobody has read, in one step; raises JobNotFound."""
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        """The record, and the stream chunks that no reader has taken, in one step; raises JobNotFound.
+
+        They stay until a reader takes them, so one who has left meanwhile takes none from the others.
+        """
         ...
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
+    async def acknowledge(self, read: Unread) -> bool:
+        """Take the chunks that were read; False, and nothing, if another reader was faster or the run is over.
+
+        Of several who have read the same, one gets True: the others read again.
+        """
         ...
 
     async def due(self, now: int) -> tuple[str, str] | None:
