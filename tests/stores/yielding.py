@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener, Unread
+from runpod_emulator.core.jobs.store import Admit, Change, Counts, Listener, Unread
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -61,8 +61,8 @@ class YieldingStore:
     async def next_place(self) -> int:
         return await self.step("next_place", self._store.next_place)
 
-    async def create(self, transition: Transition) -> None:
-        await self.step("create", lambda: self._store.create(transition))
+    async def create(self, transition: Transition, admit: Admit | None = None) -> None:
+        await self.step("create", lambda: self._store.create(transition, admit))
 
     async def get(self, endpoint: str, job: str) -> Job:
         return await self.step("get", lambda: self._store.get(endpoint, job))

@@ -8,7 +8,7 @@ from typing import Any
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener, Unread
+from runpod_emulator.core.jobs.store import Admit, Change, Counts, Listener, Unread
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
@@ -56,9 +56,12 @@ class MemoryStore:
         self._places += 1
         return self._places
 
-    async def create(self, transition: Transition) -> None:
-        """Write a new job."""
-        self._write(self._shelf(transition.job.endpoint), transition)
+    async def create(self, transition: Transition, admit: Admit | None = None) -> None:
+        """Write a new job, unless `admit` raises."""
+        shelf = self._shelf(transition.job.endpoint)
+        if admit is not None:
+            admit(shelf.counts)
+        self._write(shelf, transition)
 
     async def get(self, endpoint: str, job: str) -> Job:
         """The record; raises JobNotFound."""

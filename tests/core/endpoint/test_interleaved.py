@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runpod_emulator.core.endpoint.endpoint import Submission
-from runpod_emulator.core.errors import NotCancellable
+from runpod_emulator.core.errors import EndpointNotFound, NotCancellable, QueueFull
 from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Failed, Forgotten, Job, JobStatus
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.script import Ending, Pause, Script
+from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.time.waiting import Caller
 
 from tests import worlds
 from tests.core.endpoint.test_faults_histories import doings, faults, live, scripts
-from tests.core.faulty_worlds import Mocked
+from tests.core.faulty_worlds import Mocked, exactly, fault_of
 from tests.core.steps import answer, started, take_now, turns
 from tests.stores.yielding import YieldingStore
 from tests.worlds import TestWorld, make_world
@@ -213,6 +217,61 @@ async def test_an_endpoint_closes_though_a_job_ends_meanwhile(event: Event):
     after(world, "recent", lambda: world.endpoint.change(job.id, event))
     await world.endpoint.close()
     assert (await world.endpoint.status(other.id)).status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize("call", ["next_place", "counts"])
+async def test_a_job_that_is_handed_in_as_its_endpoint_is_taken_away_is_not_left_behind(call: str):
+    world = make_world()
+    after(world, call, lambda: world.emulator.endpoints.remove("ep"))
+    with pytest.raises(EndpointNotFound):
+        await world.endpoint.submit(JOB)
+    assert await world.emulator.store.recent("ep", 0, 9) == ([], 0)
+    assert await world.emulator.deadlines.next_due() is None
+
+
+@pytest.mark.parametrize("call", ["recent", "update"])
+async def test_no_job_comes_in_while_an_endpoint_closes(call: str):
+    world = make_world()
+    failed = (await world.running())[1]
+    await world.endpoint.work.report(failed.id, Failed("boom", None, 1))
+    await world.endpoint.submit(JOB)
+
+    async def come_in() -> None:
+        for coming in (world.endpoint.submit(JOB), world.endpoint.retry(failed.id)):
+            with pytest.raises(EndpointNotFound):
+                await coming
+        refused.append(1)
+
+    refused: list[int] = []
+    after(world, call, come_in)
+    await world.endpoint.close()
+    assert refused and (await world.endpoint.health()).queued == 0
+
+
+async def test_a_job_whose_endpoint_is_taken_away_right_behind_it_was_made():
+    world = make_world()
+    world.emulator.faults.add(fault_of(FaultKind.OUTPUT_GONE_EARLY, 5_000))
+    after(world, "create", lambda: world.emulator.endpoints.remove("ep"))
+    assert (await world.endpoint.submit(JOB)).status is JobStatus.IN_QUEUE
+    assert await world.emulator.store.recent("ep", 0, 9) == ([], 0)
+
+
+async def test_the_queue_limit_holds_though_many_come_at_once():
+    world = make_world(workers_max=1, queue_limit_floor=3, queue_limit_per_worker=1)
+    outcomes = await asyncio.gather(*(world.endpoint.submit(JOB) for _ in range(9)), return_exceptions=True)
+    assert Counter(type(outcome) for outcome in outcomes) == {Job: 4, QueueFull: 5}
+    assert (await world.endpoint.health()).queued == 4
+
+
+async def test_a_job_that_was_refused_gives_its_run_back():
+    world = make_world(workers_max=1, queue_limit_floor=0, queue_limit_per_worker=0)
+    held = Script(Ending.NEVER, in_queue=Pause(exactly(1_000)))
+    world.emulator.stub(Stub("held", (held, held, Script(Ending.NEVER))))
+    outcomes = await asyncio.gather(*(world.endpoint.submit(JOB) for _ in range(2)), return_exceptions=True)
+    assert Counter(type(outcome) for outcome in outcomes) == {Job: 1, QueueFull: 1}
+    await world.advance(1_000)
+    assert await world.take(await world.worker())
+    assert (await world.endpoint.submit(JOB)).held  # it plays what the refused one would have played
 
 
 async def test_a_deadline_that_is_set_as_the_store_is_asked_for_the_next_is_met():

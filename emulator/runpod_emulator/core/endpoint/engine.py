@@ -15,6 +15,7 @@ from runpod_emulator.core.endpoint.workforce import Balance
 from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit, within_ttl
+from runpod_emulator.core.jobs.store import Admit
 
 Decide = Callable[[Job], Event | None]
 """What happens to a job as it is; None for nothing."""
@@ -30,10 +31,10 @@ class Engine:
         self._platform = shared.platform
         self._store = shared.store
 
-    async def create(self, job: Job) -> None:
-        """Bring a new record into the shared."""
+    async def create(self, job: Job, admit: Admit) -> None:
+        """Bring a new record into the store; raises what `admit` does, and then there is none."""
         transition = submit(job)
-        await self._store.create(transition)
+        await self._store.create(transition, admit)
         self._won(transition)
 
     async def change(self, job_id: str, event: Event, at: int) -> Transition:

@@ -44,6 +44,10 @@ class Counts:
         return self.now[JobStatus.IN_PROGRESS]
 
 
+Admit = Callable[[Counts], None]
+"""Raises an error if no job may come in now; it is given what there is in that very step."""
+
+
 class Unread(NamedTuple):
     """A job as it was in one step: its record, and the chunks of its present run that no reader has taken."""
 
@@ -95,8 +99,8 @@ class JobStore(Protocol):
         """A queue rank above all earlier ones."""
         ...
 
-    async def create(self, transition: Transition) -> None:
-        """Write a new job."""
+    async def create(self, transition: Transition, admit: Admit | None = None) -> None:
+        """Write a new job, unless `admit` raises: it is asked in the step that writes, so nothing comes in between."""
         ...
 
     async def get(self, endpoint: str, job: str) -> Job:
