@@ -342,10 +342,10 @@ def settlements(world: TestWorld) -> Counter[tuple[tuple[str, str, int], Deliver
     store = world.emulator.store
     record = store.deliveries.record
 
-    async def counted(delivery: Delivery) -> None:
+    async def counted(delivery: Delivery) -> bool:
         if delivery.status is not DeliveryStatus.OWED:
             counts[delivery.key, delivery.status] += 1
-        await record(delivery)
+        return await record(delivery)
 
     store.deliveries.record = counted  # type: ignore[method-assign]
     return counts

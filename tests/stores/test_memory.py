@@ -26,7 +26,8 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     apply,
     submit,
 )
-from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.store import DeliveryStore, JobStore
+from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
 
 from tests.core.jobs.test_job import QUEUED
@@ -69,8 +70,9 @@ def methods(kind: type) -> set[str]:
 
 def test_it_is_a_job_store():
     assert methods(MemoryStore) == methods(JobStore)
-    for name in methods(JobStore):
-        assert inspect.signature(getattr(MemoryStore, name)) == inspect.signature(getattr(JobStore, name))
+    for store, protocol in ((MemoryStore, JobStore), (MemoryDeliveries, DeliveryStore)):
+        for name in methods(protocol):
+            assert inspect.signature(getattr(store, name)) == inspect.signature(getattr(protocol, name))
 
 
 def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
@@ -400,40 +402,94 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
     return delivery
 
 
+def claim(shelf: Shelf, now: int, most: int = 10, until: int | None = None) -> list[Delivery]:
+    return finish(shelf.store.deliveries.claim(now, most, until))
+
+
+def record(shelf: Shelf, delivery: Delivery, **changes: object) -> bool:
+    return finish(shelf.store.deliveries.record(delivery._replace(attempts=1, **changes)))
+
+
+def next_due(shelf: Shelf) -> int | None:
+    return finish(shelf.store.deliveries.next_due())
+
+
 def test_due_deliveries_are_given_out_once_earliest_first(shelf: Shelf):
-    late, soon, later = owe(shelf, "a", 3_000), owe(shelf, "b", 2_000), owe(shelf, "c", 9_000)
-    assert finish(shelf.store.deliveries.next_due()) == 2_000
-    assert finish(shelf.store.deliveries.claim(1_999, 10)) == []
-    assert finish(shelf.store.deliveries.claim(3_000, 1)) == [soon]
-    assert finish(shelf.store.deliveries.claim(3_000, 10)) == [late]
-    assert finish(shelf.store.deliveries.claim(3_000, 10)) == []
-    assert finish(shelf.store.deliveries.next_due()) == 9_000
-    assert finish(shelf.store.deliveries.claim(9_000, 10)) == [later]
-    assert finish(shelf.store.deliveries.next_due()) is None
+    owed = [owe(shelf, job, due) for job, due in (("a", 3_000), ("b", 2_000), ("c", 9_000))]
+    late, soon, later = (delivery._replace(lease=1) for delivery in owed)
+    assert next_due(shelf) == 2_000
+    assert claim(shelf, 1_999) == []
+    assert claim(shelf, 3_000, most=1) == [soon]
+    assert claim(shelf, 3_000) == [late]
+    assert claim(shelf, 3_000) == []
+    assert next_due(shelf) == 9_000
+    assert claim(shelf, 9_000) == [later]
+    assert next_due(shelf) is None
 
 
 def test_a_delivery_that_is_still_owed_is_given_out_again_at_its_new_time(shelf: Shelf):
     delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.deliveries.claim(2_000, 10))
-    again = delivery._replace(attempts=1, due=7_000)
-    finish(shelf.store.deliveries.record(again))
-    assert finish(shelf.store.deliveries.next_due()) == 7_000
-    assert finish(shelf.store.deliveries.claim(7_000, 10)) == [again]
+    (given,) = claim(shelf, 2_000)
+    assert record(shelf, given, due=7_000)
+    assert next_due(shelf) == 7_000
+    assert claim(shelf, 7_000) == [delivery._replace(attempts=1, due=7_000, lease=2)]
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.GIVEN_UP])
-def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus):
-    delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.deliveries.claim(2_000, 10))
-    finish(shelf.store.deliveries.record(delivery._replace(attempts=1, status=status)))
-    assert finish(shelf.store.deliveries.next_due()) is None
+@pytest.mark.parametrize("until", [None, 5_000])
+def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus, until: int | None):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=until)
+    assert record(shelf, given, status=status)
+    assert next_due(shelf) is None
     assert not shelf.store.deliveries.owes_any
+    assert not record(shelf, given, status=status)
 
 
 def test_a_delivery_outlives_its_job(shelf: Shelf):
-    delivery = owe(shelf, "a", 2_000)
+    owe(shelf, "a", 2_000)
     shelf.update("a", Forgotten())
-    assert finish(shelf.store.deliveries.claim(2_000, 10)) == [delivery]
+    assert [given.job for given in claim(shelf, 2_000)] == ["a"]
+
+
+def test_a_delivery_whose_sender_says_nothing_more_is_due_again_as_it_was(shelf: Shelf):
+    delivery = owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=5_000)
+    assert record(shelf, given, due=7_000)
+    (given,) = claim(shelf, 7_000, until=9_000)
+    assert next_due(shelf) == 9_000
+    assert claim(shelf, 8_999, until=20_000) == []
+    (again,) = claim(shelf, 9_000, until=12_000)
+    assert again == delivery._replace(attempts=1, due=7_000, lease=3)
+    assert not record(shelf, given, status=DeliveryStatus.DELIVERED)
+    finish(shelf.store.deliveries.renew([given], 60_000))
+    assert next_due(shelf) == 12_000
+    assert record(shelf, again, status=DeliveryStatus.DELIVERED)
+    assert not shelf.store.deliveries.owes_any
+
+
+def test_a_sender_that_renews_keeps_a_delivery(shelf: Shelf):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=5_000)
+    finish(shelf.store.deliveries.renew([given], 8_000))
+    assert claim(shelf, 7_999, until=9_000) == []
+    assert record(shelf, given, status=DeliveryStatus.DELIVERED)
+
+
+def test_what_a_sender_says_late_counts_if_nobody_else_was_given_it(shelf: Shelf):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=3_000)
+    assert next_due(shelf) == 3_000
+    assert record(shelf, given, status=DeliveryStatus.DELIVERED)
+
+
+def test_a_delivery_that_was_cleared_stays_so(shelf: Shelf):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=3_000)
+    finish(shelf.store.clear("ep"))
+    finish(shelf.store.deliveries.renew([given], 8_000))
+    assert not record(shelf, given, due=7_000)
+    assert next_due(shelf) is None
 
 
 def test_a_refused_change_owes_nothing(shelf: Shelf):

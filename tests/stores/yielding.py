@@ -107,15 +107,20 @@ class YieldingStore:
 class YieldingDeliveries:
     """The `DeliveryStore` of such a store."""
 
+    shared = False
+
     def __init__(self, store: YieldingStore, kept: MemoryDeliveries) -> None:
         self._step = store.step
         self._kept = kept
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        return await self._step("claim delivery", lambda: self._kept.claim(now, most))
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        return await self._step("claim delivery", lambda: self._kept.claim(now, most, until))
 
-    async def record(self, delivery: Delivery) -> None:
-        await self._step("record delivery", lambda: self._kept.record(delivery))
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        await self._step("renew delivery", lambda: self._kept.renew(deliveries, until))
+
+    async def record(self, delivery: Delivery) -> bool:
+        return await self._step("record delivery", lambda: self._kept.record(delivery))
 
     async def owes(self) -> bool:
         return await self._step("owes", self._kept.owes)

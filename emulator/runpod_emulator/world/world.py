@@ -120,6 +120,8 @@ class World:
         for heard in self.news.heard:
             self.store.listen(heard)
         self.store.listen(self._tell_endpoint)
+        if self.store.deliveries.shared:
+            self.store.listen(self._webhooks.owed)
 
     def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(own_post, self.faults, self.timeline)

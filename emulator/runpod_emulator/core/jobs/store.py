@@ -66,12 +66,28 @@ class Unread(NamedTuple):
 class DeliveryStore(Protocol):
     """Keeps what is owed to webhooks. A `JobStore` adds to it, in the step that ends a job."""
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        """Owed deliveries that are due, `most` at most; each is given out once until `record`."""
+    @property
+    def shared(self) -> bool:
+        """Whether senders of other processes are given these deliveries too."""
         ...
 
-    async def record(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most, each given to one sender until the time `until`.
+
+        One that is neither recorded nor renewed by then is due again as it is, for any sender. `until` None is for a
+        store that is not shared: there a delivery is its sender's until it is recorded.
+        """
+        ...
+
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        """Leave deliveries to the sender who has them, until then; but not those that another one was given since."""
+        ...
+
+    async def record(self, delivery: Delivery) -> bool:
+        """Write what an attempt made of a delivery; one that is settled is dropped.
+
+        False, and nothing, if another sender was given it since, or it was cleared.
+        """
         ...
 
     async def owes(self) -> bool:
@@ -79,7 +95,7 @@ class DeliveryStore(Protocol):
         ...
 
     async def next_due(self) -> int | None:
-        """When the next owed delivery that is not given out is due."""
+        """When the next owed delivery is due that no sender has, or has for a time: then when that is over."""
         ...
 
 
