@@ -26,7 +26,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     apply,
     submit,
 )
-from runpod_emulator.core.jobs.store import DeliveryStore, JobStore
+from runpod_emulator.core.jobs.store import Cleared, DeliveryStore, JobStore
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
 
@@ -383,6 +383,22 @@ def test_every_listener_hears_of_every_write_in_order_and_finds_it_written(shelf
     shelf.update("a", Completed(1))
     assert [type(news.event).__name__ for news in shelf.heard] == ["Submitted", "Taken", "Completed"]
     assert [status.value for status in found] == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+
+
+def test_who_listens_to_clears_hears_of_each_with_what_was_running(shelf: Shelf):
+    clears: list[object] = []
+    for job_id in "abc":
+        shelf.create(job_id)
+    shelf.claim(1)
+    shelf.store.listen_to_clears(lambda cleared: clears.append((cleared, shelf.queued())))
+    running = finish(shelf.store.get("ep", "a"))
+    finish(shelf.store.clear("other"))
+    assert clears.pop() == (Cleared("other", []), ["b", "c"])
+    for endpoint in ("ep", None):
+        finish(shelf.store.clear(endpoint))
+        assert clears.pop() == (Cleared(endpoint, [running] if endpoint else []), [])
+    finish(shelf.store.drop("ep"))
+    assert clears == []
 
 
 # Deliveries

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Admit, Change, Counts, Listener, Unread
+from runpod_emulator.core.jobs.store import Admit, Change, Cleared, Counts, Listener, Unread
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -54,6 +54,9 @@ class YieldingStore:
 
     def listen(self, listener: Listener) -> None:
         self._store.listen(listener)
+
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        self._store.listen_to_clears(listener)
 
     def has_work(self) -> bool:
         return self._store.has_work()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Admit, Change, Counts, Listener, Unread
+from runpod_emulator.core.jobs.store import Admit, Change, Cleared, Counts, Listener, Unread
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
@@ -32,6 +33,11 @@ class _Shelf:
         """How many chunks of a job's present run readers have taken."""
         self.counts = Counts()
 
+    def running(self) -> Iterator[Job]:
+        """The jobs that workers hold; looks no further than it must, for there may be a million that have ended."""
+        running = (job for job in reversed(self.jobs.values()) if job.status is JobStatus.IN_PROGRESS)
+        return islice(running, self.counts.running)
+
     def remains(self) -> list[dict[Any, Any] | list[Any]]:
         """What is to be freed once nobody uses it any more."""
         return [self.jobs, self.held, self.chunks, self.taken, *self.queue.remains()]
@@ -44,12 +50,17 @@ class MemoryStore:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self._listeners: list[Listener] = []
+        self._clear_listeners: list[Callable[[Cleared], None]] = []
         self._places = 0
         self.deliveries = MemoryDeliveries()
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` after every write, in the same step."""
         self._listeners.append(listener)
+
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        """Call `listener` after every `clear`, in the same step."""
+        self._clear_listeners.append(listener)
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
@@ -142,7 +153,9 @@ class MemoryStore:
         return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
 
     async def clear(self, endpoint: str | None = None) -> None:
-        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
+        chosen = self._shelves.values() if endpoint is None else [self._shelf(endpoint)]
+        running = [job for shelf in chosen for job in shelf.running()]
         if endpoint is None:
             free_later(part for shelf in self._shelves.values() for part in shelf.remains())
             free_later(self._deadlines.remains())
@@ -150,6 +163,8 @@ class MemoryStore:
         else:
             await self.drop(endpoint)
         self.deliveries.clear(endpoint)
+        for listener in self._clear_listeners:
+            listener(Cleared(endpoint, running))
 
     async def drop(self, endpoint: str) -> None:
         """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""

@@ -420,5 +420,5 @@ async def test_webhooks_of_one_moment_go_out_in_the_order_of_their_jobs_whatever
     hooks = [submission._replace(webhook="http://127.0.0.1:9/x") for submission in (LOW, JOB, LOW, JOB)]
     jobs = await submit(world, *hooks)
     await world.endpoint.purge()
-    owed = await world.emulator.store.deliveries.claim(world.clock.now(), 9)
+    owed = await world.emulator.store.deliveries.claim(world.clock.now(), 9, None)
     assert [delivery.job for delivery in owed] == jobs

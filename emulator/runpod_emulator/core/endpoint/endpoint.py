@@ -304,12 +304,12 @@ class Endpoint:
         """Go on with other settings; those of a job are for jobs to come."""
         await self.workforce.configure(settings)
 
-    async def reset(self) -> None:
+    def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
         self.limits = Limits(self.platform)
         self._waiters.reset()
         self.scripts.clear()
-        await self.work.balance()
+        self.later(self.work.balance())
 
     async def close(self) -> None:
         """Cancel every job, and start no worker any more: the endpoint is about to be taken away.

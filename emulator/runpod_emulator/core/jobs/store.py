@@ -63,6 +63,14 @@ class Unread(NamedTuple):
         return same and job is not None and job.status is not JobStatus.IN_QUEUE
 
 
+class Cleared(NamedTuple):
+    """The store has forgotten the jobs of an endpoint, or without one all of its jobs."""
+
+    endpoint: str | None
+    running: list[Job]
+    """Those that workers held until now."""
+
+
 class DeliveryStore(Protocol):
     """Keeps what is owed to webhooks. A `JobStore` adds to it, in the step that ends a job."""
 
@@ -100,7 +108,12 @@ class DeliveryStore(Protocol):
 
 
 class JobStore(Protocol):
-    """Keeps jobs and stream chunks. On the memory store no call ever suspends."""
+    """Keeps jobs and stream chunks. On the memory store no call ever suspends.
+
+    A store is one world's: its keys are endpoints and jobs, and say nothing of namespaces. One that keeps several
+    worlds in one place is made with the name of its own. Several processes may each have this same world: each is told
+    of transitions and of clears, wherever they come from.
+    """
 
     @property
     def deliveries(self) -> DeliveryStore:
@@ -109,6 +122,10 @@ class JobStore(Protocol):
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every transition that is heard of."""
+        ...
+
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        """Call `listener` after every `clear`, in the order in which it came among the transitions."""
         ...
 
     async def next_place(self) -> int:
@@ -170,7 +187,7 @@ class JobStore(Protocol):
         ...
 
     async def clear(self, endpoint: str | None = None) -> None:
-        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
         ...
 
     async def drop(self, endpoint: str) -> None:
