@@ -192,7 +192,8 @@ class Endpoint:
         """The status, and the stream chunks that nobody has read yet.
 
         Held until there is one, the job has ended or the time is `until`. A caller who
-        left meanwhile consumes nothing. Raises JobNotFound.
+        left meanwhile takes none; one who leaves as the store takes them has lost them, as
+        one does who leaves while they are sent. Raises JobNotFound.
         """
         with self._waiters:
             outcome = None
