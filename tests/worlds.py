@@ -9,6 +9,7 @@ from typing import Any
 from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.platform import Profile, preset
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.settings import EndpointSettings, default_settings
@@ -122,6 +123,7 @@ def make_world(
     rate_limits: bool = True,
     capacity: Capacity | None = None,
     effects: Iterable[Effect] = (),
+    store: JobStore | None = None,
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -129,12 +131,12 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    store = None if STORE is None else STORE()
+    yielding = STORE() if store is None and STORE is not None else None
     emulator = World(
-        platform, wire.webhook_body, clock=clock, store=store, post=post, seed=1, rate_limits=rate_limits,
+        platform, wire.webhook_body, clock=clock, store=store or yielding, post=post, seed=1, rate_limits=rate_limits,
         capacity=capacity, effects=effects,
     )  # fmt: skip
-    if store is not None:
-        store.timeline = emulator.timeline
+    if yielding is not None:
+        yielding.timeline = emulator.timeline
     endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

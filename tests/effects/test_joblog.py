@@ -69,6 +69,7 @@ async def test_a_long_error_is_cut(lines):
     ],
     ids=["short", "long", "pairs", "50 MB"],
 )
+@pytest.mark.one_step
 async def test_a_raised_error_is_its_type_and_the_beginning_of_its_message(
     lines, monkeypatch: pytest.MonkeyPatch, message: str, shown: str
 ):

@@ -204,7 +204,7 @@ async def test_many_calls_that_need_no_waiting_leave_turns_to_others():
     jobs = [await world.endpoint.submit(JOB) for _ in range(500)]
     for job in jobs:
         await world.endpoint.cancel(job.id)
-    most = before = 0
+    most, before = 0, len(world.post.calls)
     while len(world.post.calls) < len(jobs):
         await asyncio.sleep(0)
         most, before = max(most, len(world.post.calls) - before), len(world.post.calls)

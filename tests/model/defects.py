@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint
-from runpod_emulator.core.jobs.job import Forgotten, Job, JobStatus, Retried, Transition
-from runpod_emulator.core.jobs.store import Change, Written
+from runpod_emulator.core.jobs.job import Forgotten, JobStatus, Retried, Transition
+from runpod_emulator.core.jobs.store import Change, Unread, Written
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.worlds import Worlds
 
@@ -33,17 +33,17 @@ def late_deadlines(patch: pytest.MonkeyPatch) -> None:
 
 def chunks_twice(patch: pytest.MonkeyPatch) -> None:
     """The last chunk of an answer is in the next one too."""
-    drain = MemoryStore.drain
+    unread = MemoryStore.unread
     given: dict[tuple[int, str, str], list[bytes]] = {}
 
-    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        record, chunks = await drain(self, endpoint, job)
+    async def read_again(self: MemoryStore, endpoint: str, job: str) -> Unread:
+        read = await unread(self, endpoint, job)
         again = given.pop((id(self), endpoint, job), [])
-        if chunks:
-            given[id(self), endpoint, job] = chunks[-1:]
-        return record, [*again, *chunks]
+        if read.chunks:
+            given[id(self), endpoint, job] = read.chunks[-1:]
+        return read._replace(chunks=[*again, *read.chunks])
 
-    patch.setattr(MemoryStore, "drain", drain_again)
+    patch.setattr(MemoryStore, "unread", read_again)
 
 
 def kept_output(patch: pytest.MonkeyPatch) -> None:

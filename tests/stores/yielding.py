@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Change, Claimed, Counts, Listener, Written
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -61,15 +61,18 @@ class YieldingStore:
     def listen(self, listener: Listener) -> None:
         self._store.listen(listener)
 
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        self._store.listen_to_clears(listener)
+
     def has_work(self) -> bool:
         return self._store.has_work()
 
     async def next_place(self) -> int:
         return await self.step("next_place", self._store.next_place)
 
-    async def create(self, transition: Transition) -> Counts:
+    async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
         async def call() -> Counts:
-            return _now(await self._store.create(transition))
+            return _now(await self._store.create(transition, admit))
 
         return await self.step("create", call)
 
@@ -90,11 +93,11 @@ class YieldingStore:
 
         return await self.step("claim", call)
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        return await self.step("drain", lambda: self._store.drain(endpoint, job))
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        return await self.step("unread", lambda: self._store.unread(endpoint, job))
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        await self.step("put_back", lambda: self._store.put_back(job, chunks))
+    async def acknowledge(self, read: Unread) -> bool:
+        return await self.step("acknowledge", lambda: self._store.acknowledge(read))
 
     async def due(self, now: int) -> tuple[str, str] | None:
         return await self.step("due", lambda: self._store.due(now))
@@ -127,15 +130,20 @@ class YieldingStore:
 class YieldingDeliveries:
     """The `DeliveryStore` of such a store."""
 
+    shared = False
+
     def __init__(self, store: YieldingStore, kept: MemoryDeliveries) -> None:
         self._step = store.step
         self._kept = kept
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        return await self._step("claim delivery", lambda: self._kept.claim(now, most))
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        return await self._step("claim delivery", lambda: self._kept.claim(now, most, until))
 
-    async def record(self, delivery: Delivery) -> None:
-        await self._step("record delivery", lambda: self._kept.record(delivery))
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        await self._step("renew delivery", lambda: self._kept.renew(deliveries, until))
+
+    async def record(self, delivery: Delivery) -> bool:
+        return await self._step("record delivery", lambda: self._kept.record(delivery))
 
     async def owes(self) -> bool:
         return await self._step("owes", self._kept.owes)

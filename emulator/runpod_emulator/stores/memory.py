@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Change, Claimed, Counts, Listener, Written
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
@@ -19,7 +20,7 @@ _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 class _Shelf:
     """One endpoint's jobs and indexes."""
 
-    __slots__ = ("chunks", "counts", "held", "jobs", "queue")
+    __slots__ = ("chunks", "counts", "held", "jobs", "queue", "taken")
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -27,11 +28,19 @@ class _Shelf:
         self.held: dict[str, int] = {}
         """Places of the jobs that no worker can see."""
         self.chunks: dict[str, list[bytes]] = {}
+        """Those that no reader has taken."""
+        self.taken: dict[str, int] = {}
+        """How many chunks of a job's present run readers have taken."""
         self.counts = Counts()
+
+    def running(self) -> Iterator[Job]:
+        """The jobs that workers hold; looks no further than it must, for there may be a million that have ended."""
+        running = (job for job in reversed(self.jobs.values()) if job.status is JobStatus.IN_PROGRESS)
+        return islice(running, self.counts.running)
 
     def remains(self) -> list[dict[Any, Any] | list[Any]]:
         """What is to be freed once nobody uses it any more."""
-        return [self.jobs, self.held, self.chunks, *self.queue.remains()]
+        return [self.jobs, self.held, self.chunks, self.taken, *self.queue.remains()]
 
 
 class MemoryStore:
@@ -41,6 +50,7 @@ class MemoryStore:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self._listeners: list[Listener] = []
+        self._clear_listeners: list[Callable[[Cleared], None]] = []
         self._places = 0
         self.deliveries = MemoryDeliveries()
 
@@ -48,14 +58,20 @@ class MemoryStore:
         """Call `listener` after every write, in the same step."""
         self._listeners.append(listener)
 
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        """Call `listener` after every `clear`, in the same step."""
+        self._clear_listeners.append(listener)
+
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
         self._places += 1
         return self._places
 
-    async def create(self, transition: Transition) -> Counts:
-        """Write a new job; returns the endpoint's counters."""
+    async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
+        """Write a new job, unless `admit` raises; returns the endpoint's counters."""
         shelf = self._shelf(transition.job.endpoint)
+        if admit is not None:
+            admit(shelf.counts)
         self._write(shelf, transition)
         return shelf.counts
 
@@ -89,18 +105,22 @@ class MemoryStore:
             shelf.queue.set(job.id, job.place)
         return Claimed(claimed, shelf.counts)
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        """The record and the unread chunks; raises JobNotFound."""
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        """The record and the chunks that no reader has taken; raises JobNotFound."""
         shelf = self._shelf(endpoint)
-        return self._find(shelf, job), shelf.chunks.pop(job, [])
+        return Unread(self._find(shelf, job), list(shelf.chunks.get(job, ())), shelf.taken.get(job, 0))
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
-        shelf = self._shelf(job.endpoint)
-        now = shelf.jobs.get(job.id)
-        same_run = now is not None and now.lease == job.lease and now.status is not JobStatus.IN_QUEUE
-        if same_run and chunks:
-            shelf.chunks[job.id] = chunks + shelf.chunks.get(job.id, [])
+    async def acknowledge(self, read: Unread) -> bool:
+        """Take the chunks that were read; False, and nothing, if another reader was faster or the run is over."""
+        shelf, job_id = self._shelf(read.job.endpoint), read.job.id
+        if shelf.taken.get(job_id, 0) != read.taken or not read.is_of(shelf.jobs.get(job_id)):
+            return False
+        taken = len(read.chunks)
+        left = shelf.chunks.pop(job_id, [])[taken:]
+        if left:
+            shelf.chunks[job_id] = left
+        shelf.taken[job_id] = read.taken + taken
+        return True
 
     async def due(self, now: int) -> tuple[str, str] | None:
         """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
@@ -134,7 +154,9 @@ class MemoryStore:
         return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
 
     async def clear(self, endpoint: str | None = None) -> None:
-        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
+        chosen = self._shelves.values() if endpoint is None else [self._shelf(endpoint)]
+        running = [job for shelf in chosen for job in shelf.running()]
         if endpoint is None:
             free_later(part for shelf in self._shelves.values() for part in shelf.remains())
             free_later(self._deadlines.remains())
@@ -142,6 +164,8 @@ class MemoryStore:
         else:
             await self.drop(endpoint)
         self.deliveries.clear(endpoint)
+        for listener in self._clear_listeners:
+            listener(Cleared(endpoint, running))
 
     async def drop(self, endpoint: str) -> None:
         """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
@@ -174,7 +198,7 @@ class MemoryStore:
         _count(shelf.counts, before, after, transition)
         if after is None:
             del shelf.jobs[job.id]
-            shelf.chunks.pop(job.id, None)
+            self._drop_chunks(shelf, job.id)
         else:
             shelf.jobs[job.id] = after
         if type(transition.event) in _ABOUT_CHUNKS:
@@ -192,13 +216,18 @@ class MemoryStore:
         for listener in self._listeners:
             listener(transition)
 
-    @staticmethod
-    def _keep_chunks(shelf: _Shelf, transition: Transition) -> None:
+    def _keep_chunks(self, shelf: _Shelf, transition: Transition) -> None:
         event = transition.event
         if isinstance(event, Emitted):
             shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
         else:
-            shelf.chunks.pop(transition.job.id, None)
+            self._drop_chunks(shelf, transition.job.id)
+
+    @staticmethod
+    def _drop_chunks(shelf: _Shelf, job_id: str) -> None:
+        if shelf.chunks or shelf.taken:
+            shelf.chunks.pop(job_id, None)
+            shelf.taken.pop(job_id, None)
 
 
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
+from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.store import Cleared, JobStore
 from runpod_emulator.core.mocks.faults import FaultBook
 from runpod_emulator.core.mocks.stubs import Stub, StubBook
 from runpod_emulator.core.networks import Reach
@@ -50,6 +51,7 @@ class World:
     """Those that are being answered, but for the polls of its own workers."""
     requests = 0
     """Those of clients that have been answered."""
+    _is_over = False
 
     def __init__(
         self,
@@ -120,6 +122,9 @@ class World:
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.listen(self._heard)
+        self.store.listen_to_clears(self._cleared)
+        if self.store.deliveries.shared:
+            self.store.listen(self._webhooks.owed)
 
     def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(own_post, self.faults, self.timeline)
@@ -143,20 +148,30 @@ class World:
         """
         if endpoint_id is not None:
             self.endpoints.any(endpoint_id)
-        chosen = [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
-        for endpoint in chosen:
-            await endpoint.work.stop_all()
         await self.store.clear(endpoint_id)
-        for cleared in self.news.cleared:
-            cleared(endpoint_id)
-        for endpoint in chosen:
-            await endpoint.reset()
+        for endpoint in self._queues(endpoint_id):  # who has asked for it finds the workers that then are needed
+            await endpoint.work.balance()
         if endpoint_id is None:
             self.receiver.clear()
             self.stubs.reset()
             self.faults.reset()
             self.endpoints.drop_functions()
             self._shared.ids.reset()
+
+    def _cleared(self, cleared: Cleared) -> None:
+        """The store has forgotten jobs, here or elsewhere: so does all that knows of them."""
+        if self._is_over:
+            return
+        for endpoint in self._queues(cleared.endpoint):
+            endpoint.work.stop_all({job.id: job for job in cleared.running if job.endpoint == endpoint.id})
+        for told in self.news.cleared:
+            told(cleared.endpoint)
+        for endpoint in self._queues(cleared.endpoint):
+            endpoint.reset()
+
+    def _queues(self, endpoint_id: str | None) -> list[Endpoint]:
+        """The queue-based endpoint of this id, if there is one; without an id, all."""
+        return [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""
@@ -165,6 +180,7 @@ class World:
 
     async def stop(self) -> None:
         """End waits, workers and webhook calls; leaves no process behind."""
+        self._is_over = True
         self.hang_up()
         await self.endpoints.stop()
         await self._webhooks.close()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
-from runpod_emulator.core.jobs.job import Completed, Failed, Job, JobStatus
+from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.platform import DAY
 from runpod_emulator.core.time.clock import AutoClock
 from runpod_emulator.core.time.waiting import Caller
@@ -77,16 +77,29 @@ async def test_its_webhooks_are_owed_all_the_same():
     assert [url for url, _ in post.calls] == ["http://127.0.0.1:9/hook"] * 2
 
 
-@pytest.mark.one_step
 async def test_who_waits_for_one_of_its_jobs_sees_how_it_ended():
     world = make_world()
     gone = beside(world, "b")
     job = await in_state(gone, JobStatus.IN_PROGRESS)
     waits = await started(gone.endpoint.wait(job.id, None))
     streams = await started(gone.endpoint.next_chunks(job.id, None))
+    await gone.endpoint.work.report(job.id, Emitted(job.lease, (b"1",)))
+    assert (await answer(streams)) == (JobStatus.IN_PROGRESS, [b"1"])
+    streams = await started(gone.endpoint.next_chunks(job.id, None))
     await world.emulator.endpoints.remove("b")
     assert (await answer(waits)).status is JobStatus.CANCELLED
-    assert (await answer(streams))[0] is JobStatus.CANCELLED
+    assert (await answer(streams)) == (JobStatus.CANCELLED, [])
+
+
+async def test_what_was_not_read_yet_is_read_as_it_is_taken_away():
+    world = make_world()
+    gone = beside(world, "b")
+    job = await in_state(gone, JobStatus.IN_PROGRESS)
+    await gone.endpoint.work.report(job.id, Emitted(job.lease, (b"1",)))
+    streams = asyncio.ensure_future(gone.endpoint.next_chunks(job.id, None))
+    await asyncio.sleep(0)
+    await world.emulator.endpoints.remove("b")
+    assert (await answer(streams))[1] == [b"1"]
 
 
 async def test_a_request_that_found_it_just_before_makes_no_job():

@@ -25,6 +25,7 @@ from runpod_emulator.core.errors import (  # fmt: skip
     NotCancellable,
     NotRetryable,
     QueueFull,
+    RequestError,
 )
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
@@ -46,6 +47,7 @@ from runpod_emulator.core.jobs.job import (
     Transition,
 )  # fmt: skip
 from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, by_kind
+from runpod_emulator.core.jobs.store import Counts
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Limits
@@ -118,6 +120,7 @@ class Endpoint:
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False
+        self._is_limited = shared.rate_limits and shared.platform.queue_limit_rule
 
     @property
     def settings(self) -> EndpointSettings:
@@ -141,12 +144,12 @@ class Endpoint:
     async def submit(self, submission: Submission) -> Job:
         """Queue a job and answer its record; raises EndpointPaused, QueueFull."""
         at = await self._now()
-        if self._closed:  # since the request has found it
-            raise EndpointNotFound
+        self._check_open()
         platform, settings = self.platform, self.workforce.settings
         if not settings.workers_max and platform.paused_endpoint == "conflict":
             raise EndpointPaused
-        await self._check_queue()
+        if self._is_limited:  # before anything is drawn for the job
+            self._admit(await self._store.counts(self.id))
         ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
         retention = _sync_retention(submission, platform) if submission.sync else platform.run_retention
@@ -167,10 +170,15 @@ class Endpoint:
             held=self.scripts.begin(job_id, Question(self.id, submission.input, submission.headers)),
         )
         job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
-        await self._engine.create(job)
+        try:
+            await self._engine.create(job, self._admit)
+        except RequestError:
+            self.scripts.refused(job_id)
+            raise
         await self.work.balance(self._engine.counts)
         for event in events:
-            job = (await self._engine.change(job_id, event, at)).job
+            with suppress(JobNotFound):  # its endpoint was taken away meanwhile
+                job = (await self._engine.change(job_id, event, at)).job
             await self.work.balance(self._engine.counts)
         return job
 
@@ -188,15 +196,16 @@ class Endpoint:
 
         `at` is the present, if it was read. Raises JobNotFound.
         """
-        while True:
-            since = self._waiters.calls
-            at = await self._now() if at is None else at
-            job = await self._engine.load(job_id, at)
-            if job.status.terminal:
-                return job
-            if await self._waiters.end(job_id, until, caller, since, at) is not Outcome.NEWS:
-                return await self.status(job_id)
-            at = None
+        with self._waiters:
+            while True:
+                since = self._waiters.calls
+                at = await self._now() if at is None else at
+                job = await self._engine.load(job_id, at)
+                if job.status.terminal:
+                    return job
+                if await self._waiters.end(job_id, until, caller, since, at) is not Outcome.NEWS:
+                    return await self.status(job_id)
+                at = None
 
     async def next_chunks(
         self, job_id: str, until: int | None, caller: Caller | None = None
@@ -204,26 +213,28 @@ class Endpoint:
         """The status, and the stream chunks that nobody has read yet.
 
         Held until there is one, the job has ended or the time is `until`. A caller who
-        left meanwhile consumes nothing. Raises JobNotFound.
+        left meanwhile takes none; one who leaves as the store takes them has lost them, as
+        one does who leaves while they are sent. Raises JobNotFound.
         """
-        outcome = None
-        while True:
-            since = self._waiters.calls
-            at = await self._now()
-            job = await self._engine.load(job_id, at)
-            if caller is not None and caller.gone:
-                return job.status, []
-            job, chunks = await self._store.drain(self.id, job_id)
-            status = job.status
-            if caller is not None and caller.gone:  # while the store was asked
-                await self._store.put_back(job, chunks)
-                self._waiters.look_again(job_id)
-                return status, []
-            if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
-                return status, chunks
-            if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
-                return status, chunks
-            outcome = await self._waiters.chunk(job_id, until, caller, since, at)
+        with self._waiters:
+            outcome = None
+            while True:
+                since = self._waiters.calls
+                at = await self._now()
+                job = await self._engine.load(job_id, at)
+                if caller is not None and caller.gone:
+                    return job.status, []
+                read = await self._store.unread(self.id, job_id)
+                status, chunks = read.job.status, read.chunks
+                if caller is not None and caller.gone:  # while the store was asked
+                    return status, []
+                if chunks and not await self._store.acknowledge(read):
+                    continue  # they went to another reader, or with their run
+                if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
+                    return status, chunks
+                if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
+                    return status, chunks
+                outcome = await self._waiters.chunk(job_id, until, caller, since, at)
 
     async def cancel(self, job_id: str) -> Job:
         """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""
@@ -245,10 +256,16 @@ class Endpoint:
         job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
         held = Retried in TRANSITIONS[job.status] and self.scripts.begin_again(job_id)
+
+        def again(job: Job) -> Event:
+            self._check_open()
+            return Retried(place, held)
+
         try:
-            transition = await self._engine.change(job_id, Retried(place, held), at)
+            transition = await self._engine.change_if(job_id, again, at)
         except IllegalTransition as illegal:
             raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
+        assert transition is not None
         await self.work.balance(self._engine.counts)
         return transition.job
 
@@ -309,16 +326,19 @@ class Endpoint:
         """Go on with other settings; those of a job are for jobs to come."""
         await self.workforce.configure(settings)
 
-    async def reset(self) -> None:
+    def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
         self.limits = Limits(self.platform)
         self._waiters.reset()
         self.scripts.clear()
         self._engine.counts = None
-        await self.work.balance()
+        self.later(self.work.balance())
 
     async def close(self) -> None:
-        """Cancel every job and start no worker any more: the endpoint is about to be taken away."""
+        """Cancel every job, and start no worker any more: the endpoint is about to be taken away.
+
+        From its beginning no job comes in. At its end, who waited for one of the jobs has seen how it ended.
+        """
         at = await self._now()
         self._closed = True
         self.autoscaler.stop()
@@ -327,6 +347,7 @@ class Endpoint:
             if not job.status.terminal:
                 with suppress(JobNotFound):
                     await self._engine.change_if(job.id, _cancel_unended, at)
+        await self._waiters.answered()
 
     def leave(self) -> None:
         """Let go of all workers, of whom those from elsewhere get their polls answered, and of the scripts."""
@@ -339,16 +360,19 @@ class Endpoint:
         """What the queue rank of a job of low priority is above that of any other."""
         return BEHIND if self.platform.low_priority_order == "behind" else 0
 
-    async def _check_queue(self) -> None:
+    def _check_open(self) -> None:
+        """Let no job in any more; it may have been closed since the request has found it."""
+        if self._closed:
+            raise EndpointNotFound
+
+    def _admit(self, counts: Counts) -> None:
+        """Whether a job may come in, with what there is; raises EndpointNotFound, QueueFull."""
+        self._check_open()
+        if not self._is_limited:
+            return
         platform = self.platform
-        if not (self.shared.rate_limits and platform.queue_limit_rule):
-            return
-        per_workers = self.workforce.settings.workers_max * platform.queue_limit_per_worker
-        limit = max(platform.queue_limit_floor, per_workers)
-        counts = self._engine.counts
-        if counts is not None and counts.queued <= limit:
-            return
-        if (await self._store.counts(self.id)).queued > limit:
+        limit = max(platform.queue_limit_floor, self.workforce.settings.workers_max * platform.queue_limit_per_worker)
+        if counts.queued > limit:
             raise QueueFull(limit)
 
 

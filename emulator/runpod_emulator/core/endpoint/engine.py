@@ -15,7 +15,7 @@ from runpod_emulator.core.endpoint.workforce import Balance
 from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit, within_ttl
-from runpod_emulator.core.jobs.store import Counts
+from runpod_emulator.core.jobs.store import Admit, Counts
 
 Decide = Callable[[Job], Event | None]
 """What happens to a job as it is; None for nothing."""
@@ -33,10 +33,10 @@ class Engine:
         self.counts: Counts | None = None
         """What the newest of its writes has left; None before the first."""
 
-    async def create(self, job: Job) -> None:
-        """Bring a new record into the shared."""
+    async def create(self, job: Job, admit: Admit) -> None:
+        """Bring a new record into the store; raises what `admit` does, and then there is none."""
         transition = submit(job)
-        self._note(await self._store.create(transition))
+        self._note(await self._store.create(transition, admit))
         self._won(transition)
 
     async def change(self, job_id: str, event: Event, at: int) -> Transition:

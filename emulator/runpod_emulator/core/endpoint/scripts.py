@@ -123,6 +123,12 @@ class RunningScripts:
         running = self._running.pop(job_id, None)
         return running is not None and self.begin(job_id, running.question)
 
+    def refused(self, job_id: str) -> None:
+        """The job for which a script was chosen was not queued after all."""
+        running = self._running.pop(job_id, None)
+        if running is not None:
+            running.forgo()
+
     def heard(self, transition: Transition) -> None:
         """Follow a job into its next run, or forget it."""
         running = self._running.get(transition.job.id) if self._running else None

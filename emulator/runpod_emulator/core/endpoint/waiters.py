@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 from runpod_emulator.core.jobs.job import Emitted, Forgotten, Taken, Transition
@@ -10,7 +11,10 @@ from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom, no_w
 
 
 class Waiters:
-    """Those who wait for jobs of one endpoint; `sees_start` is whether a stream's reader is woken as the job starts."""
+    """Those who wait for jobs of one endpoint; `sees_start` is whether a stream's reader is woken as the job starts.
+
+    Whoever looks, and waits, and looks again does so `with` them, until it has its answer.
+    """
 
     def __init__(self, endpoint_id: str, room: WaitingRoom, sees_start: bool) -> None:
         self._id = endpoint_id
@@ -19,6 +23,24 @@ class Waiters:
         """Kinds of events that concern those who wait."""
         self.calls = 0
         """How often there were news for those who wait for some job."""
+        self._here = 0
+        self._empty: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> None:
+        self._here += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._here -= 1
+        if self._empty is not None and not self._here:
+            self._empty.set_result(None)
+            self._empty = None
+
+    async def answered(self) -> None:
+        """Wait until everybody has an answer; to be asked once there is one for all."""
+        while self._here:
+            if self._empty is None:
+                self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._empty)
 
     def end(self, job_id: str, until: int | None, caller: Caller | None, since: int, at: int) -> Awaitable[Outcome]:
         """Wait for the job's end, from now, the time `at`, at most until the time `until`, if any.

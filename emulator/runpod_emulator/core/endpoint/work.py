@@ -8,7 +8,7 @@ suspends, but for `take`, which waits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -211,16 +211,19 @@ class Work:
         self.polling.release_polls(worker)
         self.workforce.launcher.replace(worker)
 
-    async def stop_all(self) -> None:
-        """Take every job from its worker, without a word to anybody; workers stay."""
+    def stop_all(self, forgotten: Mapping[str, Job]) -> None:
+        """Take every job from its worker, without a word to anybody; workers stay.
+
+        `forgotten` are the records of those that ran, by id, as they were before the store forgot them.
+        """
         for worker_id in list(self.fleet.workers):
             self.stray_runs.end_all(worker_id)
         self.hooks.clear()
         for worker in list(self.fleet.workers.values()):
             for job_id in list(worker.jobs):
                 self.fleet.release(worker.id, job_id)
-                with suppress(JobNotFound):
-                    self._stop_unless_stray(await self._store.get(self.id, job_id))
+                if job_id in forgotten:
+                    self._stop_unless_stray(forgotten[job_id])
 
     def stop_job(self, job: Job) -> None:
         """Tell the worker that the job, as it was, is no longer its own."""

@@ -61,15 +61,58 @@ class Claimed(NamedTuple):
     counts: Counts
 
 
+Admit = Callable[[Counts], None]
+"""Raises an error if no job may come in now; it is given what there is in that very step."""
+
+
+class Unread(NamedTuple):
+    """A job as it was in one step: its record, and the chunks of its present run that no reader has taken."""
+
+    job: Job
+    chunks: list[bytes]
+    taken: int
+    """How many chunks of this run readers had taken before these."""
+
+    def is_of(self, job: Job | None) -> bool:
+        """Whether the job, as it is now, still is in the run of which this was read."""
+        was = self.job
+        same = job is not None and (job.place, job.lease) == (was.place, was.lease)
+        return same and job is not None and job.status is not JobStatus.IN_QUEUE
+
+
+class Cleared(NamedTuple):
+    """The store has forgotten the jobs of an endpoint, or without one all of its jobs."""
+
+    endpoint: str | None
+    running: list[Job]
+    """Those that workers held until now."""
+
+
 class DeliveryStore(Protocol):
     """Keeps what is owed to webhooks. A `JobStore` adds to it, in the step that ends a job."""
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        """Owed deliveries that are due, `most` at most; each is given out once until `record`."""
+    @property
+    def shared(self) -> bool:
+        """Whether senders of other processes are given these deliveries too."""
         ...
 
-    async def record(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most, each given to one sender until the time `until`.
+
+        One that is neither recorded nor renewed by then is due again as it is, for any sender. `until` None is for a
+        store that is not shared: there a delivery is its sender's until it is recorded.
+        """
+        ...
+
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        """Leave deliveries to the sender who has them, until then; but not those that another one was given since."""
+        ...
+
+    async def record(self, delivery: Delivery) -> bool:
+        """Write what an attempt made of a delivery; one that is settled is dropped.
+
+        False, and nothing, if another sender was given it since, or it was cleared.
+        """
         ...
 
     async def owes(self) -> bool:
@@ -77,12 +120,17 @@ class DeliveryStore(Protocol):
         ...
 
     async def next_due(self) -> int | None:
-        """When the next owed delivery that is not given out is due."""
+        """When the next owed delivery is due that no sender has, or has for a time: then when that is over."""
         ...
 
 
 class JobStore(Protocol):
-    """Keeps jobs and stream chunks. On the memory store no call ever suspends."""
+    """Keeps jobs and stream chunks. On the memory store no call ever suspends.
+
+    A store is one world's: its keys are endpoints and jobs, and say nothing of namespaces. One that keeps several
+    worlds in one place is made with the name of its own. Several processes may each have this same world: each is told
+    of transitions and of clears, wherever they come from.
+    """
 
     @property
     def deliveries(self) -> DeliveryStore:
@@ -93,12 +141,19 @@ class JobStore(Protocol):
         """Call `listener` with every transition that is heard of."""
         ...
 
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        """Call `listener` after every `clear`, in the order in which it came among the transitions."""
+        ...
+
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
         ...
 
-    async def create(self, transition: Transition) -> Counts:
-        """Write a new job; returns the endpoint's counters, not to be changed."""
+    async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
+        """Write a new job, unless `admit` raises: it is asked in the step that writes, so nothing comes in between.
+
+        Returns the endpoint's counters, not to be changed.
+        """
         ...
 
     async def get(self, endpoint: str, job: str) -> Job:
@@ -113,12 +168,18 @@ class JobStore(Protocol):
         """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay."""
         ...
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        """The record, and the stream chunks nobody has read, in one step; raises JobNotFound."""
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        """The record, and the stream chunks that no reader has taken, in one step; raises JobNotFound.
+
+        They stay until a reader takes them, so one who has left meanwhile takes none from the others.
+        """
         ...
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
+    async def acknowledge(self, read: Unread) -> bool:
+        """Take the chunks that were read; False, and nothing, if another reader was faster or the run is over.
+
+        Of several who have read the same, one gets True: the others read again.
+        """
         ...
 
     async def due(self, now: int) -> tuple[str, str] | None:
@@ -146,7 +207,7 @@ class JobStore(Protocol):
         ...
 
     async def clear(self, endpoint: str | None = None) -> None:
-        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
         ...
 
     async def drop(self, endpoint: str) -> None:

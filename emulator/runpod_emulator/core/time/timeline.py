@@ -10,6 +10,10 @@ The first line of every verb is `present`, so that a clock that stands, or an al
 
     at rest ── `present`, alarm, `advance` ──> firing, up to BATCH ──> a turn for others ──> firing on, or at rest
 
+One task fires at a time. Where a store suspends it, or between two batches, whoever else asks for the present waits
+until it has done; for them it is not the deadline's time but the clock's. Only what a deadline itself does, in that
+very task, goes on at once, at the deadline's time.
+
 What runs is counted (`begin`, `end`), never guessed: a job in a process, a webhook on the wire, a worker that comes up.
 `advance` waits before each deadline until that count is zero. An automatic clock moves by itself: it leaves
 out the time until the next deadline while somebody waits (`begin_waiting`), nothing is counted, and the loop
@@ -26,7 +30,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.time.clock import AutoClock, Clock, VirtualClock, turn, work_time
@@ -45,6 +49,14 @@ _TURNS = 3
 """Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
 _LONGEST_ALARM = 24 * 3600.0
+
+
+def _task() -> asyncio.Task[Any] | None:
+    """The present task; None in a callback of the loop, and where there is no loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class JobDeadlines(Protocol):
@@ -76,6 +88,12 @@ class Timeline:
         self.expected = _NEVER
         """The earliest that was expected since the store was asked last: of what is due later, nobody needs to tell."""
         self._firing_at: int | None = None
+        self._is_firing = False
+        """Whether some task catches up."""
+        self._firing_task: asyncio.Task[Any] | None = None
+        """That task; None where there is no loop."""
+        self._fired: asyncio.Future[None] | None = None
+        """What the others wait for."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = _NEVER
         self._catching_up: asyncio.Task[None] | None = None
@@ -97,7 +115,7 @@ class Timeline:
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
         now = self.now()
-        if self._firing_at is not None or now < self._earliest:
+        if now < self._earliest or (self._firing_at is not None and self._is_mine()):
             return now
         await self.catch_up()
         return self.now()
@@ -135,9 +153,34 @@ class Timeline:
         return first
 
     async def catch_up(self) -> None:
-        """Fire all that is due, each at its own time; after every batch others get their turn."""
-        if self._firing_at is not None:
-            return
+        """Fire all that is due, each at its own time; after every batch others get their turn.
+
+        Of two who do so at once, the second waits until the first has done, and looks again.
+        """
+        while self._is_firing:
+            if self._is_mine():
+                return
+            await self._others()
+        self._is_firing, self._firing_task = True, _task()
+        try:
+            await self._fire_all()
+        finally:
+            self._is_firing, self._firing_task = False, None
+            if self._fired is not None:
+                fired, self._fired = self._fired, None
+                fired.set_result(None)
+
+    def _is_mine(self) -> bool:
+        """Whether it is the present task that fires deadlines."""
+        return self._firing_task is _task()
+
+    async def _others(self) -> None:
+        """Wait until the task that fires deadlines has done so."""
+        if self._fired is None:
+            self._fired = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._fired)  # one who is cancelled leaves it to the others
+
+    async def _fire_all(self) -> None:
         now = self.clock.now()
         while now >= self._earliest:
             due = await self._fire_batch(now)
@@ -167,7 +210,7 @@ class Timeline:
     def _stand(self, at: int) -> None:
         """A deadline fires: it is its time, until it has."""
         self._firing_at = at
-        self.now = lambda: at
+        self.now = lambda: at if self._is_mine() else self.clock.now()
 
     async def _ask(self) -> int | None:
         """When the next is due; what comes up while the store is asked is in `expected`."""
