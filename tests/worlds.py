@@ -10,6 +10,7 @@ from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.rates import Counter
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.settings import EndpointSettings, default_settings
 from runpod_emulator.core.time.clock import Clock, VirtualClock
@@ -122,6 +123,9 @@ def make_world(
     rate_limits: bool = True,
     capacity: Capacity | None = None,
     effects: Iterable[Effect] = (),
+    store: YieldingStore | None = None,
+    owner: str = "",
+    counter: Counter | None = None,
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -129,10 +133,11 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    store = None if STORE is None else STORE()
+    if store is None and STORE is not None:
+        store = STORE()
     emulator = World(
         platform, wire.webhook_body, clock=clock, store=store, post=post, seed=1, rate_limits=rate_limits,
-        capacity=capacity, effects=effects,
+        capacity=capacity, effects=effects, owner=owner, counter=counter,
     )  # fmt: skip
     if store is not None:
         store.timeline = emulator.timeline

@@ -78,12 +78,8 @@ def guarded(
 async def _serve(
     verb: Verb, operation: Operation, request: Request, emulator: World, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
-    with _admit(operation, endpoint) as admission:
+    shared = endpoint.shared
+    limited = shared.rate_limits
+    admission = await endpoint.limits.admit(operation, shared.timeline.now()) if limited else Admission()
+    with admission:
         return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
-
-
-def _admit(operation: Operation, endpoint: Endpoint) -> Admission:
-    world = endpoint.shared
-    if not world.rate_limits:
-        return Admission()
-    return endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running)

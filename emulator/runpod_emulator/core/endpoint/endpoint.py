@@ -84,7 +84,7 @@ class Endpoint:
         self.id = settings.id
         self.shared = shared
         self.platform = shared.platform
-        self.limits = Limits(shared.platform)
+        self.limits = Limits(shared.platform, self.id, shared.counter, self._running_workers)
         chance = random.Random(None if shared.ids.seed is None else f"{shared.ids.seed} {self.id} plays")
         self.scripts = RunningScripts(
             self, shared.timeline, shared.room, shared.stubs, chance, has_handler=not settings.mock
@@ -115,6 +115,11 @@ class Endpoint:
     def settings(self) -> EndpointSettings:
         """The settings as they are now."""
         return self.workforce.settings
+
+    @property
+    def worker_counts(self) -> WorkerCounts:
+        """The workers of this server."""
+        return self.fleet.counts()
 
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
@@ -260,7 +265,7 @@ class Endpoint:
             completed=counts.ended[JobStatus.COMPLETED],
             failed=failed,
             retried=counts.requeued,
-            workers=self.fleet.counts(),
+            workers=await self.workforce.with_others(self.worker_counts),
             timed_out=counts.ended[JobStatus.TIMED_OUT],
         )
 
@@ -290,7 +295,7 @@ class Endpoint:
 
     async def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
-        self.limits = Limits(self.platform)
+        await self.limits.clear()
         self._waiters.reset()
         self.scripts.clear()
         await self.work.balance()
@@ -311,6 +316,9 @@ class Endpoint:
         self.polling.close()
         self.scripts.clear()
         self.workforce.leave()
+
+    async def _running_workers(self) -> int:
+        return (await self.workforce.with_others(self.worker_counts)).running
 
     @property
     def _behind(self) -> int:
