@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 
@@ -242,6 +243,31 @@ async def test_a_server_that_wakes_as_it_is_given_up_is_not_forgotten(servers: S
     assert (await here.endpoint.health()).queued == 1
 
 
+async def test_what_an_owner_has_taken_anew_meanwhile_stays_its_own(servers: Servers):
+    here, there = await pair(servers)
+    worker, job = await there.running()
+    servers.sleep("b")
+
+    async def takes_it_anew() -> None:
+        await there.endpoint.work.worker_gone(worker)
+        assert [one.lease for one in await there.take(await there.worker())] == [2]
+
+    await servers.advance(LEASE - 1)
+    servers.views["a"].after["held"] = takes_it_anew
+    await servers.advance(1)
+    assert await status(here, job) == (JobStatus.IN_PROGRESS, 1)
+
+
+async def test_a_server_that_wakes_lives_from_then_on(servers: Servers):
+    _, there = await pair(servers)
+    servers.sleep("b")
+    await servers.advance(10 * LEASE)
+    assert [*servers.store.until] == ["a"]
+    await servers.wake("b")
+    assert servers.store.until["b"] == servers.clock.now() + LEASE
+    assert (await there.endpoint.health()).workers == there.endpoint.worker_counts
+
+
 async def test_a_server_that_ends_leaves_its_jobs_to_others_at_once(servers: Servers):
     here, there = await pair(servers)
     _, job = await there.running()
@@ -283,6 +309,59 @@ async def test_a_server_that_starts_later_meets_the_deadlines_it_finds(servers: 
     await servers.advance(10_000)
     assert servers.seen["b"].wins == ["Forgotten"]
     assert (await late.endpoint.health()).queued == 0
+
+
+async def test_a_beat_that_fails_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture):
+    servers = Servers(1)
+    world = await servers.start("a")
+
+    async def breaks() -> None:
+        raise ConnectionError("the store is away")
+
+    servers.views["a"].after["over"] = breaks
+    await servers.advance(2 * BEAT)
+    assert servers.store.until["a"] == servers.clock.now() + LEASE
+    servers.views["a"].after["beat"] = breaks
+    await world.emulator.stop()
+    told = [(record.getMessage(), str(record.exc_info and record.exc_info[1])) for record in caplog.records]
+    assert told == [
+        ("a heartbeat failed", "the store is away"),
+        ("the store was not told that this server ends", "the store is away"),
+    ]
+
+
+async def test_no_beat_overtakes_one_that_takes_long():
+    servers = Servers(0)
+    world = await servers.start("a")
+    goes_on = asyncio.Event()
+    servers.views["a"].after["beat"] = goes_on.wait
+    before = servers.store.workers["a"]
+    for _ in range(3):
+        await world.worker()
+        servers.clock.move_to(servers.clock.now() + SOON)
+        await begun(world.endpoint.health())
+    told = servers.store.workers["a"]
+    assert told != before
+    assert told["ep"] != world.endpoint.worker_counts
+    goes_on.set()
+    await servers.advance(SOON)
+    assert servers.store.workers["a"]["ep"] == world.endpoint.worker_counts
+
+
+async def test_a_server_that_ends_leaves_after_its_last_beat():
+    servers = Servers(0)
+    here, there = await pair(servers)
+    goes_on = asyncio.Event()
+    servers.views["b"].after["over"] = goes_on.wait
+    servers.clock.move_to(servers.clock.now() + BEAT)
+    await there.endpoint.health()
+    stops = await begun(there.emulator.stop())
+    assert not stops.done()
+    goes_on.set()
+    await done(stops)
+    await servers.advance(BEAT)
+    assert [*servers.store.until] == ["a"]
+    assert (await here.endpoint.health()).workers == here.endpoint.worker_counts
 
 
 # One's own store

@@ -83,7 +83,7 @@ class Heartbeat(Effect):
         self._beating.add_done_callback(self._beaten)
 
     async def _beat(self) -> None:
-        now = self._timeline.now()
+        now = self._timeline.clock.now()  # the time line's own may be that of a deadline which is met late
         try:
             endpoints = self._endpoints().values()
             workers = {endpoint.id: endpoint.worker_counts for endpoint in endpoints}
