@@ -210,14 +210,15 @@ def test_limits_over_one_counter_count_together_but_each_endpoint_apart():
     with admit(here, Operation.RUN):
         assert [ask(limits, Operation.RUN) for limits in (there, other)] == [1, None]
     assert [ask(limits, Operation.RUN) for limits in (there, here, there)] == [None, None, 10]
-    finish(there.clear())
+    finish(counter.clear("ep"))
     assert [ask(limits, Operation.RUN) for limits in (here, there, here, other, other, other)] == [None] * 5 + [10]
 
 
 def test_a_request_from_before_a_reset_leaves_nothing_behind_it():
-    limits = limits_of(preset("observed", run_concurrency=1))
+    counter = OwnCounter()
+    limits = limits_of(preset("observed", run_concurrency=1), counter=counter)
     with admit(limits, Operation.RUN):
-        finish(limits.clear())
+        finish(counter.clear("ep"))
     with admit(limits, Operation.RUN):
         assert ask(limits, Operation.RUN) == 1
 

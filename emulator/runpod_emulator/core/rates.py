@@ -176,10 +176,6 @@ class Limits:
         except Full as full:
             return await self._with_more(name, at, limit, full)
 
-    async def clear(self) -> None:
-        """Begin anew."""
-        await self._counter.clear(self._endpoint)
-
     async def _with_more(self, name: str, at: int, limit: Limit, full: Full) -> Admission:
         """Once more with what running workers add to the rate; raises RateLimited."""
         rate = await self._running_workers() * self._platform.requests_per_worker

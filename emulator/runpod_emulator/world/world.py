@@ -155,6 +155,8 @@ class World:
         for endpoint in chosen:
             await endpoint.work.stop_all()
         await self.store.clear(endpoint_id)
+        for endpoint in chosen:
+            await self._shared.counter.clear(endpoint.id)
         for cleared in self.news.cleared:
             cleared(endpoint_id)
         for endpoint in chosen:

@@ -295,7 +295,6 @@ class Endpoint:
 
     async def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
-        await self.limits.clear()
         self._waiters.reset()
         self.scripts.clear()
         await self.work.balance()
