@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.owners import Numbers
+from runpod_emulator.core.jobs.owners import LEASE, Numbers
 from runpod_emulator.core.jobs.store import Listener
 from runpod_emulator.stores.memory import MemoryStore
 
@@ -21,8 +21,8 @@ class SharedStore:
         self.until: dict[str, int] = {}
         """When the time of each owner is over."""
         self.workers: dict[str, Mapping[str, Numbers]] = {}
-        self.held: dict[tuple[str, str], str] = {}
-        """The owner of each job that has one."""
+        self.held: dict[tuple[str, str], Job] = {}
+        """The jobs that have an owner."""
         self._most = most
         self._views = 0
         self.memory.listen(self._follow)
@@ -36,7 +36,7 @@ class SharedStore:
         job = transition.job
         self.held.pop((job.endpoint, job.id), None)
         if transition.after is not None and job.owner is not None:
-            self.held[job.endpoint, job.id] = job.owner
+            self.held[job.endpoint, job.id] = job
 
 
 class View(YieldingStore):
@@ -84,14 +84,18 @@ class ViewedOwners:
 
     async def over(self, now: int) -> list[str]:
         async def step() -> list[str]:
-            return [owner for owner, until in self._shared.until.items() if until <= now]
+            ends: dict[str, int] = {}
+            for job in self._shared.held.values():
+                if job.owner is not None and job.taken_at is not None:
+                    ends[job.owner] = max(ends.get(job.owner, 0), job.taken_at + LEASE)
+            return [owner for owner, until in {**ends, **self._shared.until}.items() if until <= now]
 
         return await self._step("over", step)
 
     async def held(self, owner: str) -> list[Job]:
         async def step() -> list[Job]:
             jobs: list[Job] = []
-            for key in [key for key, one in self._shared.held.items() if one == owner]:
+            for key in [key for key, job in self._shared.held.items() if job.owner == owner]:
                 try:
                     jobs.append(await self._shared.memory.get(*key))
                 except JobNotFound:  # forgotten with its endpoint, of which nobody heard

@@ -7,17 +7,21 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import RateLimited
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.jobs.owners import BEAT, LEASE
 from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.time.clock import RealClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.world.heartbeat import SOON
 
 from tests.core.steps import beside
+from tests.stores.shared import SharedStore
 from tests.world.servers import Servers, begun, done
-from tests.worlds import RecordingPost, TestWorld, make_world
+from tests.worlds import RecordingLauncher, RecordingPost, TestWorld, make_world
 
 INPUT = Submission(b'{"a":1}')
 HOOKED = Submission(b'{"a":1}', webhook="http://127.0.0.1:9/hook")
@@ -117,6 +121,21 @@ async def test_health_counts_the_workers_of_both(servers: Servers):
     servers.kill("b")
     await servers.advance(LEASE + BEAT)
     assert (await here.endpoint.health()).workers == here.endpoint.worker_counts
+
+
+async def test_health_of_a_load_balancing_endpoint_counts_the_workers_of_both(servers: Servers):
+    balancers: list[Balancer] = []
+    for world in await pair(servers):
+        launcher = RecordingLauncher()
+        settings = default_settings("lb", world.emulator.platform)
+        balancers.append(Balancer(settings, world.endpoint.shared, launcher.launch))
+        world.emulator.endpoints.balancers["lb"] = balancers[-1]
+        balancers[-1].autoscaler.start_one(at_once=True)
+        await balancers[-1].worker_healthy(launcher.started[-1], "http://127.0.0.1:9")
+    await servers.advance(SOON)
+    for balancer in balancers:
+        workers = (await balancer.health()).workers
+        assert (workers.idle, workers.ready) == (2, 2)
 
 
 # Time and effects
@@ -268,6 +287,17 @@ async def test_a_server_that_wakes_lives_from_then_on(servers: Servers):
     assert (await there.endpoint.health()).workers == there.endpoint.worker_counts
 
 
+async def test_the_jobs_of_a_server_that_was_killed_before_its_first_beat_come_back_too(servers: Servers):
+    here, dead = await pair(servers)
+    _, job = await dead.running()
+    servers.kill("b")
+    del servers.store.until["b"]
+    await servers.advance(LEASE - 1)
+    assert await status(here, job) == (JobStatus.IN_PROGRESS, 0)
+    await servers.advance(BEAT)
+    assert await status(here, job) == (JobStatus.IN_QUEUE, 1)
+
+
 async def test_a_server_that_ends_leaves_its_jobs_to_others_at_once(servers: Servers):
     here, there = await pair(servers)
     _, job = await there.running()
@@ -309,6 +339,18 @@ async def test_a_server_that_starts_later_meets_the_deadlines_it_finds(servers: 
     await servers.advance(10_000)
     assert servers.seen["b"].wins == ["Forgotten"]
     assert (await late.endpoint.health()).queued == 0
+
+
+async def test_in_real_time_a_server_beats_by_itself():
+    store = SharedStore()
+    world = make_world(clock=RealClock(), store=store.view(), owner="a")
+    for _ in range(1_000):
+        if store.until:
+            break
+        await asyncio.sleep(0.001)
+    assert [*store.until] == ["a"]
+    await world.emulator.stop()
+    assert not store.until
 
 
 async def test_a_beat_that_fails_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture):

@@ -36,7 +36,10 @@ class Owners(Protocol):
         ...
 
     async def over(self, now: int) -> list[str]:
-        """The owners whose time is over by `now`."""
+        """The owners whose time is over by `now`.
+
+        One that is named by jobs and not on the list, killed before it could beat, has `LEASE` since it took the last.
+        """
         ...
 
     async def held(self, owner: str) -> list[Job]:
