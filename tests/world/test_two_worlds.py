@@ -287,6 +287,16 @@ async def test_a_server_that_wakes_lives_from_then_on(servers: Servers):
     assert (await there.endpoint.health()).workers == there.endpoint.worker_counts
 
 
+async def test_a_killed_server_whose_jobs_a_reset_has_forgotten_is_forgotten_too(servers: Servers):
+    here, dead = await pair(servers)
+    await dead.running()
+    servers.kill("b")
+    await here.emulator.reset()
+    await servers.advance(LEASE + BEAT)
+    assert [*servers.store.until] == ["a"]
+    assert servers.seen["a"].wins.count("Requeued") == 0
+
+
 async def test_the_jobs_of_a_server_that_was_killed_before_its_first_beat_come_back_too(servers: Servers):
     here, dead = await pair(servers)
     _, job = await dead.running()
