@@ -12,6 +12,8 @@ from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import RateLimited
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.jobs.owners import BEAT, LEASE
+from runpod_emulator.core.mocks.script import Ending, Script
+from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import RealClock
@@ -203,6 +205,17 @@ async def test_the_job_of_a_killed_server_comes_back_once_and_ends_at_the_other(
     assert await here.endpoint.work.report(job.id, Completed(2, b"1"))
     assert ((await done(waits)).status, servers.seen["a"].wins.count("Requeued")) == (JobStatus.COMPLETED, 1)
     assert [*servers.store.until] == ["a"]
+
+
+async def test_a_job_that_plays_a_script_has_an_owner_like_any_other(servers: Servers):
+    here, there = await pair(servers)
+    for world in (here, there):
+        world.emulator.stub(Stub("s", (Script(Ending.OUTPUT, output=lambda scene: b"1"),)))
+    _, job = await there.running()
+    assert job.owner == "b"
+    servers.kill("b")
+    await servers.advance(LEASE + BEAT)
+    assert await status(here, job) == (JobStatus.IN_QUEUE, 1)
 
 
 async def test_a_job_whose_servers_are_killed_again_and_again_fails_as_after_lost_workers(servers: Servers):
