@@ -11,6 +11,7 @@ from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.rates import Counter
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.settings import EndpointSettings, default_settings
 from runpod_emulator.core.time.clock import Clock, VirtualClock
@@ -18,6 +19,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests.stores.shared import View
 from tests.stores.yielding import YieldingStore
 
 
@@ -124,6 +126,8 @@ def make_world(
     capacity: Capacity | None = None,
     effects: Iterable[Effect] = (),
     store: JobStore | None = None,
+    owner: str = "",
+    counter: Counter | None = None,
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -131,12 +135,14 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    yielding = STORE() if store is None and STORE is not None else None
+    made = STORE() if store is None and STORE is not None else None
     emulator = World(
-        platform, wire.webhook_body, clock=clock, store=store or yielding, post=post, seed=1, rate_limits=rate_limits,
-        capacity=capacity, effects=effects,
+        platform, wire.webhook_body, clock=clock, store=store or made, post=post, seed=1, rate_limits=rate_limits,
+        capacity=capacity, effects=effects, owner=owner, counter=counter,
     )  # fmt: skip
-    if yielding is not None:
-        yielding.timeline = emulator.timeline
+    if made is not None:
+        made.timeline = emulator.timeline
+    elif isinstance(store, View):
+        store.timeline = emulator.timeline
     endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

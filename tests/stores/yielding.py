@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
+from runpod_emulator.core.jobs.owners import Owners
 from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
@@ -27,10 +28,13 @@ class YieldingStore:
     """A `JobStore` whose calls give the loop 1 to `most` turns, by the dice of `seed`, before and after their step.
 
     The step itself is whole, as a transaction is. Virtual time stands while a call is under way.
+    With `most` 0 no call suspends.
     """
 
-    def __init__(self, seed: int = 0, most: int = 1) -> None:
-        self._store = MemoryStore()
+    owners: Owners | None = None
+
+    def __init__(self, seed: int = 0, most: int = 1, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
         self.deliveries = YieldingDeliveries(self, self._store.deliveries)
         self._dice = random.Random(seed)
         self._most = most
@@ -55,7 +59,7 @@ class YieldingStore:
                 self.timeline.end()
 
     async def _turns(self) -> None:
-        for _ in range(self._dice.randint(1, self._most)):
+        for _ in range(self._dice.randint(min(1, self._most), self._most)):
             await asyncio.sleep(0)
 
     def listen(self, listener: Listener) -> None:

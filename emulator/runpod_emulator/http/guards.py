@@ -71,7 +71,7 @@ async def _serve(
     verb: Verb, operation: Operation, request: Request, emulator: World, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
     at = await emulator.timeline.present()
-    admission = endpoint.limits.admit(operation, at, endpoint.fleet.running) if emulator.rate_limits else Admission()
+    admission = await endpoint.limits.admit(operation, at) if emulator.rate_limits else Admission()
     with admission:
         call = Call(request, emulator, endpoint, caller, emulator.ledger, admission, endpoint.platform, at)
         return await verb(call)

@@ -46,6 +46,9 @@ class _Shelf:
 class MemoryStore:
     """A `JobStore` in this process's memory."""
 
+    owners = None
+    """Nobody else can look at it."""
+
     def __init__(self) -> None:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()

@@ -227,6 +227,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         if self.get(endpoint_id) is not endpoint:
             return  # somebody else was faster
         await self._shared.store.drop(endpoint_id)
+        await self._shared.counter.clear(endpoint_id)
         for removed in self._removed:
             removed(endpoint_id)
         self.queues.pop(endpoint_id, None)

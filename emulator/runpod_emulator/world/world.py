@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint
@@ -17,6 +18,7 @@ from runpod_emulator.core.mocks.faults import FaultBook
 from runpod_emulator.core.mocks.stubs import Stub, StubBook
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.rates import Counter, OwnCounter
 from runpod_emulator.core.records.attempts import Attempts
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
@@ -35,6 +37,7 @@ from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
+from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.unread import Unread
 
 
@@ -43,6 +46,7 @@ class World:
 
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
     without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
+    Servers that share a `store` share `counter` too, which counts requests; each has an `owner`, a name of its own.
     Requests, webhook calls and histories are remembered in `keep_bytes` each. `effects` are told what happens,
     after those that every world has.
     """
@@ -60,6 +64,8 @@ class World:
         *,
         clock: Clock | None = None,
         store: JobStore | None = None,
+        owner: str = "",
+        counter: Counter | None = None,
         post: Post | None = None,
         own_calls: Take = lambda url, body: None,
         reach: Reach | None = None,
@@ -77,6 +83,7 @@ class World:
         self.ledger = Ledger(platform)
         self.timeline = Timeline(clock or RealClock())
         self.store = store or MemoryStore()
+        self.owner = owner or secrets.token_hex(8)
         self.room = WaitingRoom(self.timeline)
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
@@ -84,22 +91,14 @@ class World:
         self._remember(keep_bytes)
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self._webhooks = self._sender(own_post, platform, calls_per_host)
+        self._heartbeat = self._beating()
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
-            platform=platform,
-            timeline=self.timeline,
-            store=self.store,
-            room=self.room,
-            ids=Ids(seed),
-            capacity=capacity or Capacity(),
-            stubs=self.stubs,
-            faults=self.faults,
-            rate_limits=rate_limits,
-            webhook_body=webhook_body,
-            on_won=self.news.won,
-            on_worker=self.news.worker_changed,
-            flaws=self._flaws,
-        )
+            platform=platform, timeline=self.timeline, store=self.store, room=self.room, owner=self.owner,
+            ids=Ids(seed, self.owner if self._heartbeat else ""), capacity=capacity or Capacity(), stubs=self.stubs,
+            faults=self.faults, rate_limits=rate_limits, counter=counter or OwnCounter(), webhook_body=webhook_body,
+            on_won=self.news.won, on_worker=self.news.worker_changed, flaws=self._flaws,
+        )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
         self._hear()
@@ -116,8 +115,16 @@ class World:
         """What is told of everything in this world, in this order."""
         job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
         always: list[Effect] = [job_log, self._webhooks, self.feeds, self.history, self.journal, self.attempts]
+        if self._heartbeat is not None:
+            always.append(self._heartbeat)
         is_auto = isinstance(self.timeline.clock, AutoClock)
         return [self.unread, *always] if is_auto else always
+
+    def _beating(self) -> Heartbeat | None:
+        owners = self.store.owners
+        if owners is None:
+            return None
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self._webhooks.wake)
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
@@ -150,6 +157,7 @@ class World:
             self.endpoints.any(endpoint_id)
         await self.store.clear(endpoint_id)
         for endpoint in self._queues(endpoint_id):  # who has asked for it finds the workers that then are needed
+            await self._shared.counter.clear(endpoint.id)
             await endpoint.work.balance()
         if endpoint_id is None:
             self.receiver.clear()
@@ -184,6 +192,8 @@ class World:
         self.hang_up()
         await self.endpoints.stop()
         await self._webhooks.close()
+        if self._heartbeat is not None:
+            await self._heartbeat.close()
         self.timeline.close()
 
     async def run_until_idle(self, most: int) -> list[int]:

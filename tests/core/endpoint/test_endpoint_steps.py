@@ -66,6 +66,8 @@ def everything(driver: Driver) -> None:
     driver.strike(four.id, 9)
     with pytest.raises(IllegalTransition):
         driver.change(four.id, Released())
+    assert not driver.owner_gone(four._replace(lease=9))
+    assert driver.with_others(world.endpoint.worker_counts) == world.endpoint.worker_counts
     driver.worker_gone(other, replace=True)
     assert driver.requests(0, 10)[1] == 4
     assert driver.purge() == 2

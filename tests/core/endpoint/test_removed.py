@@ -9,6 +9,7 @@ from runpod_emulator.core.endpoint.endpoint import Submission
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.platform import DAY
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.clock import AutoClock
 from runpod_emulator.core.time.waiting import Caller
 
@@ -55,6 +56,15 @@ async def test_added_again_it_begins_anew():
     assert list(world.emulator.history.jobs("b")) == []
     with pytest.raises(JobNotFound):
         await again.endpoint.status(job.id)
+
+
+async def test_added_again_it_has_counted_no_request():
+    world = make_world(purge_rate=1)
+    for _ in range(2):
+        endpoint = beside(world, "b").endpoint
+        with await endpoint.limits.admit(Operation.PURGE, world.clock.now()):
+            pass
+        await world.emulator.endpoints.remove("b")
 
 
 async def test_the_jobs_of_others_stay():

@@ -233,6 +233,16 @@ def test_taking_opens_a_lease_with_the_next_number():
     }  # fmt: skip
 
 
+def test_a_job_of_a_watched_process_names_its_owner_as_long_as_that_answers_for_it():
+    owned = apply(QUEUED, Taken("w1", owner="server"), 2_000).job
+    assert (owned.owner, owned.lease_until) == ("server", None)
+    for event in (Progressed(LEASE, b"1"), Emitted(LEASE, (b"1",)), Shortened(5)):
+        assert apply(owned, event, 3_000).job.owner == "server"
+    ends = (Completed(LEASE), Failed("boom"), Cancelled(), TimedOut("late"), Returned(LEASE), Requeued(LEASE))
+    for event in (*ends, Renewed(LEASE, 9_000)):  # from now on the lease's own end watches it
+        assert apply(owned, event, 3_000).job.owner is None
+
+
 def test_a_sign_of_life_moves_the_end_of_the_lease_only():
     assert changed(RUNNING, Renewed(LEASE, 9_500)) == {"lease_until": 9_500}
 

@@ -92,7 +92,7 @@ class Endpoint:
         self.id = settings.id
         self.shared = shared
         self.platform = shared.platform
-        self.limits = Limits(shared.platform)
+        self.limits = Limits(shared.platform, self.id, shared.counter, self._running_workers)
         chance = random.Random(None if shared.ids.seed is None else f"{shared.ids.seed} {self.id} plays")
         self.scripts = RunningScripts(
             self, shared.timeline, shared.room, shared.stubs, chance, has_handler=not settings.mock
@@ -126,6 +126,11 @@ class Endpoint:
     def settings(self) -> EndpointSettings:
         """The settings as they are now."""
         return self.workforce.settings
+
+    @property
+    def worker_counts(self) -> WorkerCounts:
+        """The workers of this server."""
+        return self.fleet.counts()
 
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
@@ -298,7 +303,7 @@ class Endpoint:
             completed=counts.ended[JobStatus.COMPLETED],
             failed=failed,
             retried=counts.requeued,
-            workers=self.fleet.counts(),
+            workers=await self.workforce.with_others(self.worker_counts),
             timed_out=counts.ended[JobStatus.TIMED_OUT],
         )
 
@@ -328,7 +333,6 @@ class Endpoint:
 
     def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
-        self.limits = Limits(self.platform)
         self._waiters.reset()
         self.scripts.clear()
         self._engine.counts = None
@@ -354,6 +358,9 @@ class Endpoint:
         self.polling.close()
         self.scripts.clear()
         self.workforce.leave()
+
+    async def _running_workers(self) -> int:
+        return (await self.workforce.with_others(self.worker_counts)).running
 
     @property
     def _behind(self) -> int:

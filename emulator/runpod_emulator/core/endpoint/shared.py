@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.worker import WorkerChange
-from runpod_emulator.core.jobs.ids import Ids
+from runpod_emulator.core.jobs.ids import IdSource
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.listeners import ByKind
 from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.mocks.faults import FaultBook
 from runpod_emulator.core.mocks.stubs import StubBook
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.rates import Counter
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.waiting import WaitingRoom
 
@@ -26,11 +27,14 @@ class Shared:
     timeline: Timeline
     store: JobStore
     room: WaitingRoom
-    ids: Ids
+    ids: IdSource
+    owner: str
+    """This server, as jobs name it whose workers' processes it watches."""
     capacity: Capacity
     stubs: StubBook
     faults: FaultBook
     rate_limits: bool
+    counter: Counter
     webhook_body: Callable[[Job, Platform], bytes]
     on_won: ByKind
     """Called once for every transition, where the write won; must not raise or wait."""

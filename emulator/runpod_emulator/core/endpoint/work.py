@@ -71,6 +71,7 @@ class Work:
             (self.stray_runs.workers, lambda job_id: True),
         )
         self._store = shared.store
+        self._owner = shared.owner
         self._now = shared.timeline.present
 
     @property
@@ -111,7 +112,8 @@ class Work:
             if caller.gone:
                 self.next_job.pass_on()
                 return []
-            claimed = await self._claim(most, Taken(worker, until_silent), at, barred, caller)
+            taken = Taken(worker, until_silent, self._owner if lease is None else None)
+            claimed = await self._claim(most, taken, at, barred, caller)
             if claimed:
                 await self.balance(self.engine.counts)
                 return claimed
@@ -201,10 +203,17 @@ class Work:
         self.polling.forget(worker)
         self.workforce.release.failed(worker)
         for job_id in sorted(self.fleet.forget(worker)):
-            await self._lose(worker, job_id, at)
+            await self._lose(job_id, lambda job: job.worker == worker, at)
         if replace:
             self.workforce.autoscaler.start_one()
         await self.balance()
+
+    async def owner_gone(self, held: Job) -> bool:
+        """The server that watched the worker of a job is given up; False where that run was over already."""
+        at = await self._now()
+        is_lost = await self._lose(held.id, lambda job: (job.owner, job.lease) == (held.owner, held.lease), at)
+        await self.balance()
+        return is_lost
 
     def refresh(self, worker: str) -> None:
         """A worker asked to be replaced by a fresh one."""
@@ -235,8 +244,11 @@ class Work:
 
     def stopped(self, transition: Transition) -> None:
         """A worker may hold a job that it does not know to be lost."""
-        if transition.left_worker and transition.before is not None and _unasked(transition.event):
-            self._stop_unless_stray(transition.before)
+        before = transition.before
+        if not transition.left_worker or before is None or not _unasked(transition.event):
+            return
+        if before.owner in (None, self._owner):  # another server's worker is told there
+            self._stop_unless_stray(before)
 
     def _stop_unless_stray(self, job: Job) -> None:
         if not self.stray_runs.knows(job.id, job.lease):
@@ -267,13 +279,14 @@ class Work:
                 await self.engine.change(job.id, Returned(job.lease), at)
         await self.balance()
 
-    async def _lose(self, worker: str, job_id: str, at: int) -> None:
+    async def _lose(self, job_id: str, is_held: Callable[[Job], bool], at: int) -> bool:
         def lost(job: Job) -> Event | None:
-            is_held = job.status is JobStatus.IN_PROGRESS and job.worker == worker
-            return lost_event(job, self.platform) if is_held else None
+            is_lost = job.status is JobStatus.IN_PROGRESS and is_held(job)
+            return lost_event(job, self.platform) if is_lost else None
 
         with suppress(JobNotFound):
-            await self.engine.change_if(job_id, lost, at)
+            return await self.engine.change_if(job_id, lost, at) is not None
+        return False
 
 
 def _unasked(event: Event) -> bool:

@@ -13,7 +13,7 @@ from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
-from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerState
+from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerCounts, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -37,6 +37,7 @@ class Workforce:
         self.id = settings.id
         self.settings = settings
         self._on_worker = shared.on_worker
+        self._owner, self._owners = shared.owner, shared.store.owners
         changed = self._changed if shared.on_worker else None
         self.fleet = Fleet(
             settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
@@ -80,6 +81,13 @@ class Workforce:
         log.warning("%s/%s: %s", self.id, worker, reason)
         if known is None or known.is_coming_up:
             await self.worker_broken(worker, reason)
+
+    async def with_others(self, own: WorkerCounts) -> WorkerCounts:
+        """The workers of all servers over the store, given this one's `own`."""
+        if self._owners is None:
+            return own
+        all_workers = {**await self._owners.workers(self.id, self._timeline.now()), self._owner: own}
+        return WorkerCounts(*map(sum, zip(*all_workers.values(), strict=True)))
 
     @property
     def has_good_worker(self) -> bool:

@@ -71,6 +71,8 @@ class Job(NamedTuple):
     """Counts the hand-outs of this job; a report must carry the present number."""
     lease_until: int | None = None
     """When a silent worker is given up; None while the worker's own process is watched."""
+    owner: str | None = None
+    """The server that watches the process of the worker which has the job; None for any other job."""
     taken_at: int | None = None
     ended_at: int | None = None
     progressed: bool = False
@@ -121,10 +123,11 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A worker received the job; `lease_until` is None for a worker whose process is watched."""
+    """A worker received the job; `lease_until` is None for a worker whose process is watched, by the server `owner`."""
 
     worker: str
     lease_until: int | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,16 +344,22 @@ def _changed(job: Job, changes: Changes) -> Job:
 
 
 _WITHOUT_WORKER: Changes = {
-    "worker": None, "lease_until": None, "taken_at": None, "progressed": False, "output": None
+    "worker": None, "lease_until": None, "owner": None, "taken_at": None, "progressed": False, "output": None
 }  # fmt: skip
 
 
 def _taken(job: Job, event: Taken, at: int) -> Changes:
-    return {"worker": event.worker, "lease": job.lease + 1, "lease_until": event.lease_until, "taken_at": at}
+    return {
+        "worker": event.worker, "lease": job.lease + 1, "lease_until": event.lease_until, "owner": event.owner,
+        "taken_at": at,
+    }  # fmt: skip
 
 
 def _ended(job: Job, at: int, output: bytes | None = None, error: str | None = None) -> Changes:
-    return {"output": output, "error": error, "ended_at": at, "lease_until": None, "kept_until": at + job.retention}
+    return {
+        "output": output, "error": error, "ended_at": at, "lease_until": None, "owner": None,
+        "kept_until": at + job.retention,
+    }  # fmt: skip
 
 
 def _retried(job: Job, event: Retried, at: int) -> Changes:
@@ -370,7 +379,7 @@ def _shortened(job: Job, event: Shortened, at: int) -> Changes:
 _CHANGES: dict[type[Any], Callable[[Job, Any, int], Changes]] = {
     Released: lambda job, event, at: {"held": False},
     Taken: _taken,
-    Renewed: lambda job, event, at: {"lease_until": event.lease_until},
+    Renewed: lambda job, event, at: {"lease_until": event.lease_until, "owner": None},
     Returned: lambda job, event, at: {**_WITHOUT_WORKER},
     Requeued: lambda job, event, at: {**_WITHOUT_WORKER, "retries": job.retries + 1},
     Progressed: lambda job, event, at: {"output": event.output, "progressed": True},

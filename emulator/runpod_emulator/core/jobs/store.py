@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
+from runpod_emulator.core.jobs.owners import Owners
 
 Change = Callable[[Job], Transition | None]
 """A pure step from a record to its transition; None, or an error that it raises, leaves the record as it is."""
@@ -135,6 +136,11 @@ class JobStore(Protocol):
     @property
     def deliveries(self) -> DeliveryStore:
         """What the jobs of this store owe to webhooks."""
+        ...
+
+    @property
+    def owners(self) -> Owners | None:
+        """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
         ...
 
     def listen(self, listener: Listener) -> None:
