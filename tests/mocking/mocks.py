@@ -49,7 +49,7 @@ class MockWorld:
     async def polled(self, job_id: str, times: int = 1) -> Job:
         """The job as a client sees it that polls some times, with all that follows from it."""
         for _ in range(times):
-            await self.endpoint.scripts.polled(job_id)
+            await self.endpoint.looked(job_id)
             await self.pass_by()
         return await self.endpoint.status(job_id)
 

@@ -49,14 +49,15 @@ async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
     job = await call.endpoint.status(call.job_id, ttl)
-    await call.endpoint.scripts.polled(call.job_id)
+    if job.script is not None and job.script.polls_owed:
+        await call.endpoint.looked(call.job_id)
     return _envelope(call, Operation.STATUS, job)
 
 
 async def status_sync(call: Call) -> Response:
     """The job once it has ended, or as it is when the wait is over."""
     until = call.wait(call.platform.status_sync_wait)
-    await call.endpoint.scripts.polled(call.job_id)
+    await call.endpoint.looked(call.job_id)
     return _envelope(call, Operation.STATUS_SYNC, await call.endpoint.wait(call.job_id, until, call.caller))
 
 
@@ -68,7 +69,7 @@ async def stream(call: Call) -> Response:
     until = call.wait(call.platform.stream_wait)
     if "text/event-stream" in call.request.headers.get("accept", ""):
         return await _events(call)
-    await call.endpoint.scripts.polled(call.job_id)
+    await call.endpoint.looked(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
     if status.terminal:
         call.emulator.unread.seen(await call.endpoint.status(call.job_id))

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
@@ -41,6 +42,8 @@ class Feeds(Effect):
 
     def heard(self, transition: Transition) -> None:
         """Tell all of a transition."""
+        if type(transition.event) in INWARD:
+            return
         self._room.call(NEWS)
         for heard in self._feeds:
             heard(transition)

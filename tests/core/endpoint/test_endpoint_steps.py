@@ -50,6 +50,7 @@ def everything(driver: Driver) -> None:
     driver.worker_broken(broken, "no such module")
     assert [job.id for job in driver.take(worker, 3, None, Caller(), 40_000)] == [one.id, two.id, three.id]
     driver.renew(worker, one.id)
+    driver.looked(one.id)
     assert driver.report(one.id, Progressed(1, b"0.5"))
     assert driver.report(one.id, Emitted(1, (b'"chunk"',)))
     assert driver.next_chunks(one.id, later) == (JobStatus.IN_PROGRESS, [b'"chunk"'])

@@ -19,6 +19,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests import worlds
 from tests.worlds import RecordingPost
 
 JOB = Submission(b'{"a":1}')
@@ -42,9 +43,13 @@ class Mock:
     def __init__(self, clock: Clock | None = None, **platform: Any) -> None:
         numbers = preset("observed", **platform)
         self.post = RecordingPost()
+        store = None if worlds.STORE is None else worlds.STORE()
         self.emulator = World(
-            numbers, wire.webhook_body, clock=clock or VirtualClock(), post=self.post, seed=1, rate_limits=False
-        )
+            numbers, wire.webhook_body, clock=clock or VirtualClock(), store=store, post=self.post, seed=1,
+            rate_limits=False,
+        )  # fmt: skip
+        if store is not None:
+            store.timeline = self.emulator.timeline
         self.endpoint: Endpoint = self.emulator.endpoints.add_mock(default_settings("ep", numbers))
 
     def play(self, *scripts: Script, **stub: Any) -> None:
@@ -58,7 +63,7 @@ class Mock:
 
     async def look(self, job: str) -> Job:
         found = await self.endpoint.status(job)
-        await self.endpoint.scripts.polled(job)
+        await self.endpoint.looked(job)
         return found
 
     async def seen(self, job: str) -> str:

@@ -40,6 +40,7 @@ from runpod_emulator.core.jobs.job import (
     Shortened,
     Transition,
 )  # fmt: skip
+from runpod_emulator.core.jobs.script_state import Looked, holds
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Limits
@@ -136,6 +137,7 @@ class Endpoint:
         ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
         job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
+        script = self.scripts.choose(job_id, Question(self.id, submission.input, submission.headers), at)
         job = Job(
             endpoint=self.id,
             id=job_id,
@@ -149,7 +151,8 @@ class Endpoint:
             low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=self.scripts.begin(job_id, Question(self.id, submission.input, submission.headers)),
+            held=holds(script),
+            script=script,
         )
         job, events = self._hooks.submitted(job, submission.sync)
         await self._engine.create(job)
@@ -166,6 +169,14 @@ class Endpoint:
         if ttl is not None:
             return (await self._engine.change(job_id, Shortened(ttl), at)).job
         return job
+
+    async def looked(self, job_id: str) -> None:
+        """A client has polled the job, whose script may wait for that: its next look finds what this brings about."""
+        at = await self._now()
+        with suppress(JobNotFound):
+            looked = await self._engine.change_if(job_id, _look, at)
+            if looked is not None and looked.due is not None and looked.due <= at:
+                await self._engine.expire(job_id, at)
 
     async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
         """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
@@ -223,10 +234,12 @@ class Endpoint:
         at = await self._now()
         job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
-        held = Retried in TRANSITIONS[job.status] and self.scripts.begin_again(job_id)
+        script = self.scripts.choose_again(job, at) if Retried in TRANSITIONS[job.status] else None
         try:
-            transition = await self._engine.change(job_id, Retried(place, held), at)
+            transition = await self._engine.change(job_id, Retried(place, script), at)
         except IllegalTransition as illegal:
+            if script is not None:
+                self.scripts.forgo(job_id)
             raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
         await self.work.balance()
         return transition.job
@@ -329,6 +342,10 @@ class Endpoint:
 
 def _cancel_unended(job: Job) -> Cancelled | None:
     return None if job.status.terminal else Cancelled()
+
+
+def _look(job: Job) -> Looked | None:
+    return Looked() if job.script is not None and job.script.polls_owed else None
 
 
 def _sync_retention(submission: Submission, platform: Platform) -> int:

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runpod_emulator.core.errors import IllegalTransition, StaleLease
+from runpod_emulator.core.jobs.script_state import Looked, Paused, ScriptState, holds
 
 if TYPE_CHECKING:
     from runpod_emulator.core.jobs.deliveries import Delivery
@@ -77,12 +78,15 @@ class Job(NamedTuple):
     output: bytes | None = None
     error: str | None = None
     kept_until: int | None = None
+    script: ScriptState | None = None
+    """Of the script that it plays; None where a handler runs it."""
 
     @property
     def next_deadline(self) -> int | None:
         """When time alone will change this job next."""
         if self.status is JobStatus.IN_QUEUE:
-            return self.expires_at
+            released = self.script.release_due if self.held and self.script is not None else None
+            return self.expires_at if released is None else min(self.expires_at, released)
         if self.status is JobStatus.IN_PROGRESS:
             due = self.expires_at
             if self.execution_timeout and self.taken_at is not None:
@@ -124,6 +128,12 @@ class Taken:
 
     worker: str
     lease_until: int | None = None
+    run: int = 0
+    """The number of the run that begins, of a job that plays a script."""
+
+    def beginning(self, run: int) -> Taken:
+        """The same with the number of a run: what `dataclasses.replace` returns, in a third of its time."""
+        return Taken(self.worker, self.lease_until, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +208,7 @@ class Retried:
     """A client asked for another run: all counts start anew, at the tail of the queue."""
 
     place: int
-    held: bool = False
+    script: ScriptState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +224,8 @@ class Forgotten:
 
 
 Event = (
-    Submitted | Released | Taken | Renewed | Returned | Requeued | Progressed | Emitted | Completed | Failed
-    | Cancelled | TimedOut | Retried | Shortened | Forgotten
+    Submitted | Looked | Released | Taken | Renewed | Returned | Requeued | Progressed | Emitted | Paused | Completed
+    | Failed | Cancelled | TimedOut | Retried | Shortened | Forgotten
 )  # fmt: skip
 
 
@@ -247,6 +257,7 @@ _S = JobStatus
 TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
     NEW: {Submitted: _S.IN_QUEUE},
     _S.IN_QUEUE: {
+        Looked: _S.IN_QUEUE,
         Released: _S.IN_QUEUE,
         Taken: _S.IN_PROGRESS,
         Shortened: _S.IN_QUEUE,
@@ -258,6 +269,8 @@ TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
         Renewed: _S.IN_PROGRESS,
         Progressed: _S.IN_PROGRESS,
         Emitted: _S.IN_PROGRESS,
+        Paused: _S.IN_PROGRESS,
+        Looked: _S.IN_PROGRESS,
         Shortened: _S.IN_PROGRESS,
         Returned: _S.IN_QUEUE,
         Requeued: _S.IN_QUEUE,
@@ -296,19 +309,6 @@ def apply(job: Job, event: Event, at: int) -> Transition:
     return _transition(job, event, _changed(job, changes) if changes else job, at)
 
 
-def within_ttl(transition: Transition) -> Transition:
-    """The end of a job, with the result deleted by its TTL if its retention does not do so before.
-
-    A job that the TTL itself has ended is kept for its retention: else nobody could see that end.
-    """
-    job = transition.job
-    if job.kept_until is None or not transition.at < job.expires_at < job.kept_until:
-        return transition
-    kept_until = job.expires_at
-    job = _changed(job, {"kept_until": kept_until})
-    return transition._replace(after=job, job=job, due=kept_until)
-
-
 def submit(job: Job) -> Transition:
     """The transition that brings a new record into the world."""
     return _transition(None, Submitted(), job, job.submitted_at)
@@ -345,7 +345,10 @@ _WITHOUT_WORKER: Changes = {
 
 
 def _taken(job: Job, event: Taken, at: int) -> Changes:
-    return {"worker": event.worker, "lease": job.lease + 1, "lease_until": event.lease_until, "taken_at": at}
+    changes = {"worker": event.worker, "lease": job.lease + 1, "lease_until": event.lease_until, "taken_at": at}
+    if job.script is not None:
+        changes["script"] = job.script.begun(event.run)
+    return changes
 
 
 def _ended(job: Job, at: int, output: bytes | None = None, error: str | None = None) -> Changes:
@@ -353,10 +356,10 @@ def _ended(job: Job, at: int, output: bytes | None = None, error: str | None = N
 
 
 def _retried(job: Job, event: Retried, at: int) -> Changes:
-    ttl = job.expires_at - job.submitted_at
+    ttl, script = job.expires_at - job.submitted_at, event.script
     return {
         **_WITHOUT_WORKER, "place": event.place, "submitted_at": at, "expires_at": at + ttl, "retries": 0,
-        "held": event.held, "error": None, "ended_at": None, "kept_until": None,
+        "held": holds(script), "script": script, "error": None, "ended_at": None, "kept_until": None,
     }  # fmt: skip
 
 
@@ -367,11 +370,17 @@ def _shortened(job: Job, event: Shortened, at: int) -> Changes:
 
 
 _CHANGES: dict[type[Any], Callable[[Job, Any, int], Changes]] = {
-    Released: lambda job, event, at: {"held": False},
+    Looked: lambda job, event, at: {"script": job.script and job.script.looked_at(at)},
+    Paused: lambda job, event, at: {"script": job.script and job.script.paused(event.polls)},
+    Released: lambda job, event, at: {"held": False, "script": job.script and job.script.released()},
     Taken: _taken,
     Renewed: lambda job, event, at: {"lease_until": event.lease_until},
-    Returned: lambda job, event, at: {**_WITHOUT_WORKER},
-    Requeued: lambda job, event, at: {**_WITHOUT_WORKER, "retries": job.retries + 1},
+    Returned: lambda job, event, at: {**_WITHOUT_WORKER, "script": job.script and job.script.given_back()},
+    Requeued: lambda job, event, at: {
+        **_WITHOUT_WORKER,
+        "script": job.script and job.script.lost(),
+        "retries": job.retries + 1,
+    },
     Progressed: lambda job, event, at: {"output": event.output, "progressed": True},
     Emitted: lambda job, event, at: {},
     Completed: lambda job, event, at: _ended(job, at, event.output),
