@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
 from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.mocks.script import Ending, Pause, Scene, Script, Step
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.platform import preset
@@ -20,6 +21,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
 from tests import worlds
+from tests.stores.yielding import YieldingStore
 from tests.worlds import RecordingPost
 
 JOB = Submission(b'{"a":1}')
@@ -38,17 +40,18 @@ def output(value: Any = "done", **script: Any) -> Script:
 
 
 class Mock:
-    """An emulator with the mock endpoint `ep`."""
+    """An emulator with the mock endpoint `ep`; `store` is that of another one."""
 
-    def __init__(self, clock: Clock | None = None, **platform: Any) -> None:
+    def __init__(self, clock: Clock | None = None, store: JobStore | None = None, **platform: Any) -> None:
         numbers = preset("observed", **platform)
         self.post = RecordingPost()
-        store = None if worlds.STORE is None else worlds.STORE()
+        if store is None and worlds.STORE is not None:
+            store = worlds.STORE()
         self.emulator = World(
             numbers, wire.webhook_body, clock=clock or VirtualClock(), store=store, post=self.post, seed=1,
             rate_limits=False,
         )  # fmt: skip
-        if store is not None:
+        if isinstance(store, YieldingStore):
             store.timeline = self.emulator.timeline
         self.endpoint: Endpoint = self.emulator.endpoints.add_mock(default_settings("ep", numbers))
 
