@@ -204,11 +204,21 @@ def _count(counts: Counts, before: Job | None, after: Job | None, transition: Tr
         counts.now[before.status] -= 1
         counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
         counts.held -= before.status is JobStatus.IN_QUEUE and before.held
+        if before.script is not None:
+            _count_scripted(counts, before, -1)
     if after is not None:
         counts.now[after.status] += 1
         counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
         counts.held += after.status is JobStatus.IN_QUEUE and after.held
+        if after.script is not None:
+            _count_scripted(counts, after, 1)
         if transition.ended:
             counts.ended[after.status] += 1
     if type(transition.event) is Requeued:
         counts.requeued += 1
+
+
+def _count_scripted(counts: Counts, job: Job, by: int) -> None:
+    if job.status is JobStatus.IN_QUEUE and not job.held:
+        counts.scripted += by
+        counts.scripted_scaled += by * job.scales

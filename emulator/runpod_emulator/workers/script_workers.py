@@ -92,5 +92,6 @@ class WithScriptWorkers:
     async def _left(self, worker: str) -> None:
         endpoint = self._endpoint
         await endpoint.worker_gone(worker)
-        if endpoint.scripts.waiting and not endpoint.shared.room.closed:
+        counts = await endpoint.shared.store.counts(endpoint.id)
+        if counts.scripted and not endpoint.shared.room.closed:
             self.start_script_worker()

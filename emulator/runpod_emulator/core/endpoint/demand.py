@@ -20,14 +20,16 @@ class Demand:
     ) -> None:
         self._id = endpoint_id
         self._store = store
-        self._running = scripts
+        self._scripts = scripts
         self._fleet = fleet
         self._autoscaler = autoscaler
 
     async def balance(self) -> None:
         """Start the workers that are needed now, and let those go that are not."""
         counts = await self._store.counts(self._id)
-        played = self._running
-        self._fleet.queued = counts.queued - counts.held - len(played.waiting)
+        queued, scaled = counts.queued - counts.held, counts.queued - counts.queued_unscaled
+        if self._scripts.waits is not None:
+            queued, scaled = queued - counts.scripted, scaled - counts.scripted_scaled
+        self._fleet.queued = queued
         self._fleet.make_room()
-        self._autoscaler.balance(counts.queued - counts.queued_unscaled - played.waiting_scaled, counts.running)
+        self._autoscaler.balance(scaled, counts.running)

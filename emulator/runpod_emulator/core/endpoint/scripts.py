@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
-from runpod_emulator.core.jobs.job import Job, JobStatus, Requeued, Returned, Taken, Transition
+from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
 from runpod_emulator.core.jobs.script_state import Paused, ScriptState
 from runpod_emulator.core.mocks.script import Ending, Pause, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
@@ -114,10 +114,6 @@ class RunningScripts:
         self.has_handler = has_handler
         self.waits: Callable[[], None] | None = None
         """Called when a job with a script can be taken, where the endpoint's own workers play none."""
-        self.waiting: set[str] = set()
-        """Jobs with a script that can be taken, where the endpoint's own workers play none."""
-        self.waiting_scaled = 0
-        """How many of them would bring up a worker."""
         self._known: dict[str, _Known] = {}
         self._calls = 0
         """How often those who wait for polls were told to look."""
@@ -181,8 +177,8 @@ class RunningScripts:
         if before is not None and self._owes(before) and not self._owes(transition.after):
             self._calls += 1
             self._room.call(("poll", self._jobs.id, job.id))
-        if self.waits is not None:
-            self._note(transition, self.waits)
+        if transition.queued and self.waits is not None:
+            self.waits()
 
     def _count(self, transition: Transition, state: ScriptState) -> None:
         job, event = transition.job, type(transition.event)
@@ -202,17 +198,6 @@ class RunningScripts:
     def _owes(job: Job | None) -> bool:
         return job is not None and job.script is not None and job.script.polls_owed > 0
 
-    def _note(self, transition: Transition, waits: Callable[[], None]) -> None:
-        job, after = transition.job, transition.after
-        if after is not None and after.status is JobStatus.IN_QUEUE and not after.held:
-            if job.id not in self.waiting:
-                self.waiting.add(job.id)
-                self.waiting_scaled += job.scales
-            waits()
-        elif job.id in self.waiting:
-            self.waiting.remove(job.id)
-            self.waiting_scaled -= not job.low_priority
-
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
         if any(stub.holds for stub in self._book):
@@ -220,8 +205,6 @@ class RunningScripts:
                 known.forgo()
         free_later([self._known])
         self._known = {}
-        self.waiting.clear()
-        self.waiting_scaled = 0
         self._seeded.clear()
         self._chance.setstate(self._dice)
 
