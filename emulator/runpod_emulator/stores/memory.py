@@ -14,6 +14,7 @@ from runpod_emulator.stores.deliveries import MemoryDeliveries
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 """Events that add unread chunks to a job, or take all of them away."""
+_QUEUED = JobStatus.IN_QUEUE
 
 
 class _Shelf:
@@ -202,23 +203,25 @@ class MemoryStore:
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
     if before is not None:
         counts.now[before.status] -= 1
-        counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
-        counts.held -= before.status is JobStatus.IN_QUEUE and before.held
-        if before.script is not None:
-            _count_scripted(counts, before, -1)
+        if before.status is _QUEUED:
+            _count_queued(counts, before, -1)
     if after is not None:
         counts.now[after.status] += 1
-        counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
-        counts.held += after.status is JobStatus.IN_QUEUE and after.held
-        if after.script is not None:
-            _count_scripted(counts, after, 1)
+        if after.status is _QUEUED:
+            _count_queued(counts, after, 1)
         if transition.ended:
             counts.ended[after.status] += 1
     if type(transition.event) is Requeued:
         counts.requeued += 1
 
 
-def _count_scripted(counts: Counts, job: Job, by: int) -> None:
-    if job.status is JobStatus.IN_QUEUE and not job.held:
+def _count_queued(counts: Counts, job: Job, by: int) -> None:
+    if job.held:
+        counts.held += by
+        counts.queued_unscaled += by
+        return
+    if job.low_priority:
+        counts.queued_unscaled += by
+    if job.script is not None:
         counts.scripted += by
-        counts.scripted_scaled += by * job.scales
+        counts.scripted_scaled += by * (not job.low_priority)

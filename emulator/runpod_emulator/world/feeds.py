@@ -42,11 +42,10 @@ class Feeds(Effect):
 
     def heard(self, transition: Transition) -> None:
         """Tell all of a transition."""
-        if type(transition.event) in INWARD:
-            return
         self._room.call(NEWS)
-        for heard in self._feeds:
-            heard(transition)
+        if self._feeds and type(transition.event) not in INWARD:
+            for heard in self._feeds:
+                heard(transition)
 
     def tried(self, attempt: Attempt) -> None:
         """Wake those who wait for webhook calls."""

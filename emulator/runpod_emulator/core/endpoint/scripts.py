@@ -150,7 +150,7 @@ class RunningScripts:
             return job.script.run
         known = self._known.get(job.id)
         if known is None:
-            stub = self._stub(job)
+            stub = self._in_book(job.script)
             if stub is None:
                 return 1
             known = self._known[job.id] = _Known(_question(job), stub)
@@ -162,41 +162,39 @@ class RunningScripts:
         if state is None:
             return None
         known = self._known.get(job.id)
-        question = _question(job) if known is None else known.question
-        stub = self._stub(job)
-        script = _failing(state) if stub is None else stub.script(max(1, state.run))
-        return RunningScript(question, script, state.call, state.run)
+        if known is not None:
+            return RunningScript(known.question, known.stub.script(state.run or 1), state.call, state.run)
+        stub = self._in_book(state)
+        script = _failing(state) if stub is None else stub.script(state.run or 1)
+        return RunningScript(_question(job), script, state.call, state.run)
 
     def heard(self, transition: Transition) -> None:
         """Follow a job into its next run, or forget it."""
-        job = transition.job
-        if job.script is None:
+        state = transition.job.script
+        if state is None:
             return
-        self._count(transition, job.script)
         before = transition.before
-        if before is not None and self._owes(before) and not self._owes(transition.after):
-            self._calls += 1
-            self._room.call(("poll", self._jobs.id, job.id))
-        if transition.queued and self.waits is not None:
+        if before is not None and before.script is not None:
+            self._follow(transition, before.script, state)
+        if self.waits is not None and transition.queued:
             self.waits()
 
-    def _count(self, transition: Transition, state: ScriptState) -> None:
-        job, event = transition.job, type(transition.event)
-        known = self._known.get(job.id)
+    def _follow(self, transition: Transition, before: ScriptState, state: ScriptState) -> None:
+        job_id, event = transition.job.id, type(transition.event)
+        known = self._known.get(job_id)
         if event is Taken or event is Returned:
-            stub = self._stub(job) if known is None else known.stub
+            stub = self._in_book(state) if known is None else known.stub
             if stub is not None:
                 stub.played += 1 if event is Taken else -1
             if known is not None:
                 known.begin(state.run) if event is Taken else known.take_back(state.numbered)
         elif known is not None and (transition.ended or transition.after is None):
-            self.forgo(job.id)
+            self.forgo(job_id)
         elif known is not None and event is Requeued:
             known.run = 0
-
-    @staticmethod
-    def _owes(job: Job | None) -> bool:
-        return job is not None and job.script is not None and job.script.polls_owed > 0
+        if before.polls_owed and (transition.after is None or transition.ended or not state.polls_owed):
+            self._calls += 1
+            self._room.call(("poll", self._jobs.id, job_id))
 
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
@@ -250,7 +248,8 @@ class RunningScripts:
             job = await self._jobs.status(run.id)
         except JobNotFound:
             return False
-        return job.lease == run.lease and not job.status.terminal and self._owes(job)
+        is_same = job.lease == run.lease and not job.status.terminal
+        return is_same and job.script is not None and job.script.polls_owed > 0
 
     async def _wait(self, job: Job, until: int | None, caller: Caller) -> Outcome:
         return await self._room.wait(("poll", self._jobs.id, job.id), until, caller)
@@ -262,12 +261,8 @@ class RunningScripts:
         held_until = None if pause.nothing else at + self.draw(pause.time)
         return state._replace(run=run, numbered=True, held_until=held_until, polls_owed=pause.polls)
 
-    def _stub(self, job: Job) -> Stub | None:
-        """The stub that the job plays, though it may have left the book since that was chosen here."""
-        known = self._known.get(job.id)
-        if known is not None:
-            return known.stub
-        return None if job.script is None or job.script.stub is None else self._book.get(job.script.stub)
+    def _in_book(self, state: ScriptState) -> Stub | None:
+        return None if state.stub is None else self._book.get(state.stub)
 
 
 def _question(job: Job) -> Question:

@@ -37,7 +37,8 @@ class ScriptState(NamedTuple):
 
     def begun(self, run: int) -> ScriptState:
         """A worker has the job, and plays the run of this number."""
-        return ScriptState(self.stub, self.call, self.headers, self.failure, run, self.numbered)
+        values = (self.stub, self.call, self.headers, self.failure, run, self.numbered, None, 0)
+        return tuple.__new__(ScriptState, values)  # in a quarter of the time that `_replace` takes
 
     def given_back(self) -> ScriptState:
         """The run that has just begun was none."""
