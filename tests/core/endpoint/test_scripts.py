@@ -131,6 +131,22 @@ async def test_scripts_of_a_sequence_are_played_one_a_run(mock: Mock):
     assert (await mock.look(job)).output == b'"second"'
 
 
+@pytest.mark.parametrize("others", [(), ("s",)])
+async def test_a_stub_that_is_taken_away_or_replaced_is_played_by_the_jobs_that_it_has_matched(
+    mock: Mock, others: tuple[str, ...]
+):
+    mock.play(output("old", in_queue=after(1_000)), output("older", in_queue=after(1_000)))
+    (old,) = mock.emulator.stubs
+    jobs = [await mock.submit() for _ in range(3)]
+    mock.emulator.stubs.clear()
+    for name in others:
+        mock.play(output("new"), id=name)
+    await mock.endpoint.cancel(jobs[1])
+    await mock.advance(1_000)
+    assert [(await mock.look(job)).output for job in jobs] == [b'"old"', None, b'"older"']
+    assert old.played == 2 and not any(stub.played for stub in mock.emulator.stubs)
+
+
 async def test_a_crash_loses_the_worker_and_the_job_is_tried_once_more(mock: Mock):
     mock.play(Script(Ending.CRASH), output("second"))
     job = await mock.submit()
