@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.store import JobStore

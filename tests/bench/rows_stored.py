@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from runpod_emulator.config.settings import read_settings
-from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import RealClock, VirtualClock, turn

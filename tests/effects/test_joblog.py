@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Failed, Progressed, TimedOut
 from runpod_emulator.effects import joblog
 

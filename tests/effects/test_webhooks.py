@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
 from runpod_emulator.core.platform import DAY
 from runpod_emulator.effects.webhooks import REST

@@ -17,6 +17,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     Forgotten,
     Job,
     JobStatus,
+    Released,
     Requeued,
     Retried,
     Returned,
@@ -26,6 +27,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     apply,
     submit,
 )
+from runpod_emulator.core.jobs.script_state import ScriptState
 from runpod_emulator.core.jobs.store import Cleared, DeliveryStore, JobStore
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -354,6 +356,31 @@ def test_counts_follow_every_transition(shelf: Shelf):
         shelf.update(job_id, Forgotten())
     assert counted() == (0, 0, 0, 1, 2)
     assert Counter(finish(store.counts("ep")).now.values()) == {0: len(JobStatus)}
+
+
+def test_jobs_that_wait_for_a_worker_to_play_a_script_are_counted(shelf: Shelf):
+    def counted() -> tuple[int, int, int]:
+        counts = finish(shelf.store.counts("ep"))
+        return counts.scripted, counts.scripted_scaled, counts.held
+
+    script = ScriptState("s")
+    shelf.create("a", script=script)
+    shelf.create("b", script=script, low_priority=True)
+    shelf.create("c", script=script._replace(held_until=3_000), held=True)
+    shelf.create("d")
+    assert counted() == (2, 1, 1)
+    shelf.update("c", Released())
+    assert counted() == (3, 2, 0)
+    shelf.claim(2)
+    assert counted() == (1, 1, 0)
+    shelf.update("b", Requeued(1))
+    shelf.update("a", Failed("boom", None, 1))
+    assert counted() == (2, 1, 0)
+    shelf.update("a", Retried(9, script))
+    assert counted() == (3, 2, 0)
+    for job_id in "abc":
+        shelf.update(job_id, Forgotten())
+    assert counted() == (0, 0, 0)
 
 
 def test_a_returned_claim_counts_as_no_second_try(shelf: Shelf):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Emitted, JobStatus
 from runpod_emulator.core.records.news import Effect

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from runpod_emulator.core.endpoint.balancer import Balancer
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import RateLimited
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.jobs.owners import BEAT, LEASE
@@ -252,10 +252,10 @@ async def test_a_server_that_slept_too_long_reports_too_late_and_its_worker_stop
     assert not await there.endpoint.work.report(job.id, Failed("slept", None, 1))
     await servers.wake("b")
     assert there.launcher.stopped_jobs == [(worker, job.id, 1)]
-    assert not there.endpoint.fleet.workers[worker].jobs
+    assert worker not in there.endpoint.fleet.workers, "it has had nothing to do for longer than the idle timeout"
     assert (await there.endpoint.status(job.id)).lease == 2
     await there.endpoint.submit(INPUT)
-    (another,) = await there.take(worker)  # it lives again, and so do its jobs
+    (another,) = await there.take(await there.worker())  # it lives again, and so do its jobs
     await servers.advance(3 * LEASE)
     assert await status(here, another) == (JobStatus.IN_PROGRESS, 0)
 

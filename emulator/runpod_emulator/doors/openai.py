@@ -9,7 +9,7 @@ import msgspec
 import orjson
 from starlette.responses import Response
 
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobFailed, JobNotFound
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from runpod_emulator.core.endpoint.balancer import Balancer
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Job, JobStatus
@@ -49,14 +49,15 @@ async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
     job = await call.endpoint.status(call.job_id, ttl, call.at)
-    await call.endpoint.scripts.polled(call.job_id)
+    if job.script is not None and job.script.polls_owed:
+        await call.endpoint.looked(call.job_id)
     return _envelope(call, Operation.STATUS, job, call.at)
 
 
 async def status_sync(call: Call) -> Response:
     """The job once it has ended, or as it is when the wait is over."""
     until = call.wait(call.platform.status_sync_wait)
-    await call.endpoint.scripts.polled(call.job_id)
+    await call.endpoint.looked(call.job_id)
     job = await call.endpoint.wait(call.job_id, until, call.caller)
     return _envelope(call, Operation.STATUS_SYNC, job, call.emulator.timeline.now())
 
@@ -69,7 +70,7 @@ async def stream(call: Call) -> Response:
     until = call.wait(call.platform.stream_wait)
     if "text/event-stream" in call.request.headers.get("accept", ""):
         return await _events(call)
-    await call.endpoint.scripts.polled(call.job_id)
+    await call.endpoint.looked(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
     if status.terminal:
         call.emulator.unread.seen(await call.endpoint.status(call.job_id))

@@ -15,6 +15,7 @@ from runpod_emulator.stores.deliveries import MemoryDeliveries
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 """Events that add unread chunks to a job, or take all of them away."""
+_QUEUED = JobStatus.IN_QUEUE
 
 
 class _Shelf:
@@ -249,10 +250,21 @@ def _add(counts: Counts, job: Job, number: int) -> None:
     """Count a job `number` times more."""
     if job.status is JobStatus.IN_QUEUE:
         counts.queued += number
-        if job.held or job.low_priority:
-            counts.held += number * job.held
-            counts.queued_unscaled += number * (not job.scales)
+        if job.held or job.low_priority or job.script is not None:
+            _add_waiting(counts, job, number)
     elif job.status is JobStatus.IN_PROGRESS:
         counts.running += number
     else:
         counts.kept[job.status] += number
+
+
+def _add_waiting(counts: Counts, job: Job, number: int) -> None:
+    if job.held:
+        counts.held += number
+        counts.queued_unscaled += number
+        return
+    if job.low_priority:
+        counts.queued_unscaled += number
+    if job.script is not None:
+        counts.scripted += number
+        counts.scripted_scaled += number * (not job.low_priority)

@@ -353,7 +353,7 @@ class WorkerProcess:
                 await self._writer.drain()
 
     def _hand_out(self, job: Job) -> None:
-        running = self._endpoint.scripts.get(job.id)
+        running = self._endpoint.scripts.get(job)
         if running is not None:
             self._scripted.add(job.id)
             self._stage.perform(job, running)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
@@ -29,7 +30,7 @@ class Feeds(Effect):
     def listening(self, heard: Callable[[Transition], None], wake: Callable[[], None]) -> Iterator[None]:
         """Call `heard` with every transition, and `wake` when the emulator stops."""
         self._feeds[heard] = wake
-        with self._following(heard):
+        with self._following(lambda transition: None if type(transition.event) in INWARD else heard(transition)):
             try:
                 yield
             finally:

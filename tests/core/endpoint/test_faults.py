@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, JobStatus
 from runpod_emulator.core.mocks.fault_kinds import FaultKind

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound, NotRetryable
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault

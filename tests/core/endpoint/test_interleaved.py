@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import EndpointNotFound, NotCancellable, QueueFull
 from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Failed, Forgotten, Job, JobStatus
 from runpod_emulator.core.mocks.fault_kinds import FaultKind

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.settings import Span
 

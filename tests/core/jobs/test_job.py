@@ -31,6 +31,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     apply,
     submit,
 )
+from runpod_emulator.core.jobs.script_state import Looked, Paused
 from runpod_emulator.stores.memory import MemoryStore
 
 from tests.core.steps import finish
@@ -39,6 +40,7 @@ from tests.tables import table
 TABLE = """
             new       IN_QUEUE     IN_PROGRESS  COMPLETED  FAILED    CANCELLED  TIMED_OUT  gone
 Submitted   IN_QUEUE  -            -            -          -         -          -          -
+Looked      -         IN_QUEUE     IN_PROGRESS  -          -         -          -          -
 Released    -         IN_QUEUE     -            -          -         -          -          -
 Taken       -         IN_PROGRESS  -            -          -         -          -          -
 Renewed     -         -            IN_PROGRESS  -          -         -          -          -
@@ -46,6 +48,7 @@ Returned    -         -            IN_QUEUE     -          -         -          
 Requeued    -         -            IN_QUEUE     -          -         -          -          -
 Progressed  -         -            IN_PROGRESS  -          -         -          -          -
 Emitted     -         -            IN_PROGRESS  -          -         -          -          -
+Paused      -         -            IN_PROGRESS  -          -         -          -          -
 Completed   -         -            COMPLETED    -          -         -          -          -
 Failed      -         -            FAILED       -          -         -          -          -
 Cancelled   -         CANCELLED    CANCELLED    -          -         -          -          -
@@ -63,6 +66,7 @@ EVENTS: dict[str, Event] = {
     type(event).__name__: event
     for event in (
         Submitted(),
+        Looked(),
         Released(),
         Taken("w2", 9_000),
         Renewed(LEASE, 9_500),
@@ -70,6 +74,7 @@ EVENTS: dict[str, Event] = {
         Requeued(LEASE),
         Progressed(LEASE, b"0.5"),
         Emitted(LEASE, (b'"chunk"',)),
+        Paused(LEASE, 2),
         Completed(LEASE, b'"out"'),
         Failed("boom", None, LEASE),
         Cancelled(),
@@ -193,8 +198,8 @@ def test_nothing_happens_to_a_job_that_is_gone(name: str):
 LEASED = [name for name, event in EVENTS.items() if getattr(event, "lease", None) is not None]
 
 
-def test_seven_events_carry_a_lease():
-    assert LEASED == ["Renewed", "Returned", "Requeued", "Progressed", "Emitted", "Completed", "Failed"]
+def test_eight_events_carry_a_lease():
+    assert LEASED == ["Renewed", "Returned", "Requeued", "Progressed", "Emitted", "Paused", "Completed", "Failed"]
 
 
 @table("wrong", [LEASE - 1, LEASE + 1, 0])

@@ -29,8 +29,8 @@ from itertools import count
 from typing import NamedTuple
 
 from runpod_emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers, Overloaded
-from runpod_emulator.core.endpoint.endpoint import Health
 from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.endpoint.submission import Health
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.fleet.fleet import FIRST_BACKOFF
 from runpod_emulator.core.fleet.launcher import Launcher

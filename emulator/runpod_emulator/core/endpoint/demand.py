@@ -20,7 +20,7 @@ class Demand:
     ) -> None:
         self._id = endpoint_id
         self._store = store
-        self._running = scripts
+        self._scripts = scripts
         self._fleet = fleet
         self._autoscaler = autoscaler
 
@@ -31,8 +31,10 @@ class Demand:
         """
         if counts is None:
             counts = await self._store.counts(self._id)
-        played = self._running
-        self._fleet.queued = counts.queued - counts.held - len(played.waiting)
+        queued, scaled = counts.queued - counts.held, counts.queued - counts.queued_unscaled
+        if self._scripts.waits is not None:
+            queued, scaled = queued - counts.scripted, scaled - counts.scripted_scaled
+        self._fleet.queued = queued
         if self._fleet.capacity.waiting:
             self._fleet.make_room()
-        self._autoscaler.balance(counts.queued - counts.queued_unscaled - played.waiting_scaled, counts.running)
+        self._autoscaler.balance(scaled, counts.running)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from runpod_emulator.core.endpoint.faults import Faults
 from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.endpoint.submission import Health, Submission
 from runpod_emulator.core.endpoint.waiters import Waiters
 from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import (  # fmt: skip
@@ -46,43 +47,13 @@ from runpod_emulator.core.jobs.job import (
     TimedOut,
     Transition,
 )  # fmt: skip
-from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, by_kind
+from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, Kinds, Listener, by_kind
+from runpod_emulator.core.jobs.script_state import Looked, holds
 from runpod_emulator.core.jobs.store import Counts
 from runpod_emulator.core.mocks.stubs import Question
-from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Limits
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Caller, Outcome
-
-
-class Submission(NamedTuple):
-    """What a client hands in; durations in ms, None where the endpoint decides."""
-
-    input: bytes
-    webhook: str | None = None
-    execution_timeout: int | None = None
-    ttl: int | None = None
-    low_priority: bool = False
-    s3_config: bytes | None = None
-    sync: bool = False
-    """Handed in through /runsync."""
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    """Of the request, as they came: stubs may look at them."""
-    wait: int | None = None
-    """How long the client of /runsync said that it would wait, in ms; may lengthen the life of the result."""
-
-
-class Health(NamedTuple):
-    """The counters of /health; those of ended jobs are cumulative."""
-
-    queued: int
-    running: int
-    completed: int
-    failed: int
-    retried: int
-    workers: WorkerCounts
-    timed_out: int = 0
-    """Jobs that TIMED_OUT; `failed` holds them too, if the platform says so."""
 
 
 class Endpoint:
@@ -105,17 +76,19 @@ class Endpoint:
         self.polling = self.work.polling
         self.work.hooks = self._hooks = Faults(self.work)
         self._waiters = Waiters(self.id, shared.room, shared.platform.stream_wakes_on_status)
-        self._hears = by_kind(
-            (
-                (self._forget_faults, LEAVES),
-                (functools.partial(follow, self.fleet), (Taken, *LEAVES)),
-                (self.scripts.heard, ALL),
-                (self.work.next_job.heard, QUEUES),
-                (self._waiters.heard, self._waiters.events),
-                (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
-            )
+        of_scripts = (self.scripts.heard, ALL)
+        hears: tuple[tuple[Listener, Kinds], ...] = (
+            (self._forget_faults, LEAVES),
+            (functools.partial(follow, self.fleet), (Taken, *LEAVES)),
+            of_scripts,
+            (self.work.next_job.heard, QUEUES),
+            (self._waiters.heard, self._waiters.events),
+            (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
         )
         """Who hears of which events of the jobs, in this order."""
+        self._hears_of_scripted = by_kind(hears)
+        self._hears = by_kind(row for row in hears if row is not of_scripts)
+        """Of jobs without a script."""
         self._store = shared.store
         self._timeline = shared.timeline
         self._now = shared.timeline.present
@@ -137,7 +110,8 @@ class Endpoint:
         due = transition.due
         if due is not None and due < self._timeline.expected:
             self._timeline.expect(due)
-        for hears in self._hears[type(transition.event)]:
+        who = self._hears if transition.job.script is None else self._hears_of_scripted
+        for hears in who[type(transition.event)]:
             hears(transition)
 
     def _forget_faults(self, transition: Transition) -> None:
@@ -153,12 +127,13 @@ class Endpoint:
         platform, settings = self.platform, self.workforce.settings
         if not settings.workers_max and platform.paused_endpoint == "conflict":
             raise EndpointPaused
-        if self._is_limited:  # before anything is drawn for the job
+        known = self._engine.counts
+        if self._is_limited and known is not None and known.queued > self._queue_limit:  # before anything is drawn
             self._admit(await self._store.counts(self.id))
         ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
-        retention = _sync_retention(submission, platform) if submission.sync else platform.run_retention
         job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
+        script = self.scripts.choose(job_id, Question(self.id, submission.input, submission.headers), at)
         job = Job(
             endpoint=self.id,
             id=job_id,
@@ -166,19 +141,20 @@ class Endpoint:
             input=submission.input,
             submitted_at=at,
             expires_at=at + ttl,
-            retention=retention,
+            retention=submission.retention(platform),
             execution_timeout=settings.execution_timeout if limit is None else limit,
             place=await self._store.next_place() + (low_priority and self._behind),
             low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=self.scripts.begin(job_id, Question(self.id, submission.input, submission.headers)),
+            held=holds(script),
+            script=script,
         )
         job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
         try:
             await self._engine.create(job, self._admit)
         except RequestError:
-            self.scripts.refused(job_id)
+            self.scripts.forgo(job_id)
             raise
         await self.work.balance(self._engine.counts)
         for event in events:
@@ -195,6 +171,14 @@ class Endpoint:
         if ttl is not None:
             return (await self._engine.change(job_id, Shortened(ttl), at)).job
         return job
+
+    async def looked(self, job_id: str) -> None:
+        """A client has polled the job, whose script may wait for that: its next look finds what this brings about."""
+        at = await self._now()
+        with suppress(JobNotFound):
+            looked = await self._engine.change_if(job_id, _look, at)
+            if looked is not None and looked.due is not None and looked.due <= at:
+                await self._engine.expire(job_id, at)
 
     async def wait(self, job_id: str, until: int | None, caller: Caller | None = None, at: int | None = None) -> Job:
         """The record once the job has ended, or as it is at the time `until`, if any.
@@ -260,16 +244,20 @@ class Endpoint:
         at = await self._now()
         job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
-        held = Retried in TRANSITIONS[job.status] and self.scripts.begin_again(job_id)
+        script = self.scripts.choose_again(job, at) if Retried in TRANSITIONS[job.status] else None
 
         def again(job: Job) -> Event:
             self._check_open()
-            return Retried(place, held)
+            return Retried(place, script)
 
         try:
             transition = await self._engine.change_if(job_id, again, at)
-        except IllegalTransition as illegal:
-            raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
+        except (IllegalTransition, RequestError) as error:
+            if script is not None:
+                self.scripts.forgo(job_id)
+            if isinstance(error, IllegalTransition):
+                raise NotRetryable(error.status, self.platform.retry_wrong_state_status) from error
+            raise
         assert transition is not None
         await self.work.balance(self._engine.counts)
         return transition.job
@@ -377,10 +365,14 @@ class Endpoint:
         self._check_open()
         if not self._is_limited:
             return
+        if counts.queued > self._queue_limit:
+            raise QueueFull(self._queue_limit)
+
+    @property
+    def _queue_limit(self) -> int:
+        """Jobs that may wait and still let another one in."""
         platform = self.platform
-        limit = max(platform.queue_limit_floor, self.workforce.settings.workers_max * platform.queue_limit_per_worker)
-        if counts.queued > limit:
-            raise QueueFull(limit)
+        return max(platform.queue_limit_floor, self.workforce.settings.workers_max * platform.queue_limit_per_worker)
 
 
 def follow(fleet: Fleet, transition: Transition) -> None:
@@ -396,9 +388,5 @@ def _cancel_unended(job: Job) -> Cancelled | None:
     return None if job.status.terminal else Cancelled()
 
 
-def _sync_retention(submission: Submission, platform: Platform) -> int:
-    """How long the result of /runsync is kept, in ms."""
-    kept = platform.runsync_retention
-    if submission.wait is None or platform.runsync_wait_retention == "fixed":
-        return kept
-    return max(kept, min(submission.wait, platform.runsync_retention_max))
+def _look(job: Job) -> Looked | None:
+    return Looked() if job.script is not None and job.script.polls_owed else None

@@ -12,9 +12,9 @@ from collections.abc import Callable, Container
 
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.workforce import Balance
-from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
+from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery, within_ttl
 from runpod_emulator.core.jobs.deliveries import Delivery
-from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit, within_ttl
+from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit
 from runpod_emulator.core.jobs.store import Admit, Counts
 
 Decide = Callable[[Job], Event | None]
@@ -24,8 +24,10 @@ Decide = Callable[[Job], Event | None]
 class Engine:
     """Applies events to the jobs of one endpoint."""
 
-    def __init__(self, endpoint_id: str, shared: Shared, balance: Balance) -> None:
+    def __init__(self, endpoint_id: str, shared: Shared, balance: Balance, run_of: Callable[[Job], int]) -> None:
         self._id = endpoint_id
+        self._run_of = run_of
+        """The number of the run that begins when a job that plays a script is taken."""
         self._balance = balance
         self._shared = shared
         self._platform = shared.platform
@@ -78,15 +80,22 @@ class Engine:
         if transition is not None and transition.before is not None and not transition.before.status.terminal:
             await self._balance()
 
-    async def claim(self, most: int, taken: Taken, at: int, barred: Container[str] = ()) -> list[Job]:
-        """Give up to `most` jobs to a worker, but none of the `barred` ones."""
+    async def claim(
+        self, most: int, taken: Taken, at: int, barred: Container[str] = (), scripted: bool | None = None
+    ) -> list[Job]:
+        """Give up to `most` jobs to a worker, but none of the `barred` ones.
+
+        `scripted` True is for one that takes only jobs that play scripts, False for one that takes only others.
+        """
 
         def step(job: Job) -> Transition | None:
-            if job.id in barred:
+            if job.id in barred or scripted is (job.script is None):
                 return None
             due = job.next_deadline
             if due is not None and due <= at:
                 return self._overdue_step(job, due)
+            if job.script is not None:
+                return apply(job, taken.beginning(self._run_of(job)), at)
             return apply(job, taken, at)
 
         jobs: list[Job] = []

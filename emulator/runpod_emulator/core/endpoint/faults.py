@@ -90,10 +90,7 @@ class Faults(Hooks):
         """A job may be stuck, outstay its limit, get lost, or lose its result early."""
         operation = Operation.RUNSYNC if sync else Operation.RUN
         if self._draw(FaultKind.STUCK_IN_QUEUE, operation):
-            job = job._replace(held=True)
-            running = self._work.scripts.get(job.id)
-            if running is not None:
-                running.held_until = None  # its script would let it go
+            job = job._replace(held=True, script=job.script and job.script.released())  # its script would let it go
         if job.execution_timeout and (late := self._draw(FaultKind.LATE_TIMEOUT, operation)):
             job = job._replace(execution_timeout=job.execution_timeout + late.draw_delay())
         if not sync and self._draw(FaultKind.LOST_JOB, operation):
@@ -103,11 +100,12 @@ class Faults(Hooks):
 
     # Jobs that go out
 
-    def barred(self, worker: str, most: int, barred: Container[str]) -> list[Job]:
+    def barred(self, worker: str, most: int, barred: Container[str], scripted: bool | None) -> list[Job]:
         """Second runs of jobs that another worker has."""
         if not self._copies:
             return []
-        fitting = [job for job in self._copies.values() if job.worker != worker and job.id not in barred]
+        others = (job for job in self._copies.values() if job.worker != worker and job.id not in barred)
+        fitting = [job for job in others if scripted is not (job.script is None)]
         for job in fitting[:most]:
             del self._copies[job.id]
         return [self._copy(job, worker) for job in fitting[:most]]

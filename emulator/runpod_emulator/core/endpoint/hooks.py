@@ -20,8 +20,8 @@ class Hooks:
         """A record about to be queued, as it is then, and what happens to it right behind; `sync` is /runsync."""
         return job, ()
 
-    def barred(self, worker: str, most: int, barred: Container[str]) -> list[Job]:
-        """Runs that the worker gets before any job of the queue, `most` at most and none of the `barred` jobs."""
+    def barred(self, worker: str, most: int, barred: Container[str], scripted: bool | None) -> list[Job]:
+        """Runs that the worker gets before any job of the queue, `most` at most; the rest as for `Work.take`."""
         return []
 
     def handed_out(self, job: Job, at: int) -> None:

@@ -59,13 +59,15 @@ class JobSource(Protocol):
     fleet: Fleet
     platform: Platform
 
-    @property
-    def scripts(self) -> Container[str]:
-        """Jobs that play a script: no program can."""
-        ...
-
     async def take(
-        self, worker: str, most: int, until: int | None, caller: Caller, lease: int | None, barred: Container[str]
+        self,
+        worker: str,
+        most: int,
+        until: int | None,
+        caller: Caller,
+        lease: int | None,
+        barred: Container[str],
+        scripted: bool | None,
     ) -> list[Job]:
         """Hand out jobs."""
         ...
@@ -174,8 +176,8 @@ class PollingWorkers:
                 await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
                 return []
             lease = self._endpoint.platform.worker_lease
-            barred = Either(visitor.stopping, self._endpoint.scripts)  # a program can't play a script
-            jobs = await self._endpoint.take(worker, most, until, caller, lease, barred)
+            # A program can't play a script.
+            jobs = await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping, scripted=False)
             visitor.dropped.difference_update(job.id for job in jobs)
             return jobs
         finally:

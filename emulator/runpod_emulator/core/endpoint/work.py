@@ -61,7 +61,7 @@ class Work:
         self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
         self.fleet = self.workforce.fleet
         self.balance = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler).balance
-        self.engine = Engine(self.id, shared, self.balance)
+        self.engine = Engine(self.id, shared, self.balance, scripts.run_of)
         self.hooks = Hooks()
         self.next_job = NextJob(self.id, shared.room)
         self.stray_runs = StrayRuns(self.fleet, self.next_job.look_again)
@@ -98,12 +98,14 @@ class Work:
         caller: Caller,
         lease: int | None = None,
         barred: Container[str] = (),
+        scripted: bool | None = None,
     ) -> list[Job]:
         """Hand out up to `most` jobs, waiting for the first until the time `until`.
 
         `lease` is how long the worker may stay silent, in ms; None for one whose
-        process is watched. It is given none of the `barred` jobs. A caller who left
-        gets nothing.
+        process is watched. It is given none of the `barred` jobs, where `scripted` is
+        True only jobs that play scripts, where it is False none of these. A caller
+        who left gets nothing.
         """
         while True:
             since = self.next_job.calls
@@ -113,7 +115,7 @@ class Work:
                 self.next_job.pass_on()
                 return []
             taken = Taken(worker, until_silent, self._owner if lease is None else None)
-            claimed = await self._claim(most, taken, at, barred, caller)
+            claimed = await self._claim(most, taken, at, barred, scripted, caller)
             if claimed:
                 await self.balance(self.engine.counts)
                 return claimed
@@ -254,13 +256,15 @@ class Work:
         if not self.stray_runs.knows(job.id, job.lease):
             self.stop_job(job)
 
-    async def _claim(self, most: int, taken: Taken, at: int, barred: Container[str], caller: Caller) -> list[Job]:
+    async def _claim(
+        self, most: int, taken: Taken, at: int, barred: Container[str], scripted: bool | None, caller: Caller
+    ) -> list[Job]:
         if self.stray_runs.workers:
             if self.stray_runs.given_up(taken.worker):
                 return []
             barred = Either(barred, self.stray_runs.jobs_of(taken.worker))
-        first = self.hooks.barred(taken.worker, most, barred) if self.is_faulty else []
-        jobs = await self.engine.claim(most - len(first), taken, at, barred)
+        first = self.hooks.barred(taken.worker, most, barred, scripted) if self.is_faulty else []
+        jobs = await self.engine.claim(most - len(first), taken, at, barred, scripted)
         if caller.gone:  # while the store was asked
             await self._give_back(first, jobs)
             return []

@@ -36,6 +36,10 @@ class Counts:
     """Jobs that wait and bring up no worker."""
     held: int = 0
     """Jobs that wait where no worker can see them."""
+    scripted: int = 0
+    """Jobs that wait for a worker to play a script."""
+    scripted_scaled: int = 0
+    """Those of them that may bring up a worker."""
     requeued: int = 0
     """Cumulative: lost workers' jobs that were put back."""
     writes: int = 0
