@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Script
+from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script
 from runpod_emulator.core.mocks.script import Step as CoreStep
 from runpod_emulator.mocking.forms import Templated, TemplatedText, Time, Written, refusal, short_form
 from runpod_emulator.mocking.templates import text_of, value_of
@@ -111,7 +111,8 @@ class Response(Written):
         """The pause after the last step; a timeout that does not say when comes when the job's own time is up."""
         if self.timeout and not {"delay", "polls_before_completed"} & self.model_fields_set:
             return FOR_EVER
-        return Pause(span(self.delay), self.polls_before_completed)
+        pause = Pause(span(self.delay), self.polls_before_completed)
+        return NO_PAUSE if pause.nothing else pause
 
     def _steps(self, name: str) -> Iterator[CoreStep]:
         for place, update in enumerate(self.progress):
