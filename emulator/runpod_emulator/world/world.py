@@ -14,7 +14,7 @@ from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.jobs.store import Cleared, JobStore
-from runpod_emulator.core.mocks.faults import FaultBook
+from runpod_emulator.core.mocks.faults import Fault, FaultBook
 from runpod_emulator.core.mocks.stubs import Stub, StubBook
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
@@ -148,6 +148,13 @@ class World:
         self.stubs.add(stub)
         return stub.id
 
+    def fault(self, fault: Fault) -> Fault:
+        """Add a fault; the first worker that it delays is the next one that is needed."""
+        added = self.faults.add(fault)
+        for endpoint in self.endpoints.values():
+            endpoint.workforce.cool_down()
+        return added
+
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and bring back the start.
 
@@ -176,6 +183,7 @@ class World:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
             endpoint.fleet.backoff.restart()
+            endpoint.workforce.cool_down()
         shown = self.timeline.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown

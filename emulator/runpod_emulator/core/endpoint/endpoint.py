@@ -115,7 +115,7 @@ class Endpoint:
             hears(transition)
 
     def _forget_faults(self, transition: Transition) -> None:
-        if self._hooks.runs:
+        if self._hooks.runs or self._hooks.copies:
             self._hooks.heard(transition)
 
     # What clients do

@@ -67,22 +67,24 @@ class Faults(Hooks):
         self._stray_runs = work.stray_runs
         self.runs: dict[str, _Run] = {}
         """What is in store for each job that is out."""
-        self._copies: dict[str, Job] = {}
-        """Jobs that the next other worker gets as well; each is out, and among `runs`."""
+        self.copies: dict[str, Job] = {}
+        """Jobs that the next other worker gets as well, also when the first one has done with them."""
         work.fleet.arrivals.delay(
             lambda: self._held_up(FaultKind.THROTTLED_WORKERS), lambda: self._held_up(FaultKind.COLD_STARTS)
         )
 
     def heard(self, transition: Transition) -> None:
-        """Forget what was in store for a hand-out that is over."""
+        """Forget what was in store for a hand-out that is over; a second worker may come too late for a result."""
+        job_id = transition.job.id
         if transition.left_worker or transition.after is None:
-            self.runs.pop(transition.job.id, None)
-            self._copies.pop(transition.job.id, None)
+            self.runs.pop(job_id, None)
+            if type(transition.event) not in (Completed, Failed):
+                self.copies.pop(job_id, None)
 
     def clear(self) -> None:
         """Forget what was in store for every hand-out."""
         self.runs.clear()
-        self._copies.clear()
+        self.copies.clear()
 
     # Jobs that come in
 
@@ -102,16 +104,17 @@ class Faults(Hooks):
 
     def barred(self, worker: str, most: int, barred: Container[str], scripted: bool | None) -> list[Job]:
         """Second runs of jobs that another worker has."""
-        if not self._copies:
+        if not self.copies:
             return []
-        others = (job for job in self._copies.values() if job.worker != worker and job.id not in barred)
+        others = (job for job in self.copies.values() if job.worker != worker and job.id not in barred)
         fitting = [job for job in others if scripted is not (job.script is None)]
         for job in fitting[:most]:
-            del self._copies[job.id]
+            del self.copies[job.id]
         return [self._copy(job, worker) for job in fitting[:most]]
 
     def _copy(self, job: Job, worker: str) -> Job:
         copy = self._stray_runs.copy(job, worker)
+        self._work.scripts.played_again(job)
         self._end_in_time(copy)
         return copy
 
@@ -133,7 +136,7 @@ class Faults(Hooks):
         assert job.worker is not None
         run = self.runs[job.id] = _Run(job.lease, job.worker)
         if self._draw(FaultKind.EXECUTED_TWICE):
-            self._copies[job.id] = job
+            self.copies[job.id] = job
             if not any(one.free_slots for one in self._work.fleet.workers.values() if one.id != job.worker):
                 self._work.workforce.autoscaler.start_one()
             self._work.next_job.look_again()

@@ -13,6 +13,8 @@ class Hooks:
     """What may go wrong with jobs on their way through an endpoint: nothing."""
 
     def __init__(self) -> None:
+        self.copies: dict[str, Job] = {}
+        """Jobs that a second worker is to have."""
         self.runs: dict[str, Any] = {}
         """What is in store for each job that is out."""
 

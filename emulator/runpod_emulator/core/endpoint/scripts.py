@@ -168,6 +168,12 @@ class RunningScripts:
         script = _failing(state) if stub is None else stub.script(state.run or 1)
         return RunningScript(_question(job), script, state.call, state.run)
 
+    def played_again(self, job: Job) -> None:
+        """A second worker has the job too."""
+        stub = job.script and self._stub_of(job.id, job.script)
+        if stub:
+            stub.played += 1
+
     def heard(self, transition: Transition) -> None:
         """Follow a job into its next run, or forget it."""
         state = transition.job.script
@@ -183,7 +189,7 @@ class RunningScripts:
         job_id, event = transition.job.id, type(transition.event)
         known = self._known.get(job_id)
         if event is Taken or event is Returned:
-            stub = self._in_book(state) if known is None else known.stub
+            stub = self._stub_of(job_id, state)
             if stub is not None:
                 stub.played += 1 if event is Taken else -1
             if known is not None:
@@ -262,6 +268,10 @@ class RunningScripts:
         pause = known.stub.script(run).in_queue
         held_until = None if pause.nothing else at + self.draw(pause.time)
         return state._replace(run=run, numbered=True, held_until=held_until, polls_owed=pause.polls)
+
+    def _stub_of(self, job_id: str, state: ScriptState) -> Stub | None:
+        known = self._known.get(job_id)
+        return self._in_book(state) if known is None else known.stub
 
     def _in_book(self, state: ScriptState) -> Stub | None:
         return None if state.stub is None else self._book.get(state.stub)

@@ -82,7 +82,7 @@ class Work:
     @property
     def is_faulty(self) -> bool:
         """Whether anything goes wrong on purpose, or has: without that, no hook has anything to do."""
-        return bool(self.shared.faults.rules or self.hooks.runs or self.stray_runs.workers)
+        return bool(self.shared.faults.rules or self.hooks.runs or self.hooks.copies or self.stray_runs.workers)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""

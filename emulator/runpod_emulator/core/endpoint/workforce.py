@@ -53,6 +53,7 @@ class Workforce:
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._room = shared.room
+        self._faults = shared.faults
 
     @property
     def flaw(self) -> str:
@@ -108,7 +109,7 @@ class Workforce:
         for worker in list(self.fleet.workers.values()):
             if worker.state is WorkerState.UNHEALTHY:
                 raise ConfigurationError(worker.reason)
-        self._cool_down()
+        self.cool_down()
 
     def begin(self) -> None:
         """Serve without an import check: what goes wrong is logged, and workers come when there are jobs."""
@@ -158,9 +159,9 @@ class Workforce:
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
 
-    def _cool_down(self) -> None:
-        """Where cold starts are simulated, the import check must not spare the first job one."""
-        if self.settings.throttle.high or self.settings.cold_start.high:
+    def cool_down(self) -> None:
+        """Where cold starts are simulated, no worker that is there already may spare the first job one."""
+        if self.settings.throttle.high or self.settings.cold_start.high or self._faults.delays_workers(self.id):
             for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
                 if worker.ours and worker.state is WorkerState.IDLE:
                     self.fleet.dismiss(worker)

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from runpod_emulator.core.errors import RequestError
-from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind, Place
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE, Span
 from runpod_emulator.core.time.timeline import Timeline
@@ -166,6 +166,10 @@ class FaultBook:
             if fault.expires_at is not None:
                 fault.expires_at = now + fault.lasts
             fault.begin(self._seed_of(fault))
+
+    def delays_workers(self, endpoint: str) -> bool:
+        """Whether there is a rule that concerns how workers of this endpoint come up."""
+        return any(fault.kind.row.place is Place.WORKER and _concerns(fault, endpoint, None) for fault in self)
 
     def has(self, kind: FaultKind) -> bool:
         """Whether there is a rule of this kind."""
