@@ -133,7 +133,7 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, **options: Any
 
 
 async def count(name: str, client: httpx.AsyncClient, warm: int = WARM, counted: int = COUNTED) -> Figures:
-    """The figures of one trip: the least of several, after a few that do not count; on a busy machine others come between."""
+    """The figures of one trip: the least of several, for others come between; a few before them do not count."""
     seen: list[Figures] = []
     for number in range(warm + counted):
         with Switches() as switches:
