@@ -49,6 +49,8 @@ async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
     job = await call.endpoint.status(call.job_id, ttl)
+    if call.emulator.polls is not None:
+        job = await call.emulator.polls.moved_on(call.endpoint, job)
     await call.endpoint.scripts.polled(call.job_id)
     return _envelope(call, Operation.STATUS, job)
 
@@ -162,7 +164,8 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
 
 
 def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
-    call.emulator.unread.seen(job)
+    if call.emulator.polls is not None:
+        call.emulator.polls.seen(job)
     return call.reply(_ROWS[operation, job.status], wire.envelope(job, call.now(), call.platform), status)
 
 

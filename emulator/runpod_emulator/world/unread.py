@@ -1,9 +1,9 @@
-"""Jobs that have ended, and no client has seen that: an automatic clock does not leave out time past their results."""
+"""Jobs that have ended, and nobody has seen that: an automatic clock does not leave out time past their results."""
 
 from __future__ import annotations
 
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.time.timeline import Timeline
 
 
@@ -21,10 +21,20 @@ class Unread(Effect):
         return job in self._jobs
 
     def seen(self, job: Job) -> None:
-        """A client has seen the job as it is."""
-        if job.status.terminal and (job.endpoint, job.id) in self._jobs:
-            self._jobs.remove((job.endpoint, job.id))
+        """A client, or a test, has seen the job as it is."""
+        if job.status.terminal:
+            self.told((job.endpoint, job.id))
+
+    def told(self, *jobs: tuple[str, str]) -> None:
+        """Somebody knows that these have ended."""
+        if not self._jobs.isdisjoint(jobs):
+            self._jobs.difference_update(jobs)
             self._timeline.hurry()
+
+    def tried(self, attempt: Attempt) -> None:
+        """Whoever acknowledges a webhook call has the result."""
+        if not attempt.problem:
+            self.told((attempt.delivery.endpoint, attempt.delivery.job))
 
     def heard(self, transition: Transition) -> None:
         """Keep a job as it ends, until it is run again or forgotten."""

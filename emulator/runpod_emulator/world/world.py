@@ -34,6 +34,7 @@ from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
+from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
 
@@ -80,6 +81,7 @@ class World:
         self.faults = FaultBook(seed, self.timeline)
         self.feeds = Feeds(self.room)
         self.unread = Unread(self.timeline)
+        self.polls = self._polls()
         self._remember(keep_bytes)
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self._webhooks = self._sender(own_post, platform, calls_per_host)
@@ -112,8 +114,13 @@ class World:
         """What is told of everything in this world, in this order."""
         job_log = JobLog(self.platform, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
         always: list[Effect] = [job_log, self._webhooks, self.feeds, self.history, self.journal, self.attempts]
-        is_auto = isinstance(self.timeline.clock, AutoClock)
-        return [self.unread, *always] if is_auto else always
+        return [self.unread, self.polls, *always] if self.polls else always
+
+    def _polls(self) -> Polls | None:
+        """Those for whom an automatic clock leaves out time; None where another one goes."""
+        if not isinstance(self.timeline.clock, AutoClock):
+            return None
+        return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)

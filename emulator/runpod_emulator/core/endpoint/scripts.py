@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, JobStatus, Released, Returned, Taken, Transition
-from runpod_emulator.core.mocks.script import Ending, Pause, Scene, Script
+from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
@@ -99,6 +99,8 @@ class RunningScripts:
         self.waiting_scaled = 0
         """How many of them would bring up a worker."""
         self._running: dict[str, RunningScript] = {}
+        self._pauses: dict[str, tuple[int, Pause]] = {}
+        """In which pause a worker with each of these jobs is, and when its time is over."""
         self._seeded: dict[Span, random.Random] = {}
 
     def __contains__(self, job_id: object) -> bool:
@@ -181,12 +183,33 @@ class RunningScripts:
         """Let a pause pass; False when the caller hung up or the emulator stops."""
         due = self._timeline.now() + self.draw(pause.time)
         running.polls = 0
-        while self._timeline.now() < due or running.polls < pause.polls:
-            until = due if running.polls >= pause.polls else None
-            outcome = await self._room.wait(("poll", self._jobs.id, job_id), until, caller)
-            if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
-                return False
-        return not caller.gone
+        self._pauses[job_id] = due, pause
+        try:
+            while self._timeline.now() < due or running.polls < pause.polls:
+                until = due if running.polls >= pause.polls else None
+                outcome = await self._room.wait(("poll", self._jobs.id, job_id), until, caller)
+                if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
+                    return False
+            return not caller.gone
+        finally:
+            self._pauses.pop(job_id, None)
+
+    def stands(self, job: Job) -> bool:
+        """Whether no time brings the job on: it waits for polls first, or for ever."""
+        running = self._running.get(job.id)
+        if job.held:
+            return running is None or running.held_until is None or running.polls < running.script.in_queue.polls
+        if running is None or job.id not in self._pauses:
+            return False
+        _, pause = self._pauses[job.id]
+        return running.polls < pause.polls or (pause is FOR_EVER and running.script.ending is Ending.NEVER)
+
+    def next_step(self, job: Job) -> int | None:
+        """When the job's script goes on, as far as that is known."""
+        running = self._running.get(job.id)
+        if job.held:
+            return running and running.held_until
+        return self._pauses[job.id][0] if job.id in self._pauses else None
 
     def draw(self, span: Span) -> int:
         """A duration within the span, in ms; a span with a seed of its own has dice of its own."""

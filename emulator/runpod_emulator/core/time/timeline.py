@@ -22,9 +22,10 @@ is due (`expect`). Tests and the admin API call `advance`. `close` is the end: n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -234,19 +235,31 @@ class Timeline:
         """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
         idle = self._impatient and not (self._activities or self._closed or self._jumping)
         if idle and isinstance(self.clock, AutoClock):
-            self._jumping = asyncio.ensure_future(self._jump(self.clock))
+            self._jumping = asyncio.ensure_future(self._jump())
             self._jumping.add_done_callback(self._jumped)
 
-    async def _jump(self, clock: AutoClock) -> None:
+    async def _jump(self) -> None:
         for _ in range(_TURNS):
             await turn()
-        due = await self.next_due()
-        if due is None or self._activities or not self._impatient:
-            return
-        if self._jobs is None or await self._jobs.may_skip_to(due):
-            clock.skip_to(due)
-            await self.catch_up()
+        if self._impatient and await self.leap():
             self._again = True
+
+    async def leap(self, may: Callable[[int], Awaitable[bool]] | None = None) -> bool:
+        """Leave out the time until the next deadline, and let it fire; answers whether that was done.
+
+        Only an automatic clock does, where nothing runs, and where `may`, which is told the deadline, agrees.
+        """
+        due = await self.next_due()
+        clock = self.clock
+        if due is None or self._activities or self._closed or not isinstance(clock, AutoClock):
+            return False
+        if self._jobs is not None and not await self._jobs.may_skip_to(due):
+            return False
+        if may is not None and not await may(due):
+            return False
+        clock.skip_to(due)
+        await self.catch_up()
+        return True
 
     def _jumped(self, jump: asyncio.Task[None]) -> None:
         self._jumping = None
@@ -260,6 +273,13 @@ class Timeline:
             waiter = asyncio.get_running_loop().create_future()
             self._calm.append(waiter)
             await waiter
+
+    async def settle_within(self, seconds: float) -> bool:
+        """The same for so many seconds of real time at most; answers whether none is counted."""
+        if self._activities:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.settle(), seconds)
+        return not self._activities
 
     def close(self) -> None:
         """Set no alarm any more."""
