@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,9 @@ from runpod_emulator.core.mocks.stubs import StubBook
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import AutoClock
+from runpod_emulator.core.time.waiting import Caller
+from runpod_emulator.doors.admin.questions import Awaited, wait_until
+from runpod_emulator.doors.admin.shapes import all_jobs, one_job
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.mocking.faults import Fault
@@ -141,19 +144,32 @@ async def test_a_result_that_its_reader_polls_for_stays(polled: Polled) -> None:
         assert await polled.look(late) == P
 
 
-@table("how", ["acknowledged", "read by a test", "never"])
+async def waited(polled: Polled, **what: Any) -> None:
+    assert not await wait_until(polled.world.emulator, Awaited(**what), Caller())
+
+
+READING: dict[str, Callable[[Polled, str], Awaitable[object]]] = {
+    "an acknowledged webhook": lambda polled, job: polled.world.emulator.timeline.settle(),
+    "a wait for the job": lambda polled, job: waited(polled, job=job),
+    "a wait for its state": lambda polled, job: waited(polled, status="COMPLETED"),
+    "a wait for the end of all": lambda polled, job: waited(polled, idle=True),
+    "a look at the job by the admin API": lambda polled, job: one_job(polled.world.emulator, job),
+    "at all jobs": lambda polled, job: all_jobs(polled.world.emulator),
+    "nothing": lambda polled, job: polled.world.emulator.timeline.settle(),
+}
+
+
+@table("how", READING)
 async def test_what_counts_as_reading(how: str) -> None:
     polled = Polled()
     polled.stub(respond={"delay": "40m", "output": "late"})
     polled.stub(match={"input": {"a": 2}}, respond={"output": "first"})
-    hook = {"webhook": "http://127.0.0.1:9/"} if how == "acknowledged" else {}
+    hook = {"webhook": "http://127.0.0.1:9/"} if "webhook" in how else {}
     first = await polled.run(input={"a": 2}, **hook)
-    await polled.world.emulator.timeline.settle()
-    if how == "read by a test":
-        polled.world.emulator.unread.seen(await polled.endpoint.status(first))
+    await READING[how](polled, first)
     late = await polled.run(policy={"executionTimeout": 3_600_000})
     seen = await polled.looks(late)
-    assert seen == ([P] * 10 if how == "never" else [P, "late"])
+    assert seen == ([P] * 10 if how == "nothing" else [P, "late"])
     await polled.world.emulator.stop()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.time.timeline import Timeline
@@ -22,19 +24,24 @@ class Unread(Effect):
 
     def seen(self, job: Job) -> None:
         """A client, or a test, has seen the job as it is."""
-        if job.status.terminal:
-            self.told((job.endpoint, job.id))
+        if job.status.terminal and (job.endpoint, job.id) in self._jobs:
+            self.told(((job.endpoint, job.id),))
 
-    def told(self, *jobs: tuple[str, str]) -> None:
-        """Somebody knows that these have ended."""
-        if not self._jobs.isdisjoint(jobs):
-            self._jobs.difference_update(jobs)
+    def told(self, jobs: Container[tuple[str, str]]) -> None:
+        """Somebody knows that these have ended, if they have."""
+        known = [key for key in self._jobs if key in jobs]
+        if known:
+            self._jobs.difference_update(known)
             self._timeline.hurry()
+
+    def all_told(self) -> None:
+        """Somebody knows of every end so far."""
+        self.told(self._jobs)
 
     def tried(self, attempt: Attempt) -> None:
         """Whoever acknowledges a webhook call has the result."""
         if not attempt.problem:
-            self.told((attempt.delivery.endpoint, attempt.delivery.job))
+            self.told(((attempt.delivery.endpoint, attempt.delivery.job),))
 
     def heard(self, transition: Transition) -> None:
         """Keep a job as it ends, until it is run again or forgotten."""

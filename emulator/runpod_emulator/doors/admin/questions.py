@@ -192,6 +192,9 @@ class Reached:
         self._jobs: set[tuple[str, str]] = set()
         self._age = -1
 
+    def __contains__(self, job: object) -> bool:
+        return job in self._jobs
+
     def heard(self, transition: Transition) -> None:
         """One transition more."""
         job = transition.job
@@ -211,9 +214,11 @@ class Reached:
 
 
 async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
-    """What does not hold yet, empty for nothing."""
-    if awaited.idle and not await world.idle():
-        return "jobs wait or run, or a webhook is owed"
+    """What does not hold yet, empty for nothing. Whoever waits for jobs to end knows of each that has."""
+    if awaited.idle:
+        world.unread.all_told()
+        if not await world.idle():
+            return "jobs wait or run, or a webhook is owed"
     if awaited.job is not None:
         moments = [
             moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, awaited.job))
@@ -222,8 +227,10 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
             return f"job {awaited.job} was never there"
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
             return f"job {awaited.job} is {moments[0][-1].status}"
+        world.unread.told([(endpoint, awaited.job) for endpoint in world.endpoints.queues])
     if awaited.status is not None:
         count = reached.count()
+        world.unread.told(reached)
         if count < awaited.count:
             return f"{count} of {awaited.count} jobs were {awaited.status.value}"
     if awaited.webhooks is not None and world.attempts.acknowledged < awaited.webhooks:

@@ -60,7 +60,7 @@ async def jobs(
 
 
 def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
-    return shapes.record(job, world.masks, drift, shapes.folded)
+    return shapes.read_record(world, job, drift, shapes.folded)
 
 
 @router.get("/jobs/{job_id}")
