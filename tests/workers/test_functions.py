@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+import runpod
+from runpod.serverless import progress_update
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.testing import Emulator
 
+from tests.compat.servers import until
 from tests.plain import PLAIN
+from tests.tables import table
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +191,66 @@ def test_it_is_refused_where_there_is_a_handler():
         pytest.raises(ConfigurationError, match="endpoint far has a handler of its own"),
     ):
         emu.handler("far", print)
+
+
+@table("is_async", [False, True])
+@table("ends", [sys.exit, lambda: sys.exit(3), _interrupted])
+def test_a_handler_that_ends_its_process_is_a_lost_worker(
+    shared: Emulator, ends: Callable[[], Any], is_async: bool
+) -> None:
+    """As in a file: the job is tried again on a fresh worker, and fails when that is lost too."""
+    shared.reset()
+    runs: list[int] = []
+
+    def handler(job: Any) -> str:
+        runs.append(1)
+        if job["input"].get("always") or len(runs) == 1:
+            ends()
+        return "second"
+
+    async def asynchronous(job: Any) -> str:
+        return handler(job)
+
+    shared.handler("llm", asynchronous if is_async else handler)
+    assert ask(shared, "POST", "/llm/runsync", a=1)["output"] == "second"
+    assert ask(shared, "POST", "/llm/runsync", always=True)["status"] == "FAILED"
+    assert [(job.status, job.retries) for job in shared.jobs("llm")] == [("FAILED", 1), ("COMPLETED", 1)]
+
+
+def test_progress_is_reported_by_the_official_function(emu: Emulator):
+    """However it was imported, and for the job as it is or a copy of it."""
+    gate = threading.Semaphore(0)
+
+    def handler(job: Any) -> str:
+        runpod.serverless.progress_update(job, {"step": 1})
+        progress_update(dict(job), "half\ud800")  # cannot be sent: it is ignored
+        assert gate.acquire(timeout=60)
+        progress_update(dict(job), {"step": 2})
+        assert gate.acquire(timeout=60)
+        return "done"
+
+    emu.handler("llm", handler)
+    job = ask(emu, "POST", "/llm/run", a=1)["id"]
+    for step in (1, 2):
+        until(lambda step=step: ask(emu, "GET", f"/llm/status/{job}").get("output") == {"step": step})
+        gate.release()
+    emu.wait_for(job=job)
+    assert ask(emu, "GET", f"/llm/status/{job}")["output"] == "done"
+    assert [one.event for one in emu.job(job).transitions].count("Progressed") == 2
+    official = sys.modules["runpod.serverless.modules.rp_progress"]._thread_target
+    assert official.__module__ == "runpod.serverless.modules.rp_progress", "it is put back"
+
+
+def test_progress_of_other_jobs_goes_where_it_went(emu: Emulator, monkeypatch: pytest.MonkeyPatch):
+    official: list[Any] = []
+    module = sys.modules["runpod.serverless.modules.rp_progress"]
+    monkeypatch.setattr(module, "_thread_target", lambda job, progress: official.append((job["id"], progress)))
+
+    def handler(job: Any) -> str:
+        progress_update({"id": "of-another"}, 1)
+        until(lambda: official)
+        return "done"
+
+    emu.handler("llm", handler)
+    assert ask(emu, "POST", "/llm/runsync", a=1)["output"] == "done"
+    assert official == [("of-another", 1)]

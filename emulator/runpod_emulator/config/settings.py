@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.platform import SECOND, Platform, preset
 from runpod_emulator.core.secrets.masks import names_secret
 from runpod_emulator.core.secrets.tokens import new_worker_key
+from runpod_emulator.values import nearest
 
 OF_PLATFORM = ("workers_min", "workers_max", "idle_timeout", "execution_timeout", "job_ttl", "scaler", "init_timeout")
 """Options that are fields of the platform too."""
@@ -274,6 +274,6 @@ def _refused(error: ValidationError, called: Callable[[str], str]) -> Configurat
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        (near,) = difflib.get_close_matches(name, GivenOptions.model_fields, n=1, cutoff=0.0)
-        return ConfigurationError(f"there is no option {called(name)}; the nearest is {called(near)}")
+        near = nearest(called(name), [called(one) for one in all_options()])
+        return ConfigurationError(f"there is no option {called(name)}{near}")
     return ConfigurationError(f"{called(name)}: {first['msg'].removeprefix('Value error, ')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +23,8 @@ MOST_WORKERS = 10_000
 """Of one endpoint."""
 LONGEST_ID = 200
 """Characters of an endpoint's id, with which patterns are compared on each request; RunPod's have 14."""
+ID = re.compile(r"[a-zA-Z0-9_-]+")
+"""What the id of an endpoint is made of."""
 FLASH = "flash"
 """No endpoint's id: below it, Flash clients name an endpoint in their headers."""
 
@@ -108,6 +111,8 @@ def checked(settings: EndpointSettings, platform: Platform) -> EndpointSettings:
 
 def check_id(endpoint: str) -> None:
     """Refuse an id that is not free for endpoints; raises ConfigurationError."""
+    if not ID.fullmatch(endpoint):
+        raise ConfigurationError(f"{endpoint[:20]!r} can't be an endpoint id (letters, digits, - and _)")
     if endpoint == FLASH:
         raise ConfigurationError(
             f"no endpoint may be called {FLASH}: under /v2/{FLASH} Flash clients reach the endpoint that their headers "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -23,13 +24,16 @@ from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind, Row
 from runpod_emulator.core.mocks.faults import Fault as CoreFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE, Span
-from runpod_emulator.values import Duration, Exact, Milliseconds, as_text
+from runpod_emulator.values import Duration, Exact, Milliseconds, as_text, nearest
 
 _STATUS = (
     "The HTTP status of the answer. Over http:// the official Python client tries a GET again after 429 and 408, for "
     "up to 30 s; over https:// (serve --tls) it raises them at once, as in production"
 )
 _MOST = 1_000_000_000
+_LONGEST = 100
+"""Characters of a wrong name that are shown."""
+_KINDS = {kind.value: kind for kind in FaultKind}
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
 
@@ -40,6 +44,18 @@ def _listed(given: Any) -> Any:
 
 def _operations(given: Any) -> Any:
     return [one.replace("-", "_") if isinstance(one, str) else one for one in _listed(given)]
+
+
+def _known(given: Any) -> Any:
+    if isinstance(given, str) and given not in _KINDS:
+        raise ValueError(f"there is no fault {given[:_LONGEST]}{nearest(given, _KINDS)}")
+    return given
+
+
+def _row(given: Any) -> Row | None:
+    """Of the kind that is named; None where none is."""
+    kind = given.get("fault") if isinstance(given, Mapping) else None
+    return _KINDS[kind].row if isinstance(kind, str) and kind in _KINDS else None
 
 
 def _shown(row: Row) -> dict[str, Any]:
@@ -63,7 +79,7 @@ class Fault(Exact):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [_shown(kind.row) for kind in FaultKind]})
 
-    fault: FaultKind = Field(description="What goes wrong")
+    fault: Annotated[FaultKind, BeforeValidator(_known)] = Field(description="What goes wrong")
     id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Its name; chosen when left out")
     endpoint: str = Field("*", max_length=1_000, description="Endpoint ids it fits, as a shell pattern")
     operations: Annotated[list[Operation], BeforeValidator(_operations)] = Field(
@@ -89,6 +105,20 @@ class Fault(Exact):
     chunks: int | None = Field(None, ge=1, le=_MOST, description="The worker crashes after so many stream chunks")
     copies: int = Field(1, ge=1, le=100, description="How many more of the same")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _belongs(cls, given: Any) -> Any:
+        """Members of other kinds are refused before their values are looked at."""
+        row = _row(given)
+        if row is None:
+            return given
+        for name in sorted(set(given) - {"fault", *OF_ALL, *row.takes}, key=str):
+            if name not in cls.model_fields:
+                raise ValueError(f"{name}: no such key{nearest(str(name), [*row.takes, *OF_ALL])}")
+            those = f"it takes {', '.join(sorted(row.takes))}" if row.takes else "it takes no parameters of its own"
+            raise ValueError(f"{name} is not for {row.name}: {those}")
+        return given
+
     @field_validator("headers")
     @classmethod
     def _sound(cls, headers: dict[str, str | int]) -> dict[str, str | int]:
@@ -104,12 +134,8 @@ class Fault(Exact):
         return None if delay is None else as_text(delay)
 
     @model_validator(mode="after")
-    def _belongs(self) -> Fault:
+    def _is_whole(self) -> Fault:
         row = self.fault.row
-        strange = sorted(self.model_fields_set - {"fault", *OF_ALL, *row.takes})
-        if strange:
-            those = f"it takes {', '.join(sorted(row.takes))}" if row.takes else "it takes no parameters of its own"
-            raise ValueError(f"{', '.join(strange)} is not for {row.name}: {those}")
         if row.needs and getattr(self, row.needs) is None:
             raise ValueError(f"{row.name} needs {row.needs}")
         if self.chunks is not None and self.delay is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -23,7 +22,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.patterns import Refused, check_pattern
 from runpod_emulator.mocking.templates import Unusable, check_json, value_of
-from runpod_emulator.values import as_text, span
+from runpod_emulator.values import as_text, nearest, span
 
 _LONGEST_KEY = 100
 """Characters of a wrong key that are compared with the right ones, and shown."""
@@ -47,9 +46,7 @@ class Written(BaseModel):
             )
         for key in given:
             if key not in cls.model_fields:
-                name = str(key)[:_LONGEST_KEY]
-                near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.0)[0]
-                raise refusal(f"no such key; the nearest is {near}", (str(key),))
+                raise refusal(f"no such key{nearest(str(key), cls.model_fields)}", (str(key),))
         return given
 
 

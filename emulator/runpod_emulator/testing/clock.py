@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runpod_emulator.core.errors import ConfigurationError
-from runpod_emulator.core.time.clock import RealClock
+from runpod_emulator.core.time.clock import RealClock, VirtualClock
+from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.values import milliseconds
 
 if TYPE_CHECKING:
@@ -55,12 +56,19 @@ class Clock:
     async def advancing(self, by: float | str) -> list[float]:
         """`advance`, in the emulator's own thread."""
         length = in_milliseconds(by)
-        timeline = self._link.world.timeline
+        timeline = self._movable()
         return [due / 1000 for due in await timeline.advance(timeline.now() + length)]
 
     async def running_until_idle(self, most: float | str) -> list[float]:
         """`run_until_idle`, in the emulator's own thread."""
+        self._movable()
         return [due / 1000 for due in await self._link.world.run_until_idle(in_milliseconds(most))]
+
+    def _movable(self) -> Timeline:
+        timeline = self._link.world.timeline
+        if not isinstance(timeline.clock, VirtualClock):
+            raise ConfigurationError('only a virtual clock can be moved: make it with Emulator(clock="virtual")')
+        return timeline
 
 
 def in_milliseconds(duration: float | str) -> int:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
+from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.testing import records
 from runpod_emulator.testing.clock import Clock, in_milliseconds
 from runpod_emulator.testing.handles import Fault, Stub
@@ -94,9 +95,12 @@ class Verbs:
         from runpod_emulator.mocking.faults import Fault as Written
 
         written = checked(Written, {"fault": kind, **fault})
-        return self.link.ask(
-            lambda world: Fault(self.link.ask, world.faults.add(written.to_core(world.timeline.now())))
-        )
+
+        def add(world: World) -> Fault:
+            check_endpoint(world, written.endpoint)
+            return Fault(self.link.ask, world.faults.add(written.to_core(world.timeline.now())))
+
+        return self.link.ask(add)
 
     def profile(self, name: FaultProfile) -> list[Fault]:
         """Add the faults of a profile."""
@@ -118,6 +122,8 @@ class Verbs:
         >>> with Emulator() as emu:
         ...     emu.handler("adder", lambda job: job["input"]["a"] + 1)
         """
+        if not callable(function):
+            raise ConfigurationError(f"{function!r} is no function: a handler gets a job and returns its output")
         work = Function(function, return_aggregate_stream)
         self.link.ask(lambda world: world.endpoints.add_function(endpoint, work))
 

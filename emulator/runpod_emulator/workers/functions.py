@@ -7,8 +7,9 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from runpod_emulator.workers.function_progress import ProgressUpdates
 from runpod_emulator.workers.runner.frames import Result
 from runpod_emulator.workers.runner.results import Lost, result
 from runpod_emulator.workers.runner.running import run
@@ -36,23 +37,39 @@ class Handler:
     function: Function = NOTHING
 
 
+class Progress(NamedTuple):
+    """A progress update; `output` is its JSON."""
+
+    output: bytes
+
+
+class Died(NamedTuple):
+    """The handler has ended its process, as it would in a file: the worker is gone, with all its jobs."""
+
+
+Report = bytes | Progress | Result | Died
+"""The JSON of a chunk, an update, or an end."""
+_UPDATES = ProgressUpdates()
+"""The official client is one of this process, so this is too."""
+
+
 class FunctionCall:
     """One job in a function. `job` is the JSON that its worker receives."""
 
     def __init__(self, function: Function, job: bytes) -> None:
         self._config = {"handler": function.handler, "return_aggregate_stream": function.return_aggregate_stream}
         self._job = json.loads(job)
-        self._reports: asyncio.Queue[bytes | Result | None] = asyncio.Queue()
+        self._reports: asyncio.Queue[Report | None] = asyncio.Queue()
         self._home = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="runpod-handler", daemon=True)
         self._stop: Callable[[], object] = lambda: None
 
-    async def reports(self) -> AsyncIterator[bytes | Result]:
-        """Run it: the JSON of each chunk, then how it ended; nothing more once it was stopped."""
+    async def reports(self) -> AsyncIterator[Report]:
+        """Run it: what it says, and then how it ended; nothing more once it was stopped."""
         self._thread.start()
         while (report := await self._reports.get()) is not None:
             yield report
-            if isinstance(report, Result):
+            if isinstance(report, Result | Died):
                 return
 
     def stop(self) -> None:
@@ -61,10 +78,15 @@ class FunctionCall:
         self._stop()
 
     def _work(self) -> None:
+        _UPDATES.begin(self._job, lambda output: self._tell(Progress(output)))
         try:
             asyncio.run(self._run())
         except asyncio.CancelledError:
             self._tell(None)
+        except (SystemExit, KeyboardInterrupt):
+            self._tell(Died())
+        finally:
+            _UPDATES.end(self._job)
 
     async def _run(self) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -75,6 +97,6 @@ class FunctionCall:
         except Lost as lost:  # the author of a test sits and waits: it fails at once, whatever the platform says
             self._tell(Result(None, str(lost), False))
 
-    def _tell(self, report: bytes | Result | None) -> None:
+    def _tell(self, report: Report | None) -> None:
         if not self._home.is_closed():
             self._home.call_soon_threadsafe(self._reports.put_nowait, report)

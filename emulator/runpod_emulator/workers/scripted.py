@@ -14,7 +14,7 @@ from runpod_emulator.core.jobs.results import ending, split_chunk
 from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script, ScriptError, Value
 from runpod_emulator.core.time.clock import turn, work_time
 from runpod_emulator.core.time.waiting import Caller
-from runpod_emulator.workers.functions import Function, FunctionCall, Handler
+from runpod_emulator.workers.functions import Died, Function, FunctionCall, Handler, Progress
 from runpod_emulator.workers.runner.frames import Result
 from runpod_emulator.workers.served import ScriptedJobs, TakenJobs
 
@@ -105,6 +105,10 @@ class Stage:
         async for said in call.reports():
             if isinstance(said, Result):
                 await self._endpoint.report(job.id, ending(job.id, job.lease, said.output, said.error, platform))
+            elif isinstance(said, Died):
+                self._crash()
+            elif isinstance(said, Progress):
+                await self._endpoint.report(job.id, Progressed(job.lease, said.output))
             else:
                 await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(said, platform)))
 

@@ -13,7 +13,9 @@ from starlette.requests import Request
 from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.settings import Effective, scaling
 from runpod_emulator.core.errors import ConfigurationError, NotFound
+from runpod_emulator.core.settings import ID
 from runpod_emulator.doors.admin.listings import MOST
+from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.doors.admin.questions import Parameters
 from runpod_emulator.doors.admin.state import Chosen, Limit, Offset
 from runpod_emulator.mocking.amounts import few_faults, few_stubs
@@ -128,6 +130,8 @@ async def add_profile(world: Chosen, name: str) -> Added:
 
 
 def _add_faults(world: World, faults: list[Fault]) -> Added:
+    for one in faults:
+        check_endpoint(world, one.endpoint)
     return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in faults])
 
 
@@ -166,7 +170,7 @@ class NewEndpoint(EndpointTable):
     Its other members are those of an endpoint's table in the configuration file.
     """
 
-    id: str = Field(pattern="^[a-zA-Z0-9_-]+$")
+    id: str = Field(pattern=f"^{ID.pattern}$")
     remote: bool = Field(False, description="workers that are started elsewhere serve it")
 
 
