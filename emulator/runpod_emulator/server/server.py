@@ -41,6 +41,7 @@ from runpod_emulator.workers.ports import Ports
 from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.runner.isolation import GATE
 from runpod_emulator.workers.volume import VolumeLink
+from runpod_emulator.world.standing import Mention
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -201,6 +202,8 @@ class Server:
         for endpoint in self._mocked(world):
             world.endpoints.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
+        if settings.clock == "virtual":
+            world.timeline.in_vain = Mention(world).begin
         return world
 
     def _take_own(self, url: str, body: bytes) -> int | None:

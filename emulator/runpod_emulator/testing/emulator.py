@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
+from runpod_emulator.testing.aio import BothVerbs
 from runpod_emulator.testing.thread import PATIENCE, Link, ServerThread
-from runpod_emulator.testing.verbs import Verbs
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runpod_emulator.testing.options import Options
 
 
-class Emulator(Verbs):
+class Emulator(BothVerbs):
     """A server on a free port of this machine, in a thread of its own, and its first world.
 
     `endpoints` are ids of mock endpoints; an id that a stub names is served too. `options`

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time.clock import RealClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.doors.admin.names import check_endpoint
@@ -181,16 +182,25 @@ class Verbs:
 
         `idle`: no job waits or runs, and no webhook is owed. `job`: the job of this id has ended. `status`: so many
         (`count`) jobs, of all or of one `endpoint`, were in this state. `webhooks`: so many calls were acknowledged.
-        `timeout` is seconds on the emulator's clock, or a text such as "10m".
+        `timeout` is seconds on the emulator's clock, or a text such as "10m". On a virtual clock, which stands, the
+        wait is over as soon as nothing runs.
         """
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
 
+        self.link.refuse_in_handlers("wait_for")
         length = None if timeout is None else in_milliseconds(timeout)
         asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
         given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
-        problem = self.link.do(wait_until(self.link.world, given, Caller()))
+        work = wait_until(self.link.world, given, Caller(), "clock.advance({}) or clock.run_until_idle()")
+        problem = self.link.do(work, self._patience(length))
         if problem:
             raise TimeoutError(problem)
+
+
+    def _patience(self, length: int | None) -> float | None:
+        """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""
+        is_real = type(self.link.world.timeline.clock) is RealClock
+        return None if length is None or not is_real else max(self.link.patience, length / 1000 + 1)
 
 
 def checked(model: type[Model], given: Any) -> Model:

@@ -84,7 +84,7 @@ class World:
         self.polls = self._polls()
         self._remember(keep_bytes)
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
-        self._webhooks = self._sender(own_post, platform, calls_per_host)
+        self.webhooks = self._sender(own_post, platform, calls_per_host)
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
             platform=platform,
@@ -113,7 +113,7 @@ class World:
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
         job_log = JobLog(self.platform, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
-        always: list[Effect] = [job_log, self._webhooks, self.feeds, self.history, self.journal, self.attempts]
+        always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.journal, self.attempts]
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _polls(self) -> Polls | None:
@@ -174,7 +174,7 @@ class World:
         """End waits, workers and webhook calls; leaves no process behind."""
         self.hang_up()
         await self.endpoints.stop()
-        await self._webhooks.close()
+        await self.webhooks.close()
         self.timeline.close()
 
     async def run_until_idle(self, most: int) -> list[int]:

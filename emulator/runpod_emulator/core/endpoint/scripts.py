@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -203,6 +203,16 @@ class RunningScripts:
             return False
         _, pause = self._pauses[job.id]
         return running.polls < pause.polls or (pause is FOR_EVER and running.script.ending is Ending.NEVER)
+
+    def steps(self) -> Iterator[tuple[str, int, str]]:
+        """What time alone brings about: the id of a job, when, and what."""
+        for job_id, running in self._running.items():
+            if running.held_until is not None and running.polls >= running.script.in_queue.polls:
+                yield job_id, running.held_until, "the release from the queue"
+            elif job_id in self._pauses:
+                due, pause = self._pauses[job_id]
+                if pause is not FOR_EVER and running.polls >= pause.polls:
+                    yield job_id, due, "the next step of the stub"
 
     def next_step(self, job: Job) -> int | None:
         """When the job's script goes on, as far as that is known."""

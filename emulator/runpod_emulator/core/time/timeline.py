@@ -84,6 +84,8 @@ class Timeline:
         self._impatient = 0
         self._again = False
         self._jumping: asyncio.Task[None] | None = None
+        self.in_vain: Callable[[], None] | None = None
+        """Called when somebody waits for time to pass, nothing runs, and time does not pass by itself."""
 
     def watch(self, jobs: JobDeadlines) -> None:
         """Fire the deadlines of these jobs too."""
@@ -116,6 +118,11 @@ class Timeline:
     def while_standing(self, delay: int, callback: Callable[[], None]) -> asyncio.TimerHandle | None:
         """Call back after `delay` ms of real time, where that is not the time here; None where it is."""
         return None if self.clock.runs else asyncio.get_running_loop().call_later(delay / 1000, callback)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something runs."""
+        return bool(self._activities)
 
     @property
     def is_held(self) -> bool:
@@ -237,6 +244,8 @@ class Timeline:
         if idle and isinstance(self.clock, AutoClock):
             self._jumping = asyncio.ensure_future(self._jump())
             self._jumping.add_done_callback(self._jumped)
+        elif idle and self.in_vain is not None:
+            self.in_vain()
 
     async def _jump(self) -> None:
         for _ in range(_TURNS):

@@ -18,6 +18,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.listings import MOST, chosen, slowly
 from runpod_emulator.mocking.checks import input_check
 from runpod_emulator.values import Exact, Milliseconds
+from runpod_emulator.world.standing import WAYS, Stillness, in_vain
 from runpod_emulator.world.world import World
 
 _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
@@ -161,21 +162,28 @@ class Awaited(Parameters):
     )
 
 
-async def wait_until(world: World, awaited: Awaited, caller: Caller) -> str:
-    """Wait for what was asked for; returns what is missing when the time is over, "" for nothing."""
+async def wait_until(world: World, awaited: Awaited, caller: Caller, ways: str = WAYS) -> str:
+    """Wait for what was asked for; returns what is missing when the time is over, "" for nothing.
+
+    On a clock that stands the wait is over as soon as nothing runs: then it says what is due next, and the `ways` to
+    move time there.
+    """
     caller.hurries = True
     problem = ""
     reached = Reached(world, awaited)
+    still = Stillness(world)
 
     async def done() -> bool:
         nonlocal problem
         problem = await missing(world, awaited, reached)
-        return not problem
+        return not problem or still.is_over
 
     usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
-    with world.feeds.listening(reached.heard, _nothing):
+    with world.feeds.listening(reached.heard, _nothing), world.feeds.listening(still.heard, _nothing), still:
         await world.feeds.wait_for(done, until, caller)
+    if problem and still.is_over:
+        return f"{problem}: {await in_vain(world, awaited.job, ways)}"
     return problem
 
 
