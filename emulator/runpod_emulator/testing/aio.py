@@ -1,4 +1,4 @@
-"""What blocks, for tests that share their event loop with what they test: awaited, the loop goes on meanwhile.
+"""What blocks, for tests that share their event loop with what they test: awaited, and the loop goes on meanwhile.
 
 Each is the method of the same name, with its arguments, in a thread of its own.
 """
@@ -9,27 +9,34 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from runpod_emulator.testing.clock import Clock
 from runpod_emulator.testing.thread import ASKING, Asking
 from runpod_emulator.testing.verbs import Verbs
 
-Subject = TypeVar("Subject")
+Subject = TypeVar("Subject", covariant=True)
 Given = ParamSpec("Given")
 Value = TypeVar("Value")
 
 
+class Owner(Protocol[Subject]):
+    """What has methods to be awaited: they are those of its subject."""
+
+    @property
+    def subject(self) -> Subject:
+        """What it is for."""
+        ...
+
+
 class Awaited(Generic[Subject, Given, Value]):
-    """A method that blocks, as one that is awaited: an attribute of an `Asynchronous`."""
+    """A method that blocks, as one that is awaited."""
 
     def __init__(self, method: Callable[Concatenate[Subject, Given], Value]) -> None:
         self._method = method
         self.__doc__ = method.__doc__
 
-    def __get__(
-        self, owner: Asynchronous[Subject], kind: object = None
-    ) -> Callable[Given, Coroutine[Any, Any, Value]]:
+    def __get__(self, owner: Owner[Subject], kind: object = None) -> Callable[Given, Coroutine[Any, Any, Value]]:
         """The method of the subject that `owner` has."""
 
         async def asked(*args: Given.args, **kwargs: Given.kwargs) -> Value:
@@ -38,23 +45,23 @@ class Awaited(Generic[Subject, Given, Value]):
         return asked
 
 
-class Asynchronous(Generic[Subject]):
-    """The methods of a subject that block, to be awaited."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-
-class AioClock(Asynchronous[Clock]):
+class AioClock:
     """What moves the time, and asks for it."""
+
+    def __init__(self, subject: Clock) -> None:
+        self.subject = subject
 
     advance = Awaited(Clock.advance)
     run_until_idle = Awaited(Clock.run_until_idle)
     held_by = Awaited(Clock.held_by)
 
 
-class Aio(Asynchronous[Verbs]):
+class Aio:
     """What a test tells one world, and asks of it."""
+
+    def __init__(self, subject: Verbs) -> None:
+        self.subject = subject
+        self.clock = AioClock(subject.clock)
 
     stub = Awaited(Verbs.stub)
     fault = Awaited(Verbs.fault)
@@ -66,23 +73,6 @@ class Aio(Asynchronous[Verbs]):
     jobs = Awaited(Verbs.jobs)
     job = Awaited(Verbs.job)
     wait_for = Awaited(Verbs.wait_for)
-
-    @property
-    def clock(self) -> AioClock:
-        """The time of the emulator."""
-        return AioClock(self.subject.clock)
-
-
-class BothVerbs(Verbs):
-    """What a test tells one world and asks of it: in any thread, and as `aio` in an event loop."""
-
-    @property
-    def aio(self) -> Aio:
-        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`.
-
-        For tests that share their event loop with what they test, such as an application that takes webhooks.
-        """
-        return Aio(self)
 
 
 async def in_thread(work: Callable[[], Value]) -> Value:

@@ -196,7 +196,6 @@ class Verbs:
         if problem:
             raise TimeoutError(problem)
 
-
     def _patience(self, length: int | None) -> float | None:
         """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""
         is_real = type(self.link.world.timeline.clock) is RealClock

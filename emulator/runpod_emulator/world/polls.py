@@ -18,7 +18,7 @@ from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.world.unread import Unread
 
 _LONGEST_STEP = 0.05
-"""Seconds of real time for which a poll waits for what is under way: what takes longer is real work, as of a process."""
+"""Seconds of real time for which a poll waits for what is under way: what takes longer really runs, in a process."""
 _STILL = 5.0
 """Seconds of real time since its last poll for which a client counts as one that polls."""
 
@@ -72,7 +72,7 @@ class Polls(Effect):
 
     async def _settled(self, endpoint: Endpoint, job: Job) -> Job:
         """The job once what was under way is over."""
-        await self._timeline.settle_within(_LONGEST_STEP)
+        await self._timeline.settle(_LONGEST_STEP)
         return await endpoint.status(job.id)
 
     @staticmethod

@@ -40,7 +40,7 @@ async def held_by(world: World) -> list[str]:
     A clock that stands also waits for somebody to move it: clients whose requests are held until then are told too.
     """
     found = [*_running(world), *_starting(world), *_calls(world)]
-    if world.timeline.is_busy and not found:
+    if world.timeline.running and not found:
         found = ["a step that is about to end: of a stub, of a worker, or of a handler that was told to stop"]
     due = await world.store.next_due()
     expiring = None if due is None else await world.store.due(due)
@@ -108,7 +108,7 @@ class Mention:
         waiting, timeline = _waiting(self._world), self._world.timeline
         if not waiting or self._is_over or self._world.room.closed:
             return
-        if timeline.now() != self._then or timeline.is_busy:
+        if timeline.now() != self._then or timeline.running:
             self.begin()
             return
         self._is_over = True
@@ -146,7 +146,7 @@ class Stillness:
 
     def _look(self) -> None:
         before, self._mark = self._mark, self._state()
-        if self._mark != before or self._world.timeline.is_busy or _works_elsewhere(self._world):
+        if self._mark != before or self._world.timeline.running or _works_elsewhere(self._world):
             self._watch()
             return
         self.is_over = True

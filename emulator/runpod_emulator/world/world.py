@@ -80,9 +80,8 @@ class World:
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
         self.feeds = Feeds(self.room)
-        self.unread = Unread(self.timeline)
-        self.polls = self._polls()
         self._remember(keep_bytes)
+        self.polls = self._polls()
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self.webhooks = self._sender(own_post, platform, calls_per_host)
         self.news = News([*self._effects(), *effects])
@@ -109,6 +108,7 @@ class World:
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
         self.history = History(keep_bytes)
+        self.unread = Unread(self.timeline)
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""

@@ -216,9 +216,9 @@ class RunningScripts:
 
     def next_step(self, job: Job) -> int | None:
         """When the job's script goes on, as far as that is known."""
-        running = self._running.get(job.id)
         if job.held:
-            return running and running.held_until
+            running = self._running.get(job.id)
+            return None if running is None else running.held_until
         return self._pauses[job.id][0] if job.id in self._pauses else None
 
     def draw(self, span: Span) -> int:

@@ -79,7 +79,8 @@ class Timeline:
         self._alarm_due = _NEVER
         self._catching_up: asyncio.Task[None] | None = None
         self._closed = False
-        self._activities = 0
+        self.running = 0
+        """How many activities are counted at this moment."""
         self._calm: list[asyncio.Future[None]] = []
         self._impatient = 0
         self._again = False
@@ -118,11 +119,6 @@ class Timeline:
     def while_standing(self, delay: int, callback: Callable[[], None]) -> asyncio.TimerHandle | None:
         """Call back after `delay` ms of real time, where that is not the time here; None where it is."""
         return None if self.clock.runs else asyncio.get_running_loop().call_later(delay / 1000, callback)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something runs."""
-        return bool(self._activities)
 
     @property
     def is_held(self) -> bool:
@@ -196,7 +192,7 @@ class Timeline:
         while True:
             await self.settle()
             due = await self.next_due()
-            if self._activities:  # begun while the store was asked
+            if self.running:  # begun while the store was asked
                 continue
             if due is None or due > to:
                 break
@@ -217,12 +213,12 @@ class Timeline:
 
     def begin(self) -> None:
         """Count one running activity more."""
-        self._activities += 1
+        self.running += 1
 
     def end(self) -> None:
         """Count one running activity less."""
-        self._activities -= 1
-        if not self._activities:
+        self.running -= 1
+        if not self.running:
             calm, self._calm = self._calm, []
             for waiter in calm:
                 if not waiter.done():
@@ -240,7 +236,7 @@ class Timeline:
 
     def hurry(self) -> None:
         """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
-        idle = self._impatient and not (self._activities or self._closed or self._jumping)
+        idle = self._impatient and not (self.running or self._closed or self._jumping)
         if idle and isinstance(self.clock, AutoClock):
             self._jumping = asyncio.ensure_future(self._jump())
             self._jumping.add_done_callback(self._jumped)
@@ -260,7 +256,7 @@ class Timeline:
         """
         due = await self.next_due()
         clock = self.clock
-        if due is None or self._activities or self._closed or not isinstance(clock, AutoClock):
+        if due is None or self.running or self._closed or not isinstance(clock, AutoClock):
             return False
         if self._jobs is not None and not await self._jobs.may_skip_to(due):
             return False
@@ -276,19 +272,17 @@ class Timeline:
             self._again = False
             self.hurry()
 
-    async def settle(self) -> None:
-        """Wait until no activity is counted."""
-        while self._activities:
+    async def settle(self, seconds: float | None = None) -> bool:
+        """Wait until no activity is counted, for so many seconds of real time at most; answers whether that is so."""
+        if seconds is not None and self.running:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.settle(), seconds)
+            return not self.running
+        while self.running:
             waiter = asyncio.get_running_loop().create_future()
             self._calm.append(waiter)
             await waiter
-
-    async def settle_within(self, seconds: float) -> bool:
-        """The same for so many seconds of real time at most; answers whether none is counted."""
-        if self._activities:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.settle(), seconds)
-        return not self._activities
+        return True
 
     def close(self) -> None:
         """Set no alarm any more."""
