@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from runpod_emulator.cli.main import cli, serve
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.endpoint.polling import OBEY
-from runpod_emulator.core.fleet.fleet import FIRST_BACKOFF, LONGEST_BACKOFF
+from runpod_emulator.core.fleet.backoff import FIRST_BACKOFF, LONGEST_BACKOFF
 from runpod_emulator.core.platform import preset
 from runpod_emulator.server.server import DEFAULT_KEY
 from runpod_emulator.workers.child import CLOSING_GRACE, STOP_GRACE, TERMINATE_GRACE

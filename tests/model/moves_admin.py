@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.model.endpoint import Settings
 from tests.model.mocked import STUBS, Mocked
 from tests.model.town import START, Town
 from tests.model.world import World
@@ -87,15 +88,17 @@ def delete(town: Town) -> None:
 
 
 def reset(town: Town) -> None:
-    """POST /reset: a world is as it was at its start, but for its workers and the time."""
+    """POST /reset: a world is as it was at its start, but for its workers."""
     world = town.a_world()
     town.admin(world, "POST", "/reset", {}, 204)
     for endpoint in world.endpoints.values():
+        endpoint.settings = Settings()
         endpoint.reset()
         if isinstance(endpoint, Mocked):
             endpoint.stubs_anew()
     world.deliveries.reset()
     world.ever.clear()
+    world.shown = START - world.now
     town.admin(world, "POST", "/stubs", STUBS, 201)
 
 

@@ -184,7 +184,7 @@ class Town:
     def check_webhooks(self, world: World) -> None:
         """The calls that came, in their order; in one moment it is nobody's promise, where all are answered alike."""
         calls = self.admin(world, "GET", "/hooks")
-        made = [{"at": at, "body": body, "status": status} for at, body, status in world.deliveries.made]
+        made = [{"at": at + world.shown, "body": body, "status": status} for at, body, status in world.deliveries.made]
         came = [{name: call[name] for name in ("at", "body", "status")} for call in calls]
         for expected, actual in zip_longest(_in_order(made), _in_order(came)):
             if expected != actual:
@@ -204,7 +204,7 @@ class Town:
     def catch_up(self, world: World) -> None:
         """Bring the model to the time of its server, which goes on as soon as nothing works any more."""
         self.follow_children()
-        world.run_to(self.admin(world, "GET", "/clock")["now"])
+        world.run_to(self.admin(world, "GET", "/clock")["now"] - world.shown)
         self.check_held()
 
     def _advance(self, world: World, by: int) -> None:

@@ -18,6 +18,8 @@ class World:
     def __init__(self, name: str, now: int, terms: Terms) -> None:
         self.name = name
         self.now = now
+        self.shown = 0
+        """What to add to a time for the one that is shown: a reset shows that of the start again."""
         self.terms = terms
         self.deliveries = Deliveries(terms)
         self.endpoints: dict[str, Endpoint] = {}

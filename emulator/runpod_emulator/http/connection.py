@@ -242,7 +242,9 @@ class BreakableProtocol(BoundedProtocol):
         Frames(self.transport, self.transport.get_protocol())
 
     def shutdown(self) -> None:
-        """End with the server: at once when idle, else with the answer."""
+        """End with the server: at once when idle, else with the answer; harmless when told again."""
+        if self._is_last:
+            return
         super().shutdown()
         self._is_last = True
         self._hang_up()

@@ -154,6 +154,7 @@ class Fault(Exact):
             seed=self.seed,
             times=self.times,
             expires_at=None if self.ttl is None else now + self.ttl,
+            lasts=self.ttl or 0,
             delay=self.delay or self.fault.row.usual_delay,
             status=self.status or 500,
             body=self._body(),

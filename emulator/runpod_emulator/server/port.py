@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runpod_emulator.core.errors import ConfigurationError, PortTaken
+from runpod_emulator.core.time.clock import turn
 from runpod_emulator.http.connection import EXTENSION, LAST_ANSWERS, BreakableProtocol, ways_to
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _LAST_RESORT = 1
 """Seconds after the last answers until what is still at work is cancelled; most ends as its client is gone."""
+_TURNS = 5
+"""Turns of the loop in which idle connections end; each takes two."""
 _LARGEST_MESSAGE = 30 * 1024 * 1024 + 1
 """Bytes of a WebSocket's message: one more than a load-balanced request may have, as the library `websockets` 15 cuts
 some compressed messages at this length, where it should refuse them."""
@@ -128,6 +131,19 @@ class _Web(uvicorn.Server):
         """Serve until `leave`."""
         self._listening.set()
         await self._leaving.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections; uvicorn pauses for 0.1 s then, which is only needed where a request is still open."""
+        state = self.server_state
+        if not state.tasks:
+            for server in self.servers:
+                server.close()
+            for connection in list(state.connections):
+                connection.shutdown()
+            for _ in range(_TURNS):
+                await turn()
+        if state.tasks or state.connections:
+            await super().shutdown(sockets)
 
 
 def _late_websockets(**given: Any) -> asyncio.Protocol:

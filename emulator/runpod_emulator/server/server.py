@@ -205,6 +205,7 @@ class Server:
         self._keep_mocking(world)
         if self.clock == "virtual":
             world.timeline.in_vain = Mention(world).begin
+        world.endpoints.starts.keep()
         return world
 
     def _take_own(self, url: str, body: bytes) -> int | None:

@@ -28,15 +28,14 @@ class Clock:
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        timeline = self._link.world.timeline
-        return (timeline.now() + timeline.drift()) / 1000
+        return self._shown() / 1000
 
     @property
     def is_true(self) -> bool:
-        """Whether a clock that began now, frozen as `time` may be, would say the same."""
+        """Whether a clock that began now, frozen as `time` may be, would say the same but for what was left out."""
         clock = self._link.world.timeline.clock
-        left_out = clock.skipped if isinstance(clock, AutoClock) else 0
-        return abs(clock.now() - left_out - RealClock().now()) < _APART
+        shown = RealClock.now(clock) + RealClock.drift(clock) if isinstance(clock, AutoClock) else self._shown()
+        return abs(shown - RealClock().now()) < _APART
 
     def advance(self, by: float | str) -> list[float]:
         """Move on, deadline by deadline; returns the deadlines that fired, in seconds since the epoch.
@@ -72,12 +71,20 @@ class Clock:
         """`advance`, in the emulator's own thread."""
         length = in_milliseconds(by)
         timeline = self._movable()
-        return [due / 1000 for due in await timeline.advance(timeline.now() + length)]
+        return self._in_seconds(await timeline.advance(timeline.now() + length))
 
     async def running_until_idle(self, most: float | str) -> list[float]:
         """`run_until_idle`, in the emulator's own thread."""
         self._movable()
-        return [due / 1000 for due in await self._link.world.run_until_idle(in_milliseconds(most))]
+        return self._in_seconds(await self._link.world.run_until_idle(in_milliseconds(most)))
+
+    def _shown(self) -> int:
+        timeline = self._link.world.timeline
+        return timeline.now() + timeline.drift()
+
+    def _in_seconds(self, fired: list[int]) -> list[float]:
+        drift = self._link.world.timeline.drift()
+        return [(due + drift) / 1000 for due in fired]
 
     def _movable(self) -> Timeline:
         timeline = self._link.world.timeline

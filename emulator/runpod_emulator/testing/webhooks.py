@@ -26,7 +26,7 @@ class Webhooks:
     @property
     def received(self) -> list[WebhookCall]:
         """The calls that came, oldest first."""
-        return self._link.ask(lambda world: [_record(call) for call in world.receiver])
+        return self._link.ask(lambda world: [_record(call, world.timeline.drift()) for call in world.receiver])
 
     def answer(self, status: int, times: int = 1) -> None:
         """Answer the next calls with this status; all others with 200."""
@@ -37,9 +37,9 @@ class Webhooks:
         self._link.ask(lambda world: world.receiver.answer(status, times))
 
 
-def _record(call: Received) -> WebhookCall:
+def _record(call: Received, drift: int) -> WebhookCall:
     try:
         parsed = call.json
     except ValueError:
         parsed = None
-    return WebhookCall(call.at / 1000, call.name, call.headers, call.body, call.status, parsed)
+    return WebhookCall((call.at + drift) / 1000, call.name, call.headers, call.body, call.status, parsed)

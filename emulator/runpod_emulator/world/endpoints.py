@@ -30,6 +30,7 @@ from runpod_emulator.workers.reload import Reloader
 from runpod_emulator.workers.script_workers import WithScriptWorkers
 from runpod_emulator.workers.scripted import ScriptedWorker
 from runpod_emulator.world.flaws import Flaws
+from runpod_emulator.world.starts import Starts
 
 log = logging.getLogger("runpod_emulator")
 
@@ -51,6 +52,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """What runs the jobs of mock endpoints that no stub answers."""
         self._reloader = Reloader()
         self.flaws = Flaws(self, self._reloader)
+        self.starts = Starts(self.get)
 
     # Which there are
 
@@ -84,13 +86,20 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
 
     # New ones
 
-    def add(self, settings: EndpointSettings, launch: Callable[[Work], Launcher]) -> Endpoint:
+    def add(
+        self,
+        settings: EndpointSettings,
+        launch: Callable[[Work], Launcher],
+        again: Callable[[], Endpoint] | None = None,
+    ) -> Endpoint:
         """A new endpoint; `launch` returns who brings its workers up. Raises ConfigurationError if its id is taken.
 
-        `launch` is given what workers need of the endpoint before that is complete: it only keeps it.
+        `launch` is given what workers need of the endpoint before that is complete: it only keeps it. `again`
+        adds the endpoint once more, by default in this way.
         """
         self._check_new(settings.id)
         endpoint = self.queues[settings.id] = Endpoint(settings, self._shared, launch)
+        self.starts.added(settings.id, settings, again or (lambda: self.add(settings, launch)))
         return endpoint
 
     def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
@@ -101,6 +110,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         endpoint = self.add(
             _warm(settings, program.folder is not None),
             lambda work: Pool(HANDLER, lambda worker: WorkerProcess(worker, work, program)),
+            again=lambda: self.add_program(settings, program),
         )
         if program.folder is not None:
             self._reloader.add(endpoint.workforce, program.files)
@@ -122,6 +132,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         endpoint = self.add(
             dataclasses.replace(settings, mock=True),
             lambda work: Pool(MOCK, lambda worker: ScriptedWorker(worker, work, concurrency, handler)),
+            again=lambda: self.add_mock(settings, concurrency),
         )
         self._handlers[settings.id] = handler
         return endpoint
@@ -144,6 +155,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             self._shared,
             lambda balancer: Pool(LOAD_BALANCER, lambda worker: ServerWorker(worker, balancer, server)),
         )
+        self.starts.added(settings.id, balancer.settings, lambda: self.add_balancer(settings, server))
         if server.reload:
             self._reloader.add(balancer.workforce, server.files)
         return balancer
@@ -152,6 +164,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """Let a function of this process run what no stub answers, until the next reset; raises ConfigurationError."""
         if endpoint_id not in self:
             self.add_mock_now(endpoint_id)
+            self.starts.let_pass(endpoint_id)
         handler = self._handlers.get(endpoint_id)
         if handler is None:
             raise ConfigurationError(f"endpoint {endpoint_id} has a handler of its own: give the function another id")
@@ -235,6 +248,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
         self._handlers.pop(endpoint_id, None)
+        self.starts.removed(endpoint_id)
         await endpoint.workforce.launcher.close()
         endpoint.leave()
 

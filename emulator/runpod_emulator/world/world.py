@@ -139,17 +139,21 @@ class World:
         """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.endpoints.add_mock_now(stub.endpoint)
+            self.endpoints.starts.let_pass(stub.endpoint)
         self.stubs.add(stub)
         return stub.id
 
     async def reset(self, endpoint_id: str | None = None) -> None:
-        """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.
+        """Forget the jobs, limits and journal of one endpoint; without one, of all, and bring back the start.
 
-        Ids and dice begin anew, so that what follows is what would follow a start.
+        Then stubs, faults, endpoints and their settings are those of the start again; time that was moved, ids and
+        dice begin anew, so that what follows is what would follow a start.
         Raises EndpointNotFound.
         """
         if endpoint_id is not None:
             self.endpoints.any(endpoint_id)
+        for passing in self.endpoints.starts.passing() if endpoint_id is None else ():
+            await self.endpoints.remove(passing)
         chosen = [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
         for endpoint in chosen:
             await endpoint.work.stop_all()
@@ -164,6 +168,14 @@ class World:
             self.faults.reset()
             self.endpoints.drop_functions()
             self._shared.ids.reset()
+            self._restart()
+            await self.endpoints.starts.restore()
+
+    def _restart(self) -> None:
+        """Let time begin anew."""
+        for endpoint in self.endpoints.values():
+            endpoint.fleet.backoff.restart()
+        self.timeline.restart()
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""

@@ -32,7 +32,7 @@ from runpod_emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, N
 from runpod_emulator.core.endpoint.endpoint import Health
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.workforce import Workforce
-from runpod_emulator.core.fleet.fleet import FIRST_BACKOFF
+from runpod_emulator.core.fleet.backoff import FIRST_BACKOFF
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import Worker, WorkerState
 from runpod_emulator.core.settings import EndpointSettings

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runpod_emulator.core.fleet.arrivals import Arrivals, Step
+from runpod_emulator.core.fleet.backoff import Backoff
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.timeline import Timeline
-
-FIRST_BACKOFF = 1_000
-"""Milliseconds before a worker that could not start is tried again; doubles up to LONGEST_BACKOFF."""
-LONGEST_BACKOFF = 30_000
 
 
 class Fleet:
@@ -48,8 +45,7 @@ class Fleet:
         self._capacity.lend(self)
         self.arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
         self._concurrency = 1
-        self._failures = 0
-        self._no_start_before = 0
+        self.backoff = Backoff()
         self._changed = changed
 
     @property
@@ -80,7 +76,7 @@ class Fleet:
         most = min(1, settings.workers_max) if self.keeps_last else settings.workers_max
         if not settings.starts_workers or self.alive >= most:
             return False
-        return not self._no_start_before or self._timeline.now() >= self._no_start_before
+        return not self.backoff or self.backoff.is_over(self._timeline.now())
 
     def start(self, worker_id: str, at_once: bool = False, is_candidate: bool = False) -> None:
         """Bring up one worker more; `at_once` without simulated delays.
@@ -144,7 +140,7 @@ class Fleet:
         self._concurrency = concurrency
         worker = self.workers.get(worker_id)
         if worker is None or worker.is_coming_up:
-            self._failures = self._no_start_before = 0
+            self.backoff.restart()
         if worker is not None:
             worker.concurrency = concurrency
             self.arrivals.end(worker)
@@ -167,10 +163,7 @@ class Fleet:
             worker.become(WorkerState.UNHEALTHY)
             self._stop_idling(worker)
             self.arrivals.end(worker)
-        backoff = min(FIRST_BACKOFF << min(self._failures, 8), LONGEST_BACKOFF)
-        self._failures += 1
-        self._no_start_before = self._timeline.now() + backoff
-        return backoff
+        return self.backoff.failed(self._timeline.now())
 
     def forget(self, worker_id: str) -> set[str]:
         """A worker is gone; returns the jobs it held."""

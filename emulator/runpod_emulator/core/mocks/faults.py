@@ -42,6 +42,8 @@ class Fault:
     """How often it may strike."""
     expires_at: int | None = None
     """When it ends by itself, in ms since the epoch."""
+    lasts: int = 0
+    """How long it is there, in ms, where it ends by itself: a reset lets that begin anew."""
     delay: Span = AT_ONCE
     status: int = 500
     body: bytes | None = None
@@ -159,7 +161,10 @@ class FaultBook:
         """Drop what came after `keep`; what is left counts anew, with its dice as at first."""
         self._faults = _by_id(self._kept)
         self._added = len(self._kept)
+        now = self._timeline.now()
         for fault in self._kept:
+            if fault.expires_at is not None:
+                fault.expires_at = now + fault.lasts
             fault.begin(self._seed_of(fault))
 
     def has(self, kind: FaultKind) -> bool:

@@ -22,7 +22,11 @@ class Clock(Protocol):
         ...
 
     def drift(self) -> int:
-        """How much later than `now` it is by the clock on the wall, in ms: for stamps that people read."""
+        """How much later than `now` it is for people, in ms: by the clock on the wall, or since `restart`."""
+        ...
+
+    def restart(self) -> None:
+        """Show the time of the start again, without what was moved or left out since; inside, time goes on."""
         ...
 
 
@@ -95,6 +99,9 @@ class RealClock:
         drift = (_time_of_day() + _NANO // 2) // _NANO - now
         return drift if abs(drift) >= _STEP else 0
 
+    def restart(self) -> None:
+        """Nothing: this one is never moved."""
+
     def _look_up(self) -> None:
         """See whether `time` was replaced, or moved."""
         era, day = _era(), _time_of_day()
@@ -128,15 +135,20 @@ class VirtualClock:
     runs = False
 
     def __init__(self, start: int = 1_700_000_000_000) -> None:
-        self._now = start
+        self._now = self._start = start
+        self._drift = 0
 
     def now(self) -> int:
         """The time it was last moved to."""
         return self._now
 
     def drift(self) -> int:
-        """None: there is no other clock."""
-        return 0
+        """None, until it is started again."""
+        return self._drift
+
+    def restart(self) -> None:
+        """Show its start again: nothing that waits for a time inside is to meet it twice, or never."""
+        self._drift = self._start - self._now
 
     def move_to(self, at: int) -> None:
         """Move to `at`; a move backwards is ignored."""
@@ -150,10 +162,20 @@ class AutoClock(RealClock):
         super().__init__()
         self.skipped = 0
         """Milliseconds that have been left out so far."""
+        self._unseen = 0
+        """Those of them that are not shown any more."""
 
     def now(self) -> int:
         """The present time, with all that was left out."""
         return super().now() + self.skipped
+
+    def drift(self) -> int:
+        """How much later it is by the system's clock, and by what was left out since the last restart."""
+        return super().drift() - self._unseen
+
+    def restart(self) -> None:
+        """Show the time without all that was left out."""
+        self._unseen = self.skipped
 
     def skip_to(self, at: int) -> None:
         """Leave out the time until `at`; a time that has passed is ignored."""

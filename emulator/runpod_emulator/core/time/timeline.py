@@ -97,8 +97,12 @@ class Timeline:
         return self.clock.now() if self._firing_at is None else self._firing_at
 
     def drift(self) -> int:
-        """What to add to a time for the time of day as people's clocks show it, in ms."""
+        """What to add to a time for the time that people are shown, in ms."""
         return self.clock.drift()
+
+    def restart(self) -> None:
+        """Show the time of the start again, where time was moved; what is due stays as far away as it was."""
+        self.clock.restart()
 
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
@@ -187,7 +191,8 @@ class Timeline:
             raise TypeError("only a virtual clock can be advanced")
         now = clock.now()
         if not now <= to <= LATEST:
-            raise ConfigurationError(f"a clock moves from now, {now}, up to {LATEST}, the end of the year 9999")
+            shown = now + self.drift()
+            raise ConfigurationError(f"a clock moves from now, {shown}, up to {LATEST}, the end of the year 9999")
         fired: list[int] = []
         while True:
             await self.settle()

@@ -160,9 +160,9 @@ async def advance(world: Chosen, given: Advance) -> Advanced:
     _need_virtual(world)
     if (given.by is None) == (given.to is None):
         raise InvalidBody("write either by or to")
-    now = world.timeline.now()
-    fired = await world.timeline.advance(now + given.by if given.by is not None else given.to or 0)
-    return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
+    now, drift = world.timeline.now(), world.timeline.drift()
+    fired = await world.timeline.advance(now + given.by if given.by is not None else (given.to or 0) - drift)
+    return _advanced(world, fired)
 
 
 class UntilIdle(Parameters):
@@ -175,8 +175,12 @@ class UntilIdle(Parameters):
 async def run_until_idle(world: Chosen, given: UntilIdle | None = None) -> Advanced:
     """Move a virtual clock until no job waits or runs and no webhook is owed; results are kept."""
     _need_virtual(world)
-    fired = await world.run_until_idle((given or UntilIdle.model_validate({})).most)
-    return Advanced(mode="virtual", now=world.timeline.now(), fired=fired)
+    return _advanced(world, await world.run_until_idle((given or UntilIdle.model_validate({})).most))
+
+
+def _advanced(world: World, fired: list[int]) -> Advanced:
+    drift = world.timeline.drift()
+    return Advanced(mode="virtual", now=world.timeline.now() + drift, fired=[due + drift for due in fired])
 
 
 def _need_virtual(world: World) -> None:
