@@ -294,3 +294,10 @@ async def test_the_loop_goes_on_and_a_cancelled_wait_leaves_no_thread(emu: Emula
         await asyncio.sleep(0.001)
     held.gate.set()
     await emu.aio.wait_for(idle=True)
+
+
+async def test_a_late_answer_is_late_for_its_client_on_an_automatic_clock_too() -> None:
+    with Emulator("llm") as emu:
+        emu.fault("latency", delay="20s", times=1)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(f"{emu.base_url}/llm/health", headers={"authorization": emu.key}, timeout=0.2, **PLAIN)

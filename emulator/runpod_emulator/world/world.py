@@ -175,7 +175,7 @@ class World:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
             endpoint.fleet.backoff.restart()
-        self.timeline.restart()
+        self.timeline.clock.restart()
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""

@@ -100,10 +100,6 @@ class Timeline:
         """What to add to a time for the time that people are shown, in ms."""
         return self.clock.drift()
 
-    def restart(self) -> None:
-        """Show the time of the start again, where time was moved; what is due stays as far away as it was."""
-        self.clock.restart()
-
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
         if self._firing_at is not None:
