@@ -41,7 +41,7 @@ from runpod_emulator.workers.ports import Ports
 from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.runner.isolation import GATE
 from runpod_emulator.workers.volume import VolumeLink
-from runpod_emulator.world.standing import Mention
+from runpod_emulator.world.stillness import Mention
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 

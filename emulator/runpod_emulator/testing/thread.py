@@ -14,7 +14,7 @@ from runpod_emulator.config.settings import Settings
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.server.server import Server, new_loop
 from runpod_emulator.workers.functions import PRESENT_JOB
-from runpod_emulator.world.standing import held_by
+from runpod_emulator.world.standing import held_by, late
 from runpod_emulator.world.world import World
 
 Value = TypeVar("Value")
@@ -137,9 +137,7 @@ class ServerThread:
 
     def _late(self, patience: float, held_by: HeldBy | None) -> str:
         """What to tell of a call that took too long."""
-        said = f"not over after {patience:g} s of real time"
-        if holders := self._holders(held_by):
-            said = f"{said}; time is held by {'; '.join(holders)}"
+        said = late(patience, self._holders(held_by))
         return f"{said}. {_BLOCKED}" if _in_a_loop() else said
 
     def _holders(self, held_by: HeldBy | None) -> list[str]:

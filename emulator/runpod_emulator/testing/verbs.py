@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Model = TypeVar("Model", bound=BaseModel)
+_LEFT = 5.0
+"""Seconds that the server has to say what a wait that took too long has waited for."""
 
 
 class Verbs:
@@ -191,15 +193,17 @@ class Verbs:
         length = None if timeout is None else in_milliseconds(timeout)
         asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
         given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
-        work = wait_until(self.link.world, given, Caller(), "clock.advance({}) or clock.run_until_idle()")
-        problem = self.link.do(work, self._patience(length))
+        patience = self._patience(length)
+        ways = "clock.advance({}) or clock.run_until_idle()"
+        work = wait_until(self.link.world, given, Caller(), ways, patience)
+        problem = self.link.do(work, patience + _LEFT)
         if problem:
             raise TimeoutError(problem)
 
-    def _patience(self, length: int | None) -> float | None:
+    def _patience(self, length: int | None) -> float:
         """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""
         is_real = type(self.link.world.timeline.clock) is RealClock
-        return None if length is None or not is_real else max(self.link.patience, length / 1000 + 1)
+        return max(self.link.patience, (length or 0) / 1000 + 1) if is_real else self.link.patience
 
 
 def checked(model: type[Model], given: Any) -> Model:

@@ -1,28 +1,19 @@
-"""What holds a world's time, what is due next, and when a wait on a clock that stands is in vain.
+"""What holds a world's time, what is due next, and why it is in vain to wait while time stands.
 
 All of it is found out when it is asked for: what runs is only counted as it begins and ends.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound
-from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
+from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.time.clock import VirtualClock
-from runpod_emulator.world.feeds import NEWS
 from runpod_emulator.world.world import World
 
-log = logging.getLogger("runpod_emulator.timers")
-
-_STILL = 250
-"""Milliseconds of real time in which something may happen yet: a thread of a test may be about to send a request."""
-_WORTH_A_WORD = 1_000
-"""Milliseconds of real time for which a client waits in vain before that is logged."""
 WAYS = 'POST /__emulator/clock/advance with {"by": "{}s"}, or /__emulator/clock/run-until-idle,'
 """How a clock that stands is moved by HTTP."""
 
@@ -46,7 +37,7 @@ async def held_by(world: World) -> list[str]:
     expiring = None if due is None else await world.store.due(due)
     if expiring is not None and expiring in world.unread:
         found.append(f"the result of job {expiring[1]}, which nobody has read: it is what expires next")
-    return found + _waiting(world)
+    return found + waiting(world)
 
 
 async def next_due(world: World) -> Due | None:
@@ -71,6 +62,12 @@ async def in_vain(world: World, job_id: str | None, ways: str) -> str:
     )
 
 
+def late(patience: float, holders: list[str]) -> str:
+    """What to say of a call that took longer than so many seconds of real time."""
+    said = f"not over after {patience:g} s of real time"
+    return f"{said}; time is held by {'; '.join(holders)}" if holders else said
+
+
 def in_seconds(seconds: float) -> str:
     """A number of seconds, exact to the millisecond."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".")
@@ -85,76 +82,6 @@ async def _kept(world: World, job_id: str | None) -> str:
         if endpoint.scripts.stands(job):
             return "it waits for polls of its client, or a stub or a fault keeps it for ever; "
     return ""
-
-
-class Mention:
-    """Says in the log, once, that a client waits for time that stands, and what moves it."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._alarm: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._then = 0
-        self._is_over = False
-
-    def begin(self) -> None:
-        """Somebody waits: look again a little later."""
-        if self._alarm is None and not self._is_over:
-            self._then = self._world.timeline.now()
-            self._alarm = self._world.timeline.while_standing(_WORTH_A_WORD, self._look)
-
-    def _look(self) -> None:
-        self._alarm = None
-        waiting, timeline = _waiting(self._world), self._world.timeline
-        if not waiting or self._is_over or self._world.room.closed:
-            return
-        if timeline.now() != self._then or timeline.running:
-            self.begin()
-            return
-        self._is_over = True
-        self._task = asyncio.ensure_future(self._say(waiting[0]))
-
-    async def _say(self, who: str) -> None:
-        log.warning("%s; %s", who, await in_vain(self._world, None, WAYS))
-
-
-class Stillness:
-    """Finds out that a wait on a clock that stands is in vain: nothing runs, and nothing has happened for a while."""
-
-    def __init__(self, world: World) -> None:
-        self.is_over = False
-        """Whether it is in vain; those who wait for news are woken then."""
-        self._world = world
-        self._heard = 0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._mark = self._state()
-
-    def __enter__(self) -> Stillness:
-        self._watch()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-
-    def heard(self, transition: Transition) -> None:
-        """Something has happened."""
-        self._heard += 1
-
-    def _watch(self) -> None:
-        self._alarm = self._world.timeline.while_standing(_STILL, self._look)
-
-    def _look(self) -> None:
-        before, self._mark = self._mark, self._state()
-        if self._mark != before or self._world.timeline.running or _works_elsewhere(self._world):
-            self._watch()
-            return
-        self.is_over = True
-        self._world.room.call(NEWS)
-
-    def _state(self) -> tuple[int, ...]:
-        world = self._world
-        return world.timeline.now(), world.requests, world.open_requests, len(world.attempts), self._heard
 
 
 def _running(world: World) -> Iterator[str]:
@@ -182,14 +109,15 @@ def _calls(world: World) -> Iterator[str]:
         yield f"the webhook call of job {delivery.job} to {world.masks.text(delivery.url)}, which is not answered yet"
 
 
-def _waiting(world: World) -> list[str]:
+def waiting(world: World) -> list[str]:
+    """The clients whose requests are held, where time stands."""
     if not isinstance(world.timeline.clock, VirtualClock):
         return []
     topics = [topic for topic in world.room.held() if isinstance(topic, tuple) and topic[0] in ("end", "stream")]
     return [f"a client's request waits for job {job}" for _, _, job in topics]
 
 
-def _works_elsewhere(world: World) -> bool:
+def works_elsewhere(world: World) -> bool:
     """Whether somebody may be at work whom nobody here counts: a worker that was started elsewhere."""
     for endpoint in world.endpoints.queues.values():
         if not endpoint.settings.starts_workers and world.store.has_work():

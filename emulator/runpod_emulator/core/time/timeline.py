@@ -237,11 +237,12 @@ class Timeline:
 
     def hurry(self) -> None:
         """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
-        idle = self._impatient and not (self.running or self._closed or self._jumping)
-        if idle and isinstance(self.clock, AutoClock):
+        if not self._impatient or self.running or self._closed or self._jumping:
+            return
+        if isinstance(self.clock, AutoClock):
             self._jumping = asyncio.ensure_future(self._jump())
             self._jumping.add_done_callback(self._jumped)
-        elif idle and self.in_vain is not None:
+        elif self.in_vain is not None:
             self.in_vain()
 
     async def _jump(self) -> None:

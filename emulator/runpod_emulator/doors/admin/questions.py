@@ -18,7 +18,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.listings import MOST, chosen, slowly
 from runpod_emulator.mocking.checks import input_check
 from runpod_emulator.values import Exact, Milliseconds
-from runpod_emulator.world.standing import WAYS, Stillness, in_vain
+from runpod_emulator.world.standing import WAYS, held_by, in_vain, late
+from runpod_emulator.world.stillness import Stillness
 from runpod_emulator.world.world import World
 
 _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
@@ -162,29 +163,34 @@ class Awaited(Parameters):
     )
 
 
-async def wait_until(world: World, awaited: Awaited, caller: Caller, ways: str = WAYS) -> str:
+async def wait_until(
+    world: World, awaited: Awaited, caller: Caller, ways: str = WAYS, patience: float | None = None
+) -> str:
     """Wait for what was asked for; returns what is missing when the time is over, "" for nothing.
 
     On a clock that stands the wait is over as soon as nothing runs: then it says what is due next, and the `ways` to
-    move time there.
+    move time there. An automatic one leaves out nothing while no job waits or runs: there somebody must hand one in.
+    `patience` is how many seconds of real time it may take.
     """
-    caller.hurries = True
     problem = ""
-    reached = Reached(world, awaited)
-    still = Stillness(world)
+    reached, clock = Reached(world, awaited), mode(world)
+    still = Stillness(world, patience)
 
     async def done() -> bool:
         nonlocal problem
         problem = await missing(world, awaited, reached)
-        return not problem or still.is_over
+        caller.hurries = clock != "auto" or world.store.has_work()
+        return not problem or still.is_late or (still.is_over and (clock == "virtual" or awaited.timeout is None))
 
-    usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
+    usual = _PATIENCE if clock == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
     with world.feeds.listening(reached.heard, _nothing), world.feeds.listening(still.heard, _nothing), still:
         await world.feeds.wait_for(done, until, caller)
-    if problem and still.is_over:
-        return f"{problem}: {await in_vain(world, awaited.job, ways)}"
-    return problem
+    if not problem:
+        return ""
+    if still.is_late:
+        return f"{problem}: {late(patience or 0.0, await held_by(world))}"
+    return f"{problem}: {await in_vain(world, awaited.job, ways)}" if still.is_over and clock == "virtual" else problem
 
 
 def _nothing() -> None:
