@@ -21,6 +21,8 @@ _LONGEST_STEP = 0.05
 """Seconds of real time for which a poll waits for what is under way: what takes longer really runs, in a process."""
 _STILL = 5.0
 """Seconds of real time since its last poll for which a client counts as one that polls."""
+_NEAR = 1_000
+"""Milliseconds before the next change of a job that is to be seen first: they pass as its client pauses."""
 
 Key = tuple[str, str]
 
@@ -89,7 +91,8 @@ class Polls(Effect):
         expiring = await self._store.due(due)
         if expiring is not None and (last := self._seen.get(expiring)) and last.status.terminal and last.at > over:
             return False
-        return all(due < self._next_change(job) for key, job in self._unseen.items() if self._seen[key].at > over)
+        polled = (job for key, job in self._unseen.items() if self._seen[key].at > over)
+        return all(due + _NEAR < self._next_change(job) for job in polled)
 
     def _next_change(self, job: Job) -> int:
         """When the job changes next; a time that is over where that can't be told."""
