@@ -16,6 +16,9 @@ def __getattr__(name: str) -> Any:
     """`Emulator` is loaded when it is asked for: the command line never needs it."""
     if name != "Emulator":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from runpod_emulator.testing import Emulator
+    from runpod_emulator.core.time.clock import genuine_dates
+
+    with genuine_dates():
+        from runpod_emulator.testing import Emulator
 
     return Emulator

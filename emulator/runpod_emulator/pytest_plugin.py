@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runpod_emulator.testing import Emulator
 
 _FIXTURE = "runpod_emulator"
+_FACTORY = "runpod_emulator_factory"
 _MARK = """runpod_emulator(*endpoints, profile=NAME, clock=CLOCK, **options): \
 an emulator of its own for this test, with options of `runpod-emulator serve`; profile names one of faults"""
 _EARLY = """point RunPod clients at the emulator before test files are imported, to catch those that are made there; \
@@ -45,15 +46,16 @@ class Run:
         """The emulator of tests without options, cleared."""
         from runpod_emulator.testing import Emulator
 
-        if self._shared is not None and not self._shared.clock.is_true:
-            self.end_shared()  # it was taken to another time, and not every test lives there
+        if self._shared is not None:
+            self._shared.reset()
+            if not self._shared.clock.is_true:
+                self.end_shared()  # it was taken to another time, and not every test lives there
         if self._shared is None:
             self._shared = Emulator(port=self._lend()).start()
-        self._shared.reset()
         return self._shared
 
     def own(self, *endpoints: str, **options: Any) -> Emulator:
-        """The emulator of one test; where clients were pointed at early, if it may be."""
+        """An emulator with options; where clients were pointed at early, if it may be, and nobody else is there."""
         from runpod_emulator.testing import Emulator
 
         if self._port and "port" not in options and options.get("host") in _HERE:
@@ -113,7 +115,7 @@ class Run:
             self._port.release()
 
     def _lend(self) -> int:
-        return self._port.lend() if self._port else 0
+        return self._port.lend() if self._port and self._port.is_held else 0
 
     def _open_gap(self) -> None:
         if self._port and self._guarded:
@@ -207,31 +209,66 @@ def _noticed(item: pytest.Item, when: str) -> Generator[None, object, object]:
 
 
 def _uses(item: pytest.Item) -> bool:
-    return _FIXTURE in getattr(item, "fixturenames", ())
+    return not {_FIXTURE, _FACTORY}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture
 def runpod_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """RunPod on a free port: one server a session, cleared for each test; RunPod clients are pointed at it.
 
-    A test marked with options has an emulator of its own.
+    A test marked with options has an emulator of its own; marks of its class and its module count too.
     """
     run = _run(request.config)
     run.use(request.node.nodeid)
-    mark = request.node.get_closest_marker(_FIXTURE)
-    if mark is None or not (mark.args or mark.kwargs):
+    endpoints, options = _marked(request.node)
+    if not (endpoints or options):
         emulator = run.shared()
         with _pointed_at(emulator, monkeypatch):
             yield emulator
         return
-    options: dict[str, Any] = dict(mark.kwargs)
-    profile = options.pop("profile", None)
+    with _own(run, endpoints, options) as emulator, _pointed_at(emulator, monkeypatch):
+        yield emulator
+
+
+def _marked(node: pytest.Item) -> tuple[list[str], dict[str, Any]]:
+    """The endpoints of all marks, and their options: a nearer mark goes before one that is further away."""
+    endpoints: dict[str, None] = {}
+    options: dict[str, Any] = {}
+    for mark in reversed(list(node.iter_markers(_FIXTURE))):
+        endpoints |= dict.fromkeys(mark.args)
+        options |= mark.kwargs
+    return list(endpoints), options
+
+
+@pytest.fixture(scope="session")
+def runpod_emulator_factory(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Emulator]]:
+    """Makes emulators for fixtures of a wider scope: `with runpod_emulator_factory("llm", clock="virtual") as emu:`.
+
+    It takes what the mark takes, points RunPod clients at the emulator as long as the block lasts, and resets nothing.
+    """
+    run = _run(request.config)
+
+    @contextmanager
+    def make(*endpoints: str, **options: Any) -> Iterator[Emulator]:
+        with (
+            _own(run, endpoints, options) as emulator,
+            pytest.MonkeyPatch.context() as monkeypatch,
+            _pointed_at(emulator, monkeypatch),
+        ):
+            yield emulator
+
+    return make
+
+
+@contextmanager
+def _own(run: Run, endpoints: Iterable[str], options: dict[str, Any]) -> Iterator[Emulator]:
+    given = dict(options)
+    profile = given.pop("profile", None)
     try:
-        with run.own(*mark.args, **options) as emulator:
+        with run.own(*endpoints, **given) as emulator:
             if profile is not None:
                 emulator.profile(profile)
-            with _pointed_at(emulator, monkeypatch):
-                yield emulator
+            yield emulator
     finally:
         run.take_back()
 

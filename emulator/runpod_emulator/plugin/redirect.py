@@ -34,6 +34,11 @@ class Reserved:
         self._socket: socket.socket | None = None
         self.number = self._take(0)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it can be lent."""
+        return self._socket is not None
+
     def lend(self) -> int:
         """Free the port for a server that starts now; returns its number."""
         self.release()

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runpod_emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
+from runpod_emulator.core.time.clock import genuine_dates
 from runpod_emulator.doors import alive, flash, openai, public, receiver, worker
 from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
 from runpod_emulator.doors.own_door import OwnDoor
@@ -151,7 +152,7 @@ class LateApp(Generic[Made]):
     def get(self) -> Made:
         """The application."""
         if self._made is None:
-            self._made = self._make()
+            self._made = self._load()
         return self._made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,9 +162,13 @@ class LateApp(Generic[Made]):
 
     async def _make_aside(self) -> Made:
         if self._making is None:
-            self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
+            self._making = asyncio.ensure_future(asyncio.to_thread(self._load))
             self._making.add_done_callback(self._note)
         return await asyncio.shield(self._making)
+
+    def _load(self) -> Made:
+        with genuine_dates():
+            return self._make()
 
     def _note(self, making: asyncio.Future[Made]) -> None:
         self._making = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import BuiltinFunctionType
 from typing import Protocol
 
@@ -195,6 +197,22 @@ def work_time() -> float:
 def cpu_time() -> float:
     """Seconds that this thread has worked: how long work takes, however busy the machine is. No rule may look at it."""
     return time.thread_time()
+
+
+@contextmanager
+def genuine_dates() -> Iterator[None]:
+    """Load modules in this block: while freezegun has replaced `datetime`, no class can inherit from its dates."""
+    freezegun = _MODULES.get("freezegun.api")
+    if not getattr(freezegun, "freeze_factories", None):
+        yield
+        return
+    module = vars(datetime)
+    before = {"date": module["date"], "datetime": module["datetime"]}
+    module.update(date=freezegun.real_date, datetime=freezegun.real_datetime)  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        module.update(before)
 
 
 async def turn() -> None:
