@@ -1,5 +1,7 @@
 """What a backend that calls RunPod meets in production, each tested in a moment. Run: pytest examples"""
 
+import asyncio
+
 import pytest
 from backend import Backend, Busy
 from runpod_emulator import Emulator
@@ -76,3 +78,14 @@ def test_result_expired(runpod_emulator: Emulator, backend: Backend) -> None:
 def test_a_function_is_the_handler(runpod_emulator: Emulator, backend: Backend) -> None:
     runpod_emulator.handler("llm", lambda job: job["input"]["prompt"].upper())
     assert backend.wait(backend.submit("hello"))["output"] == "HELLO"
+
+
+def test_in_an_event_loop(runpod_emulator: Emulator, backend: Backend) -> None:
+    async def main() -> None:
+        job = await asyncio.to_thread(backend.submit, "hello", webhook=runpod_emulator.webhooks.url)
+        await runpod_emulator.aio.clock.run_until_idle()
+        await runpod_emulator.aio.wait_for(job=job, webhooks=1)
+        await runpod_emulator.aio.assert_requested(operation="run", count=1)
+
+    runpod_emulator.stub(respond={"delay": "5m", "output": "done"})
+    asyncio.run(main())

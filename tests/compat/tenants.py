@@ -51,7 +51,11 @@ class Tenant:
         self.admin("clock/advance", {"by": f"{self.minutes}m"})
 
     def has_its_own_clock(self) -> None:
-        assert self.admin("clock") == {"mode": "virtual", "now": self._began + self.minutes * MINUTE}
+        expected = {"mode": "virtual", "now": self._began + self.minutes * MINUTE, "heldBy": []}
+        assert self.admin("clock") == expected
+
+    def is_at_its_beginning(self) -> None:
+        assert self.admin("clock")["now"] == self._began
 
     def has_its_own_stub(self) -> None:
         assert [(stub["id"], stub["matched"]) for stub in self.admin("stubs")] == [(f"stub-{self.number}", JOBS)]

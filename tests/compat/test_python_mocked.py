@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from runpod_emulator.testing import Emulator
 
+from tests.timing import expect_within, timed
+
 pytestmark = pytest.mark.compat
 
 ASKED = {"prompt": "hello"}
@@ -353,6 +355,44 @@ def test_the_plugin_points_the_loaded_package_at_its_emulator(package: Any, requ
     emulator = request.getfixturevalue("runpod_emulator")
     emulator.stub(respond={"output": "from the plugin"})
     assert package.Endpoint("own").run_sync(ASKED) == "from the plugin"
+
+
+# The automatic clock: both clients poll, and whatever a stub takes they wait no longer than their own pauses
+
+
+@timed
+@pytest.mark.parametrize("way", ["run and output", "run_sync", "asyncio"])
+async def test_a_job_of_twenty_seconds_takes_less_than_two(
+    package: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    aiohttp = importlib.import_module("aiohttp")
+    with Emulator("llm") as emu:
+        point_at(emu, package, monkeypatch)
+        emu.stub(respond={"delay": "20s", "output": "done"})
+        began = time.monotonic()
+        if way == "asyncio":
+            async with aiohttp.ClientSession() as session:
+                job = await package.AsyncioEndpoint("llm", session).run(ASKED)
+                assert await job.output(timeout=30) == "done"
+        elif way == "run_sync":
+            assert package.Endpoint("llm").run_sync(ASKED) == "done"
+        else:
+            assert package.Endpoint("llm").run(ASKED).output(timeout=30) == "done"
+        took = time.monotonic() - began
+        (record,) = emu.jobs()
+        assert record.ended_at - record.taken_at >= 20
+    expect_within(took, 2)
+
+
+def test_a_client_that_polls_sees_each_state_and_waits_for_none(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Emulator("llm") as emu:
+        point_at(emu, package, monkeypatch)
+        emu.stub(respond={"queue_delay": "5m", "progress": [{"value": "50%", "after": "1m"}], "delay": "1m"})
+        job, seen = package.Endpoint("llm").run(ASKED), []
+        while not seen or seen[-1] != "COMPLETED":
+            seen.append(job.status())
+        assert list(dict.fromkeys(seen)) == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+        assert len(seen) == 4
 
 
 # Faults, asyncio: it reads every answer as JSON, whatever its status, and takes the status of an error for the job's

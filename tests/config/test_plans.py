@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runpod_emulator.config.plans import Plan, plan_all
+from runpod_emulator.config.plans import Plan, clock_of, plan_all
 from runpod_emulator.core.platform import DAY, Platform
 from runpod_emulator.core.settings import Span
 
@@ -364,3 +364,22 @@ def test_the_capacity_of_workers_is_for_load_balancers_only() -> None:
     assert [found[name].settings.worker_capacity for name in ("h", "lb")] == [0, 4]
     said = refused_file("[endpoints.a]\nhandler = 'h.py'\nworker_capacity = 4\n")
     assert "runpod-emulator.toml:3: worker_capacity: this is for load-balancing endpoints only" in said
+
+
+@table(
+    "words, clock",
+    [
+        (("--mock", "llm"), "auto"),
+        (("--mock", "llm", "--mock", "tts"), "auto"),
+        (("--mock", "llm", "--clock", "real"), "real"),
+        (("--mock", "llm", "--endpoint", "far"), "real"),
+        (("--mock", "llm", "--command", "c=python -u c.py"), "real"),
+        (("h.py",), "real"),
+        (("h.py", "--clock", "auto"), "auto"),
+        (("--mock", "llm", "--clock", "virtual"), "virtual"),
+    ],
+)
+def test_time_is_left_out_where_only_stubs_serve(folder: Path, words: tuple[str, ...], clock: str) -> None:
+    write(folder, "h.py")
+    settings = told(*words)
+    assert clock_of(settings, plan_all(settings)) == clock

@@ -36,6 +36,8 @@ def in_a_program() -> None:
         answered: list[int] = [one.status for one in emu.requests(endpoint="llm", operation="status_sync")]
         events: list[str] = [change.event for job in emu.jobs() for change in job.transitions]
         emu.wait_for(status="COMPLETED", count=2, webhooks=1, idle=True, timeout=1.5)
+        holders: list[str] = emu.clock.held_by()
+        print(holders)
         print(base, key, environment, stub.id, fault.struck, statuses, answered, events)
 
 
@@ -54,7 +56,16 @@ def by_hand() -> None:
 
 
 async def asynchronously() -> str:
-    async with Emulator("llm", clock="auto") as emu:
+    async with Emulator("llm", clock="auto", patience=5) as emu:
+        stub: Stub = await emu.aio.stub(endpoint="llm", respond={"output": 1})
+        fault: Fault = await emu.aio.fault("latency", delay="1s")
+        fired: list[float] = [*await emu.aio.clock.advance(1), *await emu.aio.clock.run_until_idle("7d")]
+        statuses: list[str] = [job.status for job in [*await emu.aio.jobs("llm"), await emu.aio.job("id")]]
+        numbers: list[int] = [one.number for one in await emu.aio.requests(operation="run")]
+        await emu.aio.assert_requested(operation="run", count=1)
+        await emu.aio.wait_for(job="id", timeout="10m")
+        await emu.aio.reset()
+        print(stub.id, fault.struck, fired, statuses, numbers, await emu.aio.clock.held_by())
         return emu.base_url
 
 
@@ -99,6 +110,13 @@ with Emulator("llm") as emu:
     emu.jobs()[0].transitions[0].evnt  # wrong
     emu.webhooks.received[0].code  # wrong
     emu.handler("llm", 5)  # wrong
+    emu.aio.handler("llm", 5)  # wrong
+    emu.aio.stub(endpont="llm", respond={"output": 1})  # wrong
+    emu.aio.fault("staus", status=429)  # wrong
+    emu.aio.assert_requested(operation="RUN")  # wrong
+    emu.aio.wait_for(status="ENDED")  # wrong
+    emu.aio.clock.advance(None)  # wrong
+    emu.aio.requets()  # wrong
 """
 
 

@@ -136,8 +136,10 @@ class ServerOptions(EndpointOptions):
     )
     stubs: list[_File] = _option([], "Stubs and faults: a YAML or JSON file, or a folder (repeatable).", "FILE")
     fault_profile: list[str] = _option([], "Faults of a named profile (repeatable).", "NAME")
-    clock: Literal["real", "virtual", "auto"] = _option(
-        "real", "Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs."
+    clock: Literal["real", "virtual", "auto"] | None = _option(
+        None,
+        "Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs.",
+        shown="auto where only stubs serve, else real",
     )
     namespaces: Literal["header", "key"] = _option(
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."

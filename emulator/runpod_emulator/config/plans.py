@@ -10,7 +10,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.options import EndpointOptions
@@ -64,6 +64,13 @@ def plan_all(settings: Settings) -> list[Plan]:
         if endpoint not in served:
             log.warning("%s of Flash app %s: %s", resource.name, resource.app, _NOT_SERVED)
     return [_plan(settings, platform, endpoint, service) for endpoint, service in served.items()]
+
+
+def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual", "auto"]:
+    """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real."""
+    if settings.clock is not None:
+        return settings.clock
+    return "auto" if all(plan.service.mock for plan in plans) else "real"
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:

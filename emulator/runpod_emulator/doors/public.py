@@ -49,9 +49,13 @@ async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
     job = await call.endpoint.status(call.job_id, ttl, call.at)
+    if call.emulator.polls is not None:
+        job = await call.emulator.polls.moved_on(call.endpoint, job)
     if job.script is not None and job.script.polls_owed:
         await call.endpoint.looked(call.job_id)
-    return _envelope(call, Operation.STATUS, job, call.at)
+    return _envelope(
+        call, Operation.STATUS, job, call.at if call.emulator.polls is None else call.emulator.timeline.now()
+    )
 
 
 async def status_sync(call: Call) -> Response:
@@ -164,8 +168,8 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
 
 
 def _envelope(call: Call, operation: Operation, job: Job, at: int, status: int = 200) -> Response:
-    if call.emulator.unread.jobs:
-        call.emulator.unread.seen(job)
+    if call.emulator.polls is not None:
+        call.emulator.polls.seen(job)
     return call.reply(_ROWS[operation, job.status], wire.envelope(job, at, call.platform), status)
 
 

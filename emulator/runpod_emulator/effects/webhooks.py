@@ -100,6 +100,8 @@ class Webhooks(Effect):
         self._post = post
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.calls: dict[tuple[int, str, str], Delivery] = {}
+        """The deliveries that are on the wire, by their keys."""
         self._rests: dict[str, int] = {}
         """When a host that failed just now is called again."""
         self._per_host = per_host
@@ -118,6 +120,11 @@ class Webhooks(Effect):
         """Look later whether a delivery was made by whoever has won it: its process may have died."""
         if transition.delivery is not None and not self._closed:
             self._wake_at(transition.delivery.due + LEASE)
+
+    @property
+    def next_call(self) -> int | None:
+        """When the next call is tried, of those that are not due yet."""
+        return self._alarm and self._alarm[0]
 
     def wake(self) -> None:
         """Look for deliveries that are due."""
@@ -214,11 +221,14 @@ class Webhooks(Effect):
                 self._lines.pop(host, None)
 
     async def _attempt(self, delivery: Delivery) -> None:
+        self.calls[delivery.key] = delivery
         try:
             problem = await self._around.send(delivery)
         except Exception as error:
             log.exception("a webhook call failed")
             problem = _said(error)
+        finally:
+            self.calls.pop(delivery.key, None)
         await self._attempted(delivery, problem)
 
     async def _attempted(self, delivery: Delivery, problem: str) -> None:

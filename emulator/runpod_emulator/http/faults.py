@@ -108,9 +108,13 @@ class Edge:
         return self.endpoint.shared.timeline.now()
 
     async def _held(self, due: int) -> bool:
-        """Wait until `due`; False when the client has hung up."""
+        """Wait until `due`, of which an automatic clock leaves out nothing: the client's own patience is real.
+
+        False when the client has hung up.
+        """
         if due <= self._now():
             return True
+        self.caller.hurries = False
         topic = ("fault", self.endpoint.id)
         return await self.endpoint.shared.room.wait(topic, due, self.caller) is not Outcome.HUNG_UP
 

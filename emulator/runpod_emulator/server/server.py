@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runpod_emulator.config.exposure import exposure
 from runpod_emulator.config.file import EndpointTable
-from runpod_emulator.config.plans import Plan, plan_all, plan_one
+from runpod_emulator.config.plans import Plan, clock_of, plan_all, plan_one
 from runpod_emulator.config.settings import Settings
 from runpod_emulator.core.errors import ConfigurationError, RequestError
 from runpod_emulator.core.fleet.capacity import Capacity
@@ -41,6 +41,7 @@ from runpod_emulator.workers.ports import Ports
 from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.runner.isolation import GATE
 from runpod_emulator.workers.volume import VolumeLink
+from runpod_emulator.world.stillness import Mention
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -75,6 +76,7 @@ class Server:
         plans = plan_all(settings)
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
         self._plans = plans
+        self.clock = clock_of(settings, plans)
         self._stubs, self._faults = _read_mocking(settings)
         self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
         self.ca_file: Path | None = None
@@ -186,14 +188,14 @@ class Server:
         world = World(
             settings.platform(),
             wire.webhook_body,
-            clock=_CLOCKS[settings.clock](),
+            clock=_CLOCKS[self.clock](),
             own_calls=self._take_own,
             reach=Reach(settings.webhook_allow, settings.webhook_deny),
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
             keep_bytes=settings.keep_bytes,
-            calls_per_host=1 if settings.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
+            calls_per_host=1 if self.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
             masks=self.masks.and_known(name) if is_key else self.masks,
         )
         for plan in self._plans:
@@ -201,6 +203,8 @@ class Server:
         for endpoint in self._mocked(world):
             world.endpoints.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
+        if self.clock == "virtual":
+            world.timeline.in_vain = Mention(world).begin
         world.endpoints.starts.keep()
         return world
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runpod_emulator.core.errors import ConfigurationError
-from runpod_emulator.core.time.clock import RealClock, VirtualClock
+from runpod_emulator.core.time.clock import AutoClock, RealClock, VirtualClock
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.values import milliseconds
+from runpod_emulator.world.standing import held_by
 
 if TYPE_CHECKING:
     from runpod_emulator.testing.thread import Link
@@ -31,8 +32,10 @@ class Clock:
 
     @property
     def is_true(self) -> bool:
-        """Whether a clock that began now, frozen as `time` may be, would say the same."""
-        return abs(self._shown() - RealClock().now()) < _APART
+        """Whether a clock that began now, frozen as `time` may be, would say the same but for what was left out."""
+        clock = self._link.world.timeline.clock
+        shown = RealClock.now(clock) + RealClock.drift(clock) if isinstance(clock, AutoClock) else self._shown()
+        return abs(shown - RealClock().now()) < _APART
 
     def advance(self, by: float | str) -> list[float]:
         """Move on, deadline by deadline; returns the deadlines that fired, in seconds since the epoch.
@@ -46,11 +49,23 @@ class Clock:
         ...     emu.clock.now() - before
         3600.0
         """
+        self._link.refuse_in_handlers("clock.advance")
         return self._link.do(self.advancing(by))
 
     def run_until_idle(self, most: float | str = WEEK) -> list[float]:
         """Move on until no job waits or runs and no webhook is owed, by `most` seconds, or a text such as "7d"."""
+        self._link.refuse_in_handlers("clock.run_until_idle")
         return self._link.do(self.running_until_idle(most))
+
+    def held_by(self) -> list[str]:
+        """What holds time at this moment, one text each: what really runs, and on a clock that stands who waits.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator("llm", clock="virtual") as emu:
+        ...     emu.clock.held_by()
+        []
+        """
+        return self._link.do(held_by(self._link.world))
 
     async def advancing(self, by: float | str) -> list[float]:
         """`advance`, in the emulator's own thread."""

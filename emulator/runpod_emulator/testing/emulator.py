@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
+from runpod_emulator.testing.aio import Aio
 from runpod_emulator.testing.thread import PATIENCE, Link, ServerThread
 from runpod_emulator.testing.verbs import Verbs
 
@@ -31,6 +32,8 @@ class Emulator(Verbs):
     def __init__(self, *endpoints: str, patience: float = PATIENCE, **options: Unpack[Options]) -> None:
         self._thread = ServerThread(patience)
         super().__init__(Link(self._thread))
+        self.aio = Aio(self)
+        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._asked: dict[str, Any] = dict(options)
         self._level: int | str | None = None
         """Of the log before the start, where an option has changed it."""

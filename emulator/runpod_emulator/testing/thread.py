@@ -5,18 +5,56 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from runpod_emulator.config.settings import Settings
+from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.server.server import Server, new_loop
+from runpod_emulator.workers.functions import PRESENT_JOB
+from runpod_emulator.world.standing import held_by, late
 from runpod_emulator.world.world import World
 
 Value = TypeVar("Value")
 PATIENCE = 30.0
 """Seconds of real time that anything asked of the emulator may take."""
+_QUICK = 1.0
+"""Seconds of real time in which what holds the time must be told."""
+_OWN = "time stands until the handler has returned, so that would never end; move it, or wait, in the test itself"
+_BLOCKED = (
+    "This call blocks the event loop of its own thread, so that nothing in that loop can answer: "
+    "write `await emu.aio...` instead"
+)
 _END = 60.0
 """Seconds of real time that its start and its end may take: workers are waited for."""
+
+
+HeldBy = Callable[[], Coroutine[object, object, list[str]]]
+"""Tells what holds the time, in the server's thread."""
+ASKING: ContextVar[Asking | None] = ContextVar("ASKING", default=None)
+"""For whom a thread asks."""
+
+
+class Asking:
+    """A coroutine for which a thread of its own asks the server: it may be cancelled, and the thread shall end then."""
+
+    def __init__(self) -> None:
+        self._future: Future[Any] | None = None
+        self._is_over = False
+
+    def began(self, future: Future[Any]) -> None:
+        """The server was asked, and its answer is to come."""
+        self._future = future
+        if self._is_over:
+            future.cancel()
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._is_over = True
+        if self._future is not None:
+            self._future.cancel()
 
 
 class NotRunning(RuntimeError):
@@ -30,7 +68,7 @@ class ServerThread:
     """Where one server runs. `patience` is how many seconds of real time a call may take."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience = patience
+        self.patience = patience
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -72,30 +110,24 @@ class ServerThread:
             self._loop.close()
         self._server = self._loop = self._thread = None
 
-    def do(self, work: Coroutine[object, object, Value], held_by: Callable[[], str] = str) -> Value:
-        """Run a coroutine in the server's thread, and wait for its value.
+    def do(
+        self, work: Coroutine[object, object, Value], held_by: HeldBy | None = None, patience: float | None = None
+    ) -> Value:
+        """Run a coroutine in the server's thread, and wait for its value; `patience` is seconds of real time.
 
         Raises NotRunning, and TimeoutError with what `held_by` says when that takes longer than the patience.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._going(work))
+        if (asking := ASKING.get()) is not None:
+            asking.began(future)
+        patience = self.patience if patience is None else patience
         try:
-            return future.result(self._patience)
+            return future.result(patience)
         except (TookTooLong, TimeoutError) as error:
             if future.done() and not future.cancelled():
                 raise
             future.cancel()
-            raise TimeoutError(self._late(held_by)) from error
-
-    async def wait(self, work: Coroutine[object, object, Value], held_by: Callable[[], str] = str) -> Value:
-        """The same for a coroutine of another event loop, which goes on meanwhile."""
-        future = asyncio.run_coroutine_threadsafe(work, self._going(work))
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._patience)
-        except (asyncio.TimeoutError, TimeoutError) as error:
-            if future.done() and not future.cancelled():
-                raise
-            future.cancel()
-            raise TimeoutError(self._late(held_by)) from error
+            raise TimeoutError(self._late(patience, held_by)) from error
 
     def _going(self, work: Coroutine[object, object, object]) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._server is None:
@@ -103,9 +135,18 @@ class ServerThread:
             raise NotRunning
         return self._loop
 
-    def _late(self, held_by: Callable[[], str]) -> str:
-        why = held_by()
-        return f"not over after {self._patience:g} s of real time{why and f': {why}'}"
+    def _late(self, patience: float, held_by: HeldBy | None) -> str:
+        """What to tell of a call that took too long."""
+        said = late(patience, self._holders(held_by))
+        return f"{said}. {_BLOCKED}" if _in_a_loop() else said
+
+    def _holders(self, held_by: HeldBy | None) -> list[str]:
+        if held_by is None or self._loop is None:
+            return []
+        try:
+            return asyncio.run_coroutine_threadsafe(held_by(), self._loop).result(_QUICK)
+        except (TookTooLong, TimeoutError):
+            return ["the emulator's own thread, which is busy"]
 
     def _run(self, work: Coroutine[object, object, Value]) -> Value:
         assert self._loop is not None
@@ -129,21 +170,43 @@ class Link:
         """The world, which lives in the server's thread; raises NotRunning."""
         return self.server.worlds.named(self._namespace) if self._namespace else self.server.emulator
 
-    def do(self, work: Coroutine[object, object, Value]) -> Value:
-        """What a coroutine returns in the server's thread; raises NotRunning, TimeoutError."""
-        return self._thread.do(work)
+    def do(self, work: Coroutine[object, object, Value], patience: float | None = None) -> Value:
+        """What a coroutine returns in the server's thread; raises NotRunning, TimeoutError.
 
-    async def wait(self, work: Coroutine[object, object, Value]) -> Value:
-        """The same for a coroutine of another event loop, which goes on meanwhile."""
-        return await self._thread.wait(work)
+        `patience` is how many seconds of real time it may take; without it those of the emulator.
+        """
+        return self._thread.do(work, self._held_by, patience)
+
+    @property
+    def patience(self) -> float:
+        """How many seconds of real time a call may take."""
+        return self._thread.patience
+
+    async def _held_by(self) -> list[str]:
+        return await held_by(self.world)
+
+    def refuse_in_handlers(self, what: str) -> None:
+        """Raise RuntimeError in a handler that is a function: time waits for it, so it would wait for itself."""
+        job = PRESENT_JOB.get()
+        if job and isinstance(self.world.timeline.clock, VirtualClock | AutoClock):
+            raise RuntimeError(f"{what} in the handler of job {job}: {_OWN}")
 
     def ask(self, question: Callable[[World], Value]) -> Value:
         """What a function of the world returns in the server's thread; raises NotRunning, TimeoutError."""
-        return self._thread.do(call(lambda: question(self.world)))
+        return self._thread.do(call(lambda: question(self.world)), self._held_by)
 
     def hooks_url(self, name: str) -> str:
         """Where the world's own receiver takes webhook calls."""
         return f"{self.server.base_url.removesuffix('/v2')}/__emulator/hooks/{self._namespace or '-'}/{name}"
+
+
+def _in_a_loop() -> bool:
+    """Whether this thread runs an event loop, which stands as long as the thread waits."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def call(work: Callable[[], Value]) -> Value:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time.clock import RealClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.doors.admin.names import check_endpoint
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Model = TypeVar("Model", bound=BaseModel)
+_LEFT = 5.0
+"""Seconds that the server has to say what a wait that took too long has waited for."""
 
 
 class Verbs:
@@ -181,16 +184,26 @@ class Verbs:
 
         `idle`: no job waits or runs, and no webhook is owed. `job`: the job of this id has ended. `status`: so many
         (`count`) jobs, of all or of one `endpoint`, were in this state. `webhooks`: so many calls were acknowledged.
-        `timeout` is seconds on the emulator's clock, or a text such as "10m".
+        `timeout` is seconds on the emulator's clock, or a text such as "10m". On a virtual clock, which stands, the
+        wait is over as soon as nothing runs.
         """
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
 
+        self.link.refuse_in_handlers("wait_for")
         length = None if timeout is None else in_milliseconds(timeout)
         asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
         given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
-        problem = self.link.do(wait_until(self.link.world, given, Caller()))
+        patience = self._patience(length)
+        ways = "clock.advance({}) or clock.run_until_idle()"
+        work = wait_until(self.link.world, given, Caller(), ways, patience)
+        problem = self.link.do(work, patience + _LEFT)
         if problem:
             raise TimeoutError(problem)
+
+    def _patience(self, length: int | None) -> float:
+        """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""
+        is_real = type(self.link.world.timeline.clock) is RealClock
+        return max(self.link.patience, (length or 0) / 1000 + 1) if is_real else self.link.patience
 
 
 def checked(model: type[Model], given: Any) -> Model:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,6 +50,8 @@ class Died(NamedTuple):
 
 Report = bytes | Progress | Result | Died
 """The JSON of a chunk, an update, or an end."""
+PRESENT_JOB: ContextVar[str] = ContextVar("PRESENT_JOB", default="")
+"""The job whose handler runs here, empty for none: whoever waits there for time waits for itself."""
 _UPDATES = ProgressUpdates()
 """The official client is one of this process, so this is too."""
 
@@ -78,6 +81,7 @@ class FunctionCall:
         self._stop()
 
     def _work(self) -> None:
+        PRESENT_JOB.set(self._job["id"])
         _UPDATES.begin(self._job, lambda output: self._tell(Progress(output)))
         try:
             asyncio.run(self._run())

@@ -1,9 +1,11 @@
-"""Jobs that have ended, and no client has seen that: an automatic clock does not leave out time past their results."""
+"""Jobs that have ended, and nobody has seen that: an automatic clock does not leave out time past their results."""
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.time.timeline import Timeline
 
 
@@ -22,10 +24,25 @@ class Unread(Effect):
         return job in self.jobs
 
     def seen(self, job: Job) -> None:
-        """A client has seen the job as it is."""
+        """A client, or a test, has seen the job as it is."""
         if job.status.terminal and (job.endpoint, job.id) in self.jobs:
-            self.jobs.remove((job.endpoint, job.id))
+            self.told(((job.endpoint, job.id),))
+
+    def told(self, jobs: Container[tuple[str, str]]) -> None:
+        """Somebody knows that these have ended, if they have."""
+        known = [key for key in self.jobs if key in jobs]
+        if known:
+            self.jobs.difference_update(known)
             self._timeline.hurry()
+
+    def all_told(self) -> None:
+        """Somebody knows of every end so far."""
+        self.told(self.jobs)
+
+    def tried(self, attempt: Attempt) -> None:
+        """Whoever acknowledges a webhook call has the result."""
+        if not attempt.problem:
+            self.told(((attempt.delivery.endpoint, attempt.delivery.job),))
 
     def heard(self, transition: Transition) -> None:
         """Keep a job as it ends, until it is run again or forgotten."""

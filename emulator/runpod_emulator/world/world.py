@@ -38,6 +38,7 @@ from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
+from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
 
@@ -89,8 +90,9 @@ class World:
         self.faults = FaultBook(seed, self.timeline)
         self.feeds = Feeds(self.room)
         self._remember(keep_bytes)
+        self.polls = self._polls()
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
-        self._webhooks = self._sender(own_post, platform, calls_per_host)
+        self.webhooks = self._sender(own_post, platform, calls_per_host)
         self._heartbeat = self._beating()
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
@@ -110,28 +112,34 @@ class World:
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
         self.history = History(keep_bytes)
+        self.unread = Unread(self.timeline)
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
         job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
-        always: list[Effect] = [job_log, self._webhooks, self.feeds, self.history, self.journal, self.attempts]
+        always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.journal, self.attempts]
         if self._heartbeat is not None:
             always.append(self._heartbeat)
-        is_auto = isinstance(self.timeline.clock, AutoClock)
-        return [self.unread, *always] if is_auto else always
+        return [self.unread, self.polls, *always] if self.polls else always
+
+    def _polls(self) -> Polls | None:
+        """Those for whom an automatic clock leaves out time; None where another one goes."""
+        if not isinstance(self.timeline.clock, AutoClock):
+            return None
+        return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
 
     def _beating(self) -> Heartbeat | None:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self._webhooks.wake)
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake)
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.listen(self._heard)
         self.store.listen_to_clears(self._cleared)
         if self.store.deliveries.shared:
-            self.store.listen(self._webhooks.owed)
+            self.store.listen(self.webhooks.owed)
 
     def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(own_post, self.faults, self.timeline)
@@ -184,7 +192,7 @@ class World:
         for endpoint in self.endpoints.values():
             endpoint.fleet.backoff.restart()
             endpoint.workforce.cool_down()
-        shown = self.timeline.restart()
+        shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown
 
@@ -213,7 +221,7 @@ class World:
         self._is_over = True
         self.hang_up()
         await self.endpoints.stop()
-        await self._webhooks.close()
+        await self.webhooks.close()
         if self._heartbeat is not None:
             await self._heartbeat.close()
         self.timeline.close()

@@ -49,7 +49,7 @@ async def test_after_everything_is_released_nobody_holds_a_request(seed: int):
     for seat in [*given, *(task.result() for task in asked if not task.exception() and task.result())]:
         await world.balancer.release(seat)
     assert not any(world.held.values())
-    assert world.balancer._waiting == 0 and world.emulator.timeline._activities == 0
+    assert world.balancer._waiting == 0 and world.emulator.timeline.running == 0
 
 
 async def _something(

@@ -13,14 +13,14 @@ performs it for the script of that run (`get`) and for each pause (`pause`). Wha
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
 from runpod_emulator.core.jobs.script_state import Paused, ScriptState
-from runpod_emulator.core.mocks.script import Ending, Pause, Scene, Script
+from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
@@ -115,9 +115,14 @@ class RunningScripts:
         self.waits: Callable[[], None] | None = None
         """Called when a job with a script can be taken, where the endpoint's own workers play none."""
         self._known: dict[str, _Known] = {}
+        self._pauses: dict[str, tuple[int, Pause]] = {}
+        """In which pause a worker with each of these jobs is, and when its time is over."""
         self._calls = 0
         """How often those who wait for polls were told to look."""
         self._seeded: dict[Span, random.Random] = {}
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._known
 
     def choose(self, job_id: str, question: Question, at: int) -> ScriptState | None:
         """The script of a job that is about to be queued; None where a handler runs it."""
@@ -224,10 +229,37 @@ class RunningScripts:
         due = self._timeline.now() + self.draw(pause.time)
         if pause.polls and not await self._polled(job, pause.polls, caller):
             return False
-        while self._timeline.now() < due:
-            if await self._wait(job, due, caller) in (Outcome.HUNG_UP, Outcome.CLOSED):
-                return False
+        self._pauses[job.id] = due, pause
+        try:
+            while self._timeline.now() < due:
+                if await self._wait(job, due, caller) in (Outcome.HUNG_UP, Outcome.CLOSED):
+                    return False
+        finally:
+            self._pauses.pop(job.id, None)
         return not caller.gone
+
+    def stands(self, job: Job) -> bool:
+        """Whether no time brings the job on: it waits for polls first, or for ever."""
+        state = job.script
+        if state is None:
+            return job.held
+        if state.polls_owed:
+            return True
+        if job.held:
+            return state.held_until is None
+        _, pause = self._pauses.get(job.id, (0, None))
+        running = self.get(job) if pause is FOR_EVER else None
+        return running is not None and running.script.ending is Ending.NEVER
+
+    def steps(self) -> Iterator[tuple[str, int]]:
+        """The jobs that workers of this process play, and when each goes on by itself."""
+        return ((job_id, due) for job_id, (due, pause) in self._pauses.items() if pause is not FOR_EVER)
+
+    def next_step(self, job: Job) -> int | None:
+        """When the job's script goes on, as far as that is known."""
+        if job.held:
+            return job.script and job.script.held_until
+        return self._pauses[job.id][0] if job.id in self._pauses else None
 
     def draw(self, span: Span) -> int:
         """A duration within the span, in ms; a span with a seed of its own has dice of its own."""

@@ -26,9 +26,10 @@ is due (`expect`). Tests and the admin API call `advance`. `close` is the end: n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -98,11 +99,14 @@ class Timeline:
         self._alarm_due = _NEVER
         self._catching_up: asyncio.Task[None] | None = None
         self._closed = False
-        self._activities = 0
+        self.running = 0
+        """How many activities are counted at this moment."""
         self._calm: list[asyncio.Future[None]] = []
         self._impatient = 0
         self._again = False
         self._jumping: asyncio.Task[None] | None = None
+        self.in_vain: Callable[[], None] | None = None
+        """Called when somebody waits for time to pass, nothing runs, and time does not pass by itself."""
 
     def watch(self, jobs: JobDeadlines) -> None:
         """Fire the deadlines of these jobs too."""
@@ -111,13 +115,6 @@ class Timeline:
     def drift(self) -> int:
         """What to add to a time for the time that people are shown, in ms."""
         return self.clock.drift()
-
-    def restart(self) -> int:
-        """Show the time of the start again, where time was moved; what is due stays as far away as it was.
-
-        Returns what to add to a time inside for that, in ms: 0 or less.
-        """
-        return self.clock.restart()
 
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
@@ -240,7 +237,7 @@ class Timeline:
         while True:
             await self.settle()
             due = await self.next_due()
-            if self._activities:  # begun while the store was asked
+            if self.running:  # begun while the store was asked
                 continue
             if due is None or due > to:
                 break
@@ -261,12 +258,12 @@ class Timeline:
 
     def begin(self) -> None:
         """Count one running activity more."""
-        self._activities += 1
+        self.running += 1
 
     def end(self) -> None:
         """Count one running activity less."""
-        self._activities -= 1
-        if not self._activities:
+        self.running -= 1
+        if not self.running:
             calm, self._calm = self._calm, []
             for waiter in calm:
                 if not waiter.done():
@@ -284,21 +281,36 @@ class Timeline:
 
     def hurry(self) -> None:
         """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
-        idle = self._impatient and not (self._activities or self._closed or self._jumping)
-        if idle and isinstance(self.clock, AutoClock):
-            self._jumping = asyncio.ensure_future(self._jump(self.clock))
+        if not self._impatient or self.running or self._closed or self._jumping:
+            return
+        if isinstance(self.clock, AutoClock):
+            self._jumping = asyncio.ensure_future(self._jump())
             self._jumping.add_done_callback(self._jumped)
+        elif self.in_vain is not None:
+            self.in_vain()
 
-    async def _jump(self, clock: AutoClock) -> None:
+    async def _jump(self) -> None:
         for _ in range(_TURNS):
             await turn()
-        due = await self.next_due()
-        if due is None or self._activities or not self._impatient:
-            return
-        if self._jobs is None or await self._jobs.may_skip_to(due):
-            clock.skip_to(due)
-            await self.catch_up()
+        if self._impatient and await self.leap():
             self._again = True
+
+    async def leap(self, may: Callable[[int], Awaitable[bool]] | None = None) -> bool:
+        """Leave out the time until the next deadline, and let it fire; answers whether that was done.
+
+        Only an automatic clock does, where nothing runs, and where `may`, which is told the deadline, agrees.
+        """
+        due = await self.next_due()
+        clock = self.clock
+        if due is None or self.running or self._closed or not isinstance(clock, AutoClock):
+            return False
+        if self._jobs is not None and not await self._jobs.may_skip_to(due):
+            return False
+        if may is not None and not await may(due):
+            return False
+        clock.skip_to(due)
+        await self.catch_up()
+        return True
 
     def _jumped(self, jump: asyncio.Task[None]) -> None:
         self._jumping = None
@@ -306,12 +318,17 @@ class Timeline:
             self._again = False
             self.hurry()
 
-    async def settle(self) -> None:
-        """Wait until no activity is counted."""
-        while self._activities:
+    async def settle(self, seconds: float | None = None) -> bool:
+        """Wait until no activity is counted, for so many seconds of real time at most; answers whether that is so."""
+        if seconds is not None and self.running:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.settle(), seconds)
+            return not self.running
+        while self.running:
             waiter = asyncio.get_running_loop().create_future()
             self._calm.append(waiter)
             await waiter
+        return True
 
     def close(self) -> None:
         """Set no alarm any more."""

@@ -12,10 +12,11 @@ _FEW = 32
 class Timer:
     """A callback that waits for its time."""
 
-    __slots__ = ("_timers", "callback")
+    __slots__ = ("_timers", "callback", "due")
 
-    def __init__(self, timers: Timers, callback: Callable[[], None]) -> None:
+    def __init__(self, timers: Timers, due: int, callback: Callable[[], None]) -> None:
         self._timers = timers
+        self.due = due
         self.callback: Callable[[], None] | None = callback
         """None once it was called, or never will be."""
 
@@ -40,7 +41,7 @@ class Timers:
     def add(self, due: int, callback: Callable[[], None]) -> Timer:
         """One timer more."""
         self._serial += 1
-        timer = Timer(self, callback)
+        timer = Timer(self, due, callback)
         heapq.heappush(self._heap, (due, self._serial, timer))
         return timer
 

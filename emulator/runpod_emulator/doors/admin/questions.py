@@ -18,6 +18,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.listings import MOST, chosen, slowly
 from runpod_emulator.mocking.checks import input_check
 from runpod_emulator.values import Exact, Milliseconds
+from runpod_emulator.world.standing import WAYS, held_by, in_vain, late
+from runpod_emulator.world.stillness import Stillness
 from runpod_emulator.world.world import World
 
 _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
@@ -161,22 +163,34 @@ class Awaited(Parameters):
     )
 
 
-async def wait_until(world: World, awaited: Awaited, caller: Caller) -> str:
-    """Wait for what was asked for; returns what is missing when the time is over, "" for nothing."""
-    caller.hurries = True
+async def wait_until(
+    world: World, awaited: Awaited, caller: Caller, ways: str = WAYS, patience: float | None = None
+) -> str:
+    """Wait for what was asked for; returns what is missing when the time is over, "" for nothing.
+
+    On a clock that stands the wait is over as soon as nothing runs: then it says what is due next, and the `ways` to
+    move time there. An automatic one leaves out nothing while no job waits or runs: there somebody must hand one in.
+    `patience` is how many seconds of real time it may take.
+    """
     problem = ""
-    reached = Reached(world, awaited)
+    reached, clock = Reached(world, awaited), mode(world)
+    still = Stillness(world, patience)
 
     async def done() -> bool:
         nonlocal problem
         problem = await missing(world, awaited, reached)
-        return not problem
+        caller.hurries = clock != "auto" or world.store.has_work()
+        return not problem or still.is_late or (still.is_over and (clock == "virtual" or awaited.timeout is None))
 
-    usual = _PATIENCE if mode(world) == "real" else _VIRTUAL_PATIENCE
+    usual = _PATIENCE if clock == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
-    with world.feeds.listening(reached.heard, _nothing):
+    with world.feeds.listening(reached.heard, _nothing), world.feeds.listening(still.heard, _nothing), still:
         await world.feeds.wait_for(done, until, caller)
-    return problem
+    if not problem:
+        return ""
+    if still.is_late:
+        return f"{problem}: {late(patience or 0.0, await held_by(world))}"
+    return f"{problem}: {await in_vain(world, awaited.job, ways)}" if still.is_over and clock == "virtual" else problem
 
 
 def _nothing() -> None:
@@ -191,6 +205,9 @@ class Reached:
         self._awaited = awaited
         self._jobs: set[tuple[str, str]] = set()
         self._age = -1
+
+    def __contains__(self, job: object) -> bool:
+        return job in self._jobs
 
     def heard(self, transition: Transition) -> None:
         """One transition more."""
@@ -211,9 +228,11 @@ class Reached:
 
 
 async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
-    """What does not hold yet, empty for nothing."""
-    if awaited.idle and not await world.idle():
-        return "jobs wait or run, or a webhook is owed"
+    """What does not hold yet, empty for nothing. Whoever waits for jobs to end knows of each that has."""
+    if awaited.idle:
+        world.unread.all_told()
+        if not await world.idle():
+            return "jobs wait or run, or a webhook is owed"
     if awaited.job is not None:
         moments = [
             moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, awaited.job))
@@ -222,8 +241,10 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
             return f"job {awaited.job} was never there"
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
             return f"job {awaited.job} is {moments[0][-1].status}"
+        world.unread.told([(endpoint, awaited.job) for endpoint in world.endpoints.queues])
     if awaited.status is not None:
         count = reached.count()
+        world.unread.told(reached)
         if count < awaited.count:
             return f"{count} of {awaited.count} jobs were {awaited.status.value}"
     if awaited.webhooks is not None and world.attempts.acknowledged < awaited.webhooks:

@@ -53,9 +53,17 @@ async def all_jobs(world: World, endpoint: str | None = None) -> list[dict[str, 
     jobs, _ = await jobs_of(world, endpoint, None, 0, MOST)
     drift = world.timeline.drift()
     return [
-        _with_transitions(record(job, world.masks, drift), world, (job.endpoint, job.id), drift)
+        _with_transitions(read_record(world, job, drift), world, (job.endpoint, job.id), drift)
         async for job in slowly(jobs)
     ]
+
+
+def read_record(
+    world: World, job: Job, drift: int, read: Callable[[bytes, Masks], Any] | None = None
+) -> dict[str, Any]:
+    """`record` for somebody who now knows how the job has ended, if it has."""
+    world.unread.seen(job)
+    return record(job, world.masks, drift, read)
 
 
 async def one_job(world: World, job_id: str, read: Callable[[bytes, Masks], Any] | None = None) -> dict[str, Any]:
@@ -65,7 +73,7 @@ async def one_job(world: World, job_id: str, read: Callable[[bytes, Masks], Any]
         if not world.history.of(endpoint, job_id):
             continue
         try:
-            shown_job = record(await world.store.get(endpoint, job_id), world.masks, drift, read)
+            shown_job = read_record(world, await world.store.get(endpoint, job_id), drift, read)
         except JobNotFound:
             shown_job = {"id": job_id, "endpoint": world.masks.text(endpoint), "status": "GONE"}
         return _with_transitions(shown_job, world, (endpoint, job_id), drift)

@@ -19,6 +19,7 @@ from runpod_emulator.doors.public import Events
 from runpod_emulator.http.access import world_of_admin
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.values import Milliseconds
+from runpod_emulator.world.standing import held_by
 from runpod_emulator.world.world import World
 
 router = APIRouter(tags=["what happened"])
@@ -60,7 +61,7 @@ async def jobs(
 
 
 def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
-    return shapes.record(job, world.masks, drift, shapes.folded)
+    return shapes.read_record(world, job, drift, shapes.folded)
 
 
 @router.get("/jobs/{job_id}")
@@ -127,6 +128,12 @@ class Time(BaseModel):
     now: int
 
 
+class Present(Time):
+    """What time it is, and what holds it."""
+
+    held_by: list[str] = Field(alias="heldBy", description="what really runs, or whom time waits for, one text each")
+
+
 class Advance(Parameters):
     """How far to move a virtual clock."""
 
@@ -141,9 +148,10 @@ class Advanced(Time):
 
 
 @router.get("/clock")
-async def clock(world: Chosen) -> Time:
-    """What time it is."""
-    return Time(mode=mode(world), now=world.timeline.now() + world.timeline.drift())
+async def clock(world: Chosen) -> Present:
+    """What time it is, and what holds it at this moment."""
+    now = world.timeline.now() + world.timeline.drift()
+    return Present(mode=mode(world), now=now, heldBy=await held_by(world))
 
 
 @router.post("/clock/advance")
