@@ -82,7 +82,7 @@ class FaultKind(str, Enum):
         "The answer comes later by `delay`",
         ("delay", "operations", "larger_than"),
         "delay",
-        example='delay="1s-3s", operations=["status"]',
+        example='delay="100ms-200ms", operations=["status"]',
     )
     CONNECTION_RESET = Row(
         "connection_reset",
