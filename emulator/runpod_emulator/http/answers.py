@@ -14,8 +14,9 @@ from runpod_emulator.core.errors import InternalError, RequestError
 from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
+from runpod_emulator.http.bodies import BODY, UNREAD, Unread
 from runpod_emulator.http.bounded import HEAD
-from runpod_emulator.http.call import BODY, FIDELITY, JOB, HttpCaller
+from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
 from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.api")
@@ -76,10 +77,13 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     body = scope.get(BODY, b"")
     if body:
         scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
-    size = len(body)
+    size, unread = len(body), ""
+    if UNREAD in scope:
+        reason: Unread = scope[UNREAD]
+        unread, size = reason.reason, max(size, reason.size)
     entry = Entry(
         emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
-        body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0),
+        body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)

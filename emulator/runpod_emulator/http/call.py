@@ -15,17 +15,17 @@ from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Admission
 from runpod_emulator.core.time.waiting import Caller, Waiter
 from runpod_emulator.http import wire
+from runpod_emulator.http.bodies import BODY, LOST, UNREAD, Unread, announced, beginning_of
 from runpod_emulator.http.connection import EXTENSION
 from runpod_emulator.http.members import check_depth
-from runpod_emulator.http.routing import headers_of
 from runpod_emulator.world.world import World
 
 FIDELITY = "X-Emulator-Fidelity"
 _FIDELITY, _JSON = FIDELITY.lower().encode(), (b"content-type", b"application/json")
 _AT_ONCE = 1 << 20
 """Bytes whose nesting is checked on the loop; a text that is made for it takes 20 ms then."""
-BODY, JOB = "emulator.body", "emulator.job"
-"""What the journal finds in the scope of a request, beside its world."""
+JOB = "emulator.job"
+"""Where the scope of a request has the job that it made."""
 
 
 class HttpCaller(Caller):
@@ -57,8 +57,9 @@ class HttpCaller(Caller):
             self._watch.cancel()
 
     async def _until_gone(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
+        beginning = beginning_of(self._request.scope)
+        while not beginning.is_lost:
+            beginning.take(await self._request.receive())
         self.hang_up()
 
 
@@ -110,7 +111,15 @@ class Call:
 
     async def body(self, limit: int, row: str | None = None) -> bytes:
         """The whole body; raises BodyTooLarge, whose ledger row is `row`."""
-        body = self.request.scope[BODY] = await read_body(self.request, limit, row)
+        scope = self.request.scope
+        try:
+            body = scope[BODY] = await read_body(self.request, limit, row)
+        except BodyTooLarge:
+            scope[UNREAD] = Unread(f"it is longer than {limit} bytes", announced(scope))
+            raise
+        except ClientDisconnect:
+            scope[UNREAD] = Unread(LOST, announced(scope))
+            raise
         return body
 
     async def json(self, limit: int, row: str | None = None) -> bytes:
@@ -145,8 +154,7 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     The rest is read and dropped, so that the client gets to see the answer.
     """
     parts: list[bytes] = []
-    announced = headers_of(request.scope).get(b"content-length", b"")
-    size = int(announced) if announced.isdigit() and len(announced) < 20 else 0
+    size = announced(request.scope)
     held, more = 0, True
     while more:
         message = await request.receive()

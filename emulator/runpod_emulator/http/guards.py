@@ -14,6 +14,7 @@ from runpod_emulator.core.rates import Admission, Operation
 from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.answers import Handler, answering, note, problem
+from runpod_emulator.http.bodies import BODY, Rest, has_body
 from runpod_emulator.http.call import Call, HttpCaller
 from runpod_emulator.http.faults import Edge
 from runpod_emulator.http.routing import headers_of
@@ -67,6 +68,9 @@ def guarded(
 
     async def journaled(request: Request) -> Response:
         response = await answer(request)
+        if BODY not in request.scope and has_body(request.scope):
+            rest: Rest = request.app.state.rest
+            await rest.keep(request)
         note(request, request.scope["path_params"].get("endpoint_id", FLASH), name, response.status_code)
         return response
 

@@ -68,8 +68,8 @@ class Request:
     status: int
     """Of the answer; 0 where the connection was reset instead."""
     job: str | None
-    body_cut: bool = False
-    """Whether the body was too long to be kept whole."""
+    body_cut: str = ""
+    """Why the body was not kept whole; "" where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def request(shown: Mapping[str, Any]) -> Request:
         body=shown["body"],
         status=shown["status"],
         job=shown["job"],
-        body_cut="bodyCut" in shown,
+        body_cut=shown["bodyCut"]["reason"] if "bodyCut" in shown else "",
     )
 
 

@@ -39,14 +39,16 @@ class Entry(NamedTuple):
     job: str
     """The job that it made or is about, empty for none."""
     body_size: int
-    """Bytes of the whole body."""
+    """Bytes of the whole body, as far as is known."""
     head: int = 0
     """Bytes of a head that is longer than usual."""
+    unread: str = ""
+    """Why the body was not read, or not to its end; "" where it was."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether only the beginning of the body was kept."""
-        return len(self.body) < self.body_size
+        """Whether only the beginning of the body was kept, or nothing of it."""
+        return bool(self.unread) or len(self.body) < self.body_size
 
     @property
     def json(self) -> Any:

@@ -62,8 +62,7 @@ class Filter(Parameters):
             if value is not None and value != getattr(entry, name)
         ]
         if self.body is not None and entry.is_cut:
-            kept, whole = len(entry.body), entry.body_size
-            found.append(f"body: not compared, for only {kept} of its {whole} bytes were kept")
+            found.append(f"body: not compared, for {_unread(entry)}")
         elif self.body is not None:
             difference = input_check(self.body)(Question("", entry.body or b"null"))
             found += [difference.replace("input", "body", 1)] if difference else []
@@ -86,6 +85,11 @@ class Filter(Parameters):
 async def meant(journal: Journal, match: Filter) -> list[Entry]:
     """The requests that fit, oldest first."""
     return await chosen(list(journal), match.fits)
+
+
+def _unread(entry: Entry) -> str:
+    kept, whole = len(entry.body), entry.body_size
+    return f"it was not read: {entry.unread}" if entry.unread else f"only {kept} of its {whole} bytes were kept"
 
 
 def _shown(name: str, value: str | None, masks: Masks | None) -> str:
