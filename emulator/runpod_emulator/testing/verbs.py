@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.errors import ConfigurationError, InvalidBody
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.testing import records
@@ -22,6 +22,7 @@ from runpod_emulator.world.world import World
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from runpod_emulator.doors.admin.state import Verification
     from runpod_emulator.testing.written import FaultKind, FaultMembers, FaultProfile, Filter, Status, StubMembers
 
 Value = TypeVar("Value")
@@ -53,6 +54,11 @@ class Verbs:
     def key(self) -> str:
         """A key that the server accepts."""
         return self.link.server.key
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client of this world sends: a key, and what chooses the world where its key does not."""
+        return {"Authorization": f"Bearer {self.key}"}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -139,18 +145,51 @@ class Verbs:
         given = checked(Written, match)
         world = self.link.world
         drift = world.timeline.drift()
-        found = self.link.do(meant(world.journal, given))
+        found = self._answer(meant(world.journal, given))
         return [records.request(shapes.entry(one, world.masks, drift)) for one in found]
 
-    def assert_requested(self, *, count: int | None = None, **match: Unpack[Filter]) -> None:
-        """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
-        from runpod_emulator.doors.admin.questions import Filter as Written
-        from runpod_emulator.doors.admin.questions import verified
+    def assert_requested(
+        self,
+        *,
+        count: int | None = None,
+        at_least: int | None = None,
+        at_most: int | None = None,
+        **match: Unpack[Filter],
+    ) -> None:
+        """Raise AssertionError, which says what came instead, unless such a request came, or as many of them.
 
-        given = checked(Written, match)
-        answer = self.link.do(verified(self.link.world.journal, self.link.world.masks, given, count))
+        Values of the path, of headers and in the body may be patterns of `re`, which are searched there.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator("llm") as emu:
+        ...     emu.assert_requested(operation="run", body={"input": {"prompt": "hello"}}, count=0)
+        """
+        from runpod_emulator.doors.admin.state import Verification
+
+        counts = {"count": count, "at_least": at_least, "at_most": at_most}
+        self._assert(checked(Verification, {"match": match, **counts}))
+
+    def assert_order(self, *matches: Filter) -> None:
+        """Raise AssertionError unless such requests came one after the other, whatever came between them.
+
+        `emu.assert_order({"operation": "run"}, {"operation": "cancel"})`
+        """
+        from runpod_emulator.doors.admin.state import Verification
+
+        self._assert(checked(Verification, {"order": list(matches)}))
+
+    def _assert(self, wish: Verification) -> None:
+        answer = self._answer(wish.verified(self.link.world))
         if not answer.ok:
             raise AssertionError(answer.detail)
+
+    def _answer(self, question: Coroutine[object, object, Value]) -> Value:
+        """The answer to what a test has asked; raises ConfigurationError for a question without a meaning."""
+        try:
+            return self.link.do(question)
+        except InvalidBody as error:
+            problem = error.detail.removeprefix(InvalidBody("").detail)
+        raise ConfigurationError(problem)
 
     def jobs(self, endpoint: str | None = None) -> list[records.Job]:
         """The jobs there are, newest first, with their transitions; secrets are masked."""
@@ -189,9 +228,12 @@ class Verbs:
 
 def checked(model: type[Model], given: Any) -> Model:
     """What a test has written, as its model; raises ConfigurationError."""
+    from runpod_emulator.mocking.forms import TAGS
+
     try:
         return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from error
+        place = ".".join(str(part) for part in first["loc"] if part not in TAGS)
+        problem = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    raise ConfigurationError(problem)  # out of the handler: its traceback would be shown first

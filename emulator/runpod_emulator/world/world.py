@@ -49,7 +49,7 @@ class World:
     open_requests = 0
     """Those that are being answered, but for the polls of its own workers."""
     requests = 0
-    """Those of clients that have been answered."""
+    """Those of clients that have been answered since the last reset."""
 
     def __init__(
         self,
@@ -157,6 +157,7 @@ class World:
             self.faults.reset()
             self.endpoints.drop_functions()
             self._shared.ids.reset()
+            self.requests = 0
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""

@@ -59,6 +59,11 @@ def is_pattern(endpoint: str) -> bool:
     return bool(set(endpoint) & set("*?["))
 
 
+def fits(pattern: str, endpoint: str) -> bool:
+    """Whether an endpoint is the one that is named, or one of those that a pattern as in a shell fits."""
+    return endpoint == pattern or fnmatch.fnmatchcase(endpoint, pattern)
+
+
 @dataclass(slots=True)
 class Stub:
     """A match and what follows from it.
@@ -108,7 +113,7 @@ class Stub:
 
     def serves(self, endpoint: str) -> bool:
         """Whether it is for jobs of this endpoint."""
-        return endpoint == self.endpoint or fnmatch.fnmatchcase(endpoint, self.endpoint)
+        return fits(self.endpoint, endpoint)
 
     def differences(self, question: Question) -> list[str]:
         """What keeps it from matching, apart from counts."""

@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     """One request and how it was answered."""
 
     number: int
-    """Of the requests of its world since that was made, from 1."""
+    """Of the requests of its world since it was made or reset, from 1."""
     at: int
     endpoint: str
     operation: str

@@ -14,7 +14,8 @@ from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
-from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, Verified, mode, verified, wait_until
+from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
+from runpod_emulator.doors.admin.verified import Bounds, Verified, verified, verified_order
 from runpod_emulator.doors.public import Events
 from runpod_emulator.http.access import world_of_admin
 from runpod_emulator.http.call import HttpCaller
@@ -94,18 +95,30 @@ async def requests(
 
 
 class Verification(Parameters):
-    """How many requests of a kind must have come."""
+    """How many requests of a kind must have come, or in which order."""
 
-    match: Filter
+    match: Filter | None = None
+    order: list[Filter] | None = Field(
+        None, max_length=100, description="these must have come one after the other, whatever came between them"
+    )
     count: int | None = Field(None, ge=0, description="exactly so many; without it at least one")
     at_least: int | None = Field(None, ge=0)
     at_most: int | None = Field(None, ge=0)
+
+    async def verified(self, world: World) -> Verified:
+        """What came; raises InvalidBody for a question without a meaning."""
+        if (self.match is None) == (self.order is None):
+            raise InvalidBody("write either match or order")
+        if self.match is None:
+            return await verified_order(world.journal, world.masks, self.order or [])
+        bounds = Bounds(self.count, self.at_least, self.at_most)
+        return await verified(world.journal, world.masks, self.match, bounds)
 
 
 @router.post("/requests/verify")
 async def verify(world: Chosen, given: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    return await verified(world.journal, world.masks, given.match, given.count, given.at_least, given.at_most)
+    return await given.verified(world)
 
 
 @router.get("/webhooks")

@@ -1,0 +1,60 @@
+"""How requests are told of in a line of text: polls that are alike are one line, with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.records.news import Entry
+from runpod_emulator.core.secrets.masks import Masks
+
+_POLLS = frozenset(
+    one.value for one in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM, Operation.HEALTH)
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Fold:
+    """Requests that are told of in one line."""
+
+    first: Entry
+    last: Entry
+    count: int = 1
+    rest: str = ""
+    """What is said of each of them beside."""
+
+    def line(self, masks: Masks) -> str:
+        """The line, without secrets."""
+        one, number = self.first, f"#{self.first.number}"
+        path = masks.text(one.path)
+        job = f", job {masks.text(one.job)}" if one.job and one.job not in one.path else ""
+        told = f"{one.method} {path}: {one.status or 'connection reset'}{job}"
+        if self.count == 1:
+            return f"{number} {told}{self.rest}"
+        return f"{self.count} x {told}, {number} to #{self.last.number}{self.rest}"
+
+
+def folded(entries: Iterable[tuple[Entry, str]]) -> list[Fold]:
+    """Requests with what is said of each beside, in their order; what is alike in a row is one, and so are polls."""
+    folds: list[Fold] = []
+    alike: dict[tuple[str, str, int, str, str], Fold] = {}
+    for entry, rest in entries:
+        key = entry.method, entry.path, entry.status, entry.job, rest
+        if key in alike:
+            alike[key].count += 1
+            alike[key].last = entry
+            continue
+        if entry.operation not in _POLLS or (folds and folds[-1].first.operation not in _POLLS):
+            alike.clear()
+        alike[key] = Fold(entry, entry, rest=rest)
+        folds.append(alike[key])
+    return folds
+
+
+def lines(entries: Iterable[tuple[Entry, str]], masks: Masks, most: int) -> list[str]:
+    """The last `most` lines about requests, with the number of those that are left out."""
+    folds = folded(entries)
+    left_out = sum(fold.count for fold in folds[:-most])
+    told = [fold.line(masks) for fold in folds[-most:]]
+    return [f"{left_out} earlier ones", *told] if left_out else told
