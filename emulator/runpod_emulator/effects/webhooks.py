@@ -103,6 +103,8 @@ class Webhooks(Effect):
         self._alarm: tuple[int, Timer] | None = None
         self._sorting = False
         self._closed = False
+        self._age = 0
+        """How often everything was forgotten: what was on the wire then is nobody's."""
 
     def won(self, transition: Transition) -> None:
         """Wake up when a transition owes a delivery."""
@@ -120,6 +122,7 @@ class Webhooks(Effect):
         for line in self._lines.values():
             line.waiting = deque(one for one in line.waiting if endpoint not in (None, one.endpoint))
         if endpoint is None:
+            self._age += 1
             self._rests.clear()
             self._lines = {host: line for host, line in self._lines.items() if line.calls}
 
@@ -202,12 +205,14 @@ class Webhooks(Effect):
                 self._lines.pop(host, None)
 
     async def _attempt(self, delivery: Delivery) -> None:
+        age = self._age
         try:
             problem = await self._around.send(delivery)
         except Exception as error:
             log.exception("a webhook call failed")
             problem = _said(error)
-        await self._attempted(delivery, problem)
+        if age == self._age:
+            await self._attempted(delivery, problem)
 
     async def _attempted(self, delivery: Delivery, problem: str) -> None:
         now = self._timeline.now()

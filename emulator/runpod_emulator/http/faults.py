@@ -78,7 +78,7 @@ class Edge:
 
     def _broken(self, answer: Response, fault: Fault) -> Response:
         if fault.kind is FaultKind.CONNECTION_RESET:
-            return _Reset()
+            return Reset()
         if fault.kind is FaultKind.TRUNCATED_BODY:
             return _Truncated(answer)
         made = self.problem(MadeByFault(fault.status, "job_id" in self.request.path_params, fault.headers))
@@ -123,7 +123,7 @@ def _lower(fault: Fault) -> dict[str, str]:
     return {name.lower(): value for name, value in fault.headers.items()}
 
 
-class _Reset(Response):
+class Reset(Response):
     """No answer at all: the connection is reset. The journal has it as status 0."""
 
     status_code = 0

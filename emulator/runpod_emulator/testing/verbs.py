@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
-from runpod_emulator.core.errors import ConfigurationError, InvalidBody
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.testing import records
+from runpod_emulator.testing.checking import asked, checked
 from runpod_emulator.testing.clock import Clock, in_milliseconds
 from runpod_emulator.testing.handles import Fault, Stub
 from runpod_emulator.testing.thread import Link
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 
     from runpod_emulator.doors.admin.state import Verification
     from runpod_emulator.testing.written import FaultKind, FaultMembers, FaultProfile, Filter, Status, StubMembers
-
-Value = TypeVar("Value")
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Verbs:
@@ -145,7 +140,7 @@ class Verbs:
         given = checked(Written, match)
         world = self.link.world
         drift = world.timeline.drift()
-        found = self._answer(meant(world.journal, given))
+        found = asked(self.link, meant(world.journal, given))
         return [records.request(shapes.entry(one, world.masks, drift)) for one in found]
 
     def assert_requested(
@@ -179,17 +174,9 @@ class Verbs:
         self._assert(checked(Verification, {"order": list(matches)}))
 
     def _assert(self, wish: Verification) -> None:
-        answer = self._answer(wish.verified(self.link.world))
+        answer = asked(self.link, wish.verified(self.link.world))
         if not answer.ok:
             raise AssertionError(answer.detail)
-
-    def _answer(self, question: Coroutine[object, object, Value]) -> Value:
-        """The answer to what a test has asked; raises ConfigurationError for a question without a meaning."""
-        try:
-            return self.link.do(question)
-        except InvalidBody as error:
-            problem = error.detail.removeprefix(InvalidBody("").detail)
-        raise ConfigurationError(problem)
 
     def jobs(self, endpoint: str | None = None) -> list[records.Job]:
         """The jobs there are, newest first, with their transitions; secrets are masked."""
@@ -224,16 +211,3 @@ class Verbs:
         problem = self.link.do(wait_until(self.link.world, given, Caller()))
         if problem:
             raise TimeoutError(problem)
-
-
-def checked(model: type[Model], given: Any) -> Model:
-    """What a test has written, as its model; raises ConfigurationError."""
-    from runpod_emulator.mocking.forms import TAGS
-
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in TAGS)
-        problem = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    raise ConfigurationError(problem)  # out of the handler: its traceback would be shown first

@@ -142,6 +142,19 @@ class FaultMembers(TypedDict, total=False):
     copies: int
 
 
+class CallFilter(TypedDict, total=False):
+    """Which webhook calls are meant; what is not said may be anything."""
+
+    name: str
+    """The last part of the URL."""
+    status: int
+    """Of the answer; 0 where the connection was dropped."""
+    body: Json
+    """A part of the JSON body."""
+    body_regex: Mapping[str, str]
+    headers: Mapping[str, str | HeaderPattern | Pattern[str]]
+
+
 class Filter(TypedDict, total=False):
     """Which requests are meant; what is not said may be anything. Patterns of `re` are searched where they stand."""
 

@@ -25,7 +25,7 @@ from runpod_emulator.core.records.ring import KEPT_BYTES
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock
 from runpod_emulator.core.time.timeline import Timeline
-from runpod_emulator.core.time.waiting import WaitingRoom
+from runpod_emulator.core.time.waiting import Caller, WaitingRoom
 from runpod_emulator.effects.faulty_post import FaultyPost
 from runpod_emulator.effects.joblog import JobLog
 from runpod_emulator.effects.own_post import OwnPost, Take
@@ -35,6 +35,9 @@ from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.unread import Unread
+
+_ANSWER = ("answer",)
+"""The topic of webhook calls whose answer is held."""
 
 
 class World:
@@ -81,8 +84,8 @@ class World:
         self.feeds = Feeds(self.room)
         self.unread = Unread(self.timeline)
         self._remember(keep_bytes)
-        own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
-        self._webhooks = self._sender(own_post, platform, calls_per_host)
+        post = post or LatePost(platform.webhook_timeout, reach)
+        self._webhooks = self._sender(post, own_calls, platform, calls_per_host)
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
             platform=platform,
@@ -121,7 +124,8 @@ class World:
             self.store.listen(heard)
         self.store.listen(self._tell_endpoint)
 
-    def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
+    def _sender(self, post: Post, own_calls: Take, platform: Platform, per_host: int) -> Webhooks:
+        own_post = OwnPost(post, own_calls, self._pass_time, platform.webhook_timeout)
         around = FaultyPost(own_post, self.faults, self.timeline)
         return Webhooks(
             self.store, self.timeline, platform, own_post, self._tried, around=around, per_host=per_host,
@@ -134,6 +138,20 @@ class World:
             self.endpoints.add_mock_now(stub.endpoint)
         self.stubs.add(stub)
         return stub.id
+
+    async def wait_to_answer(self, delay: int, caller: Caller) -> None:
+        """Hold the answer to a webhook call for `delay` ms, or until a reset."""
+        await self.room.wait(_ANSWER, self.timeline.now() + delay, caller)
+
+    async def _pass_time(self, delay: int) -> None:
+        """The same for one of our own calls: time may pass, though the call is on the wire."""
+        caller = Caller()
+        caller.hurries = True
+        self.timeline.end()
+        try:
+            await self.wait_to_answer(delay, caller)
+        finally:
+            self.timeline.begin()
 
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and all stubs.
@@ -153,6 +171,7 @@ class World:
             await endpoint.reset()
         if endpoint_id is None:
             self.receiver.clear()
+            self.room.call(_ANSWER)
             self.stubs.reset()
             self.faults.reset()
             self.endpoints.drop_functions()

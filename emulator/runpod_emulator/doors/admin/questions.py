@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
@@ -107,20 +108,26 @@ class Filter(Parameters):
                 yield difference.replace("input", "body", 1)
 
     def _of_the_headers(self, entry: Entry, question: Question, masks: Masks | None) -> Iterator[str]:
-        if not self.headers:
-            return
-        given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
-        for name, expected in self.headers.items():
-            actual = given.get(name.lower())
-            if not _is(expected, actual, question):
-                shown = _written(expected, lambda text, name=name: _shown(name, text, masks))  # type: ignore[misc]
-                place = masks.text(name) if masks else name
-                yield f"header {place}: expected {shown}, got {_shown(name, actual, masks)}"
+        if self.headers:
+            given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
+            yield from header_differences(self.headers, given, question, masks)
 
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing."""
         return not self.model_fields_set
+
+
+def header_differences(
+    wanted: Mapping[str, HeaderText], given: Mapping[str, str], question: Question, masks: Masks | None
+) -> Iterator[str]:
+    """Which headers, of those given by their names in lower case, are not as they are wanted; raises InvalidBody."""
+    for name, expected in wanted.items():
+        actual = given.get(name.lower())
+        if not _is(expected, actual, question):
+            shown = _written(expected, functools.partial(_shown, name, masks))
+            place = masks.text(name) if masks else name
+            yield f"header {place}: expected {shown}, got {_shown(name, masks, actual)}"
 
 
 def _is(expected: str | HeaderPattern | re.Pattern[str], actual: str | None, question: Question) -> bool:
@@ -146,7 +153,7 @@ def _unread(entry: Entry) -> str:
     return f"it was not read: {entry.unread}" if entry.unread else f"only {kept} of its {whole} bytes were kept"
 
 
-def _shown(name: str, value: str | None, masks: Masks | None) -> str:
+def _shown(name: str, masks: Masks | None, value: str | None) -> str:
     return repr(masks.header(name, value) if masks and value is not None else value)
 
 
