@@ -47,18 +47,30 @@ class Verbs:
 
     @property
     def key(self) -> str:
-        """A key that the server accepts."""
-        return self.link.server.key
+        """A key that the server accepts, and by which it knows this world where keys choose them."""
+        return self.link.key
 
     @property
     def headers(self) -> dict[str, str]:
         """What a client of this world sends: a key, and what chooses the world where its key does not."""
-        return {"Authorization": f"Bearer {self.key}"}
+        return {"Authorization": f"Bearer {self.key}", **self.link.chosen_by}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point RunPod clients here."""
-        return self.link.server.client_environment()
+        """The variables that point RunPod clients here, and to this world where keys choose them."""
+        return {**self.link.server.client_environment(), "RUNPOD_API_KEY": self.key}
+
+    def namespace(self, name: str) -> Verbs:
+        """Another world of this server, which is made if need be: what is here for the first is there for that.
+
+        Its clients send `headers`; with `namespaces="key"` they use its `key`, which is the name.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator("llm") as emu:
+        ...     emu.namespace("w2").headers["X-Emulator-Namespace"]
+        'w2'
+        """
+        return Verbs(self.link.to(name))
 
     # What shall happen
 
@@ -204,10 +216,11 @@ class Verbs:
         `timeout` is seconds on the emulator's clock, or a text such as "10m".
         """
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
+        from runpod_emulator.doors.admin.whereabouts import whereabouts
 
         length = None if timeout is None else in_milliseconds(timeout)
         asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
         given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
         problem = self.link.do(wait_until(self.link.world, given, Caller()))
         if problem:
-            raise TimeoutError(problem)
+            raise TimeoutError(problem + self.link.do(whereabouts(self.link.world, given)))

@@ -16,6 +16,7 @@ from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
 from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
 from runpod_emulator.doors.admin.verified import Bounds, Verified, verified, verified_order
+from runpod_emulator.doors.admin.whereabouts import whereabouts
 from runpod_emulator.doors.public import Events
 from runpod_emulator.http.access import world_of_admin
 from runpod_emulator.http.call import HttpCaller
@@ -210,7 +211,7 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
             problem = await wait_until(world, given, caller)
     finally:
         caller.answered()
-    return Met(ok=not problem, detail=problem)
+    return Met(ok=not problem, detail=problem and problem + await whereabouts(world, given))
 
 
 @router.get("/events")
