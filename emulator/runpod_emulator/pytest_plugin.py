@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runpod_emulator.plugin import report
 from runpod_emulator.plugin.guard import Guard, RealServiceCalled
 from runpod_emulator.plugin.redirect import Redirect, Reserved, Settings, pointed_by_exec
 
@@ -140,6 +141,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the settings."""
     parser.addini(f"{_FIXTURE}_early", _EARLY, type="bool", default=True)
     parser.addini(f"{_FIXTURE}_guard", _GUARD, type="bool", default=True)
+    report.pytest_addoption(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -151,6 +153,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark; a plugin that a conftest names comes only now."""
     config.addinivalue_line("markers", _MARK)
+    config.pluginmanager.register(report, f"{_FIXTURE}_report")
     _run(config)
 
 

@@ -14,7 +14,7 @@ from runpod_emulator.core.errors import InternalError, RequestError
 from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
-from runpod_emulator.http.bodies import BODY, UNREAD, Unread
+from runpod_emulator.http.bodies import BODY, MADE_BY, UNREAD, Unread
 from runpod_emulator.http.bounded import HEAD
 from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
 from runpod_emulator.world.world import World
@@ -84,6 +84,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     entry = Entry(
         emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
         body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
+        scope.get(MADE_BY, ""),
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)

@@ -26,9 +26,15 @@ class Emulator(Verbs):
     are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
     seed it is 0. It works inside a running event loop, under freezegun, and in any thread.
     `patience` is how many seconds of real time a call may take before it raises TimeoutError.
+    A `strict` one raises AssertionError at the end of its `with` block, unless that has failed, for
+    stubs and faults that were never used, jobs that met no stub, webhooks that were given up, and
+    refused requests that nobody asked for.
     """
 
-    def __init__(self, *endpoints: str, patience: float = PATIENCE, **options: Unpack[Options]) -> None:
+    def __init__(
+        self, *endpoints: str, patience: float = PATIENCE, strict: bool = False, **options: Unpack[Options]
+    ) -> None:
+        self.strict = strict
         self._thread = ServerThread(patience)
         super().__init__(Link(self._thread))
         self._asked: dict[str, Any] = dict(options)
@@ -59,7 +65,16 @@ class Emulator(Verbs):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Stop, and raise AssertionError for what a strict test fails for, if it has not failed already."""
+        try:
+            reasons = self.unmet() if self.strict and error is None else []
+        finally:
+            self.stop()
+        if reasons:
+            raise AssertionError("strict: " + "\n        ".join(reasons))
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
@@ -67,7 +82,7 @@ class Emulator(Verbs):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        await asyncio.to_thread(self._end, error)
 
 
 def _set_level(level: int | str) -> int:

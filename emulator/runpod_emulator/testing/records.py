@@ -70,6 +70,8 @@ class Request:
     job: str | None
     body_cut: str = ""
     """Why the body was not kept whole; "" where it was."""
+    fault: str | None = None
+    """The id of the fault that has changed the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ def request(shown: Mapping[str, Any]) -> Request:
         status=shown["status"],
         job=shown["job"],
         body_cut=shown["bodyCut"]["reason"] if "bodyCut" in shown else "",
+        fault=shown["fault"],
     )
 
 

@@ -20,7 +20,7 @@ from runpod_emulator.world.world import World
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from runpod_emulator.doors.admin.state import Verification
+    from runpod_emulator.doors.admin.verified import Verification
     from runpod_emulator.testing.written import FaultKind, FaultMembers, FaultProfile, Filter, Status, StubMembers
 
 
@@ -32,6 +32,8 @@ class Verbs:
         """The way to the world itself, for those who need more than these verbs."""
         self.clock = Clock(link)
         self.webhooks = Webhooks(link)
+        self._asserted: set[int] = set()
+        """The numbers of requests that the test has asked for."""
 
     # Where it is
 
@@ -137,6 +139,7 @@ class Verbs:
     def reset(self) -> None:
         """Forget jobs, requests, webhooks, stubs and faults; for use before each test."""
         self.link.do(self.link.world.reset())
+        self._asserted.clear()
 
     # What happened
 
@@ -153,6 +156,7 @@ class Verbs:
         world = self.link.world
         drift = world.timeline.drift()
         found = asked(self.link, meant(world.journal, given))
+        self._asserted.update(one.number for one in found)
         return [records.request(shapes.entry(one, world.masks, drift)) for one in found]
 
     def assert_requested(
@@ -171,7 +175,7 @@ class Verbs:
         >>> with Emulator("llm") as emu:
         ...     emu.assert_requested(operation="run", body={"input": {"prompt": "hello"}}, count=0)
         """
-        from runpod_emulator.doors.admin.state import Verification
+        from runpod_emulator.doors.admin.verified import Verification
 
         counts = {"count": count, "at_least": at_least, "at_most": at_most}
         self._assert(checked(Verification, {"match": match, **counts}))
@@ -181,12 +185,12 @@ class Verbs:
 
         `emu.assert_order({"operation": "run"}, {"operation": "cancel"})`
         """
-        from runpod_emulator.doors.admin.state import Verification
+        from runpod_emulator.doors.admin.verified import Verification
 
         self._assert(checked(Verification, {"order": list(matches)}))
 
     def _assert(self, wish: Verification) -> None:
-        answer = asked(self.link, wish.verified(self.link.world))
+        answer = asked(self.link, wish.verified(self.link.world, self._asserted))
         if not answer.ok:
             raise AssertionError(answer.detail)
 
@@ -197,6 +201,18 @@ class Verbs:
     def job(self, job_id: str) -> records.Job:
         """One job with its transitions, also when it is gone; raises JobNotFound for one that never was."""
         return records.job(self.link.do(shapes.one_job(self.link.world, job_id)))
+
+    def story(self) -> str:
+        """What happened since the start or the last reset, in at most 40 lines: for the report of a test."""
+        from runpod_emulator.doors.admin.story import story
+
+        return self.link.do(story(self.link.world))
+
+    def unmet(self) -> list[str]:
+        """What a strict test fails for."""
+        from runpod_emulator.testing.strictness import unmet
+
+        return self.link.ask(lambda world: unmet(world, self._asserted))
 
     def wait_for(
         self,

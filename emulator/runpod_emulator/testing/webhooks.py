@@ -64,7 +64,7 @@ class Webhooks:
         ...     emu.webhooks.answer(503, times=2)
         ...     emu.webhooks.answer(drop=True, name="orders")
         """
-        from runpod_emulator.doors.admin.hooks import Answers
+        from runpod_emulator.doors.admin.calls import Answers
 
         if not 200 <= status <= 599:
             raise ConfigurationError(f"status: {status} is no answer of a webhook; write 200 to 599")
@@ -92,7 +92,7 @@ class Webhooks:
         >>> with Emulator("llm") as emu:
         ...     emu.webhooks.assert_received(name="orders", body={"status": "COMPLETED"}, count=0)
         """
-        from runpod_emulator.doors.admin.hooks import Expected
+        from runpod_emulator.doors.admin.calls import Expected
 
         given = checked(Expected, {"match": match, "count": count, "at_least": at_least, "at_most": at_most})
         answer = asked(self._link, given.verified(self._link.world))

@@ -106,6 +106,8 @@ class World:
         self._hear()
 
     def _remember(self, keep_bytes: int) -> None:
+        self.began_at = self.timeline.now()
+        """When it was made, or reset."""
         self.attempts = Attempts(keep_bytes)
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
@@ -177,6 +179,7 @@ class World:
             self.endpoints.drop_functions()
             self._shared.ids.reset()
             self.requests = 0
+            self.began_at = self.timeline.now()
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""

@@ -11,7 +11,7 @@ from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, JobStatus, Released, Returned, Taken, Transition
 from runpod_emulator.core.mocks.script import Ending, Pause, Scene, Script
-from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
+from runpod_emulator.core.mocks.stubs import UNMATCHED, Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
@@ -222,5 +222,5 @@ class RunningScripts:
             await self._jobs.change(job_id, Released())
 
     def _unmatched(self, question: Question) -> Stub:
-        reason = f"no stub matches this job; {self._book.nearest(question)}"
-        return Stub("unmatched", (Script(Ending.ERROR, error=lambda scene: reason),))
+        reason = f"no stub matches this job; {self._book.missed(question)}"
+        return Stub(UNMATCHED, (Script(Ending.ERROR, error=lambda scene: reason),))

@@ -104,7 +104,7 @@ class FaultBook:
     """
 
     def __init__(self, seed: int | None, timeline: Timeline) -> None:
-        self._seed = seed
+        self.seed = seed
         self._timeline = timeline
         self._faults: dict[str, Fault] = {}
         """By id, in the order in which they are asked."""
@@ -162,6 +162,11 @@ class FaultBook:
         for fault in self._kept:
             fault.begin(self._seed_of(fault))
 
+    def added(self) -> list[Fault]:
+        """The rules that came after `keep`, and have not ended by themselves."""
+        kept = set(map(id, self._kept))
+        return [fault for fault in self if id(fault) not in kept]
+
     def has(self, kind: FaultKind) -> bool:
         """Whether there is a rule of this kind."""
         return any(fault.kind is kind for fault in self._faults.values())
@@ -189,7 +194,7 @@ class FaultBook:
         return chosen
 
     def _seed_of(self, fault: Fault) -> str | None:
-        return None if self._seed is None else f"{self._seed} faults {fault.id}"
+        return None if self.seed is None else f"{self.seed} faults {fault.id}"
 
     def _drop_expired(self) -> None:
         now = self._timeline.now()

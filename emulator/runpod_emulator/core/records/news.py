@@ -44,6 +44,8 @@ class Entry(NamedTuple):
     """Bytes of a head that is longer than usual."""
     unread: str = ""
     """Why the body was not read, or not to its end; "" where it was."""
+    fault: str = ""
+    """The id of the fault that has made the answer what it is, "" for none."""
 
     @property
     def is_cut(self) -> bool:

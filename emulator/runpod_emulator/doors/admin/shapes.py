@@ -103,6 +103,7 @@ def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
         **cut,
         "status": one.status,
         "job": masks.text(one.job) or None,
+        "fault": masks.text(one.fault) or None,
     }
 
 

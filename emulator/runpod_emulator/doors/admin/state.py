@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import Job, JobStatus
@@ -15,7 +15,8 @@ from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
 from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
-from runpod_emulator.doors.admin.verified import Bounds, Verified, verified, verified_order
+from runpod_emulator.doors.admin.story import story
+from runpod_emulator.doors.admin.verified import Verification, Verified
 from runpod_emulator.doors.admin.whereabouts import whereabouts
 from runpod_emulator.doors.public import Events
 from runpod_emulator.http.access import world_of_admin
@@ -95,27 +96,6 @@ async def requests(
     return await listings.listed("requests", page, lambda one: shapes.entry(one, world.masks, drift), total=len(found))
 
 
-class Verification(Parameters):
-    """How many requests of a kind must have come, or in which order."""
-
-    match: Filter | None = None
-    order: list[Filter] | None = Field(
-        None, max_length=100, description="these must have come one after the other, whatever came between them"
-    )
-    count: int | None = Field(None, ge=0, description="exactly so many; without it at least one")
-    at_least: int | None = Field(None, ge=0)
-    at_most: int | None = Field(None, ge=0)
-
-    async def verified(self, world: World) -> Verified:
-        """What came; raises InvalidBody for a question without a meaning."""
-        if (self.match is None) == (self.order is None):
-            raise InvalidBody("write either match or order")
-        if self.match is None:
-            return await verified_order(world.journal, world.masks, self.order or [])
-        bounds = Bounds(self.count, self.at_least, self.at_most)
-        return await verified(world.journal, world.masks, self.match, bounds)
-
-
 @router.post("/requests/verify")
 async def verify(world: Chosen, given: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
@@ -129,6 +109,12 @@ async def webhooks(world: Chosen, job: str | None = None, limit: Limit = listing
     found = [one for one in world.attempts if job in (None, one.delivery.job)]
     page = found[offset : offset + limit]
     return await listings.listed("webhooks", page, lambda one: shapes.attempt(one, world.masks, drift))
+
+
+@router.get("/story", response_class=PlainTextResponse)
+async def tell_story(world: Chosen) -> PlainTextResponse:
+    """What happened since the start or the last reset, in at most 40 lines of text."""
+    return PlainTextResponse(await story(world))
 
 
 # Time

@@ -11,8 +11,9 @@ from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.admin.listings import chosen, slowly
-from runpod_emulator.doors.admin.questions import Filter
+from runpod_emulator.doors.admin.questions import Filter, Parameters
 from runpod_emulator.doors.admin.told import folded, lines
+from runpod_emulator.world.world import World
 
 _NEAREST, _MOST = 5, 20
 """Lines about requests that did not fit, and about those that did."""
@@ -54,10 +55,33 @@ class Bounds:
         return f"expected {self} such {thing}{'' if number in (0, 1) else 's'}, got {found or 'none'}"
 
 
-async def verified(journal: Journal, masks: Masks, match: Filter, bounds: Bounds) -> Verified:
-    """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
+class Verification(Parameters):
+    """How many requests of a kind must have come, or in which order."""
+
+    match: Filter | None = None
+    order: list[Filter] | None = Field(
+        None, max_length=100, description="these must have come one after the other, whatever came between them"
+    )
+    count: int | None = Field(None, ge=0, description="exactly so many; without it at least one")
+    at_least: int | None = Field(None, ge=0)
+    at_most: int | None = Field(None, ge=0)
+
+    async def verified(self, world: World, found: set[int] | None = None) -> Verified:
+        """What came, and its numbers in `found`; raises InvalidBody for a question without a meaning."""
+        found = set() if found is None else found
+        if (self.match is None) == (self.order is None):
+            raise InvalidBody("write either match or order")
+        if self.match is None:
+            return await verified_order(world.journal, world.masks, self.order or [], found)
+        bounds = Bounds(self.count, self.at_least, self.at_most)
+        return await verified(world.journal, world.masks, self.match, bounds, found)
+
+
+async def verified(journal: Journal, masks: Masks, match: Filter, bounds: Bounds, numbers: set[int]) -> Verified:
+    """Whether as many requests fit as were expected, whose `numbers` are added; raises InvalidBody."""
     _meaning(match)
     found = await chosen(list(journal), match.fits)
+    numbers.update(entry.number for entry in found)
     if len(found) in bounds:
         return Verified(ok=True, count=len(found), detail="")
     detail = bounds.expected("request", len(found))
@@ -69,8 +93,8 @@ async def verified(journal: Journal, masks: Masks, match: Filter, bounds: Bounds
     return Verified(ok=False, count=len(found), detail=detail)
 
 
-async def verified_order(journal: Journal, masks: Masks, order: Sequence[Filter]) -> Verified:
-    """Whether requests came in this order, whatever came between them; raises InvalidBody."""
+async def verified_order(journal: Journal, masks: Masks, order: Sequence[Filter], numbers: set[int]) -> Verified:
+    """Whether requests came in this order, whose `numbers` are added; raises InvalidBody."""
     if len(order) < 2:
         raise InvalidBody("order: write two matches, or more")
     for match in order:
@@ -83,6 +107,7 @@ async def verified_order(journal: Journal, masks: Masks, order: Sequence[Filter]
         if found is None:
             return Verified(ok=False, count=len(met), detail=await _missing(entries, masks, order, met))
         met.append(found)
+        numbers.add(found.number)
     return Verified(ok=True, count=len(met), detail="")
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Job, JobStatus
-from runpod_emulator.core.mocks.stubs import fits
+from runpod_emulator.core.mocks.stubs import UNMATCHED, fits
 from runpod_emulator.core.records.news import Attempt
 from runpod_emulator.doors.admin.questions import Awaited
+from runpod_emulator.doors.admin.told import length
 from runpod_emulator.world.world import World
 
 _MOST = 5
@@ -45,7 +46,7 @@ async def newest(world: World) -> list[Job]:
 
 def job_line(world: World, job: Job) -> str:
     """One job, its state, and what it is in the hands of."""
-    now, status, stub = world.timeline.now(), job.status, _stub_of(world, job)
+    now, status, stub = world.timeline.now(), job.status, stub_of(world, job)
     told = f"job {job.id} of {world.masks.text(job.endpoint)}: {status.value}"
     if status.terminal:
         after = length((job.ended_at or now) - job.submitted_at)
@@ -89,18 +90,10 @@ def _next(delivery: Delivery, now: int) -> str:
     return f"the next in {length(delivery.due - now)}"
 
 
-def length(duration: int) -> str:
-    """A duration of so many ms, as it is read: 1.5 s, 10 min."""
-    for unit, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
-        if duration >= unit:
-            return f"{duration / unit:.1f}".removesuffix(".0") + f" {name}"
-    return f"{duration / 1000:.3f}".rstrip("0").rstrip(".") + " s"
-
-
-def _stub_of(world: World, job: Job) -> str:
+def stub_of(world: World, job: Job) -> str:
     """The stub whose script the job plays, "" for none."""
     running = world.endpoints.queues[job.endpoint].scripts.get(job.id)
-    return "" if running is None else running.stub.id
+    return "" if running is None or running.stub.id == UNMATCHED else running.stub.id
 
 
 def _workers(world: World, endpoint: str) -> str:
