@@ -63,6 +63,7 @@ def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Gen
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a strict test that has passed so far."""
+    __tracebackhide__ = True
     result = yield
     seen = item.config.stash.get(_SEEN, None)
     reasons = [reason for one in (seen.strict if seen else ()) for reason in one.unmet()]

@@ -210,7 +210,7 @@ class Verbs:
 
     def unmet(self) -> list[str]:
         """What a strict test fails for."""
-        from runpod_emulator.testing.strictness import unmet
+        from runpod_emulator.doors.admin.strictness import unmet
 
         return self.link.ask(lambda world: unmet(world, self._asserted))
 

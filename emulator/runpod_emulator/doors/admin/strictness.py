@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from runpod_emulator.core.jobs.deliveries import DeliveryStatus
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.records.news import Entry
+from runpod_emulator.doors.admin.told import lines
+from runpod_emulator.doors.admin.whereabouts import hook_line
 from runpod_emulator.world.world import World
 
 _LEFT = 499
@@ -21,9 +23,6 @@ def unmet(world: World, asserted: Collection[int]) -> list[str]:
 
 
 def _reasons(world: World, asserted: Collection[int]) -> Iterator[str]:
-    from runpod_emulator.doors.admin.told import lines
-    from runpod_emulator.doors.admin.whereabouts import hook_line
-
     for stub in world.stubs.added():
         if not stub.matched:
             yield f"stub {stub.id} was never used"
