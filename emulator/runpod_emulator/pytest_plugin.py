@@ -141,7 +141,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the settings."""
     parser.addini(f"{_FIXTURE}_early", _EARLY, type="bool", default=True)
     parser.addini(f"{_FIXTURE}_guard", _GUARD, type="bool", default=True)
-    report.pytest_addoption(parser)
+    report.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -42,7 +42,7 @@ class _Seen:
 _SEEN = pytest.StashKey[_Seen]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def add_options(parser: pytest.Parser) -> None:
     """Declare the setting."""
     parser.addini(_STRICT, _HELP, type="bool", default=False)
 

@@ -9,6 +9,7 @@ from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.doors.admin.told import lines
 from runpod_emulator.doors.admin.whereabouts import hook_line
+from runpod_emulator.mocking.profiles import PROFILES
 from runpod_emulator.world.world import World
 
 _LEFT = 499
@@ -41,7 +42,7 @@ def _reasons(world: World, asserted: Collection[int]) -> Iterator[str]:
 
 def _by_chance(fault: Fault) -> bool:
     """Whether dice decide that it strikes, or it came with others of a profile, of which each is for some requests."""
-    return fault.probability < 1 or "." in fault.id
+    return fault.probability < 1 or fault.id.partition(".")[0] in PROFILES
 
 
 def _is_refused(entry: Entry) -> bool:
