@@ -68,10 +68,11 @@ def guarded(
 
     async def journaled(request: Request) -> Response:
         response = await answer(request)
-        if BODY not in request.scope and has_body(request.scope):
+        scope = request.scope
+        if BODY not in scope and scope["method"] != "GET" and has_body(scope):
             rest: Rest = request.app.state.rest
             await rest.keep(request)
-        note(request, request.scope["path_params"].get("endpoint_id", FLASH), name, response.status_code)
+        note(request, scope["path_params"].get("endpoint_id", FLASH), name, response.status_code)
         return response
 
     journaled.__name__ = name
