@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -86,11 +86,6 @@ async def test_a_body_that_comes_while_its_request_waits_is_kept():
     assert (last(doors).body, last(doors).unread) == (JOB, "")
 
 
-async def pieces(size: int) -> AsyncIterator[bytes]:
-    for _ in range(size // 1024):
-        yield b"x" * 1024
-
-
 UNREAD = {
     "announced": ({"content-length": "70000"}, [b"x" * 70_000], f"longer than {LONGEST_BODY} bytes", 70_000, 0),
     "in pieces": (
@@ -131,3 +126,11 @@ async def test_of_a_flood_few_are_waited_for():
     assert sum(visit.task.done() for visit in visits) == 36
     await asyncio.wait([visit.task for visit in visits])
     assert {visit.status for visit in visits} == {401}
+
+
+async def test_no_more_is_read_than_is_kept():
+    doors = open_doors(access=Access(keys=frozenset({"other"})))
+    visit = Visit(doors, "POST", "/v2/ep/run", headers={"transfer-encoding": "chunked"}, parts=(b"x" * 10_000,) * 50)
+    await asyncio.wait([visit.task])
+    assert visit.unread == 44
+    assert (len(last(doors).body), last(doors).unread) == (LONGEST_BODY, f"it is longer than {LONGEST_BODY} bytes")
