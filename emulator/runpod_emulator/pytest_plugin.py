@@ -50,6 +50,7 @@ class Run:
             self.end_shared()  # it was taken to another time, and not every test lives there
         if self._shared is None:
             self._shared = Emulator(port=self._lend()).start()
+        self._shared.drop_namespaces()
         self._shared.reset()
         return self._shared
 

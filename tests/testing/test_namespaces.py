@@ -29,7 +29,16 @@ def test_a_namespace_is_a_world_of_its_own(emu: Emulator, client: Client):
     assert emu.clock.now() != other.clock.now()
     other.reset()
     assert (len(emu.jobs()), other.jobs()) == (1, [])
-    assert emu.namespace("w2").link.world is other.link.world
+    assert emu.namespace("w2") is other.namespace("w2") is other
+    assert set(emu.worlds) == {"", "w2"}
+
+
+def test_they_can_be_dropped(emu: Emulator, client: Client):
+    other = emu.namespace("gone")
+    Client(other).run()
+    emu.drop_namespaces()
+    assert (set(emu.worlds), "gone" in emu.link.server.worlds.names) == ({""}, False)
+    assert emu.namespace("gone").jobs() == [] and emu.namespace("gone") is not other
 
 
 def test_with_keys_its_key_chooses_it():

@@ -158,6 +158,14 @@ def test_that_asks_in_vain(runpod_emulator):
 def test_after_it(runpod_emulator):
     get(runpod_emulator, "/mock/health")
 
+def test_in_a_namespace(runpod_emulator):
+    other = runpod_emulator.namespace("w2")
+    other.stub(id="there", endpoint="llm", respond={"output": 1})
+
+def test_in_one_of_the_same_name(runpod_emulator):
+    assert list(runpod_emulator.worlds) == [""]
+    assert runpod_emulator.namespace("w2").unmet() == []
+
 @pytest.mark.runpod_emulator(strict=False)
 def test_lenient(runpod_emulator):
     get(runpod_emulator, "/nope/health")
@@ -172,7 +180,7 @@ def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
 def test_a_mark_makes_a_test_strict(pytester: pytest.Pytester):
     pytester.makepyfile(FILE)
     outcome = run(pytester)
-    outcome.assert_outcomes(passed=5, failed=2, errors=1)
+    outcome.assert_outcomes(passed=7, failed=2, errors=1)
     outcome.stdout.fnmatch_lines(["*test_marked*", "strict: stub marked was never used*"])
     assert "other was never" not in outcome.stdout.str() and "third was never" not in outcome.stdout.str()
 
@@ -180,4 +188,4 @@ def test_a_mark_makes_a_test_strict(pytester: pytest.Pytester):
 def test_a_setting_makes_all_strict(pytester: pytest.Pytester):
     pytester.makeini("[pytest]\nrunpod_emulator_strict = true")
     pytester.makepyfile(FILE)
-    run(pytester).assert_outcomes(passed=3, failed=4, errors=1)
+    run(pytester).assert_outcomes(passed=4, failed=5, errors=1)

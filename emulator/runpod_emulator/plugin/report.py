@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, Protocol
 
 import pytest
@@ -15,10 +15,8 @@ _HELP = """tests that use the fixture fail for stubs and faults that were never 
 that were given up, and refused requests that nobody asked for"""
 
 
-class Told(Protocol):
-    """An emulator, as far as a report needs it."""
-
-    strict: bool
+class World(Protocol):
+    """One world of an emulator, as far as a report needs it."""
 
     def story(self) -> str:
         """What happened."""
@@ -26,6 +24,17 @@ class Told(Protocol):
 
     def unmet(self) -> list[str]:
         """What a strict test fails for."""
+        ...
+
+
+class Told(Protocol):
+    """An emulator."""
+
+    strict: bool
+
+    @property
+    def worlds(self) -> Mapping[str, World]:
+        """Its worlds by their names, "" for the first."""
         ...
 
 
@@ -66,7 +75,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     __tracebackhide__ = True
     result = yield
     seen = item.config.stash.get(_SEEN, None)
-    reasons = [reason for one in (seen.strict if seen else ()) for reason in one.unmet()]
+    worlds = [world for one in (seen.strict if seen else ()) for world in one.worlds.values()]
+    reasons = [reason for world in worlds for reason in world.unmet()]
     if reasons:
         pytest.fail("strict: " + "\n        ".join(reasons), pytrace=False)
     return result
@@ -80,19 +90,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed:
         given = [one for value in getattr(item, "funcargs", {}).values() if (one := _emulator(value)) is not None]
         for one in {id(one): one for one in [*given, *(seen.made if seen else ())]}.values():
-            if told := _told(one):
-                report.sections.append((_HEADING, told))
+            report.sections += _stories(one)
     if seen and call.when == "teardown":
         seen.made.clear()
         seen.strict.clear()
     return report
 
 
-def _told(emulator: Told) -> str:
+def _stories(emulator: Told) -> list[tuple[str, str]]:
+    """What there is to tell of each world, with its heading."""
     try:
-        return emulator.story()
+        named = emulator.worlds.items()
+        return [(f"{_HEADING} of {name}" if name else _HEADING, world.story()) for name, world in named]
     except (RuntimeError, TimeoutError):  # it does not run any more, or hangs, which may be why the test fails
-        return ""
+        return []
 
 
 def _emulator(value: Any) -> Told | None:

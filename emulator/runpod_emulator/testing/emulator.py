@@ -44,9 +44,26 @@ class Emulator(Verbs):
         self._options: dict[str, Any] = {**usual, **options}
         self._options["mock"] = [*endpoints, *self._options.get("mock", [])] or ["mock"]
 
+    @property
+    def worlds(self) -> dict[str, Verbs]:
+        """The worlds that were asked for, by their names: the first has none."""
+        return {"": self, **self._named}
+
+    async def _drop_named(self) -> None:
+        for name in self._named:
+            await self.link.server.worlds.drop(name)
+
+    def drop_namespaces(self) -> None:
+        """End the other worlds that were asked for: whoever asks again gets new ones."""
+        if self._named:
+            self.link.do(self._drop_named())
+            self._named.clear()
+
     def start(self) -> Self:
         """Serve; raises ConfigurationError, and RuntimeError where it runs already."""
         settings = read_settings(str, **self._options)
+        self._asserted.clear()
+        self._named.clear()
         if "log_level" in self._asked and not self._thread.is_running:
             self._level = _set_level(settings.log_level.upper())
         self._thread.start(settings)
@@ -70,7 +87,8 @@ class Emulator(Verbs):
     def _end(self, error: BaseException | None) -> None:
         """Stop, and raise AssertionError for what a strict test fails for, if it has not failed already."""
         try:
-            reasons = self.unmet() if self.strict and error is None else []
+            all_worlds = self.worlds.values() if self.strict and error is None else ()
+            reasons = [reason for world in all_worlds for reason in world.unmet()]
         finally:
             self.stop()
         if reasons:

@@ -34,6 +34,8 @@ class Verbs:
         self.webhooks = Webhooks(link)
         self._asserted: set[int] = set()
         """The numbers of requests that the test has asked for."""
+        self._named: dict[str, Verbs] = {}
+        """The other worlds that were asked for, by their names."""
 
     # Where it is
 
@@ -72,7 +74,11 @@ class Verbs:
         ...     emu.namespace("w2").headers["X-Emulator-Namespace"]
         'w2'
         """
-        return Verbs(self.link.to(name))
+        link = self.link.to(name)
+        if name not in self._named:
+            self._named[name] = Verbs(link)
+            self._named[name]._named = self._named
+        return self._named[name]
 
     # What shall happen
 
