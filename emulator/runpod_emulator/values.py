@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -23,6 +24,8 @@ from runpod_emulator.core.settings import Span
 
 _UNITS = {"": 1, "ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _LONGEST = 1_000 * 366 * DAY
+_LONGEST_NAME = 100
+"""Characters of a wrong name that are compared with the right ones."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
 _SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?", re.ASCII)
 _HOW = "write milliseconds, or a number with ms, s, m, h or d"
@@ -151,6 +154,12 @@ Duration = Annotated[
     ),
 ]
 Variables = Annotated[dict[str, str], BeforeValidator(variables)]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """ "; the nearest is …", to end the refusal of a name that is none of these; "" where there are none."""
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1, cutoff=0.0)
+    return f"; the nearest is {near[0]}" if near else ""
 
 
 def as_text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -177,3 +178,26 @@ def test_a_wrong_stub_shows_one_traceback(emu: Emulator):
         emu.stub(respond={"outputt": 1})  # type: ignore[typeddict-unknown-key]
     assert told.value.__cause__ is None and told.value.__context__ is None
     assert str(told.value) == "respond: outputt: no such key; the nearest is output"
+
+
+WRONG_NAMES: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda emu: emu.assert_requested(operation="runn", count=0), "there is no operation runn; the nearest is run"),
+    (lambda emu: emu.assert_requested(operation="RUN"), "there is no operation RUN; the nearest is run"),
+    (lambda emu: emu.requests(operation="statussync"), "the nearest is status_sync"),
+    (lambda emu: emu.assert_requested(endpoint="lm", count=0), "there is no endpoint lm; the nearest is llm"),
+    (lambda emu: emu.requests(endpoint="lm"), "there is no endpoint lm; the nearest is llm"),
+    (lambda emu: emu.assert_order({"endpoint": "llm"}, {"endpoint": "lm"}), "there is no endpoint lm"),
+    (lambda emu: emu.jobs("lm"), "there is no endpoint lm"),
+    (lambda emu: emu.wait_for(status="COMPLETED", endpoint="lm"), "there is no endpoint lm"),
+]
+
+
+@table(("wrong", "said"), WRONG_NAMES)
+def test_a_name_that_nobody_knows_is_refused(emu: Emulator, wrong: Callable[[Any], Any], said: str):
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        wrong(emu)
+
+
+def test_an_endpoint_that_was_asked_for_in_vain_is_known(emu: Emulator, client: Client):
+    client.ask("GET", "/nope/health")
+    emu.assert_requested(endpoint="nope", status=404, count=1)

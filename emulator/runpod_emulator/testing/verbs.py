@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
+from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.testing import records
 from runpod_emulator.testing.checking import asked, checked
 from runpod_emulator.testing.clock import Clock, in_milliseconds
@@ -159,6 +160,7 @@ class Verbs:
         from runpod_emulator.doors.admin.questions import meant
 
         given = checked(Written, match)
+        self.link.ask(given.check)
         world = self.link.world
         drift = world.timeline.drift()
         found = asked(self.link, meant(world.journal, given))
@@ -202,7 +204,13 @@ class Verbs:
 
     def jobs(self, endpoint: str | None = None) -> list[records.Job]:
         """The jobs there are, newest first, with their transitions; secrets are masked."""
+        self._check(endpoint)
         return [records.job(one) for one in self.link.do(shapes.all_jobs(self.link.world, endpoint))]
+
+    def _check(self, endpoint: str | None) -> None:
+        """Raise ConfigurationError for an endpoint that nobody knows."""
+        if endpoint is not None:
+            self.link.ask(lambda world: check_endpoint(world, endpoint))
 
     def job(self, job_id: str) -> records.Job:
         """One job with its transitions, also when it is gone; raises JobNotFound for one that never was."""
@@ -243,6 +251,7 @@ class Verbs:
         length = None if timeout is None else in_milliseconds(timeout)
         asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
         given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
+        self._check(endpoint)
         problem = self.link.do(wait_until(self.link.world, given, Caller()))
         if problem:
             raise TimeoutError(problem + self.link.do(whereabouts(self.link.world, given)))

@@ -7,22 +7,24 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.core.mocks.stubs import Question, Slow, fits
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.listings import MOST, chosen
+from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.mocking.checks import input_check, input_regex_check
 from runpod_emulator.mocking.forms import Pattern
 from runpod_emulator.mocking.models import Header, HeaderPattern
 from runpod_emulator.mocking.patterns import TooSlow, found
-from runpod_emulator.values import Exact, Milliseconds
+from runpod_emulator.values import Exact, Milliseconds, nearest
 from runpod_emulator.world.world import World
 
 _PATIENCE, _VIRTUAL_PATIENCE = 10_000, 24 * 3_600_000
@@ -40,6 +42,16 @@ def _own(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value if isinstance(value, re.Pattern) else check(value)
 
 
+def _operation(name: str) -> str:
+    if name not in _OPERATIONS:
+        raise ValueError(f"there is no operation {name[:_LONGEST]}{nearest(name.lower(), _OPERATIONS)}")
+    return name
+
+
+_OPERATIONS = tuple(one.value for one in Operation)
+_LONGEST = 100
+"""Characters of a wrong name that are shown."""
+
 if TYPE_CHECKING:
     Text = str | re.Pattern[str]
     HeaderText = str | HeaderPattern | re.Pattern[str]
@@ -52,7 +64,9 @@ class Filter(Parameters):
     """Which requests are meant; what is not said may be anything."""
 
     endpoint: str | None = Field(None, description="a pattern as in a shell")
-    operation: str | None = Field(None, description="run, runsync, status, status_sync, stream, cancel, retry, purge …")
+    operation: Annotated[str, AfterValidator(_operation)] | None = Field(
+        None, description="run, runsync, status, status_sync, stream, cancel, retry, purge …"
+    )
     method: str | None = None
     path: Text | None = None
     path_regex: Pattern | None = Field(None, description="is searched in the path")
@@ -67,6 +81,10 @@ class Filter(Parameters):
     headers: dict[str, HeaderText] = Field(
         {}, description="headers that must be there with these values, or {regex: pattern}"
     )
+
+    def check(self, world: World) -> None:
+        """Raise ConfigurationError for an endpoint that nobody knows: what is asked of it would hold for ever."""
+        check_endpoint(world, self.endpoint)
 
     def fits(self, entry: Entry) -> bool:
         """Whether a request is meant; its body is looked at last, and only if all else fits."""

@@ -11,9 +11,11 @@ from starlette.responses import PlainTextResponse, Response
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
+from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
 from runpod_emulator.doors.admin.story import story
 from runpod_emulator.doors.admin.verified import Verification, Verified
@@ -78,6 +80,7 @@ async def job(world: Chosen, job_id: str) -> Response:
 @router.post("/requests/find")
 async def find_requests(world: Chosen, given: Filter) -> Response:
     """The requests that are meant, oldest first."""
+    given.check(world)
     drift = world.timeline.drift()
     found = await listings.chosen(list(world.journal), given.fits)
     return await listings.listed("requests", found, lambda one: shapes.entry(one, world.masks, drift))
@@ -85,11 +88,16 @@ async def find_requests(world: Chosen, given: Filter) -> Response:
 
 @router.get("/requests")
 async def requests(
-    world: Chosen, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
+    world: Chosen,
+    endpoint: str | None = None,
+    operation: Operation | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    given = Filter.model_validate({"endpoint": endpoint, "operation": operation})
+    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value})
+    given.check(world)
     found = await listings.chosen(list(world.journal), given.fits)
     end = max(0, len(found) - offset)
     page = found[max(0, end - limit) : end]
@@ -191,6 +199,7 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
     """Hold the answer until something has happened, so that nobody needs to sleep."""
     if not (given.idle or given.job or given.status or given.webhooks):
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
+    check_endpoint(world, given.endpoint)
     caller = HttpCaller(request)
     try:
         with world.visited():

@@ -71,6 +71,8 @@ class Verification(Parameters):
         found = set() if found is None else found
         if (self.match is None) == (self.order is None):
             raise InvalidBody("write either match or order")
+        for match in (*(self.order or ()), *([self.match] if self.match else ())):
+            match.check(world)
         if self.match is None:
             return await verified_order(world.journal, world.masks, self.order or [], found)
         bounds = Bounds(self.count, self.at_least, self.at_most)
