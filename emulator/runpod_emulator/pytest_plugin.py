@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runpod_emulator.plugin import report
 from runpod_emulator.plugin.guard import Guard, RealServiceCalled
 from runpod_emulator.plugin.redirect import Redirect, Reserved, Settings, pointed_by_exec
 
@@ -47,6 +48,7 @@ class Run:
         from runpod_emulator.testing import Emulator
 
         if self._shared is not None:
+            self._shared.drop_namespaces()
             self._shared.reset()
             if not self._shared.clock.is_true:
                 self.end_shared()  # it was taken to another time, and not every test lives there
@@ -142,6 +144,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the settings."""
     parser.addini(f"{_FIXTURE}_early", _EARLY, type="bool", default=True)
     parser.addini(f"{_FIXTURE}_guard", _GUARD, type="bool", default=True)
+    report.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -153,6 +156,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark; a plugin that a conftest names comes only now."""
     config.addinivalue_line("markers", _MARK)
+    config.pluginmanager.register(report, f"{_FIXTURE}_report")
     _run(config)
 
 

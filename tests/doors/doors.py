@@ -191,6 +191,11 @@ class Visit:
         """What of the answer's body has come."""
         return b"".join(message.get("body", b"") for message in self.sent)
 
+    @property
+    def unread(self) -> int:
+        """How many parts of the body nobody has read."""
+        return self._inbox.qsize()
+
     async def _receive(self) -> dict[str, Any]:
         message = await self._inbox.get()
         if message["type"] == "http.disconnect":

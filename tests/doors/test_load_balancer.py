@@ -101,6 +101,14 @@ async def test_every_method_passes(method: str):
         assert doors.upstream.last.line.split()[0] == method.encode()
 
 
+@pytest.mark.parametrize(("key", "status"), [("rpa_KEY", 200), (None, 401)])
+async def test_the_journal_has_the_body(key: str | None, status: int):
+    async with balanced_doors(key=key) as doors:
+        assert (await doors.http.post(f"{HOST}/ping", content=b'{"a":1}')).status_code == status
+        (entry,) = doors.world.emulator.journal
+        assert (entry.status, entry.body, entry.unread) == (status, b'{"a":1}', "")
+
+
 # Refusals
 
 

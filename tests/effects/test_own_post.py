@@ -33,7 +33,7 @@ class Elsewhere:
 def emulator(**options: str) -> Iterator[tuple[Emulator, OwnPost, Elsewhere]]:
     with Emulator("m", **options) as emu:
         elsewhere = Elsewhere()
-        yield emu, OwnPost(elsewhere, emu.link.server._take_own), elsewhere
+        yield emu, OwnPost(elsewhere, emu.link.server._take_own, emu.link.world._pass_time, 5_000), elsewhere
 
 
 def told(call: Received) -> dict[str, str]:

@@ -46,6 +46,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/http/test_unmocked.py",),
     ),
     Mutant(
+        "a-flood-that-is-refused-is-waited-for",
+        "emulator/runpod_emulator/http/bodies.py",
+        " and self._waited_for < _AT_ONCE",
+        "",
+        ("tests/http/test_bodies.py::test_of_a_flood_few_are_waited_for",),
+    ),
+    Mutant(
+        "who-is-refused-is-read-for-ever",
+        "emulator/runpod_emulator/http/bodies.py",
+        "return self.is_whole or self.is_lost or self.size > LONGEST_BODY",
+        "return self.is_whole or self.is_lost",
+        ("tests/http/test_bodies.py::test_no_more_is_read_than_is_kept",),
+    ),
+    Mutant(
         "any-key-is-a-client",
         "emulator/runpod_emulator/http/access.py",
         "raise InvalidKey",

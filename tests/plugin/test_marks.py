@@ -68,8 +68,7 @@ def test_two(emu):
 
 
 def test_the_service_is_out_of_reach(emu):
-    with pytest.raises(BaseException, match="real service"):
-        httpx.get("https://api.runpod.ai/v2/llm/health")
+    httpx.get("https://api.runpod.ai/v2/llm/health")
 """
 
 LEAKS = """
@@ -90,10 +89,10 @@ async def test_in_a_loop(runpod_emulator):
 """
 
 
-def _play(pytester: pytest.Pytester, text: str, passed: int, *options: str) -> None:
+def _play(pytester: pytest.Pytester, text: str, passed: int, *options: str, failed: int = 0) -> None:
     pytester.makepyfile(text)
     usual = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers")
-    pytester.runpytest_subprocess(*usual, *options).assert_outcomes(passed=passed)
+    pytester.runpytest_subprocess(*usual, *options).assert_outcomes(passed=passed, failed=failed)
 
 
 def test_marks_of_module_class_and_test_count_together(pytester: pytest.Pytester) -> None:
@@ -101,7 +100,7 @@ def test_marks_of_module_class_and_test_count_together(pytester: pytest.Pytester
 
 
 def test_a_fixture_of_a_wider_scope_has_an_emulator_of_its_own(pytester: pytest.Pytester) -> None:
-    _play(pytester, FACTORY, 4)
+    _play(pytester, FACTORY, 3, failed=1)
 
 
 @pytest.mark.parametrize("options", [("-n", "4"), ("-o", "asyncio_mode=auto")], ids=["xdist", "asyncio"])

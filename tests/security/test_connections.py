@@ -241,3 +241,16 @@ def test_a_client_that_has_left_is_not_waited_for(server: Command):
     taken = take(server)
     server.http.post(f"/far/job-stream/w/{taken}", content=b'{"output": "part"}')
     assert server.http.get(f"/far/stream/{job}").json()["stream"] == [{"output": "part"}]
+
+
+def test_who_is_refused_is_not_waited_for(start: Starter):
+    server = start("serve", "--endpoint", "far", "--port", 0, "--api-key", "k").ready()
+    with connect(server) as slow:
+        slow.sendall(b"POST /v2/far/run HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60000\r\n\r\n" + b"x" * 1000)
+        slow.settimeout(5)
+        assert slow.recv(MIB).startswith(b"HTTP/1.1 401 ")
+        (entry,) = server.http.get(server.root_url + "/__emulator/requests?limit=1").json()["requests"]
+        reason = "it had not come when the request was answered"
+        assert entry["bodyCut"] == {"bytes": 60_000, "kept": 1_000, "reason": reason}
+        slow.sendall(b"x" * 59_000 + b"GET /v2/far/health HTTP/1.1\r\nhost: localhost\r\nauthorization: k\r\n\r\n")
+        assert slow.recv(MIB).startswith(b"HTTP/1.1 200 ")

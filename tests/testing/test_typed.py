@@ -15,6 +15,7 @@ pytestmark = pytest.mark.soak
 ROOT = Path(__file__).resolve().parents[2]
 
 USE = """
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +39,13 @@ def in_a_program() -> None:
         emu.wait_for(status="COMPLETED", count=2, webhooks=1, idle=True, timeout=1.5)
         holders: list[str] = emu.clock.held_by()
         print(holders)
+        emu.assert_requested(path=re.compile("/run$"), headers={"x": {"regex": "^a"}, "y": re.compile("b")}, at_least=1)
+        emu.assert_requested(body={"input": re.compile("a")}, body_regex={"input.a": "^1"}, at_most=2)
+        emu.assert_order({"operation": "run", "endpoint": "l*"}, {"operation": "cancel", "job": "id"})
+        other = emu.namespace("w2")
+        headers: dict[str, str] = {**emu.headers, **other.headers}
+        other.stub(endpoint="llm", respond={"output": emu.story() + other.key})
+        print(headers, [(one.fault, one.body_cut) for one in other.requests(path_regex="/run$")], emu.unmet())
         print(base, key, environment, stub.id, fault.struck, statuses, answered, events)
 
 
@@ -46,13 +54,18 @@ def time_and_webhooks(emu: Emulator) -> list[str]:
     fired: list[float] = [clock.now(), *clock.advance(3600), *clock.run_until_idle(10)]
     hooks: Webhooks = emu.webhooks
     hooks.answer(500, times=2)
+    hooks.answer(202, name="a", delay="2s", body={"seen": True})
+    hooks.answer(drop=True)
+    hooks.assert_received(name="a", body={"status": "COMPLETED"}, status=200, count=1)
+    hooks.clear()
+    print(hooks.url_for("a"), [call.name for call in hooks.received_at("a")])
     numbers: list[float] = [number for call in hooks.received for number in (call.at, call.status, len(call.body))]
     print(fired, numbers, [call.json["output"] for call in hooks.received])
     return [hooks.url, *(call.headers["content-type"] for call in hooks.received)]
 
 
 def by_hand() -> None:
-    Emulator().start().stop()
+    Emulator(strict=True, patience=5).start().stop()
 
 
 async def asynchronously() -> str:
@@ -117,6 +130,13 @@ with Emulator("llm") as emu:
     emu.aio.wait_for(status="ENDED")  # wrong
     emu.aio.clock.advance(None)  # wrong
     emu.aio.requets()  # wrong
+    emu.assert_requested(operation="run", at_lest=1)  # wrong
+    emu.assert_requested(headers={"x": 5})  # wrong
+    emu.assert_order({"operation": "run"}, {"operaton": "cancel"})  # wrong
+    emu.webhooks.answer(statuss=500)  # wrong
+    emu.webhooks.assert_received(nam="a")  # wrong
+    emu.namespace(2)  # wrong
+Emulator(strict="yes")  # wrong
 """
 
 

@@ -20,6 +20,7 @@ from runpod_emulator.doors import flash
 from runpod_emulator.doors.pages import is_strange, refuse_page
 from runpod_emulator.http.access import Access, known_world, world_of_client
 from runpod_emulator.http.answers import WORLD, answering, note, problem
+from runpod_emulator.http.bodies import has_body
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
 from runpod_emulator.http.read_ahead import ReadAhead
@@ -93,6 +94,7 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
         work = functools.partial(_answer, target, ahead, closing)
         response = await answering(work, caller_of=ahead.caller)(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
+        await ahead.keep_body(request)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
         world: World | None = scope.get(WORLD)
         if world is not None:
@@ -171,6 +173,8 @@ async def _serve(
     forwarder = request.app.state.forwarder.get()
     url = url_at(seat, request.scope, target.path)
     answer = await forward(forwarder, request, url, seat, balancer.platform, ahead.left, closing)
+    if has_body(request.scope):
+        ahead.beginning.put(request.scope)
     return answer or Response(status_code=499)
 
 

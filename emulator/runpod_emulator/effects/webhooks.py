@@ -110,6 +110,8 @@ class Webhooks(Effect):
         self._sorting = False
         self._closed = False
         self._leases = Leases(store.deliveries, timeline, self._spawn)
+        self._age = 0
+        """How often everything was forgotten: what was on the wire then is nobody's."""
 
     def won(self, transition: Transition) -> None:
         """Wake up when a transition owes a delivery."""
@@ -138,6 +140,7 @@ class Webhooks(Effect):
         for line in self._lines.values():
             line.waiting = deque(one for one in line.waiting if endpoint not in (None, one.endpoint))
         if endpoint is None:
+            self._age += 1
             self._rests.clear()
             self._lines = {host: line for host, line in self._lines.items() if line.calls}
 
@@ -221,6 +224,7 @@ class Webhooks(Effect):
                 self._lines.pop(host, None)
 
     async def _attempt(self, delivery: Delivery) -> None:
+        age = self._age
         self.calls[delivery.key] = delivery
         try:
             problem = await self._around.send(delivery)
@@ -229,7 +233,8 @@ class Webhooks(Effect):
             problem = _said(error)
         finally:
             self.calls.pop(delivery.key, None)
-        await self._attempted(delivery, problem)
+        if age == self._age:
+            await self._attempted(delivery, problem)
 
     async def _attempted(self, delivery: Delivery, problem: str) -> None:
         now = self._timeline.now()

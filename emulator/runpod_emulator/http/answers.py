@@ -15,8 +15,9 @@ from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
+from runpod_emulator.http.bodies import BODY, MADE_BY, UNREAD, Unread, has_body
 from runpod_emulator.http.bounded import HEAD
-from runpod_emulator.http.call import BODY, FIDELITY, JOB, HttpCaller
+from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
 from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.api")
@@ -59,6 +60,9 @@ def answering(
             if emulator is not None:
                 emulator.open_requests -= 1
         if noted_as:
+            scope = request.scope
+            if BODY not in scope and scope["method"] != "GET" and has_body(scope):  # it was refused before a look at it
+                await request.app.state.rest.keep(request)
             note(request, request.scope["path_params"].get("endpoint_id", FLASH), noted_as, response.status_code)
         return response
 
@@ -85,10 +89,14 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     body = scope.get(BODY, b"")
     if body:
         scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
-    size = len(body)
+    size, unread = len(body), ""
+    if UNREAD in scope:
+        reason: Unread = scope[UNREAD]
+        unread, size = reason.reason, max(size, reason.size)
     entry = Entry(
         emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
-        body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0),
+        body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
+        scope.get(MADE_BY, ""),
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)

@@ -15,17 +15,17 @@ from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Admission
 from runpod_emulator.core.time.waiting import Caller, Waiter
 from runpod_emulator.http import wire
+from runpod_emulator.http.bodies import BODY, LOST, UNREAD, Beginning, Unread, announced, beginning_of
 from runpod_emulator.http.connection import EXTENSION
 from runpod_emulator.http.members import check_depth
-from runpod_emulator.http.routing import HEADERS
 from runpod_emulator.world.world import World
 
 FIDELITY = "X-Emulator-Fidelity"
 _FIDELITY, _JSON = FIDELITY.lower().encode(), (b"content-type", b"application/json")
 _AT_ONCE = 1 << 20
 """Bytes whose nesting is checked on the loop; a text that is made for it takes 20 ms then."""
-BODY, JOB = "emulator.body", "emulator.job"
-"""What the journal finds in the scope of a request, beside its world."""
+JOB = "emulator.job"
+"""Where the scope of a request has the job that it made."""
 
 
 class HttpCaller(Caller):
@@ -56,9 +56,17 @@ class HttpCaller(Caller):
             self.watch.cancel()
 
     async def _until_gone(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
+        scope = self._request.scope
+        if BODY in scope:
+            while (await self._request.receive())["type"] != "http.disconnect":
+                pass
+        else:
+            await self._read_until_gone(beginning_of(scope))
         self.hang_up()
+
+    async def _read_until_gone(self, beginning: Beginning) -> None:
+        while not beginning.is_lost:
+            beginning.take(await self._request.receive())
 
 
 @dataclass(slots=True)
@@ -104,7 +112,15 @@ class Call:
 
     async def body(self, limit: int, row: str | None = None) -> bytes:
         """The whole body; raises BodyTooLarge, whose ledger row is `row`."""
-        body = self.request.scope[BODY] = await read_body(self.request, limit, row)
+        scope = self.request.scope
+        try:
+            body = scope[BODY] = await read_body(self.request, limit, row)
+        except BodyTooLarge:
+            scope[UNREAD] = Unread(f"it is longer than {limit} bytes", announced(scope))
+            raise
+        except ClientDisconnect:
+            scope[UNREAD] = Unread(LOST, announced(scope))
+            raise
         return body
 
     async def json(self, limit: int, row: str | None = None) -> bytes:
@@ -139,8 +155,7 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     The rest is read and dropped, so that the client gets to see the answer.
     """
     parts: list[bytes] = []
-    announced = request.scope[HEADERS].get(b"content-length", b"")
-    size = int(announced) if announced.isdigit() and len(announced) < 20 else 0
+    size = announced(request.scope)
     held, more = 0, True
     while more:
         message = await request.receive()

@@ -20,6 +20,7 @@ from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault, MadeByFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.waiting import Caller, Outcome
+from runpod_emulator.http.bodies import MADE_BY
 from runpod_emulator.http.connection import break_off
 
 FAULT = "X-Emulator-Fault"
@@ -78,7 +79,7 @@ class Edge:
 
     def _broken(self, answer: Response, fault: Fault) -> Response:
         if fault.kind is FaultKind.CONNECTION_RESET:
-            return _Reset()
+            return Reset()
         if fault.kind is FaultKind.TRUNCATED_BODY:
             return _Truncated(answer)
         made = self.problem(MadeByFault(fault.status, "job_id" in self.request.path_params, fault.headers))
@@ -102,6 +103,7 @@ class Edge:
     def _marked(self, answer: Response, fault: Fault) -> Response:
         already = answer.headers.get(FAULT)
         answer.headers[FAULT] = f"{already}, {fault.id}" if already else fault.id
+        self.request.scope[MADE_BY] = fault.id
         return answer
 
     def _now(self) -> int:
@@ -127,7 +129,7 @@ def _lower(fault: Fault) -> dict[str, str]:
     return {name.lower(): value for name, value in fault.headers.items()}
 
 
-class _Reset(Response):
+class Reset(Response):
     """No answer at all: the connection is reset. The journal has it as status 0."""
 
     status_code = 0

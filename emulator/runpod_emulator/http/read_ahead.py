@@ -8,6 +8,7 @@ from collections import deque
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from runpod_emulator.http.bodies import BODY, Beginning, Rest, has_body
 from runpod_emulator.http.call import HttpCaller
 
 _AHEAD = 256 * 1024
@@ -21,6 +22,8 @@ class ReadAhead:
         self._source = receive
         self._kept: deque[Message] = deque()
         self._held = 0
+        self.beginning = Beginning()
+        """Of the body, for the journal."""
         self._changed = asyncio.Event()
         self._last: Message | None = None
         self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -45,6 +48,19 @@ class ReadAhead:
         self.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
         return caller
 
+    async def keep_body(self, request: Request) -> None:
+        """Leave the body of a request that was refused for the journal, as far as it comes at once."""
+        if BODY in request.scope or not has_body(request.scope):
+            return
+        rest: Rest = request.app.state.rest
+        await rest.wait_for(self._until_kept())
+        self.beginning.put(request.scope)
+
+    async def _until_kept(self) -> None:
+        while not self.beginning.is_over:
+            self._changed.clear()
+            await self._changed.wait()
+
     def close(self) -> None:
         """Read no more."""
         self._pump.cancel()
@@ -55,8 +71,10 @@ class ReadAhead:
             if message["type"].endswith(".disconnect"):
                 self._last = message
                 self.left.set_result(None)
+                self.beginning.is_lost = True
             else:
                 self._kept.append(message)
+                self.beginning.take(message)
                 self._held += _size(message)
             self._changed.set()
             while self._held > _AHEAD:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -97,6 +98,8 @@ def _shortened(value: Any, left: list[int]) -> Any:
     An encoder writes each text at once, however little of it is asked for.
     """
     left[0] -= 1
+    if isinstance(value, re.Pattern):
+        value = value.pattern
     if isinstance(value, str):
         return value[: _LONGEST + 1]
     if isinstance(value, Mapping):
@@ -136,6 +139,10 @@ def _difference(expected: Any, actual: Any, path: str) -> str:
         pairs = zip(expected, actual, strict=True)
         differences = (_difference(*pair, f"{path}.{place}") for place, pair in enumerate(pairs))
         return next(filter(None, differences), "")
+    if isinstance(expected, re.Pattern):  # of a test that has compiled it
+        if expected.search(actual if isinstance(actual, str) else _json.encode(actual)):
+            return ""
+        return f"{path}: expected a match of {_as_shown(path, expected.pattern)}, got {_as_shown(path, actual)}"
     if _same(expected, actual):
         return ""
     return f"{path}: expected {_as_shown(path, expected)}, got {_as_shown(path, actual)}"

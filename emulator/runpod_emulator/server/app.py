@@ -26,6 +26,7 @@ from runpod_emulator.doors.own_door import OwnDoor
 from runpod_emulator.doors.pages import Cors, PageGuard
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.answers import problem
+from runpod_emulator.http.bodies import Rest
 from runpod_emulator.http.head import HeadAsGet
 from runpod_emulator.http.names import OwnNames
 from runpod_emulator.http.routing import ExactRoute, ShortCut
@@ -90,6 +91,7 @@ class Application(Starlette):
         self.state.worker_tokens = worker_tokens or WorkerTokens()
         self.state.worker_key = WorkerKey("", lasts=True)
         self.state.ready = False
+        self.state.rest = Rest()
         self.state.forwarder = LateForwarder()
         self.state.serve = _serves_no_more
 

@@ -21,6 +21,7 @@ from runpod_emulator.config.settings import Settings
 from runpod_emulator.core.errors import ConfigurationError, RequestError
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.networks import Reach
+from runpod_emulator.core.records.receiver import Answer
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.settings import default_settings
@@ -208,7 +209,7 @@ class Server:
         world.endpoints.starts.keep()
         return world
 
-    def _take_own(self, url: str, body: bytes) -> int | None:
+    def _take_own(self, url: str, body: bytes) -> Answer | None:
         """Take a webhook call that is for the built-in receiver; None for one that is not."""
         here = self.base_url.removesuffix("/v2") + receiver.PATH
         namespace, _, name = url.removeprefix(here).partition("/")
@@ -217,7 +218,7 @@ class Server:
         try:
             return receiver.hand_over(self.worlds, namespace, name, arriving_headers(url, body), body)
         except RequestError as error:
-            return error.status
+            return Answer(error.status)
 
     def _mocked(self, world: World) -> list[str]:
         """Endpoints that stubs of files name, and that nobody serves."""

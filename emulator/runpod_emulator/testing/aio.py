@@ -70,6 +70,8 @@ class Aio:
     reset = Awaited(Verbs.reset)
     requests = Awaited(Verbs.requests)
     assert_requested = Awaited(Verbs.assert_requested)
+    assert_order = Awaited(Verbs.assert_order)
+    story = Awaited(Verbs.story)
     jobs = Awaited(Verbs.jobs)
     job = Awaited(Verbs.job)
     wait_for = Awaited(Verbs.wait_for)

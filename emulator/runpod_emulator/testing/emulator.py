@@ -27,9 +27,15 @@ class Emulator(Verbs):
     are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
     seed it is 0. It works inside a running event loop, under freezegun, and in any thread.
     `patience` is how many seconds of real time a call may take before it raises TimeoutError.
+    A `strict` one raises AssertionError at the end of its `with` block, unless that has failed, for
+    stubs and faults that were never used, jobs that met no stub, webhooks that were given up, and
+    refused requests that nobody asked for.
     """
 
-    def __init__(self, *endpoints: str, patience: float = PATIENCE, **options: Unpack[Options]) -> None:
+    def __init__(
+        self, *endpoints: str, patience: float = PATIENCE, strict: bool = False, **options: Unpack[Options]
+    ) -> None:
+        self.strict = strict
         self._thread = ServerThread(patience)
         super().__init__(Link(self._thread))
         self.aio = Aio(self)
@@ -41,9 +47,26 @@ class Emulator(Verbs):
         self._options: dict[str, Any] = {**usual, **options}
         self._options["mock"] = [*endpoints, *self._options.get("mock", [])] or ["mock"]
 
+    @property
+    def worlds(self) -> dict[str, Verbs]:
+        """The worlds that were asked for, by their names: the first has none."""
+        return {"": self, **self._named}
+
+    async def _drop_named(self) -> None:
+        for name in self._named:
+            await self.link.server.worlds.drop(name)
+
+    def drop_namespaces(self) -> None:
+        """End the other worlds that were asked for: whoever asks again gets new ones."""
+        if self._named:
+            self.link.do(self._drop_named())
+            self._named.clear()
+
     def start(self) -> Self:
         """Serve; raises ConfigurationError, and RuntimeError where it runs already."""
         settings = read_settings(str, **self._options)
+        self._asserted.clear()
+        self._named.clear()
         if "log_level" in self._asked and not self._thread.is_running:
             self._level = _set_level(settings.log_level.upper())
         self._thread.start(settings)
@@ -62,7 +85,17 @@ class Emulator(Verbs):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Stop, and raise AssertionError for what a strict test fails for, if it has not failed already."""
+        try:
+            all_worlds = self.worlds.values() if self.strict and error is None else ()
+            reasons = [reason for world in all_worlds for reason in world.unmet()]
+        finally:
+            self.stop()
+        if reasons:
+            raise AssertionError("strict: " + "\n        ".join(reasons))
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
@@ -70,7 +103,7 @@ class Emulator(Verbs):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        await asyncio.to_thread(self._end, error)
 
 
 def _set_level(level: int | str) -> int:

@@ -68,8 +68,10 @@ class Request:
     status: int
     """Of the answer; 0 where the connection was reset instead."""
     job: str | None
-    body_cut: bool = False
-    """Whether the body was too long to be kept whole."""
+    body_cut: str = ""
+    """Why the body was not kept whole; "" where it was."""
+    fault: str | None = None
+    """The id of the fault that has changed the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def request(shown: Mapping[str, Any]) -> Request:
         body=shown["body"],
         status=shown["status"],
         job=shown["job"],
-        body_cut="bodyCut" in shown,
+        body_cut=shown["bodyCut"]["reason"] if "bodyCut" in shown else "",
+        fault=shown["fault"],
     )
 
 

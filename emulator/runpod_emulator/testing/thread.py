@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from runpod_emulator.config.settings import Settings
+from runpod_emulator.core.errors import ConfigurationError, RequestError
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.server.server import Server, new_loop
 from runpod_emulator.workers.functions import PRESENT_JOB
@@ -148,6 +149,10 @@ class ServerThread:
         except (TookTooLong, TimeoutError):
             return ["the emulator's own thread, which is busy"]
 
+    def inside(self, work: Callable[[], Value]) -> Value:
+        """What a function returns in the server's thread, which may be this one."""
+        return work() if threading.current_thread() is self._thread else self._run(call(work))
+
     def _run(self, work: Coroutine[object, object, Value]) -> Value:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_END)
@@ -168,7 +173,39 @@ class Link:
     @property
     def world(self) -> World:
         """The world, which lives in the server's thread; raises NotRunning."""
-        return self.server.worlds.named(self._namespace) if self._namespace else self.server.emulator
+        server = self.server
+        if not self._namespace:
+            return server.emulator
+        return self._thread.inside(lambda: server.worlds.named(self._namespace))
+
+    def to(self, namespace: str) -> Link:
+        """The way to another world, which is made if need be; raises ConfigurationError."""
+        if not namespace:
+            raise ConfigurationError("a namespace has a name: the first world is the emulator itself")
+        keys = self.server.settings.api_key
+        if self.server.worlds.by_key and keys and namespace not in keys:
+            raise ConfigurationError(f"{namespace} is none of the keys that the server accepts, which choose worlds")
+        link = Link(self._thread, namespace)
+        try:
+            _ = link.world
+        except RequestError as error:
+            problem = error.detail
+        else:
+            return link
+        raise ConfigurationError(problem)
+
+    @property
+    def key(self) -> str:
+        """A key that the server accepts, and that chooses the world where keys do."""
+        server = self.server
+        return self._namespace if self._namespace and server.worlds.by_key else server.key
+
+    @property
+    def chosen_by(self) -> dict[str, str]:
+        """The header that chooses the world, where that is not the first, nor chosen by its key."""
+        if not self._namespace or self.server.worlds.by_key:
+            return {}
+        return {"X-Emulator-Namespace": self._namespace}
 
     def do(self, work: Coroutine[object, object, Value], patience: float | None = None) -> Value:
         """What a coroutine returns in the server's thread; raises NotRunning, TimeoutError.

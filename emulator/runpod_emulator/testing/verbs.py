@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.time.clock import RealClock
@@ -14,6 +12,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.testing import records
+from runpod_emulator.testing.checking import asked, checked
 from runpod_emulator.testing.clock import Clock, in_milliseconds
 from runpod_emulator.testing.handles import Fault, Stub
 from runpod_emulator.testing.thread import Link
@@ -24,10 +23,9 @@ from runpod_emulator.world.world import World
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from runpod_emulator.doors.admin.verified import Verification
     from runpod_emulator.testing.written import FaultKind, FaultMembers, FaultProfile, Filter, Status, StubMembers
 
-Value = TypeVar("Value")
-Model = TypeVar("Model", bound=BaseModel)
 _LEFT = 5.0
 """Seconds that the server has to say what a wait that took too long has waited for."""
 
@@ -40,6 +38,10 @@ class Verbs:
         """The way to the world itself, for those who need more than these verbs."""
         self.clock = Clock(link)
         self.webhooks = Webhooks(link)
+        self._asserted: set[int] = set()
+        """The numbers of requests that the test has asked for."""
+        self._named: dict[str, Verbs] = {}
+        """The other worlds that were asked for, by their names."""
 
     # Where it is
 
@@ -55,13 +57,34 @@ class Verbs:
 
     @property
     def key(self) -> str:
-        """A key that the server accepts."""
-        return self.link.server.key
+        """A key that the server accepts, and by which it knows this world where keys choose them."""
+        return self.link.key
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client of this world sends: a key, and what chooses the world where its key does not."""
+        return {"Authorization": f"Bearer {self.key}", **self.link.chosen_by}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point RunPod clients here."""
-        return self.link.server.client_environment()
+        """The variables that point RunPod clients here, and to this world where keys choose them."""
+        return {**self.link.server.client_environment(), "RUNPOD_API_KEY": self.key}
+
+    def namespace(self, name: str) -> Verbs:
+        """Another world of this server, which is made if need be: what is here for the first is there for that.
+
+        Its clients send `headers`; with `namespaces="key"` they use its `key`, which is the name.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator("llm") as emu:
+        ...     emu.namespace("w2").headers["X-Emulator-Namespace"]
+        'w2'
+        """
+        link = self.link.to(name)
+        if name not in self._named:
+            self._named[name] = Verbs(link)
+            self._named[name]._named = self._named
+        return self._named[name]
 
     # What shall happen
 
@@ -133,6 +156,7 @@ class Verbs:
     def reset(self) -> None:
         """Forget jobs, requests, webhooks, stubs and faults; for use before each test."""
         self.link.do(self.link.world.reset())
+        self._asserted.clear()
 
     # What happened
 
@@ -146,28 +170,73 @@ class Verbs:
         from runpod_emulator.doors.admin.questions import meant
 
         given = checked(Written, match)
+        self.link.ask(given.check)
         world = self.link.world
         drift = world.timeline.drift()
-        found = self.link.do(meant(world.journal, given))
+        found = asked(self.link, meant(world.journal, given))
+        self._asserted.update(one.number for one in found)
         return [records.request(shapes.entry(one, world.masks, drift)) for one in found]
 
-    def assert_requested(self, *, count: int | None = None, **match: Unpack[Filter]) -> None:
-        """Raise AssertionError, which says what came instead, unless such a request came, or `count` of them."""
-        from runpod_emulator.doors.admin.questions import Filter as Written
-        from runpod_emulator.doors.admin.questions import verified
+    def assert_requested(
+        self,
+        *,
+        count: int | None = None,
+        at_least: int | None = None,
+        at_most: int | None = None,
+        **match: Unpack[Filter],
+    ) -> None:
+        """Raise AssertionError, which says what came instead, unless such a request came, or as many of them.
 
-        given = checked(Written, match)
-        answer = self.link.do(verified(self.link.world.journal, self.link.world.masks, given, count))
+        Values of the path, of headers and in the body may be patterns of `re`, which are searched there.
+
+        >>> from runpod_emulator import Emulator
+        >>> with Emulator("llm") as emu:
+        ...     emu.assert_requested(operation="run", body={"input": {"prompt": "hello"}}, count=0)
+        """
+        from runpod_emulator.doors.admin.verified import Verification
+
+        counts = {"count": count, "at_least": at_least, "at_most": at_most}
+        self._assert(checked(Verification, {"match": match, **counts}))
+
+    def assert_order(self, *matches: Filter) -> None:
+        """Raise AssertionError unless such requests came one after the other, whatever came between them.
+
+        `emu.assert_order({"operation": "run"}, {"operation": "cancel"})`
+        """
+        from runpod_emulator.doors.admin.verified import Verification
+
+        self._assert(checked(Verification, {"order": list(matches)}))
+
+    def _assert(self, wish: Verification) -> None:
+        answer = asked(self.link, wish.verified(self.link.world, self._asserted))
         if not answer.ok:
             raise AssertionError(answer.detail)
 
     def jobs(self, endpoint: str | None = None) -> list[records.Job]:
         """The jobs there are, newest first, with their transitions; secrets are masked."""
+        self._check(endpoint)
         return [records.job(one) for one in self.link.do(shapes.all_jobs(self.link.world, endpoint))]
+
+    def _check(self, endpoint: str | None) -> None:
+        """Raise ConfigurationError for an endpoint that nobody knows."""
+        if endpoint is not None:
+            self.link.ask(lambda world: check_endpoint(world, endpoint))
 
     def job(self, job_id: str) -> records.Job:
         """One job with its transitions, also when it is gone; raises JobNotFound for one that never was."""
         return records.job(self.link.do(shapes.one_job(self.link.world, job_id)))
+
+    def story(self) -> str:
+        """What happened since the start or the last reset, in at most 40 lines: for the report of a test."""
+        from runpod_emulator.doors.admin.story import story
+
+        return self.link.do(story(self.link.world))
+
+    def unmet(self) -> list[str]:
+        """What a strict test fails for."""
+        from runpod_emulator.doors.admin.strictness import unmet
+
+        return self.link.ask(lambda world: unmet(world, self._asserted))
 
     def wait_for(
         self,
@@ -188,29 +257,21 @@ class Verbs:
         wait is over as soon as nothing runs.
         """
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
+        from runpod_emulator.doors.admin.whereabouts import whereabouts
 
         self.link.refuse_in_handlers("wait_for")
         length = None if timeout is None else in_milliseconds(timeout)
-        asked = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
-        given = checked(Awaited, {**asked, "webhooks": webhooks, "timeout": length})
+        said = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
+        given = checked(Awaited, {**said, "webhooks": webhooks, "timeout": length})
+        self._check(endpoint)
         patience = self._patience(length)
         ways = "clock.advance({}) or clock.run_until_idle()"
         work = wait_until(self.link.world, given, Caller(), ways, patience)
         problem = self.link.do(work, patience + _LEFT)
         if problem:
-            raise TimeoutError(problem)
+            raise TimeoutError(problem + self.link.do(whereabouts(self.link.world, given)))
 
     def _patience(self, length: int | None) -> float:
         """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""
         is_real = type(self.link.world.timeline.clock) is RealClock
         return max(self.link.patience, (length or 0) / 1000 + 1) if is_real else self.link.patience
-
-
-def checked(model: type[Model], given: Any) -> Model:
-    """What a test has written, as its model; raises ConfigurationError."""
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")) from error

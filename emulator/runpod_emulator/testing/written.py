@@ -7,6 +7,7 @@ the models that check the values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from re import Pattern
 from typing import Any, Literal, TypedDict
 
 ClockMode = Literal["real", "virtual", "auto"]
@@ -141,17 +142,33 @@ class FaultMembers(TypedDict, total=False):
     copies: int
 
 
+class CallFilter(TypedDict, total=False):
+    """Which webhook calls are meant; what is not said may be anything."""
+
+    name: str
+    """The last part of the URL."""
+    status: int
+    """Of the answer; 0 where the connection was dropped."""
+    body: Json
+    """A part of the JSON body."""
+    body_regex: Mapping[str, str]
+    headers: Mapping[str, str | HeaderPattern | Pattern[str]]
+
+
 class Filter(TypedDict, total=False):
-    """Which requests are meant; what is not said may be anything."""
+    """Which requests are meant; what is not said may be anything. Patterns of `re` are searched where they stand."""
 
     endpoint: str
     """A pattern as in a shell."""
     operation: Operation
     method: str
-    path: str
+    path: str | Pattern[str]
+    path_regex: str
     status: int
     """Of the answer; 0 where the connection was reset."""
     job: str
     body: Json
     """A part of the JSON body."""
-    headers: Mapping[str, str]
+    body_regex: Mapping[str, str]
+    """Patterns, by path in the body such as `input.prompt`."""
+    headers: Mapping[str, str | HeaderPattern | Pattern[str]]

@@ -28,7 +28,7 @@ from runpod_emulator.core.records.ring import KEPT_BYTES
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock
 from runpod_emulator.core.time.timeline import Timeline
-from runpod_emulator.core.time.waiting import WaitingRoom
+from runpod_emulator.core.time.waiting import Caller, WaitingRoom
 from runpod_emulator.effects.faulty_post import FaultyPost
 from runpod_emulator.effects.joblog import JobLog
 from runpod_emulator.effects.own_post import OwnPost, Take
@@ -40,6 +40,9 @@ from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
+
+_ANSWER = ("answer",)
+"""The topic of webhook calls whose answer is held."""
 
 
 class World:
@@ -55,7 +58,7 @@ class World:
     open_requests = 0
     """Those that are being answered, but for the polls of its own workers."""
     requests = 0
-    """Those of clients that have been answered."""
+    """Those of clients that have been answered since the last reset."""
     _is_over = False
 
     def __init__(
@@ -91,8 +94,8 @@ class World:
         self.feeds = Feeds(self.room)
         self._remember(keep_bytes)
         self.polls = self._polls()
-        own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
-        self.webhooks = self._sender(own_post, platform, calls_per_host)
+        post = post or LatePost(platform.webhook_timeout, reach)
+        self.webhooks = self._sender(post, own_calls, platform, calls_per_host)
         self._heartbeat = self._beating()
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
@@ -108,6 +111,8 @@ class World:
     def _remember(self, keep_bytes: int) -> None:
         self._flaws: dict[str, str] = {}
         self.unread = Unread(self.timeline)
+        self.began_at = self.timeline.now()
+        """When it was made, or reset."""
         self.attempts = Attempts(keep_bytes)
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
@@ -141,7 +146,8 @@ class World:
         if self.store.deliveries.shared:
             self.store.listen(self.webhooks.owed)
 
-    def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
+    def _sender(self, post: Post, own_calls: Take, platform: Platform, per_host: int) -> Webhooks:
+        own_post = OwnPost(post, own_calls, self._pass_time, platform.webhook_timeout)
         around = FaultyPost(own_post, self.faults, self.timeline)
         return Webhooks(
             self.store, self.timeline, platform, own_post, self._tried, around=around, per_host=per_host,
@@ -160,8 +166,23 @@ class World:
         """Add a fault; the first worker that it delays is the next one that is needed."""
         added = self.faults.add(fault)
         for endpoint in self.endpoints.values():
-            endpoint.workforce.cool_down()
+            if added.delays_workers(endpoint.settings.id):
+                endpoint.workforce.cool_down()
         return added
+
+    async def wait_to_answer(self, delay: int, caller: Caller) -> None:
+        """Hold the answer to a webhook call for `delay` ms, or until a reset."""
+        await self.room.wait(_ANSWER, self.timeline.now() + delay, caller)
+
+    async def _pass_time(self, delay: int) -> None:
+        """The same for one of our own calls: time may pass, though the call is on the wire."""
+        caller = Caller()
+        caller.hurries = True
+        self.timeline.end()
+        try:
+            await self.wait_to_answer(delay, caller)
+        finally:
+            self.timeline.begin()
 
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and bring back the start.
@@ -180,18 +201,21 @@ class World:
             await endpoint.work.balance()
         if endpoint_id is None:
             self.receiver.clear()
+            self.room.call(_ANSWER)
             self.stubs.reset()
             self.faults.reset()
             self.endpoints.drop_functions()
             self._shared.ids.reset()
             self._restart()
             await self.endpoints.starts.restore()
+            self.requests = 0
+            self.began_at = self.timeline.now()
 
     def _restart(self) -> None:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
             endpoint.fleet.backoff.restart()
-            endpoint.workforce.cool_down()
+            endpoint.workforce.cool_down_if_simulated()
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown

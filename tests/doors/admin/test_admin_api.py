@@ -105,6 +105,11 @@ async def test_stubs_without_an_id_do_not_replace_each_other(admin: Admin):
         ("POST", "/faults/profiles/nope", None, "there is no fault profile nope"),
         ("POST", "/requests/verify", {"match": {}}, "say which requests are meant"),
         ("POST", "/requests/verify", {"match": {"endpointt": "a"}}, "endpointt"),
+        ("POST", "/requests/verify", {"match": {"endpoint": "lm"}}, "there is no endpoint lm; the nearest is llm"),
+        ("POST", "/requests/find", {"operation": "runn"}, "there is no operation runn; the nearest is run"),
+        ("GET", "/requests?operation=runn", None, "operation"),
+        ("GET", "/requests?endpoint=lm", None, "there is no endpoint lm"),
+        ("POST", "/wait", {"status": "COMPLETED", "endpoint": "lm"}, "there is no endpoint lm"),
         ("POST", "/wait", {}, "say what to wait for"),
         ("POST", "/clock/advance", {}, "write either by or to"),
         ("POST", "/clock/advance", {"by": "soon"}, "by: write milliseconds"),
@@ -160,15 +165,26 @@ async def test_the_journal_tells_what_clients_sent(admin: Admin):
 
 
 async def test_a_failed_verification_says_what_came_instead(admin: Admin):
-    await admin.run({"input": {"prompt": "bye"}})
+    job = await admin.run({"input": {"prompt": "bye"}})
     wish = {"match": {"operation": "run", "body": HELLO}, "count": 2}
     answer = await admin.ask("POST", "/requests/verify", json=wish)
     assert (answer["ok"], answer["count"]) == (False, 0)
     assert answer["detail"] == (
-        'expected 2 such requests, got 0\nPOST /v2/llm/run: body.input.prompt: expected "hello", got "bye"'
+        "expected 2 such requests, got none; the nearest:\n"
+        f'  #1 POST /v2/llm/run: 200, job {job}: body.input.prompt: expected "hello", got "bye"'
     )
-    nothing = await admin.ask("POST", "/requests/verify", json={"match": {"operation": "purge"}, "at_most": 0})
-    assert nothing["ok"]
+    for wish in (
+        {"match": {"operation": "purge"}, "at_most": 0},
+        {"match": {"endpoint": "l*", "path_regex": "/run$", "body_regex": {"input.prompt": "^b"}}},
+        {"match": {"headers": {"authorization": {"regex": "."}}}},
+    ):
+        assert (await admin.ask("POST", "/requests/verify", json=wish))["ok"]
+    order = {"order": [{"operation": "run"}, {"operation": "cancel"}]}
+    assert not (await admin.ask("POST", "/requests/verify", json=order))["ok"]
+    await admin.http.post(f"/v2/llm/cancel/{job}", headers={"authorization": "k"})
+    assert await admin.ask("POST", "/requests/verify", json=order) == {"ok": True, "count": 2, "detail": ""}
+    assert (await admin.ask("GET", "/jobs?endpoint=l*"))["total"] == 1
+    assert (await admin.ask("GET", "/requests?endpoint=x*"))["total"] == 0
 
 
 async def test_a_wait_is_answered_as_soon_as_it_has_come(admin: Admin):

@@ -48,7 +48,7 @@ from runpod_emulator.core.jobs.job import (
     Transition,
 )  # fmt: skip
 from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, Kinds, Listener, by_kind
-from runpod_emulator.core.jobs.script_state import Looked, holds
+from runpod_emulator.core.jobs.script_state import Looked
 from runpod_emulator.core.jobs.store import Counts
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.rates import Limits
@@ -147,7 +147,7 @@ class Endpoint:
             low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=holds(script),
+            held=script is not None and script.held_until is not None,
             script=script,
         )
         job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())

@@ -130,7 +130,7 @@ class RunningScripts:
         if stub is None:
             if self.has_handler:
                 return None
-            reason = f"no stub matches this job; {self._book.nearest(question)}"
+            reason = f"no stub matches this job; {self._book.missed(question)}"
             return ScriptState(None, headers=question.raw_headers, failure=reason)
         known = self._known[job_id] = _Known(question, stub)
         state = ScriptState(stub.id, stub.matched, question.raw_headers)

@@ -109,7 +109,7 @@ class Workforce:
         for worker in list(self.fleet.workers.values()):
             if worker.state is WorkerState.UNHEALTHY:
                 raise ConfigurationError(worker.reason)
-        self.cool_down()
+        self.cool_down_if_simulated()
 
     def begin(self) -> None:
         """Serve without an import check: what goes wrong is logged, and workers come when there are jobs."""
@@ -159,12 +159,16 @@ class Workforce:
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
 
-    def cool_down(self) -> None:
+    def cool_down_if_simulated(self) -> None:
         """Where cold starts are simulated, no worker that is there already may spare the first job one."""
         if self.settings.throttle.high or self.settings.cold_start.high or self._faults.delays_workers(self.id):
-            for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
-                if worker.ours and worker.state is WorkerState.IDLE:
-                    self.fleet.dismiss(worker)
+            self.cool_down()
+
+    def cool_down(self) -> None:
+        """End idle workers, but for those that are always on."""
+        for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
+            if worker.ours and worker.state is WorkerState.IDLE:
+                self.fleet.dismiss(worker)
 
     def _changed(self, worker: str, state: WorkerState | None) -> None:
         change = WorkerChange(self._timeline.now(), self.id, worker, state)

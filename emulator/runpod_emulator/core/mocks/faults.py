@@ -92,6 +92,10 @@ class Fault:
         low, high, _ = self.delay
         return low if low == high else self._delays.randint(low, high)
 
+    def delays_workers(self, endpoint: str) -> bool:
+        """Whether it concerns how workers of this endpoint come up."""
+        return self.kind.row.place is Place.WORKER and _concerns(self, endpoint, None)
+
     def delay_of(self, key: str) -> int:
         """A duration within the rule's delay, in ms: always the same for one key, and without a use of the dice."""
         low, high, seed = self.delay
@@ -106,7 +110,7 @@ class FaultBook:
     """
 
     def __init__(self, seed: int | None, timeline: Timeline) -> None:
-        self._seed = seed
+        self.seed = seed
         self._timeline = timeline
         self.rules: dict[str, Fault] = {}
         """By id, in the order in which they are asked."""
@@ -169,7 +173,12 @@ class FaultBook:
 
     def delays_workers(self, endpoint: str) -> bool:
         """Whether there is a rule that concerns how workers of this endpoint come up."""
-        return any(fault.kind.row.place is Place.WORKER and _concerns(fault, endpoint, None) for fault in self)
+        return any(fault.delays_workers(endpoint) for fault in self)
+
+    def added(self) -> list[Fault]:
+        """The rules that came after `keep`, and have not ended by themselves."""
+        kept = set(map(id, self._kept))
+        return [fault for fault in self if id(fault) not in kept]
 
     def has(self, kind: FaultKind) -> bool:
         """Whether there is a rule of this kind."""
@@ -198,7 +207,7 @@ class FaultBook:
         return chosen
 
     def _seed_of(self, fault: Fault) -> str | None:
-        return None if self._seed is None else f"{self._seed} faults {fault.id}"
+        return None if self.seed is None else f"{self.seed} faults {fault.id}"
 
     def _drop_expired(self) -> None:
         now = self._timeline.now()

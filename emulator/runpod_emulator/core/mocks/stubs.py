@@ -7,10 +7,11 @@ import heapq
 import json
 import logging
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from runpod_emulator.core.mocks.script import Script
 
@@ -57,6 +58,11 @@ Check = Callable[[Question], str]
 def is_pattern(endpoint: str) -> bool:
     """Whether an endpoint is named by a pattern as in a shell, which may fit several."""
     return bool(set(endpoint) & set("*?["))
+
+
+def fits(pattern: str, endpoint: str) -> bool:
+    """Whether an endpoint is the one that is named, or one of those that a pattern as in a shell fits."""
+    return endpoint == pattern or fnmatch.fnmatchcase(endpoint, pattern)
 
 
 @dataclass(slots=True)
@@ -108,7 +114,7 @@ class Stub:
 
     def serves(self, endpoint: str) -> bool:
         """Whether it is for jobs of this endpoint."""
-        return endpoint == self.endpoint or fnmatch.fnmatchcase(endpoint, self.endpoint)
+        return fits(self.endpoint, endpoint)
 
     def differences(self, question: Question) -> list[str]:
         """What keeps it from matching, apart from counts."""
@@ -157,6 +163,17 @@ class Stub:
         self._given_back.clear()
 
 
+class Miss(NamedTuple):
+    """A job that no stub matched: its endpoint, and why."""
+
+    endpoint: str
+    why: str
+
+
+_MISSES = 100
+"""Jobs that are remembered for having met no stub."""
+
+
 class StubBook:
     """The stubs of one emulator: those of higher priority first, of equal ones the youngest."""
 
@@ -164,6 +181,8 @@ class StubBook:
         self._stubs: list[Stub] = []
         self._ids: set[str] = set()
         self._kept: list[Stub] = []
+        self.misses: deque[Miss] = deque(maxlen=_MISSES)
+        """Jobs that no stub matched since the last reset, the oldest first."""
 
     def __bool__(self) -> bool:
         return bool(self._stubs)
@@ -217,16 +236,27 @@ class StubBook:
     def reset(self) -> None:
         """Drop what came after `keep`, and count anew."""
         self._put(self._kept)
+        self.misses.clear()
         for stub in self._stubs:
             stub.begin()
+
+    def added(self) -> list[Stub]:
+        """The stubs that came after `keep`."""
+        kept = set(map(id, self._kept))
+        return [stub for stub in self._stubs if id(stub) not in kept]
 
     def choose(self, question: Question) -> Stub | None:
         """The first stub that matches."""
         question.searched = 0.0
         return next((stub for stub in self._stubs if stub.matches(question)), None)
 
-    def nearest(self, question: Question) -> str:
-        """Why none matched: the stub that fits best, and what differs."""
+    def missed(self, question: Question) -> str:
+        """Why none matched: the stub that fits best, and what differs. The job is remembered for it."""
+        why = self._nearest(question)
+        self.misses.append(Miss(question.endpoint, why))
+        return why
+
+    def _nearest(self, question: Question) -> str:
         if not self._stubs:
             return "there is no stub at all"
         ranked = min(

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """One request and how it was answered."""
 
     number: int
-    """Of the requests of its world since that was made, from 1."""
+    """Of the requests of its world since it was made or reset, from 1."""
     at: int
     endpoint: str
     operation: str
@@ -40,14 +40,18 @@ class Entry(NamedTuple):
     job: str
     """The job that it made or is about, empty for none."""
     body_size: int
-    """Bytes of the whole body."""
+    """Bytes of the whole body, as far as is known."""
     head: int = 0
     """Bytes of a head that is longer than usual."""
+    unread: str = ""
+    """Why the body was not read, or not to its end; "" where it was."""
+    fault: str = ""
+    """The id of the fault that has made the answer what it is, "" for none."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether only the beginning of the body was kept."""
-        return len(self.body) < self.body_size
+        """Whether only the beginning of the body was kept, or nothing of it."""
+        return bool(self.unread) or len(self.body) < self.body_size
 
     @property
     def json(self) -> Any:

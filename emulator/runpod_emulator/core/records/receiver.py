@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.records.ring import KEPT_BYTES, Ring
@@ -14,7 +14,7 @@ _EACH = 1_500
 
 
 class Received(NamedTuple):
-    """One call; `status` is what it was answered."""
+    """One call; `status` is what it was answered, 0 where the connection was dropped."""
 
     at: int
     name: str
@@ -29,12 +29,30 @@ class Received(NamedTuple):
         return json.loads(self.body)
 
 
+class Answer(NamedTuple):
+    """What a call is answered, after `delay` ms; one that `drops` ends the connection instead."""
+
+    status: int = 200
+    delay: int = 0
+    body: bytes = b""
+    drops: bool = False
+
+
+@dataclass(slots=True)
+class _Next:
+    """An answer for the next calls, of one name or any."""
+
+    answer: Answer
+    name: str | None
+    left: int
+
+
 class Receiver:
     """Takes webhook calls and answers 200, or first what it was told. Keeps the last, in `most_bytes` of memory."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._calls: Ring[Received] = Ring(most_bytes)
-        self._answers: deque[int] = deque()
+        self._answers: list[_Next] = []
 
     def __iter__(self) -> Iterator[Received]:
         return iter(self._calls)
@@ -42,16 +60,26 @@ class Receiver:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def answer(self, status: int, times: int = 1) -> None:
-        """Answer the next calls with this status."""
-        self._answers.extend([status] * times)
+    def answer(self, answer: Answer, times: int = 1, name: str | None = None) -> None:
+        """Answer the next calls so: those of one name, or any."""
+        if times > 0:
+            self._answers.append(_Next(answer, name, times))
 
-    def take(self, at: int, name: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Note a call; returns the status of its answer."""
-        status = self._answers.popleft() if self._answers else 200
+    def take(self, at: int, name: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Note a call; returns its answer."""
+        answer = self._next(name) if self._answers else Answer()
         size = _EACH + len(body) + sum(len(key) + len(value) for key, value in headers.items())
-        self._calls.add(Received(at, name, headers, body, status), size)
-        return status
+        self._calls.add(Received(at, name, headers, body, 0 if answer.drops else answer.status), size)
+        return answer
+
+    def _next(self, name: str) -> Answer:
+        chosen = next((one for one in self._answers if one.name in (None, name)), None)
+        if chosen is None:
+            return Answer()
+        chosen.left -= 1
+        if not chosen.left:
+            self._answers.remove(chosen)
+        return chosen.answer
 
     def clear(self) -> None:
         """Forget calls and answers."""

@@ -11,6 +11,7 @@ import orjson
 from sse_starlette.event import ServerSentEvent
 
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.mocks.stubs import fits
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.world.world import World
 
@@ -31,7 +32,7 @@ class News(NamedTuple):
 
 
 class Feed:
-    """What one reader has not read yet; of one endpoint, or of all."""
+    """What one reader has not read yet; of the endpoints that a pattern fits, or of all."""
 
     def __init__(self, world: World, endpoint: str | None) -> None:
         self._world = world
@@ -43,7 +44,7 @@ class Feed:
     def heard(self, transition: Transition) -> None:
         """One transition more."""
         job = transition.job
-        if self._endpoint not in (None, job.endpoint):
+        if self._endpoint is not None and not fits(self._endpoint, job.endpoint):
             return
         self._left_out += len(self._news) == MOST
         self._news.append(news_of(transition))

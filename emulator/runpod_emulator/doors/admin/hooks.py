@@ -10,17 +10,11 @@ from starlette.responses import Response
 
 from runpod_emulator.core.records.receiver import Received
 from runpod_emulator.doors.admin import listings, shapes
-from runpod_emulator.doors.admin.questions import Parameters
+from runpod_emulator.doors.admin.calls import Answers, Expected
 from runpod_emulator.doors.admin.state import Chosen, Limit, Offset
+from runpod_emulator.doors.admin.verified import Verified
 
 router = APIRouter(prefix="/hooks", tags=["webhooks"])
-
-
-class Answers(Parameters):
-    """What the receiver answers next."""
-
-    status: int = Field(ge=100, le=599)
-    times: int = Field(1, ge=1, le=1_000)
 
 
 class ReceivedCall(BaseModel):
@@ -30,7 +24,7 @@ class ReceivedCall(BaseModel):
     name: str
     headers: dict[str, str]
     body: Any
-    status: int = Field(description="what it was answered")
+    status: int = Field(description="what it was answered, 0 where the connection was dropped")
 
 
 @router.get("", response_model=list[ReceivedCall])
@@ -49,7 +43,19 @@ async def received(
     return await listings.plain_list(found[offset : offset + limit], shape)
 
 
+@router.delete("", status_code=204)
+async def clear(world: Chosen) -> None:
+    """Forget the calls that came, and what was to be answered."""
+    world.receiver.clear()
+
+
 @router.post("/answers", status_code=204)
 async def answer(world: Chosen, given: Answers) -> None:
-    """Answer the next calls with this status; all others with 200."""
-    world.receiver.answer(given.status, given.times)
+    """Answer the next calls so; all others with 200."""
+    given.tell(world, given.times)
+
+
+@router.post("/verify")
+async def verify(world: Chosen, given: Expected) -> Verified:
+    """Compare the calls that came with what was expected."""
+    return await given.verified(world)

@@ -12,6 +12,7 @@ import orjson
 from starlette.responses import Response, StreamingResponse
 
 from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.mocks.stubs import fits, is_pattern
 from runpod_emulator.core.time.clock import turn, work_time
 from runpod_emulator.world.world import World
 
@@ -45,7 +46,7 @@ async def jobs_of(
     world: World, endpoint: str | None, status: JobStatus | None, offset: int, limit: int
 ) -> tuple[list[Job], int]:
     """A page of the jobs of all endpoints or one, newest first, and how many there are; raises EndpointNotFound."""
-    names = list(world.endpoints.queues) if endpoint is None else [world.endpoints.queue(endpoint).id]
+    names = _named(world, endpoint)
     total, found = 0, []
     for name in names:
         now = (await world.store.counts(name)).now
@@ -54,6 +55,13 @@ async def jobs_of(
         found.append(await _newest(world, name, status, min(offset + limit, count)))
     merged = heapq.merge(*found, key=lambda job: -job.submitted_at)
     return [job async for job in slowly(islice(merged, offset, offset + limit))], total
+
+
+def _named(world: World, endpoint: str | None) -> list[str]:
+    """The endpoints that are meant: all, those that a pattern fits, or one; raises EndpointNotFound."""
+    if endpoint is None or is_pattern(endpoint):
+        return [name for name in world.endpoints.queues if endpoint is None or fits(endpoint, name)]
+    return [world.endpoints.queue(endpoint).id]
 
 
 async def _newest(world: World, endpoint: str, status: JobStatus | None, most: int) -> list[Job]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import Any, Literal
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
-from runpod_emulator.core.mocks.stubs import Question
+from runpod_emulator.core.mocks.stubs import Question, Slow, fits
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
-from runpod_emulator.doors.admin.listings import MOST, chosen, slowly
-from runpod_emulator.mocking.checks import input_check
-from runpod_emulator.values import Exact, Milliseconds
+from runpod_emulator.doors.admin.listings import MOST, chosen
+from runpod_emulator.doors.admin.names import check_endpoint
+from runpod_emulator.mocking.checks import input_check, input_regex_check
+from runpod_emulator.mocking.forms import Pattern
+from runpod_emulator.mocking.models import Header, HeaderPattern
+from runpod_emulator.mocking.patterns import TooSlow, found
+from runpod_emulator.values import Exact, Milliseconds, nearest
 from runpod_emulator.world.standing import WAYS, held_by, in_vain, late
 from runpod_emulator.world.stillness import Stillness
 from runpod_emulator.world.world import World
@@ -32,52 +39,98 @@ class Parameters(Exact):
     model_config = ConfigDict(extra="forbid")
 
 
-_COMPARED = ("endpoint", "operation", "method", "path", "status", "job")
-_compared = attrgetter(*_COMPARED)
+def _own(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """A pattern that a test has compiled passes as it is; JSON holds none."""
+    return value if isinstance(value, re.Pattern) else check(value)
+
+
+def _operation(name: str) -> str:
+    if name not in _OPERATIONS:
+        raise ValueError(f"there is no operation {name[:_LONGEST]}{nearest(name.lower(), _OPERATIONS)}")
+    return name
+
+
+_OPERATIONS = tuple(one.value for one in Operation)
+_LONGEST = 100
+"""Characters of a wrong name that are shown."""
+
+if TYPE_CHECKING:
+    Text = str | re.Pattern[str]
+    HeaderText = str | HeaderPattern | re.Pattern[str]
+else:
+    Text = Annotated[str, WrapValidator(_own)]
+    HeaderText = Annotated[Header, WrapValidator(_own)]
 
 
 class Filter(Parameters):
     """Which requests are meant; what is not said may be anything."""
 
-    endpoint: str | None = None
-    operation: str | None = Field(None, description="run, runsync, status, status_sync, stream, cancel, retry, purge …")
+    endpoint: str | None = Field(None, description="a pattern as in a shell")
+    operation: Annotated[str, AfterValidator(_operation)] | None = Field(
+        None, description="run, runsync, status, status_sync, stream, cancel, retry, purge …"
+    )
     method: str | None = None
-    path: str | None = None
+    path: Text | None = None
+    path_regex: Pattern | None = Field(None, description="is searched in the path")
     status: int | None = Field(None, description="of the answer")
     job: str | None = None
     body: Any = Field(None, description="a part of the JSON body: members that must be there with these values")
-    headers: dict[str, str] = Field({}, description="headers that must be there with these values")
+    body_regex: dict[str, Pattern] = Field(
+        {},
+        max_length=100,
+        description="by path in the body, such as `input.prompt`: a pattern that is searched there, as in stubs",
+    )
+    headers: dict[str, HeaderText] = Field(
+        {}, description="headers that must be there with these values, or {regex: pattern}"
+    )
+
+    def check(self, world: World) -> None:
+        """Raise ConfigurationError for an endpoint that nobody knows: what is asked of it would hold for ever."""
+        check_endpoint(world, self.endpoint)
 
     def fits(self, entry: Entry) -> bool:
         """Whether a request is meant; its body is looked at last, and only if all else fits."""
-        expected = (getattr(self, name) for name in _COMPARED)
-        if any(value not in (None, actual) for value, actual in zip(expected, _compared(entry), strict=True)):
-            return False
-        return not self.differences(entry)
+        return next(self.differences(entry), None) is None
 
-    def differences(self, entry: Entry, masks: Masks | None = None) -> list[str]:
-        """What keeps a request from being meant: secrets are compared as they are, and shown with `masks`."""
-        expected = {name: getattr(self, name) for name in _COMPARED}
-        found = [
-            f"{name}: expected {value!r}, got {getattr(entry, name)!r}"
-            for name, value in expected.items()
-            if value is not None and value != getattr(entry, name)
-        ]
-        if self.body is not None and entry.is_cut:
-            kept, whole = len(entry.body), entry.body_size
-            found.append(f"body: not compared, for only {kept} of its {whole} bytes were kept")
-        elif self.body is not None:
-            difference = input_check(self.body)(Question("", entry.body or b"null"))
-            found += [difference.replace("input", "body", 1)] if difference else []
-        given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
-        found = [masks.text(difference) for difference in found] if masks else found
-        found += [
-            f"header {masks.text(name) if masks else name}: expected {_shown(name, value, masks)}, "
-            f"got {_shown(name, given.get(name.lower()), masks)}"
-            for name, value in self.headers.items()
-            if given.get(name.lower()) != value
-        ]
-        return found
+    def differences(self, entry: Entry, masks: Masks | None = None) -> Iterator[str]:
+        """What keeps a request from being meant: secrets are compared as they are, and shown with `masks`.
+
+        Raises InvalidBody for a pattern that takes too long.
+        """
+        question = Question("", entry.body or b"null")
+        for told in (self._of_the_line(entry, question), self._of_the_body(entry, question)):
+            yield from (masks.text(difference) for difference in told) if masks else told
+        yield from self._of_the_headers(entry, question, masks)
+
+    def _of_the_line(self, entry: Entry, question: Question) -> Iterator[str]:
+        if self.endpoint is not None and not fits(self.endpoint, entry.endpoint):
+            yield f"endpoint: expected {self.endpoint!r}, got {entry.endpoint!r}"
+        for name in _COMPARED:
+            expected, actual = getattr(self, name), getattr(entry, name)
+            if expected is not None and expected != actual:
+                yield f"{name}: expected {expected!r}, got {actual!r}"
+        for path in (self.path, self.path_regex and HeaderPattern(regex=self.path_regex)):
+            if path is not None and not _is(path, entry.path, question):
+                yield f"path: expected {_written(path)}, got {entry.path!r}"
+
+    def _of_the_body(self, entry: Entry, question: Question) -> Iterator[str]:
+        if self.body is None and not self.body_regex:
+            return
+        if entry.is_cut:
+            yield f"body: not compared, for {_unread(entry)}"
+            return
+        parts = [] if self.body is None else [input_check(self.body)]
+        for check in (*parts, *(input_regex_check(*one) for one in self.body_regex.items())):
+            difference = check(question)
+            if isinstance(difference, Slow):
+                raise InvalidBody(f"body_regex: {difference.partition(': ')[2]}")
+            if difference:
+                yield difference.replace("input", "body", 1)
+
+    def _of_the_headers(self, entry: Entry, question: Question, masks: Masks | None) -> Iterator[str]:
+        if self.headers:
+            given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in entry.headers}
+            yield from header_differences(self.headers, given, question, masks)
 
     @property
     def is_empty(self) -> bool:
@@ -85,62 +138,51 @@ class Filter(Parameters):
         return not self.model_fields_set
 
 
-async def meant(journal: Journal, match: Filter) -> list[Entry]:
-    """The requests that fit, oldest first."""
-    return await chosen(list(journal), match.fits)
+def header_differences(
+    wanted: Mapping[str, HeaderText], given: Mapping[str, str], question: Question, masks: Masks | None
+) -> Iterator[str]:
+    """Which headers, of those given by their names in lower case, are not as they are wanted; raises InvalidBody."""
+    for name, expected in wanted.items():
+        actual = given.get(name.lower())
+        if not _is(expected, actual, question):
+            shown = _written(expected, functools.partial(_shown, name, masks))
+            place = masks.text(name) if masks else name
+            yield f"header {place}: expected {shown}, got {_shown(name, masks, actual)}"
 
 
-def _shown(name: str, value: str | None, masks: Masks | None) -> str:
+def _is(expected: str | HeaderPattern | re.Pattern[str], actual: str | None, question: Question) -> bool:
+    """Whether a text is the expected one, or a pattern is found in it; raises InvalidBody."""
+    if isinstance(expected, str) or actual is None:
+        return expected == actual
+    if isinstance(expected, re.Pattern):
+        return expected.search(actual) is not None
+    try:
+        return found(expected.regex, actual, question)
+    except TooSlow as error:
+        raise InvalidBody(f"the pattern {expected.regex!r} {error}") from error
+
+
+def _written(expected: str | HeaderPattern | re.Pattern[str], shown: Callable[[str], str] = repr) -> str:
+    if isinstance(expected, str):
+        return shown(expected)
+    return f"a match of {shown(expected.regex if isinstance(expected, HeaderPattern) else expected.pattern)}"
+
+
+def _unread(entry: Entry) -> str:
+    kept, whole = len(entry.body), entry.body_size
+    return f"it was not read: {entry.unread}" if entry.unread else f"only {kept} of its {whole} bytes were kept"
+
+
+def _shown(name: str, masks: Masks | None, value: str | None) -> str:
     return repr(masks.header(name, value) if masks and value is not None else value)
 
 
-class Verified(BaseModel):
-    """What came."""
-
-    ok: bool
-    count: int
-    detail: str = Field("", description="what came instead, when it is not as expected")
+_COMPARED = ("operation", "method", "status", "job")
 
 
-async def verified(
-    journal: Journal,
-    masks: Masks,
-    match: Filter,
-    count: int | None = None,
-    at_least: int | None = None,
-    at_most: int | None = None,
-) -> Verified:
-    """Whether as many requests fit as were expected; raises InvalidBody for a match that says nothing."""
-    if match.is_empty:
-        raise InvalidBody("match: say which requests are meant; an empty one would fit any")
-    found = len(await meant(journal, match))
-    low, high = count, count
-    if count is None:
-        low, high = at_least if at_least is not None else int(at_most is None), at_most
-    assert low is not None
-    if low <= found and (high is None or found <= high):
-        return Verified(ok=True, count=found, detail="")
-    expected = str(low) if high == low else f"at least {low}" if high is None else f"{low} to {high}"
-    return Verified(
-        ok=False,
-        count=found,
-        detail=f"expected {expected} such requests, got {found}{await _others(match, journal, masks)}",
-    )
-
-
-async def _others(match: Filter, journal: Journal, masks: Masks) -> str:
-    """The requests that came instead, the nearest first."""
-    others = [
-        (differences, entry)
-        async for entry in slowly(list(journal))
-        if (differences := match.differences(entry, masks))
-    ]
-    if not others:
-        return "; no other request came"
-    ranked = sorted(others, key=lambda other: len(other[0]))
-    return "".join(
-        f"\n{masks.text(f'{entry.method} {entry.path}')}: {'; '.join(differences)}" for differences, entry in ranked[:5]
-    )
+async def meant(journal: Journal, match: Filter) -> list[Entry]:
+    """The requests that fit, oldest first."""
+    return await chosen(list(journal), match.fits)
 
 
 def mode(world: World) -> Literal["real", "virtual", "auto"]:
@@ -156,7 +198,7 @@ class Awaited(Parameters):
     job: str | None = Field(None, description="this job has ended, or is gone")
     status: JobStatus | None = Field(None, description="the state that `count` jobs must have reached")
     count: int = Field(1, ge=1, le=MOST)
-    endpoint: str | None = Field(None, description="only jobs of this endpoint")
+    endpoint: str | None = Field(None, description="only jobs of this endpoint; a pattern as in a shell")
     webhooks: int | None = Field(None, ge=1, le=MOST, description="so many webhook calls were acknowledged")
     timeout: Milliseconds | None = Field(
         None, ge=0, description="on the emulator's clock; 10 s of real time, a day of any other when left out"
@@ -224,7 +266,7 @@ class Reached:
         return len(self._jobs)
 
     def _is_meant(self, endpoint: str) -> bool:
-        return self._awaited.endpoint in (None, endpoint)
+        return self._awaited.endpoint is None or fits(self._awaited.endpoint, endpoint)
 
 
 async def missing(world: World, awaited: Awaited, reached: Reached) -> str:

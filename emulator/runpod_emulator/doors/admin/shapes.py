@@ -14,7 +14,7 @@ import orjson
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.records.history import Moment
-from runpod_emulator.core.records.news import Attempt, Entry
+from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Entry
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.admin.listings import MOST, jobs_of, slowly
 from runpod_emulator.world.world import World
@@ -97,7 +97,7 @@ def moment(one: Moment, masks: Masks, drift: int = 0) -> dict[str, Any]:
 
 def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One request; a body that is no JSON is text, and one that was not kept whole is null, with a mark."""
-    cut = {"bodyCut": {"bytes": one.body_size, "kept": len(one.body)}} if one.is_cut else {}
+    cut = {"bodyCut": _cut(one)} if one.is_cut else {}
     return {
         "number": one.number,
         "at": one.at + drift,
@@ -111,7 +111,14 @@ def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
         **cut,
         "status": one.status,
         "job": masks.text(one.job) or None,
+        "fault": masks.text(one.fault) or None,
     }
+
+
+def _cut(one: Entry) -> dict[str, Any]:
+    """Why a body is not there; its bytes are those of its header, or those that came."""
+    reason = one.unread or f"it is longer than {LONGEST_BODY} bytes"
+    return {"bytes": one.body_size, "kept": len(one.body), "reason": reason}
 
 
 def headers(one: Entry, masks: Masks) -> dict[str, str]:

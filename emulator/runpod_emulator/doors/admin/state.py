@@ -7,14 +7,19 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
-from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, Verified, mode, verified, wait_until
+from runpod_emulator.doors.admin.names import check_endpoint
+from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
+from runpod_emulator.doors.admin.story import story
+from runpod_emulator.doors.admin.verified import Verification, Verified
+from runpod_emulator.doors.admin.whereabouts import whereabouts
 from runpod_emulator.doors.public import Events
 from runpod_emulator.http.access import world_of_admin
 from runpod_emulator.http.call import HttpCaller
@@ -76,6 +81,7 @@ async def job(world: Chosen, job_id: str) -> Response:
 @router.post("/requests/find")
 async def find_requests(world: Chosen, given: Filter) -> Response:
     """The requests that are meant, oldest first."""
+    given.check(world)
     drift = world.timeline.drift()
     found = await listings.chosen(list(world.journal), given.fits)
     return await listings.listed("requests", found, lambda one: shapes.entry(one, world.masks, drift))
@@ -83,30 +89,26 @@ async def find_requests(world: Chosen, given: Filter) -> Response:
 
 @router.get("/requests")
 async def requests(
-    world: Chosen, endpoint: str | None = None, operation: str | None = None, limit: Limit = 100, offset: Offset = 0
+    world: Chosen,
+    endpoint: str | None = None,
+    operation: Operation | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    given = Filter.model_validate({"endpoint": endpoint, "operation": operation})
+    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value})
+    given.check(world)
     found = await listings.chosen(list(world.journal), given.fits)
     end = max(0, len(found) - offset)
     page = found[max(0, end - limit) : end]
     return await listings.listed("requests", page, lambda one: shapes.entry(one, world.masks, drift), total=len(found))
 
 
-class Verification(Parameters):
-    """How many requests of a kind must have come."""
-
-    match: Filter
-    count: int | None = Field(None, ge=0, description="exactly so many; without it at least one")
-    at_least: int | None = Field(None, ge=0)
-    at_most: int | None = Field(None, ge=0)
-
-
 @router.post("/requests/verify")
 async def verify(world: Chosen, given: Verification) -> Verified:
     """Compare what came with what was expected. A match that says nothing is refused."""
-    return await verified(world.journal, world.masks, given.match, given.count, given.at_least, given.at_most)
+    return await given.verified(world)
 
 
 @router.get("/webhooks")
@@ -116,6 +118,12 @@ async def webhooks(world: Chosen, job: str | None = None, limit: Limit = listing
     found = [one for one in world.attempts if job in (None, one.delivery.job)]
     page = found[offset : offset + limit]
     return await listings.listed("webhooks", page, lambda one: shapes.attempt(one, world.masks, drift))
+
+
+@router.get("/story", response_class=PlainTextResponse)
+async def tell_story(world: Chosen) -> PlainTextResponse:
+    """What happened since the start or the last reset, in at most 40 lines of text."""
+    return PlainTextResponse(await story(world))
 
 
 # Time
@@ -203,13 +211,14 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
     """Hold the answer until something has happened, so that nobody needs to sleep."""
     if not (given.idle or given.job or given.status or given.webhooks):
         raise InvalidBody("say what to wait for: idle, job, status or webhooks")
+    check_endpoint(world, given.endpoint)
     caller = HttpCaller(request)
     try:
         with world.visited():
             problem = await wait_until(world, given, caller)
     finally:
         caller.answered()
-    return Met(ok=not problem, detail=problem)
+    return Met(ok=not problem, detail=problem and problem + await whereabouts(world, given))
 
 
 @router.get("/events")

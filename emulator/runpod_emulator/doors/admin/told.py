@@ -1,0 +1,73 @@
+"""How requests are told of in a line of text: polls that are alike are one line, with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.records.news import Entry
+from runpod_emulator.core.secrets.masks import Masks
+
+_POLLS = frozenset(
+    one.value for one in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM, Operation.HEALTH)
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Fold:
+    """Requests that are told of in one line."""
+
+    first: Entry
+    last: Entry
+    count: int = 1
+    rest: str = ""
+    """What is said of each of them beside."""
+
+    def line(self, masks: Masks, began_at: int | None = None) -> str:
+        """The line, without secrets; with the seconds since `began_at`, if that is given."""
+        one, number = self.first, f"#{self.first.number}{_after(self.first, began_at)}"
+        path = masks.text(one.path)
+        job = f", job {masks.text(one.job)}" if one.job and one.job not in one.path else ""
+        fault = f" by fault {masks.text(one.fault)}" if one.fault else ""
+        told = f"{one.method} {path}: {one.status or 'connection reset'}{fault}{job}"
+        if self.count == 1:
+            return f"{number} {told}{self.rest}"
+        return f"{self.count} x {told}, {number} to #{self.last.number}{_after(self.last, began_at)}{self.rest}"
+
+
+def _after(entry: Entry, began_at: int | None) -> str:
+    return "" if began_at is None else f" +{length(entry.at - began_at)}"
+
+
+def length(duration: int) -> str:
+    """A duration of so many ms, as it is read: 1.5 s, 10 min."""
+    for unit, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
+        if duration >= unit:
+            return f"{duration / unit:.2f}".rstrip("0").rstrip(".") + f" {name}"
+    return f"{duration / 1000:.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def folded(entries: Iterable[tuple[Entry, str]]) -> list[Fold]:
+    """Requests with what is said of each beside, in their order; what is alike in a row is one, and so are polls."""
+    folds: list[Fold] = []
+    alike: dict[tuple[str, str, int, str, str], Fold] = {}
+    for entry, rest in entries:
+        key = entry.method, entry.path, entry.status, entry.job, f"{entry.fault} {rest}"
+        if key in alike:
+            alike[key].count += 1
+            alike[key].last = entry
+            continue
+        if entry.operation not in _POLLS or (folds and folds[-1].first.operation not in _POLLS):
+            alike.clear()
+        alike[key] = Fold(entry, entry, rest=rest)
+        folds.append(alike[key])
+    return folds
+
+
+def lines(entries: Iterable[tuple[Entry, str]], masks: Masks, most: int, began_at: int | None = None) -> list[str]:
+    """The last `most` lines about requests, with the number of those that are left out."""
+    folds = folded(entries)
+    left_out = sum(fold.count for fold in folds[:-most])
+    told = [fold.line(masks, began_at) for fold in folds[-most:]]
+    return [f"{left_out} earlier ones", *told] if left_out else told
