@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.platform import Profile, preset
+from runpod_emulator.core.rates import Counter
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.settings import EndpointSettings, default_settings
 from runpod_emulator.core.time.clock import Clock, VirtualClock
@@ -17,6 +20,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests.stores.shared import View
 from tests.stores.yielding import YieldingStore
 
 
@@ -122,6 +126,9 @@ def make_world(
     rate_limits: bool = True,
     capacity: Capacity | None = None,
     effects: Iterable[Effect] = (),
+    store: JobStore | None = None,
+    owner: str = "",
+    counter: Counter | None = None,
     **changes: Any,
 ) -> TestWorld:
     """A world with endpoint `ep`; `changes` are fields of the platform."""
@@ -129,12 +136,14 @@ def make_world(
     clock = clock or VirtualClock()
     post = post or RecordingPost()
     launcher = RecordingLauncher()
-    store = None if STORE is None else STORE()
+    made = STORE() if store is None and STORE is not None else None
     emulator = World(
-        platform, wire.webhook_body, clock=clock, store=store, post=post, seed=1, rate_limits=rate_limits,
-        capacity=capacity, effects=effects,
+        platform, wire.webhook_body, clock=clock, store=store or made, post=post, seed=1, rate_limits=rate_limits,
+        capacity=capacity, effects=effects, owner=owner, counter=counter,
     )  # fmt: skip
-    if store is not None:
+    if made is not None:
+        made.timeline = emulator.timeline
+    elif isinstance(store, View):
         store.timeline = emulator.timeline
     endpoint = emulator.endpoints.add(settings(default_settings("ep", platform)), launcher.launch)
     return TestWorld(emulator, endpoint, launcher, post, clock)

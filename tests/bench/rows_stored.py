@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from runpod_emulator.config.settings import read_settings
-from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import RealClock, VirtualClock, turn
@@ -176,7 +177,9 @@ def measure_deadlines(jobs: int) -> Sample:
 
 async def _deadlines(jobs: int, span: float) -> Sample:
     server = Server(read_settings(endpoint=["far"], port=0, config=os.devnull, no_rate_limits=True))
-    clock = server.emulator.timeline.clock = HeldClock()
+    timeline = server.emulator.timeline
+    clock = timeline.clock = HeldClock()
+    timeline.now = clock.now
     await server.start()
     Sweeper().begin()
     endpoint = server.emulator.endpoints.queue("far")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus, Progressed
 from runpod_emulator.core.settings import EndpointSettings

@@ -36,7 +36,7 @@ def test_a_label_is_the_weakest_of_the_row_and_what_decides_it(profile, row: Row
     platform = preset(profile)
     labels = [row.evidence.label, *(platform.evidence_of(name).label for name in row.fields)]
     expected = max(labels, key=RANK.index)
-    assert Ledger(platform).header(row.id) == f"{expected}; row={row.id}"
+    assert Ledger(platform).headers[row.id] == f"{expected}; row={row.id}"
     assert weakest(row, platform).label == expected
 
 
@@ -60,12 +60,12 @@ def test_a_label_is_the_weakest_of_the_row_and_what_decides_it(profile, row: Row
     ],
 )
 def test_labels_of_single_rows(row: str, profile, changes: dict[str, object], label: str):
-    assert Ledger(preset(profile, **changes)).header(row) == f"{label}; row={row}"
+    assert Ledger(preset(profile, **changes)).headers[row] == f"{label}; row={row}"
 
 
 def test_an_answer_without_a_row_is_a_mistake():
     with pytest.raises(KeyError):
-        Ledger(preset("observed")).header("no.such_row")
+        Ledger(preset("observed")).headers["no.such_row"]
 
 
 def error_classes(base: type[errors.RequestError]) -> list[type[errors.RequestError]]:
@@ -92,7 +92,7 @@ def test_what_every_guess_says_is_a_guess_for_every_profile():
     assert guesses
     for profile in ("observed", "documented"):
         ledger = Ledger(preset(profile))
-        assert all(ledger.header(row).startswith("guess; ") for row in guesses)
+        assert all(ledger.headers[row].startswith("guess; ") for row in guesses)
 
 
 @pytest.mark.parametrize("profile", ["observed", "documented"])

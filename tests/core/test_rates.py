@@ -8,27 +8,41 @@ from contextlib import ExitStack
 import pytest
 from runpod_emulator.core.errors import RateLimited
 from runpod_emulator.core.platform import Platform, preset
-from runpod_emulator.core.rates import Limits, Operation, rows_of
+from runpod_emulator.core.rates import Admission, Counter, Limits, Operation, OwnCounter, rows_of
 from runpod_emulator.core.time.timeline import Timeline
 
 from tests.core.passage import Passing
-from tests.core.steps import both_profiles
+from tests.core.steps import both_profiles, finish
 
 NOON = 1_700_000_000_000
 
 
-def ask(limits: Limits, operation: Operation, at: int = NOON, workers: int = 0) -> int | None:
+def limits_of(platform: Platform, workers: int = 0, counter: Counter | None = None, endpoint: str = "ep") -> Limits:
+    """Limits of an endpoint at which so many workers run."""
+
+    async def running() -> int:
+        return workers
+
+    return Limits(platform, endpoint, counter or OwnCounter(), running)
+
+
+def admit(limits: Limits, operation: Operation, at: int = NOON) -> Admission:
+    """A request that is let in; raises RateLimited. On a counter of this process it is one step."""
+    return finish(limits.admit(operation, at))
+
+
+def ask(limits: Limits, operation: Operation, at: int = NOON) -> int | None:
     """None when the request was let in and answered, else the seconds after which to come back."""
     try:
-        with limits.admit(operation, at, workers):
+        with admit(limits, operation, at):
             return None
     except RateLimited as refusal:
         return int(refusal.headers["Retry-After"])
 
 
-def admitted(limits: Limits, operation: Operation, at: int = NOON, workers: int = 0) -> int:
+def admitted(limits: Limits, operation: Operation, at: int = NOON) -> int:
     """How many requests are let in at one moment."""
-    return next(count for count in itertools.count() if ask(limits, operation, at, workers) is not None)
+    return next(count for count in itertools.count() if ask(limits, operation, at) is not None)
 
 
 @both_profiles
@@ -50,27 +64,27 @@ def test_the_published_table(profile):
     [("run", 1000), ("runsync", 2000), ("status", 2000), ("status_sync", 2000), ("stream", 2000), ("cancel", 100)],
 )
 def test_each_operation_admits_its_own_number_in_a_window(operation: str, rate: int):
-    assert admitted(Limits(preset("observed")), Operation(operation)) == rate
+    assert admitted(limits_of(preset("observed")), Operation(operation)) == rate
 
 
 @pytest.mark.parametrize("operation", [Operation.RETRY, Operation.HEALTH])
 def test_operations_without_a_row_have_no_limit(operation: Operation):
-    limits = Limits(preset("observed", run_rate=1))
+    limits = limits_of(preset("observed", run_rate=1))
     with ExitStack() as open_requests:
         for _ in range(3_000):
-            open_requests.enter_context(limits.admit(operation, NOON, 0))
+            open_requests.enter_context(admit(limits, operation, NOON))
         assert ask(limits, operation) is None
 
 
 def test_operations_do_not_use_up_each_others_window():
-    limits = Limits(preset("observed"))
+    limits = limits_of(preset("observed"))
     assert admitted(limits, Operation.PURGE) == 2
     assert admitted(limits, Operation.REQUESTS) == 10
     assert admitted(limits, Operation.CANCEL) == 100
 
 
 def test_status_sync_counts_as_status():
-    limits = Limits(preset("observed", status_rate=3))
+    limits = limits_of(preset("observed", status_rate=3))
     assert [ask(limits, op) for op in (Operation.STATUS, Operation.STATUS_SYNC)] == [None, None]
     assert admitted(limits, Operation.STATUS_SYNC) == 1
     assert ask(limits, Operation.STATUS) is not None
@@ -78,13 +92,13 @@ def test_status_sync_counts_as_status():
 
 
 def test_streams_share_the_status_row_where_asked():
-    limits = Limits(preset("observed", status_rate=3, shared_status_pool=True))
+    limits = limits_of(preset("observed", status_rate=3, shared_status_pool=True))
     assert [ask(limits, op) for op in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM)] == [None] * 3
     assert ask(limits, Operation.STREAM) is not None
 
 
 def counting(passing: Passing, **changes: object) -> tuple[Limits, Timeline]:
-    return Limits(preset("observed", run_rate=2, **changes)), Timeline(passing.clock)
+    return limits_of(preset("observed", run_rate=2, **changes)), Timeline(passing.clock)
 
 
 async def test_a_window_opens_with_the_first_request_and_lasts_ten_seconds(passing: Passing):
@@ -119,14 +133,14 @@ async def test_the_next_window_opens_with_its_own_first_request(passing: Passing
 
 @pytest.mark.parametrize(("later", "seconds"), [(0, 10), (1, 10), (8_999, 2), (9_000, 1), (9_999, 1)])
 def test_retry_after_is_rounded_up_and_at_least_one(later: int, seconds: int):
-    limits = Limits(preset("observed", run_rate=1))
+    limits = limits_of(preset("observed", run_rate=1))
     ask(limits, Operation.RUN, NOON)
     assert ask(limits, Operation.RUN, NOON + later) == seconds
 
 
 def test_a_refused_request_does_not_count():
-    limits = Limits(preset("observed", run_rate=1, run_concurrency=1))
-    with limits.admit(Operation.RUN, NOON, 0):
+    limits = limits_of(preset("observed", run_rate=1, run_concurrency=1))
+    with admit(limits, Operation.RUN, NOON):
         for _ in range(5):
             assert ask(limits, Operation.RUN, NOON + 10_000) == 1
     assert ask(limits, Operation.RUN, NOON + 10_000) is None
@@ -134,40 +148,45 @@ def test_a_refused_request_does_not_count():
 
 @pytest.mark.parametrize(("operation", "most"), [("run", 200), ("cancel", 20), ("requests", 2), ("stream", 400)])
 def test_requests_at_once_are_limited_and_leave_room_when_answered(operation: str, most: int):
-    limits = Limits(preset("observed"))
+    limits = limits_of(preset("observed"))
     with ExitStack() as open_requests:
         for _ in range(most - 1):
-            open_requests.enter_context(limits.admit(Operation(operation), NOON, 0))
-        with limits.admit(Operation(operation), NOON, 0):
+            open_requests.enter_context(admit(limits, Operation(operation), NOON))
+        with admit(limits, Operation(operation), NOON):
             assert ask(limits, Operation(operation)) == 1
         assert ask(limits, Operation(operation)) is None
 
 
 def test_a_request_that_fails_leaves_room_too():
-    limits = Limits(preset("observed", run_concurrency=1))
-    with pytest.raises(KeyError), limits.admit(Operation.RUN, NOON, 0):
+    limits = limits_of(preset("observed", run_concurrency=1))
+    with pytest.raises(KeyError), admit(limits, Operation.RUN, NOON):
         raise KeyError
     assert ask(limits, Operation.RUN) is None
 
 
 def test_purges_are_not_limited_at_once():
-    limits = Limits(preset("observed", purge_rate=1_000))
+    limits = limits_of(preset("observed", purge_rate=1_000))
     with ExitStack() as open_requests:
         for _ in range(999):
-            open_requests.enter_context(limits.admit(Operation.PURGE, NOON, 0))
+            open_requests.enter_context(admit(limits, Operation.PURGE, NOON))
         assert ask(limits, Operation.PURGE) is None
 
 
 @pytest.mark.parametrize(("workers", "rate"), [(0, 1000), (20, 1000), (21, 1050), (50, 2500)])
 def test_running_workers_raise_the_rate(workers: int, rate: int):
-    limits = Limits(preset("observed"))
-    assert admitted(limits, Operation.RUN, workers=workers) == rate
+    assert admitted(limits_of(preset("observed"), workers), Operation.RUN) == rate
+
+
+def test_requests_at_once_stay_limited_however_many_workers_run():
+    limits = limits_of(preset("observed", run_concurrency=1), workers=50)
+    with admit(limits, Operation.RUN):
+        assert ask(limits, Operation.RUN) == 1
 
 
 def refusal(platform: Platform) -> RateLimited:
-    limits = Limits(platform)
+    limits = limits_of(platform)
     ask(limits, Operation.RUN)
-    with pytest.raises(RateLimited) as refused, limits.admit(Operation.RUN, NOON + 2_500, 0):
+    with pytest.raises(RateLimited) as refused, admit(limits, Operation.RUN, NOON + 2_500):
         pass
     return refused.value
 
@@ -182,10 +201,29 @@ def test_the_body_and_headers_of_a_refusal():
 
 def test_endpoints_count_apart():
     platform = preset("observed")
-    assert [admitted(Limits(platform), Operation.PURGE) for _ in range(2)] == [2, 2]
+    assert [admitted(limits_of(platform), Operation.PURGE) for _ in range(2)] == [2, 2]
+
+
+def test_limits_over_one_counter_count_together_but_each_endpoint_apart():
+    platform, counter = preset("observed", run_rate=3, run_concurrency=1), OwnCounter()
+    here, there, other = (limits_of(platform, 0, counter, endpoint) for endpoint in ("ep", "ep", "other"))
+    with admit(here, Operation.RUN):
+        assert [ask(limits, Operation.RUN) for limits in (there, other)] == [1, None]
+    assert [ask(limits, Operation.RUN) for limits in (there, here, there)] == [None, None, 10]
+    finish(counter.clear("ep"))
+    assert [ask(limits, Operation.RUN) for limits in (here, there, here, other, other, other)] == [None] * 5 + [10]
+
+
+def test_a_request_from_before_a_reset_leaves_nothing_behind_it():
+    counter = OwnCounter()
+    limits = limits_of(preset("observed", run_concurrency=1), counter=counter)
+    with admit(limits, Operation.RUN):
+        finish(counter.clear("ep"))
+    with admit(limits, Operation.RUN):
+        assert ask(limits, Operation.RUN) == 1
 
 
 def test_a_window_of_no_length_limits_nothing():
     for window in ("first_request", "aligned"):
-        limits = Limits(preset("observed", run_rate=1, rate_limit_window=0, rate_window=window))
+        limits = limits_of(preset("observed", run_rate=1, rate_limit_window=0, rate_window=window))
         assert [ask(limits, Operation.RUN) for _ in range(3)] == [None] * 3

@@ -8,7 +8,7 @@ import json
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.http.access import Access
 
 from tests.doors.doors import KEY, Doors, open_doors

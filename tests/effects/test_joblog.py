@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Failed, Progressed, TimedOut
 from runpod_emulator.effects import joblog
 
@@ -69,6 +69,7 @@ async def test_a_long_error_is_cut(lines):
     ],
     ids=["short", "long", "pairs", "50 MB"],
 )
+@pytest.mark.one_step
 async def test_a_raised_error_is_its_type_and_the_beginning_of_its_message(
     lines, monkeypatch: pytest.MonkeyPatch, message: str, shown: str
 ):

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Progressed, TimedOut
 from runpod_emulator.core.platform import DAY
 from runpod_emulator.effects.webhooks import REST
@@ -204,7 +204,7 @@ async def test_many_calls_that_need_no_waiting_leave_turns_to_others():
     jobs = [await world.endpoint.submit(JOB) for _ in range(500)]
     for job in jobs:
         await world.endpoint.cancel(job.id)
-    most = before = 0
+    most, before = 0, len(world.post.calls)
     while len(world.post.calls) < len(jobs):
         await asyncio.sleep(0)
         most, before = max(most, len(world.post.calls) - before), len(world.post.calls)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.platform import DAY
@@ -304,6 +304,7 @@ async def test_each_attempt_leaves_a_line_in_the_log(caplog: pytest.LogCaptureFi
 # Very many
 
 
+@pytest.mark.one_step
 async def test_all_that_is_due_is_called_while_time_stands():
     world = make_world(rate_limits=False, paused_endpoint="queue", workers_max=0)
     for _ in range(1_100):
@@ -342,15 +343,16 @@ def settlements(world: TestWorld) -> Counter[tuple[tuple[str, str, int], Deliver
     store = world.emulator.store
     record = store.deliveries.record
 
-    async def counted(delivery: Delivery) -> None:
+    async def counted(delivery: Delivery) -> bool:
         if delivery.status is not DeliveryStatus.OWED:
             counts[delivery.key, delivery.status] += 1
-        await record(delivery)
+        return await record(delivery)
 
     store.deliveries.record = counted  # type: ignore[method-assign]
     return counts
 
 
+@pytest.mark.one_step
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
 async def test_no_delivery_of_many_jobs_is_lost_on_a_dead_receiver(count: int):

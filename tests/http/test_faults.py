@@ -272,7 +272,7 @@ async def test_a_forgotten_fault_ends_by_itself():
     assert (await doors.get("/health")).status_code == 500
     await doors.world.advance(30 * SECOND)
     assert (await doors.get("/health")).status_code == 200
-    assert not doors.world.emulator.faults
+    assert not doors.world.emulator.faults.rules
 
 
 async def test_a_lost_job_over_http():

@@ -168,6 +168,15 @@ async def test_a_refused_request_does_not_count():
     expect_limited(await doors.get(f"/status/{job_id}"), 9)
 
 
+@pytest.mark.parametrize("endpoint", [None, "ep"])
+async def test_a_reset_opens_all_windows_anew(endpoint: str | None):
+    doors = open_doors(purge_rate=1)
+    for _ in range(2):
+        assert (await doors.post("/purge-queue")).status_code == 200
+        expect_limited(await doors.post("/purge-queue"), 10)
+        await doors.world.emulator.reset(endpoint)
+
+
 async def test_no_rate_limits_lifts_all_of_them():
     doors = open_doors(
         rate_limits=False, purge_rate=1, stream_concurrency=1, queue_limit_floor=0, queue_limit_per_worker=0

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from runpod_emulator.doors import public
+from runpod_emulator.doors import openai, public, worker
 from runpod_emulator.http.routing import ShortCut
 
 from tests.doors.doors import JOB, open_doors
@@ -26,6 +26,13 @@ PLAIN = [
     ("POST", "/v2/nowhere/run"),
     ("GET", "/v2/ep/stream/{job}?wait=1000"),
     ("GET", "/v2/ep%2Fstatus/{job}"),
+    ("GET", "/v2/nowhere/openai/v1/models"),
+    ("POST", "/v2/nowhere/openai/v1/models/org%2Fmodel"),
+    ("POST", "/v2/ep/job-done/w/{job}"),
+    ("POST", "/v2/ep/job-done/w&gpu=x"),
+    ("POST", "/v2/ep/job-stream/w/{job}"),
+    ("GET", "/v2/ep/ping/w?job_id={job}"),
+    ("GET", "/v2/ep/ping/w/and/more?job_id={job}"),
 ]
 OTHERS = [
     ("GET", "/v2/ep/run"),
@@ -40,6 +47,11 @@ OTHERS = [
     ("POST", "/v2/flash/run"),
     ("GET", "/v2/ep/nothing"),
     ("GET", "/v1/ep/health"),
+    ("GET", "/v2/ep/openai"),
+    ("GET", "/v2/nowhere/openai//v1/models"),
+    ("GET", "/v2/nowhere/openai/v1/models/"),
+    ("GET", "/v2/ep/job-done/w/{job}"),
+    ("POST", "/v2/ep/job-done/w/{job}/more"),
     ("GET", "/"),
 ]
 
@@ -64,7 +76,7 @@ def short_cut(method: str, path: str, **headers: str) -> Any:
     """The handler that the short cut finds."""
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": unquote(path.partition("?")[0]), "headers": raw}
-    return ShortCut(public.routes).find(scope)
+    return ShortCut([*public.routes, *openai.routes, *worker.routes]).find(scope)
 
 
 @pytest.mark.parametrize(("method", "path"), PLAIN)
@@ -82,8 +94,8 @@ def test_all_others_go_the_long_way(method: str, path: str):
 @pytest.mark.parametrize(
     "headers",
     [
-        {"origin": "http://page"}, {"sec-fetch-site": "none"}, {"user-agent": "Mozilla/5.0 (X11)"},
-        {"host": "ep.api.localhost"}, {"host": "a.b:80"},
+        {"origin": "http://page"}, {"sec-fetch-site": "none"}, {"sec-fetch-mode": "navigate"},
+        {"user-agent": "Mozilla/5.0 (X11)"}, {"host": "ep.api.localhost"}, {"host": "a.b:80"},
     ],
 )  # fmt: skip
 def test_so_do_browsers_and_hosts_that_may_name_an_endpoint(headers: dict[str, str]):

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from runpod_emulator.core.endpoint.endpoint import Health, Submission
+from runpod_emulator.core.endpoint.submission import Health, Submission
 from runpod_emulator.core.errors import InvalidBody, InvalidQuery, OutOfRange, RouteNotFound
 from runpod_emulator.core.fleet.worker import WorkerCounts
 from runpod_emulator.core.jobs.job import Job, JobStatus

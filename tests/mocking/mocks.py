@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.mocks.script import Scene
 from runpod_emulator.core.platform import preset
@@ -49,7 +49,7 @@ class MockWorld:
     async def polled(self, job_id: str, times: int = 1) -> Job:
         """The job as a client sees it that polls some times, with all that follows from it."""
         for _ in range(times):
-            await self.endpoint.scripts.polled(job_id)
+            await self.endpoint.looked(job_id)
             await self.pass_by()
         return await self.endpoint.status(job_id)
 
@@ -89,6 +89,6 @@ def scene(given: Any = None, seed: int = 1, **changes: Any) -> Scene:
     asked = SimpleNamespace(input={} if given is None else given, headers={"x-tenant": "acme"})
     members = {
         "endpoint": "ep", "job": "job-1", "question": asked,
-        "call": 3, "run": 2, "now": NOW, "chance": random.Random(seed),
+        "call": 3, "run": 2, "clock": lambda: NOW, "chance": random.Random(seed),
     }  # fmt: skip
     return Scene(**{**members, **changes})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.mocks.script import Ending, Pause
 from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.models import Chunk, Response, Step, Update
@@ -264,5 +264,5 @@ async def test_a_poll_lets_a_job_go_before_it_is_answered(world: MockWorld):
     job_id = await world.submit()
     for _ in range(2):
         assert (await world.endpoint.status(job_id)).held
-        await world.endpoint.scripts.polled(job_id)
+        await world.endpoint.looked(job_id)
     assert not (await world.endpoint.status(job_id)).held

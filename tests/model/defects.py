@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint
-from runpod_emulator.core.jobs.job import Forgotten, Job, JobStatus, Retried, Transition
-from runpod_emulator.core.jobs.store import Change
+from runpod_emulator.core.jobs.job import Forgotten, JobStatus, Retried, Transition
+from runpod_emulator.core.jobs.store import Change, Unread, Written
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.worlds import Worlds
 
@@ -33,17 +33,17 @@ def late_deadlines(patch: pytest.MonkeyPatch) -> None:
 
 def chunks_twice(patch: pytest.MonkeyPatch) -> None:
     """The last chunk of an answer is in the next one too."""
-    drain = MemoryStore.drain
+    unread = MemoryStore.unread
     given: dict[tuple[int, str, str], list[bytes]] = {}
 
-    async def drain_again(self: MemoryStore, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        record, chunks = await drain(self, endpoint, job)
+    async def read_again(self: MemoryStore, endpoint: str, job: str) -> Unread:
+        read = await unread(self, endpoint, job)
         again = given.pop((id(self), endpoint, job), [])
-        if chunks:
-            given[id(self), endpoint, job] = chunks[-1:]
-        return record, [*again, *chunks]
+        if read.chunks:
+            given[id(self), endpoint, job] = read.chunks[-1:]
+        return read._replace(chunks=[*again, *read.chunks])
 
-    patch.setattr(MemoryStore, "drain", drain_again)
+    patch.setattr(MemoryStore, "unread", read_again)
 
 
 def kept_output(patch: pytest.MonkeyPatch) -> None:
@@ -78,12 +78,12 @@ def stuck_counter(patch: pytest.MonkeyPatch) -> None:
     """A running job that is cancelled goes on counting as in progress."""
     update = MemoryStore.update
 
-    async def update_and_miscount(self: MemoryStore, endpoint: str, job: str, change: Change) -> Transition | None:
-        transition = await update(self, endpoint, job, change)
+    async def update_and_miscount(self: MemoryStore, endpoint: str, job: str, change: Change) -> Written:
+        transition, counts = written = await update(self, endpoint, job, change)
         before, after = (transition.before, transition.after) if transition else (None, None)
         if before and after and (before.status, after.status) == (JobStatus.IN_PROGRESS, JobStatus.CANCELLED):
-            (await self.counts(endpoint)).now[JobStatus.IN_PROGRESS] += 1
-        return transition
+            counts.running += 1
+        return written
 
     patch.setattr(MemoryStore, "update", update_and_miscount)
 
@@ -109,7 +109,7 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
 def _patch_update(patch: pytest.MonkeyPatch, alter: Callable[[Transition | None], Transition | None]) -> None:
     update = MemoryStore.update
 
-    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Transition | None:
+    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Written:
         return await update(self, endpoint, job, lambda before: alter(change(before)))
 
     patch.setattr(MemoryStore, "update", altered)

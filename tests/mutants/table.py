@@ -118,8 +118,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "browsers-take-the-short-cut",
         "emulator/runpod_emulator/http/routing.py",
-        ' or b"sec-fetch-site" in headers or may_be_browser(headers):',
-        ":",
+        "    return not _OF_BROWSERS.isdisjoint(headers) or may_be_browser(headers)\n",
+        '    return b"origin" in headers\n',
         ("tests/security/test_strange_pages.py",),
     ),
     Mutant(

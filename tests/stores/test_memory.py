@@ -17,6 +17,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     Forgotten,
     Job,
     JobStatus,
+    Released,
     Requeued,
     Retried,
     Returned,
@@ -26,7 +27,9 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     apply,
     submit,
 )
-from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.script_state import ScriptState
+from runpod_emulator.core.jobs.store import Cleared, DeliveryStore, JobStore
+from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
 
 from tests.core.jobs.test_job import QUEUED
@@ -44,15 +47,18 @@ class Shelf:
     def create(self, job_id: str, **changes: object) -> Job:
         place = finish(self.store.next_place())
         job = QUEUED._replace(id=job_id, place=place, lease=0, retries=0, **changes)
-        finish(self.store.create(submit(job)))
+        assert finish(self.store.create(submit(job))) == finish(self.store.counts("ep"))
         return job
 
     def update(self, job_id: str, event: Event, at: int = 2_000) -> Transition:
-        return finish(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
+        written = finish(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
+        assert written.transition is not None and written.counts == finish(self.store.counts("ep"))
+        return written.transition
 
     def claim(self, most: int, worker: str = "w1") -> list[str]:
         claimed = finish(self.store.claim("ep", most, lambda job: apply(job, Taken(worker), 2_000)))
-        return [transition.job.id for transition in claimed]
+        assert claimed.counts == finish(self.store.counts("ep"))
+        return [transition.job.id for transition in claimed.transitions]
 
     def queued(self) -> list[str]:
         return finish(self.store.queued("ep"))
@@ -69,8 +75,9 @@ def methods(kind: type) -> set[str]:
 
 def test_it_is_a_job_store():
     assert methods(MemoryStore) == methods(JobStore)
-    for name in methods(JobStore):
-        assert inspect.signature(getattr(MemoryStore, name)) == inspect.signature(getattr(JobStore, name))
+    for store, protocol in ((MemoryStore, JobStore), (MemoryDeliveries, DeliveryStore)):
+        for name in methods(protocol):
+            assert inspect.signature(getattr(store, name)) == inspect.signature(getattr(protocol, name))
 
 
 def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
@@ -81,7 +88,7 @@ def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
             finish(shelf.store.get(endpoint, job_id))
 
 
-@pytest.mark.parametrize("verb", ["get", "drain", "update"])
+@pytest.mark.parametrize("verb", ["get", "unread", "update"])
 def test_what_is_not_there_raises(shelf: Shelf, verb: str):
     arguments = [lambda job: apply(job, Cancelled(), 1)] if verb == "update" else []
     with pytest.raises(JobNotFound):
@@ -122,7 +129,7 @@ def test_jobs_are_claimed_in_the_order_of_their_places(shelf: Shelf):
 
 
 def test_claiming_an_unknown_endpoint_gives_nothing(shelf: Shelf):
-    assert finish(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))) == []
+    assert finish(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))).transitions == []
 
 
 @pytest.mark.parametrize(
@@ -161,7 +168,10 @@ def test_a_claim_that_ends_a_job_goes_on_with_the_next(shelf: Shelf):
         return apply(job, Forgotten() if job.expires_at < 2_000 else Taken("w1"), 2_000)
 
     claimed = finish(shelf.store.claim("ep", 2, step))
-    assert [(transition.job.id, transition.after is None) for transition in claimed] == [("a", True), ("b", False)]
+    assert [(transition.job.id, transition.after is None) for transition in claimed.transitions] == [
+        ("a", True),
+        ("b", False),
+    ]
 
 
 def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
@@ -172,9 +182,9 @@ def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
         return apply(job, Taken("w1"), 2_000) if job.id in "bd" else None
 
     claimed = finish(shelf.store.claim("ep", 5, step))
-    assert [transition.job.id for transition in claimed] == ["b", "d"]
+    assert [transition.job.id for transition in claimed.transitions] == ["b", "d"]
     assert shelf.queued() == ["a", "c"]
-    assert finish(shelf.store.claim("ep", 5, lambda job: None)) == []
+    assert finish(shelf.store.claim("ep", 5, lambda job: None)).transitions == []
     assert shelf.claim(5) == ["a", "c"]
 
 
@@ -210,13 +220,15 @@ def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
 
 
 def drain(shelf: Shelf) -> tuple[str, list[bytes]]:
-    job, chunks = finish(shelf.store.drain("ep", "a"))
-    return job.status.value, chunks
+    """What a reader gets who takes all that there is."""
+    read = finish(shelf.store.unread("ep", "a"))
+    assert finish(shelf.store.acknowledge(read))
+    return read.job.status.value, read.chunks
 
 
 def test_chunks_are_drained_once_with_the_status_of_that_moment(shelf: Shelf):
     shelf.create("a")
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1", b"2")))
     shelf.update("a", Emitted(1, (b"3",)))
@@ -233,7 +245,7 @@ def test_a_new_run_starts_with_an_empty_stream(shelf: Shelf, event: Event):
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", event)
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
@@ -242,7 +254,7 @@ def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", Failed("boom", None, 1))
     shelf.update("a", Retried(9))
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
@@ -251,39 +263,66 @@ def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", Forgotten())
     shelf.create("a")
-    assert drain(shelf) == ("IN_QUEUE", [])
+    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
-@pytest.mark.parametrize(
-    ("events", "unread"),
-    [
-        ([], [b"1", b"2"]),
-        ([Emitted(1, (b"3",))], [b"1", b"2", b"3"]),
-        ([Completed(1)], [b"1", b"2"]),
-        ([Requeued(1)], []),
-        ([Failed("boom", None, 1), Retried(9)], []),
-    ],
-)
-def test_chunks_that_are_put_back_are_the_first_of_their_run(shelf: Shelf, events: list[Event], unread: list[bytes]):
+def test_chunks_that_were_read_stay_until_they_are_taken(shelf: Shelf):
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1", b"2")))
-    job, chunks = finish(shelf.store.drain("ep", "a"))
-    for event in events:
-        shelf.update("a", event)
-    finish(shelf.store.put_back(job, chunks))
-    assert drain(shelf)[1] == unread
+    first, second = (finish(shelf.store.unread("ep", "a")) for _ in range(2))
+    assert first == second and first.chunks == [b"1", b"2"]
+    shelf.update("a", Emitted(1, (b"3",)))
+    assert first.chunks == [b"1", b"2"]
+    assert finish(shelf.store.acknowledge(first))
+    assert not finish(shelf.store.acknowledge(second))
+    assert not finish(shelf.store.acknowledge(first))
+    assert drain(shelf)[1] == [b"3"]
 
 
-def test_chunks_of_a_forgotten_job_are_not_put_back(shelf: Shelf):
+AGAIN = [Requeued(1), Taken("w2"), Emitted(2, (b"new",))]
+RETRIED = [Failed("boom", None, 1), Retried(9), Taken("w2"), Emitted(2, (b"new",))]
+
+
+@pytest.mark.parametrize(
+    ("events", "taken", "left"),
+    [
+        ([], True, []),
+        ([Emitted(1, (b"2",))], True, [b"2"]),
+        ([Completed(1)], True, []),
+        ([Requeued(1)], False, []),
+        (AGAIN, False, [b"new"]),
+        (RETRIED, False, [b"new"]),
+        ([*AGAIN, Completed(2)], False, [b"new"]),
+    ],
+)
+def test_only_chunks_of_the_present_run_are_taken(shelf: Shelf, events: list[Event], taken: bool, left: list[bytes]):
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
-    job, chunks = finish(shelf.store.drain("ep", "a"))
-    shelf.update("a", Forgotten())
-    finish(shelf.store.put_back(job, chunks))
+    read = finish(shelf.store.unread("ep", "a"))
+    for event in events:
+        shelf.update("a", event)
+    assert finish(shelf.store.acknowledge(read)) is taken
+    assert finish(shelf.store.unread("ep", "a")).chunks == left
+
+
+@pytest.mark.parametrize("clears", [True, False])
+def test_chunks_of_a_job_that_is_gone_take_none_of_a_later_one_with_its_id(shelf: Shelf, clears: bool):
     shelf.create("a")
-    assert drain(shelf)[1] == []
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"1",)))
+    read = finish(shelf.store.unread("ep", "a"))
+    if clears:
+        finish(shelf.store.clear())
+    else:
+        shelf.update("a", Forgotten())
+    assert not finish(shelf.store.acknowledge(read))
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Emitted(1, (b"2",)))
+    assert not finish(shelf.store.acknowledge(read))
+    assert drain(shelf)[1] == [b"2"]
 
 
 # Counts and pages
@@ -317,6 +356,31 @@ def test_counts_follow_every_transition(shelf: Shelf):
         shelf.update(job_id, Forgotten())
     assert counted() == (0, 0, 0, 1, 2)
     assert Counter(finish(store.counts("ep")).now.values()) == {0: len(JobStatus)}
+
+
+def test_jobs_that_wait_for_a_worker_to_play_a_script_are_counted(shelf: Shelf):
+    def counted() -> tuple[int, int, int]:
+        counts = finish(shelf.store.counts("ep"))
+        return counts.scripted, counts.scripted_scaled, counts.held
+
+    script = ScriptState("s")
+    shelf.create("a", script=script)
+    shelf.create("b", script=script, low_priority=True)
+    shelf.create("c", script=script._replace(held_until=3_000), held=True)
+    shelf.create("d")
+    assert counted() == (2, 1, 1)
+    shelf.update("c", Released())
+    assert counted() == (3, 2, 0)
+    shelf.claim(2)
+    assert counted() == (1, 1, 0)
+    shelf.update("b", Requeued(1))
+    shelf.update("a", Failed("boom", None, 1))
+    assert counted() == (2, 1, 0)
+    shelf.update("a", Retried(9, script))
+    assert counted() == (3, 2, 0)
+    for job_id in "abc":
+        shelf.update(job_id, Forgotten())
+    assert counted() == (0, 0, 0)
 
 
 def test_a_returned_claim_counts_as_no_second_try(shelf: Shelf):
@@ -354,6 +418,22 @@ def test_every_listener_hears_of_every_write_in_order_and_finds_it_written(shelf
     assert [status.value for status in found] == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 
 
+def test_who_listens_to_clears_hears_of_each_with_what_was_running(shelf: Shelf):
+    clears: list[object] = []
+    for job_id in "abc":
+        shelf.create(job_id)
+    shelf.claim(1)
+    shelf.store.listen_to_clears(lambda cleared: clears.append((cleared, shelf.queued())))
+    running = finish(shelf.store.get("ep", "a"))
+    finish(shelf.store.clear("other"))
+    assert clears.pop() == (Cleared("other", []), ["b", "c"])
+    for endpoint in ("ep", None):
+        finish(shelf.store.clear(endpoint))
+        assert clears.pop() == (Cleared(endpoint, [running] if endpoint else []), [])
+    finish(shelf.store.drop("ep"))
+    assert clears == []
+
+
 # Deliveries
 
 
@@ -371,40 +451,94 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
     return delivery
 
 
+def claim(shelf: Shelf, now: int, most: int = 10, until: int | None = None) -> list[Delivery]:
+    return finish(shelf.store.deliveries.claim(now, most, until))
+
+
+def record(shelf: Shelf, delivery: Delivery, **changes: object) -> bool:
+    return finish(shelf.store.deliveries.record(delivery._replace(attempts=1, **changes)))
+
+
+def next_due(shelf: Shelf) -> int | None:
+    return finish(shelf.store.deliveries.next_due())
+
+
 def test_due_deliveries_are_given_out_once_earliest_first(shelf: Shelf):
-    late, soon, later = owe(shelf, "a", 3_000), owe(shelf, "b", 2_000), owe(shelf, "c", 9_000)
-    assert finish(shelf.store.deliveries.next_due()) == 2_000
-    assert finish(shelf.store.deliveries.claim(1_999, 10)) == []
-    assert finish(shelf.store.deliveries.claim(3_000, 1)) == [soon]
-    assert finish(shelf.store.deliveries.claim(3_000, 10)) == [late]
-    assert finish(shelf.store.deliveries.claim(3_000, 10)) == []
-    assert finish(shelf.store.deliveries.next_due()) == 9_000
-    assert finish(shelf.store.deliveries.claim(9_000, 10)) == [later]
-    assert finish(shelf.store.deliveries.next_due()) is None
+    owed = [owe(shelf, job, due) for job, due in (("a", 3_000), ("b", 2_000), ("c", 9_000))]
+    late, soon, later = (delivery._replace(lease=1) for delivery in owed)
+    assert next_due(shelf) == 2_000
+    assert claim(shelf, 1_999) == []
+    assert claim(shelf, 3_000, most=1) == [soon]
+    assert claim(shelf, 3_000) == [late]
+    assert claim(shelf, 3_000) == []
+    assert next_due(shelf) == 9_000
+    assert claim(shelf, 9_000) == [later]
+    assert next_due(shelf) is None
 
 
 def test_a_delivery_that_is_still_owed_is_given_out_again_at_its_new_time(shelf: Shelf):
     delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.deliveries.claim(2_000, 10))
-    again = delivery._replace(attempts=1, due=7_000)
-    finish(shelf.store.deliveries.record(again))
-    assert finish(shelf.store.deliveries.next_due()) == 7_000
-    assert finish(shelf.store.deliveries.claim(7_000, 10)) == [again]
+    (given,) = claim(shelf, 2_000)
+    assert record(shelf, given, due=7_000)
+    assert next_due(shelf) == 7_000
+    assert claim(shelf, 7_000) == [delivery._replace(attempts=1, due=7_000, lease=2)]
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.GIVEN_UP])
-def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus):
-    delivery = owe(shelf, "a", 2_000)
-    finish(shelf.store.deliveries.claim(2_000, 10))
-    finish(shelf.store.deliveries.record(delivery._replace(attempts=1, status=status)))
-    assert finish(shelf.store.deliveries.next_due()) is None
+@pytest.mark.parametrize("until", [None, 5_000])
+def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus, until: int | None):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=until)
+    assert record(shelf, given, status=status)
+    assert next_due(shelf) is None
     assert not shelf.store.deliveries.owes_any
+    assert not record(shelf, given, status=status)
 
 
 def test_a_delivery_outlives_its_job(shelf: Shelf):
-    delivery = owe(shelf, "a", 2_000)
+    owe(shelf, "a", 2_000)
     shelf.update("a", Forgotten())
-    assert finish(shelf.store.deliveries.claim(2_000, 10)) == [delivery]
+    assert [given.job for given in claim(shelf, 2_000)] == ["a"]
+
+
+def test_a_delivery_whose_sender_says_nothing_more_is_due_again_as_it_was(shelf: Shelf):
+    delivery = owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=5_000)
+    assert record(shelf, given, due=7_000)
+    (given,) = claim(shelf, 7_000, until=9_000)
+    assert next_due(shelf) == 9_000
+    assert claim(shelf, 8_999, until=20_000) == []
+    (again,) = claim(shelf, 9_000, until=12_000)
+    assert again == delivery._replace(attempts=1, due=7_000, lease=3)
+    assert not record(shelf, given, status=DeliveryStatus.DELIVERED)
+    finish(shelf.store.deliveries.renew([given], 60_000))
+    assert next_due(shelf) == 12_000
+    assert record(shelf, again, status=DeliveryStatus.DELIVERED)
+    assert not shelf.store.deliveries.owes_any
+
+
+def test_a_sender_that_renews_keeps_a_delivery(shelf: Shelf):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=5_000)
+    finish(shelf.store.deliveries.renew([given], 8_000))
+    assert claim(shelf, 7_999, until=9_000) == []
+    assert record(shelf, given, status=DeliveryStatus.DELIVERED)
+
+
+def test_what_a_sender_says_late_counts_if_nobody_else_was_given_it(shelf: Shelf):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=3_000)
+    assert next_due(shelf) == 3_000
+    assert record(shelf, given, status=DeliveryStatus.DELIVERED)
+
+
+def test_a_delivery_that_was_cleared_stays_so(shelf: Shelf):
+    owe(shelf, "a", 2_000)
+    (given,) = claim(shelf, 2_000, until=3_000)
+    finish(shelf.store.clear("ep"))
+    finish(shelf.store.deliveries.renew([given], 8_000))
+    assert not record(shelf, given, due=7_000)
+    assert next_due(shelf) is None
 
 
 def test_a_refused_change_owes_nothing(shelf: Shelf):

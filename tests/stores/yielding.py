@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.jobs.owners import Owners
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -17,14 +19,22 @@ from runpod_emulator.stores.memory import MemoryStore
 Answer = TypeVar("Answer")
 
 
+def _now(counts: Counts) -> Counts:
+    """The counts as they are now: those of a store over a network do not change once they are told."""
+    return dataclasses.replace(counts, kept=dict(counts.kept), ended=dict(counts.ended))
+
+
 class YieldingStore:
     """A `JobStore` whose calls give the loop 1 to `most` turns, by the dice of `seed`, before and after their step.
 
     The step itself is whole, as a transaction is. Virtual time stands while a call is under way.
+    With `most` 0 no call suspends.
     """
 
-    def __init__(self, seed: int = 0, most: int = 1) -> None:
-        self._store = MemoryStore()
+    owners: Owners | None = None
+
+    def __init__(self, seed: int = 0, most: int = 1, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
         self.deliveries = YieldingDeliveries(self, self._store.deliveries)
         self._dice = random.Random(seed)
         self._most = most
@@ -49,11 +59,14 @@ class YieldingStore:
                 self.timeline.end()
 
     async def _turns(self) -> None:
-        for _ in range(self._dice.randint(1, self._most)):
+        for _ in range(self._dice.randint(min(1, self._most), self._most)):
             await asyncio.sleep(0)
 
     def listen(self, listener: Listener) -> None:
         self._store.listen(listener)
+
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        self._store.listen_to_clears(listener)
 
     def has_work(self) -> bool:
         return self._store.has_work()
@@ -61,23 +74,34 @@ class YieldingStore:
     async def next_place(self) -> int:
         return await self.step("next_place", self._store.next_place)
 
-    async def create(self, transition: Transition) -> None:
-        await self.step("create", lambda: self._store.create(transition))
+    async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
+        async def call() -> Counts:
+            return _now(await self._store.create(transition, admit))
+
+        return await self.step("create", call)
 
     async def get(self, endpoint: str, job: str) -> Job:
         return await self.step("get", lambda: self._store.get(endpoint, job))
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
-        return await self.step("update", lambda: self._store.update(endpoint, job, change))
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+        async def call() -> Written:
+            written = await self._store.update(endpoint, job, change)
+            return written._replace(counts=_now(written.counts))
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
-        return await self.step("claim", lambda: self._store.claim(endpoint, most, change))
+        return await self.step("update", call)
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        return await self.step("drain", lambda: self._store.drain(endpoint, job))
+    async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
+        async def call() -> Claimed:
+            claimed = await self._store.claim(endpoint, most, change)
+            return claimed._replace(counts=_now(claimed.counts))
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        await self.step("put_back", lambda: self._store.put_back(job, chunks))
+        return await self.step("claim", call)
+
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        return await self.step("unread", lambda: self._store.unread(endpoint, job))
+
+    async def acknowledge(self, read: Unread) -> bool:
+        return await self.step("acknowledge", lambda: self._store.acknowledge(read))
 
     async def due(self, now: int) -> tuple[str, str] | None:
         return await self.step("due", lambda: self._store.due(now))
@@ -86,7 +110,10 @@ class YieldingStore:
         return await self.step("next_due", self._store.next_due)
 
     async def counts(self, endpoint: str) -> Counts:
-        return await self.step("counts", lambda: self._store.counts(endpoint))
+        async def call() -> Counts:
+            return _now(await self._store.counts(endpoint))
+
+        return await self.step("counts", call)
 
     async def queued(self, endpoint: str) -> list[str]:
         return await self.step("queued", lambda: self._store.queued(endpoint))
@@ -107,15 +134,20 @@ class YieldingStore:
 class YieldingDeliveries:
     """The `DeliveryStore` of such a store."""
 
+    shared = False
+
     def __init__(self, store: YieldingStore, kept: MemoryDeliveries) -> None:
         self._step = store.step
         self._kept = kept
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        return await self._step("claim delivery", lambda: self._kept.claim(now, most))
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        return await self._step("claim delivery", lambda: self._kept.claim(now, most, until))
 
-    async def record(self, delivery: Delivery) -> None:
-        await self._step("record delivery", lambda: self._kept.record(delivery))
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        await self._step("renew delivery", lambda: self._kept.renew(deliveries, until))
+
+    async def record(self, delivery: Delivery) -> bool:
+        return await self._step("record delivery", lambda: self._kept.record(delivery))
 
     async def owes(self) -> bool:
         return await self._step("owes", self._kept.owes)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Event, Job, JobStatus, Progressed, Transition
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings

@@ -13,7 +13,7 @@ async def test_a_job_is_held_under_its_lease_until_it_is_given_back_and_time_sta
     timeline = Timeline(VirtualClock())
     held = HeldJobs(timeline)
     held.add("a", 7)
-    assert (list(held), held.lease("a"), held.only, held.wanted) == (["a"], 7, "a", True)
+    assert (list(held), held.leases.get("a"), held.only, held.wanted) == (["a"], 7, "a", True)
     settled = asyncio.ensure_future(timeline.settle())
     await asyncio.sleep(0)
     assert not settled.done()

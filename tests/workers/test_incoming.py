@@ -15,8 +15,7 @@ async def test_chunks_in_a_row_are_one_report_and_everything_keeps_its_order() -
         seen.append((frame.kind, frame.job))
 
     async def emit(job: str, chunks: list[bytes]) -> None:
-        if chunks:
-            seen.append((job, [bytes(chunk) for chunk in chunks]))
+        seen.append((job, [bytes(chunk) for chunk in chunks]))
 
     reader = asyncio.StreamReader()
     for kind, job, body in (

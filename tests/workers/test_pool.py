@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.fleet.worker import WorkerCounts
 from runpod_emulator.core.jobs.job import JobStatus

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.workers.child import RUNNER

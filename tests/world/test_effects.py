@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.job import Completed, Transition
 from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Effect, Entry

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import NamespaceInvalid, NamespacesFull
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.settings import default_settings

@@ -171,11 +171,8 @@ class Ledger:
     """The labels of the ledger's rows for one set of platform values."""
 
     def __init__(self, platform: Platform) -> None:
-        self._headers = {row.id: _header(row, platform) for row in LEDGER.values()}
-
-    def header(self, row: str) -> str:
-        """The value of X-Emulator-Fidelity: the weakest label among what decided the answer."""
-        return self._headers[row]
+        self.headers = {row.id: _header(row, platform) for row in LEDGER.values()}
+        """The value of X-Emulator-Fidelity for each row: the weakest label among what decided the answer."""
 
 
 def weakest(row: Row | Behaviour, platform: Platform) -> Evidence:

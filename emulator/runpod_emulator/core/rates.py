@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from runpod_emulator.core.errors import RateLimited
 from runpod_emulator.core.platform import Platform
@@ -36,6 +37,44 @@ class Row(NamedTuple):
     concurrent: int
 
 
+class Limit(NamedTuple):
+    """What a counter keeps to: `rate` requests in a window of `window` ms, `concurrent` at once, 0 for any number."""
+
+    rate: int
+    concurrent: int
+    window: int
+    aligned: bool
+    """Whether windows begin at whole multiples of their length, rather than with their first request."""
+
+
+class Full(Exception):
+    """A request was not counted; `wait` is in how many ms there is room, None for when another one has ended."""
+
+    def __init__(self, wait: int | None) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+
+class Entered(Protocol):
+    """A request that was counted."""
+
+    def leave(self) -> None:
+        """It has ended. Where others must hear of that, they do a little later: nobody waits for it."""
+        ...
+
+
+class Counter(Protocol):
+    """Counts the requests of each row of each endpoint, at all servers that it is shared by. Knows no rule."""
+
+    async def enter(self, endpoint: str, row: str, at: int, limit: Limit) -> Entered:
+        """Count a request, in one step; raises Full, and then does not."""
+        ...
+
+    async def clear(self, endpoint: str) -> None:
+        """Begin an endpoint's rows anew; requests that are inside leave what was."""
+        ...
+
+
 @dataclass(slots=True)
 class _Pool:
     """What has been counted for one row."""
@@ -44,6 +83,38 @@ class _Pool:
     count: int = 0
     inside: int = 0
 
+    def leave(self) -> None:
+        self.inside -= 1
+
+
+class OwnCounter:
+    """A `Counter` of this process alone; no call suspends."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, str], _Pool] = {}
+
+    async def enter(self, endpoint: str, row: str, at: int, limit: Limit) -> Entered:
+        """Count a request; raises Full."""
+        pool = self._pools.get((endpoint, row))
+        if pool is None:
+            pool = self._pools[endpoint, row] = _Pool()
+        rate, concurrent, window, aligned = limit
+        if pool.opened_at < 0 or at >= pool.opened_at + window:
+            pool.opened_at = at - at % window if aligned else at
+            pool.count = 0
+        if pool.count >= rate:
+            raise Full(pool.opened_at + window - at)
+        if concurrent and pool.inside >= concurrent:
+            raise Full(None)
+        pool.count += 1
+        pool.inside += 1
+        return pool
+
+    async def clear(self, endpoint: str) -> None:
+        """Begin an endpoint's rows anew."""
+        for key in [key for key in self._pools if key[0] == endpoint]:
+            del self._pools[key]
+
 
 class Admission:
     """A request that was let in; it counts as inside until the `with` block, or whoever took it on, ends.
@@ -51,60 +122,74 @@ class Admission:
     One that is dropped, with an answer that a fault throws away, has ended too.
     """
 
-    __slots__ = ("_pool",)
+    __slots__ = ("_entered",)
 
-    def __init__(self, pool: _Pool | None = None) -> None:
-        self._pool = pool
+    def __init__(self, entered: Entered | None = None) -> None:
+        self._entered = entered
 
     def take_on(self) -> Admission:
         """Another admission, which counts in place of this one."""
-        taken, self._pool = Admission(self._pool), None
+        taken, self._entered = Admission(self._entered), None
         return taken
 
     def __enter__(self) -> Admission:
         return self
 
     def __exit__(self, *error: object) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.inside -= 1
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            entered.leave()
 
     def __del__(self) -> None:
         self.__exit__()
 
 
 class Limits:
-    """The windows of one endpoint. Every key belongs to the same user."""
+    """The limits of one endpoint, as `counter` counts. Every key belongs to the same user."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        endpoint: str,
+        counter: Counter,
+        running_workers: Callable[[], Awaitable[int]],
+    ) -> None:
         self._platform = platform
-        self._rows = rows_of(platform)
-        self._pools = {name: _Pool() for name in self._rows}
+        self._endpoint = endpoint
+        self._counter = counter
+        self._running_workers = running_workers
+        self.shown = 0
+        """What to add to a time for the one that is shown, where time began anew: windows may begin at round ones."""
+        window, aligned = platform.rate_limit_window, platform.rate_window == "aligned"
+        rows = rows_of(platform) if window else {}
+        self._limits = {name: Limit(*row, window, aligned) for name, row in rows.items()}
 
-    def admit(self, operation: Operation, at: int, running_workers: int) -> Admission:
+    async def admit(self, operation: Operation, at: int) -> Admission:
         """Count one request from now until the admission ends; raises RateLimited.
 
         A refused request does not count.
         """
         name = _row_name(operation, self._platform)
-        if name not in self._rows or not self._platform.rate_limit_window:
+        limit = self._limits.get(name)
+        if limit is None:
             return Admission()
-        pool = self._pools[name]
-        self._enter(pool, self._rows[name], at, running_workers)
-        return Admission(pool)
+        try:
+            return Admission(await self._counter.enter(self._endpoint, name, at + self.shown, limit))
+        except Full as full:
+            return await self._with_more(name, at, limit, full)
 
-    def _enter(self, pool: _Pool, row: Row, at: int, running_workers: int) -> None:
-        window = self._platform.rate_limit_window
-        if pool.opened_at < 0 or at >= pool.opened_at + window:
-            pool.opened_at = at - at % window if self._platform.rate_window == "aligned" else at
-            pool.count = 0
-        rate = max(row.rate, running_workers * self._platform.requests_per_worker)
-        if pool.count >= rate:
-            raise self._refusal(max(1, -(-(pool.opened_at + window - at) // 1000)), rate)
-        if row.concurrent and pool.inside >= row.concurrent:
-            raise self._refusal(1, row.concurrent)
-        pool.count += 1
-        pool.inside += 1
+    async def _with_more(self, name: str, at: int, limit: Limit, full: Full) -> Admission:
+        """Once more with what running workers add to the rate; raises RateLimited."""
+        rate = await self._running_workers() * self._platform.requests_per_worker
+        try:
+            if full.wait is None or rate <= limit.rate:
+                raise full
+            limit = limit._replace(rate=rate)
+            return Admission(await self._counter.enter(self._endpoint, name, at + self.shown, limit))
+        except Full as still:
+            if still.wait is None:
+                raise self._refusal(1, limit.concurrent) from None
+            raise self._refusal(max(1, -(-still.wait // 1000)), limit.rate) from None
 
     def _refusal(self, retry_after: int, limit: int) -> RateLimited:
         return RateLimited(retry_after, limit if self._platform.rate_limit_headers else None)

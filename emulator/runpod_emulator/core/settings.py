@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from runpod_emulator.core.errors import ConfigurationError
@@ -71,12 +71,12 @@ class EndpointSettings:
     flash: FlashAddress | None = None
     """What it is called in a Flash app, if it is a function of one."""
 
-    @property
-    def share(self) -> int:
-        """Jobs, or requests in flight, that one worker is there for: never more than it takes."""
-        return max(1, min(self.scaler_requests, self.worker_capacity or self.scaler_requests))
+    share: int = field(init=False, repr=False, compare=False)
+    """Jobs, or requests in flight, that one worker is there for: never more than it takes."""
 
     def __post_init__(self) -> None:
+        share = max(1, min(self.scaler_requests, self.worker_capacity or self.scaler_requests))
+        object.__setattr__(self, "share", share)
         check_id(self.id)
         if self.workers_max > MOST_WORKERS:
             raise ConfigurationError(f"endpoint {self.id}: workers_max is above {MOST_WORKERS}")

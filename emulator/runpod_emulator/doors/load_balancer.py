@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import HTTPConnection, Request
@@ -22,7 +22,8 @@ from runpod_emulator.http.access import Access, known_world, world_of_client
 from runpod_emulator.http.answers import WORLD, answering, note, problem
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
-from runpod_emulator.http.read_ahead import ReadAhead, caller_ahead
+from runpod_emulator.http.read_ahead import ReadAhead
+from runpod_emulator.http.routing import headers_of, may_be_page
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -72,7 +73,7 @@ class LoadBalancer:
         target = _target(scope) if scope["type"] in ("http", "websocket") else None
         if target is None:
             await self.app(scope, receive, send)
-        elif is_strange(scope, is_app=True):
+        elif may_be_page(headers_of(scope)) and is_strange(scope, is_app=True):
             await refuse_page(scope, receive, send)
         elif scope["type"] == "http":
             await _respond(target, scope, receive, send)
@@ -90,12 +91,17 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
     async with AsyncExitStack() as closing:
         closing.callback(ahead.close)
         work = functools.partial(_answer, target, ahead, closing)
-        response = await answering(work, caller_of=lambda request: caller_ahead(request, ahead))(request)
+        response = await answering(work, caller_of=ahead.caller)(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
         world: World | None = scope.get(WORLD)
-        with nullcontext() if world is None else world.visited():
+        if world is not None:
+            world.open_requests += 1
+        try:
             await response(scope, ahead.receive, send)
+        finally:
+            if world is not None:
+                world.open_requests -= 1
 
 
 def _target(scope: Scope) -> Target | None:
@@ -137,7 +143,7 @@ def _admitted(connection: HTTPConnection, target: Target, world: World) -> Balan
     access.check(connection.headers.get("authorization"))
     if target.endpoint == FLASH:
         return flash.balancer_named(connection, world)
-    return world.endpoints.balancer(target.endpoint)
+    return world.endpoints.balancers.get(target.endpoint) or world.endpoints.balancer(target.endpoint)
 
 
 async def _answer(
@@ -146,7 +152,7 @@ async def _answer(
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
     serve = functools.partial(_serve, target, ahead, closing, request, balancer, caller)
-    if not world.faults:
+    if not world.faults.rules:
         return await serve()
     shown = functools.partial(problem, emulator=world)
     return await Edge(request, balancer, Operation.BALANCED, caller, shown).answer(serve)
@@ -200,7 +206,7 @@ async def _shake(
     serve = functools.partial(_handshake, target, socket, ahead, closing, balancer, caller)
     shown = functools.partial(problem, emulator=world)
     try:
-        if not world.faults:
+        if not world.faults.rules:
             return await serve()
         socket.scope["path_params"] = {"endpoint_id": balancer.id}
         return await Edge(socket, balancer, Operation.BALANCED, caller, shown).answer(serve)

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 from starlette.responses import Response
 
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobFailed, JobNotFound
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation
@@ -41,7 +41,7 @@ async def ask(call: Call) -> Response:
     if streams:
         return await _stream(call, job)
     wait = call.platform.openai_wait
-    job = await call.endpoint.wait(job.id, call.now() + wait if wait else None, call.caller)
+    job = await call.endpoint.wait(job.id, call.emulator.timeline.now() + wait if wait else None, call.caller)
     if call.caller.gone:
         _left(call, job.id)
         return Response(status_code=499)
@@ -130,7 +130,7 @@ async def _stream(call: Call, job: Job) -> Response:
     if not chunks and status.terminal and status is not JobStatus.COMPLETED:
         return _answer(call, await call.endpoint.status(job.id))
     row = "openai.stream" if not chunks or chunks[0].startswith(b'"') else "openai.reshaped"
-    headers = {FIDELITY: call.ledger.header(row)}
+    headers = {FIDELITY: call.ledger.headers[row]}
     events = Events(_events(call, job.id, status, chunks), headers=headers, ping=_NEVER, sep="\n")
     return events.within(call.keep_admission())
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from runpod_emulator.core.endpoint.balancer import Balancer
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Job, JobStatus
@@ -35,31 +35,35 @@ async def run(call: Call) -> Response:
 async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
     wait = call.duration("wait", call.platform.wait_min, call.platform.wait_max, None)
-    until = call.now() + (call.platform.runsync_wait if wait is None else wait)
+    until = call.at + (call.platform.runsync_wait if wait is None else wait)
     body = await call.json(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     submission = _submission(call, body, sync=True)
     job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
     call.request.scope[JOB] = job.id
-    job = await call.endpoint.wait(job.id, until, call.caller)
-    failed = job.status is JobStatus.FAILED
-    return _envelope(call, Operation.RUNSYNC, job, call.platform.runsync_failed_status if failed else 200)
+    job = await call.endpoint.wait(job.id, until, call.caller, job.submitted_at)
+    http_status = call.platform.runsync_failed_status if job.status is JobStatus.FAILED else 200
+    return _envelope(call, Operation.RUNSYNC, job, call.emulator.timeline.now(), http_status)
 
 
 async def status(call: Call) -> Response:
     """The job as it is; `ttl` shortens its result's life."""
     ttl = call.duration("ttl", call.platform.status_ttl_min, None, None)
-    job = await call.endpoint.status(call.job_id, ttl)
+    job = await call.endpoint.status(call.job_id, ttl, call.at)
     if call.emulator.polls is not None:
         job = await call.emulator.polls.moved_on(call.endpoint, job)
-    await call.endpoint.scripts.polled(call.job_id)
-    return _envelope(call, Operation.STATUS, job)
+    if job.script is not None and job.script.polls_owed:
+        await call.endpoint.looked(call.job_id)
+    return _envelope(
+        call, Operation.STATUS, job, call.at if call.emulator.polls is None else call.emulator.timeline.now()
+    )
 
 
 async def status_sync(call: Call) -> Response:
     """The job once it has ended, or as it is when the wait is over."""
     until = call.wait(call.platform.status_sync_wait)
-    await call.endpoint.scripts.polled(call.job_id)
-    return _envelope(call, Operation.STATUS_SYNC, await call.endpoint.wait(call.job_id, until, call.caller))
+    await call.endpoint.looked(call.job_id)
+    job = await call.endpoint.wait(call.job_id, until, call.caller)
+    return _envelope(call, Operation.STATUS_SYNC, job, call.emulator.timeline.now())
 
 
 async def stream(call: Call) -> Response:
@@ -70,7 +74,7 @@ async def stream(call: Call) -> Response:
     until = call.wait(call.platform.stream_wait)
     if "text/event-stream" in call.request.headers.get("accept", ""):
         return await _events(call)
-    await call.endpoint.scripts.polled(call.job_id)
+    await call.endpoint.looked(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
     if status.terminal:
         call.emulator.unread.seen(await call.endpoint.status(call.job_id))
@@ -103,7 +107,7 @@ async def health(call: Call) -> Response:
 
 async def balanced_health(balancer: Balancer, emulator: World) -> Response:
     """Counters of the workers of a load-balancing endpoint, which has no jobs."""
-    headers = {FIDELITY: emulator.ledger.header("health.balanced")}
+    headers = {FIDELITY: emulator.ledger.headers["health.balanced"]}
     return Response(wire.health(await balancer.health()), 200, headers, media_type="application/json")
 
 
@@ -116,7 +120,7 @@ async def metrics(call: Call) -> Response:
 
 async def balanced_metrics(balancer: Balancer, emulator: World) -> Response:
     """The workers of a load-balancing endpoint: which are up, the busy ones too, and counters of all."""
-    headers = {FIDELITY: emulator.ledger.header("metrics.workers")}
+    headers = {FIDELITY: emulator.ledger.headers["metrics.workers"]}
     body = wire.metrics(balancer.healthy, (await balancer.health()).workers)
     return Response(body, 200, headers, media_type="application/json")
 
@@ -127,7 +131,7 @@ async def requests(call: Call) -> Response:
     limit = call.count("limit", call.platform.requests_limit, low=1, high=1_000)
     jobs, total = await call.endpoint.requests(offset, limit)
     row = "requests.page" if len(jobs) == total else "requests.part"
-    return call.reply(row, wire.requests_page(jobs, total, offset, limit, call.now(), call.platform))
+    return call.reply(row, wire.requests_page(jobs, total, offset, limit, call.at, call.platform))
 
 
 class Events(EventSourceResponse):
@@ -163,21 +167,21 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
     return wire.submission(body, call.platform, sync, call.request.scope["headers"], is_checked=True)
 
 
-def _envelope(call: Call, operation: Operation, job: Job, status: int = 200) -> Response:
+def _envelope(call: Call, operation: Operation, job: Job, at: int, status: int = 200) -> Response:
     if call.emulator.polls is not None:
         call.emulator.polls.seen(job)
-    return call.reply(_ROWS[operation, job.status], wire.envelope(job, call.now(), call.platform), status)
+    return call.reply(_ROWS[operation, job.status], wire.envelope(job, at, call.platform), status)
 
 
 async def _events(call: Call) -> Response:
     await call.endpoint.status(call.job_id)
-    headers = {FIDELITY: call.ledger.header("stream.events")}
+    headers = {FIDELITY: call.ledger.headers["stream.events"]}
     return Events(_chunk_events(call), headers=headers).within(call.keep_admission())
 
 
 async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
     while not (call.caller.gone or call.endpoint.shared.room.closed):
-        until = call.now() + call.platform.stream_wait
+        until = call.emulator.timeline.now() + call.platform.stream_wait
         try:
             status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
         except JobNotFound:

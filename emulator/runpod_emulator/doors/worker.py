@@ -71,7 +71,7 @@ class Visit:
 
     def reply(self, row: str, body: bytes = b"", status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
-        headers = {FIDELITY: self.emulator.ledger.header(row)}
+        headers = {FIDELITY: self.emulator.ledger.headers[row]}
         return Response(body, status, headers, media_type="application/json" if body else None)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from runpod_emulator.effects.before import Before
 
@@ -34,14 +33,12 @@ class AnswerHead(Before):
     `lost` is called when the connection is, after the protocol was told.
     """
 
-    def __init__(self, transport: Any, behind: Any) -> None:
-        self.status = 0
-        self.is_nonsense = False
-        self.lost: Callable[[], None] | None = None
-        self._is_over = False
-        self._interim = 0
-        self._held = b""
-        super().__init__(transport, behind)
+    status = 0
+    is_nonsense = False
+    lost: Callable[[], None] | None = None
+    _is_over = False
+    _interim = 0
+    _held = b""
 
     def data_received(self, data: bytes) -> None:
         """Hand on the head once it is whole, and then what came with it."""

@@ -6,9 +6,10 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
-from runpod_emulator.core.jobs.job import JobStatus, Requeued, Submitted, Transition
+from runpod_emulator.core.jobs.job import JobStatus, Requeued, Submitted, Transition, is_empty_object
+from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.secrets.shown import block
@@ -28,11 +29,17 @@ _LOOKED_AT = 2_000
 class JobLog(Effect):
     """Logs ends, second tries, inputs that will not arrive, and jobs that wait in vain.
 
-    `hopeless(endpoint)` says why no worker can take the endpoint's jobs as its code is, empty if one may.
+    `flawed` holds the endpoints whose code can't be started; `hopeless(endpoint)` says of them why no worker can take
+    the endpoint's jobs, empty if one may.
     """
 
-    def __init__(self, platform: Platform, hopeless: Callable[[str], str] = lambda endpoint: "") -> None:
+    events = (Submitted, Requeued, *ENDS)
+
+    def __init__(
+        self, platform: Platform, flawed: Container[str] = (), hopeless: Callable[[str], str] = lambda endpoint: ""
+    ) -> None:
         self._strips = platform.strip_empty_input != "keep"
+        self._flawed = flawed
         self._hopeless = hopeless
 
     def won(self, transition: Transition) -> None:
@@ -42,9 +49,10 @@ class JobLog(Effect):
         elif type(transition.event) is Requeued:
             log.warning("%s: its worker was lost; it is tried once more", _name(transition))
         elif type(transition.event) is Submitted:
-            if self._strips and transition.job.input_is_empty:
+            if self._strips and is_empty_object(transition.job.input):
                 log.warning(_EMPTY_INPUT, _name(transition))
-            if reason := self._hopeless(transition.job.endpoint):
+            endpoint = transition.job.endpoint
+            if endpoint in self._flawed and (reason := self._hopeless(endpoint)):
                 log.warning("%s: it waits for a handler that can be imported: %s", _name(transition), block(reason))
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus, attempted
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
@@ -23,6 +24,7 @@ from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.time.clock import turn
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
+from runpod_emulator.effects.leases import LEASE, Leases
 
 log = logging.getLogger("runpod_emulator.webhooks")
 
@@ -74,6 +76,8 @@ class _Line:
 class Webhooks(Effect):
     """The sender of one emulator."""
 
+    events = ENDS
+
     def __init__(
         self,
         store: JobStore,
@@ -105,11 +109,17 @@ class Webhooks(Effect):
         self._alarm: tuple[int, Timer] | None = None
         self._sorting = False
         self._closed = False
+        self._leases = Leases(store.deliveries, timeline, self._spawn)
 
     def won(self, transition: Transition) -> None:
         """Wake up when a transition owes a delivery."""
         if transition.delivery is not None:
             self.wake()
+
+    def owed(self, transition: Transition) -> None:
+        """Look later whether a delivery was made by whoever has won it: its process may have died."""
+        if transition.delivery is not None and not self._closed:
+            self._wake_at(transition.delivery.due + LEASE)
 
     @property
     def next_call(self) -> int | None:
@@ -124,6 +134,7 @@ class Webhooks(Effect):
 
     def cleared(self, endpoint: str | None = None) -> None:
         """Call nobody for what is due by now, of one endpoint or all: the store has forgotten it."""
+        self._leases.cleared(endpoint)
         for line in self._lines.values():
             line.waiting = deque(one for one in line.waiting if endpoint not in (None, one.endpoint))
         if endpoint is None:
@@ -136,12 +147,13 @@ class Webhooks(Effect):
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._leases.close()
         await self._post.close()
 
     async def _sort(self) -> None:
         """Move what is due into its host's line, and be back for the next."""
         self._sorting = False
-        while claimed := await self._store.deliveries.claim(self._timeline.now(), _CLAIM):
+        while claimed := await self._leases.claim(_CLAIM):
             for delivery in claimed:
                 self._pass_on(delivery)
         due = await self._store.deliveries.next_due()
@@ -227,7 +239,7 @@ class Webhooks(Effect):
             self._rests.pop(_host(delivery.url), None)
         delays = self._platform.webhook_retry_delays
         after = attempted(delivery, not problem, now, delays)
-        await self._store.deliveries.record(after)
+        await self._leases.record(after)
         self._tried(after, problem)
         _log_attempt(after, problem, len(delays) + 1, self._shown)
         if after.status is DeliveryStatus.OWED:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection, Request
 
 from runpod_emulator.core.errors import InvalidKey, NoToken
-from runpod_emulator.http.routing import headers_of
+from runpod_emulator.http.routing import HEADERS, headers_of
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -71,7 +71,7 @@ def world_of_client(request: HTTPConnection) -> World:
     Raises NoToken, InvalidKey, NamespaceInvalid, NamespacesFull.
     """
     worlds: Worlds = request.app.state.worlds
-    if not worlds.by_key and NAMESPACE not in headers_of(request.scope):
+    if not worlds.by_key and NAMESPACE not in request.scope[HEADERS]:
         return worlds.first
     world = known_world(request)
     if world is None:

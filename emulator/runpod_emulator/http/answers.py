@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from runpod_emulator.core.errors import InternalError, RequestError
 from runpod_emulator.core.records.news import LONGEST_BODY, Entry
+from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
 from runpod_emulator.http.bounded import HEAD
@@ -30,8 +31,12 @@ def answering(
     work: Callable[[Request, World, HttpCaller], Awaitable[Response]],
     find_world: Callable[[Request], World] = world_of_client,
     caller_of: Callable[[Request], HttpCaller] = HttpCaller,
+    noted_as: str = "",
 ) -> Handler:
-    """A request handler that does `work`, and turns whatever goes wrong into an answer."""
+    """A request handler that does `work`, and turns whatever goes wrong into an answer.
+
+    The journal has the request as the operation `noted_as`, where that is not empty.
+    """
 
     async def answer(request: Request) -> Response:
         caller = caller_of(request)
@@ -39,26 +44,30 @@ def answering(
         try:
             emulator = request.scope[WORLD] = find_world(request)
             emulator.open_requests += 1
-            return await work(request, emulator, caller)
+            response = await work(request, emulator, caller)
         except RequestError as error:
-            return problem(error, emulator or request.app.state.worlds.first)
+            response = problem(error, emulator or request.app.state.worlds.first)
         except (ClientDisconnect, asyncio.CancelledError):
             # Cancelled only by a stop of the server, for a request that did not come to its end.
-            return Response(status_code=499)
+            response = Response(status_code=499)
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            return problem(InternalError(), emulator or request.app.state.worlds.first)
+            response = problem(InternalError(), emulator or request.app.state.worlds.first)
         finally:
-            caller.answered()
+            if caller.watch is not None:
+                caller.answered()
             if emulator is not None:
                 emulator.open_requests -= 1
+        if noted_as:
+            note(request, request.scope["path_params"].get("endpoint_id", FLASH), noted_as, response.status_code)
+        return response
 
     return answer
 
 
 def problem(error: RequestError, emulator: World) -> Response:
     """An error in the service's own shape."""
-    headers = {FIDELITY: emulator.ledger.header(error.row), **error.headers}
+    headers = {FIDELITY: emulator.ledger.headers[error.row], **error.headers}
     content_type = emulator.platform.error_content_type
     return Response(wire.problem(error), error.status, headers, media_type=content_type)
 

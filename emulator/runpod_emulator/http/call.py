@@ -17,7 +17,7 @@ from runpod_emulator.core.time.waiting import Caller, Waiter
 from runpod_emulator.http import wire
 from runpod_emulator.http.connection import EXTENSION
 from runpod_emulator.http.members import check_depth
-from runpod_emulator.http.routing import headers_of
+from runpod_emulator.http.routing import HEADERS
 from runpod_emulator.world.world import World
 
 FIDELITY = "X-Emulator-Fidelity"
@@ -32,16 +32,15 @@ class HttpCaller(Caller):
     """The client of one request, watched from the moment it has to wait, unless somebody else sees it leave."""
 
     def __init__(self, request: Request, is_watched: bool = False) -> None:
-        super().__init__()
         self._request = request
         self._is_watched = is_watched
-        self._watch: asyncio.Task[None] | None = None
+        self.watch: asyncio.Task[None] | None = None
         """Reads on, where the connection does not tell by itself that the client has left."""
 
-    def attach(self, waiter: Waiter | None) -> None:
+    def attach(self, waiter: Waiter) -> None:
         """The wait that the client's leaving will end."""
-        super().attach(waiter)
-        if waiter is None or self._is_watched:
+        self._waiter = waiter
+        if self._is_watched:
             return
         self._is_watched = True
         scope = self._request.scope
@@ -49,12 +48,12 @@ class HttpCaller(Caller):
         if ways and EXTENSION in ways:
             ways[EXTENSION]["left"](self.hang_up)
         else:
-            self._watch = asyncio.ensure_future(self._until_gone())
+            self.watch = asyncio.ensure_future(self._until_gone())
 
     def answered(self) -> None:
         """Watch no more."""
-        if self._watch is not None:
-            self._watch.cancel()
+        if self.watch is not None:
+            self.watch.cancel()
 
     async def _until_gone(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
@@ -73,11 +72,10 @@ class Call:
     ledger: Ledger
     admission: Admission
     """Counts the request in its rate limits until it is answered."""
-
-    @property
-    def platform(self) -> Platform:
-        """The numbers in force."""
-        return self.endpoint.platform
+    platform: Platform
+    """The numbers in force."""
+    at: int
+    """When it was let in, in ms."""
 
     @property
     def job_id(self) -> str:
@@ -89,10 +87,6 @@ class Call:
         """The admission, to be ended when a streamed answer has."""
         return self.admission.take_on()
 
-    def now(self) -> int:
-        """The present time in ms."""
-        return self.endpoint.shared.timeline.now()
-
     def duration(self, name: str, low: int, high: int | None, default: int | None) -> int | None:
         """A duration of the query string in ms; raises OutOfRange."""
         if not self.request.scope["query_string"]:
@@ -102,7 +96,7 @@ class Call:
     def wait(self, default: int) -> int:
         """When a held answer must go out: now plus `?wait=`."""
         wait = self.duration("wait", self.platform.wait_min, self.platform.wait_max, default)
-        return self.now() + (default if wait is None else wait)
+        return self.at + (default if wait is None else wait)
 
     def count(self, name: str, default: int, low: int, high: int | None = None) -> int:
         """A whole number of the query string; raises InvalidQuery."""
@@ -124,7 +118,7 @@ class Call:
 
     def reply(self, row: str, body: bytes, status: int = 200) -> Response:
         """An answer whose evidence is ledger row `row`."""
-        return Answer(body, status, self.ledger.header(row))
+        return Answer(body, status, self.ledger.headers[row])
 
 
 class Answer(Response):
@@ -145,7 +139,7 @@ async def read_body(request: Request, limit: int, row: str | None = None) -> byt
     The rest is read and dropped, so that the client gets to see the answer.
     """
     parts: list[bytes] = []
-    announced = headers_of(request.scope).get(b"content-length", b"")
+    announced = request.scope[HEADERS].get(b"content-length", b"")
     size = int(announced) if announced.isdigit() and len(announced) < 20 else 0
     held, more = 0, True
     while more:

@@ -101,9 +101,9 @@ def headers_to_worker(scope: Scope, platform: Platform) -> list[tuple[str, str]]
     )
     if not platform.forward_authorization:
         dropped |= {b"authorization"}
-    kept = [(name.decode("latin-1"), as_text(value)) for name, value in scope["headers"] if name not in dropped]
+    kept = [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"] if name not in dropped]
     client = scope.get("client")
-    before = [as_text(value) for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    before = [_text(value) for name, value in scope["headers"] if name == b"x-forwarded-for"]
     kept.append(("x-forwarded-for", ", ".join((*before, client[0] if client else "127.0.0.1"))))
     if not any(name == "x-forwarded-proto" for name, _ in kept):
         kept.append(("x-forwarded-proto", scope["scheme"].replace("ws", "http")))
@@ -120,7 +120,11 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
 def url_at(seat: Seat, scope: Scope, raw_path: bytes) -> URL:
     """The request's path and query at the worker; `*`, which some ask for the options of, is its root."""
     path, query = raw_path if raw_path.startswith(b"/") else b"/", scope["query_string"]
-    return URL(seat.address + as_text(path + (b"?" + query if query else b"")), encoded=True)
+    return URL(seat.address + _text(path + (b"?" + query if query else b"")), encoded=True)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode() if raw.isascii() else as_text(raw)
 
 
 def status_to_send(scope: Scope, status: int, reason: str | None) -> int:

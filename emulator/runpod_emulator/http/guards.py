@@ -11,12 +11,11 @@ from starlette.responses import Response
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.rates import Admission, Operation
-from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http.access import Access
-from runpod_emulator.http.answers import Handler, answering, note, problem
+from runpod_emulator.http.answers import Handler, answering, problem
 from runpod_emulator.http.call import Call, HttpCaller
 from runpod_emulator.http.faults import Edge
-from runpod_emulator.http.routing import headers_of
+from runpod_emulator.http.routing import HEADERS
 from runpod_emulator.world.world import World
 
 _AUTHORIZATION = b"authorization"
@@ -48,7 +47,7 @@ def guarded(
 
     async def let_in(request: Request, emulator: World, caller: HttpCaller) -> Response:
         access: Access = request.app.state.access
-        access.check(headers_of(request.scope).get(_AUTHORIZATION, b"").decode("latin-1"))
+        access.check(request.scope[HEADERS].get(_AUTHORIZATION, b"").decode("latin-1"))
         caller.hurries = True
         balancer = (
             emulator.endpoints.balancers.get(request.scope["path_params"].get("endpoint_id", "")) if balanced else None
@@ -56,34 +55,23 @@ def guarded(
         if balancer is not None and balanced is not None:
             return await balanced(balancer, emulator)
         endpoint = await find(request, emulator)
-        if not emulator.faults:
+        if not emulator.faults.rules:
             return await _serve(verb, operation, request, emulator, endpoint, caller)
         serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
         edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
         return await edge.answer(serve)
 
-    answer = answering(let_in)
-    name = operation.value
-
-    async def journaled(request: Request) -> Response:
-        response = await answer(request)
-        note(request, request.scope["path_params"].get("endpoint_id", FLASH), name, response.status_code)
-        return response
-
-    journaled.__name__ = name
-    journaled.__doc__ = verb.__doc__
-    return journaled
+    answer = answering(let_in, noted_as=operation.value)
+    answer.__name__ = operation.value
+    answer.__doc__ = verb.__doc__
+    return answer
 
 
 async def _serve(
     verb: Verb, operation: Operation, request: Request, emulator: World, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
-    with _admit(operation, endpoint) as admission:
-        return await verb(Call(request, emulator, endpoint, caller, emulator.ledger, admission))
-
-
-def _admit(operation: Operation, endpoint: Endpoint) -> Admission:
-    world = endpoint.shared
-    if not world.rate_limits:
-        return Admission()
-    return endpoint.limits.admit(operation, world.timeline.now(), endpoint.fleet.running)
+    at = await emulator.timeline.present()
+    admission = await endpoint.limits.admit(operation, at) if emulator.rate_limits else Admission()
+    with admission:
+        call = Call(request, emulator, endpoint, caller, emulator.ledger, admission, endpoint.platform, at)
+        return await verb(call)

@@ -38,9 +38,10 @@ class RawRequest(aiohttp.ClientRequest):
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         """Send the request; where no header needs it, as ever."""
-        head = AnswerHead(conn.transport, conn.protocol)
+        transport = conn.transport
         if any(_STANDS_IN.search(value) for value in self.headers.values()):
             conn.protocol.transport = _RawHead(conn.protocol)
+        head = AnswerHead(transport, conn.protocol)
         answer = await super().send(conn)
         head.lost = lambda: _end(answer)
         return answer

@@ -39,6 +39,12 @@ class ReadAhead:
         self._changed.set()
         return message
 
+    def caller(self, request: Request) -> HttpCaller:
+        """The client of the request whose messages these are: they tell of its leaving."""
+        caller = HttpCaller(request, is_watched=True)
+        self.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
+        return caller
+
     def close(self) -> None:
         """Read no more."""
         self._pump.cancel()
@@ -61,10 +67,3 @@ class ReadAhead:
 def _size(message: Message) -> int:
     """Bytes of a part of a body, or of a message of a WebSocket, and what keeping it takes."""
     return 1024 + sum(len(message.get(name) or "") for name in ("body", "bytes", "text"))
-
-
-def caller_ahead(request: Request, ahead: ReadAhead) -> HttpCaller:
-    """The client of a request whose messages are read ahead: that tells of its leaving."""
-    caller = HttpCaller(request, is_watched=True)
-    ahead.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
-    return caller

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 from orjson import Fragment
 
-from runpod_emulator.core.endpoint.endpoint import Health, Submission
+from runpod_emulator.core.endpoint.submission import Health, Submission
 from runpod_emulator.core.errors import (  # fmt: skip
     InputMissing,
     InputNotObject,

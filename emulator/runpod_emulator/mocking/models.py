@@ -48,10 +48,17 @@ class Match(Written):
         default={},
         description="by path in the input, such as `options.0.name`: a pattern that is searched in the text there, or "
         "in the compact JSON of what is no text",
+        examples=[{"options.name": "^fast"}],
     )
-    headers: dict[str, Header] = Field(default={}, description="by name, in any case: the value, or {regex: pattern}")
+    headers: dict[str, Header] = Field(
+        default={},
+        description="by name, in any case: the value, or {regex: pattern}",
+        examples=[{"x-tenant": "acme", "user-agent": {"regex": "^RunPod"}}],
+    )
     call: Annotated[Annotated[Number, ONE] | Annotated[Numbers, SEVERAL], ONE_OR_SEVERAL] | None = Field(
-        default=None, description="the number, from 1, of the job among those that fit otherwise; or several numbers"
+        default=None,
+        description="the number, from 1, of the job among those that fit otherwise; or several numbers",
+        examples=[[1, 3]],
     )
 
     def checks(self) -> Iterator[Check]:
@@ -87,21 +94,29 @@ class Stub(Written):
 
     expected: ClassVar[str] = "a stub as a mapping, such as {respond: {output: hello}}"
 
-    id: str | None = Field(default=None, min_length=1, description="names the stub; made up if missing")
+    id: str | None = Field(
+        default=None, min_length=1, description="names the stub; made up if missing", examples=["greeting"]
+    )
     endpoint: Annotated[str, AfterValidator(_free)] = Field(
         default="*", min_length=1, max_length=1_000, description="a pattern as in a shell", examples=["llm*"]
     )
-    match: Match = Field(default=Match(), description="the jobs it is for; all if missing")
+    match: Match = Field(
+        default=Match(), description="the jobs it is for; all if missing", examples=[{"input": {"prompt": "hello"}}]
+    )
     priority: int = Field(
         default=0,
         ge=-1_000_000_000,
         le=1_000_000_000,
         description="stubs of higher priority are asked first; of equal ones, the youngest",
+        examples=[10],
     )
-    times: Number | None = Field(default=None, description="how many jobs it takes, without an end if missing")
+    times: Number | None = Field(
+        default=None, description="how many jobs it takes, without an end if missing", examples=[2]
+    )
     respond: Annotated[Annotated[Response, ONE] | Annotated[Responses, SEVERAL], ONE_OR_SEVERAL] = Field(
         description="the response, or a list of them: one a run, in the order in which workers take the jobs, "
-        "the last again and again"
+        "the last again and again",
+        examples=[[{"error": "CUDA out of memory"}, {"output": "hello"}]],
     )
 
     def to_core(

@@ -16,7 +16,8 @@ def names_of(scene: Scene) -> Names:
 
     `now` is ms since the epoch, `now_iso` the same as `2023-11-14T22:13:20.000Z`.
     """
-    moment = datetime.fromtimestamp(scene.now / 1000, tz=timezone.utc)
+    now = scene.now
+    moment = datetime.fromtimestamp(now / 1000, tz=timezone.utc)
     chance = scene.chance
     return {
         "input": scene.input,
@@ -25,7 +26,7 @@ def names_of(scene: Scene) -> Names:
         "run": scene.run,
         "endpoint": scene.endpoint,
         "job": scene.job,
-        "now": scene.now,
+        "now": now,
         "now_iso": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "random": chance.random,
         "randint": chance.randint,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Script
+from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script
 from runpod_emulator.core.mocks.script import Step as CoreStep
 from runpod_emulator.mocking.forms import Templated, TemplatedText, Time, Written, refusal, short_form
 from runpod_emulator.mocking.templates import text_of, value_of
@@ -64,26 +64,42 @@ class Response(Written):
 
     expected: ClassVar[str] = 'a response as a mapping, such as {output: "hello"}'
 
-    queue_delay: Time = Field(default=0, description="time in the queue before a worker may have the job")
-    polls_before_in_progress: Polls = Field(default=0, description="polls by clients that find the job IN_QUEUE")
-    progress: list[Annotated[Any, short_form(Update, "value")]] = Field(default=[], description="progress updates")
+    queue_delay: Time = Field(
+        default=0, description="time in the queue before a worker may have the job", examples=["30s"]
+    )
+    polls_before_in_progress: Polls = Field(
+        default=0, description="polls by clients that find the job IN_QUEUE", examples=[3]
+    )
+    progress: list[Annotated[Any, short_form(Update, "value")]] = Field(
+        default=[], description="progress updates", examples=[["loading", {"value": "50 %", "after": "1s"}]]
+    )
     stream: list[Annotated[Any, short_form(Chunk, "chunk")]] = Field(
-        default=[], description="stream chunks, after progress"
+        default=[], description="stream chunks, after progress", examples=[["Hel", {"chunk": "lo", "after": "100ms"}]]
     )
     steps: list[Step] = Field(
-        default=[], description="updates and chunks in a mixed order, instead of progress and stream"
+        default=[],
+        description="updates and chunks in a mixed order, instead of progress and stream",
+        examples=[[{"progress": "loading"}, {"chunk": "Hello", "after": "2s"}]],
     )
-    delay: Time = Field(default=0, description="time before the end")
-    polls_before_completed: Polls = Field(default=0, description="polls by clients before the end")
-    output: Templated = Field(default=None, description="any JSON; strings in it may be templates; null is no output")
+    delay: Time = Field(default=0, description="time before the end", examples=["1s-3s"])
+    polls_before_completed: Polls = Field(default=0, description="polls by clients before the end", examples=[2])
+    output: Templated = Field(
+        default=None,
+        description="any JSON; strings in it may be templates; null is no output",
+        examples=[{"text": "{{ input.prompt }}", "id": "{{ uuid() }}"}],
+    )
     error: TemplatedText | None = Field(
-        default=None, description="fails the job; a template that gives an empty text does not"
+        default=None,
+        description="fails the job; a template that gives an empty text does not",
+        examples=["CUDA out of memory"],
     )
-    crash: bool = Field(default=False, description="the worker dies in the middle of the job")
+    crash: bool = Field(default=False, description="the worker dies in the middle of the job", examples=[True])
     timeout: bool = Field(
-        default=False, description="the job runs until its execution timeout, or is cut off sooner: after `delay`"
+        default=False,
+        description="the job runs until its execution timeout, or is cut off sooner: after `delay`",
+        examples=[True],
     )
-    never: bool = Field(default=False, description="the job never ends by itself")
+    never: bool = Field(default=False, description="the job never ends by itself", examples=[True])
 
     @model_validator(mode="after")
     def _is_clear(self) -> Response:
@@ -111,7 +127,8 @@ class Response(Written):
         """The pause after the last step; a timeout that does not say when comes when the job's own time is up."""
         if self.timeout and not {"delay", "polls_before_completed"} & self.model_fields_set:
             return FOR_EVER
-        return Pause(span(self.delay), self.polls_before_completed)
+        pause = Pause(span(self.delay), self.polls_before_completed)
+        return NO_PAUSE if pause.nothing else pause
 
     def _steps(self, name: str) -> Iterator[CoreStep]:
         for place, update in enumerate(self.progress):

@@ -71,7 +71,7 @@ class Application(Starlette):
         names: OwnNames | None = None,
     ) -> None:
         self._doors = [*public.routes, *openai.routes, *flash.routes]
-        self._short_cut = ShortCut(public.routes)
+        self._short_cut = ShortCut([*public.routes, *openai.routes, *worker.routes])
         self._always = [(b"vary", b"Origin")] if worlds.first.platform.cors != "none" else []
         """Headers that the layers add to every answer."""
         own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]

@@ -12,10 +12,13 @@ Key = tuple[int, str, str]
 class MemoryDeliveries:
     """Keeps what is owed; no call suspends."""
 
+    shared = False
+    """Only this process can see them."""
+
     def __init__(self) -> None:
         self._kept: dict[Key, Delivery] = {}
         self._owed: Schedule[Key] = Schedule()
-        """Those that are not given out, by when they are due."""
+        """When a sender may have each: those that are due some time, and those given out that will be again."""
 
     @property
     def owes_any(self) -> bool:
@@ -37,31 +40,47 @@ class MemoryDeliveries:
             del self._kept[key]
             self._owed.set(key, None)
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        """Owed deliveries that are due, `most` at most; each is given out once until `record`."""
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most; each is given out until the time `until`, if any."""
         claimed: list[Delivery] = []
         while len(claimed) < most:
             first = self._owed.first()
             if first is None or first[0] > now:
                 break
-            self._owed.pop()
-            claimed.append(self._kept[first[1]])
+            key = first[1]
+            self._owed.set(key, until)
+            delivery = self._kept[key]
+            self._kept[key] = delivery = delivery._replace(lease=delivery.lease + 1)
+            claimed.append(delivery)
         return claimed
 
-    async def record(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
-        if delivery.key not in self._kept:
-            return
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        """Leave deliveries to the sender who has them, until then."""
+        for delivery in deliveries:
+            if self._is_held(delivery):
+                self._owed.set(delivery.key, until)
+
+    async def record(self, delivery: Delivery) -> bool:
+        """Write what an attempt made of a delivery; False, and nothing, if its lease is not the last one."""
+        if not self._is_held(delivery):
+            return False
         if delivery.status is DeliveryStatus.OWED:
             self.owe(delivery)
         else:
             del self._kept[delivery.key]
+            self._owed.set(delivery.key, None)
+        return True
+
+    def _is_held(self, delivery: Delivery) -> bool:
+        """Whether nobody else was given it since, and it is owed."""
+        kept = self._kept.get(delivery.key)
+        return kept is not None and kept.lease == delivery.lease
 
     async def owes(self) -> bool:
         """Whether any delivery is owed."""
         return self.owes_any
 
     async def next_due(self) -> int | None:
-        """When the next owed delivery that is not given out is due."""
+        """When the next owed delivery is due, or the time of a sender that has it is over."""
         first = self._owed.first()
         return None if first is None else first[0]

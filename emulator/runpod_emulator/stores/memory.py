@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Change, Counts, Listener
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 """Events that add unread chunks to a job, or take all of them away."""
+_QUEUED = JobStatus.IN_QUEUE
 
 
 class _Shelf:
     """One endpoint's jobs and indexes."""
 
-    __slots__ = ("chunks", "counts", "held", "jobs", "queue")
+    __slots__ = ("chunks", "counts", "held", "jobs", "queue", "taken")
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -27,20 +29,32 @@ class _Shelf:
         self.held: dict[str, int] = {}
         """Places of the jobs that no worker can see."""
         self.chunks: dict[str, list[bytes]] = {}
+        """Those that no reader has taken."""
+        self.taken: dict[str, int] = {}
+        """How many chunks of a job's present run readers have taken."""
         self.counts = Counts()
+
+    def running(self) -> Iterator[Job]:
+        """The jobs that workers hold; looks no further than it must, for there may be a million that have ended."""
+        running = (job for job in reversed(self.jobs.values()) if job.status is JobStatus.IN_PROGRESS)
+        return islice(running, self.counts.running)
 
     def remains(self) -> list[dict[Any, Any] | list[Any]]:
         """What is to be freed once nobody uses it any more."""
-        return [self.jobs, self.held, self.chunks, *self.queue.remains()]
+        return [self.jobs, self.held, self.chunks, self.taken, *self.queue.remains()]
 
 
 class MemoryStore:
     """A `JobStore` in this process's memory."""
 
+    owners = None
+    """Nobody else can look at it."""
+
     def __init__(self) -> None:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self._listeners: list[Listener] = []
+        self._clear_listeners: list[Callable[[Cleared], None]] = []
         self._places = 0
         self.deliveries = MemoryDeliveries()
 
@@ -48,28 +62,36 @@ class MemoryStore:
         """Call `listener` after every write, in the same step."""
         self._listeners.append(listener)
 
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        """Call `listener` after every `clear`, in the same step."""
+        self._clear_listeners.append(listener)
+
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
         self._places += 1
         return self._places
 
-    async def create(self, transition: Transition) -> None:
-        """Write a new job."""
-        self._write(self._shelf(transition.job.endpoint), transition)
+    async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
+        """Write a new job, unless `admit` raises; returns the endpoint's counters."""
+        shelf = self._shelf(transition.job.endpoint)
+        if admit is not None:
+            admit(shelf.counts)
+        self._write(shelf, transition)
+        return shelf.counts
 
     async def get(self, endpoint: str, job: str) -> Job:
         """The record; raises JobNotFound."""
         return self._find(self._shelf(endpoint), job)
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
         shelf = self._shelf(endpoint)
         transition = change(self._find(shelf, job))
         if transition is not None:
             self._write(shelf, transition)
-        return transition
+        return Written(transition, shelf.counts)
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
+    async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
         shelf = self._shelf(endpoint)
         claimed: list[Transition] = []
@@ -85,20 +107,24 @@ class MemoryStore:
                 claimed.append(transition)
         for job in left:
             shelf.queue.set(job.id, job.place)
-        return claimed
+        return Claimed(claimed, shelf.counts)
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        """The record and the unread chunks; raises JobNotFound."""
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        """The record and the chunks that no reader has taken; raises JobNotFound."""
         shelf = self._shelf(endpoint)
-        return self._find(shelf, job), shelf.chunks.pop(job, [])
+        return Unread(self._find(shelf, job), list(shelf.chunks.get(job, ())), shelf.taken.get(job, 0))
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
-        shelf = self._shelf(job.endpoint)
-        now = shelf.jobs.get(job.id)
-        same_run = now is not None and now.lease == job.lease and now.status is not JobStatus.IN_QUEUE
-        if same_run and chunks:
-            shelf.chunks[job.id] = chunks + shelf.chunks.get(job.id, [])
+    async def acknowledge(self, read: Unread) -> bool:
+        """Take the chunks that were read; False, and nothing, if another reader was faster or the run is over."""
+        shelf, job_id = self._shelf(read.job.endpoint), read.job.id
+        if shelf.taken.get(job_id, 0) != read.taken or not read.is_of(shelf.jobs.get(job_id)):
+            return False
+        taken = len(read.chunks)
+        left = shelf.chunks.pop(job_id, [])[taken:]
+        if left:
+            shelf.chunks[job_id] = left
+        shelf.taken[job_id] = read.taken + taken
+        return True
 
     async def due(self, now: int) -> tuple[str, str] | None:
         """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
@@ -132,7 +158,9 @@ class MemoryStore:
         return list(islice(reversed(jobs.values()), offset, offset + limit)), len(jobs)
 
     async def clear(self, endpoint: str | None = None) -> None:
-        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
+        chosen = self._shelves.values() if endpoint is None else [self._shelf(endpoint)]
+        running = [job for shelf in chosen for job in shelf.running()]
         if endpoint is None:
             free_later(part for shelf in self._shelves.values() for part in shelf.remains())
             free_later(self._deadlines.remains())
@@ -140,6 +168,8 @@ class MemoryStore:
         else:
             await self.drop(endpoint)
         self.deliveries.clear(endpoint)
+        for listener in self._clear_listeners:
+            listener(Cleared(endpoint, running))
 
     async def drop(self, endpoint: str) -> None:
         """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
@@ -169,9 +199,10 @@ class MemoryStore:
     def _write(self, shelf: _Shelf, transition: Transition) -> None:
         before, after = transition.before, transition.after
         job = transition.job
+        _count(shelf.counts, before, after, transition)
         if after is None:
             del shelf.jobs[job.id]
-            shelf.chunks.pop(job.id, None)
+            self._drop_chunks(shelf, job.id)
         else:
             shelf.jobs[job.id] = after
         if type(transition.event) in _ABOUT_CHUNKS:
@@ -184,31 +215,56 @@ class MemoryStore:
         elif shelf.held:
             shelf.held.pop(job.id, None)
         self._deadlines.set((job.endpoint, job.id), transition.due)
-        _count(shelf.counts, before, after, transition)
         if transition.delivery is not None:
             self.deliveries.owe(transition.delivery)
         for listener in self._listeners:
             listener(transition)
 
-    @staticmethod
-    def _keep_chunks(shelf: _Shelf, transition: Transition) -> None:
+    def _keep_chunks(self, shelf: _Shelf, transition: Transition) -> None:
         event = transition.event
         if isinstance(event, Emitted):
             shelf.chunks.setdefault(transition.job.id, []).extend(event.chunks)
         else:
-            shelf.chunks.pop(transition.job.id, None)
+            self._drop_chunks(shelf, transition.job.id)
+
+    @staticmethod
+    def _drop_chunks(shelf: _Shelf, job_id: str) -> None:
+        if shelf.chunks or shelf.taken:
+            shelf.chunks.pop(job_id, None)
+            shelf.taken.pop(job_id, None)
 
 
 def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
+    counts.writes += 1
     if before is not None:
-        counts.now[before.status] -= 1
-        counts.queued_unscaled -= before.status is JobStatus.IN_QUEUE and not before.scales
-        counts.held -= before.status is JobStatus.IN_QUEUE and before.held
+        _add(counts, before, -1)
     if after is not None:
-        counts.now[after.status] += 1
-        counts.queued_unscaled += after.status is JobStatus.IN_QUEUE and not after.scales
-        counts.held += after.status is JobStatus.IN_QUEUE and after.held
+        _add(counts, after, 1)
         if transition.ended:
             counts.ended[after.status] += 1
     if type(transition.event) is Requeued:
         counts.requeued += 1
+
+
+def _add(counts: Counts, job: Job, number: int) -> None:
+    """Count a job `number` times more."""
+    if job.status is JobStatus.IN_QUEUE:
+        counts.queued += number
+        if job.held or job.low_priority or job.script is not None:
+            _add_waiting(counts, job, number)
+    elif job.status is JobStatus.IN_PROGRESS:
+        counts.running += number
+    else:
+        counts.kept[job.status] += number
+
+
+def _add_waiting(counts: Counts, job: Job, number: int) -> None:
+    if job.held:
+        counts.held += number
+        counts.queued_unscaled += number
+        return
+    if job.low_priority:
+        counts.queued_unscaled += number
+    if job.script is not None:
+        counts.scripted += number
+        counts.scripted_scaled += number * (not job.low_priority)

@@ -101,7 +101,7 @@ class Verbs:
 
         def add(world: World) -> Fault:
             check_endpoint(world, written.endpoint)
-            return Fault(self.link.ask, world.faults.add(written.to_core(world.timeline.now())))
+            return Fault(self.link.ask, world.fault(written.to_core(world.timeline.now())))
 
         return self.link.ask(add)
 
@@ -111,7 +111,7 @@ class Verbs:
 
         written = profile(name)
         return self.link.ask(
-            lambda world: [Fault(self.link.ask, world.faults.add(one.to_core(world.timeline.now()))) for one in written]
+            lambda world: [Fault(self.link.ask, world.fault(one.to_core(world.timeline.now()))) for one in written]
         )
 
     def handler(self, endpoint: str, function: Callable[..., Any], *, return_aggregate_stream: bool = False) -> None:

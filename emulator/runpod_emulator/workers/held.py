@@ -16,40 +16,37 @@ class HeldJobs:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._leases: dict[str, int] = {}
+        self.leases: dict[str, int] = {}
+        """The number of the lease under which the child holds each job."""
         self._stopping: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
-        return len(self._leases)
+        return len(self.leases)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._leases)
+        return iter(self.leases)
 
     def __contains__(self, job: object) -> bool:
-        return job in self._leases
+        return job in self.leases
 
     @property
     def only(self) -> str:
         """The job, where there is just one; else an empty text."""
-        return next(iter(self._leases)) if len(self._leases) == 1 else ""
+        return next(iter(self.leases)) if len(self.leases) == 1 else ""
 
     @property
     def wanted(self) -> bool:
         """Whether somebody still waits for one of them."""
-        return any(job not in self._stopping for job in self._leases)
-
-    def lease(self, job: str) -> int | None:
-        """The number of the lease under which the child holds the job; None where it does not."""
-        return self._leases.get(job)
+        return any(job not in self._stopping for job in self.leases)
 
     def add(self, job: str, lease: int) -> None:
         """The child is given the job."""
-        self._leases[job] = lease
+        self.leases[job] = lease
         self._timeline.begin()
 
     def may_stop(self, job: str, lease: int) -> bool:
         """Whether the child holds the job under this lease, and was not told to stop it yet."""
-        return self._leases.get(job) == lease and job not in self._stopping
+        return self.leases.get(job) == lease and job not in self._stopping
 
     def stop(self, job: str, grace: float, disobeyed: Callable[[str], None]) -> None:
         """The child was told to stop the job: call `disobeyed` if it holds it in `grace` seconds still."""
@@ -57,7 +54,7 @@ class HeldJobs:
 
     def remove(self, job: str) -> int | None:
         """The child no longer holds the job; returns the lease that it had, None where it had none."""
-        lease = self._leases.pop(job, None)
+        lease = self.leases.pop(job, None)
         timer = self._stopping.pop(job, None)
         if timer is not None:
             timer.cancel()
@@ -67,5 +64,5 @@ class HeldJobs:
 
     def clear(self) -> None:
         """The child holds nothing any more."""
-        for job in list(self._leases):
+        for job in list(self.leases):
             self.remove(job)

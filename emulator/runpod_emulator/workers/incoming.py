@@ -12,7 +12,7 @@ READ = 256 * 1024
 
 Handle = Callable[[Frame], Awaitable[None]]
 Emit = Callable[[str, list[bytes]], Awaitable[None]]
-"""Takes the chunks of one job that came in a row; there may be none."""
+"""Takes the chunks of one job that came in a row."""
 
 
 async def read_frames(reader: asyncio.StreamReader, handle: Handle, emit: Emit) -> None:
@@ -31,10 +31,12 @@ async def _take_in(frames: Iterable[Frame], handle: Handle, emit: Emit) -> None:
             emitting = frame.job
             chunks.append(frame.body)
             continue
-        await emit(emitting, chunks)
-        chunks, emitting = [], ""
+        if chunks:
+            await emit(emitting, chunks)
+            chunks, emitting = [], ""
         if frame.kind is Kind.CHUNK:
             chunks, emitting = [frame.body], frame.job
         else:
             await handle(frame)
-    await emit(emitting, chunks)
+    if chunks:
+        await emit(emitting, chunks)

@@ -190,7 +190,7 @@ class WorkerProcess:
         if kind is Kind.DONE:
             await self._done(job, body)
         elif kind is Kind.PROGRESS:
-            lease = self._jobs.lease(job)
+            lease = self._jobs.leases.get(job)
             if lease is not None:
                 await self._endpoint.report(job, Progressed(lease, body))
         elif kind is Kind.STOPPED:
@@ -249,8 +249,8 @@ class WorkerProcess:
             await self._endpoint.worker_ready(self.id, concurrency)
 
     async def _emit(self, job: str, chunks: list[bytes]) -> None:
-        lease = self._jobs.lease(job)
-        if not chunks or lease is None:
+        lease = self._jobs.leases.get(job)
+        if lease is None:
             return
         platform = self._endpoint.platform
         split = [part for chunk in chunks for part in split_chunk(chunk, platform)]
@@ -283,7 +283,9 @@ class WorkerProcess:
 
         The lane itself does so while it takes: it knows how many it asked for.
         """
-        if not self._taking and (free := self._free_slots) > 0 and await self._take(free, 0) < free:
+        if self._taking or (free := self._free_slots) <= 0:
+            return
+        if not self._endpoint.fleet.queued or await self._take(free, 0) < free:
             self._slot.set()
 
     async def _take(self, most: int, until: int | None) -> int:
@@ -334,7 +336,7 @@ class WorkerProcess:
     def _free_slots(self) -> int:
         if self._retiring or self._ended:
             return 0
-        return self._capacity - len(self._jobs) - len(self._scripted)
+        return self._capacity - len(self._jobs.leases) - len(self._scripted)
 
     async def _lane(self) -> None:
         """Take jobs whenever the child has a free slot."""
@@ -351,7 +353,7 @@ class WorkerProcess:
                 await self._writer.drain()
 
     def _hand_out(self, job: Job) -> None:
-        running = self._endpoint.scripts.get(job.id)
+        running = self._endpoint.scripts.get(job)
         if running is not None:
             self._scripted.add(job.id)
             self._stage.perform(job, running)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
-from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.elsewhere import WorkersElsewhere
 from runpod_emulator.workers.pool import Pool
@@ -77,10 +74,10 @@ class WithScriptWorkers:
         endpoint = self._endpoint
         endpoint.fleet.welcome(worker)
         now = endpoint.shared.timeline.now()
-        jobs = await endpoint.take(worker, 1, now, Caller(), barred=_Unscripted(endpoint.scripts))
+        jobs = await endpoint.take(worker, 1, now, Caller(), scripted=True)
         stage = self._stages.get(worker)
         for job in jobs:
-            running = endpoint.scripts.get(job.id)
+            running = endpoint.scripts.get(job)
             if stage is not None and running is not None:
                 stage.perform(job, running)
         if not jobs:
@@ -95,15 +92,6 @@ class WithScriptWorkers:
     async def _left(self, worker: str) -> None:
         endpoint = self._endpoint
         await endpoint.worker_gone(worker)
-        if endpoint.scripts.waiting and not endpoint.shared.room.closed:
+        counts = await endpoint.shared.store.counts(endpoint.id)
+        if counts.scripted and not endpoint.shared.room.closed:
             self.start_script_worker()
-
-
-class _Unscripted(Container[str]):
-    """Every job that plays no script."""
-
-    def __init__(self, scripts: RunningScripts) -> None:
-        self._running = scripts
-
-    def __contains__(self, job_id: object) -> bool:
-        return job_id not in self._running

@@ -83,16 +83,16 @@ class Stage:
     async def play(self, job: Job, running: RunningScript, caller: Caller) -> None:
         """Perform the job's script to its end, or until the caller hangs up."""
         script = running.script
-        began = work_time()
+        began = work_time() if script.steps else 0.0
         try:
             for step in script.steps:
                 if work_time() - began > _LONGEST:
                     await turn()
                     began = work_time()
-                if not await self._pause(job, running, step.pause, caller):
+                if not await self._pause(job, step.pause, caller):
                     return
                 await self._endpoint.report(job.id, self._step(job, running, step.value, step.is_chunk))
-            if await self._pause(job, running, _before_end(script, job), caller):
+            if await self._pause(job, _before_end(script, job), caller):
                 await self._end(job, running)
         except ScriptError as error:
             await self._endpoint.report(job.id, Failed(str(error), None, job.lease))
@@ -112,13 +112,13 @@ class Stage:
             else:
                 await self._endpoint.report(job.id, Emitted(job.lease, split_chunk(said, platform)))
 
-    async def _pause(self, job: Job, running: RunningScript, pause: Pause, caller: Caller) -> bool:
-        if pause.nothing:
+    async def _pause(self, job: Job, pause: Pause, caller: Caller) -> bool:
+        if pause is NO_PAUSE or pause.nothing:
             return not caller.gone
         timeline = self._endpoint.shared.timeline
         timeline.end()
         try:
-            return await self._endpoint.scripts.pause(job.id, running, pause, caller)
+            return await self._endpoint.scripts.pause(job, pause, caller)
         finally:
             timeline.begin()
 
@@ -222,8 +222,8 @@ class ScriptedWorker:
             self._endpoint.later(self._endpoint.worker_gone(self.id))
 
     async def _do(self, job: Job) -> None:
-        running = self._endpoint.scripts.get(job.id)
-        if running is not None and running.script.is_instant and not self._endpoint.shared.faults:
+        running = self._endpoint.scripts.get(job)
+        if running is not None and running.script.is_instant and not self._endpoint.shared.faults.rules:
             began = work_time()
             await self._stage.play(job, running, self._caller)
             self._in_a_row += 1

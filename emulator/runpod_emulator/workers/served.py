@@ -57,8 +57,9 @@ class TakenJobs(ScriptedJobs, GoneWorkers, Protocol):
         caller: Caller,
         lease: int | None = None,
         barred: Container[str] = (),
+        scripted: bool | None = None,
     ) -> list[Job]:
-        """Up to `most` jobs, waiting for the first until the time `until`."""
+        """Up to `most` jobs, waiting for the first until the time `until`; `scripted` True for those with scripts."""
         ...
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:

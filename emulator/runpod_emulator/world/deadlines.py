@@ -6,6 +6,7 @@ import logging
 from collections.abc import Container, Mapping
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.store import JobStore
 
 log = logging.getLogger("runpod_emulator")
@@ -37,6 +38,8 @@ class Deadlines:
             return
         try:
             await endpoint.expire(job_id, now)
+        except JobNotFound:
+            pass  # another server over the store was faster
         except Exception:
             log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
             if await self._store.due(now) == due:

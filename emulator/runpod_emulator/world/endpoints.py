@@ -18,7 +18,6 @@ from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
-from runpod_emulator.core.time.clock import turn
 from runpod_emulator.workers.command import Command, CommandWorker
 from runpod_emulator.workers.elsewhere import WorkersElsewhere
 from runpod_emulator.workers.functions import NOTHING, Function, Handler
@@ -238,10 +237,10 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """
         endpoint = self.any(endpoint_id)
         await endpoint.close()
-        await turn()  # who waits for one of its jobs sees how that ended
         if self.get(endpoint_id) is not endpoint:
             return  # somebody else was faster
         await self._shared.store.drop(endpoint_id)
+        await self._shared.counter.clear(endpoint_id)
         for removed in self._removed:
             removed(endpoint_id)
         self.queues.pop(endpoint_id, None)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
@@ -19,6 +20,8 @@ class Feeds(Effect):
     def __init__(self, room: WaitingRoom) -> None:
         self._room = room
         self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
+        self.followers: dict[object, Callable[[Transition], None]] = {}
+        """Whom to tell of each transition."""
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -27,23 +30,28 @@ class Feeds(Effect):
     def listening(self, heard: Callable[[Transition], None], wake: Callable[[], None]) -> Iterator[None]:
         """Call `heard` with every transition, and `wake` when the emulator stops."""
         self._feeds[heard] = wake
-        try:
-            yield
-        finally:
-            del self._feeds[heard]
+        with self._following(lambda transition: None if type(transition.event) in INWARD else heard(transition)):
+            try:
+                yield
+            finally:
+                del self._feeds[heard]
 
     async def wait_for(self, done: Callable[[], Awaitable[bool]], until: int, caller: Caller) -> bool:
         """Wait until `done`, looked at whenever something has happened; False when the time `until` comes first."""
-        while not await done():
-            if await self._room.wait(NEWS, until, caller) is not Outcome.NEWS:
-                return await done()
+        with self._following(lambda transition: self._room.call(NEWS)):
+            while not await done():
+                if await self._room.wait(NEWS, until, caller) is not Outcome.NEWS:
+                    return await done()
         return True
 
-    def heard(self, transition: Transition) -> None:
-        """Tell all of a transition."""
-        self._room.call(NEWS)
-        for heard in self._feeds:
-            heard(transition)
+    @contextlib.contextmanager
+    def _following(self, follow: Callable[[Transition], None]) -> Iterator[None]:
+        follower = object()
+        self.followers[follower] = follow
+        try:
+            yield
+        finally:
+            del self.followers[follower]
 
     def tried(self, attempt: Attempt) -> None:
         """Wake those who wait for webhook calls."""

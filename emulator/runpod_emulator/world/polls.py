@@ -80,7 +80,7 @@ class Polls(Effect):
     @staticmethod
     def _needs_time(endpoint: Endpoint, job: Job) -> bool:
         """Whether only time stands between the job and its next change: no poll, and nobody's work elsewhere."""
-        if job.id in endpoint.scripts or job.held:
+        if job.script is not None or job.held:
             return not endpoint.scripts.stands(job)
         worker = endpoint.fleet.workers.get(job.worker or "")
         return endpoint.settings.starts_workers and (worker is None or worker.ours)

@@ -129,8 +129,8 @@ def works_elsewhere(world: World) -> bool:
 
 async def _dues(world: World) -> AsyncIterator[Due]:
     for endpoint in world.endpoints.queues.values():
-        for job_id, at, what in endpoint.scripts.steps():
-            yield Due(at, f"{what} of job {job_id}")
+        for job_id, at in endpoint.scripts.steps():
+            yield Due(at, f"the next step of the stub of job {job_id}")
         for worker in endpoint.fleet.workers.values():
             if worker.coming is not None and worker.is_coming_up:
                 yield Due(worker.coming.due, f"worker {worker.id} of endpoint {endpoint.id} comes up")
@@ -150,6 +150,8 @@ async def _dues(world: World) -> AsyncIterator[Due]:
 
 def _deadline(job: Job) -> str:
     """What the job's next deadline is."""
+    if job.script is not None and job.held and job.next_deadline == job.script.release_due:
+        return f"the release from the queue of job {job.id}"
     if job.status is JobStatus.IN_QUEUE or job.next_deadline == job.expires_at:
         return f"the end of the life (TTL) of job {job.id}"
     return f"the {'execution timeout' if job.next_deadline == job.runs_until else 'end of the lease'} of job {job.id}"

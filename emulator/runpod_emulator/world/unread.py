@@ -14,29 +14,30 @@ class Unread(Effect):
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._jobs: set[tuple[str, str]] = set()
+        self.jobs: set[tuple[str, str]] = set()
+        """Endpoint and id of each."""
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self.jobs)
 
     def __contains__(self, job: object) -> bool:
-        return job in self._jobs
+        return job in self.jobs
 
     def seen(self, job: Job) -> None:
         """A client, or a test, has seen the job as it is."""
-        if job.status.terminal and (job.endpoint, job.id) in self._jobs:
+        if job.status.terminal and (job.endpoint, job.id) in self.jobs:
             self.told(((job.endpoint, job.id),))
 
     def told(self, jobs: Container[tuple[str, str]]) -> None:
         """Somebody knows that these have ended, if they have."""
-        known = [key for key in self._jobs if key in jobs]
+        known = [key for key in self.jobs if key in jobs]
         if known:
-            self._jobs.difference_update(known)
+            self.jobs.difference_update(known)
             self._timeline.hurry()
 
     def all_told(self) -> None:
         """Somebody knows of every end so far."""
-        self.told(self._jobs)
+        self.told(self.jobs)
 
     def tried(self, attempt: Attempt) -> None:
         """Whoever acknowledges a webhook call has the result."""
@@ -47,16 +48,16 @@ class Unread(Effect):
         """Keep a job as it ends, until it is run again or forgotten."""
         job = transition.job
         if transition.ended:
-            self._jobs.add((job.endpoint, job.id))
+            self.jobs.add((job.endpoint, job.id))
         elif transition.after is None or not job.status.terminal:
-            self._jobs.discard((job.endpoint, job.id))
+            self.jobs.discard((job.endpoint, job.id))
 
     def cleared(self, endpoint: str | None) -> None:
         """Forget all; those of one endpoint stay."""
         if endpoint is None:
-            self._jobs.clear()
+            self.jobs.clear()
 
     def removed(self, endpoint: str) -> None:
         """Nobody can ask for the endpoint's jobs any more."""
-        self._jobs = {key for key in self._jobs if key[0] != endpoint}
+        self.jobs = {key for key in self.jobs if key[0] != endpoint}
         self._timeline.hurry()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 
+from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import JobStore
-from runpod_emulator.core.mocks.faults import FaultBook
+from runpod_emulator.core.jobs.store import Cleared, JobStore
+from runpod_emulator.core.mocks.faults import Fault, FaultBook
 from runpod_emulator.core.mocks.stubs import Stub, StubBook
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.rates import Counter, OwnCounter
 from runpod_emulator.core.records.attempts import Attempts
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
@@ -34,6 +37,7 @@ from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
+from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
@@ -43,6 +47,7 @@ class World:
 
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
     without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
+    Servers that share a `store` share `counter` too, which counts requests; each has an `owner`, a name of its own.
     Requests, webhook calls and histories are remembered in `keep_bytes` each. `effects` are told what happens,
     after those that every world has.
     """
@@ -51,6 +56,7 @@ class World:
     """Those that are being answered, but for the polls of its own workers."""
     requests = 0
     """Those of clients that have been answered."""
+    _is_over = False
 
     def __init__(
         self,
@@ -59,6 +65,8 @@ class World:
         *,
         clock: Clock | None = None,
         store: JobStore | None = None,
+        owner: str = "",
+        counter: Counter | None = None,
         post: Post | None = None,
         own_calls: Take = lambda url, body: None,
         reach: Reach | None = None,
@@ -76,6 +84,7 @@ class World:
         self.ledger = Ledger(platform)
         self.timeline = Timeline(clock or RealClock())
         self.store = store or MemoryStore()
+        self.owner = owner or secrets.token_hex(8)
         self.room = WaitingRoom(self.timeline)
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
@@ -84,26 +93,21 @@ class World:
         self.polls = self._polls()
         own_post = OwnPost(post or LatePost(platform.webhook_timeout, reach), own_calls)
         self.webhooks = self._sender(own_post, platform, calls_per_host)
+        self._heartbeat = self._beating()
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
-            platform=platform,
-            timeline=self.timeline,
-            store=self.store,
-            room=self.room,
-            ids=Ids(seed),
-            capacity=capacity or Capacity(),
-            stubs=self.stubs,
-            faults=self.faults,
-            rate_limits=rate_limits,
-            webhook_body=webhook_body,
-            on_won=self.news.won,
-            on_worker=self.news.worker_changed,
-        )
+            platform=platform, timeline=self.timeline, store=self.store, room=self.room, owner=self.owner,
+            ids=Ids(seed, self.owner if self._heartbeat else ""), capacity=capacity or Capacity(), stubs=self.stubs,
+            faults=self.faults, rate_limits=rate_limits, counter=counter or OwnCounter(), webhook_body=webhook_body,
+            on_won=self.news.won, on_worker=self.news.worker_changed, flaws=self._flaws,
+        )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
         self._hear()
 
     def _remember(self, keep_bytes: int) -> None:
+        self._flaws: dict[str, str] = {}
+        self.unread = Unread(self.timeline)
         self.attempts = Attempts(keep_bytes)
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
@@ -112,8 +116,10 @@ class World:
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
-        job_log = JobLog(self.platform, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
+        job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
         always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.journal, self.attempts]
+        if self._heartbeat is not None:
+            always.append(self._heartbeat)
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _polls(self) -> Polls | None:
@@ -122,11 +128,18 @@ class World:
             return None
         return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
 
+    def _beating(self) -> Heartbeat | None:
+        owners = self.store.owners
+        if owners is None:
+            return None
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake)
+
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
-        for heard in self.news.heard:
-            self.store.listen(heard)
-        self.store.listen(self._tell_endpoint)
+        self.store.listen(self._heard)
+        self.store.listen_to_clears(self._cleared)
+        if self.store.deliveries.shared:
+            self.store.listen(self.webhooks.owed)
 
     def _sender(self, own_post: Post, platform: Platform, per_host: int) -> Webhooks:
         around = FaultyPost(own_post, self.faults, self.timeline)
@@ -143,6 +156,13 @@ class World:
         self.stubs.add(stub)
         return stub.id
 
+    def fault(self, fault: Fault) -> Fault:
+        """Add a fault; the first worker that it delays is the next one that is needed."""
+        added = self.faults.add(fault)
+        for endpoint in self.endpoints.values():
+            endpoint.workforce.cool_down()
+        return added
+
     async def reset(self, endpoint_id: str | None = None) -> None:
         """Forget the jobs, limits and journal of one endpoint; without one, of all, and bring back the start.
 
@@ -154,14 +174,10 @@ class World:
             self.endpoints.any(endpoint_id)
         for passing in self.endpoints.starts.passing() if endpoint_id is None else ():
             await self.endpoints.remove(passing)
-        chosen = [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
-        for endpoint in chosen:
-            await endpoint.work.stop_all()
         await self.store.clear(endpoint_id)
-        for cleared in self.news.cleared:
-            cleared(endpoint_id)
-        for endpoint in chosen:
-            await endpoint.reset()
+        for endpoint in self._queues(endpoint_id):  # who has asked for it finds the workers that then are needed
+            await self._shared.counter.clear(endpoint.id)
+            await endpoint.work.balance()
         if endpoint_id is None:
             self.receiver.clear()
             self.stubs.reset()
@@ -175,7 +191,25 @@ class World:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
             endpoint.fleet.backoff.restart()
-        self.timeline.clock.restart()
+            endpoint.workforce.cool_down()
+        shown = self.timeline.clock.restart()
+        for queue in self.endpoints.queues.values():
+            queue.limits.shown = shown
+
+    def _cleared(self, cleared: Cleared) -> None:
+        """The store has forgotten jobs, here or elsewhere: so does all that knows of them."""
+        if self._is_over:
+            return
+        for endpoint in self._queues(cleared.endpoint):
+            endpoint.work.stop_all({job.id: job for job in cleared.running if job.endpoint == endpoint.id})
+        for told in self.news.cleared:
+            told(cleared.endpoint)
+        for endpoint in self._queues(cleared.endpoint):
+            endpoint.reset()
+
+    def _queues(self, endpoint_id: str | None) -> list[Endpoint]:
+        """The queue-based endpoint of this id, if there is one; without an id, all."""
+        return [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
 
     def hang_up(self) -> None:
         """End every wait at once: the server is about to stop."""
@@ -184,9 +218,12 @@ class World:
 
     async def stop(self) -> None:
         """End waits, workers and webhook calls; leaves no process behind."""
+        self._is_over = True
         self.hang_up()
         await self.endpoints.stop()
         await self.webhooks.close()
+        if self._heartbeat is not None:
+            await self._heartbeat.close()
         self.timeline.close()
 
     async def run_until_idle(self, most: int) -> list[int]:
@@ -229,7 +266,12 @@ class World:
         for tried in self.news.tried:
             tried(attempt)
 
-    def _tell_endpoint(self, transition: Transition) -> None:
+    def _heard(self, transition: Transition) -> None:
+        """Tell the effects whom it concerns, those who follow, and the endpoint."""
+        for heard in self.news.heard[type(transition.event)]:
+            heard(transition)
+        for follow in tuple(self.feeds.followers.values()):
+            follow(transition)
         endpoint = self.endpoints.queues.get(transition.job.endpoint)
         if endpoint is not None:
             endpoint.heard(transition)

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import EndpointNotFound, JobNotFound, NotCancellable, QueueFull
 from runpod_emulator.core.jobs.job import Completed, Failed, JobStatus, Progressed, TimedOut
 from runpod_emulator.core.settings import default_settings

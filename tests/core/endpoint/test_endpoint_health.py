@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Failed, TimedOut
 
 from tests.core.passage import Passing

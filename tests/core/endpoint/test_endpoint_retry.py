@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import NotRetryable
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, JobStatus, Progressed, TimedOut
 

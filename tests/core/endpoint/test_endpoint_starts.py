@@ -6,7 +6,7 @@ import dataclasses
 import logging
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.settings import Span
 

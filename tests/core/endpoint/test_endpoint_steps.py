@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import IllegalTransition
@@ -50,6 +51,7 @@ def everything(driver: Driver) -> None:
     driver.worker_broken(broken, "no such module")
     assert [job.id for job in driver.take(worker, 3, None, Caller(), 40_000)] == [one.id, two.id, three.id]
     driver.renew(worker, one.id)
+    driver.looked(one.id)
     assert driver.report(one.id, Progressed(1, b"0.5"))
     assert driver.report(one.id, Emitted(1, (b'"chunk"',)))
     assert driver.next_chunks(one.id, later) == (JobStatus.IN_PROGRESS, [b'"chunk"'])
@@ -66,6 +68,8 @@ def everything(driver: Driver) -> None:
     driver.strike(four.id, 9)
     with pytest.raises(IllegalTransition):
         driver.change(four.id, Released())
+    assert not driver.owner_gone(four._replace(lease=9))
+    assert driver.with_others(world.endpoint.worker_counts) == world.endpoint.worker_counts
     driver.worker_gone(other, replace=True)
     assert driver.requests(0, 10)[1] == 4
     assert driver.purge() == 2
@@ -80,8 +84,7 @@ async def test_every_verb_is_one_step():
     start.first_worker()
     start.submit(HOOKED)
     start.configure(start.world.endpoint.settings)
-    start.stop_all()
-    start.reset()
+    finish(start.world.emulator.reset())
     start.submit(HOOKED)
     start.close()
     start.world.endpoint.autoscaler.stop()

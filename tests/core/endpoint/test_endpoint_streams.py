@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Cancelled, Completed, Emitted, Failed, JobStatus, TimedOut
 from runpod_emulator.core.time.waiting import Caller
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, JobStatus
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
@@ -22,7 +22,7 @@ USUAL = [(0, "Submitted"), (0, "Taken"), (WORK, "Completed")]
 async def test_without_faults_nothing_differs():
     mocked = Mocked()
     assert await mocked.history() == USUAL
-    assert not mocked.endpoint.work.hooks
+    assert not mocked.endpoint.work.hooks.runs
     mocked.expect_sound()
 
 
@@ -123,7 +123,7 @@ async def test_a_job_is_executed_twice_and_the_second_report_is_refused():
         [("Emitted", True), ("Emitted", False)] * 2 + [("Completed", True), ("Completed", False)]
     )
     assert (await mocked.endpoint.next_chunks(job.id, 0))[1] == [b'"chunk"'] * 2
-    assert not mocked.endpoint.work.stray_runs
+    assert not mocked.endpoint.work.stray_runs.workers
     mocked.expect_sound()
 
 
@@ -131,7 +131,7 @@ async def test_a_second_execution_needs_a_second_worker():
     mocked = Mocked(workers=1)
     mocked.fault(FaultKind.EXECUTED_TWICE)
     assert await mocked.history() == USUAL
-    assert not mocked.endpoint.work.hooks
+    assert not mocked.endpoint.work.hooks.runs
 
 
 async def test_a_worker_crashes_after_a_while_and_the_job_is_tried_again():
@@ -190,7 +190,7 @@ async def test_a_zombie_reports_late_and_is_refused(workers: int):
     assert mocked.endpoint.fleet.counts().running == 2
     await mocked.world.advance(WORK - 1_500)
     assert zombie not in mocked.endpoint.fleet.workers
-    assert not mocked.endpoint.work.stray_runs
+    assert not mocked.endpoint.work.stray_runs.workers
     assert (await mocked.endpoint.status(job.id)).status is JobStatus.IN_PROGRESS
     await mocked.world.advance(1_000)
     assert (await mocked.endpoint.status(job.id)).output == b'"done"'

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound, NotRetryable
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault
@@ -85,8 +85,8 @@ class Life:
         await mocked.world.advance(3 * DAY)
         await mocked.timeline.settle()
         mocked.expect_sound()
-        assert not mocked.endpoint.work.stray_runs
-        assert not mocked.endpoint.work.hooks
+        assert not mocked.endpoint.work.stray_runs.workers
+        assert not mocked.endpoint.work.hooks.runs
         assert not [worker for worker in mocked.endpoint.fleet.workers.values() if worker.jobs]
         health = await mocked.endpoint.health()
         assert (health.queued, health.running) == (0, 0)

@@ -69,7 +69,7 @@ async def test_a_ghost_that_leaves_takes_nothing_with_it() -> None:
     await here.endpoint.work.worker_gone("w2")
     assert await here.status(job) is JobStatus.IN_PROGRESS
     assert await here.completes("w1", job)
-    assert not here.endpoint.work.stray_runs
+    assert not here.endpoint.work.stray_runs.workers
 
 
 async def test_a_ghost_is_told_to_stop_when_its_time_is_over() -> None:
@@ -78,7 +78,7 @@ async def test_a_ghost_is_told_to_stop_when_its_time_is_over() -> None:
     await here.advance(5_000)
     assert await here.status(job) is JobStatus.FAILED
     assert [await here.stops(worker) for worker in PAIR] == [[job], [job]]
-    assert not here.endpoint.work.stray_runs
+    assert not here.endpoint.work.stray_runs.workers
 
 
 async def test_a_zombie_over_http() -> None:

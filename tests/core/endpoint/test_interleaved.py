@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runpod_emulator.core.endpoint.endpoint import Submission
-from runpod_emulator.core.errors import NotCancellable
-from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Forgotten, JobStatus
+from runpod_emulator.core.endpoint.submission import Submission
+from runpod_emulator.core.errors import EndpointNotFound, NotCancellable, QueueFull
+from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Failed, Forgotten, Job, JobStatus
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.script import Ending, Pause, Script
+from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.time.waiting import Caller
 
 from tests import worlds
 from tests.core.endpoint.test_faults_histories import doings, faults, live, scripts
-from tests.core.faulty_worlds import Mocked
+from tests.core.faulty_worlds import Mocked, exactly, fault_of
 from tests.core.steps import answer, started, take_now, turns
 from tests.stores.yielding import YieldingStore
 from tests.worlds import TestWorld, make_world
@@ -91,7 +96,7 @@ async def test_an_end_that_comes_as_a_reader_looks_wakes_it():
 async def test_an_end_that_comes_as_a_stream_is_read_wakes_its_reader():
     world = make_world()
     _, job = await world.running()
-    after(world, "drain", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
+    after(world, "unread", lambda: world.endpoint.work.report(job.id, Completed(1, b"1")))
     reading = await started(world.endpoint.next_chunks(job.id, world.clock.now() + LATER))
     assert await answer(reading) == (JobStatus.COMPLETED, [])
 
@@ -102,7 +107,7 @@ async def test_a_reader_who_leaves_as_chunks_are_read_loses_none_of_them():
     later = world.clock.now() + LATER
     await world.endpoint.work.report(job.id, Emitted(1, (b"1", b"2")))
     caller = Caller()
-    after(world, "drain", lambda: leave(caller))
+    after(world, "unread", lambda: leave(caller))
     assert (await world.endpoint.next_chunks(job.id, later, caller))[1] == []
     await world.endpoint.work.report(job.id, Emitted(1, (b"3",)))
     assert (await world.endpoint.next_chunks(job.id, later))[1] == [b"1", b"2", b"3"]
@@ -114,7 +119,7 @@ async def test_chunks_of_a_reader_who_left_are_for_the_next_one():
     later = world.clock.now() + LATER
     caller = Caller()
     waiting = [await started(world.endpoint.next_chunks(job.id, later, one)) for one in (caller, Caller())]
-    after(world, "drain", lambda: leave(caller))
+    after(world, "unread", lambda: leave(caller))
     await world.endpoint.work.report(job.id, Emitted(1, (b"1",)))
     await turns()
     assert sorted(chunks for task in waiting if task.done() for _, chunks in [task.result()]) == [[], [b"1"]]
@@ -130,9 +135,47 @@ async def test_chunks_of_a_run_that_is_over_do_not_come_back():
         caller.hang_up()
         await world.endpoint.work.worker_gone(worker)
 
-    after(world, "drain", lose)
+    after(world, "unread", lose)
     await world.endpoint.next_chunks(job.id, world.clock.now() + LATER, caller)
     assert (await world.endpoint.next_chunks(job.id, world.clock.now()))[1] == []
+
+
+@pytest.mark.parametrize("readers", [2, 5])
+async def test_each_chunk_goes_to_one_of_those_who_read_at_once_and_in_order(readers: int):
+    for seed in range(20):
+        worlds.STORE = lambda: YieldingStore(seed, 4)  # noqa: B023
+        world = make_world()
+        _, job = await world.running()
+        got: list[bytes] = []
+
+        async def read(world: TestWorld = world, job: Job = job, got: list[bytes] = got) -> None:
+            status = JobStatus.IN_PROGRESS
+            while not status.terminal:
+                status, chunks = await world.endpoint.next_chunks(job.id, world.clock.now() + LATER)
+                got += chunks
+
+        reading = [asyncio.ensure_future(read()) for _ in range(readers)]
+        chunks = [b"%d" % number for number in range(30)]
+        for number in range(0, 30, 3):
+            await world.endpoint.work.report(job.id, Emitted(1, tuple(chunks[number : number + 3])))
+        await world.endpoint.work.report(job.id, Completed(1, b"1"))
+        await asyncio.gather(*reading)
+        assert sorted(got, key=int) == chunks
+
+
+async def test_what_was_read_of_a_run_that_is_over_takes_nothing_from_the_next():
+    world = make_world()
+    worker, job = await world.running()
+    await world.endpoint.work.report(job.id, Emitted(1, (b"old",)))
+
+    async def run_again() -> None:
+        await world.endpoint.work.report(job.id, Failed("boom", None, 1))
+        await world.endpoint.retry(job.id)
+        await world.take(worker)
+        await world.endpoint.work.report(job.id, Emitted(2, (b"new",)))
+
+    after(world, "unread", run_again)
+    assert await world.endpoint.next_chunks(job.id, world.clock.now()) == (JobStatus.IN_PROGRESS, [b"new"])
 
 
 async def test_a_job_that_ends_as_it_is_cancelled_has_ended():
@@ -174,6 +217,60 @@ async def test_an_endpoint_closes_though_a_job_ends_meanwhile(event: Event):
     after(world, "recent", lambda: world.endpoint.change(job.id, event))
     await world.endpoint.close()
     assert (await world.endpoint.status(other.id)).status is JobStatus.CANCELLED
+
+
+async def test_a_job_that_is_handed_in_as_its_endpoint_is_taken_away_is_not_left_behind():
+    world = make_world()
+    after(world, "next_place", lambda: world.emulator.endpoints.remove("ep"))
+    with pytest.raises(EndpointNotFound):
+        await world.endpoint.submit(JOB)
+    assert await world.emulator.store.recent("ep", 0, 9) == ([], 0)
+    assert await world.emulator.deadlines.next_due() is None
+
+
+@pytest.mark.parametrize("call", ["recent", "update"])
+async def test_no_job_comes_in_while_an_endpoint_closes(call: str):
+    world = make_world()
+    failed = (await world.running())[1]
+    await world.endpoint.work.report(failed.id, Failed("boom", None, 1))
+    await world.endpoint.submit(JOB)
+
+    async def come_in() -> None:
+        for coming in (world.endpoint.submit(JOB), world.endpoint.retry(failed.id)):
+            with pytest.raises(EndpointNotFound):
+                await coming
+        refused.append(1)
+
+    refused: list[int] = []
+    after(world, call, come_in)
+    await world.endpoint.close()
+    assert refused and (await world.endpoint.health()).queued == 0
+
+
+async def test_a_job_whose_endpoint_is_taken_away_right_behind_it_was_made():
+    world = make_world()
+    world.emulator.faults.add(fault_of(FaultKind.OUTPUT_GONE_EARLY, 5_000))
+    after(world, "create", lambda: world.emulator.endpoints.remove("ep"))
+    assert (await world.endpoint.submit(JOB)).status is JobStatus.IN_QUEUE
+    assert await world.emulator.store.recent("ep", 0, 9) == ([], 0)
+
+
+async def test_the_queue_limit_holds_though_many_come_at_once():
+    world = make_world(workers_max=1, queue_limit_floor=3, queue_limit_per_worker=1)
+    outcomes = await asyncio.gather(*(world.endpoint.submit(JOB) for _ in range(9)), return_exceptions=True)
+    assert Counter(type(outcome) for outcome in outcomes) == {Job: 4, QueueFull: 5}
+    assert (await world.endpoint.health()).queued == 4
+
+
+async def test_a_job_that_was_refused_gives_its_run_back():
+    world = make_world(workers_max=1, queue_limit_floor=0, queue_limit_per_worker=0)
+    held = Script(Ending.NEVER, in_queue=Pause(exactly(1_000)))
+    world.emulator.stub(Stub("held", (held, held, Script(Ending.NEVER))))
+    outcomes = await asyncio.gather(*(world.endpoint.submit(JOB) for _ in range(2)), return_exceptions=True)
+    assert Counter(type(outcome) for outcome in outcomes) == {Job: 1, QueueFull: 1}
+    await world.advance(1_000)
+    assert await world.take(await world.worker())
+    assert (await world.endpoint.submit(JOB)).held  # it plays what the refused one would have played
 
 
 async def test_a_deadline_that_is_set_as_the_store_is_asked_for_the_next_is_met():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound, JobNotFound
-from runpod_emulator.core.jobs.job import Completed, Failed, Job, JobStatus
+from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.platform import DAY
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.clock import AutoClock
 from runpod_emulator.core.time.waiting import Caller
 
@@ -57,6 +58,15 @@ async def test_added_again_it_begins_anew():
         await again.endpoint.status(job.id)
 
 
+async def test_added_again_it_has_counted_no_request():
+    world = make_world(purge_rate=1)
+    for _ in range(2):
+        endpoint = beside(world, "b").endpoint
+        with await endpoint.limits.admit(Operation.PURGE, world.clock.now()):
+            pass
+        await world.emulator.endpoints.remove("b")
+
+
 async def test_the_jobs_of_others_stay():
     world = make_world()
     beside(world, "b")
@@ -77,16 +87,29 @@ async def test_its_webhooks_are_owed_all_the_same():
     assert [url for url, _ in post.calls] == ["http://127.0.0.1:9/hook"] * 2
 
 
-@pytest.mark.one_step
 async def test_who_waits_for_one_of_its_jobs_sees_how_it_ended():
     world = make_world()
     gone = beside(world, "b")
     job = await in_state(gone, JobStatus.IN_PROGRESS)
     waits = await started(gone.endpoint.wait(job.id, None))
     streams = await started(gone.endpoint.next_chunks(job.id, None))
+    await gone.endpoint.work.report(job.id, Emitted(job.lease, (b"1",)))
+    assert (await answer(streams)) == (JobStatus.IN_PROGRESS, [b"1"])
+    streams = await started(gone.endpoint.next_chunks(job.id, None))
     await world.emulator.endpoints.remove("b")
     assert (await answer(waits)).status is JobStatus.CANCELLED
-    assert (await answer(streams))[0] is JobStatus.CANCELLED
+    assert (await answer(streams)) == (JobStatus.CANCELLED, [])
+
+
+async def test_what_was_not_read_yet_is_read_as_it_is_taken_away():
+    world = make_world()
+    gone = beside(world, "b")
+    job = await in_state(gone, JobStatus.IN_PROGRESS)
+    await gone.endpoint.work.report(job.id, Emitted(job.lease, (b"1",)))
+    streams = asyncio.ensure_future(gone.endpoint.next_chunks(job.id, None))
+    await asyncio.sleep(0)
+    await world.emulator.endpoints.remove("b")
+    assert (await answer(streams))[1] == [b"1"]
 
 
 async def test_a_request_that_found_it_just_before_makes_no_job():

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Endpoint, Submission
+from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Job
+from runpod_emulator.core.jobs.store import JobStore
 from runpod_emulator.core.mocks.script import Ending, Pause, Scene, Script, Step
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.platform import preset
@@ -19,6 +21,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests import worlds
+from tests.stores.yielding import YieldingStore
 from tests.worlds import RecordingPost
 
 JOB = Submission(b'{"a":1}')
@@ -37,14 +41,19 @@ def output(value: Any = "done", **script: Any) -> Script:
 
 
 class Mock:
-    """An emulator with the mock endpoint `ep`."""
+    """An emulator with the mock endpoint `ep`; `store` is that of another one."""
 
-    def __init__(self, clock: Clock | None = None, **platform: Any) -> None:
+    def __init__(self, clock: Clock | None = None, store: JobStore | None = None, **platform: Any) -> None:
         numbers = preset("observed", **platform)
         self.post = RecordingPost()
+        if store is None and worlds.STORE is not None:
+            store = worlds.STORE()
         self.emulator = World(
-            numbers, wire.webhook_body, clock=clock or VirtualClock(), post=self.post, seed=1, rate_limits=False
-        )
+            numbers, wire.webhook_body, clock=clock or VirtualClock(), store=store, post=self.post, seed=1,
+            rate_limits=False,
+        )  # fmt: skip
+        if isinstance(store, YieldingStore):
+            store.timeline = self.emulator.timeline
         self.endpoint: Endpoint = self.emulator.endpoints.add_mock(default_settings("ep", numbers))
 
     def play(self, *scripts: Script, **stub: Any) -> None:
@@ -58,7 +67,7 @@ class Mock:
 
     async def look(self, job: str) -> Job:
         found = await self.endpoint.status(job)
-        await self.endpoint.scripts.polled(job)
+        await self.endpoint.looked(job)
         return found
 
     async def seen(self, job: str) -> str:
@@ -121,6 +130,22 @@ async def test_scripts_of_a_sequence_are_played_one_a_run(mock: Mock):
     await mock.endpoint.retry(job)
     await mock.advance(0)
     assert (await mock.look(job)).output == b'"second"'
+
+
+@pytest.mark.parametrize("others", [(), ("s",)])
+async def test_a_stub_that_is_taken_away_or_replaced_is_played_by_the_jobs_that_it_has_matched(
+    mock: Mock, others: tuple[str, ...]
+):
+    mock.play(output("old", in_queue=after(1_000)), output("older", in_queue=after(1_000)))
+    (old,) = mock.emulator.stubs
+    jobs = [await mock.submit() for _ in range(3)]
+    mock.emulator.stubs.clear()
+    for name in others:
+        mock.play(output("new"), id=name)
+    await mock.endpoint.cancel(jobs[1])
+    await mock.advance(1_000)
+    assert [(await mock.look(job)).output for job in jobs] == [b'"old"', None, b'"older"']
+    assert old.played == 2 and not any(stub.played for stub in mock.emulator.stubs)
 
 
 async def test_a_crash_loses_the_worker_and_the_job_is_tried_once_more(mock: Mock):

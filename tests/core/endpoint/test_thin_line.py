@@ -1,6 +1,6 @@
 """One job through the whole core: submitted, taken, reported, delivered."""
 
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, JobStatus
 
 from tests.worlds import make_world

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.platform import preset

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.settings import Span
 
@@ -397,6 +397,7 @@ def test_a_stopped_autoscaler_starts_no_candidate():
     assert world.launcher.started == []
 
 
+@pytest.mark.one_step
 async def test_a_scaler_delay_of_zero_does_not_spin_while_none_may_start():
     world = world_with(**DELAY, scaler_delay=0)
     await submit(world, JOB)
@@ -415,10 +416,11 @@ async def test_a_job_that_came_just_before_its_worker_would_have_idled_out_keeps
     assert (world.launcher.stopped, started(world)) == ([], 1)
 
 
+@pytest.mark.one_step
 async def test_webhooks_of_one_moment_go_out_in_the_order_of_their_jobs_whatever_their_priority():
     world = make_world(purged_job="cancelled")
     hooks = [submission._replace(webhook="http://127.0.0.1:9/x") for submission in (LOW, JOB, LOW, JOB)]
     jobs = await submit(world, *hooks)
     await world.endpoint.purge()
-    owed = await world.emulator.store.deliveries.claim(world.clock.now(), 9)
+    owed = await world.emulator.store.deliveries.claim(world.clock.now(), 9, None)
     assert [delivery.job for delivery in owed] == jobs

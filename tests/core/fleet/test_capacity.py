@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Completed

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from runpod_emulator.core.endpoint.work import follow
+from runpod_emulator.core.endpoint.endpoint import follow
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.worker import WorkerState
@@ -78,7 +78,7 @@ def test_a_busy_worker_counts_as_running_only_whatever_it_holds():
     assert it.counted() == {"running": 1}
     assert (it.fleet.running, it.fleet.free_slots) == (1, 0)
     for job in jobs[:3]:
-        follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+        follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     assert it.counted() == {"running": 1}
     follow(it.fleet, apply(jobs[3], Completed(LEASE), 3_000))
     assert it.counted() == {"idle": 1, "ready": 1}
@@ -210,7 +210,7 @@ async def test_a_job_starts_the_idle_time_anew(passing: Passing):
     job = it.take("w1")
     await passing.by(60_000)
     await it.line.catch_up()
-    follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+    follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     await passing.by(4_999)
     await it.line.catch_up()
     assert it.launcher.stopped == []
@@ -225,7 +225,7 @@ async def test_a_short_job_starts_the_idle_time_anew_as_well():
     await it.line.advance(it.line.now() + 4_000)
     job = it.take("w1")
     await it.line.advance(it.line.now() + 500)
-    follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+    follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     await it.line.advance(it.line.now() + 4_999)
     assert it.launcher.stopped == []
     await it.line.advance(it.line.now() + 1)
@@ -282,7 +282,7 @@ async def test_a_kept_worker_that_has_worked_is_still_kept():
     it.up("w2")
     job = it.take("w2")
     await it.line.advance(it.line.now() + 60_000)
-    follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+    follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     await it.line.advance(it.line.now() + 60_000)
     assert it.counted() == {"idle": 1, "ready": 1}
 
@@ -388,7 +388,7 @@ def test_an_outdated_worker_still_tells_which_jobs_it_held():
     job = it.take("w1", "j1")
     it.take("w1", "j2")
     it.fleet.outdate(it.fleet.workers["w1"])
-    follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+    follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     assert it.fleet.forget("w1") == {"j2"}
 
 
@@ -397,7 +397,7 @@ async def test_an_outdated_worker_does_not_stand_in_for_one_of_the_minimum():
     it.up("old", "new")
     job = it.take("old")
     it.fleet.outdate(it.fleet.workers["old"])
-    follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+    follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     await it.line.advance(it.line.now() + 60_000)
     assert "new" in it.fleet.workers and "new" not in it.launcher.stopped
 
@@ -460,7 +460,7 @@ def test_a_worker_with_nothing_to_do_gives_way_as_soon_as_its_job_has_ended():
     job = it.take("w1")
     it.strangers_claim("theirs")
     assert it.launcher.stopped == []
-    follow(it.fleet, apply(job, Completed(LEASE), 3_000))
+    follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     assert it.launcher.stopped == ["w1"]
     assert not it.contended
 

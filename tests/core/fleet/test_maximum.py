@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from runpod_emulator.core.endpoint.balancer import Balancer
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Job
 
 from tests.core.balanced import balanced_world

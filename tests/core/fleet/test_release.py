@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.fleet.release import Release
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.settings import Span

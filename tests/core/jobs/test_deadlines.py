@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.deadlines import deadline_event, lost_event
 from runpod_emulator.core.jobs.job import Completed, Failed, Forgotten, JobStatus, Requeued, Taken, TimedOut, apply
 from runpod_emulator.core.platform import DAY, HOUR, SECOND, preset

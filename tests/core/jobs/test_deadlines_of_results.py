@@ -196,6 +196,7 @@ async def test_a_take_notices_that_the_first_in_line_has_expired(passing: Passin
     assert [job.id for job in await world.take(worker, most=2)] == [later.id]
 
 
+@pytest.mark.one_step
 @pytest.mark.parametrize("verb", ["health", "requests", "report"])
 async def test_a_verb_sees_every_deadline_that_passed_however_many(verb: str, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.ERROR)

@@ -28,13 +28,27 @@ def test_a_worker_id_is_fourteen_small_letters_and_digits():
     assert all(re.fullmatch(r"[a-z0-9]{14}", Ids().worker()) for _ in range(100))
 
 
-def minted(seed: int | None) -> list[str]:
-    ids = Ids(seed)
+def minted(seed: int | None, owner: str = "") -> list[str]:
+    ids = Ids(seed, owner)
     return [ids.job("-u1", False), ids.worker(), ids.job("-u1", True)]
 
 
 def test_the_same_seed_mints_the_same_ids():
     assert minted(7) == minted(7) != minted(8)
+
+
+def test_two_servers_of_one_seed_mint_other_ids_and_each_the_same_again():
+    ids = [minted(7, owner) for owner in ("", "a", "b")]
+    assert len({one for minting in ids for one in minting}) == 9
+    assert ids == [minted(7, owner) for owner in ("", "a", "b")]
+
+
+def test_a_reset_begins_the_ids_of_jobs_anew_at_every_owner():
+    for owner in ("", "a"):
+        ids = Ids(7, owner)
+        first = ids.job("-u1", False)
+        ids.reset()
+        assert ids.job("-u1", False) == first
 
 
 def test_without_a_seed_no_two_worlds_mint_the_same():

@@ -31,6 +31,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     apply,
     submit,
 )
+from runpod_emulator.core.jobs.script_state import Looked, Paused
 from runpod_emulator.stores.memory import MemoryStore
 
 from tests.core.steps import finish
@@ -39,6 +40,7 @@ from tests.tables import table
 TABLE = """
             new       IN_QUEUE     IN_PROGRESS  COMPLETED  FAILED    CANCELLED  TIMED_OUT  gone
 Submitted   IN_QUEUE  -            -            -          -         -          -          -
+Looked      -         IN_QUEUE     IN_PROGRESS  -          -         -          -          -
 Released    -         IN_QUEUE     -            -          -         -          -          -
 Taken       -         IN_PROGRESS  -            -          -         -          -          -
 Renewed     -         -            IN_PROGRESS  -          -         -          -          -
@@ -46,6 +48,7 @@ Returned    -         -            IN_QUEUE     -          -         -          
 Requeued    -         -            IN_QUEUE     -          -         -          -          -
 Progressed  -         -            IN_PROGRESS  -          -         -          -          -
 Emitted     -         -            IN_PROGRESS  -          -         -          -          -
+Paused      -         -            IN_PROGRESS  -          -         -          -          -
 Completed   -         -            COMPLETED    -          -         -          -          -
 Failed      -         -            FAILED       -          -         -          -          -
 Cancelled   -         CANCELLED    CANCELLED    -          -         -          -          -
@@ -63,6 +66,7 @@ EVENTS: dict[str, Event] = {
     type(event).__name__: event
     for event in (
         Submitted(),
+        Looked(),
         Released(),
         Taken("w2", 9_000),
         Renewed(LEASE, 9_500),
@@ -70,6 +74,7 @@ EVENTS: dict[str, Event] = {
         Requeued(LEASE),
         Progressed(LEASE, b"0.5"),
         Emitted(LEASE, (b'"chunk"',)),
+        Paused(LEASE, 2),
         Completed(LEASE, b'"out"'),
         Failed("boom", None, LEASE),
         Cancelled(),
@@ -122,7 +127,9 @@ def store_with(status: JobStatus) -> MemoryStore:
 
 
 def change(store: MemoryStore, event: Event, at: int) -> Transition:
-    return finish(store.update("ep", "j1", lambda job: apply(job, event, at)))
+    transition = finish(store.update("ep", "j1", lambda job: apply(job, event, at))).transition
+    assert transition is not None
+    return transition
 
 
 def contents(store: MemoryStore) -> tuple[object, ...]:
@@ -191,8 +198,8 @@ def test_nothing_happens_to_a_job_that_is_gone(name: str):
 LEASED = [name for name, event in EVENTS.items() if getattr(event, "lease", None) is not None]
 
 
-def test_seven_events_carry_a_lease():
-    assert LEASED == ["Renewed", "Returned", "Requeued", "Progressed", "Emitted", "Completed", "Failed"]
+def test_eight_events_carry_a_lease():
+    assert LEASED == ["Renewed", "Returned", "Requeued", "Progressed", "Emitted", "Paused", "Completed", "Failed"]
 
 
 @table("wrong", [LEASE - 1, LEASE + 1, 0])
@@ -229,6 +236,16 @@ def test_taking_opens_a_lease_with_the_next_number():
     assert changed(QUEUED, Taken("w1", 8_000), 2_000) == {
         "status": JobStatus.IN_PROGRESS, "worker": "w1", "lease": LEASE, "lease_until": 8_000, "taken_at": 2_000,
     }  # fmt: skip
+
+
+def test_a_job_of_a_watched_process_names_its_owner_as_long_as_that_answers_for_it():
+    owned = apply(QUEUED, Taken("w1", owner="server"), 2_000).job
+    assert (owned.owner, owned.lease_until) == ("server", None)
+    for event in (Progressed(LEASE, b"1"), Emitted(LEASE, (b"1",)), Shortened(5)):
+        assert apply(owned, event, 3_000).job.owner == "server"
+    ends = (Completed(LEASE), Failed("boom"), Cancelled(), TimedOut("late"), Returned(LEASE), Requeued(LEASE))
+    for event in (*ends, Renewed(LEASE, 9_000)):  # from now on the lease's own end watches it
+        assert apply(owned, event, 3_000).job.owner is None
 
 
 def test_a_sign_of_life_moves_the_end_of_the_lease_only():

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import inspect
 
+from runpod_emulator.core.jobs.job import Failed, Submitted
+from runpod_emulator.core.jobs.listeners import ALL
 from runpod_emulator.core.records.news import Effect, News
 
-METHODS = [name for name, _ in inspect.getmembers(Effect, inspect.isfunction) if not name.startswith("_")]
+OF_JOBS = ("won", "heard")
+METHODS = [
+    name
+    for name, _ in inspect.getmembers(Effect, inspect.isfunction)
+    if not name.startswith("_") and name not in OF_JOBS
+]
 
 
 class Curious(Effect):
@@ -19,6 +26,8 @@ class Curious(Effect):
 class MoreCurious(Curious):
     """Overrides one more."""
 
+    events = (Submitted, Failed)
+
     def won(self, transition: object) -> None:
         pass
 
@@ -26,10 +35,20 @@ class MoreCurious(Curious):
 def test_each_kind_of_news_is_told_to_those_who_want_it():
     one, two = Curious(), MoreCurious()
     news = News(iter([Effect(), one, two]))
-    wanted = {"won": [two.won], "tried": [one.tried, two.tried]}
-    assert {name: list(getattr(news, name)) for name in METHODS} == {name: wanted.get(name, []) for name in METHODS}
+    assert {name: list(getattr(news, name)) for name in METHODS} == {
+        name: [one.tried, two.tried] if name == "tried" else [] for name in METHODS
+    }
+
+
+def test_each_event_of_a_job_is_told_to_those_whom_it_concerns():
+    one, two = MoreCurious(), MoreCurious()
+    two.events = ALL
+    news = News([one, two, Curious()])
+    both = dict.fromkeys((Submitted, Failed), (one.won, two.won))
+    assert news.won == {kind: both.get(kind, (two.won,)) for kind in ALL}
+    assert news.heard == dict.fromkeys(ALL, ())
 
 
 def test_an_effect_does_nothing_by_default():
-    for name in METHODS:
+    for name in (*OF_JOBS, *METHODS):
         assert getattr(Effect(), name)(None) is None

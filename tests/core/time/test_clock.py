@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from freezegun import freeze_time
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.time import clock as clock_module
 from runpod_emulator.core.time.clock import AutoClock, RealClock, VirtualClock
 from runpod_emulator.core.time.timeline import Timeline

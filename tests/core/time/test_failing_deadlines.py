@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from runpod_emulator.core.endpoint import engine as engine_module
-from runpod_emulator.core.endpoint.endpoint import Submission
+from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Event, Job, JobStatus
 from runpod_emulator.core.mocks.script import Ending, Pause, Script
 from runpod_emulator.core.mocks.stubs import Stub
@@ -37,6 +37,11 @@ async def queued(world: TestWorld, submission: Submission) -> Job:
     return await world.endpoint.submit(submission._replace(ttl=60 * SECOND))
 
 
+async def held(world: TestWorld, submission: Submission) -> Job:
+    world.emulator.stub(Stub("held", (Script(Ending.NEVER, in_queue=Pause(Span(SECOND, SECOND))),)))
+    return await world.endpoint.submit(submission._replace(ttl=60 * SECOND))
+
+
 async def running(world: TestWorld, submission: Submission) -> Job:
     return (await world.running(submission._replace(execution_timeout=60 * SECOND)))[1]
 
@@ -54,7 +59,7 @@ async def ended(world: TestWorld, submission: Submission) -> Job:
     return job
 
 
-@pytest.mark.parametrize("state", [queued, running, silent, ended])
+@pytest.mark.parametrize("state", [queued, held, running, silent, ended])
 async def test_of_a_job(
     passing: Passing,
     monkeypatch: pytest.MonkeyPatch,
@@ -108,13 +113,6 @@ async def long_poll(world: TestWorld) -> None:
     await started(world.endpoint.wait(job.id, world.emulator.timeline.now() + SECOND))
 
 
-async def script(world: TestWorld) -> None:
-    """A script holds its job back."""
-    pause = Pause(Span(SECOND, SECOND))
-    world.emulator.stub(Stub("held", (Script(Ending.NEVER, in_queue=pause),)))
-    await world.endpoint.submit(JOB)
-
-
 async def scaling(world: TestWorld) -> None:
     """Jobs wait for a second worker."""
     await world.endpoint.configure(dataclasses.replace(world.endpoint.settings, scaler="QUEUE_DELAY", scaler_delay=1))
@@ -157,7 +155,6 @@ async def webhook(world: TestWorld) -> None:
     ("arrange", "owner", "step"),
     [
         (long_poll, lambda world: Waiter, "end"),
-        (script, lambda world: world.endpoint.scripts, "_look_again"),
         (scaling, lambda world: world.endpoint.autoscaler, "start_one"),
         (broken, lambda world: world.endpoint.autoscaler, "balance"),
         (idle, lambda world: world.endpoint.fleet, "_idled_out"),

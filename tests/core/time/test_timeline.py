@@ -11,6 +11,7 @@ import pytest
 import runpod_emulator.core.time.timeline
 from freezegun import freeze_time
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time import clock as clock_module
 from runpod_emulator.core.time.clock import RealClock, VirtualClock
 from runpod_emulator.core.time.timeline import BATCH, LONGEST_BATCH, Timeline
 
@@ -273,6 +274,7 @@ class Alarms:
         self.callback: Callable[[], None] = lambda: None
         self.cancelled = 0
         monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
+        monkeypatch.setattr(clock_module, "_ticks", lambda: 5_000_000_000)  # time runs by these where it is frozen
 
     def _call_later(self, delay: float, callback: Callable[[], None]) -> Alarms:
         self.delays.append(delay)

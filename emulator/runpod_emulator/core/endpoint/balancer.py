@@ -29,12 +29,12 @@ from itertools import count
 from typing import NamedTuple
 
 from runpod_emulator.core.balancer_errors import AffinityGone, NoWorkerInTime, NoWorkers, Overloaded
-from runpod_emulator.core.endpoint.endpoint import Health
 from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.endpoint.submission import Health
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.fleet.backoff import FIRST_BACKOFF
 from runpod_emulator.core.fleet.launcher import Launcher
-from runpod_emulator.core.fleet.worker import Worker, WorkerState
+from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Caller, Outcome
 
@@ -137,17 +137,21 @@ class Balancer:
     async def health(self) -> Health:
         """The counters: no jobs, and workers, of whom all healthy ones are `ready`, and those that answer `running`."""
         await self._now()
+        return Health(0, 0, 0, 0, 0, await self.workforce.with_others(self.worker_counts))
+
+    @property
+    def worker_counts(self) -> WorkerCounts:
+        """The workers of this server."""
         counts = self.fleet.counts()
         starting = sum(
             worker.id in self._starting and worker.state is WorkerState.INITIALIZING
             for worker in self.fleet.workers.values()
         )
-        counts = counts._replace(
+        return counts._replace(
             ready=counts.idle + counts.running,
             running=counts.running + starting,
             initializing=counts.initializing - starting,
         )
-        return Health(0, 0, 0, 0, 0, counts)
 
     @property
     def healthy(self) -> list[str]:
@@ -310,5 +314,6 @@ class Balancer:
         held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
         over = sum(max(0, one - share) for one in held)
         self.fleet.queued = self._waiting
-        self.fleet.make_room()
+        if self.fleet.capacity.waiting:
+            self.fleet.make_room()
         self.autoscaler.balance(self._waiting + over, sum(held) - over)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
-from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.store import Counts, JobStore
 
 
 class Demand:
@@ -20,14 +20,21 @@ class Demand:
     ) -> None:
         self._id = endpoint_id
         self._store = store
-        self._running = scripts
+        self._scripts = scripts
         self._fleet = fleet
         self._autoscaler = autoscaler
 
-    async def balance(self) -> None:
-        """Start the workers that are needed now, and let those go that are not."""
-        counts = await self._store.counts(self._id)
-        played = self._running
-        self._fleet.queued = counts.queued - counts.held - len(played.waiting)
-        self._fleet.make_room()
-        self._autoscaler.balance(counts.queued - counts.queued_unscaled - played.waiting_scaled, counts.running)
+    async def balance(self, counts: Counts | None = None) -> None:
+        """Start the workers that are needed now, and let those go that are not.
+
+        `counts` are what a write of this endpoint has just left; without them the store is asked.
+        """
+        if counts is None:
+            counts = await self._store.counts(self._id)
+        queued, scaled = counts.queued - counts.held, counts.queued - counts.queued_unscaled
+        if self._scripts.waits is not None:
+            queued, scaled = queued - counts.scripted, scaled - counts.scripted_scaled
+        self._fleet.queued = queued
+        if self._fleet.capacity.waiting:
+            self._fleet.make_room()
+        self._autoscaler.balance(scaled, counts.running)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from runpod_emulator.core.endpoint.faults import Faults
 from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.endpoint.shared import Shared
+from runpod_emulator.core.endpoint.submission import Health, Submission
 from runpod_emulator.core.endpoint.waiters import Waiters
-from runpod_emulator.core.endpoint.work import Work, follow
+from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
@@ -25,7 +26,9 @@ from runpod_emulator.core.errors import (  # fmt: skip
     NotCancellable,
     NotRetryable,
     QueueFull,
+    RequestError,
 )
+from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import WorkerCounts
 from runpod_emulator.core.jobs.job import (
@@ -33,48 +36,24 @@ from runpod_emulator.core.jobs.job import (
     TRANSITIONS,
     Cancelled,
     Event,
+    Failed,
     Forgotten,
     Job,
     JobStatus,
+    Requeued,
     Retried,
     Shortened,
+    Taken,
+    TimedOut,
     Transition,
 )  # fmt: skip
+from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, Kinds, Listener, by_kind
+from runpod_emulator.core.jobs.script_state import Looked, holds
+from runpod_emulator.core.jobs.store import Counts
 from runpod_emulator.core.mocks.stubs import Question
-from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Limits
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Caller, Outcome
-
-
-class Submission(NamedTuple):
-    """What a client hands in; durations in ms, None where the endpoint decides."""
-
-    input: bytes
-    webhook: str | None = None
-    execution_timeout: int | None = None
-    ttl: int | None = None
-    low_priority: bool = False
-    s3_config: bytes | None = None
-    sync: bool = False
-    """Handed in through /runsync."""
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    """Of the request, as they came: stubs may look at them."""
-    wait: int | None = None
-    """How long the client of /runsync said that it would wait, in ms; may lengthen the life of the result."""
-
-
-class Health(NamedTuple):
-    """The counters of /health; those of ended jobs are cumulative."""
-
-    queued: int
-    running: int
-    completed: int
-    failed: int
-    retried: int
-    workers: WorkerCounts
-    timed_out: int = 0
-    """Jobs that TIMED_OUT; `failed` holds them too, if the platform says so."""
 
 
 class Endpoint:
@@ -84,7 +63,7 @@ class Endpoint:
         self.id = settings.id
         self.shared = shared
         self.platform = shared.platform
-        self.limits = Limits(shared.platform)
+        self.limits = Limits(shared.platform, self.id, shared.counter, self._running_workers)
         chance = random.Random(None if shared.ids.seed is None else f"{shared.ids.seed} {self.id} plays")
         self.scripts = RunningScripts(
             self, shared.timeline, shared.room, shared.stubs, chance, has_handler=not settings.mock
@@ -97,45 +76,64 @@ class Endpoint:
         self.polling = self.work.polling
         self.work.hooks = self._hooks = Faults(self.work)
         self._waiters = Waiters(self.id, shared.room, shared.platform.stream_wakes_on_status)
-        self._hears = (
-            self._hooks.heard,
-            functools.partial(follow, self.fleet),
-            self.scripts.heard,
-            self.work.queued,
-            self._waiters.heard,
-            self.work.stopped,
+        of_scripts = (self.scripts.heard, ALL)
+        hears: tuple[tuple[Listener, Kinds], ...] = (
+            (self._forget_faults, LEAVES),
+            (functools.partial(follow, self.fleet), (Taken, *LEAVES)),
+            of_scripts,
+            (self.work.next_job.heard, QUEUES),
+            (self._waiters.heard, self._waiters.events),
+            (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
         )
-        """Who hears of a transition, in this order."""
+        """Who hears of which events of the jobs, in this order."""
+        self._hears_of_scripted = by_kind(hears)
+        self._hears = by_kind(row for row in hears if row is not of_scripts)
+        """Of jobs without a script."""
         self._store = shared.store
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False
+        self._is_limited = shared.rate_limits and shared.platform.queue_limit_rule
 
     @property
     def settings(self) -> EndpointSettings:
         """The settings as they are now."""
         return self.workforce.settings
 
+    @property
+    def worker_counts(self) -> WorkerCounts:
+        """The workers of this server."""
+        return self.fleet.counts()
+
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
-        self._timeline.expect(transition.due)
-        for hears in self._hears:
+        due = transition.due
+        if due is not None and due < self._timeline.expected:
+            self._timeline.expect(due)
+        who = self._hears if transition.job.script is None else self._hears_of_scripted
+        for hears in who[type(transition.event)]:
             hears(transition)
+
+    def _forget_faults(self, transition: Transition) -> None:
+        if self._hooks.runs or self._hooks.copies:
+            self._hooks.heard(transition)
 
     # What clients do
 
     async def submit(self, submission: Submission) -> Job:
         """Queue a job and answer its record; raises EndpointPaused, QueueFull."""
         at = await self._now()
-        if self._closed:  # since the request has found it
-            raise EndpointNotFound
-        platform = self.platform
-        if not self.settings.workers_max and platform.paused_endpoint == "conflict":
+        self._check_open()
+        platform, settings = self.platform, self.workforce.settings
+        if not settings.workers_max and platform.paused_endpoint == "conflict":
             raise EndpointPaused
-        await self._check_queue()
-        ttl = self.settings.job_ttl if submission.ttl is None else submission.ttl
+        known = self._engine.counts
+        if self._is_limited and known is not None and known.queued > self._queue_limit:  # before anything is drawn
+            self._admit(await self._store.counts(self.id))
+        ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
         job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
+        script = self.scripts.choose(job_id, Question(self.id, submission.input, submission.headers), at)
         job = Job(
             endpoint=self.id,
             id=job_id,
@@ -143,39 +141,60 @@ class Endpoint:
             input=submission.input,
             submitted_at=at,
             expires_at=at + ttl,
-            retention=_sync_retention(submission, platform) if submission.sync else platform.run_retention,
-            execution_timeout=self.settings.execution_timeout if limit is None else limit,
+            retention=submission.retention(platform),
+            execution_timeout=settings.execution_timeout if limit is None else limit,
             place=await self._store.next_place() + (low_priority and self._behind),
             low_priority=low_priority,
             webhook=submission.webhook,
             s3_config=submission.s3_config,
-            held=self.scripts.begin(job_id, Question(self.id, submission.input, submission.headers)),
+            held=holds(script),
+            script=script,
         )
-        job, events = self._hooks.submitted(job, submission.sync)
-        await self._engine.create(job)
-        await self.work.balance()
+        job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
+        try:
+            await self._engine.create(job, self._admit)
+        except RequestError:
+            self.scripts.forgo(job_id)
+            raise
+        await self.work.balance(self._engine.counts)
         for event in events:
-            job = (await self._engine.change(job_id, event, at)).job
-            await self.work.balance()
+            with suppress(JobNotFound):  # its endpoint was taken away meanwhile
+                job = (await self._engine.change(job_id, event, at)).job
+            await self.work.balance(self._engine.counts)
         return job
 
-    async def status(self, job_id: str, ttl: int | None = None) -> Job:
-        """The record; `ttl` ms shortens the result's life. Raises JobNotFound."""
-        at = await self._now()
+    async def status(self, job_id: str, ttl: int | None = None, at: int | None = None) -> Job:
+        """The record; `ttl` ms shortens the result's life; `at` is the present, if it was read. Raises JobNotFound."""
+        if at is None:
+            at = await self._now()
         job = await self._engine.load(job_id, at)
         if ttl is not None:
             return (await self._engine.change(job_id, Shortened(ttl), at)).job
         return job
 
-    async def wait(self, job_id: str, until: int | None, caller: Caller | None = None) -> Job:
-        """The record once the job has ended, or as it is at the time `until`, if any. Raises JobNotFound."""
-        while True:
-            since = self._waiters.calls
-            job = await self._engine.load(job_id, await self._now())
-            if job.status.terminal:
-                return job
-            if await self._waiters.end(job_id, until, caller, since) is not Outcome.NEWS:
-                return await self.status(job_id)
+    async def looked(self, job_id: str) -> None:
+        """A client has polled the job, whose script may wait for that: its next look finds what this brings about."""
+        at = await self._now()
+        with suppress(JobNotFound):
+            looked = await self._engine.change_if(job_id, _look, at)
+            if looked is not None and looked.due is not None and looked.due <= at:
+                await self._engine.expire(job_id, at)
+
+    async def wait(self, job_id: str, until: int | None, caller: Caller | None = None, at: int | None = None) -> Job:
+        """The record once the job has ended, or as it is at the time `until`, if any.
+
+        `at` is the present, if it was read. Raises JobNotFound.
+        """
+        with self._waiters:
+            while True:
+                since = self._waiters.calls
+                at = await self._now() if at is None else at
+                job = await self._engine.load(job_id, at)
+                if job.status.terminal:
+                    return job
+                if await self._waiters.end(job_id, until, caller, since, at) is not Outcome.NEWS:
+                    return await self.status(job_id)
+                at = None
 
     async def next_chunks(
         self, job_id: str, until: int | None, caller: Caller | None = None
@@ -183,26 +202,28 @@ class Endpoint:
         """The status, and the stream chunks that nobody has read yet.
 
         Held until there is one, the job has ended or the time is `until`. A caller who
-        left meanwhile consumes nothing. Raises JobNotFound.
+        left meanwhile takes none; one who leaves as the store takes them has lost them, as
+        one does who leaves while they are sent. Raises JobNotFound.
         """
-        outcome = None
-        while True:
-            since = self._waiters.calls
-            at = await self._now()
-            job = await self._engine.load(job_id, at)
-            if caller is not None and caller.gone:
-                return job.status, []
-            job, chunks = await self._store.drain(self.id, job_id)
-            status = job.status
-            if caller is not None and caller.gone:  # while the store was asked
-                await self._store.put_back(job, chunks)
-                self._waiters.look_again(job_id)
-                return status, []
-            if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
-                return status, chunks
-            if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
-                return status, chunks
-            outcome = await self._waiters.chunk(job_id, until, caller, since)
+        with self._waiters:
+            outcome = None
+            while True:
+                since = self._waiters.calls
+                at = await self._now()
+                job = await self._engine.load(job_id, at)
+                if caller is not None and caller.gone:
+                    return job.status, []
+                read = await self._store.unread(self.id, job_id)
+                status, chunks = read.job.status, read.chunks
+                if caller is not None and caller.gone:  # while the store was asked
+                    return status, []
+                if chunks and not await self._store.acknowledge(read):
+                    continue  # they went to another reader, or with their run
+                if chunks or status.terminal or outcome not in (None, Outcome.NEWS):
+                    return status, chunks
+                if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
+                    return status, chunks
+                outcome = await self._waiters.chunk(job_id, until, caller, since, at)
 
     async def cancel(self, job_id: str) -> Job:
         """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""
@@ -211,7 +232,7 @@ class Endpoint:
         if not job.status.terminal:
             cancelled = await self._engine.change_if(job_id, _cancel_unended, at)
             if cancelled is not None:
-                await self.work.balance()
+                await self.work.balance(self._engine.counts)
                 return cancelled.job
             job = await self._engine.load(job_id, at)
         if self.platform.cancel_terminal == "reject":
@@ -223,12 +244,22 @@ class Endpoint:
         at = await self._now()
         job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
-        held = Retried in TRANSITIONS[job.status] and self.scripts.begin_again(job_id)
+        script = self.scripts.choose_again(job, at) if Retried in TRANSITIONS[job.status] else None
+
+        def again(job: Job) -> Event:
+            self._check_open()
+            return Retried(place, script)
+
         try:
-            transition = await self._engine.change(job_id, Retried(place, held), at)
-        except IllegalTransition as illegal:
-            raise NotRetryable(illegal.status, self.platform.retry_wrong_state_status) from illegal
-        await self.work.balance()
+            transition = await self._engine.change_if(job_id, again, at)
+        except (IllegalTransition, RequestError) as error:
+            if script is not None:
+                self.scripts.forgo(job_id)
+            if isinstance(error, IllegalTransition):
+                raise NotRetryable(error.status, self.platform.retry_wrong_state_status) from error
+            raise
+        assert transition is not None
+        await self.work.balance(self._engine.counts)
         return transition.job
 
     async def purge(self) -> int:
@@ -260,7 +291,7 @@ class Endpoint:
             completed=counts.ended[JobStatus.COMPLETED],
             failed=failed,
             retried=counts.requeued,
-            workers=self.fleet.counts(),
+            workers=await self.workforce.with_others(self.worker_counts),
             timed_out=counts.ended[JobStatus.TIMED_OUT],
         )
 
@@ -274,7 +305,7 @@ class Endpoint:
     async def change(self, job_id: str, event: Event) -> None:
         """Apply what a script causes; raises IllegalTransition, JobNotFound."""
         await self._engine.change(job_id, event, await self._now())
-        await self.work.balance()
+        await self.work.balance(self._engine.counts)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -288,15 +319,18 @@ class Endpoint:
         """Go on with other settings; those of a job are for jobs to come."""
         await self.workforce.configure(settings)
 
-    async def reset(self) -> None:
+    def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
-        self.limits = Limits(self.platform)
         self._waiters.reset()
         self.scripts.clear()
-        await self.work.balance()
+        self._engine.counts = None
+        self.later(self.work.balance())
 
     async def close(self) -> None:
-        """Cancel every job and start no worker any more: the endpoint is about to be taken away."""
+        """Cancel every job, and start no worker any more: the endpoint is about to be taken away.
+
+        From its beginning no job comes in. At its end, who waited for one of the jobs has seen how it ended.
+        """
         at = await self._now()
         self._closed = True
         self.autoscaler.stop()
@@ -305,6 +339,7 @@ class Endpoint:
             if not job.status.terminal:
                 with suppress(JobNotFound):
                     await self._engine.change_if(job.id, _cancel_unended, at)
+        await self._waiters.answered()
 
     def leave(self) -> None:
         """Let go of all workers, of whom those from elsewhere get their polls answered, and of the scripts."""
@@ -312,28 +347,46 @@ class Endpoint:
         self.scripts.clear()
         self.workforce.leave()
 
+    async def _running_workers(self) -> int:
+        return (await self.workforce.with_others(self.worker_counts)).running
+
     @property
     def _behind(self) -> int:
         """What the queue rank of a job of low priority is above that of any other."""
         return BEHIND if self.platform.low_priority_order == "behind" else 0
 
-    async def _check_queue(self) -> None:
-        platform = self.platform
-        if not (self.shared.rate_limits and platform.queue_limit_rule):
+    def _check_open(self) -> None:
+        """Let no job in any more; it may have been closed since the request has found it."""
+        if self._closed:
+            raise EndpointNotFound
+
+    def _admit(self, counts: Counts) -> None:
+        """Whether a job may come in, with what there is; raises EndpointNotFound, QueueFull."""
+        self._check_open()
+        if not self._is_limited:
             return
-        per_workers = self.settings.workers_max * platform.queue_limit_per_worker
-        limit = max(platform.queue_limit_floor, per_workers)
-        if (await self._store.counts(self.id)).queued > limit:
-            raise QueueFull(limit)
+        if counts.queued > self._queue_limit:
+            raise QueueFull(self._queue_limit)
+
+    @property
+    def _queue_limit(self) -> int:
+        """Jobs that may wait and still let another one in."""
+        platform = self.platform
+        return max(platform.queue_limit_floor, self.workforce.settings.workers_max * platform.queue_limit_per_worker)
+
+
+def follow(fleet: Fleet, transition: Transition) -> None:
+    """Let the fleet know to which worker a job has come, or from which it has gone."""
+    event, before = transition.event, transition.before
+    if type(event) is Taken:
+        fleet.give(event.worker, transition.job.id)
+    elif transition.left_worker and before is not None and before.worker is not None:
+        fleet.release(before.worker, before.id, transition.at)
 
 
 def _cancel_unended(job: Job) -> Cancelled | None:
     return None if job.status.terminal else Cancelled()
 
 
-def _sync_retention(submission: Submission, platform: Platform) -> int:
-    """How long the result of /runsync is kept, in ms."""
-    kept = platform.runsync_retention
-    if submission.wait is None or platform.runsync_wait_retention == "fixed":
-        return kept
-    return max(kept, min(submission.wait, platform.runsync_retention_max))
+def _look(job: Job) -> Looked | None:
+    return Looked() if job.script is not None and job.script.polls_owed else None

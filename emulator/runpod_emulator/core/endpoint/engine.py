@@ -12,9 +12,10 @@ from collections.abc import Callable, Container
 
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.workforce import Balance
-from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery
+from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery, within_ttl
 from runpod_emulator.core.jobs.deliveries import Delivery
-from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit, within_ttl
+from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit
+from runpod_emulator.core.jobs.store import Admit, Counts
 
 Decide = Callable[[Job], Event | None]
 """What happens to a job as it is; None for nothing."""
@@ -23,23 +24,28 @@ Decide = Callable[[Job], Event | None]
 class Engine:
     """Applies events to the jobs of one endpoint."""
 
-    def __init__(self, endpoint_id: str, shared: Shared, balance: Balance) -> None:
+    def __init__(self, endpoint_id: str, shared: Shared, balance: Balance, run_of: Callable[[Job], int]) -> None:
         self._id = endpoint_id
+        self._run_of = run_of
+        """The number of the run that begins when a job that plays a script is taken."""
         self._balance = balance
         self._shared = shared
         self._platform = shared.platform
         self._store = shared.store
+        self.counts: Counts | None = None
+        """What the newest of its writes has left; None before the first."""
 
-    async def create(self, job: Job) -> None:
-        """Bring a new record into the shared."""
+    async def create(self, job: Job, admit: Admit) -> None:
+        """Bring a new record into the store; raises what `admit` does, and then there is none."""
         transition = submit(job)
-        await self._store.create(transition)
+        self._note(await self._store.create(transition, admit))
         self._won(transition)
 
     async def change(self, job_id: str, event: Event, at: int) -> Transition:
         """Apply the event; raises IllegalTransition, JobNotFound."""
-        transition = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at))
+        transition, counts = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at))
         assert transition is not None
+        self._note(counts)
         self._won(transition)
         return transition
 
@@ -74,22 +80,30 @@ class Engine:
         if transition is not None and transition.before is not None and not transition.before.status.terminal:
             await self._balance()
 
-    async def claim(self, most: int, taken: Taken, at: int, barred: Container[str] = ()) -> list[Job]:
-        """Give up to `most` jobs to a worker, but none of the `barred` ones."""
+    async def claim(
+        self, most: int, taken: Taken, at: int, barred: Container[str] = (), scripted: bool | None = None
+    ) -> list[Job]:
+        """Give up to `most` jobs to a worker, but none of the `barred` ones.
+
+        `scripted` True is for one that takes only jobs that play scripts, False for one that takes only others.
+        """
 
         def step(job: Job) -> Transition | None:
-            if job.id in barred:
+            if job.id in barred or scripted is (job.script is None):
                 return None
             due = job.next_deadline
             if due is not None and due <= at:
                 return self._overdue_step(job, due)
+            if job.script is not None:
+                return apply(job, taken.beginning(self._run_of(job)), at)
             return apply(job, taken, at)
 
         jobs: list[Job] = []
         while len(jobs) < most:
-            transitions = await self._store.claim(self._id, most - len(jobs), step)
+            transitions, counts = await self._store.claim(self._id, most - len(jobs), step)
             if not transitions:
                 break
+            self._note(counts)
             for transition in transitions:
                 self._won(transition)
                 if isinstance(transition.event, Taken):
@@ -97,7 +111,8 @@ class Engine:
         return jobs
 
     async def _update(self, job_id: str, step: Callable[[Job], Transition | None]) -> Transition | None:
-        transition = await self._store.update(self._id, job_id, step)
+        transition, counts = await self._store.update(self._id, job_id, step)
+        self._note(counts)
         if transition is not None:
             self._won(transition)
         return transition
@@ -115,7 +130,7 @@ class Engine:
             return transition
         if self._platform.ended_ttl == "deleted":
             transition = within_ttl(transition)
-        if owes_delivery(transition.job, self._platform):
+        if transition.job.webhook is not None and owes_delivery(transition.job, self._platform):
             return transition._replace(delivery=self._delivery(transition.job, at))
         return transition
 
@@ -124,6 +139,11 @@ class Engine:
         body = self._shared.webhook_body(job, self._platform)
         return Delivery(self._id, job.id, job.place % BEHIND, job.webhook, body, due=at)
 
+    def _note(self, counts: Counts) -> None:
+        """Keep the newest counts: of two writes, the first may be answered last."""
+        if self.counts is None or counts.writes >= self.counts.writes:
+            self.counts = counts
+
     def _won(self, transition: Transition) -> None:
-        for effect in self._shared.on_won:
-            effect(transition)
+        for told in self._shared.on_won[type(transition.event)]:
+            told(transition)

@@ -65,40 +65,34 @@ class Faults(Hooks):
         self._book = work.shared.faults
         self._timeline = work.shared.timeline
         self._stray_runs = work.stray_runs
-        self._runs: dict[str, _Run] = {}
-        self._copies: dict[str, Job] = {}
-        """Jobs that the next other worker gets as well."""
+        self.runs: dict[str, _Run] = {}
+        """What is in store for each job that is out."""
+        self.copies: dict[str, Job] = {}
+        """Jobs that the next other worker gets as well, also when the first one has done with them."""
         work.fleet.arrivals.delay(
             lambda: self._held_up(FaultKind.THROTTLED_WORKERS), lambda: self._held_up(FaultKind.COLD_STARTS)
         )
 
-    def __bool__(self) -> bool:
-        """Whether something is in store for a job that is out."""
-        return bool(self._runs or self._copies)
-
     def heard(self, transition: Transition) -> None:
-        """Forget what was in store for a hand-out that is over."""
-        if (self._runs or self._copies) and (transition.left_worker or transition.after is None):
-            self._runs.pop(transition.job.id, None)
-            self._copies.pop(transition.job.id, None)
+        """Forget what was in store for a hand-out that is over; a second worker may come too late for a result."""
+        job_id = transition.job.id
+        if transition.left_worker or transition.after is None:
+            self.runs.pop(job_id, None)
+            if type(transition.event) not in (Completed, Failed):
+                self.copies.pop(job_id, None)
 
     def clear(self) -> None:
         """Forget what was in store for every hand-out."""
-        self._runs.clear()
-        self._copies.clear()
+        self.runs.clear()
+        self.copies.clear()
 
     # Jobs that come in
 
     def submitted(self, job: Job, sync: bool) -> tuple[Job, tuple[Event, ...]]:
         """A job may be stuck, outstay its limit, get lost, or lose its result early."""
-        if not self._book:
-            return job, ()
         operation = Operation.RUNSYNC if sync else Operation.RUN
         if self._draw(FaultKind.STUCK_IN_QUEUE, operation):
-            job = job._replace(held=True)
-            running = self._work.scripts.get(job.id)
-            if running is not None:
-                running.held_until = None  # its script would let it go
+            job = job._replace(held=True, script=job.script and job.script.released())  # its script would let it go
         if job.execution_timeout and (late := self._draw(FaultKind.LATE_TIMEOUT, operation)):
             job = job._replace(execution_timeout=job.execution_timeout + late.draw_delay())
         if not sync and self._draw(FaultKind.LOST_JOB, operation):
@@ -108,17 +102,19 @@ class Faults(Hooks):
 
     # Jobs that go out
 
-    def barred(self, worker: str, most: int, barred: Container[str]) -> list[Job]:
+    def barred(self, worker: str, most: int, barred: Container[str], scripted: bool | None) -> list[Job]:
         """Second runs of jobs that another worker has."""
-        if not self._copies:
+        if not self.copies:
             return []
-        fitting = [job for job in self._copies.values() if job.worker != worker and job.id not in barred]
+        others = (job for job in self.copies.values() if job.worker != worker and job.id not in barred)
+        fitting = [job for job in others if scripted is not (job.script is None)]
         for job in fitting[:most]:
-            del self._copies[job.id]
+            del self.copies[job.id]
         return [self._copy(job, worker) for job in fitting[:most]]
 
     def _copy(self, job: Job, worker: str) -> Job:
         copy = self._stray_runs.copy(job, worker)
+        self._work.scripts.played_again(job)
         self._end_in_time(copy)
         return copy
 
@@ -135,12 +131,12 @@ class Faults(Hooks):
 
     def handed_out(self, job: Job, at: int) -> None:
         """A worker has a job: it may be handed out twice, and its worker may die of it or be given up."""
-        if not self._book:
+        if not self._book.rules:
             return
         assert job.worker is not None
-        run = self._runs[job.id] = _Run(job.lease, job.worker)
+        run = self.runs[job.id] = _Run(job.lease, job.worker)
         if self._draw(FaultKind.EXECUTED_TWICE):
-            self._copies[job.id] = job
+            self.copies[job.id] = job
             if not any(one.free_slots for one in self._work.fleet.workers.values() if one.id != job.worker):
                 self._work.workforce.autoscaler.start_one()
             self._work.next_job.look_again()
@@ -157,7 +153,7 @@ class Faults(Hooks):
     # Workers
 
     def _crash(self, job_id: str, lease: int) -> None:
-        run = self._runs.get(job_id)
+        run = self.runs.get(job_id)
         if run is None or run.lease != lease or run.doomed:
             return
         run.doomed = True
@@ -172,7 +168,7 @@ class Faults(Hooks):
 
     async def _give_up(self, job_id: str, lease: int) -> None:
         """A worker counts as lost: all its jobs are tried again, while it goes on with them."""
-        run = self._runs.get(job_id)
+        run = self.runs.get(job_id)
         worker = self._work.fleet.workers.get(run.worker) if run is not None else None
         if run is None or run.lease != lease or run.doomed or worker is None:
             return
@@ -205,15 +201,13 @@ class Faults(Hooks):
 
     def _held_up(self, kind: FaultKind) -> int:
         """How much longer than configured a worker takes to come up, in ms."""
-        fault = self._draw(kind) if self._book else None
+        fault = self._draw(kind) if self._book.rules else None
         return 0 if fault is None else fault.draw_delay()
 
     # Reports
 
-    def reported(self, job_id: str, event: Report) -> Awaitable[bool] | None:
+    def reported(self, job_id: str, event: Report) -> Awaitable[bool]:
         """What a worker says may not arrive, or late, twice or emptied."""
-        if not (self._book or self._runs or self._stray_runs):
-            return None
         return self._report(job_id, event)
 
     async def _report(self, job_id: str, event: Report) -> bool:
@@ -243,7 +237,7 @@ class Faults(Hooks):
             return None
         if job.status is not JobStatus.IN_PROGRESS or job.lease != lease or job.worker is None:
             return None
-        return self._runs.setdefault(job_id, _Run(job.lease, job.worker))
+        return self.runs.setdefault(job_id, _Run(job.lease, job.worker))
 
     async def _emitted(self, job_id: str, event: Emitted, run: _Run) -> bool:
         if run.mute is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Container
+from typing import Any
 
 from runpod_emulator.core.jobs.job import Event, Job, Transition
 from runpod_emulator.core.jobs.results import Report
@@ -11,12 +12,18 @@ from runpod_emulator.core.jobs.results import Report
 class Hooks:
     """What may go wrong with jobs on their way through an endpoint: nothing."""
 
+    def __init__(self) -> None:
+        self.copies: dict[str, Job] = {}
+        """Jobs that a second worker is to have."""
+        self.runs: dict[str, Any] = {}
+        """What is in store for each job that is out."""
+
     def submitted(self, job: Job, sync: bool) -> tuple[Job, tuple[Event, ...]]:
         """A record about to be queued, as it is then, and what happens to it right behind; `sync` is /runsync."""
         return job, ()
 
-    def barred(self, worker: str, most: int, barred: Container[str]) -> list[Job]:
-        """Runs that the worker gets before any job of the queue, `most` at most and none of the `barred` jobs."""
+    def barred(self, worker: str, most: int, barred: Container[str], scripted: bool | None) -> list[Job]:
+        """Runs that the worker gets before any job of the queue, `most` at most; the rest as for `Work.take`."""
         return []
 
     def handed_out(self, job: Job, at: int) -> None:

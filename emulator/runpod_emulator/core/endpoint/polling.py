@@ -59,13 +59,15 @@ class JobSource(Protocol):
     fleet: Fleet
     platform: Platform
 
-    @property
-    def scripts(self) -> Container[str]:
-        """Jobs that play a script: no program can."""
-        ...
-
     async def take(
-        self, worker: str, most: int, until: int | None, caller: Caller, lease: int | None, barred: Container[str]
+        self,
+        worker: str,
+        most: int,
+        until: int | None,
+        caller: Caller,
+        lease: int | None,
+        barred: Container[str],
+        scripted: bool | None,
     ) -> list[Job]:
         """Hand out jobs."""
         ...
@@ -142,7 +144,8 @@ class PollingWorkers:
         self._room = room
         self._stray_runs = stray_runs
         self._next_job = next_job
-        self._visitors: dict[str, _Visitor] = {}
+        self.visitors: dict[str, _Visitor] = {}
+        """What is remembered of each worker that polls, by its id."""
         self._leaving: dict[str, int] = {}
         """Workers whose end has begun, and their polls since; some poll until the very last."""
 
@@ -152,7 +155,7 @@ class PollingWorkers:
         A worker that says it is `idle` holds nothing: what it was given it has dropped.
         A worker nobody knew is welcome, one that is leaving gets nothing, at once.
         """
-        if idle and self._stray_runs:
+        if idle and self._stray_runs.workers:
             self._stray_runs.end_all(worker)
         if worker in self._leaving:
             await self._say_goodbye(worker, until, caller)
@@ -173,8 +176,8 @@ class PollingWorkers:
                 await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
                 return []
             lease = self._endpoint.platform.worker_lease
-            barred = Either(visitor.stopping, self._endpoint.scripts)  # a program can't play a script
-            jobs = await self._endpoint.take(worker, most, until, caller, lease, barred)
+            # A program can't play a script.
+            jobs = await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping, scripted=False)
             visitor.dropped.difference_update(job.id for job in jobs)
             return jobs
         finally:
@@ -186,7 +189,7 @@ class PollingWorkers:
 
         An id is said again, a second apart, until the worker has let go of the job.
         """
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is None:
             return []
         visitor.listens.add(caller)
@@ -198,7 +201,7 @@ class PollingWorkers:
 
     async def ping(self, worker: str, jobs: Iterable[str]) -> None:
         """A sign of life that lists the jobs the worker holds. It creates and revives nobody."""
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is None or worker not in self._endpoint.fleet.workers:
             return
         self._heard_from(worker, visitor)
@@ -210,12 +213,12 @@ class PollingWorkers:
 
     async def report(self, worker: str, job_id: str, event: Callable[[int], Report]) -> bool:
         """What a worker says of a job, given the lease it has; False when it has none any more."""
-        lease = self._stray_runs.lease(worker, job_id) if self._stray_runs else None
+        lease = self._stray_runs.lease(worker, job_id) if self._stray_runs.workers else None
         if lease is not None:
             counts = await self._endpoint.report(job_id, event(lease))
             self._check_free(worker)
             return counts
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is not None:
             self._heard_from(worker, visitor)
         try:
@@ -234,7 +237,7 @@ class PollingWorkers:
 
     def must_stop(self, worker: str, job_id: str) -> None:
         """A job was taken from the worker: tell it, unless it has dropped the job already."""
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is None:
             return
         if job_id in visitor.dropped:
@@ -248,12 +251,12 @@ class PollingWorkers:
 
     def obeyed(self, worker: str, job_id: str) -> bool:
         """Whether the worker has let go of a job that it must stop."""
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         return visitor is None or job_id not in visitor.stopping
 
     def bars(self, job_id: str) -> bool:
         """Whether some worker may not have this job now."""
-        return bool(self._visitors) and any(job_id in visitor.stopping for visitor in self._visitors.values())
+        return any(job_id in visitor.stopping for visitor in self.visitors.values())
 
     def dismiss(self, worker: str) -> None:
         """Answer the worker's polls at once from now on, so that it can leave."""
@@ -262,7 +265,7 @@ class PollingWorkers:
 
     def retire(self, worker: str, once_free: Callable[[], None]) -> None:
         """Give the worker no job more, and call `once_free` when those that it has are over."""
-        visitor = self._visitors.setdefault(worker, _Visitor())
+        visitor = self.visitors.setdefault(worker, _Visitor())
         visitor.once_free = once_free
         for caller in list(visitor.takes):
             caller.hang_up()
@@ -275,20 +278,20 @@ class PollingWorkers:
 
     def release_polls(self, worker: str) -> None:
         """Answer the polls that the worker has open."""
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is not None:
             for caller in [*visitor.takes, *visitor.listens]:
                 caller.hang_up()
 
     def forget(self, worker: str) -> None:
         """The worker is gone."""
-        visitor = self._visitors.pop(worker, None)
+        visitor = self.visitors.pop(worker, None)
         if visitor is not None and visitor.silence is not None:
             visitor.silence.cancel()
 
     def close(self) -> None:
         """Let go of every worker: the endpoint is gone."""
-        for worker in list(self._visitors):
+        for worker in list(self.visitors):
             self.release_polls(worker)
             self.forget(worker)
 
@@ -310,9 +313,9 @@ class PollingWorkers:
                 return []
 
     async def _welcome(self, worker: str, concurrency: int, idle: bool) -> _Visitor:
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is None:
-            visitor = self._visitors[worker] = _Visitor()
+            visitor = self.visitors[worker] = _Visitor()
         fleet = self._endpoint.fleet
         known = fleet.workers.get(worker)
         if known is None:
@@ -341,14 +344,14 @@ class PollingWorkers:
             self._next_job.look_again()  # it may have the job again
 
     def _check_free(self, worker: str) -> None:
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         known = self._endpoint.fleet.workers.get(worker)
         if visitor is not None and visitor.once_free is not None and not (known and known.jobs):
             once_free, visitor.once_free = visitor.once_free, None
             once_free()
 
     def _heard_from(self, worker: str, visitor: _Visitor) -> None:
-        if self._visitors.get(worker) is not visitor:
+        if self.visitors.get(worker) is not visitor:
             return
         if visitor.silence is not None:
             visitor.silence.cancel()
@@ -356,7 +359,7 @@ class PollingWorkers:
         visitor.silence = self._timeline.at(due, lambda: self._silent(worker))
 
     def _silent(self, worker: str) -> None:
-        visitor = self._visitors.get(worker)
+        visitor = self.visitors.get(worker)
         if visitor is not None and not (visitor.takes or visitor.listens) and worker not in self._leaving:
             log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
             known = self._endpoint.fleet.workers.get(worker)
@@ -367,7 +370,7 @@ class PollingWorkers:
 
     def _refused(self, worker: str, job_id: str, event: object) -> None:
         if not isinstance(event, Progressed):
-            visitor = self._visitors.get(worker)
+            visitor = self.visitors.get(worker)
             if visitor is not None and isinstance(event, Completed | Failed):
                 self._let_go(visitor, job_id)
             log.info("%s/%s: its %s came too late and does not count", worker, job_id, type(event).__name__)

@@ -1,15 +1,25 @@
-"""Which script each job of an endpoint plays, and how far it is."""
+"""Which script each job of an endpoint plays, and how far it is.
+
+It must guarantee that any process over the store can go on with a job that plays a script. So what the job waits for,
+the number of its run and the stub are in its record (`core/jobs/script_state.py`): its release is a deadline like any
+other, and a poll is an event. What is kept here concerns this process: its stubs, its dice, who performs what now.
+
+    chosen ──> held in the queue ── `Released` ──> waiting ── `Taken`: the run has its number ──> played, pause by pause
+
+Clients' verbs choose (`choose`, `choose_again`). Whoever claims a job asks for its run's number (`run_of`), and whoever
+performs it for the script of that run (`get`) and for each pause (`pause`). What is heard keeps the counts of stubs.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
-from runpod_emulator.core.jobs.job import Job, JobStatus, Released, Returned, Taken, Transition
+from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
+from runpod_emulator.core.jobs.script_state import Paused, ScriptState
 from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
@@ -29,48 +39,58 @@ class Jobs(Protocol):
         """Apply an event to a job; raises IllegalTransition, JobNotFound."""
         ...
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what a timer caused."""
+    async def status(self, job_id: str) -> Job:
+        """The record; raises JobNotFound."""
         ...
 
 
-class RunningScript:
-    """One job's script in one run; before the first, that of which it has drawn the number, or else of the first."""
+class RunningScript(NamedTuple):
+    """What one run of a job plays."""
+
+    question: Question
+    script: Script
+    call: int
+    """How many jobs the stub had matched, this one among them."""
+    run: int
+    """How many runs of the stub there were, this one among them."""
+
+
+class _Known:
+    """What this process knows of a job that it chose a stub for, or of which it drew the number of a run."""
+
+    __slots__ = ("began", "question", "run", "stub")
 
     def __init__(self, question: Question, stub: Stub) -> None:
         self.question = question
         self.stub = stub
-        self.polls = 0
-        """By clients, since the last pause began."""
-        self.held_until: int | None = None
-        self.call = stub.matched
+        """It may have left the book meanwhile."""
         self.run = 0
-        """The number of the present run, or of the one to come; 0 for one that is not drawn yet."""
-        self._began = False
-        if stub.holds:
-            self.run = stub.draw()
-        self.script: Script = stub.script(max(1, self.run))
+        """The number drawn here for the present run, or for the one to come; 0 for none."""
+        self.began = False
 
-    def begin(self) -> None:
-        """A worker has the job: a run begins."""
-        if self._began or not self.run:
-            self.run = self.stub.draw()
-            self.script = self.stub.script(self.run)
-        self._began = True
-        self.stub.played += 1
+    def draw(self) -> int:
+        """The number of the run to come: the same, until that begins or will never."""
+        if not self.run or self.began:
+            self.run, self.began = self.stub.draw(), False
+        return self.run
 
-    def take_back(self) -> None:
-        """The run that has just begun was none: the job waits as before."""
-        self._began = False
-        self.stub.played -= 1
-        if not self.stub.holds:
+    def begin(self, run: int) -> None:
+        """A worker has the job; where another process gave it away, that drew the number."""
+        if self.run != run:
+            self.forgo()
+        self.began = True
+
+    def take_back(self, keeps: bool) -> None:
+        """The run that has just begun was none; a job that `keeps` its number waits with it."""
+        self.began = False
+        if not keeps:
             self.forgo()
 
     def forgo(self) -> None:
         """The job waits for no run any more: what it would have played is for another."""
-        if self.run and not self._began:
+        if self.run and not self.began:
             self.stub.give_back(self.run)
-            self.run = 0
+        self.run = 0
 
 
 class RunningScripts:
@@ -94,131 +114,151 @@ class RunningScripts:
         self.has_handler = has_handler
         self.waits: Callable[[], None] | None = None
         """Called when a job with a script can be taken, where the endpoint's own workers play none."""
-        self.waiting: set[str] = set()
-        """Jobs with a script that can be taken, where the endpoint's own workers play none."""
-        self.waiting_scaled = 0
-        """How many of them would bring up a worker."""
-        self._running: dict[str, RunningScript] = {}
+        self._known: dict[str, _Known] = {}
         self._pauses: dict[str, tuple[int, Pause]] = {}
         """In which pause a worker with each of these jobs is, and when its time is over."""
+        self._calls = 0
+        """How often those who wait for polls were told to look."""
         self._seeded: dict[Span, random.Random] = {}
 
     def __contains__(self, job_id: object) -> bool:
-        return job_id in self._running
+        return job_id in self._known
 
-    def get(self, job_id: str) -> RunningScript | None:
-        """What the job plays; None when a handler runs it."""
-        return self._running.get(job_id)
-
-    def begin(self, job_id: str, question: Question) -> bool:
-        """Choose the script of a job that is about to be queued; returns whether it is held back."""
+    def choose(self, job_id: str, question: Question, at: int) -> ScriptState | None:
+        """The script of a job that is about to be queued; None where a handler runs it."""
         stub = self._book.choose(question)
         if stub is None:
             if self.has_handler:
-                return False
-            stub = self._unmatched(question)
-        running = self._running[job_id] = RunningScript(question, stub)
-        return self._hold(job_id, running)
+                return None
+            reason = f"no stub matches this job; {self._book.nearest(question)}"
+            return ScriptState(None, headers=question.raw_headers, failure=reason)
+        known = self._known[job_id] = _Known(question, stub)
+        state = ScriptState(stub.id, stub.matched, question.raw_headers)
+        return self._numbered(state, known, at) if stub.holds else state
 
-    def begin_again(self, job_id: str) -> bool:
-        """Choose the script of a job that a client retries; returns whether it is held back."""
-        running = self._running.pop(job_id, None)
-        return running is not None and self.begin(job_id, running.question)
+    def choose_again(self, job: Job, at: int) -> ScriptState | None:
+        """The script of a job that a client retries; None where a handler runs it."""
+        if job.script is None:
+            return None
+        return self.choose(job.id, Question(job.endpoint, job.input, job.script.headers), at)
+
+    def forgo(self, job_id: str) -> None:
+        """What was chosen for the job is not played."""
+        known = self._known.pop(job_id, None)
+        if known is not None:
+            known.forgo()
+
+    def run_of(self, job: Job) -> int:
+        """The number of the run that begins when a worker takes the job, which plays a script."""
+        assert job.script is not None
+        if job.script.run:
+            return job.script.run
+        known = self._known.get(job.id)
+        if known is None:
+            stub = self._in_book(job.script)
+            if stub is None:
+                return 1
+            known = self._known[job.id] = _Known(_question(job), stub)
+        return known.draw()
+
+    def get(self, job: Job) -> RunningScript | None:
+        """What the run plays that the job, as it was taken, has begun; None when a handler runs it."""
+        state = job.script
+        if state is None:
+            return None
+        known = self._known.get(job.id)
+        if known is not None:
+            return RunningScript(known.question, known.stub.script(state.run or 1), state.call, state.run)
+        stub = self._in_book(state)
+        script = _failing(state) if stub is None else stub.script(state.run or 1)
+        return RunningScript(_question(job), script, state.call, state.run)
+
+    def played_again(self, job: Job) -> None:
+        """A second worker has the job too."""
+        stub = job.script and self._stub_of(job.id, job.script)
+        if stub:
+            stub.played += 1
 
     def heard(self, transition: Transition) -> None:
         """Follow a job into its next run, or forget it."""
-        running = self._running.get(transition.job.id) if self._running else None
-        if running is None:
+        state = transition.job.script
+        if state is None:
             return
-        event = type(transition.event)
-        if event is Taken:
-            running.begin()
-        elif event is Returned:
-            running.take_back()
-        elif transition.ended or transition.after is None:
-            running.forgo()
-        if transition.after is None:
-            del self._running[transition.job.id]
-        if self.waits is not None:
-            self._note(transition, self.waits)
+        before = transition.before
+        if before is not None and before.script is not None:
+            self._follow(transition, before.script, state)
+        if self.waits is not None and transition.queued:
+            self.waits()
 
-    def _note(self, transition: Transition, waits: Callable[[], None]) -> None:
-        job, after = transition.job, transition.after
-        if after is not None and after.status is JobStatus.IN_QUEUE and not after.held:
-            if job.id not in self.waiting:
-                self.waiting.add(job.id)
-                self.waiting_scaled += job.scales
-            waits()
-        elif job.id in self.waiting:
-            self.waiting.remove(job.id)
-            self.waiting_scaled -= not job.low_priority
+    def _follow(self, transition: Transition, before: ScriptState, state: ScriptState) -> None:
+        job_id, event = transition.job.id, type(transition.event)
+        known = self._known.get(job_id)
+        if event is Taken or event is Returned:
+            stub = self._stub_of(job_id, state)
+            if stub is not None:
+                stub.played += 1 if event is Taken else -1
+            if known is not None:
+                known.begin(state.run) if event is Taken else known.take_back(state.numbered)
+        elif known is not None and (transition.ended or transition.after is None):
+            self.forgo(job_id)
+        elif known is not None and event is Requeued:
+            known.run = 0
+        if before.polls_owed and (transition.after is None or transition.ended or not state.polls_owed):
+            self._calls += 1
+            self._room.call(("poll", self._jobs.id, job_id))
 
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
         if any(stub.holds for stub in self._book):
-            for running in self._running.values():
-                running.forgo()
-        free_later([self._running])
-        self._running = {}
-        self.waiting.clear()
-        self.waiting_scaled = 0
+            for known in self._known.values():
+                known.forgo()
+        free_later([self._known])
+        self._known = {}
         self._seeded.clear()
         self._chance.setstate(self._dice)
 
-    async def polled(self, job_id: str) -> None:
-        """A client has looked at the job; the next look finds what this one brings about."""
-        running = self._running.get(job_id)
-        if running is not None:
-            running.polls += 1
-            if self._may_go(running):
-                await self._release(job_id, running)
-            self._room.call(("poll", self._jobs.id, job_id))
-
     def scene(self, job: Job, running: RunningScript) -> Scene:
         """What the values of the job's script can be made of."""
-        time = self._timeline.now() + self._timeline.drift()
-        return Scene(job.endpoint, job.id, running.question, running.call, running.run, time, self._chance)
+        return Scene(job.endpoint, job.id, running.question, running.call, running.run, self._shown, self._chance)
 
-    async def pause(self, job_id: str, running: RunningScript, pause: Pause, caller: Caller) -> bool:
-        """Let a pause pass; False when the caller hung up or the emulator stops."""
+    def _shown(self) -> int:
+        return self._timeline.now() + self._timeline.drift()
+
+    async def pause(self, job: Job, pause: Pause, caller: Caller) -> bool:
+        """Let a pause of the job, as it was taken, pass; False when the caller hung up or the emulator stops."""
         due = self._timeline.now() + self.draw(pause.time)
-        running.polls = 0
-        self._pauses[job_id] = due, pause
+        if pause.polls and not await self._polled(job, pause.polls, caller):
+            return False
+        self._pauses[job.id] = due, pause
         try:
-            while self._timeline.now() < due or running.polls < pause.polls:
-                until = due if running.polls >= pause.polls else None
-                outcome = await self._room.wait(("poll", self._jobs.id, job_id), until, caller)
-                if outcome in (Outcome.HUNG_UP, Outcome.CLOSED):
+            while self._timeline.now() < due:
+                if await self._wait(job, due, caller) in (Outcome.HUNG_UP, Outcome.CLOSED):
                     return False
-            return not caller.gone
         finally:
-            self._pauses.pop(job_id, None)
+            self._pauses.pop(job.id, None)
+        return not caller.gone
 
     def stands(self, job: Job) -> bool:
         """Whether no time brings the job on: it waits for polls first, or for ever."""
-        running = self._running.get(job.id)
+        state = job.script
+        if state is None:
+            return job.held
+        if state.polls_owed:
+            return True
         if job.held:
-            return running is None or running.held_until is None or running.polls < running.script.in_queue.polls
-        if running is None or job.id not in self._pauses:
-            return False
-        _, pause = self._pauses[job.id]
-        return running.polls < pause.polls or (pause is FOR_EVER and running.script.ending is Ending.NEVER)
+            return state.held_until is None
+        _, pause = self._pauses.get(job.id, (0, None))
+        running = self.get(job) if pause is FOR_EVER else None
+        return running is not None and running.script.ending is Ending.NEVER
 
-    def steps(self) -> Iterator[tuple[str, int, str]]:
-        """What time alone brings about: the id of a job, when, and what."""
-        for job_id, running in self._running.items():
-            if running.held_until is not None and running.polls >= running.script.in_queue.polls:
-                yield job_id, running.held_until, "the release from the queue"
-            elif job_id in self._pauses:
-                due, pause = self._pauses[job_id]
-                if pause is not FOR_EVER and running.polls >= pause.polls:
-                    yield job_id, due, "the next step of the stub"
+    def steps(self) -> Iterator[tuple[str, int]]:
+        """The jobs that workers of this process play, and when each goes on by itself."""
+        return ((job_id, due) for job_id, (due, pause) in self._pauses.items() if pause is not FOR_EVER)
 
     def next_step(self, job: Job) -> int | None:
         """When the job's script goes on, as far as that is known."""
         if job.held:
-            running = self._running.get(job.id)
-            return None if running is None else running.held_until
+            return job.script and job.script.held_until
         return self._pauses[job.id][0] if job.id in self._pauses else None
 
     def draw(self, span: Span) -> int:
@@ -230,30 +270,51 @@ class RunningScripts:
             chance = self._seeded.setdefault(span, random.Random(span.seed))
         return chance.randint(span.low, span.high)
 
-    def _hold(self, job_id: str, running: RunningScript) -> bool:
-        pause = running.script.in_queue
-        if pause.nothing:
+    async def _polled(self, job: Job, polls: int, caller: Caller) -> bool:
+        """Wait for so many polls; False when the caller hung up or the emulator stops."""
+        try:
+            await self._jobs.change(job.id, Paused(job.lease, polls))
+        except (IllegalTransition, JobNotFound):
+            return True  # it goes on with what is not its own any more: polls are not for this run
+        while True:
+            since = self._calls
+            if not await self._waits_for_polls(job):
+                return True
+            if since == self._calls and await self._wait(job, None, caller) in (Outcome.HUNG_UP, Outcome.CLOSED):
+                return False
+
+    async def _waits_for_polls(self, run: Job) -> bool:
+        try:
+            job = await self._jobs.status(run.id)
+        except JobNotFound:
             return False
-        running.polls = 0
-        running.held_until = self._timeline.now() + self.draw(pause.time)
-        self._timeline.at(running.held_until, lambda: self._look_again(job_id))
-        return True
+        is_same = job.lease == run.lease and not job.status.terminal
+        return is_same and job.script is not None and job.script.polls_owed > 0
 
-    def _may_go(self, running: RunningScript) -> bool:
-        """Whether the time and the polls of a held job have come."""
-        due = running.held_until
-        return due is not None and self._timeline.now() >= due and running.polls >= running.script.in_queue.polls
+    async def _wait(self, job: Job, until: int | None, caller: Caller) -> Outcome:
+        return await self._room.wait(("poll", self._jobs.id, job.id), until, caller)
 
-    def _look_again(self, job_id: str) -> None:
-        running = self._running.get(job_id)  # by name: a timer keeps no input alive that is forgotten since
-        if running is not None and self._may_go(running):
-            self._jobs.later(self._release(job_id, running))
+    def _numbered(self, state: ScriptState, known: _Known, at: int) -> ScriptState:
+        """The same of a job that has its number from the start, for it may have to be held back."""
+        run = known.draw()
+        pause = known.stub.script(run).in_queue
+        held_until = None if pause.nothing else at + self.draw(pause.time)
+        return state._replace(run=run, numbered=True, held_until=held_until, polls_owed=pause.polls)
 
-    async def _release(self, job_id: str, running: RunningScript) -> None:
-        running.held_until = None
-        with suppress(IllegalTransition, JobNotFound):
-            await self._jobs.change(job_id, Released())
+    def _stub_of(self, job_id: str, state: ScriptState) -> Stub | None:
+        known = self._known.get(job_id)
+        return self._in_book(state) if known is None else known.stub
 
-    def _unmatched(self, question: Question) -> Stub:
-        reason = f"no stub matches this job; {self._book.nearest(question)}"
-        return Stub("unmatched", (Script(Ending.ERROR, error=lambda scene: reason),))
+    def _in_book(self, state: ScriptState) -> Stub | None:
+        return None if state.stub is None else self._book.get(state.stub)
+
+
+def _question(job: Job) -> Question:
+    assert job.script is not None
+    return Question(job.endpoint, job.input, job.script.headers)
+
+
+def _failing(state: ScriptState) -> Script:
+    """What a job plays that no stub matches, or of which the stub is not known here."""
+    reason = state.failure or f"the stub {state.stub} of this job is not there any more"
+    return Script(Ending.ERROR, error=lambda scene: reason)

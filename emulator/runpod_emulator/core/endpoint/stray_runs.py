@@ -18,24 +18,21 @@ class StrayRuns:
     def __init__(self, fleet: Fleet, ended: Callable[[], None]) -> None:
         self._fleet = fleet
         self._ended = ended
-        self._workers: dict[tuple[str, int], str] = {}
-        """The worker of each, by job and lease."""
+        self.workers: dict[tuple[str, int], str] = {}
+        """The worker of each, by job and lease; empty where there is none."""
         self._copies = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._workers)
 
     def copy(self, job: Job, worker: str) -> Job:
         """The job as a second worker gets it, under a lease that no hand-out has."""
         self._copies += 1
         copy = job._replace(lease=-self._copies, worker=worker)
-        self._workers[job.id, copy.lease] = worker
+        self.workers[job.id, copy.lease] = worker
         self.settle(worker, job.id)
         return copy
 
     def add(self, job_id: str, lease: int, worker: str) -> None:
         """The worker will go on with a job that it is about to lose."""
-        self._workers[job_id, lease] = worker
+        self.workers[job_id, lease] = worker
 
     def settle(self, worker: str, job_id: str) -> None:
         """Let the worker count as busy with its stray run."""
@@ -46,15 +43,15 @@ class StrayRuns:
 
     def knows(self, job_id: str, lease: int | None) -> bool:
         """Whether this hand-out is a stray run."""
-        return (job_id, lease) in self._workers
+        return (job_id, lease) in self.workers
 
     def lease(self, worker: str, job_id: str) -> int | None:
         """The lease of the worker's stray run of this job."""
-        return next((lease for (job, lease), one in self._workers.items() if (job, one) == (job_id, worker)), None)
+        return next((lease for (job, lease), one in self.workers.items() if (job, one) == (job_id, worker)), None)
 
     def jobs_of(self, worker: str) -> frozenset[str]:
         """The jobs of which the worker has a stray run."""
-        return frozenset(job for (job, _), one in self._workers.items() if one == worker)
+        return frozenset(job for (job, _), one in self.workers.items() if one == worker)
 
     def given_up(self, worker: str) -> bool:
         """Whether the worker only goes on with what it has lost, and leaves then."""
@@ -63,7 +60,7 @@ class StrayRuns:
 
     def end(self, job_id: str, lease: int) -> None:
         """The run has ended; a worker that was given up for its sake leaves."""
-        worker = self._workers.pop((job_id, lease), None)
+        worker = self.workers.pop((job_id, lease), None)
         if worker is None:
             return
         self._fleet.release(worker, job_id)
@@ -74,6 +71,6 @@ class StrayRuns:
 
     def end_all(self, worker: str) -> None:
         """The worker holds nothing: all of its stray runs have ended."""
-        for (job, lease), one in list(self._workers.items()):
+        for (job, lease), one in list(self.workers.items()):
             if one == worker:
                 self.end(job, lease)

@@ -8,7 +8,7 @@ suspends, but for `take`, which waits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,6 @@ from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.stray_runs import StrayRuns
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
-from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.jobs.deadlines import lost_event, overrun_event
 from runpod_emulator.core.jobs.drops import Drop
@@ -62,19 +61,28 @@ class Work:
         self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
         self.fleet = self.workforce.fleet
         self.balance = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler).balance
-        self.engine = Engine(self.id, shared, self.balance)
+        self.engine = Engine(self.id, shared, self.balance, scripts.run_of)
         self.hooks = Hooks()
         self.next_job = NextJob(self.id, shared.room)
         self.stray_runs = StrayRuns(self.fleet, self.next_job.look_again)
         self.polling = PollingWorkers(self, shared.timeline, shared.room, self.stray_runs, self.next_job)
-        self.next_job.bars += (self.polling.bars, lambda job_id: bool(self.stray_runs))
+        self.next_job.bars += (
+            (self.polling.visitors, self.polling.bars),
+            (self.stray_runs.workers, lambda job_id: True),
+        )
         self._store = shared.store
+        self._owner = shared.owner
         self._now = shared.timeline.present
 
     @property
     def settings(self) -> EndpointSettings:
         """The settings of the endpoint as they are now."""
         return self.workforce.settings
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether anything goes wrong on purpose, or has: without that, no hook has anything to do."""
+        return bool(self.shared.faults.rules or self.hooks.runs or self.hooks.copies or self.stray_runs.workers)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -90,12 +98,14 @@ class Work:
         caller: Caller,
         lease: int | None = None,
         barred: Container[str] = (),
+        scripted: bool | None = None,
     ) -> list[Job]:
         """Hand out up to `most` jobs, waiting for the first until the time `until`.
 
         `lease` is how long the worker may stay silent, in ms; None for one whose
-        process is watched. It is given none of the `barred` jobs. A caller who left
-        gets nothing.
+        process is watched. It is given none of the `barred` jobs, where `scripted` is
+        True only jobs that play scripts, where it is False none of these. A caller
+        who left gets nothing.
         """
         while True:
             since = self.next_job.calls
@@ -104,11 +114,12 @@ class Work:
             if caller.gone:
                 self.next_job.pass_on()
                 return []
-            claimed = await self._claim(most, Taken(worker, until_silent), at, barred, caller)
+            taken = Taken(worker, until_silent, self._owner if lease is None else None)
+            claimed = await self._claim(most, taken, at, barred, scripted, caller)
             if claimed:
-                await self.balance()
+                await self.balance(self.engine.counts)
                 return claimed
-            outcome = await self.next_job.wait(until, caller, since)
+            outcome = await self.next_job.wait(until, caller, since, at)
             if outcome is not Outcome.NEWS:
                 return []
 
@@ -118,7 +129,7 @@ class Work:
 
     async def report(self, job_id: str, event: Report) -> bool:
         """What a worker says of a job it holds; False when that comes too late to count."""
-        instead = self.hooks.reported(job_id, event)
+        instead = self.hooks.reported(job_id, event) if self.is_faulty else None
         return await self.accept(job_id, event) if instead is None else await instead
 
     async def accept(self, job_id: str, event: Report) -> bool:
@@ -136,7 +147,7 @@ class Work:
         with suppress(IllegalTransition, JobNotFound):
             overrun = overrun_event(self.platform)
             await self.engine.change_if(job_id, lambda job: overrun if job.lease == lease else None, at)
-        await self.balance()
+        await self.balance(self.engine.counts)
         self.stray_runs.end(job_id, lease)
 
     async def renew(self, worker: str, job_id: str) -> None:
@@ -188,32 +199,42 @@ class Work:
 
     async def worker_gone(self, worker: str, replace: bool = False) -> None:
         """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
-        if self.stray_runs:
+        if self.stray_runs.workers:
             self.stray_runs.end_all(worker)
         at = await self._now()
         self.polling.forget(worker)
         self.workforce.release.failed(worker)
         for job_id in sorted(self.fleet.forget(worker)):
-            await self._lose(worker, job_id, at)
+            await self._lose(job_id, lambda job: job.worker == worker, at)
         if replace:
             self.workforce.autoscaler.start_one()
         await self.balance()
+
+    async def owner_gone(self, held: Job) -> bool:
+        """The server that watched the worker of a job is given up; False where that run was over already."""
+        at = await self._now()
+        is_lost = await self._lose(held.id, lambda job: (job.owner, job.lease) == (held.owner, held.lease), at)
+        await self.balance()
+        return is_lost
 
     def refresh(self, worker: str) -> None:
         """A worker asked to be replaced by a fresh one."""
         self.polling.release_polls(worker)
         self.workforce.launcher.replace(worker)
 
-    async def stop_all(self) -> None:
-        """Take every job from its worker, without a word to anybody; workers stay."""
+    def stop_all(self, forgotten: Mapping[str, Job]) -> None:
+        """Take every job from its worker, without a word to anybody; workers stay.
+
+        `forgotten` are the records of those that ran, by id, as they were before the store forgot them.
+        """
         for worker_id in list(self.fleet.workers):
             self.stray_runs.end_all(worker_id)
         self.hooks.clear()
         for worker in list(self.fleet.workers.values()):
             for job_id in list(worker.jobs):
                 self.fleet.release(worker.id, job_id)
-                with suppress(JobNotFound):
-                    self._stop_unless_stray(await self._store.get(self.id, job_id))
+                if job_id in forgotten:
+                    self._stop_unless_stray(forgotten[job_id])
 
     def stop_job(self, job: Job) -> None:
         """Tell the worker that the job, as it was, is no longer its own."""
@@ -223,32 +244,33 @@ class Work:
 
     # What is heard of
 
-    def queued(self, transition: Transition) -> None:
-        """A job may be there for a worker."""
-        if transition.queued:
-            self.next_job.is_there(transition.job.id)
-
     def stopped(self, transition: Transition) -> None:
         """A worker may hold a job that it does not know to be lost."""
-        if transition.left_worker and transition.before is not None and _unasked(transition.event):
-            self._stop_unless_stray(transition.before)
+        before = transition.before
+        if not transition.left_worker or before is None or not _unasked(transition.event):
+            return
+        if before.owner in (None, self._owner):  # another server's worker is told there
+            self._stop_unless_stray(before)
 
     def _stop_unless_stray(self, job: Job) -> None:
         if not self.stray_runs.knows(job.id, job.lease):
             self.stop_job(job)
 
-    async def _claim(self, most: int, taken: Taken, at: int, barred: Container[str], caller: Caller) -> list[Job]:
-        if self.stray_runs:
+    async def _claim(
+        self, most: int, taken: Taken, at: int, barred: Container[str], scripted: bool | None, caller: Caller
+    ) -> list[Job]:
+        if self.stray_runs.workers:
             if self.stray_runs.given_up(taken.worker):
                 return []
             barred = Either(barred, self.stray_runs.jobs_of(taken.worker))
-        first = self.hooks.barred(taken.worker, most, barred)
-        jobs = await self.engine.claim(most - len(first), taken, at, barred)
+        first = self.hooks.barred(taken.worker, most, barred, scripted) if self.is_faulty else []
+        jobs = await self.engine.claim(most - len(first), taken, at, barred, scripted)
         if caller.gone:  # while the store was asked
             await self._give_back(first, jobs)
             return []
-        for job in jobs:
-            self.hooks.handed_out(job, at)
+        if self.shared.faults.rules:
+            for job in jobs:
+                self.hooks.handed_out(job, at)
         return first + jobs
 
     async def _give_back(self, copies: list[Job], jobs: list[Job]) -> None:
@@ -261,22 +283,14 @@ class Work:
                 await self.engine.change(job.id, Returned(job.lease), at)
         await self.balance()
 
-    async def _lose(self, worker: str, job_id: str, at: int) -> None:
+    async def _lose(self, job_id: str, is_held: Callable[[Job], bool], at: int) -> bool:
         def lost(job: Job) -> Event | None:
-            is_held = job.status is JobStatus.IN_PROGRESS and job.worker == worker
-            return lost_event(job, self.platform) if is_held else None
+            is_lost = job.status is JobStatus.IN_PROGRESS and is_held(job)
+            return lost_event(job, self.platform) if is_lost else None
 
         with suppress(JobNotFound):
-            await self.engine.change_if(job_id, lost, at)
-
-
-def follow(fleet: Fleet, transition: Transition) -> None:
-    """Let the fleet know to which worker a job has come, or from which it has gone."""
-    event, before = transition.event, transition.before
-    if type(event) is Taken:
-        fleet.give(event.worker, transition.job.id)
-    elif transition.left_worker and before is not None and before.worker is not None:
-        fleet.release(before.worker, before.id)
+            return await self.engine.change_if(job_id, lost, at) is not None
+        return False
 
 
 def _unasked(event: Event) -> bool:

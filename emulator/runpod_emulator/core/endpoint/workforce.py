@@ -13,7 +13,7 @@ from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
-from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerState
+from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerCounts, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -37,6 +37,7 @@ class Workforce:
         self.id = settings.id
         self.settings = settings
         self._on_worker = shared.on_worker
+        self._owner, self._owners = shared.owner, shared.store.owners
         changed = self._changed if shared.on_worker else None
         self.fleet = Fleet(
             settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
@@ -45,21 +46,26 @@ class Workforce:
         self.release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
-        self.flaw = ""
-        """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
+        self._flaws = shared.flaws
         self.launcher = launcher
         self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._room = shared.room
+        self._faults = shared.faults
+
+    @property
+    def flaw(self) -> str:
+        """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
+        return self._flaws.get(self.id, "")
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
         await self._now()
         known = self.fleet.workers.get(worker)
         if self.flaw and known is not None and known.version == self.fleet.version:
-            self.flaw = ""
+            del self._flaws[self.id]
         self.fleet.ready(worker, concurrency)
         self.release.ready(worker)
         self._room.call(("fleet", self.id))
@@ -76,6 +82,13 @@ class Workforce:
         log.warning("%s/%s: %s", self.id, worker, reason)
         if known is None or known.is_coming_up:
             await self.worker_broken(worker, reason)
+
+    async def with_others(self, own: WorkerCounts) -> WorkerCounts:
+        """The workers of all servers over the store, given this one's `own`."""
+        if self._owners is None:
+            return own
+        all_workers = {**await self._owners.workers(self.id, self._timeline.now()), self._owner: own}
+        return WorkerCounts(*map(sum, zip(*all_workers.values(), strict=True)))
 
     @property
     def has_good_worker(self) -> bool:
@@ -96,7 +109,7 @@ class Workforce:
         for worker in list(self.fleet.workers.values()):
             if worker.state is WorkerState.UNHEALTHY:
                 raise ConfigurationError(worker.reason)
-        self._cool_down()
+        self.cool_down()
 
     def begin(self) -> None:
         """Serve without an import check: what goes wrong is logged, and workers come when there are jobs."""
@@ -131,6 +144,7 @@ class Workforce:
     def leave(self) -> None:
         """Give the places of all workers back: they have ended, and no other will come."""
         self.fleet.leave()
+        self._flaws.pop(self.id, None)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what a timer caused; virtual time waits for it."""
@@ -145,9 +159,9 @@ class Workforce:
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
 
-    def _cool_down(self) -> None:
-        """Where cold starts are simulated, the import check must not spare the first job one."""
-        if self.settings.throttle.high or self.settings.cold_start.high:
+    def cool_down(self) -> None:
+        """Where cold starts are simulated, no worker that is there already may spare the first job one."""
+        if self.settings.throttle.high or self.settings.cold_start.high or self._faults.delays_workers(self.id):
             for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
                 if worker.ours and worker.state is WorkerState.IDLE:
                     self.fleet.dismiss(worker)
@@ -168,7 +182,7 @@ class Workforce:
             log.error("%s", block(reason))
         known = self.fleet.workers.get(worker)
         if known is not None and known.version == self.fleet.version:
-            self.flaw = reason
+            self._flaws[self.id] = reason
         self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
         self.release.failed(worker)
         self._room.call(("fleet", self.id))

@@ -38,7 +38,8 @@ class Autoscaler:
             self.start_one()
         short = waiting - fleet.free_slots if waiting else 0
         if short <= 0:
-            self._end_delay()
+            if self._delay is not None:
+                self._end_delay()
         elif fleet.settings.scaler == "REQUEST_COUNT":
             self._start_for_requests(short)
         else:

@@ -26,12 +26,13 @@ class Capacity:
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self._holders: set[tuple[Lender, str]] = set()
-        self._waiting: dict[tuple[Lender, str], Grant] = {}
+        self.waiting: dict[tuple[Lender, str], Grant] = {}
+        """Owner and id of each worker that waits for a place, and what follows once it has one."""
         self._lenders: dict[int, Lender] = {}
 
     def wanted_by_others(self, lender: Lender) -> bool:
         """Whether a worker of another endpoint waits for a place."""
-        return bool(self._waiting) and any(owner is not lender for owner, _ in self._waiting)
+        return any(owner is not lender for owner, _ in self.waiting)
 
     def lend(self, lender: Lender) -> None:
         """Ask the lender for room when another one wants it."""
@@ -46,14 +47,14 @@ class Capacity:
 
     def withdraw(self, owner: Lender) -> None:
         """None of the owner's workers waits for a place any more."""
-        self._waiting = {place: granted for place, granted in self._waiting.items() if place[0] is not owner}
+        self.waiting = {place: granted for place, granted in self.waiting.items() if place[0] is not owner}
 
     def claim(self, worker: str, owner: Lender, granted: Grant) -> None:
         """Call `granted` once the worker may have a process, at once where there is room."""
         place = owner, worker
-        self._waiting[place] = granted
+        self.waiting[place] = granted
         self._grant()
-        if place in self._waiting:
+        if place in self.waiting:
             any(lender.give_way() for lender in list(self._lenders.values()) if lender is not owner)
 
     def seize(self, worker: str, owner: Lender) -> None:
@@ -63,14 +64,14 @@ class Capacity:
     def release(self, worker: str, owner: Lender) -> None:
         """The worker wants no place any more."""
         place = owner, worker
-        self._waiting.pop(place, None)
+        self.waiting.pop(place, None)
         if place in self._holders:
             self._holders.remove(place)
             self._grant()
 
     def _grant(self) -> None:
-        while self._waiting and (self.limit is None or len(self._holders) < self.limit):
-            place = next(iter(self._waiting))
-            granted = self._waiting.pop(place)
+        while self.waiting and (self.limit is None or len(self._holders) < self.limit):
+            place = next(iter(self.waiting))
+            granted = self.waiting.pop(place)
             self._holders.add(place)
             granted()

@@ -41,9 +41,9 @@ class Fleet:
         """Whether more workers are busy than there may be, since the maximum was lowered."""
         self._timeline = timeline
         self._launcher = launcher
-        self._capacity = capacity if capacity is not None and launcher.processes else Capacity()
-        self._capacity.lend(self)
-        self.arrivals = Arrivals(settings, timeline, launcher, self._capacity, self, overdue, seed)
+        self.capacity = capacity if capacity is not None and launcher.processes else Capacity()
+        self.capacity.lend(self)
+        self.arrivals = Arrivals(settings, timeline, launcher, self.capacity, self, overdue, seed)
         self._concurrency = 1
         self.backoff = Backoff()
         self._changed = changed
@@ -129,7 +129,7 @@ class Fleet:
         """Forget all workers, which have ended, and their places."""
         for worker in list(self.workers):
             self.forget(worker)
-        self._capacity.leave(self)
+        self.capacity.leave(self)
 
     def welcome(self, worker_id: str) -> None:
         """A worker that was started elsewhere has come."""
@@ -172,8 +172,10 @@ class Fleet:
             return set()
         self._let_go(worker)
         jobs = set(worker.jobs)
-        for job in jobs:
-            self._drop(worker, job)
+        worker.jobs.clear()
+        if self._holds_time(worker):
+            for _ in jobs:
+                self._timeline.end()
         worker.leave()
         return jobs
 
@@ -196,8 +198,11 @@ class Fleet:
         """A worker has a job, or a request."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            self._hold(worker, job)
+            holds_time = job not in worker.jobs and self._holds_time(worker)
+            worker.jobs.add(job)
             self._settle(worker)
+            if holds_time:
+                self._timeline.begin()
 
     def touch(self, worker_id: str) -> None:
         """A worker that holds nothing has done something: its idle time begins anew."""
@@ -206,15 +211,18 @@ class Fleet:
             self._stop_idling(worker)
             self._start_idling(worker)
 
-    def release(self, worker_id: str, job: str) -> None:
-        """A worker dropped a job that still counts as its own."""
+    def release(self, worker_id: str, job: str, at: int | None = None) -> None:
+        """A worker dropped a job that still counts as its own; `at` is the present, if it was read."""
         worker = self.workers.get(worker_id)
         if worker is not None:
-            self._drop(worker, job)
+            holds_time = job in worker.jobs and self._holds_time(worker)
+            worker.jobs.discard(job)
             if self._crowded and self._is_one_too_many(worker):
                 self.outdate(worker)
             elif worker.state is not WorkerState.UNHEALTHY:
-                self._settle(worker)
+                self._settle(worker, at)
+            if holds_time:
+                self._timeline.end()
 
     def _is_one_too_many(self, worker: Worker) -> bool:
         """Whether the maximum was lowered below the number of busy workers, of which this is the first to end a job."""
@@ -237,18 +245,19 @@ class Fleet:
             unhealthy=tally[WorkerState.UNHEALTHY],
         )
 
-    def _settle(self, worker: Worker) -> None:
+    def _settle(self, worker: Worker, at: int | None = None) -> None:
         if worker.jobs:
-            worker.become(WorkerState.RUNNING)
             self._stop_idling(worker)
+            worker.become(WorkerState.RUNNING)
         else:
+            self._start_idling(worker, at)
             worker.become(WorkerState.IDLE)
-            self._start_idling(worker)
-            self.make_room()
+            if self.capacity.waiting:
+                self.make_room()
 
     def make_room(self) -> None:
         """End an idle worker if another endpoint's waits for a place."""
-        if self._capacity.wanted_by_others(self):
+        if self.capacity.wanted_by_others(self):
             self.give_way()
 
     def give_way(self) -> bool:
@@ -259,9 +268,9 @@ class Fleet:
                 return True
         return False
 
-    def _start_idling(self, worker: Worker) -> None:
+    def _start_idling(self, worker: Worker, at: int | None = None) -> None:
         if worker.idle_timer is None and worker.ours:
-            due = self._timeline.now() + self.settings.idle_timeout
+            due = (self._timeline.now() if at is None else at) + self.settings.idle_timeout
             worker.idle_timer = self._timeline.at(due, lambda: self._idled_out(worker))
 
     def _stop_idling(self, worker: Worker) -> None:
@@ -285,23 +294,14 @@ class Fleet:
         up = sum(one.counts and not one.is_coming_up for one in self.workers.values())
         return worker.ours and worker.state is WorkerState.IDLE and not self.queued and up > fewest
 
-    def _hold(self, worker: Worker, job: str) -> None:
-        """The worker has the job; virtual time stands while a program of ours works, which only we know of here."""
-        if job not in worker.jobs:
-            worker.jobs.add(job)
-            if worker.over_http and worker.ours and self._launcher.real:
-                self._timeline.begin()
-
-    def _drop(self, worker: Worker, job: str) -> None:
-        if job in worker.jobs:
-            worker.jobs.remove(job)
-            if worker.over_http and worker.ours and self._launcher.real:
-                self._timeline.end()
+    def _holds_time(self, worker: Worker) -> bool:
+        """Whether virtual time stands for each job that it has: a program of ours works, which only we know of here."""
+        return worker.over_http and worker.ours and self._launcher.real
 
     def _let_go(self, worker: Worker) -> None:
         self._stop_idling(worker)
         self.arrivals.end(worker)
-        self._capacity.release(worker.id, self)
+        self.capacity.release(worker.id, self)
 
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from runpod_emulator.core.jobs.job import Event, Failed, Forgotten, Job, JobStatus, Requeued, TimedOut
+from runpod_emulator.core.jobs.job import (
+    Event,
+    Failed,
+    Forgotten,
+    Job,
+    JobStatus,
+    Released,
+    Requeued,
+    TimedOut,
+    Transition,
+)
 from runpod_emulator.core.platform import Platform
 
 
 def deadline_event(job: Job, platform: Platform) -> Event:
-    """The event of the job's `next_deadline`."""
+    """The event of the job's `next_deadline`. Of two at the same time that of its life comes first."""
     if job.status.terminal:
         return Forgotten()
     if job.next_deadline == job.expires_at:
@@ -15,6 +25,8 @@ def deadline_event(job: Job, platform: Platform) -> Event:
         if waits and platform.queued_ttl_end == "timed_out":
             return TimedOut(platform.timed_out_error)
         return Forgotten()
+    if job.status is JobStatus.IN_QUEUE:
+        return Released()
     if job.next_deadline == job.runs_until:
         return overrun_event(platform)
     return lost_event(job, platform)
@@ -33,6 +45,19 @@ def lost_event(job: Job, platform: Platform) -> Event:
         return Requeued(job.lease)
     error = f"job timed out after {job.retries} retries"
     return TimedOut(error) if platform.lost_worker_end == "timed_out" else Failed(error)
+
+
+def within_ttl(transition: Transition) -> Transition:
+    """The end of a job, with the result deleted by its TTL if its retention does not do so before.
+
+    A job that the TTL itself has ended is kept for its retention: else nobody could see that end.
+    """
+    job = transition.job
+    if job.kept_until is None or not transition.at < job.expires_at < job.kept_until:
+        return transition
+    kept_until = job.expires_at
+    job = job._replace(kept_until=kept_until)
+    return transition._replace(after=job, job=job, due=kept_until)
 
 
 def owes_delivery(job: Job, platform: Platform) -> bool:

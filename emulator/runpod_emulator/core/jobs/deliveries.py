@@ -36,6 +36,8 @@ class Delivery(NamedTuple):
     due: int
     attempts: int = 0
     status: DeliveryStatus = DeliveryStatus.OWED
+    lease: int = 0
+    """Counts how often a sender was given it; what comes back with an earlier number does not count."""
 
     @property
     def key(self) -> tuple[int, str, str]:

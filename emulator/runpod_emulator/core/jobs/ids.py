@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from typing import Protocol
 
 _UUID4 = 0x4 << 76 | 0x8 << 60
 """The bits that say that random ones are a UUID of version 4."""
@@ -15,18 +16,40 @@ SYNC = "sync-"
 """The beginning of the ids that /runsync gives."""
 
 
-class Ids:
-    """Mints ids; the same seed mints the same ones in the same order."""
+class IdSource(Protocol):
+    """Mints ids that no other server over the same store mints."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-        self._jobs = random.Random(seed)
-        self._workers = random.Random(None if seed is None else f"{seed} workers")
+    @property
+    def seed(self) -> int | None:
+        """What all of the world's dice are thrown from, None for chance."""
+        ...
 
     def reset(self) -> None:
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
-        if self.seed is not None:
-            self._jobs.seed(self.seed)
+        ...
+
+    def job(self, suffix: str, sync: bool) -> str:
+        """The id of a job, with the region `suffix`; `sync` is /runsync."""
+        ...
+
+    def worker(self) -> str:
+        """The id of a worker."""
+        ...
+
+
+class Ids:
+    """Mints ids; the same seed mints the same ones in the same order, at each `owner` others."""
+
+    def __init__(self, seed: int | None = None, owner: str = "") -> None:
+        self.seed = seed
+        self._first = f"{seed} {owner}" if owner and seed is not None else seed
+        self._jobs = random.Random(self._first)
+        self._workers = random.Random(None if seed is None else f"{self._first} workers")
+
+    def reset(self) -> None:
+        """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
+        if self._first is not None:
+            self._jobs.seed(self._first)
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""

@@ -1,9 +1,8 @@
 """One job: its states, the events that move it, and the only `apply`.
 
-Everything here is pure. A `Job` is an immutable record, `apply` returns the next
-one, and an event that has no row in `TRANSITIONS` raises and changes nothing. Times
-are milliseconds since the epoch; ``input``, ``output`` and ``s3_config`` are JSON
-text as it came over the wire.
+Everything here is pure. A `Job` is an immutable record, `apply` returns the next one, and an event that has no row in
+`TRANSITIONS` raises and changes nothing. Times are milliseconds since the epoch; ``input``, ``output`` and
+``s3_config`` are JSON text as it came over the wire.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runpod_emulator.core.errors import IllegalTransition, StaleLease
+from runpod_emulator.core.jobs.script_state import Looked, Paused, ScriptState, holds
 
 if TYPE_CHECKING:
     from runpod_emulator.core.jobs.deliveries import Delivery
 
-
-_EMPTY_OBJECT = re.compile(rb"\{[ \t\r\n]*\}")
-
+is_empty_object = re.compile(rb"\{[ \t\r\n]*\}").fullmatch
+"""Finds something in the JSON of an object without members, as an input may be, and in no other."""
 
 BEHIND = 1 << 50
 """Added to the queue rank of a job of low priority; far above any other rank, and exact in a double too."""
@@ -70,6 +69,8 @@ class Job(NamedTuple):
     """Counts the hand-outs of this job; a report must carry the present number."""
     lease_until: int | None = None
     """When a silent worker is given up; None while the worker's own process is watched."""
+    owner: str | None = None
+    """The server that watches the process of the worker which has the job; None for any other job."""
     taken_at: int | None = None
     ended_at: int | None = None
     progressed: bool = False
@@ -77,12 +78,15 @@ class Job(NamedTuple):
     output: bytes | None = None
     error: str | None = None
     kept_until: int | None = None
+    script: ScriptState | None = None
+    """Of the script that it plays; None where a handler runs it."""
 
     @property
     def next_deadline(self) -> int | None:
         """When time alone will change this job next."""
         if self.status is JobStatus.IN_QUEUE:
-            return self.expires_at
+            released = self.script.release_due if self.held and self.script is not None else None
+            return self.expires_at if released is None else min(self.expires_at, released)
         if self.status is JobStatus.IN_PROGRESS:
             due = self.expires_at
             if self.execution_timeout and self.taken_at is not None:
@@ -105,7 +109,7 @@ class Job(NamedTuple):
     @property
     def input_is_empty(self) -> bool:
         """Whether the input is an object without members."""
-        return _EMPTY_OBJECT.fullmatch(self.input) is not None
+        return is_empty_object(self.input) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +122,18 @@ class Released:
     """A job that was held back is there for the workers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A worker received the job; `lease_until` is None for a worker whose process is watched."""
+class Taken(NamedTuple):
+    """A worker received the job; `lease_until` is None for a worker whose process is watched, by the server `owner`."""
 
     worker: str
     lease_until: int | None = None
+    owner: str | None = None
+    run: int = 0
+    """The number of the run that begins, of a job that plays a script."""
+
+    def beginning(self, run: int) -> Taken:
+        """The same with the number of a run: what `_replace` returns, in half its time."""
+        return Taken(self.worker, self.lease_until, self.owner, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +208,7 @@ class Retried:
     """A client asked for another run: all counts start anew, at the tail of the queue."""
 
     place: int
-    held: bool = False
+    script: ScriptState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +224,8 @@ class Forgotten:
 
 
 Event = (
-    Submitted | Released | Taken | Renewed | Returned | Requeued | Progressed | Emitted | Completed | Failed
-    | Cancelled | TimedOut | Retried | Shortened | Forgotten
+    Submitted | Looked | Released | Taken | Renewed | Returned | Requeued | Progressed | Emitted | Paused | Completed
+    | Failed | Cancelled | TimedOut | Retried | Shortened | Forgotten
 )  # fmt: skip
 
 
@@ -247,6 +257,7 @@ _S = JobStatus
 TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
     NEW: {Submitted: _S.IN_QUEUE},
     _S.IN_QUEUE: {
+        Looked: _S.IN_QUEUE,
         Released: _S.IN_QUEUE,
         Taken: _S.IN_PROGRESS,
         Shortened: _S.IN_QUEUE,
@@ -258,6 +269,8 @@ TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
         Renewed: _S.IN_PROGRESS,
         Progressed: _S.IN_PROGRESS,
         Emitted: _S.IN_PROGRESS,
+        Paused: _S.IN_PROGRESS,
+        Looked: _S.IN_PROGRESS,
         Shortened: _S.IN_PROGRESS,
         Returned: _S.IN_QUEUE,
         Requeued: _S.IN_QUEUE,
@@ -277,8 +290,7 @@ TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
 def apply(job: Job, event: Event, at: int) -> Transition:
     """What `event` makes of `job` at time `at`.
 
-    Raises IllegalTransition when the table has no row for it, StaleLease when it
-    reports on a hand-out that is over.
+    Raises IllegalTransition when the table has no row for it, StaleLease when it reports on a hand-out that is over.
     """
     row = TRANSITIONS[job.status]
     kind = type(event)
@@ -296,19 +308,6 @@ def apply(job: Job, event: Event, at: int) -> Transition:
     return _transition(job, event, _changed(job, changes) if changes else job, at)
 
 
-def within_ttl(transition: Transition) -> Transition:
-    """The end of a job, with the result deleted by its TTL if its retention does not do so before.
-
-    A job that the TTL itself has ended is kept for its retention: else nobody could see that end.
-    """
-    job = transition.job
-    if job.kept_until is None or not transition.at < job.expires_at < job.kept_until:
-        return transition
-    kept_until = job.expires_at
-    job = _changed(job, {"kept_until": kept_until})
-    return transition._replace(after=job, job=job, due=kept_until)
-
-
 def submit(job: Job) -> Transition:
     """The transition that brings a new record into the world."""
     return _transition(None, Submitted(), job, job.submitted_at)
@@ -322,10 +321,12 @@ def _transition(before: Job | None, event: Event, after: Job | None, at: int) ->
     status = after.status
     ended = status.terminal and was is not None and not was.terminal
     left_worker = was is _S.IN_PROGRESS and status is not _S.IN_PROGRESS
-    queued = status is _S.IN_QUEUE and not after.held and type(event) is not Shortened
+    queued = status is _S.IN_QUEUE and not after.held and type(event) not in _UNMOVING
     return Transition(before, event, after, at, after, ended, left_worker, queued, after.next_deadline)
 
 
+_UNMOVING = (Shortened, Looked)
+"""Events after which a job that waits for a worker does so as before."""
 Changes = dict[str, Any]
 """Fields of a job, and what they become."""
 _PLACES = {name: place for place, name in enumerate(Job._fields)}
@@ -340,23 +341,36 @@ def _changed(job: Job, changes: Changes) -> Job:
 
 
 _WITHOUT_WORKER: Changes = {
-    "worker": None, "lease_until": None, "taken_at": None, "progressed": False, "output": None
+    "worker": None, "lease_until": None, "owner": None, "taken_at": None, "progressed": False, "output": None
 }  # fmt: skip
 
 
 def _taken(job: Job, event: Taken, at: int) -> Changes:
-    return {"worker": event.worker, "lease": job.lease + 1, "lease_until": event.lease_until, "taken_at": at}
+    changes = {
+        "worker": event.worker, "lease": job.lease + 1, "lease_until": event.lease_until, "owner": event.owner,
+        "taken_at": at,
+    }  # fmt: skip
+    if job.script is not None:
+        changes["script"] = job.script.begun(event.run)
+    return changes
+
+
+def _lost(job: Job) -> Changes:
+    return {**_WITHOUT_WORKER, "script": job.script and job.script.lost(), "retries": job.retries + 1}
 
 
 def _ended(job: Job, at: int, output: bytes | None = None, error: str | None = None) -> Changes:
-    return {"output": output, "error": error, "ended_at": at, "lease_until": None, "kept_until": at + job.retention}
+    return {
+        "output": output, "error": error, "ended_at": at, "lease_until": None, "owner": None,
+        "kept_until": at + job.retention,
+    }  # fmt: skip
 
 
 def _retried(job: Job, event: Retried, at: int) -> Changes:
-    ttl = job.expires_at - job.submitted_at
+    ttl, script = job.expires_at - job.submitted_at, event.script
     return {
         **_WITHOUT_WORKER, "place": event.place, "submitted_at": at, "expires_at": at + ttl, "retries": 0,
-        "held": event.held, "error": None, "ended_at": None, "kept_until": None,
+        "held": holds(script), "script": script, "error": None, "ended_at": None, "kept_until": None,
     }  # fmt: skip
 
 
@@ -367,11 +381,13 @@ def _shortened(job: Job, event: Shortened, at: int) -> Changes:
 
 
 _CHANGES: dict[type[Any], Callable[[Job, Any, int], Changes]] = {
-    Released: lambda job, event, at: {"held": False},
+    Looked: lambda job, event, at: {"script": job.script and job.script.looked_at(at)},
+    Paused: lambda job, event, at: {"script": job.script and job.script.paused(event.polls)},
+    Released: lambda job, event, at: {"held": False, "script": job.script and job.script.released()},
     Taken: _taken,
-    Renewed: lambda job, event, at: {"lease_until": event.lease_until},
-    Returned: lambda job, event, at: {**_WITHOUT_WORKER},
-    Requeued: lambda job, event, at: {**_WITHOUT_WORKER, "retries": job.retries + 1},
+    Renewed: lambda job, event, at: {"lease_until": event.lease_until, "owner": None},
+    Returned: lambda job, event, at: {**_WITHOUT_WORKER, "script": job.script and job.script.given_back()},
+    Requeued: lambda job, event, at: _lost(job),
     Progressed: lambda job, event, at: {"output": event.output, "progressed": True},
     Emitted: lambda job, event, at: {},
     Completed: lambda job, event, at: _ended(job, at, event.output),

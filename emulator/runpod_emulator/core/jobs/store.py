@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
+from runpod_emulator.core.jobs.owners import Owners
 
 Change = Callable[[Job], Transition | None]
 """A pure step from a record to its transition; None, or an error that it raises, leaves the record as it is."""
@@ -23,36 +24,100 @@ Listener = Callable[[Transition], None]
 class Counts:
     """How many jobs of one endpoint there are, and were."""
 
-    now: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
+    queued: int = 0
+    """Jobs that wait."""
+    running: int = 0
+    """Jobs that a worker holds."""
+    kept: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
+    """Jobs that have ended and are not forgotten, by their state."""
     ended: dict[JobStatus, int] = field(default_factory=lambda: dict.fromkeys(JobStatus, 0))
     """Cumulative, by the terminal state that was reached."""
     queued_unscaled: int = 0
     """Jobs that wait and bring up no worker."""
     held: int = 0
     """Jobs that wait where no worker can see them."""
+    scripted: int = 0
+    """Jobs that wait for a worker to play a script."""
+    scripted_scaled: int = 0
+    """Those of them that may bring up a worker."""
     requeued: int = 0
     """Cumulative: lost workers' jobs that were put back."""
+    writes: int = 0
+    """How often any job was written: of two answers, the one with more is the newer."""
 
     @property
-    def queued(self) -> int:
-        """Jobs that wait."""
-        return self.now[JobStatus.IN_QUEUE]
+    def now(self) -> dict[JobStatus, int]:
+        """All jobs, by their state."""
+        return {**self.kept, JobStatus.IN_QUEUE: self.queued, JobStatus.IN_PROGRESS: self.running}
 
-    @property
-    def running(self) -> int:
-        """Jobs that a worker holds."""
-        return self.now[JobStatus.IN_PROGRESS]
+
+class Written(NamedTuple):
+    """What an `update` did. The counts of the endpoint are those after it, and not to be changed."""
+
+    transition: Transition | None
+    """None where nothing was written."""
+    counts: Counts
+
+
+class Claimed(NamedTuple):
+    """What a `claim` did. The counts of the endpoint are those after it, and not to be changed."""
+
+    transitions: list[Transition]
+    counts: Counts
+
+
+Admit = Callable[[Counts], None]
+"""Raises an error if no job may come in now; it is given what there is in that very step."""
+
+
+class Unread(NamedTuple):
+    """A job as it was in one step: its record, and the chunks of its present run that no reader has taken."""
+
+    job: Job
+    chunks: list[bytes]
+    taken: int
+    """How many chunks of this run readers had taken before these."""
+
+    def is_of(self, job: Job | None) -> bool:
+        """Whether the job, as it is now, still is in the run of which this was read."""
+        was = self.job
+        same = job is not None and (job.place, job.lease) == (was.place, was.lease)
+        return same and job is not None and job.status is not JobStatus.IN_QUEUE
+
+
+class Cleared(NamedTuple):
+    """The store has forgotten the jobs of an endpoint, or without one all of its jobs."""
+
+    endpoint: str | None
+    running: list[Job]
+    """Those that workers held until now."""
 
 
 class DeliveryStore(Protocol):
     """Keeps what is owed to webhooks. A `JobStore` adds to it, in the step that ends a job."""
 
-    async def claim(self, now: int, most: int) -> list[Delivery]:
-        """Owed deliveries that are due, `most` at most; each is given out once until `record`."""
+    @property
+    def shared(self) -> bool:
+        """Whether senders of other processes are given these deliveries too."""
         ...
 
-    async def record(self, delivery: Delivery) -> None:
-        """Write what an attempt made of a delivery; one that is settled is dropped, one that was cleared stays so."""
+    async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
+        """Owed deliveries that are due, `most` at most, each given to one sender until the time `until`.
+
+        One that is neither recorded nor renewed by then is due again as it is, for any sender. `until` None is for a
+        store that is not shared: there a delivery is its sender's until it is recorded.
+        """
+        ...
+
+    async def renew(self, deliveries: list[Delivery], until: int) -> None:
+        """Leave deliveries to the sender who has them, until then; but not those that another one was given since."""
+        ...
+
+    async def record(self, delivery: Delivery) -> bool:
+        """Write what an attempt made of a delivery; one that is settled is dropped.
+
+        False, and nothing, if another sender was given it since, or it was cleared.
+        """
         ...
 
     async def owes(self) -> bool:
@@ -60,48 +125,71 @@ class DeliveryStore(Protocol):
         ...
 
     async def next_due(self) -> int | None:
-        """When the next owed delivery that is not given out is due."""
+        """When the next owed delivery is due that no sender has, or has for a time: then when that is over."""
         ...
 
 
 class JobStore(Protocol):
-    """Keeps jobs and stream chunks. On the memory store no call ever suspends."""
+    """Keeps jobs and stream chunks. On the memory store no call ever suspends.
+
+    A store is one world's: its keys are endpoints and jobs, and say nothing of namespaces. One that keeps several
+    worlds in one place is made with the name of its own. Several processes may each have this same world: each is told
+    of transitions and of clears, wherever they come from.
+    """
 
     @property
     def deliveries(self) -> DeliveryStore:
         """What the jobs of this store owe to webhooks."""
         ...
 
+    @property
+    def owners(self) -> Owners | None:
+        """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
+        ...
+
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every transition that is heard of."""
+        ...
+
+    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
+        """Call `listener` after every `clear`, in the order in which it came among the transitions."""
         ...
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
         ...
 
-    async def create(self, transition: Transition) -> None:
-        """Write a new job."""
+    async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
+        """Write a new job, unless `admit` raises: it is asked in the step that writes, so nothing comes in between.
+
+        Returns the endpoint's counters, not to be changed.
+        """
         ...
 
     async def get(self, endpoint: str, job: str) -> Job:
         """The record; raises JobNotFound."""
         ...
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Transition | None:
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
         """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound."""
         ...
 
-    async def claim(self, endpoint: str, most: int, change: Change) -> list[Transition]:
+    async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay."""
         ...
 
-    async def drain(self, endpoint: str, job: str) -> tuple[Job, list[bytes]]:
-        """The record, and the stream chunks nobody has read, in one step; raises JobNotFound."""
+    async def unread(self, endpoint: str, job: str) -> Unread:
+        """The record, and the stream chunks that no reader has taken, in one step; raises JobNotFound.
+
+        They stay until a reader takes them, so one who has left meanwhile takes none from the others.
+        """
         ...
 
-    async def put_back(self, job: Job, chunks: list[bytes]) -> None:
-        """Chunks that were drained with the record `job` are unread still; nothing if it is gone or runs anew."""
+    async def acknowledge(self, read: Unread) -> bool:
+        """Take the chunks that were read; False, and nothing, if another reader was faster or the run is over.
+
+        Of several who have read the same, one gets True: the others read again.
+        """
         ...
 
     async def due(self, now: int) -> tuple[str, str] | None:
@@ -129,7 +217,7 @@ class JobStore(Protocol):
         ...
 
     async def clear(self, endpoint: str | None = None) -> None:
-        """Forget jobs, counters and deliveries, of one endpoint or all; nobody hears of it."""
+        """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
         ...
 
     async def drop(self, endpoint: str) -> None:

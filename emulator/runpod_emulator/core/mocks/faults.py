@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from runpod_emulator.core.errors import RequestError
-from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import FaultKind, Place
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE, Span
 from runpod_emulator.core.time.timeline import Timeline
@@ -108,58 +108,58 @@ class FaultBook:
     def __init__(self, seed: int | None, timeline: Timeline) -> None:
         self._seed = seed
         self._timeline = timeline
-        self._faults: dict[str, Fault] = {}
+        self.rules: dict[str, Fault] = {}
         """By id, in the order in which they are asked."""
         self._kept: list[Fault] = []
         self._added = 0
 
     def __bool__(self) -> bool:
-        return bool(self._faults)
+        return bool(self.rules)
 
     def __iter__(self) -> Iterator[Fault]:
         self._drop_expired()
-        return iter(list(self._faults.values()))
+        return iter(list(self.rules.values()))
 
     def add(self, fault: Fault) -> Fault:
         """One rule more; one of the same id is replaced. Its counts begin at none."""
         self._added += 1
         fault.id = fault.id or next(name for n in count(self._added) if self.get(name := f"fault-{n}") is None)
-        self._faults.pop(fault.id, None)
+        self.rules.pop(fault.id, None)
         fault.begin(self._seed_of(fault))
-        self._faults[fault.id] = fault
+        self.rules[fault.id] = fault
         return fault
 
     def remove(self, fault_id: str) -> bool:
         """Drop a rule; returns whether there was one."""
         was_there = self.get(fault_id) is not None
-        self._faults.pop(fault_id, None)
+        self.rules.pop(fault_id, None)
         return was_there
 
     def get(self, fault_id: str) -> Fault | None:
         """The rule of this id."""
-        fault = self._faults.get(fault_id)
+        fault = self.rules.get(fault_id)
         return None if fault is None or fault.is_over(self._timeline.now()) else fault
 
     def clear(self) -> None:
         """Drop every rule."""
-        self._faults = {}
+        self.rules = {}
 
     def keep(self) -> None:
         """The rules there are now come back with each reset."""
-        self._kept = list(self._faults.values())
+        self._kept = list(self.rules.values())
 
     def keep_instead(self, faults: list[Fault]) -> None:
         """Put these in the place of the kept ones; what came since stays, behind them."""
         kept = {fault.id for fault in self._kept}
         since = [fault for fault in self if fault.id not in kept]
-        self._faults = _by_id(since)
+        self.rules = _by_id(since)
         self._kept = [self.add(fault) for fault in faults]
         ids = {fault.id for fault in self._kept}
-        self._faults = _by_id([*self._kept, *(fault for fault in since if fault.id not in ids)])
+        self.rules = _by_id([*self._kept, *(fault for fault in since if fault.id not in ids)])
 
     def reset(self) -> None:
         """Drop what came after `keep`; what is left counts anew, with its dice as at first."""
-        self._faults = _by_id(self._kept)
+        self.rules = _by_id(self._kept)
         self._added = len(self._kept)
         now = self._timeline.now()
         for fault in self._kept:
@@ -167,9 +167,13 @@ class FaultBook:
                 fault.expires_at = now + fault.lasts
             fault.begin(self._seed_of(fault))
 
+    def delays_workers(self, endpoint: str) -> bool:
+        """Whether there is a rule that concerns how workers of this endpoint come up."""
+        return any(fault.kind.row.place is Place.WORKER and _concerns(fault, endpoint, None) for fault in self)
+
     def has(self, kind: FaultKind) -> bool:
         """Whether there is a rule of this kind."""
-        return any(fault.kind is kind for fault in self._faults.values())
+        return any(fault.kind is kind for fault in self.rules.values())
 
     def draw(
         self,
@@ -198,8 +202,8 @@ class FaultBook:
 
     def _drop_expired(self) -> None:
         now = self._timeline.now()
-        if any(fault.is_over(now) for fault in self._faults.values()):
-            self._faults = _by_id(fault for fault in self._faults.values() if not fault.is_over(now))
+        if any(fault.is_over(now) for fault in self.rules.values()):
+            self.rules = _by_id(fault for fault in self.rules.values() if not fault.is_over(now))
 
 
 def _by_id(faults: Iterable[Fault]) -> dict[str, Fault]:

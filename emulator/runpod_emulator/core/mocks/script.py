@@ -37,8 +37,14 @@ class Scene:
     """How many jobs the stub has matched, this one among them."""
     run: int
     """How many runs of the stub there were, this one among them."""
-    now: int
+    clock: Callable[[], int]
+    """Tells the time, in ms since the epoch; few values ask for it."""
     chance: random.Random
+
+    @property
+    def now(self) -> int:
+        """The present time."""
+        return self.clock()
 
     @property
     def input(self) -> Any:
@@ -111,8 +117,9 @@ class Script:
     steps: tuple[Step, ...] = field(default=())
     before_end: Pause = NO_PAUSE
 
-    @property
-    def is_instant(self) -> bool:
-        """Whether it answers without a step or a pause, once a worker has it."""
+    is_instant: bool = field(init=False, default=False)
+    """Whether it answers without a step or a pause, once a worker has it."""
+
+    def __post_init__(self) -> None:
         answers = self.ending in (Ending.OUTPUT, Ending.ERROR)
-        return answers and not self.steps and self.before_end.nothing
+        object.__setattr__(self, "is_instant", answers and not self.steps and self.before_end.nothing)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import JobStatus, Transition
+from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.records.ring import KEPT_BYTES
 
@@ -47,6 +48,8 @@ class History(Effect):
 
     def heard(self, transition: Transition) -> None:
         """Note a transition."""
+        if type(transition.event) in INWARD:
+            return
         job = transition.job
         status = None if transition.after is None else job.status
         noted = transition.at, type(transition.event), status, job.worker, job.retries

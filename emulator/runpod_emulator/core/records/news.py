@@ -1,8 +1,8 @@
 """What happens in one emulated world, and who is told: a metric, a page or a memory is one `Effect`.
 
-An effect overrides the methods of the news that it wants. Which those are is asked once, as the world is made, so
-news that nobody wants costs nothing. An effect is told in the middle of a verb: it never waits, never raises, and
-changes no job.
+An effect overrides the methods of the news that it wants, and names the events of jobs that concern it. Which those are
+is asked once, as the world is made, so news that nobody wants costs nothing. An effect is told in the middle of a verb:
+it never waits, never raises, and changes no job.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.listeners import ALL, Kinds, by_kind
 
 LONGEST_BODY = 64 * 1024
 """Bytes of a request's body that effects are told."""
@@ -68,6 +69,9 @@ class Attempt(NamedTuple):
 class Effect:
     """Is told what happens in a world. Each method does nothing unless it is overridden."""
 
+    events: Kinds = ALL
+    """Kinds of events for which `won` and `heard` are called."""
+
     def won(self, transition: Transition) -> None:
         """A job has changed; told once, where the write won."""
 
@@ -95,8 +99,8 @@ class News:
 
     def __init__(self, effects: Iterable[Effect]) -> None:
         listed = list(effects)
-        self.won: Sequence[Callable[[Transition], None]] = _overriding(listed, "won")
-        self.heard: Sequence[Callable[[Transition], None]] = _overriding(listed, "heard")
+        self.won = by_kind((effect.won, effect.events) for effect in listed if _overrides(effect, "won"))
+        self.heard = by_kind((effect.heard, effect.events) for effect in listed if _overrides(effect, "heard"))
         self.worker_changed: Sequence[Callable[[WorkerChange], None]] = _overriding(listed, "worker_changed")
         self.answered: Sequence[Callable[[Entry], None]] = _overriding(listed, "answered")
         self.tried: Sequence[Callable[[Attempt], None]] = _overriding(listed, "tried")
@@ -105,5 +109,8 @@ class News:
 
 
 def _overriding(effects: list[Effect], method: str) -> tuple[Callable[..., None], ...]:
-    nothing = getattr(Effect, method)
-    return tuple(getattr(effect, method) for effect in effects if getattr(type(effect), method) is not nothing)
+    return tuple(getattr(effect, method) for effect in effects if _overrides(effect, method))
+
+
+def _overrides(effect: Effect, method: str) -> bool:
+    return getattr(type(effect), method) is not getattr(Effect, method)

@@ -27,8 +27,11 @@ class Clock(Protocol):
         """How much later than `now` it is for people, in ms: by the clock on the wall, or since `restart`."""
         ...
 
-    def restart(self) -> None:
-        """Show the time of the start again, without what was moved or left out since; inside, time goes on."""
+    def restart(self) -> int:
+        """Show the time of the start again, without what was moved or left out since; inside, time goes on.
+
+        Returns what to add to a time inside for that, in ms: 0 or less.
+        """
         ...
 
 
@@ -101,8 +104,9 @@ class RealClock:
         drift = (_time_of_day() + _NANO // 2) // _NANO - now
         return drift if abs(drift) >= _STEP else 0
 
-    def restart(self) -> None:
+    def restart(self) -> int:
         """Nothing: this one is never moved."""
+        return 0
 
     def _look_up(self) -> None:
         """See whether `time` was replaced, or moved."""
@@ -148,9 +152,10 @@ class VirtualClock:
         """None, until it is started again."""
         return self._drift
 
-    def restart(self) -> None:
+    def restart(self) -> int:
         """Show its start again: nothing that waits for a time inside is to meet it twice, or never."""
         self._drift = self._start - self._now
+        return self._drift
 
     def move_to(self, at: int) -> None:
         """Move to `at`; a move backwards is ignored."""
@@ -175,9 +180,10 @@ class AutoClock(RealClock):
         """How much later it is by the system's clock, and by what was left out since the last restart."""
         return super().drift() - self._unseen
 
-    def restart(self) -> None:
+    def restart(self) -> int:
         """Show the time without all that was left out."""
         self._unseen = self.skipped
+        return -self._unseen
 
     def skip_to(self, at: int) -> None:
         """Leave out the time until `at`; a time that has passed is ignored."""

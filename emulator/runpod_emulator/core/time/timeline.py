@@ -10,6 +10,10 @@ The first line of every verb is `present`, so that a clock that stands, or an al
 
     at rest ── `present`, alarm, `advance` ──> firing, up to BATCH ──> a turn for others ──> firing on, or at rest
 
+One task fires at a time. Where a store suspends it, or between two batches, whoever else asks for the present waits
+until it has done; for them it is not the deadline's time but the clock's. Only what a deadline itself does, in that
+very task, goes on at once, at the deadline's time.
+
 What runs is counted (`begin`, `end`), never guessed: a job in a process, a webhook on the wire, a worker that comes up.
 `advance` waits before each deadline until that count is zero. An automatic clock moves by itself: it leaves
 out the time until the next deadline while somebody waits (`begin_waiting`), nothing is counted, and the loop
@@ -27,7 +31,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.time.clock import AutoClock, Clock, VirtualClock, turn, work_time
@@ -46,6 +50,14 @@ _TURNS = 3
 """Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
 _LONGEST_ALARM = 24 * 3600.0
+
+
+def _task() -> asyncio.Task[Any] | None:
+    """The present task; None in a callback of the loop, and where there is no loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class JobDeadlines(Protocol):
@@ -69,12 +81,20 @@ class Timeline:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.now: Callable[[], int] = clock.now
+        """The present time; while a deadline fires, that deadline."""
         self._jobs: JobDeadlines | None = None
         self._timers = Timers()
         self._earliest = _NEVER
-        self._meanwhile = _NEVER
-        """The earliest that was expected since the store was asked last."""
+        self.expected = _NEVER
+        """The earliest that was expected since the store was asked last: of what is due later, nobody needs to tell."""
         self._firing_at: int | None = None
+        self._is_firing = False
+        """Whether some task catches up."""
+        self._firing_task: asyncio.Task[Any] | None = None
+        """That task; None where there is no loop."""
+        self._fired: asyncio.Future[None] | None = None
+        """What the others wait for."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = _NEVER
         self._catching_up: asyncio.Task[None] | None = None
@@ -92,29 +112,22 @@ class Timeline:
         """Fire the deadlines of these jobs too."""
         self._jobs = jobs
 
-    def now(self) -> int:
-        """The present time; while a deadline fires, that deadline."""
-        return self.clock.now() if self._firing_at is None else self._firing_at
-
     def drift(self) -> int:
         """What to add to a time for the time that people are shown, in ms."""
         return self.clock.drift()
 
     async def present(self) -> int:
         """The present time, once all that was due by now has fired: what a verb begins with."""
-        if self._firing_at is not None:
-            return self._firing_at
-        now = self.clock.now()
-        if now < self._earliest:
+        now = self.now()
+        if now < self._earliest or (self._firing_at is not None and self._is_mine()):
             return now
         await self.catch_up()
         return self.now()
 
     def at(self, due: int, callback: Callable[[], None]) -> Timer:
         """Call back at `due`; timers of the same time fire in the order they were set."""
-        timer = self._timers.add(due, callback)
         self.expect(due)
-        return timer
+        return self._timers.add(due, callback)
 
     def while_standing(self, delay: int, callback: Callable[[], None]) -> asyncio.TimerHandle | None:
         """Call back after `delay` ms of real time, where that is not the time here; None where it is."""
@@ -129,8 +142,8 @@ class Timeline:
         """Something will be due then: be awake for it."""
         if due is None or self._closed:
             return
-        if due < self._meanwhile:
-            self._meanwhile = due
+        if due < self.expected:
+            self.expected = due
         if due < self._earliest:
             self._earliest = due
             self._set_alarm(due)
@@ -144,14 +157,39 @@ class Timeline:
         return first
 
     async def catch_up(self) -> None:
-        """Fire all that is due, each at its own time; after every batch others get their turn."""
-        if self._firing_at is not None:
-            return
+        """Fire all that is due, each at its own time; after every batch others get their turn.
+
+        Of two who do so at once, the second waits until the first has done, and looks again.
+        """
+        while self._is_firing:
+            if self._is_mine():
+                return
+            await self._others()
+        self._is_firing, self._firing_task = True, _task()
+        try:
+            await self._fire_all()
+        finally:
+            self._is_firing, self._firing_task = False, None
+            if self._fired is not None:
+                fired, self._fired = self._fired, None
+                fired.set_result(None)
+
+    def _is_mine(self) -> bool:
+        """Whether it is the present task that fires deadlines."""
+        return self._firing_task is _task()
+
+    async def _others(self) -> None:
+        """Wait until the task that fires deadlines has done so."""
+        if self._fired is None:
+            self._fired = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._fired)  # one who is cancelled leaves it to the others
+
+    async def _fire_all(self) -> None:
         now = self.clock.now()
         while now >= self._earliest:
             due = await self._fire_batch(now)
             self._earliest = _NEVER
-            self.expect(self._meanwhile if due is None else min(due, self._meanwhile))
+            self.expect(self.expected if due is None else min(due, self.expected))
             if due is None or due > now:
                 return
             await turn()
@@ -164,17 +202,23 @@ class Timeline:
                 due = await self._ask()
                 if due is None or due > now:
                     return due
-                self._firing_at = due
+                self._stand(due)
                 await self._fire(due)
                 if work_time() > over:
                     break
             return await self._ask()
         finally:
             self._firing_at = None
+            self.now = self.clock.now
+
+    def _stand(self, at: int) -> None:
+        """A deadline fires: it is its time, until it has."""
+        self._firing_at = at
+        self.now = lambda: at if self._is_mine() else self.clock.now()
 
     async def _ask(self) -> int | None:
-        """When the next is due; what comes up while the store is asked is in `_meanwhile`."""
-        self._meanwhile = _NEVER
+        """When the next is due; what comes up while the store is asked is in `expected`."""
+        self.expected = _NEVER
         return await self.next_due()
 
     async def advance(self, to: int) -> list[int]:

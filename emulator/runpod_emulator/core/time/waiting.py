@@ -30,19 +30,28 @@ class Caller:
     hurries = False
     """Whether an automatic clock may leave out time while this one waits."""
 
-    def __init__(self) -> None:
-        self.gone = False
-        self._waiter: Waiter | None = None
+    gone = False
+    """Whether it has left."""
+    _waiter: Waiter | None = None
 
-    def attach(self, waiter: Waiter | None) -> None:
-        """The wait that leaving will end; None when it is over."""
+    def attach(self, waiter: Waiter) -> None:
+        """The wait that leaving will end."""
         self._waiter = waiter
+
+    def detach(self) -> None:
+        """The wait is over."""
+        self._waiter = None
 
     def hang_up(self) -> None:
         """Leave: the wait ends, now or when it begins."""
         self.gone = True
         if self._waiter is not None:
             self._waiter.end(Outcome.HUNG_UP)
+
+
+async def no_wait() -> Outcome:
+    """A wait that is over at once: there are news."""
+    return Outcome.NEWS
 
 
 class Waiter:
@@ -72,13 +81,15 @@ class WaitingRoom:
         self._topics: dict[Hashable, dict[Waiter, None]] = {}
         self.closed = False
 
-    async def wait(self, topic: Hashable, until: int | None, caller: Caller | None = None) -> Outcome:
-        """Wait for `call(topic)`, at most until the time `until`."""
+    async def wait(
+        self, topic: Hashable, until: int | None, caller: Caller | None = None, at: int | None = None
+    ) -> Outcome:
+        """Wait for `call(topic)`, at most until the time `until`; `at` is the present, if it was read."""
         if self.closed:
             return Outcome.CLOSED
         if caller is not None and caller.gone:
             return Outcome.HUNG_UP
-        if until is not None and until <= self.timeline.now():
+        if until is not None and until <= (self.timeline.now() if at is None else at):
             return Outcome.DEADLINE
         waiter = Waiter(self, topic)
         self._topics.setdefault(topic, {})[waiter] = None
@@ -100,12 +111,13 @@ class WaitingRoom:
         """The topic of every wait."""
         return [topic for topic, waiters in self._topics.items() for _ in waiters]
 
-    def call(self, topic: Hashable, most: int | None = None) -> None:
-        """Wake the waiters of `topic`, the `most` longest waiting ones."""
-        waiters = self._topics.get(topic)
-        if waiters:
-            for waiter in list(waiters)[:most]:
-                waiter.end(Outcome.NEWS)
+    def call(self, *topics: Hashable, most: int | None = None) -> None:
+        """Wake the waiters of each of these topics, the `most` longest waiting ones."""
+        for topic in topics:
+            waiters = self._topics.get(topic)
+            if waiters:
+                for waiter in list(waiters)[:most]:
+                    waiter.end(Outcome.NEWS)
 
     def call_all(self, *beginning: Hashable) -> None:
         """Wake the waiters of every topic that begins so."""
@@ -130,7 +142,7 @@ class WaitingRoom:
 
     def _depart(self, waiter: Waiter, caller: Caller | None) -> None:
         if caller is not None:
-            caller.attach(None)
+            caller.detach()
         if waiter.future.done() and not waiter.future.cancelled():
             self.timeline.end()
         else:

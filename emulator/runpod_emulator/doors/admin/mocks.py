@@ -132,7 +132,7 @@ async def add_profile(world: Chosen, name: str) -> Added:
 def _add_faults(world: World, faults: list[Fault]) -> Added:
     for one in faults:
         check_endpoint(world, one.endpoint)
-    return Added(ids=[world.faults.add(one.to_core(world.timeline.now())).id for one in faults])
+    return Added(ids=[world.fault(one.to_core(world.timeline.now())).id for one in faults])
 
 
 @router.delete("/faults", status_code=204)

@@ -1,0 +1,113 @@
+"""The heartbeat of one world over a store that other servers use too, and the end of those that beat no more.
+
+It says that this server lives, and what its workers are. At each beat it looks for owners whose time is over (see
+`core/jobs/owners.py`). One that was given up while it only slept beats again, and is an owner like any other: the jobs
+that it has lost it hears of like everybody, so that its workers stop them, and what it reports on them comes too late.
+
+Over a store of this process alone there is no heartbeat: nobody could look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.jobs.owners import BEAT, LEASE, Owners
+from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.time.timeline import Timeline
+from runpod_emulator.core.time.timers import Timer
+from runpod_emulator.world.endpoints import Endpoints
+
+log = logging.getLogger("runpod_emulator")
+
+SOON = 100
+"""Milliseconds until others are told of a worker's new state: less than somebody notices who looks at /health, and many
+states of busy workers are one write."""
+
+
+class Heartbeat(Effect):
+    """Beats for `owner`, the first time as soon as time is asked for; `wake` is called once another is given up."""
+
+    def __init__(
+        self,
+        owner: str,
+        owners: Owners,
+        timeline: Timeline,
+        endpoints: Callable[[], Endpoints],
+        wake: Callable[[], None],
+    ) -> None:
+        self._owner = owner
+        self._owners = owners
+        self._timeline = timeline
+        self._endpoints = endpoints
+        self._wake = wake
+        self._next: tuple[int, Timer] | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._closed = False
+        self._beat_at(timeline.now())
+
+    def worker_changed(self, change: WorkerChange) -> None:
+        """A worker is in another state: others are told soon."""
+        self._beat_at(self._timeline.now() + SOON)
+
+    async def close(self) -> None:
+        """Leave: what this server's workers still hold is lost now, for they have ended."""
+        self._closed = True
+        if self._next is not None:
+            self._next[1].cancel()
+        if self._beating is not None:
+            await asyncio.wait([self._beating])
+        now = self._timeline.now()
+        try:
+            await self._owners.beat(self._owner, now, {})
+            await self._give_up(self._owner, now)
+        except Exception:  # the store is away: the others see that nobody beats
+            log.exception("the store was not told that this server ends")
+
+    def _beat_at(self, due: int) -> None:
+        if self._closed or (self._next is not None and self._next[0] <= due):
+            return
+        if self._next is not None:
+            self._next[1].cancel()
+        self._next = due, self._timeline.at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._next = None
+        if self._beating is not None:  # the store is slow
+            self._beat_at(self._timeline.now() + SOON)
+            return
+        self._timeline.begin()
+        self._beating = asyncio.ensure_future(self._beat())
+        self._beating.add_done_callback(self._beaten)
+
+    async def _beat(self) -> None:
+        now = self._timeline.clock.now()  # the time line's own may be that of a deadline which is met late
+        try:
+            endpoints = self._endpoints().values()
+            workers = {endpoint.id: endpoint.worker_counts for endpoint in endpoints}
+            await self._owners.beat(self._owner, now + LEASE, workers)
+            for owner in await self._owners.over(now):
+                await self._give_up(owner, now)
+        finally:
+            self._beat_at(now + BEAT)
+
+    def _beaten(self, beat: asyncio.Task[None]) -> None:
+        self._beating = None
+        self._timeline.end()
+        if not beat.cancelled() and beat.exception() is not None:
+            log.error("a heartbeat failed", exc_info=beat.exception())
+
+    async def _give_up(self, owner: str, now: int) -> None:
+        """Lose the owner's jobs; forget it once it has none, for others may serve what this server does not."""
+        lost = 0
+        for job in await self._owners.held(owner):
+            endpoint = self._endpoints().queues.get(job.endpoint)
+            if endpoint is not None:
+                lost += await endpoint.work.owner_gone(job)
+        if lost:
+            log.warning("server %s is gone; %d of its jobs are tried again or have failed", owner, lost)
+        if not await self._owners.held(owner):
+            await self._owners.forget(owner, now)
+        self._wake()

@@ -1,0 +1,40 @@
+"""Tests that run on two stores: that of one process, and one whose calls suspend as over a network.
+
+A folder's `conftest.py` names both functions. Its tests that make worlds (their file knows `tests.worlds`) run twice.
+Left out are those marked `one_step`, which say that nothing suspends or are slow, and those of `OWN_STORE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from tests import worlds
+from tests.stores.yielding import YieldingStore
+
+STORES = {"memory": None, "yielding": YieldingStore}
+OWN_STORE = (
+    "test_balancer", "test_clears", "test_endpoint_model", "test_endpoint_steps", "test_interleaved", "test_leases",
+)  # fmt: skip
+"""How the names of test files begin that choose their store themselves, or need none."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if not _makes_worlds(metafunc.module):
+        return
+    name = metafunc.module.__name__.rpartition(".")[2]
+    is_fixed = name.startswith(OWN_STORE) or metafunc.definition.get_closest_marker("one_step")
+    metafunc.parametrize("store", ["memory"] if is_fixed else list(STORES), indirect=True, scope="module")
+
+
+def _makes_worlds(module: ModuleType) -> bool:
+    return any(getattr(known, "__module__", "") == worlds.__name__ for known in vars(module).values())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(request: pytest.FixtureRequest) -> Iterator[None]:
+    worlds.STORE = STORES[getattr(request, "param", "memory")]
+    yield
+    worlds.STORE = None

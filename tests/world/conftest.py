@@ -1,0 +1,6 @@
+"""What the tests of worlds share."""
+
+from tests.stores import both
+
+store = both.store
+pytest_generate_tests = both.pytest_generate_tests
