@@ -212,7 +212,7 @@ def genuine_dates() -> Iterator[None]:
     if not getattr(freezegun, "freeze_factories", None):
         yield
         return
-    module = vars(datetime)
+    module = _MODULES[datetime.__name__].__dict__
     before = {"date": module["date"], "datetime": module["datetime"]}
     module.update(date=freezegun.real_date, datetime=freezegun.real_datetime)  # type: ignore[union-attr]
     try:
