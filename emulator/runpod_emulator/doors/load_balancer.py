@@ -79,7 +79,7 @@ class LoadBalancer:
         elif scope["type"] == "http":
             await _respond(target, scope, receive, send)
         else:
-            ahead = ReadAhead(receive)
+            ahead = ReadAhead(receive, has_body=False)
             try:
                 await _connect(target, WebSocket(scope, ahead.receive, send), ahead, send)
             finally:
@@ -87,14 +87,15 @@ class LoadBalancer:
 
 
 async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -> None:
-    ahead = ReadAhead(receive)
+    ahead = ReadAhead(receive, scope["method"] != "GET")
     request = Request(scope, ahead.receive, send)
     async with AsyncExitStack() as closing:
         closing.callback(ahead.close)
         work = functools.partial(_answer, target, ahead, closing)
         response = await answering(work, caller_of=ahead.caller)(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
-        await ahead.keep_body(request)
+        if ahead.beginning is not None:
+            await ahead.keep_body(request, ahead.beginning)
         note(request, endpoint, Operation.BALANCED.value, response.status_code)
         world: World | None = scope.get(WORLD)
         if world is not None:
@@ -173,7 +174,7 @@ async def _serve(
     forwarder = request.app.state.forwarder.get()
     url = url_at(seat, request.scope, target.path)
     answer = await forward(forwarder, request, url, seat, balancer.platform, ahead.left, closing)
-    if has_body(request.scope):
+    if ahead.beginning is not None and has_body(request.scope):
         ahead.beginning.put(request.scope)
     return answer or Response(status_code=499)
 

@@ -16,14 +16,17 @@ _AHEAD = 256 * 1024
 
 
 class ReadAhead:
-    """The messages of one request or WebSocket. `left` is done once the client has hung up."""
+    """The messages of one request or WebSocket. `left` is done once the client has hung up.
 
-    def __init__(self, receive: Receive) -> None:
+    `has_body` is False for what has none that the journal could keep.
+    """
+
+    def __init__(self, receive: Receive, has_body: bool = True) -> None:
         self._source = receive
         self._kept: deque[Message] = deque()
         self._held = 0
-        self.beginning = Beginning()
-        """Of the body, for the journal."""
+        self.beginning = Beginning() if has_body else None
+        """Of the body, for the journal; None where it keeps none."""
         self._changed = asyncio.Event()
         self._last: Message | None = None
         self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -48,16 +51,16 @@ class ReadAhead:
         self.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
         return caller
 
-    async def keep_body(self, request: Request) -> None:
+    async def keep_body(self, request: Request, beginning: Beginning) -> None:
         """Leave the body of a request that was refused for the journal, as far as it comes at once."""
         if BODY in request.scope or not has_body(request.scope):
             return
         rest: Rest = request.app.state.rest
-        await rest.wait_for(self._until_kept())
-        self.beginning.put(request.scope)
+        await rest.wait_for(self._until_kept(beginning))
+        beginning.put(request.scope)
 
-    async def _until_kept(self) -> None:
-        while not self.beginning.is_over:
+    async def _until_kept(self, beginning: Beginning) -> None:
+        while not beginning.is_over:
             self._changed.clear()
             await self._changed.wait()
 
@@ -71,10 +74,12 @@ class ReadAhead:
             if message["type"].endswith(".disconnect"):
                 self._last = message
                 self.left.set_result(None)
-                self.beginning.is_lost = True
+                if self.beginning is not None:
+                    self.beginning.is_lost = True
             else:
                 self._kept.append(message)
-                self.beginning.take(message)
+                if self.beginning is not None:
+                    self.beginning.take(message)
                 self._held += _size(message)
             self._changed.set()
             while self._held > _AHEAD:
