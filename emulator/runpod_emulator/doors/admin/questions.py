@@ -7,7 +7,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)  # fmt: skip
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
@@ -37,6 +44,14 @@ class Parameters(Exact):
     """The JSON that a caller sends with a request; an unknown member is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_known(cls, given: Any) -> Any:
+        for key in given if isinstance(given, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(f"{str(key)[:_LONGEST]}: no such key{nearest(str(key), cls.model_fields)}")
+        return given
 
 
 def _own(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
