@@ -10,7 +10,7 @@ import pytest
 from runpod_emulator.core.mocks.stubs import StubBook
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings
-from runpod_emulator.core.time.clock import AutoClock
+from runpod_emulator.core.time.clock import AutoClock, ticks
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.questions import Awaited, wait_until
 from runpod_emulator.doors.admin.shapes import all_jobs, one_job
@@ -188,3 +188,14 @@ async def test_a_job_at_a_worker_elsewhere_waits_for_that(polled: Polled) -> Non
     for _ in range(3):
         assert (await polled.http.get(f"/v2/far/status/{job}")).json()["status"] == Q
     assert remote.settings.starts_workers is False and not polled.left_out
+
+
+@timed
+async def test_reading_one_of_many_results_takes_no_longer(polled: Polled) -> None:
+    unread = polled.world.emulator.unread
+    unread.jobs |= {("ep", f"job-{number}") for number in range(20_000)}
+    began = ticks()
+    for number in range(1_000):
+        unread.told([("ep", f"job-{number}")])
+    assert len(unread) == 19_000
+    expect_within(ticks() - began, 0.1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable
 
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.records.news import Attempt, Effect
@@ -28,9 +28,9 @@ class Unread(Effect):
         if job.status.terminal and (job.endpoint, job.id) in self.jobs:
             self.told(((job.endpoint, job.id),))
 
-    def told(self, jobs: Container[tuple[str, str]]) -> None:
+    def told(self, jobs: Iterable[tuple[str, str]]) -> None:
         """Somebody knows that these have ended, if they have."""
-        known = [key for key in self.jobs if key in jobs]
+        known = [key for key in jobs if key in self.jobs]
         if known:
             self.jobs.difference_update(known)
             self._timeline.hurry()

@@ -263,8 +263,8 @@ class Reached:
         self._jobs: set[tuple[str, str]] = set()
         self._age = -1
 
-    def __contains__(self, job: object) -> bool:
-        return job in self._jobs
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._jobs)
 
     def heard(self, transition: Transition) -> None:
         """One transition more."""
