@@ -46,8 +46,12 @@ class Served:
 
     def __init__(self, command: Command, gate: Gate) -> None:
         self.command = command
-        self.gate = gate
         self.http = command.http
+        self.begin(gate)
+
+    def begin(self, gate: Gate) -> None:
+        """Let a job run that waits at this gate."""
+        self.gate = gate
         self.job: str = self.post("/ep/run", {"input": {"gate": str(gate)}})["id"]
         until(lambda: "workerId" in self.status())
         self.worker: str = self.status()["workerId"]
@@ -78,6 +82,14 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with commands(folder) as start, Gate(folder / "gate") as gate:
         words = ("--endpoint", "ep=ep.py", "--mock", "mock", "--endpoint", "far", "--workers-max", 1)
         yield Served(start("serve", *words, "--port", 0, *keys).ready(), gate)
+
+
+@pytest.fixture
+def another(tmp_path: Path, served: Served) -> Iterator[Gate]:
+    """A gate for the next job; the last one is let go."""
+    gate = Gate(tmp_path / "another")
+    yield gate
+    served.begin(gate)
 
 
 @each_call
@@ -117,8 +129,8 @@ def test_with_an_api_key_a_worker_needs_a_key_that_no_client_has(
         assert (answer.status_code, answer.json()["title"]) == (401, "Unauthorized"), endpoint
 
 
-def test_a_token_is_good_for_its_worker_alone(served: Served) -> None:
-    """The last one: it ends the job."""
+def test_a_token_is_good_for_its_worker_alone(served: Served, another: Gate) -> None:
+    """It ends the job; another one runs for the others."""
     served.gate.open()
     until(lambda: served.status()["status"] == "COMPLETED")
     token = served.status()["output"]["key"]

@@ -230,7 +230,9 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own_ov
             assert json.load(urllib.request.urlopen(request))["jobs"]["inQueue"] == 0
         """
     )
-    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers")
+    outcome = pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:randomly", "--strict-markers"
+    )
     outcome.assert_outcomes(passed=4)
 
 

@@ -27,6 +27,7 @@ def emu(shared: Emulator) -> Iterator[Emulator]:
     for one in ask(shared, "GET", "")[1]:
         if one["id"] != "first":
             assert ask(shared, "DELETE", f"/{one['id']}")[0] == 204
+    shared.reset()
 
 
 def ask(emu: Emulator, method: str, path: str, body: Any = None) -> tuple[int, Any]:
