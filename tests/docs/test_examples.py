@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from runpod_emulator.mocking.start import read_mocking
+from runpod_emulator.testing import Job, Request, Transition, WebhookCall
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "test_backend.py"
@@ -48,3 +49,10 @@ def test_the_stub_and_the_faults_of_the_page_can_be_read(tmp_path: Path):
     found = read_mocking([tmp_path], [])
     assert [stub.endpoint for stub in found.stubs] == ["llm*"]
     assert [(fault.fault, fault.endpoint) for fault in found.faults] == [("status", "*"), ("worker_crash", "llm*")]
+
+
+@pytest.mark.parametrize("record", [Job, Transition, Request, WebhookCall])
+def test_the_page_names_every_attribute_of_a_record(record: type):
+    row = re.search(rf"^\| `{record.__name__}` \| `(.*)` \|$", PAGE, re.MULTILINE)
+    assert row is not None
+    assert row[1].split() == list(record.__dataclass_fields__)

@@ -25,8 +25,15 @@ class FaultyPost:
         self._post = post
         self._faults = faults
         self._timeline = timeline
+        self._age = 0
+        """How often everything was forgotten."""
         self._overtaken: dict[str, tuple[Timer, Callable[[], None]]] = {}
         """By endpoint: a call that waits for the next one, until a timer rings, and how to make it."""
+
+    def clear(self) -> None:
+        """Forget the calls that are held back."""
+        self._age += 1
+        self._overtaken.clear()
 
     def pass_on(self, delivery: Delivery, send: Send) -> None:
         """Hand a call that is due to `send`, now or later."""
@@ -64,4 +71,5 @@ class FaultyPost:
             send()
 
     def _after(self, fault: Fault, act: Callable[[], None]) -> Timer:
-        return self._timeline.at(self._timeline.now() + fault.draw_delay(), act)
+        age = self._age
+        return self._timeline.at(self._timeline.now() + fault.draw_delay(), lambda: act() if age == self._age else None)

@@ -60,6 +60,10 @@ class Around(Protocol):
         """Make one call; returns what `Post.send` does."""
         ...
 
+    def clear(self) -> None:
+        """Forget the calls that are held back."""
+        ...
+
 
 class _Line:
     """The deliveries of one host that are due."""
@@ -141,6 +145,7 @@ class Webhooks(Effect):
             line.waiting = deque(one for one in line.waiting if endpoint not in (None, one.endpoint))
         if endpoint is None:
             self._age += 1
+            self._around.clear()
             self._rests.clear()
             self._lines = {host: line for host, line in self._lines.items() if line.calls}
 

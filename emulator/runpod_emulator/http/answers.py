@@ -42,9 +42,11 @@ def answering(
     async def answer(request: Request) -> Response:
         caller = caller_of(request)
         emulator: World | None = None
+        age = 0
         try:
             emulator = request.scope[WORLD] = find_world(request)
             emulator.open_requests += 1
+            age = emulator.resets
             response = await work(request, emulator, caller)
         except RequestError as error:
             response = problem(error, emulator or request.app.state.worlds.first)
@@ -59,7 +61,7 @@ def answering(
                 caller.answered()
             if emulator is not None:
                 emulator.open_requests -= 1
-        if noted_as:
+        if noted_as and emulator is not None and age == emulator.resets:  # a reset forgets what was on its way
             scope = request.scope
             if BODY not in scope and scope["method"] != "GET" and has_body(scope):  # it was refused before a look at it
                 await request.app.state.rest.keep(request)

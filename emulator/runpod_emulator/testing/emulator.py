@@ -8,11 +8,14 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from runpod_emulator.config.options import GivenOptions
 from runpod_emulator.config.settings import read_settings
+from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
 from runpod_emulator.testing.aio import Aio
 from runpod_emulator.testing.thread import PATIENCE, Link, ServerThread
 from runpod_emulator.testing.verbs import Verbs
+from runpod_emulator.values import nearest
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -35,6 +38,11 @@ class Emulator(Verbs):
     def __init__(
         self, *endpoints: str, patience: float = PATIENCE, strict: bool = False, **options: Unpack[Options]
     ) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int | float) or not 0 < patience < float("inf"):
+            raise ConfigurationError(f"patience: {patience!r} is no number of seconds above 0")
+        for name in set(options) - set(GivenOptions.model_fields):
+            near = nearest(name, ["patience", "strict", *GivenOptions.model_fields])
+            raise ConfigurationError(f"there is no option {name}{near}")
         self.strict = strict
         self._thread = ServerThread(patience)
         super().__init__(Link(self._thread))

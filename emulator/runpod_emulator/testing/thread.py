@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -73,12 +74,18 @@ class ServerThread:
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process = 0
+        """In which it was started: a fork has no thread of it."""
 
     @property
     def server(self) -> Server:
         """The server at work; raises NotRunning."""
         if self._server is None:
             raise NotRunning
+        if self._process != os.getpid():
+            raise RuntimeError(
+                "the emulator was started in another process: here its URL can be used, and nothing else"
+            )
         return self._server
 
     @property
@@ -93,6 +100,7 @@ class ServerThread:
         self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runpod-emulator", daemon=True)
         self._thread.start()
+        self._process = os.getpid()
         try:
             server = self._run(call(lambda: Server(settings)))
             self._server = server
@@ -103,7 +111,7 @@ class ServerThread:
 
     def stop(self) -> None:
         """Stop; leaves no thread and no process behind. Harmless when it does not run."""
-        if self._loop is not None and self._thread is not None:
+        if self._loop is not None and self._thread is not None and self._process == os.getpid():
             if self._server is not None:
                 self._run(self._server.stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -134,6 +142,9 @@ class ServerThread:
         if self._loop is None or self._server is None:
             work.close()
             raise NotRunning
+        if self._process != os.getpid():
+            work.close()
+            _ = self.server
         return self._loop
 
     def _late(self, patience: float, held_by: HeldBy | None) -> str:

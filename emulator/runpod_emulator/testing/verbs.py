@@ -259,6 +259,8 @@ class Verbs:
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
         from runpod_emulator.doors.admin.whereabouts import whereabouts
 
+        if not (idle or job or status or webhooks):
+            raise ConfigurationError("say what to wait for: idle=True, job=ID, status=… or webhooks=1")
         self.link.refuse_in_handlers("wait_for")
         length = None if timeout is None else in_milliseconds(timeout)
         said = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}

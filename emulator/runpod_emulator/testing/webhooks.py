@@ -66,9 +66,9 @@ class Webhooks:
         """
         from runpod_emulator.doors.admin.calls import Answers
 
-        if not 200 <= status <= 599:
+        if not (isinstance(status, int) and 200 <= status <= 599):
             raise ConfigurationError(f"status: {status} is no answer of a webhook; write 200 to 599")
-        if times < 0:
+        if isinstance(times, bool) or not isinstance(times, int) or times < 0:
             raise ConfigurationError(f"times: {times} calls can't be answered; write 0 or more")
         if drop and (body is not None or status != 200):
             raise ConfigurationError("drop: a connection that is dropped has no status and no body")

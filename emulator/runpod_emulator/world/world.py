@@ -59,6 +59,8 @@ class World:
     """Those that are being answered, but for the polls of its own workers."""
     requests = 0
     """Those of clients that have been answered since the last reset."""
+    resets = 0
+    """How often everything was forgotten."""
     _is_over = False
 
     def __init__(
@@ -209,13 +211,13 @@ class World:
             self._restart()
             await self.endpoints.starts.restore()
             self.requests = 0
+            self.resets += 1
             self.began_at = self.timeline.now()
 
     def _restart(self) -> None:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
-            endpoint.fleet.backoff.restart()
-            endpoint.workforce.cool_down_if_simulated()
+            endpoint.workforce.restart()
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown

@@ -64,6 +64,8 @@ class Faults(Hooks):
         self._work = work
         self._book = work.shared.faults
         self._timeline = work.shared.timeline
+        self._age = 0
+        """How often everything was forgotten."""
         self._stray_runs = work.stray_runs
         self.runs: dict[str, _Run] = {}
         """What is in store for each job that is out."""
@@ -82,7 +84,8 @@ class Faults(Hooks):
                 self.copies.pop(job_id, None)
 
     def clear(self) -> None:
-        """Forget what was in store for every hand-out."""
+        """Forget what was in store for every hand-out, and reports that are on their way."""
+        self._age += 1
         self.runs.clear()
         self.copies.clear()
 
@@ -275,8 +278,12 @@ class Faults(Hooks):
             self._arrive_in(delay, job_id, event)
 
     def _arrive_in(self, delay: int, job_id: str, event: Completed | Failed) -> None:
-        due = self._timeline.now() + delay
-        self._timeline.at(due, lambda: self._work.later(self._arrived(job_id, event)))
+        due, age = self._timeline.now() + delay, self._age
+        self._timeline.at(due, lambda: self._arrives(age, job_id, event))
+
+    def _arrives(self, age: int, job_id: str, event: Completed | Failed) -> None:
+        if age == self._age:  # after a reset another job may have this id
+            self._work.later(self._arrived(job_id, event))
 
     async def _arrived(self, job_id: str, event: Completed | Failed) -> None:
         if self._stray_runs.knows(job_id, event.lease):

@@ -159,6 +159,14 @@ class Workforce:
         if not task.cancelled() and task.exception() is not None:
             log.error("a step of %s failed", self.id, exc_info=task.exception())
 
+    def restart(self) -> None:
+        """Begin anew: nobody waits for a simulated start any more, and failures are forgotten."""
+        self.fleet.backoff.restart()
+        for worker in list(self.fleet.workers.values()):
+            if worker.ours and worker.coming is not None and not worker.boots:
+                self.fleet.dismiss(worker)
+        self.cool_down_if_simulated()
+
     def cool_down_if_simulated(self) -> None:
         """Where cold starts are simulated, no worker that is there already may spare the first job one."""
         if self.settings.throttle.high or self.settings.cold_start.high or self._faults.delays_workers(self.id):

@@ -296,6 +296,9 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
         ]
         if not moments:
             return f"job {awaited.job} was never there"
+        if awaited.status is not None:
+            was = any(moment.status == awaited.status.value for moment in moments[0])
+            return "" if was else f"job {awaited.job} is {moments[0][-1].status}, and was never {awaited.status.value}"
         if moments[0][-1].status in ("IN_QUEUE", "IN_PROGRESS"):
             return f"job {awaited.job} is {moments[0][-1].status}"
         world.unread.told([(endpoint, awaited.job) for endpoint in world.endpoints.queues])
