@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from runpod_emulator import __version__
 from runpod_emulator.cli import main as cli
+from runpod_emulator.cli import serve as serve_module
 from runpod_emulator.core.platform import Platform, preset
 
 from tests.compat.servers import HANDLERS, ROOT, Command, Starter, commands, until
@@ -295,7 +296,7 @@ def test_a_variable_that_is_no_option_is_warned_about(
 
 def test_dev_is_serve_with_reload_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, object]] = []
-    monkeypatch.setattr(cli, "_serve", given.append)
+    monkeypatch.setattr(serve_module, "_serve", given.append)
     for command in ("dev", "serve"):
         cli.cli.main([command, "h.py", "--port", "0"], standalone_mode=False)
     dev, serve = given

@@ -1,0 +1,47 @@
+"""The commands that serve until they are told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import click
+
+from runpod_emulator.cli.running import ServerCommand, clear_port_file, settings_of, start
+from runpod_emulator.server.outlet import outlet_of
+
+
+@click.command(cls=ServerCommand)
+@click.argument("handlers", nargs=-1)
+def serve(**options: Any) -> None:
+    """Serve HANDLERS: file.py, file.py:function, package.module:function or a directory."""
+    _serve(options)
+
+
+@click.command(cls=ServerCommand)
+@click.argument("handlers", nargs=-1)
+def dev(**options: Any) -> None:
+    """Serve HANDLERS, bring changed code into use at once, and colour the log: serve --reload --log-color."""
+    _serve(options | {"reload": True, "log_color": True})
+
+
+def _serve(options: dict[str, Any]) -> None:
+    from runpod_emulator.cli.listing import ready_line
+    from runpod_emulator.server.server import Server, run, until_signal
+
+    clear_port_file(options)
+    server = Server(settings_of(options))
+    if (outlet := outlet_of(sys.stdout)) is not None:
+        outlet.patient = False  # whoever does not read the banner does not stop the server
+
+    async def main() -> None:
+        stopped = asyncio.ensure_future(until_signal())
+        try:
+            if await start(server, stopped, sys.stdout):
+                print(ready_line(server), flush=True)
+                await stopped
+        finally:
+            await server.stop()
+
+    run(main())
