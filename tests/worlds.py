@@ -90,7 +90,7 @@ class TestWorld:
     clock: Any
 
     async def worker(self, concurrency: int = 1) -> str:
-        """Bring up one worker more and answer its id."""
+        """Bring up one worker more and return its id."""
         self.endpoint.autoscaler.start_one()
         worker = self.launcher.started[-1]
         await self.endpoint.work.worker_ready(worker, concurrency)
@@ -108,7 +108,7 @@ class TestWorld:
         return worker, job
 
     async def advance(self, milliseconds: int) -> list[int]:
-        """Move the virtual clock on; answers the deadlines that fired."""
+        """Move the virtual clock on; returns the deadlines that fired."""
         timeline = self.emulator.timeline
         return await timeline.advance(timeline.now() + milliseconds)
 

@@ -52,7 +52,7 @@ def memory(scale: Scale) -> Sample:
 
 
 def _fill(server: bench.Server, count: int) -> int:
-    """Hand in so many jobs; answers how many there are, once workers are through with them."""
+    """Hand in so many jobs; returns how many there are, once workers are through with them."""
     load(server.url(server.path), BODY, connections=16, count=count)
     if "echo" in server.path:
         server.until_idle(server.path)

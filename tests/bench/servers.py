@@ -95,7 +95,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def until_idle(self, path: str) -> int:
-        """Wait until every job of the path's endpoint has ended; answers how many have. Other servers have none."""
+        """Wait until every job of the path's endpoint has ended; returns how many have. Other servers have none."""
         if not path.startswith("/v2/"):
             return 0
         until = time.monotonic() + 10 * LIMIT

@@ -15,7 +15,7 @@ from runpod_emulator.config.options import all_options, flag, variable
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.values import as_text
 
-from tests.config.told import ENDPOINT_OPTIONS, SAMPLES, SERVER_KEYS, configure, each_option, furnish, give
+from tests.config.given import ENDPOINT_OPTIONS, SAMPLES, SERVER_KEYS, configure, each_option, furnish, give
 from tests.tables import table
 
 

@@ -147,7 +147,7 @@ class Jobs:
         self._server = server
 
     def submit(self, endpoint: str, input: object, **more: object) -> str:
-        """Hand a job in; answers its id."""
+        """Hand a job in; returns its id."""
         answer = self._server.http.post(f"/{endpoint}/run", json={"input": input, **more})
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])
@@ -173,7 +173,7 @@ class Jobs:
         return self.text(endpoint, job)
 
     def runs(self, endpoint: str, job: str) -> str:
-        """Wait until a worker has the job; answers the worker's id."""
+        """Wait until a worker has the job; returns the worker's id."""
         until(lambda: self.status(endpoint, job)["status"] != "IN_QUEUE")
         return str(self.status(endpoint, job)["workerId"])
 
@@ -245,7 +245,7 @@ def killable(folder: Path, workers: int) -> Iterator[Command]:
 
 
 def endure(server: Command, endpoint: str, jobs: int, kills: int, seconds: float, limit: float) -> list[dict[str, Any]]:
-    """Run jobs and meanwhile kill workers that hold one; answers the last envelopes.
+    """Run jobs and meanwhile kill workers that hold one; returns the last envelopes.
 
     Asserts that each job completed, and that its webhook was called once.
     """

@@ -1,4 +1,4 @@
-"""What a user tells a server: words of the command line, variables and a file; and what every option may be told."""
+"""What a user gives a server: words of the command line, variables and a file; and samples of every option."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def configure(text: str, path: str = NAME) -> None:
     Path(path).write_text(textwrap.dedent(text))
 
 
-def told(*words: str) -> Settings:
+def settings_for(*words: str) -> Settings:
     """Settings that the command line `serve WORDS` makes."""
     given = cli.serve.make_context("serve", list(words)).params
     return read_settings(
@@ -68,7 +68,7 @@ def use(settings: Settings) -> None:
 def refusal(*words: str, **given: Any) -> str:
     """Why settings are refused, when they are read or used."""
     with pytest.raises(ConfigurationError) as caught:
-        use(told(*words) if words else read_settings(**given))
+        use(settings_for(*words) if words else read_settings(**given))
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -82,7 +82,7 @@ def refused_file(text: str) -> str:
 
 def plans(*words: str) -> dict[str, Plan]:
     """What would be served, by endpoint."""
-    return {plan.settings.id: plan for plan in plan_all(told(*words))}
+    return {plan.settings.id: plan for plan in plan_all(settings_for(*words))}
 
 
 class Sample(NamedTuple):
@@ -217,7 +217,7 @@ def give(name: str, layers: Mapping[str, Sample], monkeypatch: pytest.MonkeyPatc
     configure("\n".join(tables))
     if "variable" in layers:
         monkeypatch.setenv(variable(name), layers["variable"].variable)
-    return told(*layers["flag"].words if "flag" in layers else ())
+    return settings_for(*layers["flag"].words if "flag" in layers else ())
 
 
 def origin(name: str, layer: str) -> str:

@@ -13,7 +13,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.platform import DAY, HOUR, MINUTE, SECOND, Platform, Profile, preset, source_of
 from runpod_emulator.values import as_text
 
-from tests.config.told import configure, refusal, refused_file
+from tests.config.given import configure, refusal, refused_file
 from tests.tables import table
 
 FIELDS = [field.name for field in dataclasses.fields(Platform)]

@@ -13,7 +13,16 @@ from runpod_emulator.config.lines import lines_of
 from runpod_emulator.config.options import EndpointOptions, GivenOptions, all_options
 from runpod_emulator.core.errors import ConfigurationError
 
-from tests.config.told import ENDPOINT_OPTIONS, SERVER_KEYS, configure, plans, refusal, refused_file, told, write
+from tests.config.given import (
+    ENDPOINT_OPTIONS,
+    SERVER_KEYS,
+    configure,
+    plans,
+    refusal,
+    refused_file,
+    settings_for,
+    write,
+)
 from tests.tables import table
 
 # Where it is
@@ -38,19 +47,19 @@ def test_a_file_above_configures_the_server(folder: Path, monkeypatch: pytest.Mo
     configure("[server]\nport = 9000\n")
     (folder / "a/b").mkdir(parents=True)
     monkeypatch.chdir(folder / "a/b")
-    assert told().effective("port") == (9000, "../../runpod-emulator.toml:2")
-    assert told("--no-config").effective("port") == (8000, "default")
-    assert told("--no-config").file is None
+    assert settings_for().effective("port") == (9000, "../../runpod-emulator.toml:2")
+    assert settings_for("--no-config").effective("port") == (8000, "default")
+    assert settings_for("--no-config").file is None
     monkeypatch.setenv("RUNPOD_EMULATOR_NO_CONFIG", "1")
-    assert told().file is None
-    assert told("--config", "../../runpod-emulator.toml").effective("port").value == 9000
+    assert settings_for().file is None
+    assert settings_for("--config", "../../runpod-emulator.toml").effective("port").value == 9000
     assert refusal("--no-config", "--config", "x.toml") == "--config and --no-config exclude each other"
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing", "[server]", "[platform]", "[endpoints]", "server = {}"])
 def test_a_file_may_say_nothing(text: str) -> None:
     configure(text)
-    settings = told("--endpoint", "a")
+    settings = settings_for("--endpoint", "a")
     assert settings.file is not None
     assert settings.effective("port").origin == "default"
 
@@ -90,7 +99,7 @@ def test_a_file_that_is_not_utf_8_is_named(folder: Path, content: bytes) -> None
 def test_other_letters_are_welcome(folder: Path) -> None:
     text = "# für alle 🎉\n[endpoints.a]\nenvironment = { 'GRÜSSE' = 'schön' }\n"
     (folder / "runpod-emulator.toml").write_text(text, encoding="utf-8")
-    assert told().environment_of("a") == {"GRÜSSE": "schön"}
+    assert settings_for().environment_of("a") == {"GRÜSSE": "schön"}
 
 
 @pytest.mark.parametrize(
@@ -472,14 +481,14 @@ def test_a_directory_starts_from_the_folder_of_the_file(deep: Path, table: str) 
 
 def test_the_folder_of_the_local_ca_starts_from_the_folder_of_the_file(deep: Path) -> None:
     above("[server]\ntls_folder = 'tls'\n")
-    path = told().tls_folder
+    path = settings_for().tls_folder
     assert path is not None
     assert os.path.realpath(path) == os.path.realpath(deep / "tls")
 
 
 def test_a_port_file_starts_from_the_folder_of_the_file(deep: Path) -> None:
     above("[server]\nport_file = 'port.txt'\n")
-    path = told().port_file
+    path = settings_for().port_file
     assert path is not None
     assert os.path.realpath(path) == os.path.realpath(deep / "port.txt")
 
@@ -488,7 +497,7 @@ def test_a_port_file_starts_from_the_folder_of_the_file(deep: Path) -> None:
 @pytest.mark.parametrize("python", ["python3", "/usr/bin/python3"])
 def test_an_interpreter_that_is_no_path_below_the_file_stays_as_it_is(deep: Path, table: str, python: str) -> None:
     above(f"[{table}]\npython = '{python}'\n")
-    assert told().effective("python", "x").value == python
+    assert settings_for().effective("python", "x").value == python
 
 
 @pytest.mark.parametrize("table", ["server", "endpoints.x"])
@@ -541,7 +550,7 @@ def test_a_missing_handler_of_a_file_above_is_refused(deep: Path) -> None:
 
 def test_a_file_elsewhere_keeps_its_lines(deep: Path) -> None:
     above("[server]\n\nworkers_max = 4\n[endpoints.x]\nhandler = 'h.py'\npython = 'python3'\n")
-    settings = told()
+    settings = settings_for()
     assert settings.effective("workers_max", "x") == (4, "../../runpod-emulator.toml:3")
     assert settings.effective("python", "x") == ("python3", "../../runpod-emulator.toml:6")
     assert settings.effective("idle_timeout", "x").origin == "default"

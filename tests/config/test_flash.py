@@ -14,7 +14,7 @@ from runpod_emulator.config.flash import flash_resources, read_app
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.settings import FlashAddress
 
-from tests.config.told import build, configure, plans, refusal, refused_file, told, use, write
+from tests.config.given import build, configure, plans, refusal, refused_file, settings_for, use, write
 
 AGAIN = "run 'flash build --no-deps' in shop"
 MANIFEST = "shop/.flash/.build/flash_manifest.json"
@@ -76,7 +76,7 @@ def test_flag_variable_and_table_go_before_the_app_and_the_server_behind_it(
 
 def test_config_names_the_manifest_as_the_origin(folder: Path) -> None:
     build(folder / "shop", adder=SAID)
-    settings = told("--flash", "shop")
+    settings = settings_for("--flash", "shop")
     assert settings.effective("workers_max", "adder") == (2, MANIFEST)
     assert settings.variables_of("adder")["MODEL"] == ("tiny", MANIFEST)
     assert f"workers_max is set by {MANIFEST}" in refusal("--flash", "shop", "--workers-min", "5")
@@ -272,6 +272,6 @@ def test_no_endpoint_is_called_flash(folder: Path) -> None:
 
 def test_settings_that_can_be_used(folder: Path) -> None:
     build(folder / "shop", adder=SAID)
-    settings = told("--flash", "shop")
+    settings = settings_for("--flash", "shop")
     use(settings)
     assert settings.flash == [Path("shop")]

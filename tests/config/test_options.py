@@ -21,7 +21,7 @@ from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.workers.child import STOP_GRACE
 
-from tests.config.told import ENDPOINT_OPTIONS, SAMPLES
+from tests.config.given import ENDPOINT_OPTIONS, SAMPLES
 from tests.tables import table
 
 each = table("name", all_options())

@@ -12,7 +12,7 @@ from runpod_emulator.config.plans import Plan, clock_of, plan_all
 from runpod_emulator.core.platform import DAY, Platform
 from runpod_emulator.core.settings import Span
 
-from tests.config.told import (
+from tests.config.given import (
     ENDPOINT_OPTIONS,
     SAMPLES,
     configure,
@@ -21,7 +21,7 @@ from tests.config.told import (
     plans,
     refusal,
     refused_file,
-    told,
+    settings_for,
     write,
 )
 from tests.tables import table
@@ -331,7 +331,7 @@ def test_an_interpreter_is_found_from_here_also_when_the_workers_run_elsewhere(f
 
 def test_each_endpoint_may_have_an_interpreter_of_its_own() -> None:
     configure("[server]\npython = 'python3'\n[endpoints.a]\npython = '/usr/bin/python3'\n[endpoints.b]\n")
-    settings = told()
+    settings = settings_for()
     assert [plan.python for plan in plan_all(settings)] == ["/usr/bin/python3", "python3"]
 
 
@@ -381,5 +381,5 @@ def test_the_capacity_of_workers_is_for_load_balancers_only() -> None:
 )
 def test_time_is_left_out_where_only_stubs_serve(folder: Path, words: tuple[str, ...], clock: str) -> None:
     write(folder, "h.py")
-    settings = told(*words)
+    settings = settings_for(*words)
     assert clock_of(settings, plan_all(settings)) == clock

@@ -10,7 +10,7 @@ from runpod_emulator.config.services import Service, checked_handler, checked_id
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.errors import ConfigurationError
 
-from tests.config.told import configure, plans, refusal, refused_file, told, write
+from tests.config.given import configure, plans, refusal, refused_file, settings_for, write
 from tests.tables import table
 
 
@@ -142,7 +142,7 @@ def test_tables_describe_endpoints_in_their_order(folder: Path) -> None:
         [endpoints.elsewhere]
     """)
     command = ("python", "-u", "my handler.py")
-    assert list(told().services().items()) == [
+    assert list(settings_for().services().items()) == [
         ("handled", Service("h.py:run")),
         ("commanded", Service(command=command)),
         ("split", Service(command=command)),
@@ -154,13 +154,13 @@ def test_tables_describe_endpoints_in_their_order(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["[endpoints.x]", "endpoints.x = {}", "[endpoints.x]\nworkers_max = 2"])
 def test_a_table_alone_declares_workers_started_elsewhere(text: str) -> None:
     configure(text)
-    assert told().services() == {"x": Service()}
+    assert settings_for().services() == {"x": Service()}
 
 
 @pytest.mark.parametrize("endpoint", ["a", "A-1_b", "0", "-", "handler"])
 def test_an_endpoint_id_has_letters_digits_and_dashes(endpoint: str) -> None:
     configure(f"[endpoints.{endpoint}]\n")
-    assert list(told().services()) == [endpoint]
+    assert list(settings_for().services()) == [endpoint]
 
 
 def test_the_servers_handlers_are_served_with_the_tables(folder: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_servers_handlers_are_served_with_the_tables(folder: Path) -> None:
         [endpoints.z]
         handler = "i.py"
     """)
-    assert told().services() == {
+    assert settings_for().services() == {
         "x": Service("i.py"),
         "y": Service(),
         "c": Service(command=("true",)),
@@ -238,7 +238,7 @@ def test_a_bad_endpoint_id_is_told_with_its_line(folder: Path, endpoint: str, li
 def test_the_empty_id_is_no_server(folder: Path, line: str) -> None:
     write(folder, "h.py")
     configure(f'[endpoints.""]\n{line}\n')
-    settings = told("h.py")
+    settings = settings_for("h.py")
     assert (settings.command, settings.workers_max) == ([], None)
 
 
@@ -294,7 +294,7 @@ def test_what_a_flag_names_is_served_instead_of_the_tables(
 ) -> None:
     write(folder, "h.py", "i.py")
     configure("[endpoints.a]\nhandler = 'h.py'\n[endpoints.b]\n[endpoints.c]\ncommand = 'true'\n")
-    assert told(*words).services() == served
+    assert settings_for(*words).services() == served
 
 
 @pytest.mark.parametrize("name", ["HANDLERS", "ENDPOINT", "COMMAND"])
@@ -304,7 +304,7 @@ def test_what_a_variable_names_is_served_instead_of_the_tables(
     write(folder, "h.py", "x.py")
     configure("[endpoints.a]\nhandler = 'h.py'\n")
     monkeypatch.setenv(f"RUNPOD_EMULATOR_{name}", json.dumps(["x.py" if name == "HANDLERS" else "x=x.py"]))
-    assert list(told().services()) == ["x"]
+    assert list(settings_for().services()) == ["x"]
 
 
 @pytest.mark.parametrize("words", [("i.py",), ("--endpoint", "i=i.py"), ("--command", "i=true"), ("--endpoint", "i")])
@@ -326,14 +326,14 @@ def test_a_wrong_table_does_not_matter_when_a_flag_names_something_else(folder: 
 def test_handlers_of_a_flag_replace_those_of_the_server(folder: Path) -> None:
     write(folder, "h.py", "i.py")
     configure("[server]\nhandlers = ['h.py']\n")
-    assert list(told("i.py").services()) == ["i"]
+    assert list(settings_for("i.py").services()) == ["i"]
 
 
 @pytest.mark.parametrize("line", ["endpoint = ['x=h.py']", "command = ['x=true']"])
 def test_what_a_flag_names_is_served_instead_of_everything_in_the_file(folder: Path, line: str) -> None:
     write(folder, "h.py", "i.py")
     configure(f"[server]\n{line}\n")
-    assert list(told("i.py").services()) == ["i"]
+    assert list(settings_for("i.py").services()) == ["i"]
 
 
 # The checks themselves

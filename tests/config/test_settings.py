@@ -14,7 +14,7 @@ from runpod_emulator.config.settings import Effective, read_settings, scaling, u
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.platform import Platform
 
-from tests.config.told import (
+from tests.config.given import (
     ENDPOINT_OPTIONS,
     SAMPLES,
     SERVER_KEYS,
@@ -26,7 +26,7 @@ from tests.config.told import (
     plans,
     refusal,
     refused_file,
-    told,
+    settings_for,
     use,
     write,
 )
@@ -55,7 +55,7 @@ def test_every_option_has_a_default(name: str) -> None:
 )
 def test_every_option_is_a_flag(furnished: Path, name: str, which: int) -> None:
     sample = SAMPLES[name][which]
-    value, source = told(*sample.words).effective(name)
+    value, source = settings_for(*sample.words).effective(name)
     assert (type(value), value) == (type(sample.value), sample.value)
     assert source == flag(name) or name == "handlers"
 
@@ -96,7 +96,7 @@ def test_every_option_of_endpoints_is_a_key_of_an_endpoint(furnished: Path, name
 @each_option(SERVER_KEYS)
 def test_flag_variable_and_key_come_to_the_same(furnished: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     sample = SAMPLES[name][0]
-    by_flag = getattr(told(*sample.words), name)
+    by_flag = getattr(settings_for(*sample.words), name)
     configure(f"[server]\n{name} = {sample.key}\n")
     by_key = getattr(read_settings(), name)
     configure("")
@@ -162,7 +162,7 @@ def test_an_endpoints_table_says_nothing_of_the_others(furnished: Path) -> None:
 
 def test_a_value_that_is_the_default_was_given_all_the_same(furnished: Path) -> None:
     configure("[server]\nport = 9000\nno_auth = true\n")
-    assert told("--port", "8000").effective("port") == (8000, "--port")
+    assert settings_for("--port", "8000").effective("port") == (8000, "--port")
 
 
 def test_a_variable_may_switch_off_what_the_file_switches_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_a_variable_may_switch_off_what_the_file_switches_on(monkeypatch: pytest
 def test_lists_are_replaced_and_not_joined(furnished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configure('[server]\napi_key = ["file"]\n')
     monkeypatch.setenv("RUNPOD_EMULATOR_API_KEY", '["variable"]')
-    assert told("--api-key", "one", "--api-key", "two").api_key == ["one", "two"]
+    assert settings_for("--api-key", "one", "--api-key", "two").api_key == ["one", "two"]
     assert read_settings().api_key == ["variable"]
 
 
@@ -187,7 +187,7 @@ def test_variables_of_workers_are_merged_over_all_layers(monkeypatch: pytest.Mon
     tables = [f"environment = {{ {', '.join(f'{n} = {v!r}' for n, v in layers[one].items())} }}" for one in names]
     configure(f"[server]\n{tables[0]}\n[endpoints.a]\n{tables[1]}\n[endpoints.b]\n")
     monkeypatch.setenv("RUNPOD_EMULATOR_ENVIRONMENT", json.dumps(layers["variable"]))
-    settings = told("--environment", "D=flag")
+    settings = settings_for("--environment", "D=flag")
     assert settings.environment_of("a") == {"A": "server", "B": "endpoint", "C": "variable", "D": "flag"}
     assert settings.environment_of("b") == {"A": "server", "B": "server", "C": "variable", "D": "flag"}
 
@@ -335,7 +335,7 @@ def test_what_is_empty_is_not_given(name: str, monkeypatch: pytest.MonkeyPatch) 
     usual = read_settings().model_dump()
     if name not in ("tls", "no_auth", "no_rate_limits", "reload", "log_color", "environment"):
         words = [""] if name == "handlers" else [flag(name), ""]
-        assert told(*words).model_dump() == usual
+        assert settings_for(*words).model_dump() == usual
         assert read_settings(**{name: ""}).model_dump() == usual
     monkeypatch.setenv(variable(name), "")
     assert read_settings().model_dump() == usual
@@ -387,7 +387,7 @@ def test_the_file_here_is_read() -> None:
 def test_config_names_another_file() -> None:
     configure("[server]\nport = 9000\n")
     configure("[server]\nport = 9001\n", "other.toml")
-    settings = told("--config", "other.toml")
+    settings = settings_for("--config", "other.toml")
     assert settings.effective("port") == (9001, "other.toml:2")
 
 
@@ -397,7 +397,7 @@ def test_a_variable_names_another_file(monkeypatch: pytest.MonkeyPatch) -> None:
     configure("[server]\nport = 9002\n", "third.toml")
     monkeypatch.setenv("RUNPOD_EMULATOR_CONFIG", "other.toml")
     assert read_settings().port == 9001
-    assert told("--config", "third.toml").port == 9002
+    assert settings_for("--config", "third.toml").port == 9002
 
 
 @pytest.mark.parametrize("how", ["flag", "variable"])
@@ -405,7 +405,7 @@ def test_dev_null_is_no_configuration(monkeypatch: pytest.MonkeyPatch, how: str)
     configure("[server]\nport = 9000\nwrong = 1\n")
     if how == "variable":
         monkeypatch.setenv("RUNPOD_EMULATOR_CONFIG", "/dev/null")
-    settings = told("--config", "/dev/null") if how == "flag" else read_settings()
+    settings = settings_for("--config", "/dev/null") if how == "flag" else read_settings()
     assert settings.effective("port") == (8000, "default")
 
 
@@ -433,7 +433,7 @@ def test_the_last_of_two_sets_counts() -> None:
 
 def test_set_counts_more_than_the_files_platform() -> None:
     configure("[platform]\nrun_retention = '10m'\nid_suffix = '-x'\n")
-    platform = told("--set", "run_retention=5").platform()
+    platform = settings_for("--set", "run_retention=5").platform()
     assert (platform.run_retention, platform.id_suffix) == (5, "-x")
 
 

@@ -50,7 +50,7 @@ class BalancedWorld:
         await self.balancer.worker_healthy(worker, address or f"http://{worker}")
 
     async def up(self, count: int = 1) -> list[str]:
-        """Bring up so many workers more, and answer their ids."""
+        """Bring up so many workers more, and return their ids."""
         workers = []
         for _ in range(count):
             self.balancer.autoscaler.start_one(at_once=True)
@@ -83,7 +83,7 @@ class BalancedWorld:
         return seat
 
     async def advance(self, milliseconds: int) -> list[int]:
-        """Move the virtual clock on; answers the deadlines that fired."""
+        """Move the virtual clock on; returns the deadlines that fired."""
         timeline = self.emulator.timeline
         fired = await asyncio.wait_for(timeline.advance(timeline.now() + milliseconds), 2)
         await turns()

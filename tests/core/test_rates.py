@@ -11,7 +11,7 @@ from runpod_emulator.core.platform import Platform, preset
 from runpod_emulator.core.rates import Admission, Counter, Limits, Operation, OwnCounter, rows_of
 from runpod_emulator.core.time.timeline import Timeline
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import both_profiles, finish
 
 NOON = 1_700_000_000_000

@@ -55,7 +55,7 @@ class Doors:
         return len(self.world.emulator.room.held())
 
     async def submit(self, body: bytes = JOB) -> str:
-        """Hand a job in through /run; answers its id."""
+        """Hand a job in through /run; returns its id."""
         answer = await self.post("/run", content=body)
         assert answer.status_code == 200, answer.text
         job_id: str = answer.json()["id"]

@@ -91,7 +91,7 @@ def aimed(case):
 
 
 def ask(operation, mode) -> set[int]:
-    """Call an operation with generated requests and hold each answer against the page; answers its statuses."""
+    """Call an operation with generated requests and hold each answer against the page; returns its statuses."""
     print(operation.label)  # the last one that a failure shows is the wrong one
     seen: set[int] = set()
 

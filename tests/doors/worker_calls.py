@@ -30,7 +30,7 @@ def stream_path(job: str, worker: str = "w1") -> str:
 
 
 async def holding(doors: Doors, body: bytes = JOB) -> str:
-    """A job that worker `w1` holds; answers its id."""
+    """A job that worker `w1` holds; returns its id."""
     job = await doors.submit(body)
     answer = await doors.get(TAKE)
     assert answer.json()["id"] == job

@@ -11,7 +11,7 @@ from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Progr
 from runpod_emulator.core.platform import DAY
 from runpod_emulator.effects.webhooks import REST
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import both_profiles, is_gone, take_now
 from tests.worlds import RecordingPost, TestWorld, make_world
 

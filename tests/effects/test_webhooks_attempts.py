@@ -14,7 +14,7 @@ from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.platform import DAY
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import is_gone, started, take_now, turns
 from tests.effects.test_webhooks import HOOK, JOB, end, refusing, settled
 from tests.worlds import RecordingPost, TestWorld, make_world

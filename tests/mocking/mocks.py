@@ -36,7 +36,7 @@ class MockWorld:
         book.add(Stub.model_validate(written).to_core(taken={stub.id for stub in book}))
 
     async def submit(self, given: Any = None, headers: Mapping[str, str] | None = None) -> str:
-        """Hand in a job; answers its id."""
+        """Hand in a job; returns its id."""
         raw = json.dumps({"prompt": "hello"} if given is None else given).encode()
         told = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         return (await self.endpoint.submit(Submission(raw, headers=told))).id

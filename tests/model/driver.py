@@ -49,7 +49,7 @@ def a_town(seed: int = 0, terms: Terms | None = None) -> Iterator[Town]:
 
 
 def drive(steps: int, seed: int) -> tuple[int, str]:
-    """Make so many moves; answers how many were made, and the first difference, empty for none."""
+    """Make so many moves; returns how many were made, and the first difference, empty for none."""
     dice = random.Random(seed)
     done = 0
     while done < steps:

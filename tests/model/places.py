@@ -39,7 +39,7 @@ def post_done(town: Town, world: World, endpoint: Endpoint, worker: Worker, job:
 
 
 def calm(town: Town, world: World) -> bool:
-    """Let every program come up, end its jobs and stop polling; answers whether there was something to do."""
+    """Let every program come up, end its jobs and stop polling; returns whether there was something to do."""
     worked = False
     for _ in range(1_000):
         town.catch_up(world)

@@ -32,7 +32,7 @@ def copy_project(folder: Path) -> None:
 
 
 def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
-    """Run tests of the copy; answers pytest's exit code and what it said."""
+    """Run tests of the copy; returns pytest's exit code and what it said."""
     command = [sys.executable, "-B", "-m", "pytest", "-n", "0", "-x", "-q", "-m", "compat or not compat", *tests]
     environment = {**os.environ, "PYTHONPATH": str(folder / "emulator")}  # the copy, not what is installed
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_LIMIT)
@@ -40,7 +40,7 @@ def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
 
 
 def survives(folder: Path, mutant: Mutant) -> str:
-    """Take the protection out, run its tests and put it back; answers what is wrong, "" when they failed."""
+    """Take the protection out, run its tests and put it back; returns what is wrong, "" when they failed."""
     file = folder / mutant.file
     whole = file.read_text()
     file.write_text(mutant.applied_to(whole))
@@ -54,7 +54,7 @@ def survives(folder: Path, mutant: Mutant) -> str:
 
 
 def main(names: Sequence[str]) -> int:
-    """Try the mutants of these names, or all; answers the number of those that no test noticed."""
+    """Try the mutants of these names, or all; returns the number of those that no test noticed."""
     chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
     bad = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:

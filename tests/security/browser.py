@@ -50,7 +50,7 @@ class Page:
                 self.log.append(str(told["params"]["exceptionDetails"]))
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call one method; answers its result."""
+        """Call one method; returns its result."""
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
@@ -81,7 +81,7 @@ class Page:
         return told["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait until an expression is true in the page; answers its value."""
+        """Wait until an expression is true in the page; returns its value."""
         return await self.run(f"""
             const end = performance.now() + {LIMIT * 500};
             while (!({expression}) && performance.now() < end) await new Promise(requestAnimationFrame);

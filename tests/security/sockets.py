@@ -40,7 +40,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def send_until_refused(connection: socket.socket, parts: Iterator[bytes]) -> int:
-    """Send until the other side takes no more; answers how many bytes went out."""
+    """Send until the other side takes no more; returns how many bytes went out."""
     sent = 0
     with contextlib.suppress(ConnectionError, socket.timeout):
         for part in parts:

@@ -132,7 +132,7 @@ def submission(plant: Plants, server: Command, **input: Any) -> dict[str, Any]:
 
 
 def visit(plant: Plants, server: Command) -> tuple[str, list[str]]:
-    """Whatever a client can send; answers a job and what the errors said."""
+    """Whatever a client can send; returns a job and what the errors said."""
     http, headers = server.http, told(plant)
     keyed = {**headers, "authorization": f"Bearer {plant('api-key')}"}
     bare = {**headers, "authorization": plant("second-key")}
@@ -169,7 +169,7 @@ def visit(plant: Plants, server: Command) -> tuple[str, list[str]]:
 
 
 def visit_oddly(plant: Plants, server: Command) -> str:
-    """Secrets where a name says of them what they are, or that are names themselves; answers what the errors said."""
+    """Secrets where a name says of them what they are, or that are names themselves; returns what the errors said."""
     http, far = server.http, f"{server.base_url}/far"
     shaped = f"rpa_{plant('name')}"
     quoted = "".join(f"http://u:p{sign}{plant('odd-userinfo')}@127.0.0.1:9/ " for sign in "'\"<\\")

@@ -56,7 +56,7 @@ class Unread:
         return dict(answer.json())
 
     def stop(self) -> float:
-        """End it, which must go well; answers the seconds that it took."""
+        """End it, which must go well; returns the seconds that it took."""
         began = time.monotonic()
         self.process.terminate()
         assert self.process.wait(LIMIT) == 0

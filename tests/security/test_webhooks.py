@@ -39,7 +39,7 @@ def emu() -> Iterator[Emulator]:
 
 
 def call(emu: Emulator, *urls: str) -> list[dict[str, Any]]:
-    """End a job for each of these webhooks; answers the attempts."""
+    """End a job for each of these webhooks; returns the attempts."""
     server = emu.link.server
     for url in urls:
         told = url.replace("PORT", str(server.port))

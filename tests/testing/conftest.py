@@ -26,7 +26,7 @@ class Client:
         return httpx.request(method, self._emu.base_url + path, json=body, headers=sent, **PLAIN)
 
     def run(self, prompt: str = "hello", endpoint: str = "llm", **members: Any) -> str:
-        """Hand a job in; answers its id."""
+        """Hand a job in; returns its id."""
         job: str = self.ask("POST", f"/{endpoint}/run", {"input": {"prompt": prompt}, **members}).json()["id"]
         return job
 

@@ -78,7 +78,7 @@ class Workshop:
         self.emulator.endpoints.add_program(default_settings(endpoint, self.emulator.platform), program)
 
     async def submit(self, input: object = None, **more: Any) -> str:
-        """Queue a job; answers its id."""
+        """Queue a job; returns its id."""
         job = await self.endpoint.submit(Submission(json.dumps(input or {"a": 1}).encode(), **more))
         return job.id
 

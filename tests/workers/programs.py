@@ -63,7 +63,7 @@ def serve():
 
 
 def program(folder: Path, body: str = "serve()", name: str = "worker.py") -> str:
-    """Write a worker program; answers the command that runs it."""
+    """Write a worker program; returns the command that runs it."""
     file = folder / name
     file.write_text(f"{WORKER}\n\n{textwrap.dedent(body)}\n", encoding="utf-8")
     return f"{shlex.quote(sys.executable)} {shlex.quote(str(file))}"
@@ -77,7 +77,7 @@ class Client:
         self._endpoint = endpoint
 
     def submit(self, do: str) -> str:
-        """Hand a job in; answers its id."""
+        """Hand a job in; returns its id."""
         answer = self._http.post(f"/{self._endpoint}/run", json={"input": {"do": do}})
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])

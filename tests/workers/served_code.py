@@ -40,7 +40,7 @@ KINDS = {"handler": ("handler.py", HANDLER, ""), "command": ("worker.py", WORKER
 """The file of each kind of worker, and what stands in it before and after the code of a test."""
 
 
-class Site:
+class ServedCode:
     """The code of endpoint `ep`; `write` is what an editor does."""
 
     def __init__(self, kind: str, folder: Path, host: Host) -> None:
@@ -67,13 +67,13 @@ class Site:
         return f"{shlex.quote(sys.executable)} {file}" if self.kind == "command" else file
 
     def serve(self, *more: str, **settings: Any) -> Client:
-        """Serve `ep`, and `more` endpoints by files of these names; answers a client once all is up."""
+        """Serve `ep`, and `more` endpoints by files of these names; returns a client once all is up."""
         here = self.begin(*more, **settings)
         self.server.ready()
         return here
 
     def begin(self, *more: str, **settings: Any) -> Client:
-        """The same without waiting for the workers."""
+        """Serve them without waiting for the workers."""
         option = "command" if self.kind == "command" else "endpoint"
         entries = [f"ep={self.words()}", *(f"{Path(name).stem}={self.words(name)}" for name in more)]
         self._server = self._host(None, **{option: entries, "reload": True, **settings})
@@ -115,26 +115,26 @@ class Site:
 
 
 @pytest.fixture(params=list(KINDS))
-def site(request: pytest.FixtureRequest, tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> Site:
+def code(request: pytest.FixtureRequest, tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> ServedCode:
     """The test's folder, once served by a handler and once by a program."""
-    return _site(request.param, tmp_path, host, monkeypatch)
+    return _code(request.param, tmp_path, host, monkeypatch)
 
 
 @pytest.fixture
-def handler_site(tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> Site:
+def handler_code(tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> ServedCode:
     """The test's folder, served by a handler."""
-    return _site("handler", tmp_path, host, monkeypatch)
+    return _code("handler", tmp_path, host, monkeypatch)
 
 
 @pytest.fixture
-def command_site(tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> Site:
+def command_code(tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> ServedCode:
     """The test's folder, served by a program."""
-    return _site("command", tmp_path, host, monkeypatch)
+    return _code("command", tmp_path, host, monkeypatch)
 
 
-def _site(kind: str, folder: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> Site:
+def _code(kind: str, folder: Path, host: Host, monkeypatch: pytest.MonkeyPatch) -> ServedCode:
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    return Site(kind, folder, host)
+    return ServedCode(kind, folder, host)
 
 
 def replace(file: Path, source: str) -> None:

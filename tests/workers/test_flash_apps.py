@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.servers import Starter, commands
-from tests.config.told import build
+from tests.config.given import build
 
 SHOW = """
 import os

@@ -16,7 +16,7 @@ from runpod_emulator.workers.runner import isolation
 from runpod_emulator.workers.runner.isolation import GATE
 
 from tests.compat.servers import LIMIT
-from tests.config.told import plans, refusal
+from tests.config.given import plans, refusal
 from tests.workers import programs
 from tests.workers.programs import Host, client
 from tests.workers.runner.conftest import RUNNER

@@ -12,18 +12,18 @@ from runpod_emulator.workers.command import Command
 from runpod_emulator.workers.reload import python_files
 
 from tests.compat.servers import until
-from tests.workers import sites
-from tests.workers.sites import SOON, Site
+from tests.workers import served_code
+from tests.workers.served_code import SOON, ServedCode
 
 pytestmark = pytest.mark.compat
 
-host = sites.host
-site = sites.command_site
+host = served_code.host
+code = served_code.command_code
 
 MINE = ["one.py", "package/two.py", "package/deep/three.py"]
 OTHERS = [
     "notes.txt", "one.pyc", ".hidden/four.py", "__pycache__/five.py", "node_modules/tool/six.py",
-    "package/site-packages/seven.py", "venv/lib/eight.py", "venv/nine.py",
+    "package/code-packages/seven.py", "venv/lib/eight.py", "venv/nine.py",
 ]  # fmt: skip
 
 
@@ -58,72 +58,72 @@ def test_the_folders_of_the_files_that_a_command_names(tmp_path: Path, words: li
     assert sorted(set(found)) == sorted(str(tmp_path / name) for name in files)
 
 
-def test_a_file_that_is_not_imported_counts_and_an_installed_one_does_not(site: Site) -> None:
+def test_a_file_that_is_not_imported_counts_and_an_installed_one_does_not(code: ServedCode) -> None:
     """Nobody can ask a program what it has imported."""
-    fill(site.folder)
-    site.write_main("NUMBER = 1")
-    here = site.serve()
+    fill(code.folder)
+    code.write_main("NUMBER = 1")
+    here = code.serve()
     pid = here.output("os.getpid()")
     for name in OTHERS:
-        site.write(name, "# changed")
-    site.write("one.py", "# changed")
-    site.reloaded(1)
+        code.write(name, "# changed")
+    code.write("one.py", "# changed")
+    code.reloaded(1)
     assert here.output("os.getpid()") != pid
-    assert [line for line in site.server.log if "changed" in line] == ["ep: one.py changed"]
+    assert [line for line in code.server.log if "changed" in line] == ["ep: one.py changed"]
 
 
-def test_the_folder_is_that_in_which_the_program_runs(site: Site) -> None:
-    site.write("elsewhere/helper.py", "NUMBER = 1\n")
-    site.write_main("from helper import NUMBER", name="elsewhere/worker.py")
-    here = site.serve(directory=site.folder / "elsewhere")
-    assert here.output("os.getcwd()") == str(site.folder / "elsewhere")
-    site.write("elsewhere/helper.py", "NUMBER = 2\n")
-    site.reloaded(1)
+def test_the_folder_is_that_in_which_the_program_runs(code: ServedCode) -> None:
+    code.write("elsewhere/helper.py", "NUMBER = 1\n")
+    code.write_main("from helper import NUMBER", name="elsewhere/worker.py")
+    here = code.serve(directory=code.folder / "elsewhere")
+    assert here.output("os.getcwd()") == str(code.folder / "elsewhere")
+    code.write("elsewhere/helper.py", "NUMBER = 2\n")
+    code.reloaded(1)
     assert here.output("NUMBER") == 2
 
 
-def test_a_program_behind_a_shell_is_reloaded(site: Site) -> None:
+def test_a_program_behind_a_shell_is_reloaded(code: ServedCode) -> None:
     """The child of a shell ends with it."""
-    site.write_main("NUMBER = 1")
+    code.write_main("NUMBER = 1")
     shell = f"ep=sh -c '{shlex.quote(sys.executable)} \"$0\" && true' worker.py"
-    here = site.serve(command=[shell])
+    here = code.serve(command=[shell])
     old = here.output("[os.getpid(), os.getppid()]")
-    assert set(old) <= site.pids()
-    site.write_main("NUMBER = 2")
-    site.reloaded(1)
+    assert set(old) <= code.pids()
+    code.write_main("NUMBER = 2")
+    code.reloaded(1)
     assert here.output("NUMBER") == 2
-    until(lambda: not set(old) & site.pids())
+    until(lambda: not set(old) & code.pids())
 
 
-def test_a_module_that_is_new_counts_once_it_is_known(site: Site) -> None:
-    site.write_main("NUMBER = 1")
-    here = site.serve()
-    site.write("helper.py", "NUMBER = 2\n")
-    site.write_main("from helper import NUMBER")
+def test_a_module_that_is_new_counts_once_it_is_known(code: ServedCode) -> None:
+    code.write_main("NUMBER = 1")
+    here = code.serve()
+    code.write("helper.py", "NUMBER = 2\n")
+    code.write_main("from helper import NUMBER")
     until(lambda: here.output("NUMBER") == 2)
-    site.write("helper.py", "NUMBER = 3\n")
+    code.write("helper.py", "NUMBER = 3\n")
     until(lambda: here.output("NUMBER") == 3)
 
 
-def test_a_package_that_is_new_counts_once_it_is_known(site: Site) -> None:
-    site.write_main("NUMBER = 1")
-    here = site.serve()
-    site.write("package/__init__.py", "NUMBER = 2\n")
-    site.write_main("from package import NUMBER")
+def test_a_package_that_is_new_counts_once_it_is_known(code: ServedCode) -> None:
+    code.write_main("NUMBER = 1")
+    here = code.serve()
+    code.write("package/__init__.py", "NUMBER = 2\n")
+    code.write_main("from package import NUMBER")
     until(lambda: here.output("NUMBER") == 2)
-    site.write("package/__init__.py", "NUMBER = 3\n")
+    code.write("package/__init__.py", "NUMBER = 3\n")
     until(lambda: here.output("NUMBER") == 3, SOON)
 
 
-def test_a_package_that_goes_and_comes_back_counts_on(site: Site) -> None:
-    site.write("package/__init__.py", "NUMBER = 1\n")
-    site.write_main("from package import NUMBER")
-    here = site.serve()
-    os.rename(site.folder / "package", site.folder / "away")
-    site.failed()
-    site.write("away/__init__.py", "NUMBER = 2\n")
-    os.rename(site.folder / "away", site.folder / "package")
-    site.reloaded(1)
+def test_a_package_that_goes_and_comes_back_counts_on(code: ServedCode) -> None:
+    code.write("package/__init__.py", "NUMBER = 1\n")
+    code.write_main("from package import NUMBER")
+    here = code.serve()
+    os.rename(code.folder / "package", code.folder / "away")
+    code.failed()
+    code.write("away/__init__.py", "NUMBER = 2\n")
+    os.rename(code.folder / "away", code.folder / "package")
+    code.reloaded(1)
     assert here.output("NUMBER") == 2
-    site.write("package/__init__.py", "NUMBER = 3\n")
+    code.write("package/__init__.py", "NUMBER = 3\n")
     until(lambda: here.output("NUMBER") == 3, SOON)

@@ -130,8 +130,8 @@ class Stub(Written):
         """The stub that matches and counts.
 
         `place` is where it was written, `source` how, by default its members. Where it has
-        no id, it gets the first of stub-1, stub-2 ... that is not `taken`. The same `numbers`, from 1, for
-        several stubs save each the search of those before.
+        no id, it gets the first of stub-1, stub-2 ... that is not `taken`. Several stubs may share
+        `numbers`, from 1: none searches those before it again.
         """
         stub_id = self.id or next(name for number in numbers or count(1) if (name := f"stub-{number}") not in taken)
         responses = self.respond if isinstance(self.respond, list) else [self.respond]

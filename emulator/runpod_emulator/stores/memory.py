@@ -92,7 +92,7 @@ class MemoryStore:
         return Written(transition, shelf.counts)
 
     async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
-        """Apply `change` to the first jobs of the queue, `most` at most; jobs it answers None for stay."""
+        """Apply `change` to the first jobs of the queue, `most` at most; those for which it returns None stay."""
         shelf = self._shelf(endpoint)
         claimed: list[Transition] = []
         left: list[Job] = []

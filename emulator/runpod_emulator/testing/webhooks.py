@@ -32,7 +32,7 @@ class Webhooks:
         return self.url_for("test")
 
     def url_for(self, name: str) -> str:
-        """The same with a name, by which calls are told apart."""
+        """A URL for webhooks of one name, by which their calls are told apart."""
         return self._link.hooks_url(_checked_name(name))
 
     @property

@@ -137,7 +137,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         return endpoint
 
     def add_mock_now(self, endpoint_id: str) -> Endpoint:
-        """The same while the server runs, with the platform's defaults; raises ConfigurationError."""
+        """A new mock endpoint while the server runs, with the platform's defaults; raises ConfigurationError."""
         endpoint = self.add_mock(default_settings(endpoint_id, self._shared.platform))
         endpoint.workforce.begin()
         return endpoint

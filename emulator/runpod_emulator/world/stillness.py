@@ -16,7 +16,7 @@ log = logging.getLogger("runpod_emulator.timers")
 _STILL = 250
 """Milliseconds of real time in which something may happen yet: a thread of a test may be about to send a request."""
 _IDLE = 10_000
-"""The same on an automatic clock: as long as any wait on a real one."""
+"""Milliseconds of that on an automatic clock: as long as any wait on a real one."""
 _WORTH_A_WORD = 1_000
 """Milliseconds of real time for which a client waits in vain before that is logged."""
 
@@ -64,7 +64,7 @@ class Stillness:
         self.is_over = False
         """Whether it is in vain; those who wait for news are woken then."""
         self.is_late = False
-        """The same for one that took too long."""
+        """Whether it took too long; they are woken then too."""
         self._world = world
         self._patience = patience
         self._heard = 0

@@ -157,7 +157,7 @@ class World:
         )  # fmt: skip
 
     def stub(self, stub: Stub) -> str:
-        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; answers its id."""
+        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id."""
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.endpoints.add_mock_now(stub.endpoint)
             self.endpoints.starts.let_pass(stub.endpoint)
@@ -177,7 +177,7 @@ class World:
         await self.room.wait(_ANSWER, self.timeline.now() + delay, caller)
 
     async def _pass_time(self, delay: int) -> None:
-        """The same for one of our own calls: time may pass, though the call is on the wire."""
+        """Hold the answer to one of our own calls: time may pass meanwhile, though the call is on the wire."""
         caller = Caller()
         caller.hurries = True
         self.timeline.end()
@@ -253,7 +253,7 @@ class World:
         self.timeline.close()
 
     async def run_until_idle(self, most: int) -> list[int]:
-        """Move a virtual clock until `idle`, by `most` ms; answers the deadlines that fired."""
+        """Move a virtual clock until `idle`, by `most` ms; returns the deadlines that fired."""
         end = self.timeline.now() + most
         fired: list[int] = []
         while True:

@@ -91,7 +91,7 @@ class Worlds:
         return self.named(namespace) if namespace else self.first
 
     def known(self, namespace: str, key: str = "") -> World | None:
-        """The same if there is one already: whoever has shown no key yet makes none."""
+        """The world that a client names, if there is one already: whoever has shown no key yet makes none."""
         namespace = self._meant(namespace, key)
         if not namespace:
             return self.first
@@ -165,7 +165,7 @@ class Worlds:
             self._watch()
 
     async def drop(self, namespace: str) -> bool:
-        """End a world and forget it; answers whether there was one."""
+        """End a world and forget it; returns whether there was one."""
         kept = self._named.get(namespace)
         if kept is None:
             return False

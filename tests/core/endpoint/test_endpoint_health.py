@@ -5,7 +5,7 @@ from __future__ import annotations
 from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Failed, TimedOut
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import both_profiles, take_now
 from tests.worlds import TestWorld, make_world
 

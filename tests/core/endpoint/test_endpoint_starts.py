@@ -11,7 +11,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.settings import Span
 
 from tests.core.endpoint.test_endpoint_health import counters
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import answer, beside, finish, seen, started, take_now, world_with
 from tests.worlds import TestWorld
 

@@ -7,7 +7,7 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Cancelled, Completed, Emitted, Failed, JobStatus, TimedOut
 from runpod_emulator.core.time.waiting import Caller
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import is_gone, started, take_now, turns
 from tests.worlds import TestWorld, make_world
 

@@ -10,7 +10,7 @@ from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Completed, Job, JobStatus
 from runpod_emulator.core.time.waiting import Caller, Outcome, Waiter
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import started, take_now, turns
 from tests.worlds import TestWorld, make_world
 

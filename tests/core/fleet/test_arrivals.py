@@ -15,7 +15,7 @@ from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.core.time.timeline import Timeline
 
 from tests.core.endpoint.test_endpoint_health import counters
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import beside, seen, take_now, world_with
 from tests.worlds import RecordingLauncher, make_world
 

@@ -10,7 +10,7 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.settings import Span
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import beside, both_profiles, finish, take_now, world_with
 from tests.worlds import TestWorld, make_world
 

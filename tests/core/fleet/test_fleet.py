@@ -16,7 +16,7 @@ from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.core.time.timeline import Timeline
 
 from tests.core.jobs.test_job import LEASE, QUEUED
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import finish
 from tests.worlds import RecordingLauncher
 

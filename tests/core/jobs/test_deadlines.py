@@ -12,7 +12,7 @@ from runpod_emulator.core.platform import DAY, HOUR, SECOND, preset
 from runpod_emulator.core.settings import EndpointSettings
 
 from tests.core.jobs.test_job import LEASE, QUEUED, RUNNING, job_in
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import both_profiles, is_gone, seen, take_now
 from tests.worlds import TestWorld
 

@@ -10,7 +10,7 @@ from runpod_emulator.core.jobs.job import Completed, Failed, Job, JobStatus, Pro
 from runpod_emulator.core.platform import HOUR, MINUTE, SECOND
 
 from tests.core.jobs.test_deadlines import JOB, with_limit
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import both_profiles, is_gone, take_now
 from tests.worlds import TestWorld, make_world
 

@@ -17,7 +17,7 @@ from runpod_emulator.core.settings import EndpointSettings, Span
 from runpod_emulator.core.time.waiting import Caller, Waiter
 from runpod_emulator.effects.faulty_post import FaultyPost
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import beside, is_gone, started, turns
 from tests.worlds import TestWorld, make_world
 

@@ -9,7 +9,7 @@ from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
-from tests.core.passage import Passing
+from tests.core.passing_time import Passing
 from tests.core.steps import finish, started, turns
 
 

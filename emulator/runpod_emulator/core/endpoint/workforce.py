@@ -117,7 +117,7 @@ class Workforce:
         self.later(self._balance())
 
     async def reload(self) -> bool | None:
-        """Bring the workers to the code as it is now; answers whether it could be started.
+        """Bring the workers to the code as it is now; returns whether it could be started.
 
         None when it was not found out: a newer reload or the server's end came first.
         """

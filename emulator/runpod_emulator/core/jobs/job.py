@@ -132,7 +132,7 @@ class Taken(NamedTuple):
     """The number of the run that begins, of a job that plays a script."""
 
     def beginning(self, run: int) -> Taken:
-        """The same with the number of a run: what `_replace` returns, in half its time."""
+        """This event with the number of a run: what `_replace` returns, in half its time."""
         return Taken(self.worker, self.lease_until, self.owner, run)
 
 

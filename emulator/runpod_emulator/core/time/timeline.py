@@ -296,7 +296,7 @@ class Timeline:
             self._again = True
 
     async def leap(self, may: Callable[[int], Awaitable[bool]] | None = None) -> bool:
-        """Leave out the time until the next deadline, and let it fire; answers whether that was done.
+        """Leave out the time until the next deadline, and let it fire; returns whether that was done.
 
         Only an automatic clock does, where nothing runs, and where `may`, which is told the deadline, agrees.
         """
@@ -319,7 +319,7 @@ class Timeline:
             self.hurry()
 
     async def settle(self, seconds: float | None = None) -> bool:
-        """Wait until no activity is counted, for so many seconds of real time at most; answers whether that is so."""
+        """Wait until no activity is counted, for so many seconds of real time at most; returns whether that is so."""
         if seconds is not None and self.running:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.settle(), seconds)
