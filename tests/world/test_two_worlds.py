@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.errors import RateLimited
+from runpod_emulator.core.errors import NotRetryable, RateLimited
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.jobs.owners import BEAT, LEASE
 from runpod_emulator.core.mocks.script import Ending, Script
@@ -73,6 +73,24 @@ async def test_a_worker_stops_what_is_cancelled_at_the_other_server(servers: Ser
     assert there.launcher.stopped_jobs == [(worker, job.id, 1)]
     assert here.launcher.stopped_jobs == []
     assert not there.endpoint.fleet.workers[worker].jobs
+
+
+async def test_of_two_servers_that_retry_a_job_at_once_one_does_and_the_others_stub_has_matched_nothing(
+    servers: Servers,
+):
+    here, there = await pair(servers)
+    stubs = [Stub("s", (Script(Ending.NEVER),)) for _ in range(2)]
+    for world, stub in zip((here, there), stubs, strict=True):
+        world.emulator.stub(stub)
+    _, job = await there.running()
+    await there.endpoint.work.report(job.id, Failed("boom", None, 1))
+    retries = (world.endpoint.retry(job.id) for world in (here, there))
+    outcomes = await asyncio.gather(*retries, return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == [Job.__name__, NotRetryable.__name__]
+    assert sum(stub.matched for stub in stubs) == 2
+    (again,) = await there.take(await there.worker())
+    assert (again.id, again.lease) == (job.id, 2)
+    assert (servers.seen["a"].wins + servers.seen["b"].wins).count("Retried") == 1
 
 
 async def test_the_queue_is_first_in_first_out_over_both(servers: Servers):

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.errors import EndpointNotFound, NotCancellable, QueueFull
+from runpod_emulator.core.errors import EmulatorError, EndpointNotFound, NotCancellable, NotRetryable, QueueFull
 from runpod_emulator.core.jobs.job import Completed, Emitted, Event, Failed, Forgotten, Job, JobStatus
+from runpod_emulator.core.jobs.store import Change, Written
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.script import Ending, Pause, Script
 from runpod_emulator.core.mocks.stubs import Stub
@@ -271,6 +272,64 @@ async def test_a_job_that_was_refused_gives_its_run_back():
     await world.advance(1_000)
     assert await world.take(await world.worker())
     assert (await world.endpoint.submit(JOB)).held  # it plays what the refused one would have played
+
+
+async def failed_job(world: TestWorld) -> tuple[Job, Stub]:
+    """A job that has failed, and the stub that holds its runs back, the first of which it was."""
+    held = Script(Ending.NEVER, in_queue=Pause(exactly(1_000)))
+    stub = Stub("held", (held,))
+    world.emulator.stub(stub)
+    job = await world.endpoint.submit(JOB)
+    await world.advance(1_000)
+    await world.take(await world.worker())
+    await world.endpoint.work.report(job.id, Failed("boom", None, 1))
+    return job, stub
+
+
+async def next_run(world: TestWorld) -> int:
+    script = (await world.endpoint.submit(JOB)).script
+    assert script is not None
+    return script.run
+
+
+async def test_of_two_who_retry_a_job_at_once_one_is_refused_and_uses_up_nothing_of_its_stub():
+    for seed in range(9):
+        worlds.STORE = lambda: YieldingStore(seed, 4)  # noqa: B023
+        world = make_world()
+        job, stub = await failed_job(world)
+        outcomes = await asyncio.gather(*(world.endpoint.retry(job.id) for _ in range(2)), return_exceptions=True)
+        assert Counter(type(outcome) for outcome in outcomes) == {Job: 1, NotRetryable: 1}
+        assert stub.matched == 2
+        assert [outcome.script.run for outcome in outcomes if isinstance(outcome, Job) and outcome.script] == [2]
+        assert await next_run(world) == 3
+
+
+class Asking(YieldingStore):
+    """A store whose next update finds that another write came first, and asks again."""
+
+    write: Callable[[], Awaitable[object]] | None = None
+
+    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+        write, self.write = self.write, None
+        if write is not None:
+            change(await self.get(endpoint, job))
+            await write()
+        return await super().update(endpoint, job, change)
+
+
+@pytest.mark.parametrize("by", ["another retry", "its end"])
+async def test_a_retry_that_a_write_comes_before_gives_its_run_back(by: str):
+    store = Asking()
+    world = make_world(store=store)
+    job, _ = await failed_job(world)
+    is_retried = by == "another retry"
+    store.write = lambda: world.endpoint.retry(job.id) if is_retried else world.endpoint.change(job.id, Forgotten())
+    with pytest.raises(EmulatorError):
+        await world.endpoint.retry(job.id)
+    if is_retried:
+        again = (await world.endpoint.status(job.id)).script
+        assert again is not None and again.run == 3
+    assert [await next_run(world) for _ in range(2)] == [2, 4 if is_retried else 3]
 
 
 async def test_a_deadline_that_is_set_as_the_store_is_asked_for_the_next_is_met():

@@ -48,7 +48,7 @@ from runpod_emulator.core.jobs.job import (
     Transition,
 )  # fmt: skip
 from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, Kinds, Listener, by_kind
-from runpod_emulator.core.jobs.script_state import Looked
+from runpod_emulator.core.jobs.script_state import Looked, ScriptState
 from runpod_emulator.core.jobs.store import Counts
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.rates import Limits
@@ -121,7 +121,7 @@ class Endpoint:
     # What clients do
 
     async def submit(self, submission: Submission) -> Job:
-        """Queue a job and answer its record; raises EndpointPaused, QueueFull."""
+        """Queue a job and return its record; raises EndpointPaused, QueueFull."""
         at = await self._now()
         self._check_open()
         platform, settings = self.platform, self.workforce.settings
@@ -244,17 +244,19 @@ class Endpoint:
         at = await self._now()
         job = await self._engine.load(job_id, at)
         place = await self._store.next_place() + (job.low_priority and self._behind)
-        script = self.scripts.choose_again(job, at) if Retried in TRANSITIONS[job.status] else None
+        chosen: list[tuple[ScriptState | None, Callable[[], None]]] = []
 
         def again(job: Job) -> Event:
             self._check_open()
-            return Retried(place, script)
+            if not chosen and Retried in TRANSITIONS[job.status]:  # once, though the store may ask again
+                chosen.append(self.scripts.choose_again(job, at))
+            return Retried(place, chosen[0][0] if chosen else None)
 
         try:
             transition = await self._engine.change_if(job_id, again, at)
         except (IllegalTransition, RequestError) as error:
-            if script is not None:
-                self.scripts.forgo(job_id)
+            for _, take_back in chosen:  # the store has asked again, after a write of somebody else's
+                take_back()
             if isinstance(error, IllegalTransition):
                 raise NotRetryable(error.status, self.platform.retry_wrong_state_status) from error
             raise
@@ -263,7 +265,7 @@ class Endpoint:
         return transition.job
 
     async def purge(self) -> int:
-        """Remove every waiting job; answers how many."""
+        """Remove every waiting job; returns how many."""
         at = await self._now()
         waiting = await self._store.queued(self.id)
         event = Cancelled() if self.platform.purged_job == "cancelled" else Forgotten()

@@ -12,6 +12,7 @@ performs it for the script of that run (`get`) and for each pause (`pause`). Wha
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -136,11 +137,16 @@ class RunningScripts:
         state = ScriptState(stub.id, stub.matched, question.raw_headers)
         return self._numbered(state, known, at) if stub.holds else state
 
-    def choose_again(self, job: Job, at: int) -> ScriptState | None:
-        """The script of a job that a client retries; None where a handler runs it."""
+    def choose_again(self, job: Job, at: int) -> tuple[ScriptState | None, Callable[[], None]]:
+        """The script of a job that a client retries, None where a handler runs it; and what takes the choice back.
+
+        Another retry may have chosen for the job meanwhile, here or elsewhere: only this choice is taken back.
+        """
         if job.script is None:
-            return None
-        return self.choose(job.id, Question(job.endpoint, job.input, job.script.headers), at)
+            return None, functools.partial(self._take_back, job.id, None)
+        state = self.choose(job.id, _question(job), at)
+        known = None if state is None or state.stub is None else self._known[job.id]
+        return state, functools.partial(self._take_back, job.id, known)
 
     def forgo(self, job_id: str) -> None:
         """What was chosen for the job is not played."""
@@ -295,11 +301,17 @@ class RunningScripts:
         return await self._room.wait(("poll", self._jobs.id, job.id), until, caller)
 
     def _numbered(self, state: ScriptState, known: _Known, at: int) -> ScriptState:
-        """The same of a job that has its number from the start, for it may have to be held back."""
+        """The state of a job that has its number from the start, for it may have to be held back."""
         run = known.draw()
         pause = known.stub.script(run).in_queue
         held_until = None if pause.nothing else at + self.draw(pause.time)
         return state._replace(run=run, numbered=True, held_until=held_until, polls_owed=pause.polls)
+
+    def _take_back(self, job_id: str, known: _Known | None) -> None:
+        if known is not None:
+            if self._known.get(job_id) is known:
+                del self._known[job_id]
+            known.forgo()
 
     def _stub_of(self, job_id: str, state: ScriptState) -> Stub | None:
         known = self._known.get(job_id)
