@@ -56,20 +56,6 @@ async def test_events_come_as_the_chunks_do():
     assert visit.body == expected + b'event: status\ndata: {"status":"COMPLETED"}\n\n'
 
 
-@pytest.mark.parametrize("end", ["FAILED", "CANCELLED"])
-async def test_every_end_is_told(end):
-    doors = open_doors()
-    job = await started(doors)
-    visit = watch(doors, job.id)
-    await until(lambda: doors.waiting == 1)
-    if end == "FAILED":
-        await doors.fail(job)
-    else:
-        await doors.post(f"/cancel/{job.id}")
-    await visit.task
-    assert visit.body == b'event: status\ndata: {"status":"%s"}\n\n' % end.encode()
-
-
 async def test_silence_does_not_end_the_events():
     doors = open_doors()
     job = await started(doors)
@@ -109,11 +95,6 @@ async def test_a_line_break_between_tokens_stays_one_event():
 async def test_an_unknown_job_is_a_problem_in_json():
     answer = await open_doors().get("/stream/nope", headers=EVENTS)
     expect_problem(answer, 404, "Not Found", "job not found")
-
-
-async def test_an_unknown_endpoint_is_a_problem_in_json():
-    answer = await open_doors().http.get("/v2/nope/stream/x", headers=EVENTS)
-    expect_problem(answer, 404, "Not Found", "endpoint not found")
 
 
 async def test_a_wrong_wait_is_a_problem_in_json():

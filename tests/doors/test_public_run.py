@@ -3,7 +3,6 @@
 import json
 import re
 
-import pytest
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Completed
 
@@ -19,8 +18,8 @@ async def handed_out(doors: Doors) -> bytes:
     return handout(job, doors.endpoint.platform)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("suffix", ["-u1", ""])
+@table("profile", PROFILES)
+@table("suffix", ["-u1", ""])
 async def test_it_answers_exactly_id_and_status(profile, suffix):
     answer = await open_doors(profile, id_suffix=suffix).post("/run", content=JOB)
     job_id = answer.json()["id"]
@@ -35,15 +34,7 @@ async def test_it_answers_at_once_though_no_worker_is_there():
     assert (await doors.get(f"/status/{job_id}")).json() == {"id": job_id, "status": "IN_QUEUE"}
 
 
-async def test_ids_differ_and_jobs_come_out_in_order():
-    doors = open_doors()
-    ids = [await doors.submit(b'{"input":{"n":%d}}' % n) for n in range(5)]
-    assert len(set(ids)) == 5
-    taken = await doors.world.take(await doors.world.worker(), most=5)
-    assert [(job.id, job.input) for job in taken] == [(ids[n], b'{"n":%d}' % n) for n in range(5)]
-
-
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain", None])
+@table("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain", None])
 async def test_the_content_type_of_the_request_does_not_matter(content_type):
     headers = {"content-type": content_type} if content_type else {}
     assert (await open_doors().post("/run", content=JOB, headers=headers)).status_code == 200
@@ -108,7 +99,7 @@ async def test_s3_config_reaches_the_worker_and_is_never_shown():
         assert b"hush" not in text and b"s3" not in text.lower()
 
 
-@pytest.mark.parametrize("text", [b"null", b"{}"])
+@table("text", [b"null", b"{}"])
 async def test_an_empty_s3_config_is_none(text):
     doors = open_doors()
     await doors.submit(b'{"input":{"a":1},"s3Config":%s}' % text)
@@ -131,7 +122,7 @@ async def test_policy_reaches_the_job():
     assert (job.execution_timeout, job.expires_at - job.submitted_at, job.low_priority) == (5_000, 10_000, True)
 
 
-@pytest.mark.parametrize("policy", [{}, None, {"executionTimeout": None, "ttl": None, "lowPriority": None}])
+@table("policy", [{}, None, {"executionTimeout": None, "ttl": None, "lowPriority": None}])
 async def test_without_policy_the_endpoint_decides(policy):
     doors = open_doors()
     await doors.post("/run", json={"input": {"a": 1}, "policy": policy})
@@ -140,7 +131,7 @@ async def test_without_policy_the_endpoint_decides(policy):
     assert limits == (600_000, 86_400_000, False)
 
 
-@pytest.mark.parametrize("number", [b"20000", b"20000.0", b"2e4"])
+@table("number", [b"20000", b"20000.0", b"2e4"])
 async def test_a_whole_number_may_be_written_in_any_way(number):
     doors = open_doors()
     await doors.submit(b'{"input":{"a":1},"policy":{"ttl":%s}}' % number)
@@ -148,9 +139,7 @@ async def test_a_whole_number_may_be_written_in_any_way(number):
     assert job.expires_at - job.submitted_at == 20_000
 
 
-@pytest.mark.parametrize(
-    ("name", "low", "high"), [("executionTimeout", 5_000, 604_800_000), ("ttl", 10_000, 604_800_000)]
-)
+@table(("name", "low", "high"), [("executionTimeout", 5_000, 604_800_000), ("ttl", 10_000, 604_800_000)])
 async def test_out_of_range_is_clamped_when_asked(name, low, high):
     doors = open_doors(out_of_range="clamp")
     for number, becomes in ((1, low), (-(10**30), low), (10**30, high), (high, high), (low, low)):
@@ -168,7 +157,7 @@ async def test_a_low_priority_job_starts_no_worker():
     assert len(doors.world.launcher.started) == 1
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/done", "https://h/p?q=1#f", "http://[::1]:9/", "HTTP://h"])
+@table("url", ["http://127.0.0.1:9/done", "https://h/p?q=1#f", "http://[::1]:9/", "HTTP://h"])
 async def test_a_webhook_is_called_with_the_result(url):
     doors = open_doors()
     job_id = (await doors.post("/run", json={"input": {"a": 1}, "webhook": url})).json()["id"]
@@ -183,7 +172,7 @@ async def test_a_webhook_is_called_with_the_result(url):
     )
 
 
-@pytest.mark.parametrize("extra", [{}, {"webhook": None}, {"webhook": ""}])
+@table("extra", [{}, {"webhook": None}, {"webhook": ""}])
 async def test_without_a_webhook_nobody_is_called(extra):
     doors = open_doors()
     await doors.post("/run", json={"input": {"webhook": "http://h/"}, **extra})
@@ -200,7 +189,7 @@ async def test_any_webhook_text_goes_when_the_check_is_off():
     assert [url for url, _ in doors.world.post.calls] == ["ftp://h/"]
 
 
-@pytest.mark.parametrize(("profile", "sent"), [("observed", False), ("documented", True)])
+@table(("profile", "sent"), [("observed", False), ("documented", True)])
 async def test_an_empty_input_is_accepted_and_stripped_on_its_way(profile, sent):
     doors = open_doors(profile)
     job_id = await doors.submit(b'{"input": { } }')
@@ -208,14 +197,14 @@ async def test_an_empty_input_is_accepted_and_stripped_on_its_way(profile, sent)
     assert await handed_out(doors) == expected % job_id.encode()
 
 
-@pytest.mark.parametrize("text", [b"[1]", b'"text"', b"5", b"true"])
+@table("text", [b"[1]", b'"text"', b"5", b"true"])
 async def test_any_input_is_accepted_when_it_need_not_be_an_object(text):
     doors = open_doors(input_must_be_object=False)
     await doors.submit(b'{"input":%s}' % text)
     assert (await doors.take()).input == text
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@table("profile", PROFILES)
 async def test_the_answer_tells_its_evidence(profile):
     answer = await open_doors(profile).post("/run", content=JOB)
     assert answer.headers["x-emulator-fidelity"] == "observed; row=run.accepted"

@@ -6,6 +6,7 @@ import pytest
 from runpod_emulator.core.jobs.job import JobStatus
 
 from tests.doors.doors import JOB, PROFILES, Visit, expect_bad_request, open_doors, until
+from tests.tables import table
 
 RANGE = "must be a whole number of milliseconds from 1000 to 300000"
 
@@ -29,8 +30,8 @@ async def test_it_holds_until_the_job_is_done(profile):
     assert re.match("sync-[0-9a-f]{8}-", job.id)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize(("query", "wait"), [("", 90_000), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
+@table("profile", PROFILES)
+@table(("query", "wait"), [("", 90_000), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
 async def test_past_its_wait_a_queued_job_is_answered_as_it_is_and_goes_on(profile, query, wait):
     doors = open_doors(profile, paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post(f"/runsync{query}", content=JOB))
@@ -74,34 +75,11 @@ async def test_a_failed_job_is_answered_with_the_presets_status(profile, status)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
 
 
-async def test_a_cancelled_job_ends_the_hold():
-    doors = open_doors(paused_endpoint="queue", workers_max=0)
-    held = await doors.hold(doors.post("/runsync", content=JOB))
-    (page,) = (await doors.get("/requests")).json()["requests"]
-    await doors.post(f"/cancel/{page['id']}")
-    answer = await held
-    assert (answer.status_code, answer.json()) == (200, {"id": page["id"], "status": "CANCELLED"})
-
-
 async def test_a_purged_job_ends_the_hold_with_404():
     doors = open_doors(paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post("/runsync", content=JOB))
     await doors.post("/purge-queue")
     assert (await held).json() == {"status": 404, "title": "Not Found", "detail": "job not found"}
-
-
-async def test_a_timed_out_job_ends_the_hold():
-    doors = open_doors("documented")
-    body = b'{"input":{"a":1},"policy":{"executionTimeout":5000}}'
-    held = await doors.hold(doors.post("/runsync", content=body))
-    job = await doors.take()
-    await doors.world.advance(5_000)
-    answer = await held
-    assert answer.text == (
-        f'{{"delayTime":0,"error":"job timed out","executionTime":5000,"id":"{job.id}","status":"TIMED_OUT",'
-        f'"workerId":"{job.worker}"}}'
-    )
-    assert answer.status_code == 200
 
 
 async def test_a_job_that_is_tried_again_is_still_held():
@@ -113,18 +91,6 @@ async def test_a_job_that_is_tried_again_is_still_held():
     assert not held.done()
     await doors.complete(second)
     assert (await held).json()["retries"] == 1
-
-
-async def test_the_result_is_kept_for_one_minute():
-    doors = open_doors()
-    held = await doors.hold(doors.post("/runsync", content=JOB))
-    job = await doors.take()
-    await doors.complete(job)
-    await held
-    await doors.world.advance(59_999)
-    assert (await doors.get(f"/status/{job.id}")).status_code == 200
-    await doors.world.advance(1)
-    assert (await doors.get(f"/status/{job.id}")).status_code == 404
 
 
 async def test_a_caller_who_leaves_frees_the_hold_and_the_job_goes_on():
@@ -166,7 +132,7 @@ async def test_a_wait_out_of_range_is_refused_and_queues_nothing():
     assert (await doors.get("/health")).json()["jobs"]["inQueue"] == 0
 
 
-@pytest.mark.parametrize(("sent", "means"), [("1", 1_000), ("-5", 1_000), ("99999999999", 300_000), ("5000", 5_000)])
+@table(("sent", "means"), [("1", 1_000), ("-5", 1_000), ("99999999999", 300_000), ("5000", 5_000)])
 async def test_a_wait_out_of_range_is_clamped_when_asked(sent, means):
     doors = open_doors(out_of_range="clamp", paused_endpoint="queue", workers_max=0)
     held = await doors.hold(doors.post(f"/runsync?wait={sent}", content=JOB))
@@ -179,14 +145,3 @@ async def test_a_wait_out_of_range_is_clamped_when_asked(sent, means):
 async def test_a_wait_that_is_no_number_cannot_be_clamped():
     answer = await open_doors(out_of_range="clamp").post("/runsync?wait=soon", content=JOB)
     expect_bad_request(answer, f"wait {RANGE}")
-
-
-async def test_many_are_held_at_once_and_each_gets_its_own_job():
-    doors = open_doors()
-    held = []
-    for n in range(10):
-        held.append(await doors.hold(doors.post("/runsync", content=b'{"input":{"n":%d}}' % n), waiters=n + 1))
-    jobs = await doors.world.take(await doors.world.worker(), most=10)
-    for job in reversed(jobs):
-        await doors.complete(job, job.input)
-    assert [(await answer).json()["output"]["n"] for answer in held] == list(range(10))

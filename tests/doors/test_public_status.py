@@ -1,8 +1,5 @@
 """/status and /status-sync: the envelope in every state, its life, and the hold."""
 
-import pytest
-from runpod_emulator.core.jobs.job import Completed
-
 from tests.core.steps import beside
 from tests.doors.doors import JOB, PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
 from tests.tables import table
@@ -174,15 +171,6 @@ async def test_the_envelope_has_exactly_the_keys_that_exist_in_order(play, profi
             assert answer.headers["x-emulator-fidelity"].endswith(f"; row=status_sync.{job.status.value.lower()}")
 
 
-async def test_execution_time_of_a_running_job_grows_only_after_progress():
-    doors = open_doors()
-    job_id = await running(doors)
-    assert "executionTime" not in (await doors.get(f"/status/{job_id}")).json()
-    await doors.progress(await doors.endpoint.status(job_id), b"1")
-    await doors.world.advance(50)
-    assert (await doors.get(f"/status/{job_id}")).json()["executionTime"] == 50
-
-
 @table("route", ["status", "status-sync", "stream", "cancel", "retry"])
 @table("content", [b"", b"{}", b"not json", b"\xff"])
 async def test_a_post_by_id_takes_any_body(route, content):
@@ -192,26 +180,14 @@ async def test_a_post_by_id_takes_any_body(route, content):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
-async def test_a_job_that_nobody_has_is_404(route):
-    doors = open_doors()
-    expect_problem(await doors.post(f"/{route}/nope"), 404, "Not Found", "job not found")
-
-
-@pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
-async def test_a_job_of_another_endpoint_is_404(route):
+@table("route", ["status", "status-sync", "stream", "cancel", "retry"])
+async def test_a_job_that_nobody_has_or_another_endpoint_or_that_is_expired_is_404(route):
     doors = open_doors()
     other = beside(doors.world).endpoint
     job = await doors.failed()
-    answer = await doors.http.post(f"/v2/{other.id}/{route}/{job.id}")
-    expect_problem(answer, 404, "Not Found", "job not found")
+    for path in (f"ep/{route}/nope", f"{other.id}/{route}/{job.id}"):
+        expect_problem(await doors.http.post(f"/v2/{path}"), 404, "Not Found", "job not found")
     assert (await doors.get(f"/status/{job.id}")).status_code == 200
-
-
-@pytest.mark.parametrize("route", ["status", "status-sync", "stream", "cancel", "retry"])
-async def test_an_expired_job_is_404(route):
-    doors = open_doors()
-    job = await doors.failed()
     await doors.world.advance(1_800_000)
     expect_problem(await doors.post(f"/{route}/{job.id}"), 404, "Not Found", "job not found")
 
@@ -228,19 +204,7 @@ async def test_ttl_shortens_the_life_of_a_result_from_the_call_on():
     assert (await doors.get(f"/status/{job.id}")).status_code == 404
 
 
-async def test_ttl_on_a_running_job_counts_from_its_end():
-    doors = open_doors()
-    job_id = await running(doors)
-    assert (await doors.get(f"/status/{job_id}?ttl=1")).json()["status"] == "IN_PROGRESS"
-    await doors.world.advance(30_000)
-    job = await doors.endpoint.status(job_id)
-    assert await doors.endpoint.work.report(job_id, Completed(job.lease, b"1"))
-    assert (await doors.get(f"/status/{job_id}")).json()["status"] == "COMPLETED"
-    await doors.world.advance(1)
-    assert (await doors.get(f"/status/{job_id}")).status_code == 404
-
-
-@pytest.mark.parametrize("ttl", ["0", "-1", "", "x", "1.5", "1e3", "\u0661"])
+@table("ttl", ["0", "-1", "", "x", "1.5", "1e3", "\u0661"])
 async def test_a_wrong_ttl_is_refused_and_changes_nothing(ttl):
     doors = open_doors()
     job = await doors.completed()
@@ -258,8 +222,8 @@ async def test_a_ttl_too_small_is_clamped_when_asked():
     assert (await doors.get(f"/status/{job.id}")).status_code == 404
 
 
-@pytest.mark.parametrize("method", BOTH)
-@pytest.mark.parametrize(("query", "wait"), [("", 90_000), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
+@table("method", BOTH)
+@table(("query", "wait"), [("", 90_000), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
 async def test_status_sync_holds_until_its_wait_is_over(method, query, wait):
     doors = open_doors(paused_endpoint="queue", workers_max=0)
     job_id = await doors.submit()
@@ -272,7 +236,7 @@ async def test_status_sync_holds_until_its_wait_is_over(method, query, wait):
     assert answer.headers["x-emulator-fidelity"] == "client; row=status_sync.in_queue"
 
 
-@pytest.mark.parametrize("method", BOTH)
+@table("method", BOTH)
 async def test_status_sync_ends_with_the_job(method):
     doors = open_doors()
     job_id = await doors.submit()
@@ -291,22 +255,6 @@ async def test_status_sync_of_a_failed_job_is_200_in_both_presets():
         assert (answer.status_code, answer.json()["error"]) == (200, "no luck")
 
 
-async def test_several_may_hold_on_one_job():
-    doors = open_doors()
-    job_id = await doors.submit()
-    held = [await doors.hold(doors.get(f"/status-sync/{job_id}"), waiters=n + 1) for n in range(3)]
-    await doors.complete(await doors.take())
-    assert len({(await one).content for one in held}) == 1
-
-
-async def test_a_job_that_expires_ends_the_hold_with_404():
-    doors = open_doors(paused_endpoint="queue", workers_max=0)
-    job_id = await doors.submit(b'{"input":{"a":1},"policy":{"ttl":10000}}')
-    held = await doors.hold(doors.get(f"/status-sync/{job_id}"))
-    await doors.world.advance(10_000)
-    expect_problem(await held, 404, "Not Found", "job not found")
-
-
 async def test_a_caller_who_leaves_frees_the_hold():
     doors = open_doors()
     job_id = await doors.submit(JOB)
@@ -317,7 +265,7 @@ async def test_a_caller_who_leaves_frees_the_hold():
     assert doors.waiting == 0
 
 
-@pytest.mark.parametrize("wait", ["999", "300001", "0", "-1", "", "x", "1.5"])
+@table("wait", ["999", "300001", "0", "-1", "", "x", "1.5"])
 async def test_a_wrong_wait_is_refused(wait):
     doors = open_doors()
     job = await doors.completed()

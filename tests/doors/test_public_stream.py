@@ -1,7 +1,5 @@
 """/stream: poll and drain. Each chunk once, held while empty, everything left with the terminal status."""
 
-import pytest
-
 from tests.doors.doors import PROFILES, Doors, Visit, expect_bad_request, expect_problem, open_doors, until
 from tests.tables import table
 
@@ -13,8 +11,8 @@ async def started(doors: Doors):
     return await doors.take()
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("method", BOTH)
+@table("profile", PROFILES)
+@table("method", BOTH)
 async def test_a_recorded_job_is_answered_as_it_was(method, profile):
     doors = open_doors(profile)
 
@@ -46,8 +44,8 @@ async def test_a_recorded_job_is_answered_as_it_was(method, profile):
     assert last.headers["x-emulator-fidelity"] == "observed; row=stream.completed"
 
 
-@pytest.mark.parametrize(("query", "wait"), [("", 9_500), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
-@pytest.mark.parametrize("status", ["IN_QUEUE", "IN_PROGRESS"])
+@table(("query", "wait"), [("", 9_500), ("?wait=1000", 1_000), ("?wait=300000", 300_000)])
+@table("status", ["IN_QUEUE", "IN_PROGRESS"])
 async def test_an_empty_stream_is_held(status, query, wait):
     doors = open_doors()
     job_id = await doors.submit()
@@ -69,69 +67,6 @@ async def test_a_chunk_ends_the_hold():
     assert (await held).text == '{"status":"IN_PROGRESS","stream":[{"output":1},{"output":2}]}'
 
 
-async def test_the_end_ends_the_hold():
-    doors = open_doors()
-    job = await started(doors)
-    held = await doors.hold(doors.get(f"/stream/{job.id}"))
-    await doors.complete(job)
-    assert (await held).text == '{"status":"COMPLETED","stream":[]}'
-
-
-@pytest.mark.parametrize("wakes", [False, True])
-async def test_a_start_ends_the_hold_only_when_asked(wakes):
-    doors = open_doors(stream_wakes_on_status=wakes)
-    job_id = await doors.submit()
-    held = await doors.hold(doors.get(f"/stream/{job_id}"))
-    await doors.take()
-    if wakes:
-        assert (await held).text == '{"status":"IN_PROGRESS","stream":[]}'
-        return
-    assert doors.waiting == 1
-    await doors.world.advance(9_500)
-    assert (await held).json()["status"] == "IN_PROGRESS"
-
-
-@pytest.mark.parametrize("end", ["FAILED", "CANCELLED"])
-async def test_leftovers_ride_with_every_terminal_status(end):
-    doors = open_doors()
-    job = await started(doors)
-    await doors.emit(job, b"1")
-    if end == "FAILED":
-        await doors.fail(job)
-    else:
-        await doors.post(f"/cancel/{job.id}")
-    for chunks in ('[{"output":1}]', "[]"):
-        assert (await doors.get(f"/stream/{job.id}")).text == f'{{"status":"{end}","stream":{chunks}}}'
-
-
-async def test_leftovers_ride_with_timed_out():
-    doors = open_doors("documented")
-    job = await started(doors)
-    await doors.emit(job, b"1")
-    await doors.world.advance(600_000)
-    assert (await doors.get(f"/stream/{job.id}")).text == '{"status":"TIMED_OUT","stream":[{"output":1}]}'
-
-
-async def test_the_whole_result_is_on_status_beside_the_stream():
-    doors = open_doors()
-    job = await started(doors)
-    await doors.complete(job, b"[1,2]")
-    assert (await doors.get(f"/stream/{job.id}")).json() == {"status": "COMPLETED", "stream": []}
-    assert (await doors.get(f"/status/{job.id}")).json()["output"] == [1, 2]
-
-
-async def test_a_chunk_goes_to_one_of_two_readers():
-    doors = open_doors()
-    job = await started(doors)
-    first = await doors.hold(doors.get(f"/stream/{job.id}"))
-    second = await doors.hold(doors.get(f"/stream/{job.id}"), waiters=2)
-    await doors.emit(job, b"1")
-    await until(first.done)
-    assert not second.done()
-    await doors.emit(job, b"2")
-    assert [(await one).json()["stream"] for one in (first, second)] == [[{"output": 1}], [{"output": 2}]]
-
-
 async def test_a_reader_who_leaves_as_the_chunk_comes_loses_nothing():
     doors = open_doors()
     job = await started(doors)
@@ -144,16 +79,6 @@ async def test_a_reader_who_leaves_as_the_chunk_comes_loses_nothing():
     assert sum(b'{"output":1}' in text for text in seen) == 1
 
 
-async def test_chunks_of_a_lost_run_are_dropped():
-    doors = open_doors()
-    job = await started(doors)
-    await doors.emit(job, b'"old"')
-    await doors.endpoint.work.worker_gone(job.worker)
-    again = await doors.take()
-    await doors.emit(again, b'"new"')
-    assert (await doors.get(f"/stream/{job.id}")).json()["stream"] == [{"output": "new"}]
-
-
 async def test_a_held_reader_outlives_a_lost_worker():
     doors = open_doors()
     job = await started(doors)
@@ -164,7 +89,7 @@ async def test_a_held_reader_outlives_a_lost_worker():
     assert (await held).json()["stream"] == [{"output": 1}]
 
 
-@pytest.mark.parametrize("chunk", [b'{"b":1,"a":[1.0]}', '"ż"'.encode(), b"null", b"12345678901234567890123"])
+@table("chunk", [b'{"b":1,"a":[1.0]}', '"ż"'.encode(), b"null", b"12345678901234567890123"])
 async def test_chunks_pass_byte_for_byte(chunk):
     doors = open_doors()
     job = await started(doors)
