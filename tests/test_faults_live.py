@@ -117,8 +117,8 @@ async def test_who_hangs_up_during_latency_leaves_nothing_behind(server: Server)
     with socket.create_connection(("127.0.0.1", server.port)) as bare:
         bare.sendall(b"GET /v2/echo/health HTTP/1.1\r\nHost: emulator\r\nAuthorization: key\r\n\r\n")
         room = server.emulator.room
-        await until(lambda: ("fault", "echo") in room._topics)
-    await until(lambda: ("fault", "echo") not in room._topics)
+        await until(lambda: ("fault", "echo") in room.held())
+    await until(lambda: ("fault", "echo") not in room.held())
     assert rule.struck == 1
 
 

@@ -129,10 +129,10 @@ def balanced_world(
     else:
         platform = preset(profile, **{name: value for name, value in told.items() if name not in own})
         emulator = World(platform, wire.webhook_body, clock=clock, post=post, seed=seed)
-        emulator._shared.capacity.limit = limit
         queue = emulator.endpoints.add(default_settings("ep", platform), RecordingLauncher().launch)
+        queue.shared.capacity.limit = limit
     settings = default_settings(endpoint, emulator.platform, **own)
-    balancer = Balancer(settings, emulator._shared, lambda balancer: ServerLauncher(balancer, real=real))
+    balancer = Balancer(settings, queue.shared, lambda balancer: ServerLauncher(balancer, real=real))
     emulator.endpoints.balancers[endpoint] = balancer
     assert isinstance(balancer.workforce.launcher, ServerLauncher)
     return BalancedWorld(emulator, balancer, balancer.workforce.launcher, clock, post, queue)

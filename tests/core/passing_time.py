@@ -15,7 +15,6 @@ from freezegun import freeze_time
 from runpod_emulator.core.platform import Profile
 from runpod_emulator.core.time import clock as clock_module
 from runpod_emulator.core.time.clock import RealClock, VirtualClock
-from runpod_emulator.core.time.timeline import Timeline
 
 from tests.worlds import TestWorld, make_world
 
@@ -47,7 +46,7 @@ def passing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "advanced":
         yield Passing()
         return
-    monkeypatch.setattr(Timeline, "_ring", lambda timeline: None)
-    monkeypatch.setattr(clock_module, "_ticks", lambda: 5_000_000_000)
+    monkeypatch.setattr(RealClock, "runs", False)  # so nobody sets an alarm
+    monkeypatch.setattr(clock_module, "nanoticks", lambda: 5_000_000_000)
     with freeze_time("2026-01-05 12:00:00", ignore=["_pytest.timing"]) as frozen:
         yield Passing(frozen)

@@ -323,8 +323,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert (platform.init_timeout, "after 7 min (`--init-timeout`)" in text) == (420_000, True)
     assert (platform.idle_timeout, "`--idle-timeout` (5 s)" in text) == (5_000, True)
     assert (platform.scaler_requests, "more than `scaler_value` (1)" in text) == (1, True)
-    assert (http_server._PATIENCE, "or none in 5 s" in text) == (5.0, True)
-    assert (http_server._HINT_AFTER, "after 3 s the log" in text) == (3.0, True)
+    assert (http_server.PATIENCE, "or none in 5 s" in text) == (5.0, True)
+    assert (http_server.HINT_AFTER, "after 3 s the log" in text) == (3.0, True)
     assert http_server.HEALTH_PATH == "/ping"
 
 

@@ -39,7 +39,7 @@ def balance(doors: Doors, endpoint: str = "web", address: FlashAddress | None = 
     emulator = doors.world.emulator
     settings = default_settings(endpoint, emulator.platform, workers_max=0)
     launcher = RecordingLauncher(over_http=True)
-    balancer = Balancer(dataclasses.replace(settings, flash=address), emulator._shared, launcher.launch)
+    balancer = Balancer(dataclasses.replace(settings, flash=address), doors.world.endpoint.shared, launcher.launch)
     emulator.endpoints.balancers[endpoint] = balancer
     return balancer
 

@@ -9,6 +9,7 @@ import pytest
 from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Failed, Progressed, TimedOut
 from runpod_emulator.effects import joblog
+from runpod_emulator.workers.reload import Reloader
 
 from tests.core.steps import take_now
 from tests.worlds import make_world
@@ -118,9 +119,9 @@ async def test_a_deleted_job_is_not_worth_a_line(lines):
     assert lines() == []
 
 
-async def test_a_job_that_no_worker_can_take_before_the_code_changes_says_so(lines):
+async def test_a_job_that_no_worker_can_take_before_the_code_changes_says_so(lines, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Reloader, "watches", lambda reloader, endpoint: True)
     world = make_world()
-    world.emulator.endpoints._reloader.add(world.endpoint.workforce, list)
     job = await world.endpoint.submit(Submission(b'{"a":1}'))
     assert lines() == []
     await world.endpoint.work.worker_broken(world.launcher.started[-1], "h.py could not be started:\nSyntaxError: x")

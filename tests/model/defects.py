@@ -95,12 +95,10 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
     async def drop_and_keep(self: Worlds, namespace: str) -> bool:
         if namespace in self.names:
             world = self.named(namespace)
-            capacity = world._shared.capacity
-            counts = [
-                one.fleet.counts() for one in world.endpoints.values() if one.workforce.launcher.kind == "command"
-            ]
-            if capacity.limit is not None:
-                capacity.limit -= sum(one.idle + one.running + one.initializing for one in counts)
+            for one in world.endpoints.values():
+                counts, capacity = one.fleet.counts(), one.shared.capacity
+                if one.workforce.launcher.kind == "command" and capacity.limit is not None:
+                    capacity.limit -= counts.idle + counts.running + counts.initializing
         return await drop(self, namespace)
 
     patch.setattr(Worlds, "drop", drop_and_keep)

@@ -76,7 +76,7 @@ def test_an_idle_program_is_ended(host: Host) -> None:
     pid = here.output("os.getpid()")
     until(lambda: here.workers() == {} and pid not in server.processes())
     endpoint = server.server.emulator.endpoints["ep"]
-    until(lambda: not endpoint.polling.visitors and not endpoint.polling._leaving)  # nothing is remembered of it
+    until(lambda: not endpoint.polling.visitors)  # nothing is remembered of it
     assert here.output("os.getpid()") != pid
     assert not any("fallen silent" in line for line in server.log)
 

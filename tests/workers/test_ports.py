@@ -84,8 +84,16 @@ serve()
 """
 
 
+@pytest.fixture
+def ports(monkeypatch: pytest.MonkeyPatch) -> Ports:
+    """The ports of the next server's workers."""
+    ports = Ports()
+    monkeypatch.setattr("runpod_emulator.server.server.Ports", lambda: ports)
+    return ports
+
+
 @pytest.mark.compat
-def test_each_program_has_a_port_of_its_own(host: Host, tmp_path: Path) -> None:
+def test_each_program_has_a_port_of_its_own(host: Host, tmp_path: Path, ports: Ports) -> None:
     command = f"ep={program(tmp_path, LISTENING)} {{port}}"
     variables = {"MY_PORT": "{port}", "OTHER": "{port2}", "WHO": "I am {worker}", "TEXT": "{not} {}"}
     server = host(None, command=[command], workers_max=2, environment=variables).ready()
@@ -100,17 +108,17 @@ def test_each_program_has_a_port_of_its_own(host: Host, tmp_path: Path) -> None:
         assert (argument, who, text) == (port, f"I am {worker}", "{not} {}")
     assert len({number for _, *numbers in told for number in numbers[:2]}) == 4
     server.stop()
-    assert not server.server._worker_ports._given
+    assert not ports._given
 
 
 @pytest.mark.compat
-def test_a_handler_has_a_port_of_its_own_too(host: Host, tmp_path: Path) -> None:
+def test_a_handler_has_a_port_of_its_own_too(host: Host, tmp_path: Path, ports: Ports) -> None:
     (tmp_path / "own.py").write_text("import os\ndef handler(job):\n    return os.environ['PORT'], os.environ['WHO']\n")
     server = host(None, handlers=["own.py"], environment={"PORT": "{port}", "WHO": "{worker}"}).ready()
     here = client(server, "own")
     job = here.ended(here.submit("anything"))
     port, who = job["output"]
-    assert int(port) in server.server._worker_ports._given
+    assert int(port) in ports._given
     assert who == job["workerId"]
 
 

@@ -87,8 +87,6 @@ def test_without_the_option_nothing_is_watched(code: ServedCode) -> None:
     """A worker that comes later runs what the file then holds, as ever."""
     code.write_main("NUMBER = 1")
     here = code.serve(reload=False)
-    emulator = code.server.server.emulator
-    assert not emulator.endpoints._reloader._codes and emulator.endpoints._reloader._watching is None
     code.write_main("NUMBER = 2")
     assert here.output("NUMBER") == 1
 

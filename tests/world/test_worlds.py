@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -55,8 +56,12 @@ async def submit(world: World) -> None:
     await world.endpoints["far"].submit(Submission(b"{}"))
 
 
+OPEN = contextlib.ExitStack()
+"""Feeds that do not end."""
+
+
 def feed(world: World) -> None:
-    world.feeds._feeds[ignore] = lambda: None
+    OPEN.enter_context(world.feeds.listening(ignore, lambda: None))
 
 
 def ignore(transition: Transition) -> None:

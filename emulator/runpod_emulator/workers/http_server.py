@@ -31,9 +31,9 @@ HEALTH_PATH = "/ping"
 _EAGER = 0.05
 """Seconds between the first two health checks of a worker; further pauses grow to the usual ones."""
 _SLOWER = 1.2
-_PATIENCE = 5.0
+PATIENCE = 5.0
 """Seconds that a health check may take."""
-_HINT_AFTER = 3.0
+HINT_AFTER = 3.0
 """Seconds after which the log says what a worker is waited for."""
 
 
@@ -99,7 +99,7 @@ class _HealthChecks:
         import aiohttp
 
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE))
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
                 return answer.status
@@ -190,7 +190,7 @@ class ServerWorker:
 
     async def _look_after(self, life: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
-        hint_at, pause = loop.time() + _HINT_AFTER, _EAGER
+        hint_at, pause = loop.time() + HINT_AFTER, _EAGER
         while not (life.done() or self._ended):
             status = await self._checks.status(f"http://127.0.0.1:{self._health_port}{self._server.health_path}")
             if self._ended or life.done():

@@ -8,7 +8,7 @@ from runpod_emulator.core.jobs.job import Cancelled, Completed, Emitted, Failed,
 from runpod_emulator.core.time.waiting import Caller
 
 from tests.core.passing_time import Passing
-from tests.core.steps import is_gone, started, take_now, turns
+from tests.core.steps import started, take_now, turns
 from tests.worlds import TestWorld, make_world
 
 RUNNING = JobStatus.IN_PROGRESS
@@ -194,17 +194,6 @@ async def test_chunks_after_the_end_are_refused():
     await world.endpoint.work.report(job.id, Completed(job.lease))
     assert not await emit(world, job, b"1")
     assert await (await read(world, job.id)) == (JobStatus.COMPLETED, [])
-
-
-@pytest.mark.one_step
-async def test_chunks_are_deleted_with_their_job():
-    world = make_world(run_retention=1_000)
-    _, job = await world.running()
-    await emit(world, job, b"1")
-    await world.endpoint.work.report(job.id, Completed(job.lease))
-    await world.advance(1_000)
-    assert await is_gone(world, job.id)
-    assert not world.emulator.store._shelves["ep"].chunks
 
 
 async def test_reading_chunks_leaves_the_result_alone():

@@ -13,8 +13,8 @@ from runpod_emulator.core.time.timeline import Timeline
 RESET, LATENCY = FaultKind.CONNECTION_RESET, FaultKind.LATENCY
 
 
-def book(seed: int | None = 1) -> FaultBook:
-    return FaultBook(seed, Timeline(VirtualClock()))
+def book(seed: int | None = 1, clock: VirtualClock | None = None) -> FaultBook:
+    return FaultBook(seed, Timeline(clock or VirtualClock()))
 
 
 def pattern(faults: FaultBook, draws: int, kind: FaultKind = RESET, endpoint: str = "ep") -> str:
@@ -76,8 +76,8 @@ def test_what_a_rule_does_not_fit_it_does_not_count():
 
 
 def test_a_rule_ends_by_itself():
-    faults = book()
-    clock = faults._timeline.clock
+    clock = VirtualClock()
+    faults = book(clock=clock)
     faults.add(Fault("short", RESET, expires_at=clock.now() + 1_000))
     faults.add(Fault("long", RESET))
     clock.move_to(clock.now() + 999)
@@ -90,8 +90,9 @@ def test_a_rule_ends_by_itself():
 
 
 def test_the_last_rule_to_expire_leaves_an_empty_book():
-    faults = book()
-    faults.add(Fault("", RESET, expires_at=faults._timeline.now()))
+    clock = VirtualClock()
+    faults = book(clock=clock)
+    faults.add(Fault("", RESET, expires_at=clock.now()))
     assert faults
     assert faults.draw(RESET, "ep") is None
     assert not faults

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.jobs.job import Progressed
+from runpod_emulator.core.jobs.job import Job, Progressed
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import LONGEST_BODY, Entry
@@ -98,10 +98,13 @@ async def test_a_history_is_bounded_by_its_moments_too():
     assert sum(moments.values()) <= 100
     assert list(moments) == ["j19"]
     assert moments["j19"] > 40
-    await history_is_empty_then(history)
+    await history_is_empty_then(history, other)
 
 
-async def history_is_empty_then(history: History) -> None:
+async def history_is_empty_then(history: History, other: Job) -> None:
     history.cleared()
     assert not list(history.jobs())
-    assert history._count == 0
+    for number in range(100):
+        told: Any = SimpleNamespace(job=other, after=other, event=Progressed(1, b"1"), at=number)
+        history.heard(told)
+    assert len(history.of("ep", other.id)) == 100  # as many as it may keep

@@ -31,7 +31,7 @@ def test_the_real_clock_tells_whole_milliseconds_since_the_epoch():
 @pytest.fixture
 def standing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time passes by the machine's own ticks."""
-    monkeypatch.setattr(clock_module, "_ticks", lambda: 5_000_000_000)
+    monkeypatch.setattr(clock_module, "nanoticks", lambda: 5_000_000_000)
 
 
 @pytest.mark.usefixtures("standing")
@@ -109,7 +109,7 @@ class System:
         self._passed = 5_000
         self.eras: list[str] = []
         if not runs:
-            monkeypatch.setattr(clock_module, "_ticks", lambda: self._passed * 1_000_000)
+            monkeypatch.setattr(clock_module, "nanoticks", lambda: self._passed * 1_000_000)
         monkeypatch.setattr(clock_module, "_time_of_day", lambda: self.day * 1_000_000)
         monkeypatch.setitem(sys.modules, "time_machine", self)  # type: ignore[arg-type]
 

@@ -274,7 +274,7 @@ class Alarms:
         self.callback: Callable[[], None] = lambda: None
         self.cancelled = 0
         monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
-        monkeypatch.setattr(clock_module, "_ticks", lambda: 5_000_000_000)  # time runs by these where it is frozen
+        monkeypatch.setattr(clock_module, "nanoticks", lambda: 5_000_000_000)  # time runs by these where it is frozen
 
     def _call_later(self, delay: float, callback: Callable[[], None]) -> Alarms:
         self.delays.append(delay)

@@ -51,7 +51,7 @@ _TRAVEL = "time_machine"
 _STACKS = (("freezegun.api", "freeze_factories"), (_TRAVEL, "traveller_stack"), (_TRAVEL, "coordinates_stack"))
 """Where those who replace `time` keep what it is replaced by, the present one last."""
 
-_ticks = functools.partial(time.clock_gettime_ns, _UP)
+nanoticks = functools.partial(time.clock_gettime_ns, _UP)
 """Nanoseconds that never jump. Nobody replaces these, neither before this file is imported nor later."""
 
 
@@ -94,13 +94,13 @@ class RealClock:
         """The present time."""
         if time.time_ns is not self._genuine or _TRAVEL in _MODULES:
             self._look_up()
-        return (_ticks() + self._ahead) // _NANO  # type: ignore[operator]  # it has been looked up
+        return (nanoticks() + self._ahead) // _NANO  # type: ignore[operator]  # it has been looked up
 
     def drift(self) -> int:
         """How much later it is by the system's clock, if that was set, or the machine slept, since this one began."""
         now = RealClock.now(self)
         if self._era is not None:
-            return (_ticks() + self._shown) // _NANO - now
+            return (nanoticks() + self._shown) // _NANO - now
         drift = (_time_of_day() + _NANO // 2) // _NANO - now
         return drift if abs(drift) >= _STEP else 0
 
@@ -111,7 +111,7 @@ class RealClock:
     def _look_up(self) -> None:
         """See whether `time` was replaced, or moved."""
         era, day = _era(), _time_of_day()
-        lead = day - _ticks()
+        lead = day - nanoticks()
         if self._ahead is None:
             self._ahead = self._shown = self._top = lead + _NANO // 2
         elif era is None:  # nothing is over because a freeze is, and a system clock may be set
@@ -192,7 +192,7 @@ class AutoClock(RealClock):
 
 def ticks() -> float:
     """Seconds since some moment, on the machine's own clock also where `time` is replaced: for what the host holds."""
-    return _ticks() / 1e9
+    return nanoticks() / 1e9
 
 
 def work_time() -> float:
