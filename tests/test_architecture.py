@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -82,10 +83,16 @@ def room(name: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "core" and f"core.{parts[1:2] and parts[1]}" in ROOMS else parts[0]
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path, late: bool = True) -> Iterator[str]:
     """Every module a file imports by its full name; without `late` those it needs as it is loaded itself."""
     package = (NAME, *path.relative_to(ROOT).parts[:-1])
-    for node in nodes(ast.parse(path.read_text()), late):
+    for node in nodes(tree(path), late):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -103,6 +110,7 @@ def nodes(node: ast.AST, late: bool) -> Iterator[ast.AST]:
             yield from nodes(child, late)
 
 
+@functools.cache
 def own(path: Path, late: bool = True) -> set[str]:
     """The modules of ours that a file imports; the version belongs to everybody."""
     return {name for name in imports(path, late) if name in MODULES and name not in (NAME, module(path))}
@@ -180,10 +188,9 @@ FORBIDDEN = {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.today
 
 def time_asked(path: Path) -> set[str]:
     """Every way in which a file asks for the time or sleeps."""
-    tree = ast.parse(path.read_text())
     names = {name for name in imports(path) if name.split(".")[0] == "time"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute) and node.attr in {name.rpartition(".")[2] for name in FORBIDDEN}:
             dotted = ast.unparse(node)
             names |= {name for name in FORBIDDEN if dotted == name or dotted.endswith(f".{name}")}
         elif isinstance(node, ast.ImportFrom) and node.module == "asyncio":
@@ -206,9 +213,7 @@ def test_no_file_is_too_long(path: Path):
 
 @each_file
 def test_no_function_is_too_long(path: Path):
-    functions = [
-        n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    functions = [n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
 
@@ -222,10 +227,9 @@ class Class(NamedTuple):
 
 def classes(path: Path) -> Iterator[tuple[str, Class]]:
     """Each class of a file by its full name."""
-    tree = ast.parse(path.read_text())
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    found = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
     known = {node.name: f"{module(path)}.{node.name}" for node in found}
-    for node in ast.walk(tree):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom):
             known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     for node in found:
@@ -290,7 +294,7 @@ def test_only_known_classes_are_inherited_from():
 
 def test_no_object_is_made_of_an_abstract_class():
     names = {name.rpartition(".")[2] for name in ABSTRACT}
-    calls = (node for path in FILES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    calls = (node for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
     assert {ast.unparse(call.func) for call in calls} & names == set()
 
 
@@ -301,7 +305,7 @@ def test_nothing_is_more_than_one_floor_above_its_base():
 
 @each_file
 def test_every_file_says_what_it_owns(path: Path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(tree(path))
 
 
 @each_file

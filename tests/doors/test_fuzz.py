@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.doors.doors import Doors, Visit, open_doors
 
 FUZZ = settings(
-    max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

@@ -95,7 +95,7 @@ def ask(operation, mode) -> set[int]:
     print(operation.label)  # the last one that a failure shows is the wrong one
     seen: set[int] = set()
 
-    @generated(20)
+    @generated(10)
     @given(case=operation.as_strategy(generation_mode=mode))
     def keeps_its_word(case):
         seen.add(aimed(case).call_and_validate().status_code)
@@ -120,7 +120,7 @@ def test_each_operation_keeps_its_word_at_any_address(operations):
     for operation in operations:
         print(operation.label)
 
-        @generated(5)
+        @generated(3)
         @given(case=operation.as_strategy())
         def keeps_its_word(case):
             assert case.call_and_validate().status_code < 500

@@ -296,7 +296,7 @@ REPORTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=REPORTS, kind=st.sampled_from(["job-done", "job-stream"]))
 def test_no_body_of_a_worker_is_a_fault_of_ours(content: bytes, kind: str) -> None:
     async def check() -> None:
@@ -317,7 +317,7 @@ def test_no_body_of_a_worker_is_a_fault_of_ours(content: bytes, kind: str) -> No
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worker=NAMES, query=st.dictionaries(NAMES | st.sampled_from(["job_id", "status", "check"]), NAMES, max_size=3))
 def test_no_path_of_a_worker_is_a_fault_of_ours(worker: str, query: dict[str, str]) -> None:
     async def check() -> None:

@@ -282,6 +282,7 @@ async def test_a_worker_that_does_not_answer_rightly_is_a_bad_gateway(steps: tup
 
 async def test_a_worker_that_does_not_listen_is_a_bad_gateway():
     async with balanced_doors() as doors:
+        await doors.balanced.balancer.worker_ill(doors.worker, "gone")
         await doors.balanced.balancer.worker_healthy(doors.worker, "http://127.0.0.1:9")
         assert (await doors.call()).status_code == 502
         assert free(doors)

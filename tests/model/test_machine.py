@@ -51,11 +51,11 @@ for _move in MOVES:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=20, stateful_step_count=40, deadline=None, derandomize=True, database=None, print_blob=False
+    max_examples=8, stateful_step_count=40, deadline=None, derandomize=True, database=None, print_blob=False
 )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.compat)])
 def test_a_long_life(seed: int) -> None:
     steps, difference = drive(1_500, seed)
     assert not difference, f"after {steps} moves:\n{difference}"

@@ -89,20 +89,10 @@ async def test_in_a_loop(runpod_emulator):
 """
 
 
-def _play(pytester: pytest.Pytester, text: str, passed: int, *options: str, failed: int = 0) -> None:
-    pytester.makepyfile(text)
-    usual = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers")
-    pytester.runpytest_subprocess(*usual, *options).assert_outcomes(passed=passed, failed=failed)
-
-
-def test_marks_of_module_class_and_test_count_together(pytester: pytest.Pytester) -> None:
-    _play(pytester, MARKS, 3)
-
-
-def test_a_fixture_of_a_wider_scope_has_an_emulator_of_its_own(pytester: pytest.Pytester) -> None:
-    _play(pytester, FACTORY, 3, failed=1)
-
-
-@pytest.mark.parametrize("options", [("-n", "4"), ("-o", "asyncio_mode=auto")], ids=["xdist", "asyncio"])
-def test_a_test_leaves_the_next_nothing(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
-    _play(pytester, LEAKS, 4, "-o", "asyncio_mode=auto", *options)
+def test_all_of_it(pytester: pytest.Pytester) -> None:
+    """In one run, for each costs seconds; one worker plays a file, in its order."""
+    pytester.makepyfile(test_marks=MARKS, test_factory=FACTORY, test_leaks=LEAKS)
+    usual = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers", "-o", "asyncio_mode=auto")
+    outcome = pytester.runpytest_subprocess(*usual, "-n", "2", "--dist", "loadfile")
+    outcome.assert_outcomes(passed=10, failed=1)
+    outcome.stdout.fnmatch_lines(["FAILED test_factory.py::test_the_service_is_out_of_reach*"])

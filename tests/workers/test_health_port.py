@@ -105,7 +105,7 @@ def test_a_number_is_taken_and_the_value_of_port_means_the_same_port(tmp_path: P
 
 
 def test_the_log_says_which_port_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runpod_emulator.workers.http_server._HINT_AFTER", 0.1)
+    monkeypatch.setattr("runpod_emulator.workers.http_server.HINT_AFTER", 0.1)
     words = f"lb={shlex.quote(sys.executable)} -m http.server --bind 127.0.0.1 $PORT"
     with hosted(load_balancer=[words], environment={"PORT_HEALTH": "{port2}"}) as server:
         assert server.line("($PORT_HEALTH); it gives no answer")

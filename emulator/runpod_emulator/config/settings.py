@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from runpod_emulator.config.fields import field_value, parse_field
 from runpod_emulator.config.file import ConfigFile, EndpointTable, find_file, read_file
@@ -40,6 +41,18 @@ class _Variables(GivenOptions, BaseSettings):
     """The options in the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:
+        """The environment alone: looking for files of variables takes as long again."""
+        return (env_settings,)
 
 
 class Effective(NamedTuple):
@@ -234,7 +247,7 @@ def read_settings(called: Callable[[str], str] = flag, /, **given: Any) -> Setti
     except ValidationError as error:
         raise _refused(error, called) from error
     try:
-        settings._variables = _Variables()
+        settings._variables = _variables()
     except SettingsError as error:
         name = re.sub(r'.*field "(\w+)".*', r"\1", str(error))
         example = '\'{"NAME": "value"}\'' if name == "environment" else '\'["one", "two"]\''
@@ -251,6 +264,12 @@ def read_settings(called: Callable[[str], str] = flag, /, **given: Any) -> Setti
         named = settings._given(name)
         setattr(settings, name, named and named.value)
     return settings
+
+
+def _variables() -> GivenOptions:
+    """The options in the environment; most have none there, for whom nothing need be looked up."""
+    prefix = PREFIX.lower()
+    return _Variables() if any(name.lower().startswith(prefix) for name in os.environ) else GivenOptions()
 
 
 def _file_of(settings: Settings) -> Path | None:

@@ -107,7 +107,7 @@ async def live(mocked: Mocked, rules: list[dict[str, Any]], doings: list[tuple[s
 
 
 @pytest.mark.one_step
-@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.lists(faults(), min_size=1, max_size=5), scripts, doings, st.integers(1, 3), st.integers(1, 3))
 async def test_whatever_goes_wrong_the_table_decides(rules, plays, doings, workers, concurrency):
     mocked = await live(Mocked(*plays, workers=workers, concurrency=concurrency, rate_limits=False), rules, doings)
