@@ -239,7 +239,12 @@ def classes(path: Path) -> Iterator[tuple[str, Class]]:
         yield known[node.name], Class(tuple(bases), tuple(dict.fromkeys(n for n in methods if not n.startswith("_"))))
 
 
-CLASSES = {name: one for path in FILES for name, one in classes(path)}
+@functools.cache
+def every_class() -> Mapping[str, Class]:
+    """All classes by their full names; found when a test asks, for each process of the tests loads this file."""
+    return {name: one for path in FILES for name, one in classes(path)}
+
+
 SHAPES = {"typing.NamedTuple", "typing.TypedDict", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings"}
 """Whoever inherits from these is data; its parents are parts of a form, not of a behaviour."""
 ABSTRACT = {
@@ -268,27 +273,27 @@ TALL = {
 
 def roots(name: str) -> set[str]:
     """Where the parents of a class end: classes that are not ours."""
-    return {root for base in CLASSES[name].bases for root in (roots(base) if base in CLASSES else {base})}
+    return {root for base in every_class()[name].bases for root in (roots(base) if base in every_class() else {base})}
 
 
 def is_plain(name: str) -> bool:
     """Whether a class is neither data, nor an error, nor a protocol."""
     errors = {root for root in roots(name) if isinstance(getattr(builtins, root, None), type)}
-    return not (errors or roots(name) & SHAPES or "typing.Protocol" in CLASSES[name].bases)
+    return not (errors or roots(name) & SHAPES or "typing.Protocol" in every_class()[name].bases)
 
 
 def parents(name: str) -> list[str]:
     """The classes of ours that a class inherits from directly, but for protocols."""
-    return [base for base in CLASSES[name].bases if base in CLASSES and is_plain(base)]
+    return [base for base in every_class()[name].bases if base in every_class() and is_plain(base)]
 
 
 def test_no_class_has_too_many_public_methods():
-    crowded = {name: len(one.public) for name, one in CLASSES.items() if len(one.public) > MOST_PUBLIC}
+    crowded = {name: len(one.public) for name, one in every_class().items() if len(one.public) > MOST_PUBLIC}
     assert crowded == {}
 
 
 def test_only_known_classes_are_inherited_from():
-    inherited = {base.removeprefix(f"{NAME}.") for name in CLASSES if is_plain(name) for base in parents(name)}
+    inherited = {base.removeprefix(f"{NAME}.") for name in every_class() if is_plain(name) for base in parents(name)}
     assert inherited == ABSTRACT | set(CONCRETE)
 
 
@@ -299,7 +304,7 @@ def test_no_object_is_made_of_an_abstract_class():
 
 
 def test_nothing_is_more_than_one_floor_above_its_base():
-    tall = {name for name in CLASSES if is_plain(name) for base in parents(name) if parents(base)}
+    tall = {name for name in every_class() if is_plain(name) for base in parents(name) if parents(base)}
     assert {name.removeprefix(f"{NAME}.") for name in tall} == set(TALL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,8 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-import runpod
-from runpod.serverless import progress_update
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.testing import Emulator
 
@@ -34,6 +33,12 @@ def shared() -> Iterator[Emulator]:
 def emu(shared: Emulator) -> Emulator:
     shared.reset()
     return shared
+
+
+@pytest.fixture
+def sdk() -> Any:
+    """The official package; it takes a second to load, in each process of the tests."""
+    return importlib.import_module("runpod")
 
 
 def ask(emu: Emulator, method: str, path: str, **given: Any) -> Any:
@@ -217,12 +222,13 @@ def test_a_handler_that_ends_its_process_is_a_lost_worker(
     assert [(job.status, job.retries) for job in shared.jobs("llm")] == [("FAILED", 1), ("COMPLETED", 1)]
 
 
-def test_progress_is_reported_by_the_official_function(emu: Emulator):
+def test_progress_is_reported_by_the_official_function(emu: Emulator, sdk: Any):
     """However it was imported, and for the job as it is or a copy of it."""
+    progress_update = sdk.serverless.progress_update
     gate = threading.Semaphore(0)
 
     def handler(job: Any) -> str:
-        runpod.serverless.progress_update(job, {"step": 1})
+        sdk.serverless.progress_update(job, {"step": 1})
         progress_update(dict(job), "half\ud800")  # cannot be sent: it is ignored
         assert gate.acquire(timeout=60)
         progress_update(dict(job), {"step": 2})
@@ -241,13 +247,13 @@ def test_progress_is_reported_by_the_official_function(emu: Emulator):
     assert official.__module__ == "runpod.serverless.modules.rp_progress", "it is put back"
 
 
-def test_progress_of_other_jobs_goes_where_it_went(emu: Emulator, monkeypatch: pytest.MonkeyPatch):
+def test_progress_of_other_jobs_goes_where_it_went(emu: Emulator, sdk: Any, monkeypatch: pytest.MonkeyPatch):
     official: list[Any] = []
     module = sys.modules["runpod.serverless.modules.rp_progress"]
     monkeypatch.setattr(module, "_thread_target", lambda job, progress: official.append((job["id"], progress)))
 
     def handler(job: Any) -> str:
-        progress_update({"id": "of-another"}, 1)
+        sdk.serverless.progress_update({"id": "of-another"}, 1)
         until(lambda: official)
         return "done"
 
