@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from freezegun import freeze_time
+import time_machine
 from runpod_emulator.core.platform import Profile
 from runpod_emulator.core.time import clock as clock_module
 from runpod_emulator.core.time.clock import RealClock, VirtualClock
@@ -34,7 +34,7 @@ class Passing:
     async def by(self, milliseconds: int) -> None:
         """Let time pass. Nothing has been called since, so a frozen world does not know yet."""
         if self._frozen is not None:
-            self._frozen.tick(timedelta(milliseconds=milliseconds))
+            self._frozen.shift(timedelta(milliseconds=milliseconds))
         elif self._world is not None:
             await self._world.advance(milliseconds)
         else:
@@ -48,5 +48,5 @@ def passing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return
     monkeypatch.setattr(RealClock, "runs", False)  # so nobody sets an alarm
     monkeypatch.setattr(clock_module, "nanoticks", lambda: 5_000_000_000)
-    with freeze_time("2026-01-05 12:00:00", ignore=["_pytest.timing"]) as frozen:
+    with time_machine.travel(1_767_614_400, tick=False) as frozen:  # freezegun takes 20 ms for each
         yield Passing(frozen)
