@@ -85,6 +85,8 @@ class RealClock:
         self._era: object = None
         self._ahead: int | None = None
         """Nanoseconds from the ticks to the present; None before the first look."""
+        self.leapt: Callable[[], None] = lambda: None
+        """Called when time has passed at once."""
         self._shown = 0
         """Nanoseconds from the ticks to the time of day that people see, while it is replaced."""
         self._day = self._base = self._top = 0
@@ -132,7 +134,9 @@ class RealClock:
 
     def _leap(self, by: int) -> None:
         assert self._ahead is not None
-        self._ahead += max(0, by)
+        if by > 0:
+            self._ahead += by
+            self.leapt()
 
 
 class VirtualClock:
