@@ -210,6 +210,7 @@ _OPTIONS = '''"""The options of a server as a type, for those who write them in 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -232,7 +233,7 @@ def options_types() -> str:
 def _written_as(field: FieldInfo) -> str:
     """The type in which an option is written in Python."""
     if form(field) in ("TIME", "SPAN"):
-        return "str | int"
+        return "str | timedelta"
     kinds = list(_kinds(field.annotation))
     words = [word for one in kinds if get_origin(one) is Literal for word in get_args(one)]
     if words:

@@ -28,6 +28,10 @@ class IdSource(Protocol):
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         ...
 
+    def reseed(self, seed: int) -> None:
+        """Take another seed: the ids of jobs begin anew with the next reset."""
+        ...
+
     def job(self, suffix: str, sync: bool) -> str:
         """The id of a job, with the region `suffix`; `sync` is /runsync."""
         ...
@@ -42,6 +46,7 @@ class Ids:
 
     def __init__(self, seed: int | None = None, owner: str = "") -> None:
         self.seed = seed
+        self._owner = owner
         self._first = f"{seed} {owner}" if owner and seed is not None else seed
         self._jobs = random.Random(self._first)
         self._workers = random.Random(None if seed is None else f"{self._first} workers")
@@ -50,6 +55,11 @@ class Ids:
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         if self._first is not None:
             self._jobs.seed(self._first)
+
+    def reseed(self, seed: int) -> None:
+        """Take another seed: the ids of jobs begin anew with the next reset."""
+        self.seed = seed
+        self._first = f"{seed} {self._owner}" if self._owner else seed
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""
