@@ -20,6 +20,7 @@ from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.core.mocks.stubs import Question, Slow, fits
 from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
@@ -260,7 +261,9 @@ async def wait_until(
         nonlocal problem
         problem = await missing(world, awaited, reached)
         caller.hurries = clock != "auto" or world.store.has_work()
-        return not problem or still.is_late or (still.is_over and (clock == "virtual" or awaited.timeout is None))
+        if not problem or still.is_late or (awaited.job is not None and not _moments(world, awaited.job)):
+            return True
+        return still.is_over and (clock == "virtual" or awaited.timeout is None)
 
     usual = _PATIENCE if clock == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
@@ -308,6 +311,11 @@ class Reached:
         return self._awaited.endpoint is None or fits(self._awaited.endpoint, endpoint)
 
 
+def _moments(world: World, job_id: str) -> list[list[Moment]]:
+    """What is remembered of a job, at each endpoint that had one of this id."""
+    return [moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, job_id))]
+
+
 async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
     """What does not hold yet, empty for nothing. Whoever waits for jobs to end knows of each that has."""
     if awaited.idle:
@@ -315,11 +323,9 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
         if not await world.idle():
             return "jobs wait or run, or a webhook is owed"
     if awaited.job is not None:
-        moments = [
-            moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, awaited.job))
-        ]
+        moments = _moments(world, awaited.job)
         if not moments:
-            return f"job {awaited.job} was never there"
+            return f"job {awaited.job} was never there: whoever handed it in may have called another emulator"
         if awaited.status is not None:
             was = any(moment.status == awaited.status.value for moment in moments[0])
             return "" if was else f"job {awaited.job} is {moments[0][-1].status}, and was never {awaited.status.value}"
