@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,8 @@ an emulator of its own for this test, with options of `runpod-emulator serve`; p
 _EARLY = """point RunPod clients at the emulator before test files are imported, to catch those that are made there; \
 false: only while a test uses the fixture"""
 _GUARD = "let requests to RunPod's own hosts fail while a test uses the fixture"
+_SEED = f"{_FIXTURE}_seed"
+_SEED_HELP = "seed of ids and dice of tests that use the fixture; without it each test has one made of its name"
 _HERE = (None, "127.0.0.1", "localhost", "0.0.0.0")
 """Hosts to listen on that a client reaches by 127.0.0.1."""
 _RUN = pytest.StashKey["Run"]()
@@ -43,17 +46,17 @@ class Run:
             self.redirect.on()
             self._open_gap()
 
-    def shared(self) -> Emulator:
-        """The emulator of tests without options, cleared."""
+    def shared(self, seed: int) -> Emulator:
+        """The emulator of tests without options, cleared; ids and dice come from the seed."""
         from runpod_emulator.testing import Emulator
 
         if self._shared is not None:
             self._shared.drop_namespaces()
-            self._shared.reset()
+            self._shared.reset(seed)
             if not self._shared.clock.is_true:
                 self.end_shared()  # it was taken to another time, and not every test lives there
         if self._shared is None:
-            self._shared = Emulator(port=self._lend()).start()
+            self._shared = Emulator(port=self._lend(), seed=seed).start()
         return self._shared
 
     def own(self, *endpoints: str, **options: Any) -> Emulator:
@@ -144,6 +147,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the settings."""
     parser.addini(f"{_FIXTURE}_early", _EARLY, type="bool", default=True)
     parser.addini(f"{_FIXTURE}_guard", _GUARD, type="bool", default=True)
+    group = parser.getgroup(_FIXTURE, "runpod-emulator")
+    group.addoption("--runpod-emulator-seed", dest=_SEED, type=int, default=None, metavar="SEED", help=_SEED_HELP)
     report.add_options(parser)
 
 
@@ -226,12 +231,19 @@ def runpod_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     run.use(request.node.nodeid)
     endpoints, options = _marked(request.node)
     if not (endpoints or options):
-        emulator = run.shared()
+        emulator = run.shared(_seed(request.config, request.node.nodeid))
         with _pointed_at(emulator, monkeypatch):
             yield emulator
         return
+    options.setdefault("seed", _seed(request.config, request.node.nodeid))
     with _own(run, endpoints, options) as emulator, _pointed_at(emulator, monkeypatch):
         yield emulator
+
+
+def _seed(config: pytest.Config, test: str) -> int:
+    """What a test's ids and dice come from: the same in each run, and another one for each test."""
+    given: int | None = config.getoption(_SEED)
+    return zlib.crc32(test.encode(errors="surrogatepass")) if given is None else given
 
 
 def _marked(node: pytest.Item) -> tuple[list[str], dict[str, Any]]:
@@ -250,18 +262,30 @@ def runpod_emulator_factory(request: pytest.FixtureRequest) -> Callable[..., Abs
 
     It takes what the mark takes, points RunPod clients at the emulator as long as the block lasts, and resets nothing.
     """
-    run = _run(request.config)
+    return functools.partial(_Made, _run(request.config), request.config.getoption(_SEED))
 
-    @contextmanager
-    def make(*endpoints: str, **options: Any) -> Iterator[Emulator]:
-        with (
-            _own(run, endpoints, options) as emulator,
-            pytest.MonkeyPatch.context() as monkeypatch,
-            _pointed_at(emulator, monkeypatch),
-        ):
-            yield emulator
 
-    return make
+class _Made(AbstractContextManager["Emulator"]):
+    """An emulator for a block."""
+
+    def __init__(self, run: Run, seed: int | None, *endpoints: str, **options: Any) -> None:
+        self._run = run
+        self._endpoints = endpoints
+        self._options = options if seed is None else {"seed": seed, **options}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Emulator:
+        with ExitStack() as stack:
+            emulator = stack.enter_context(_own(self._run, self._endpoints, self._options))
+            stack.enter_context(_pointed_at(emulator, stack.enter_context(pytest.MonkeyPatch.context())))
+            self._stack = stack.pop_all()
+        return emulator
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name}: {_FACTORY} is used as `with {_FACTORY}(…) as emu:`, and emu has that")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import ipaddress
 import re
@@ -28,6 +29,10 @@ _LONGEST_NAME = 100
 """Characters of a wrong name that are compared with the right ones."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
 _SPAN = re.compile(r"([^-]+?)(?:\s*-\s*([^-]+?))?(?:\s+seed\s+(\d+))?", re.ASCII)
+_BARE = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+WITH_UNITS = {"units": True}
+"""The context of a validation in which durations have units: in Python a number would be s to one reader and ms to
+another."""
 _HOW = "write milliseconds, or a number with ms, s, m, h or d"
 _HOW_SPAN = f"{_HOW}, or a range such as 1s-3s, or 1s-3s seed 7"
 
@@ -57,6 +62,10 @@ def milliseconds(text: Any) -> Any:
     if not isinstance(text, str):
         if isinstance(text, bool):
             raise ValueError(_HOW)
+        if isinstance(text, datetime.timedelta):
+            text = round(text / datetime.timedelta(milliseconds=1))
+            if text < 0:
+                raise ValueError("no time is shorter than none")
         if isinstance(text, int) and abs(text) > _LONGEST:
             raise ValueError("that is longer than any time here")
         return text
@@ -73,6 +82,8 @@ def span(text: Any) -> Span:
     """A duration, or a range of them such as `1s-3s` or `1s-3s seed 7`; raises ValueError."""
     if isinstance(text, Span):
         return text
+    if isinstance(text, datetime.timedelta):
+        text = milliseconds(text)
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return Span(milliseconds(text), milliseconds(text))
     match = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -86,6 +97,31 @@ def span(text: Any) -> Span:
     if high < low:
         raise ValueError(f"the range {text} ends before it begins")
     return Span(low, high, None if match[3] is None else int(match[3]))
+
+
+def bare(given: Any) -> str:
+    """What to say of a duration, or an end of a range, that has no unit; "" where all have, and for none at all."""
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        return ""
+    low, dash, high = str(given).partition("-")
+    ends = [end.strip() for end in ((low, high.partition("seed")[0]) if dash else (low,))]
+    wrong = next((end for end in ends if _BARE.fullmatch(end) and float(end)), None)
+    return "" if wrong is None else f"{wrong} has no unit: write '{wrong}s' or '{wrong}ms'"
+
+
+def _with_unit(given: Any, info: ValidationInfo) -> Any:
+    if info.context == WITH_UNITS and (problem := bare(given)):
+        raise ValueError(problem)
+    return given
+
+
+def _in_milliseconds(given: Any, info: ValidationInfo) -> Any:
+    return milliseconds(_with_unit(given, info))
+
+
+def spanned(given: Any, info: ValidationInfo) -> Span:
+    """The same as `span`; with units, where the context asks for them."""
+    return span(_with_unit(given, info))
 
 
 def variables(given: Any) -> Any:
@@ -145,10 +181,10 @@ def network_text(given: Any) -> Any:
 
 HostName = Annotated[str, BeforeValidator(host_name)]
 NetworkText = Annotated[str, BeforeValidator(network_text)]
-Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
+Milliseconds = Annotated[int, BeforeValidator(_in_milliseconds)]
 Duration = Annotated[
     Span,
-    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(span)),
+    GetPydanticSchema(lambda _source, _handler: core_schema.with_info_plain_validator_function(spanned)),
     WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["2s", "1s-3s", 250]}
     ),

@@ -188,7 +188,6 @@ async def test_steps_mix_progress_and_chunks(world: MockWorld):
         ("progress", {"value": None, "polls": 2}, None, Pause(Span(), 2)),
         ("progress", {"value": {"value": 1}, "after": "1s-2s"}, {"value": 1}, Pause(Span(1_000, 2_000))),
         ("progress", {"value": 1, "other": 2}, {"value": 1, "other": 2}, Pause()),
-        ("progress", {"after": "1s"}, {"after": "1s"}, Pause()),
         ("progress", {"chunk": 1}, {"chunk": 1}, Pause()),
         ("progress", Update(value=5, after=7), 5, Pause(Span(7, 7))),
         ("stream", {"chunk": 1, "after": 5}, 1, Pause(Span(5, 5))),

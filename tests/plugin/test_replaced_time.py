@@ -97,6 +97,30 @@ def test_an_emulator_that_outlives_it(trip: str):
         check(emu)
 
 
+@pytest.mark.parametrize("clock", ["auto", "real"])
+@pytest.mark.parametrize("moved", ["freezegun", "time-machine"])
+def test_the_first_request_finds_all_that_was_due(moved: str, clock: Any):
+    with ExitStack() as stack:
+        emu = stack.enter_context(Emulator("llm", clock=clock))
+        emu.stub(
+            endpoint="llm",
+            respond={"queue_delay": "20s", "progress": [{"value": 1, "after": "20s"}], "delay": "20s", "output": 1},
+        )
+        trip: Any = stack.enter_context(TRIPS["freezegun-past" if moved == "freezegun" else "time-machine-past"]())
+        move = trip.tick if moved == "freezegun" else trip.shift
+        ask = httpx.Client(headers={"authorization": emu.key}, trust_env=False, base_url=emu.base_url)
+        job = ask.post("/llm/run", json={"input": {}}).json()["id"]
+        move(61)
+        state = ask.get(f"/llm/status/{job}").json()
+        assert (state["status"], state.get("output")) == ("COMPLETED", 1)
+        assert abs(state["delayTime"] - 20_000) < 2_000 and abs(state["executionTime"] - 40_000) < 2_000
+        job = ask.post("/llm/run", json={"input": {}}).json()["id"]
+        move(39)
+        assert ask.get(f"/llm/status/{job}").json()["status"] == "IN_PROGRESS"
+        move(31 * 60)
+        assert ask.get(f"/llm/status/{job}").status_code == 404, "it has ended 21 s later, and was kept for 30 min"
+
+
 @pytest.mark.parametrize("moved", ["freezegun", "time-machine"])
 def test_what_is_moved_on_has_passed(moved: str):
     with Emulator("llm", clock="real") as emu:

@@ -37,6 +37,34 @@ def test_what_was_not_read_was_not_compared(emu: Emulator, client: Client):
     assert (request.body, request.body_cut) == (None, "it is longer than 65536 bytes")
 
 
+@table("wish", [{"count": 0}, {"at_most": 0}, {"count": 1}])
+def test_none_is_not_known_of_a_body_that_was_not_compared(emu: Emulator, client: Client, wish: dict[str, int]):
+    emu.reset()
+    for _ in range(wish.get("count", 0)):
+        client.run()
+    client.run("x" * 70_000)
+    client.ask("GET", "/llm/health")
+    told = failed(emu, operation="run", body={"input": {}}, **wish)
+    assert ", and 1 whose body can't be compared:\n  #" in told and "body: not compared, for only 65536 of its" in told
+    emu.assert_requested(operation="run", body={"input": {}}, headers={"x-other": "a"}, count=0)
+    emu.assert_requested(operation="run", body={"input": {}}, at_least=wish.get("count", 0))
+
+
+def test_what_was_forgotten_is_told(emu: Emulator, client: Client):
+    def note(world: Any) -> None:
+        world.journal._entries.extend([last._replace(number=number) for number in range(2, 10_006)])
+
+    client.run()
+    (last,) = emu.link.ask(lambda world: list(world.journal))
+    emu.link.ask(note)
+    assert failed(emu, operation="run", count=5).startswith(
+        "expected 5 such requests, got 10000 among the last 10000; 5 older ones were forgotten:"
+    )
+    with pytest.raises(AssertionError, match="5 older requests were forgotten"):
+        emu.assert_order({"operation": "cancel"}, {"operation": "run"})
+    assert "requests (older ones forgotten: 5): 10000" in emu.story()
+
+
 COUNTS: list[tuple[dict[str, int], str]] = [
     ({}, ""),
     ({"count": 3}, ""),

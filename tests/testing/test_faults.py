@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -35,6 +36,20 @@ def test_a_stub_is_executed_twice(respond: Any, clock: Any) -> None:
             emu.clock.advance("1m")
         emu.wait_for(idle=True)
         assert stub.played == 3
+
+
+def test_the_story_tells_who_has_run_it_too() -> None:
+    with Emulator("llm", clock="virtual") as emu:
+        emu.stub(respond={"delay": "5s", "output": 1})
+        emu.fault("executed_twice", times=1)
+        job = run(emu)
+        emu.clock.advance("1m")
+        (told,) = [line for line in emu.story().splitlines() if line.startswith(f"  {job} of llm: ")]
+        (owner,) = [one.worker for one in emu.job(job).transitions if one.event == "Taken"]
+        found = re.search(r"; also run by (\w+) \+0 s, in vain", told)
+        assert found and found[1] != owner
+        emu.reset()
+        assert "also run" not in emu.story()
 
 
 def test_a_function_is_executed_twice() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from runpod_emulator import Emulator
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.settings import Span
 
+from tests.plain import PLAIN
 from tests.tables import table
 
 
@@ -40,6 +44,57 @@ CALLS: list[tuple[Wrong, str]] = [
     (lambda emu: emu.clock.advance(float("nan")), "nan is no duration"),
     (lambda emu: emu.clock.advance(True), "True is no duration"),
     (lambda emu: emu.clock.run_until_idle(float("inf")), "inf is no duration"),
+    (lambda emu: emu.clock.advance(None), "None is no duration: write seconds"),
+    (lambda emu: emu.clock.advance("5"), "5 has no unit: write '5s' or '5ms', or seconds as a number"),
+    (lambda emu: emu.clock.advance(timedelta(seconds=-1)), "is no duration: no time is shorter than none"),
+    (lambda emu: emu.wait_for(idle=True, timeout="5"), "timeout: 5 has no unit"),
+    (lambda emu: emu.webhooks.answer(delay="1.5"), "delay: 1.5 has no unit"),
+    (lambda emu: emu.stub(respond={"delay": 5, "output": 1}), "respond.delay: 5 has no unit: write '5s' or '5ms'"),
+    (lambda emu: emu.stub(respond=[{"stream": [{"chunk": 1, "after": "7"}]}]), "after: 7 has no unit"),
+    (lambda emu: emu.fault("latency", delay=2), "delay: 2 has no unit"),
+    (lambda emu: emu.fault("latency", delay="1-3s"), "delay: 1 has no unit"),
+    (lambda emu: emu.fault("latency", delay="1s", ttl=60), "ttl: 60 has no unit"),
+    (lambda emu: Emulator(idle_timeout=5_000), "idle_timeout: 5000 has no unit: write '5000s' or '5000ms'"),
+    (lambda emu: Emulator("llm", "tts", "llm"), "endpoint llm is named twice"),
+    (lambda emu: Emulator(""), "'' can't be an endpoint id"),
+    (lambda emu: Emulator(3), "endpoint: 3 is no text"),
+    (lambda emu: Emulator(mock="llm"), "mock: write a list, such as ['llm']"),
+    (lambda emu: emu.namespace(3), "namespace: 3 is no text"),
+    (lambda emu: emu.webhooks.url_for(None), "name: None is no text"),
+    (lambda emu: emu.webhooks.received_at(None), "name: None is no text"),
+    (lambda emu: emu.webhooks.answer(name=3), "name: 3 is no text"),
+    (lambda emu: emu.handler(3, len), "endpoint: 3 is no text"),
+    (lambda emu: emu.jobs(3), "endpoint: 3 is no text"),
+    (lambda emu: emu.reset(seed="7"), "seed: '7' is no whole number"),
+    (lambda emu: emu.assert_requested(method="GTE", count=0), "there is no method GTE; the nearest is GET"),
+    (lambda emu: emu.assert_requested(path="llm/run", count=0), "'llm/run' is no path: it begins with /"),
+    (lambda emu: emu.requests(path="/v2/llm/stream/a?b=1"), "is no path: it begins with / and ends before ?"),
+    (lambda emu: emu.fault("latency", delay="1s", operations=[]), "operations: an empty list fits none; leave it out"),
+    (lambda emu: emu.fault("lost_job", calls=[]), "calls: an empty list fits none"),
+    (
+        lambda emu: emu.fault("stuck_in_queue", operations=["run", "status"]),
+        "operations: stuck_in_queue can't strike status; it can run, runsync",
+    ),
+    (
+        lambda emu: emu.fault("not_found_after_run", operations="run"),
+        "not_found_after_run can't strike run; it can status, status_sync, stream, cancel, retry",
+    ),
+    *(
+        (
+            lambda emu, name=name: emu.fault("status", status=503, headers={name: "1"}),
+            f"{name} belongs to the connection: connection_reset and truncated_body break answers",
+        )
+        for name in ("Content-Length", "transfer-encoding", "Connection", "Upgrade", "Keep-Alive", "Trailer", "TE")
+    ),
+    (
+        lambda emu: emu.stub(respond={"stream": [{"chunk": "x", "aftr": "1s"}]}),
+        "respond.stream.0: aftr: no such key; the nearest is after; an item has chunk and no keys but after, chunk",
+    ),
+    (
+        lambda emu: emu.stub(respond={"progress": [{"vlaue": 1, "after": "1s"}]}),
+        "vlaue: no such key; the nearest is value",
+    ),
+    (lambda emu: emu.stub(respond={"stream": [{"polls": 2}]}), "chunk is missing"),
 ]
 
 
@@ -64,9 +119,36 @@ def test_a_wrong_option_is_refused_in_the_words_of_python(options: dict[str, Any
 
 def test_a_duration_may_be_a_text(emu: Emulator) -> None:
     before = emu.clock.now()
-    for by in ("31m", "1.5s", "250ms", 2, 0.25):
+    for by in ("31m", "1.5s", "250ms", 2, 0.25, timedelta(0), "0", 0):
         emu.clock.advance(by)
     assert emu.clock.now() - before == 31 * 60 + 1.5 + 0.25 + 2 + 0.25
+
+
+@table("written", ["90s", timedelta(seconds=90), "1.5m"])
+def test_a_duration_may_be_a_timedelta_wherever_one_is_written(written: Any) -> None:
+    with Emulator("llm", clock="virtual", execution_timeout=written) as emu:
+        emu.stub(respond={"queue_delay": written, "progress": [{"value": 1, "after": written}], "output": 1})
+        emu.fault("latency", delay=written, ttl=written)
+        (fault,) = emu.link.ask(lambda world: list(world.faults))
+        assert (fault.delay, fault.lasts) == (Span(90_000, 90_000), 90_000)
+        assert emu.link.world.endpoints.queues["llm"].settings.execution_timeout == 90_000
+        before = emu.clock.now()
+        emu.clock.advance(written)
+        assert emu.clock.now() - before == 90
+
+
+@table("item", [{"chunk": 1, "index": 0}, {"chunks": [1]}, {"text": "a", "value": 1}, {"data": 1, "polling": 2}])
+def test_data_of_ones_own_is_a_chunk_as_a_whole(emu: Emulator, item: dict[str, Any]) -> None:
+    emu.reset()
+    emu.stub(endpoint="llm", respond={"stream": [item], "progress": [item], "output": 1})
+    job = httpx.post(emu.base_url + "/llm/run", json={"input": {}}, headers=emu.headers, **PLAIN).json()["id"]
+    emu.clock.run_until_idle()
+    shown = httpx.get(f"{emu.base_url}/llm/stream/{job}", headers=emu.headers, **PLAIN).json()
+    assert [one["output"] for one in shown["stream"]] == [item]
+
+
+def test_a_method_is_meant_in_any_case(emu: Emulator) -> None:
+    emu.assert_requested(method="post", path="/v2/llm/purge-queue", count=0)
 
 
 @table("clock", ["real", "auto"])

@@ -29,6 +29,9 @@ def test_a_namespace_is_a_world_of_its_own(emu: Emulator, client: Client):
     assert emu.clock.now() != other.clock.now()
     other.reset()
     assert (len(emu.jobs()), other.jobs()) == (1, [])
+    theirs.run()
+    emu.reset()
+    assert (emu.jobs(), other.jobs()) == ([], []), "the emulator's own reset is one of those that it was asked for too"
     assert emu.namespace("w2") is other.namespace("w2") is other
     assert {"", "w2"} <= set(emu.worlds)
 

@@ -9,6 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -59,7 +61,7 @@ IN_VAIN: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "release from the queue of job JOB: clock.advance(3) or clock.run_until_idle() moves time on",
     ),
     (
-        {"delay": 1_500, "output": 1},
+        {"delay": "1500ms", "output": 1},
         {"status": "COMPLETED", "timeout": 2},
         "0 of 1 jobs were COMPLETED: time stands, and nothing runs; the next deadline is in 1.5 s, the next step of "
         "the stub of job JOB: clock.advance(1.5) or clock.run_until_idle() moves time on",
@@ -133,6 +135,22 @@ def test_on_an_automatic_clock_a_job_that_comes_later_is_waited_for_in_real_time
             pytest.raises(TimeoutError, match=r"acknowledged: not over after 0\.2 s of real time"),
         ):
             emu.wait_for(webhooks=1)
+
+
+@timed
+def test_on_an_automatic_clock_a_vain_wait_ends_so_long_after_the_last_thing_that_happened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runpod_emulator.world.stillness._IDLE", 0.4)
+    monkeypatch.setattr("runpod_emulator.world.stillness._LOOK", 0.02)
+    with Emulator("llm") as emu:
+        thread = threading.Timer(0.1, lambda: emu.requests(operation="run") or post(emu, "/llm/purge-queue"))
+        thread.start()
+        began = time.monotonic()
+        assert "were COMPLETED" in raised(TimeoutError, lambda: emu.wait_for(status="COMPLETED"))
+        assert time.monotonic() - began >= 0.5
+        expect_within(time.monotonic() - began, 0.75)
+        thread.join()
 
 
 def test_by_http_the_answer_names_the_routes(emu: Emulator) -> None:
@@ -213,15 +231,59 @@ def silent_receiver() -> Iterator[str]:
         lambda emu: emu.clock.run_until_idle(),
         lambda emu: emu.wait_for(idle=True),
         lambda emu: emu.aio.clock.advance(1),
+        lambda emu: emu.stop(),
+        lambda emu: in_thread(lambda: emu.wait_for(idle=True)),
+        lambda emu: in_thread(lambda: in_thread(lambda: emu.clock.advance(1))),
+        lambda emu: in_thread(lambda: asyncio.run(emu.aio.wait_for(idle=True))),
     ],
 )
-def test_a_handler_may_not_wait_for_time_that_waits_for_it(emu: Emulator, call: Callable[[Emulator], Any]) -> None:
+def test_a_handler_may_not_wait_for_what_waits_for_it(emu: Emulator, call: Callable[[Emulator], Any]) -> None:
     emu.reset()
     emu.handler("h", lambda job: call(emu))
     post(emu, "/h/run")
     emu.wait_for(idle=True)
     (job,) = emu.jobs("h")
-    assert job.status == "FAILED" and f"in the handler of job {job.id}: time stands until" in str(job.error)
+    assert job.status == "FAILED" and f"in the handler of job {job.id}: it runs until that has" in str(job.error)
+
+
+def in_thread(call: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(call).result()
+
+
+def test_a_handler_may_not_wait_on_a_real_clock_either_but_ask_another_emulator(emu: Emulator) -> None:
+    def chained(job: Any) -> str:
+        emu.wait_for(job=run(emu))
+        real.wait_for(idle=True)
+        return "never"
+
+    emu.stub(endpoint="llm", respond={"output": 1})
+    with Emulator("llm", clock="real") as real:
+        real.handler("llm", chained)
+        job = run(real)
+        real.wait_for(job=job)
+        assert f"wait_for in the handler of job {job}" in str(real.job(job).error)
+
+
+def test_a_wait_that_may_last_longer_than_the_patience_says_what_lasts_longer() -> None:
+    with Emulator("llm", patience=0.2) as emu:
+        held = Held(emu)
+        said = raised(TimeoutError, lambda: emu.wait_for(job=held.job, timeout="10m"))
+        assert "not over after 0.2 s of real time" in said and "Emulator(patience=…) lets it last longer" in said
+        held.gate.set()
+        emu.wait_for(job=held.job)
+
+
+@table("most, passed, fired", [(1, 1, 0), ("4s", 4, 0), (timedelta(seconds=6), 5, 1), (60, 5, 1)])
+def test_it_moves_by_as_much_as_was_said_where_it_is_not_idle_before(
+    emu: Emulator, most: Any, passed: float, fired: int
+) -> None:
+    emu.reset()
+    emu.stub(respond={"delay": "5s", "output": 1})
+    run(emu)
+    before = emu.clock.now()
+    assert len(emu.clock.run_until_idle(most)) == fired
+    assert emu.clock.now() - before == passed
 
 
 def test_a_held_request_on_a_standing_clock_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -290,6 +352,12 @@ async def test_an_application_on_the_tests_own_loop_takes_a_webhook_while_time_m
     assert (await emu.aio.job(job)).status == "COMPLETED" == (await emu.aio.jobs())[0].status
     with pytest.raises(AssertionError, match="expected 2"):
         await emu.aio.assert_requested(operation="run", count=2)
+    await emu.aio.webhooks.answer(503, name="a")
+    await emu.aio.webhooks.assert_received(count=0)
+    assert await emu.aio.webhooks.received() == await emu.aio.webhooks.received_at("a") == []
+    await emu.aio.webhooks.clear()
+    other = await emu.aio.namespace("w2")
+    assert other is emu.namespace("w2") and await other.aio.jobs() == []
     await emu.aio.reset()
     assert await emu.aio.jobs() == []
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 USE = """
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -77,6 +78,11 @@ async def asynchronously() -> str:
         numbers: list[int] = [one.number for one in await emu.aio.requests(operation="run")]
         await emu.aio.assert_requested(operation="run", count=1)
         await emu.aio.wait_for(job="id", timeout="10m")
+        await emu.aio.wait_for(idle=True, timeout=timedelta(minutes=10))
+        await emu.aio.webhooks.answer(503, name="a", delay=timedelta(seconds=2))
+        bodies: list[bytes] = [call.body for call in await emu.aio.webhooks.received()]
+        await (await emu.aio.namespace("w2")).aio.reset(seed=7)
+        print(bodies, emu.stub(respond={"delay": timedelta(seconds=5), "output": 1}))
         await emu.aio.reset()
         print(stub.id, fault.struck, fired, statuses, numbers, await emu.aio.clock.held_by())
         return emu.base_url
@@ -106,6 +112,10 @@ with Emulator("llm") as emu:
     emu.stub(endpoint="llm")  # wrong
     emu.stub(respond={"outputt": 1})  # wrong
     emu.stub(endpont="llm", respond={"output": 1})  # wrong
+    emu.stub(respond={"delay": 5, "output": 1})  # wrong
+    emu.fault("latency", delay=2)  # wrong
+    emu.reset(seed="7")  # wrong
+    emu.aio.webhooks.answer(statuss=500)  # wrong
     emu.stub(match={"imput": {}}, respond={"output": 1})  # wrong
     emu.fault("staus", status=429)  # wrong
     emu.fault("status", stauts=429)  # wrong

@@ -70,6 +70,15 @@ def test_a_webhook_that_was_given_up_is_told(emu: Emulator, client: Client):
     assert told.startswith(f"  webhook of job {job} to ") and told.endswith("(answered 500), given up")
 
 
+@pytest.mark.parametrize("clock", ["auto", "real"])
+def test_nobody_waits_for_a_job_that_was_never_there(clock: Any):
+    with (
+        Emulator("llm", clock=clock, patience=2) as emu,
+        pytest.raises(TimeoutError, match="j1 was never there: who"),
+    ):
+        emu.wait_for(job="j1", timeout="1h")
+
+
 def test_many_are_counted(emu: Emulator, client: Client):
     emu.stub(endpoint="llm", respond={"never": True})
     for _ in range(9):

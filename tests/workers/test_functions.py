@@ -247,6 +247,23 @@ def test_progress_is_reported_by_the_official_function(emu: Emulator, sdk: Any):
     assert official.__module__ == "runpod.serverless.modules.rp_progress", "it is put back"
 
 
+def test_progress_is_reported_where_the_handler_imports_the_client(
+    emu: Emulator, sdk: Any, monkeypatch: pytest.MonkeyPatch
+):
+    name = "runpod.serverless.modules.rp_progress"
+    monkeypatch.setattr(sys.modules["runpod.serverless.modules"], "rp_progress", sys.modules[name])
+    monkeypatch.delitem(sys.modules, name)
+
+    def handler(job: Any) -> str:
+        importlib.import_module(name).progress_update(job, "half")
+        until(lambda: emu.link.world.history.of("llm", job["id"])[-1].event == "Progressed")
+        return "done"
+
+    emu.handler("llm", handler)
+    assert ask(emu, "POST", "/llm/runsync", a=1)["output"] == "done"
+    assert sys.modules[name]._thread_target.__module__ == name, "it is put back"
+
+
 def test_progress_of_other_jobs_goes_where_it_went(emu: Emulator, sdk: Any, monkeypatch: pytest.MonkeyPatch):
     official: list[Any] = []
     module = sys.modules["runpod.serverless.modules.rp_progress"]

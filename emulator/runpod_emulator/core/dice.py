@@ -17,6 +17,10 @@ class Dice:
         """What throws."""
         return random.Random(self._seed)
 
+    def reseed(self, seed: int | str) -> None:
+        """Take another seed, from the next reset on."""
+        self._seed = seed
+
     def reset(self) -> None:
         """Begin anew."""
         self.__dict__.pop("chance", None)

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound, RequestError
-from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import OF_JOBS, FaultKind
 from runpod_emulator.core.mocks.faults import Fault, MadeByFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.waiting import Caller, Outcome
@@ -25,9 +25,7 @@ from runpod_emulator.http.connection import break_off
 
 FAULT = "X-Emulator-Fault"
 _INSTEAD = (FaultKind.STATUS, FaultKind.CONNECTION_RESET, FaultKind.TRUNCATED_BODY)
-_CONCEALABLE = frozenset(
-    (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM, Operation.CANCEL, Operation.RETRY)
-)  # fmt: skip
+_CONCEALABLE = frozenset(OF_JOBS)
 
 
 @dataclass(slots=True)

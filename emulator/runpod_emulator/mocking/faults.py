@@ -36,6 +36,11 @@ _LONGEST = 100
 _KINDS = {kind.value: kind for kind in FaultKind}
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
+_FRAMING = frozenset(
+    ("connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)
+"""Headers of a connection, not of an answer: a wrong one breaks the connection, which other kinds of fault do."""
+_BROKEN = "connection_reset and truncated_body"
 
 
 def _listed(given: Any) -> Any:
@@ -63,6 +68,8 @@ def _shown(row: Row) -> dict[str, Any]:
     properties: dict[str, Any] = {"fault": {"const": row.name}}
     if row.needs:
         properties[row.needs] = {"not": {"type": "null"}}
+    if "operations" in row.takes:
+        properties["operations"] = {"minItems": 1, "items": {"enum": [one.value for one in row.strikes]}}
     if row.usual_delay != AT_ONCE:
         properties["delay"] = {"default": as_text(row.usual_delay)}
     return {
@@ -125,6 +132,8 @@ class Fault(Exact):
         for name, value in headers.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a header")
+            if name.lower() in _FRAMING:
+                raise ValueError(f"{name} belongs to the connection: {_BROKEN} break answers")
             if not _VALUE.fullmatch(str(value)):
                 raise ValueError(f"the header {name} may hold printable ASCII only")
         return headers
@@ -140,6 +149,13 @@ class Fault(Exact):
             raise ValueError(f"{row.name} needs {row.needs}")
         if self.chunks is not None and self.delay is not None:
             raise ValueError(f"{row.name} comes after a delay or after some chunks, not both")
+        for name in ("operations", "calls"):
+            if name in self.model_fields_set and not getattr(self, name):
+                raise ValueError(f"{name}: an empty list fits none; leave it out for all")
+        for one in self.operations:
+            if one not in row.strikes:
+                those = ", ".join(possible.value for possible in row.strikes)
+                raise ValueError(f"operations: {row.name} can't strike {one.value}; it can {those}")
         return self
 
     def to_core(self, now: int) -> CoreFault:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -22,8 +23,10 @@ from pydantic_core import PydanticCustomError, core_schema
 from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.patterns import Refused, check_pattern
 from runpod_emulator.mocking.templates import Unusable, check_json, value_of
-from runpod_emulator.values import as_text, nearest, span
+from runpod_emulator.values import as_text, nearest, spanned
 
+_NEAR = 0.7
+"""How alike a wrong key and a right one are, of 1, that one may be meant for the other: `aftr`, `afer`, `Polls`."""
 _LONGEST_KEY = 100
 """Characters of a wrong key that are compared with the right ones, and shown."""
 
@@ -91,9 +94,9 @@ def _pattern(written: str) -> str:
     return written
 
 
-def _span(written: Any) -> Span:
+def _span(written: Any, info: core_schema.ValidationInfo) -> Span:
     try:
-        return span(written)
+        return spanned(written, info)
     except OverflowError as error:
         raise ValueError("longer than any time") from error
 
@@ -108,7 +111,7 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 """A regular expression of Python's, within the bounds of `patterns.py`."""
 Time = Annotated[
     str | int | Span,
-    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_span)),
+    GetPydanticSchema(lambda _source, _handler: core_schema.with_info_plain_validator_function(_span)),
     PlainSerializer(as_text),
     WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["2s", "1s-3s", 250]}
@@ -136,6 +139,19 @@ ONE_OR_SEVERAL = Discriminator(_list_or_one)
 """Makes one error of a union with a list: pydantic would report the first member's, which may not be the point."""
 
 
+def _misspelt(given: Mapping[Any, Any], name: str, known: Iterable[str]) -> str:
+    """What is wrong with a mapping that looks like an item of ours, and is none: "" for data of the user's own.
+
+    It looks like one where some of its keys are ours, and each of the others is nearly one that is missing.
+    """
+    missing, ours = [one for one in known if one not in given], [key for key in given if key in known]
+    others = [str(key)[:_LONGEST_KEY] for key in given if key not in known]
+    near = {key: get_close_matches(key, missing, n=1, cutoff=_NEAR) for key in others}
+    if not ours or not all(near.values()):
+        return ""
+    return f"{others[0]}: no such key; the nearest is {near[others[0]][0]}" if others else f"{name} is missing"
+
+
 def short_form(model: type[Written], name: str) -> GetPydanticSchema:
     """Makes a field of `model` that is also written as the bare value of its member `name`.
 
@@ -146,6 +162,9 @@ def short_form(model: type[Written], name: str) -> GetPydanticSchema:
         is_long = isinstance(given, model) or (
             isinstance(given, Mapping) and name in given and set(given) <= set(model.model_fields)
         )
+        if isinstance(given, Mapping) and not is_long and (wrong := _misspelt(given, name, model.model_fields)):
+            keys = ", ".join(sorted(model.model_fields))
+            raise refusal(f"{wrong}; an item has {name} and no keys but {keys}, or is data as a whole: {{{name}: …}}")
         return given if is_long else {name: given}
 
     def schema(_source: Any, handler: Callable[[Any], core_schema.CoreSchema]) -> core_schema.CoreSchema:

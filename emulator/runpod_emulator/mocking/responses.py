@@ -59,7 +59,7 @@ class Response(Written):
 
     An item of `progress` or `stream` is taken as `{value, after, polls}` or `{chunk, after,
     polls}` only if it is a mapping whose keys are all among those and that has `value` or
-    `chunk`; any other mapping is itself the update or the chunk.
+    `chunk`. One that nearly is that is refused; any other mapping is itself the update or the chunk.
     """
 
     expected: ClassVar[str] = 'a response as a mapping, such as {output: "hello"}'
@@ -90,7 +90,7 @@ class Response(Written):
     )
     error: TemplatedText | None = Field(
         default=None,
-        description="fails the job; a template that gives an empty text does not",
+        description="fails the job, whose `output` is shown beside; a template that gives an empty text does not",
         examples=["CUDA out of memory"],
     )
     crash: bool = Field(default=False, description="the worker dies in the middle of the job", examples=[True])

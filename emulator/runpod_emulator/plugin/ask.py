@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runpod_emulator.plugin.addressee import FIRST, destination
-from runpod_emulator.plugin.imports import OnImport
+from runpod_emulator.workers.imports import OnImport
 
 Check = Callable[[object, object], None]
 """Raises for a host and a port that may not be called."""

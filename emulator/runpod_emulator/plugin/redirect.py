@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from runpod_emulator.plugin.imports import OnImport
 from runpod_emulator.workers.environment import POINTED_BY_EXEC, past_proxies
+from runpod_emulator.workers.imports import OnImport
 
 KEY = "runpod-emulator"
 """What clients send before there is an emulator that could be asked."""

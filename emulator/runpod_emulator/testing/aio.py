@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from runpod_emulator.testing.clock import Clock
+from runpod_emulator.testing.records import WebhookCall
 from runpod_emulator.testing.thread import ASKING, Asking
-from runpod_emulator.testing.verbs import Verbs
+from runpod_emulator.testing.webhooks import Webhooks
 
 Subject = TypeVar("Subject", covariant=True)
 Given = ParamSpec("Given")
@@ -56,25 +57,20 @@ class AioClock:
     held_by = Awaited(Clock.held_by)
 
 
-class Aio:
-    """What a test tells one world, and asks of it."""
+class AioWebhooks:
+    """The receiver for webhooks."""
 
-    def __init__(self, subject: Verbs) -> None:
+    def __init__(self, subject: Webhooks) -> None:
         self.subject = subject
-        self.clock = AioClock(subject.clock)
 
-    stub = Awaited(Verbs.stub)
-    fault = Awaited(Verbs.fault)
-    profile = Awaited(Verbs.profile)
-    handler = Awaited(Verbs.handler)
-    reset = Awaited(Verbs.reset)
-    requests = Awaited(Verbs.requests)
-    assert_requested = Awaited(Verbs.assert_requested)
-    assert_order = Awaited(Verbs.assert_order)
-    story = Awaited(Verbs.story)
-    jobs = Awaited(Verbs.jobs)
-    job = Awaited(Verbs.job)
-    wait_for = Awaited(Verbs.wait_for)
+    answer = Awaited(Webhooks.answer)
+    assert_received = Awaited(Webhooks.assert_received)
+    received_at = Awaited(Webhooks.received_at)
+    clear = Awaited(Webhooks.clear)
+
+    async def received(self) -> list[WebhookCall]:
+        """The calls that came, oldest first."""
+        return await in_thread(lambda: self.subject.received)
 
 
 async def in_thread(work: Callable[[], Value]) -> Value:
@@ -98,7 +94,8 @@ async def in_thread(work: Callable[[], Value]) -> Value:
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell, *outcome)
 
-    threading.Thread(target=run, name="runpod-emulator-aio", daemon=True).start()
+    daemon = threading.current_thread().daemon or True  # which says whether a handler asks
+    threading.Thread(target=run, name="runpod-emulator-aio", daemon=daemon).start()
     try:
         return await answer
     except asyncio.CancelledError:

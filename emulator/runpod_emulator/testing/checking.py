@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from runpod_emulator.core.errors import ConfigurationError, InvalidBody
+from runpod_emulator.values import WITH_UNITS
 
 if TYPE_CHECKING:
     from runpod_emulator.testing.thread import Link
@@ -21,12 +22,19 @@ def checked(model: type[Model], given: Any) -> Model:
     from runpod_emulator.mocking.forms import TAGS
 
     try:
-        return model.model_validate(given)
+        return model.model_validate(given, context=WITH_UNITS)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part not in TAGS)
         problem = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     raise ConfigurationError(problem)  # out of the handler: its traceback would be shown first
+
+
+def text(name: str, given: Any) -> str:
+    """A text that a test has given for `name`; raises ConfigurationError for anything else."""
+    if not isinstance(given, str):
+        raise ConfigurationError(f"{name}: {given!r} is no text")
+    return given
 
 
 def asked(link: Link, question: Coroutine[object, object, Value]) -> Value:

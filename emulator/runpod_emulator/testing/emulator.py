@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
-from runpod_emulator.config.options import GivenOptions
+from runpod_emulator.config.options import GivenOptions, form
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.settings import check_id
 from runpod_emulator.effects import unmocked as _loaded_before_any_mock  # noqa: F401
-from runpod_emulator.testing.aio import Aio
+from runpod_emulator.testing.checking import text
 from runpod_emulator.testing.thread import PATIENCE, Link, ServerThread
 from runpod_emulator.testing.verbs import Verbs
-from runpod_emulator.values import nearest
+from runpod_emulator.values import bare, nearest
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -40,20 +42,16 @@ class Emulator(Verbs):
     ) -> None:
         if isinstance(patience, bool) or not isinstance(patience, int | float) or not 0 < patience < float("inf"):
             raise ConfigurationError(f"patience: {patience!r} is no number of seconds above 0")
-        for name in set(options) - set(GivenOptions.model_fields):
-            near = nearest(name, ["patience", "strict", *GivenOptions.model_fields])
-            raise ConfigurationError(f"there is no option {name}{near}")
+        _check(endpoints, options)
         self.strict = strict
         self._thread = ServerThread(patience)
         super().__init__(Link(self._thread))
-        self.aio = Aio(self)
-        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._asked: dict[str, Any] = dict(options)
         self._level: int | str | None = None
         """Of the log before the start, where an option has changed it."""
         usual = {"port": 0, "tls_port": 0, "config": os.devnull, "log_level": "warning", "seed": 0}
         self._options: dict[str, Any] = {**usual, **options}
-        self._options["mock"] = [*endpoints, *self._options.get("mock", [])] or ["mock"]
+        self._options["mock"] = list(dict.fromkeys([*endpoints, *self._options.get("mock", [])])) or ["mock"]
 
     @property
     def worlds(self) -> dict[str, Verbs]:
@@ -112,6 +110,23 @@ class Emulator(Verbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._end, error)
+
+
+def _check(endpoints: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for what is no endpoint, no option, or a time without a unit."""
+    for endpoint in endpoints:
+        check_id(text("endpoint", endpoint))
+        if endpoints.count(endpoint) > 1:
+            raise ConfigurationError(f"endpoint {endpoint} is named twice")
+    for name, value in options.items():
+        field = GivenOptions.model_fields.get(name)
+        if field is None:
+            near = nearest(name, ["patience", "strict", *GivenOptions.model_fields])
+            raise ConfigurationError(f"there is no option {name}{near}")
+        if form(field) in ("TIME", "SPAN") and (problem := bare(value)):
+            raise ConfigurationError(f"{name}: {problem}")
+        if isinstance(value, str) and get_origin(field.annotation) is list:
+            raise ConfigurationError(f"{name}: write a list, such as [{value!r}]")
 
 
 def _set_level(level: int | str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -47,7 +48,7 @@ class Options(TypedDict, total=False):
     """Port to listen on; 0 takes a free one."""
     port_file: str | Path
     """Write the port there once everything is ready."""
-    keep_alive: str | int
+    keep_alive: str | timedelta
     """Life of an idle connection: longer than any client keeps it, or a client that blocks loses what it sends."""
     tls: bool
     """Serve HTTPS too, with a certificate of a local CA that clients can trust."""
@@ -91,7 +92,7 @@ class Options(TypedDict, total=False):
     """Workers that are always on."""
     workers_max: int
     """Workers that there may be."""
-    idle_timeout: str | int
+    idle_timeout: str | timedelta
     """Life of an idle worker."""
     scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"]
     """What brings up another worker."""
@@ -99,19 +100,19 @@ class Options(TypedDict, total=False):
     """Jobs for each worker (REQUEST_COUNT), or seconds that a job may wait (QUEUE_DELAY)."""
     worker_capacity: int
     """Requests in flight that a load-balancing worker takes at most."""
-    execution_timeout: str | int
+    execution_timeout: str | timedelta
     """Longest run of a job: 600000 (ms), 600s, 10m; 0 is none."""
-    job_ttl: str | int
+    job_ttl: str | timedelta
     """Life of a job from its submission."""
-    init_timeout: str | int
+    init_timeout: str | timedelta
     """Longest start of a worker; 0 is none. RUNPOD_INIT_TIMEOUT (s) among its variables goes before it."""
-    cold_start: str | int
+    cold_start: str | timedelta
     """Simulated start of a container before each worker: 2s, a range 1s-3s, or 1s-3s seed 7."""
-    throttle: str | int
+    throttle: str | timedelta
     """Simulated wait for a machine before each worker, in the form of a cold start."""
     concurrency: int
     """Jobs at once in a worker whose handler has no concurrency_modifier."""
-    stop_grace: str | int
+    stop_grace: str | timedelta
     """Time from SIGTERM to SIGKILL of a worker that leaves and that nobody waits for: idle, refreshed or
     outdated."""
     environment: Mapping[str, str]

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 from runpod_emulator.config.settings import Settings
 from runpod_emulator.core.errors import ConfigurationError, RequestError
-from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.server.server import Server, new_loop
-from runpod_emulator.workers.functions import PRESENT_JOB
+from runpod_emulator.workers.functions import present
 from runpod_emulator.world.standing import held_by, late
 from runpod_emulator.world.world import World
 
@@ -24,7 +23,7 @@ PATIENCE = 30.0
 """Seconds of real time that anything asked of the emulator may take."""
 _QUICK = 1.0
 """Seconds of real time in which what holds the time must be told."""
-_OWN = "time stands until the handler has returned, so that would never end; move it, or wait, in the test itself"
+_OWN = "it runs until that has returned, and time stands until then, so that would never end; do it in the test itself"
 _BLOCKED = (
     "This call blocks the event loop of its own thread, so that nothing in that loop can answer: "
     "write `await emu.aio...` instead"
@@ -111,6 +110,7 @@ class ServerThread:
 
     def stop(self) -> None:
         """Stop; leaves no thread and no process behind. Harmless when it does not run."""
+        self.refuse_in_handlers("stop")
         if self._loop is not None and self._thread is not None and self._process == os.getpid():
             if self._server is not None:
                 self._run(self._server.stop())
@@ -159,6 +159,12 @@ class ServerThread:
             return asyncio.run_coroutine_threadsafe(held_by(), self._loop).result(_QUICK)
         except (TookTooLong, TimeoutError):
             return ["the emulator's own thread, which is busy"]
+
+    def refuse_in_handlers(self, what: str) -> None:
+        """Raise RuntimeError in a handler that is a function, and in threads that it has started."""
+        asking = present()
+        if asking is not None and asking.home is self._loop:
+            raise RuntimeError(f"{what} in the handler of job {asking.job}: {_OWN}")
 
     def inside(self, work: Callable[[], Value]) -> Value:
         """What a function returns in the server's thread, which may be this one."""
@@ -234,14 +240,20 @@ class Link:
         return await held_by(self.world)
 
     def refuse_in_handlers(self, what: str) -> None:
-        """Raise RuntimeError in a handler that is a function: time waits for it, so it would wait for itself."""
-        job = PRESENT_JOB.get()
-        if job and isinstance(self.world.timeline.clock, VirtualClock | AutoClock):
-            raise RuntimeError(f"{what} in the handler of job {job}: {_OWN}")
+        """Raise RuntimeError in a handler that is a function: it would wait for itself."""
+        self._thread.refuse_in_handlers(what)
 
     def ask(self, question: Callable[[World], Value]) -> Value:
         """What a function of the world returns in the server's thread; raises NotRunning, TimeoutError."""
         return self._thread.do(call(lambda: question(self.world)), self._held_by)
+
+    def reseed(self, seed: int) -> None:
+        """Let ids and dice of the world be thrown from another seed, from its next reset on."""
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ConfigurationError(f"seed: {seed!r} is no whole number")
+        if not self._namespace:
+            self.server.seed = seed  # of the worlds to come
+        self.ask(lambda world: world.reseed(seed))
 
     def hooks_url(self, name: str) -> str:
         """Where the world's own receiver takes webhook calls."""

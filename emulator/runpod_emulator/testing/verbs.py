@@ -12,7 +12,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.testing import records
-from runpod_emulator.testing.checking import asked, checked
+from runpod_emulator.testing.aio import AioClock, AioWebhooks, Awaited
+from runpod_emulator.testing.checking import asked, checked, text
 from runpod_emulator.testing.clock import Clock, in_milliseconds
 from runpod_emulator.testing.handles import Fault, Stub
 from runpod_emulator.testing.thread import Link
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from runpod_emulator.doors.admin.verified import Verification
-    from runpod_emulator.testing.written import FaultKind, FaultMembers, FaultProfile, Filter, Status, StubMembers
+    from runpod_emulator.testing.written import (
+        Duration,
+        FaultKind,
+        FaultMembers,
+        FaultProfile,
+        Filter,
+        Status,
+        StubMembers,
+    )
 
 _LEFT = 5.0
 """Seconds that the server has to say what a wait that took too long has waited for."""
@@ -33,14 +42,17 @@ _LEFT = 5.0
 class Verbs:
     """One world of a server that runs in a thread of its own."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, others: dict[str, Verbs] | None = None) -> None:
         self.link = link
         """The way to the world itself, for those who need more than these verbs."""
         self.clock = Clock(link)
         self.webhooks = Webhooks(link)
+        self.aio = Aio(self)
+        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._asserted: set[int] = set()
         """The numbers of requests that the test has asked for."""
-        self._named: dict[str, Verbs] = {}
+        self._is_first = others is None
+        self._named: dict[str, Verbs] = {} if others is None else others
         """The other worlds that were asked for, by their names."""
 
     # Where it is
@@ -80,10 +92,9 @@ class Verbs:
         ...     emu.namespace("w2").headers["X-Emulator-Namespace"]
         'w2'
         """
-        link = self.link.to(name)
+        link = self.link.to(text("namespace", name))
         if name not in self._named:
-            self._named[name] = Verbs(link)
-            self._named[name]._named = self._named
+            self._named[name] = Verbs(link, self._named)
         return self._named[name]
 
     # What shall happen
@@ -148,15 +159,23 @@ class Verbs:
         >>> with Emulator() as emu:
         ...     emu.handler("adder", lambda job: job["input"]["a"] + 1)
         """
+        text("endpoint", endpoint)
         if not callable(function):
             raise ConfigurationError(f"{function!r} is no function: a handler gets a job and returns its output")
         work = Function(function, return_aggregate_stream)
         self.link.ask(lambda world: world.endpoints.add_function(endpoint, work))
 
-    def reset(self) -> None:
-        """Forget jobs, requests, webhooks, stubs and faults; for use before each test."""
-        self.link.do(self.link.world.reset())
-        self._asserted.clear()
+    def reset(self, seed: int | None = None) -> None:
+        """Forget jobs, requests, webhooks, stubs and faults; for use before each test.
+
+        The emulator's own also resets the namespaces that it was asked for. Ids and dice begin anew, from another
+        `seed` if one is given.
+        """
+        for one in (self, *(self._named.values() if self._is_first else ())):
+            if seed is not None:
+                one.link.reseed(seed)
+            one.link.do(one.link.world.reset())
+            one._asserted.clear()
 
     # What happened
 
@@ -220,6 +239,7 @@ class Verbs:
     def _check(self, endpoint: str | None) -> None:
         """Raise ConfigurationError for an endpoint that nobody knows."""
         if endpoint is not None:
+            text("endpoint", endpoint)
             self.link.ask(lambda world: check_endpoint(world, endpoint))
 
     def job(self, job_id: str) -> records.Job:
@@ -247,14 +267,14 @@ class Verbs:
         count: int = 1,
         endpoint: str | None = None,
         webhooks: int | None = None,
-        timeout: float | str | None = None,
+        timeout: Duration | None = None,
     ) -> None:
         """Wait until all that is said holds, or raise TimeoutError, which says what is the case instead.
 
         `idle`: no job waits or runs, and no webhook is owed. `job`: the job of this id has ended. `status`: so many
         (`count`) jobs, of all or of one `endpoint`, were in this state. `webhooks`: so many calls were acknowledged.
-        `timeout` is seconds on the emulator's clock, or a text such as "10m". On a virtual clock, which stands, the
-        wait is over as soon as nothing runs.
+        `timeout` is seconds on the emulator's clock, a text such as "10m", or a timedelta. On a virtual clock, which
+        stands, the wait is over as soon as nothing runs.
         """
         from runpod_emulator.doors.admin.questions import Awaited, wait_until
         from runpod_emulator.doors.admin.whereabouts import whereabouts
@@ -262,9 +282,9 @@ class Verbs:
         if not (idle or job or status or webhooks):
             raise ConfigurationError("say what to wait for: idle=True, job=ID, status=… or webhooks=1")
         self.link.refuse_in_handlers("wait_for")
-        length = None if timeout is None else in_milliseconds(timeout)
+        length = None if timeout is None else in_milliseconds(timeout, "timeout")
         said = {"idle": idle, "job": job, "status": status, "count": count, "endpoint": endpoint}
-        given = checked(Awaited, {**said, "webhooks": webhooks, "timeout": length})
+        given = checked(Awaited, {**said, "webhooks": webhooks, "timeout": None if length is None else f"{length}ms"})
         self._check(endpoint)
         patience = self._patience(length)
         ways = "clock.advance({}) or clock.run_until_idle()"
@@ -277,3 +297,26 @@ class Verbs:
         """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""
         is_real = type(self.link.world.timeline.clock) is RealClock
         return max(self.link.patience, (length or 0) / 1000 + 1) if is_real else self.link.patience
+
+
+class Aio:
+    """What a test tells one world, and asks of it."""
+
+    def __init__(self, subject: Verbs) -> None:
+        self.subject = subject
+        self.clock = AioClock(subject.clock)
+        self.webhooks = AioWebhooks(subject.webhooks)
+
+    stub = Awaited(Verbs.stub)
+    fault = Awaited(Verbs.fault)
+    profile = Awaited(Verbs.profile)
+    handler = Awaited(Verbs.handler)
+    reset = Awaited(Verbs.reset)
+    namespace = Awaited(Verbs.namespace)
+    requests = Awaited(Verbs.requests)
+    assert_requested = Awaited(Verbs.assert_requested)
+    assert_order = Awaited(Verbs.assert_order)
+    story = Awaited(Verbs.story)
+    jobs = Awaited(Verbs.jobs)
+    job = Awaited(Verbs.job)
+    wait_for = Awaited(Verbs.wait_for)

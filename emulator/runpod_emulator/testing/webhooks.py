@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.records.receiver import Received
-from runpod_emulator.testing.checking import asked, checked
+from runpod_emulator.testing.checking import asked, checked, text
 from runpod_emulator.testing.clock import in_milliseconds
 from runpod_emulator.testing.records import WebhookCall
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from runpod_emulator.testing.thread import Link
-    from runpod_emulator.testing.written import CallFilter, Json
+    from runpod_emulator.testing.written import CallFilter, Duration, Json
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
@@ -42,6 +42,7 @@ class Webhooks:
 
     def received_at(self, name: str) -> list[WebhookCall]:
         """Those that came to the URL of this name."""
+        _checked_name(name)
         return [call for call in self.received if call.name == name]
 
     def answer(
@@ -50,14 +51,14 @@ class Webhooks:
         times: int = 1,
         *,
         name: str | None = None,
-        delay: float | str = 0,
+        delay: Duration = 0,
         body: Json = None,
         drop: bool = False,
     ) -> None:
         """Answer the next calls, or those of one name, so; all others with 200.
 
-        `delay` is seconds on the emulator's clock, or a text such as "2s". `body` is JSON, or a text. With `drop`
-        the connection ends without an answer.
+        `delay` is seconds on the emulator's clock, a text such as "2s", or a timedelta. `body` is JSON, or a text.
+        With `drop` the connection ends without an answer.
 
         >>> from runpod_emulator import Emulator
         >>> with Emulator("llm") as emu:
@@ -75,7 +76,7 @@ class Webhooks:
         if name is not None:
             _checked_name(name)
         told: dict[str, Any] = {"drop": True} if drop else {"status": status, "body": body}
-        given = checked(Answers, {"delay": in_milliseconds(delay), "name": name, **told})
+        given = checked(Answers, {"delay": f"{in_milliseconds(delay, 'delay')}ms", "name": name, **told})
         self._link.ask(lambda world: given.tell(world, times))
 
     def assert_received(
@@ -105,7 +106,7 @@ class Webhooks:
 
 
 def _checked_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(text("name", name)):
         raise ConfigurationError(f"{name!r} is no name of webhooks: write letters, digits, '.', '_' and '-'")
     return name
 

@@ -7,6 +7,7 @@ the models that check the values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from re import Pattern
 from typing import Any, Literal, TypedDict
 
@@ -28,8 +29,10 @@ FaultKind = Literal[
 """What a fault does."""
 FaultProfile = Literal["flaky-network", "cold-fleet", "rate-limited", "edge-timeouts", "worker-crashes"]
 """Several faults together."""
-Span = str | int
-"""A duration, or a range that the dice choose from: ms, `2s` or `1s-3s`."""
+Duration = float | str | timedelta
+"""A duration as methods take it: seconds, `31m`, or a timedelta."""
+Span = str | timedelta | Literal[0]
+"""A duration in a stub or a fault, or a range that the dice choose from: `2s`, `250ms`, `1s-3s`, or a timedelta."""
 Json = Any
 """Any JSON; strings in what a stub answers may be templates."""
 
@@ -130,8 +133,8 @@ class FaultMembers(TypedDict, total=False):
     seed: int
     times: int
     """How often it strikes at most."""
-    ttl: str | int
-    """How long it lasts: ms, or `30s`."""
+    ttl: str | timedelta
+    """How long it lasts, as `30s`, or a timedelta."""
     delay: Span
     status: int
     headers: Mapping[str, str | int]

@@ -50,10 +50,34 @@ class Died(NamedTuple):
 
 Report = bytes | Progress | Result | Died
 """The JSON of a chunk, an update, or an end."""
-PRESENT_JOB: ContextVar[str] = ContextVar("PRESENT_JOB", default="")
-"""The job whose handler runs here, empty for none: whoever waits there for time waits for itself."""
+
+
+class Present(NamedTuple):
+    """The job whose handler runs in a thread: whoever waits there for its end waits for itself."""
+
+    job: str
+    home: asyncio.AbstractEventLoop
+    """The loop of the job's emulator."""
+
+
+class _Daemon(int):
+    """Yes, and of which handler: a thread is a daemon as the one that starts it, so those that a handler starts tell.
+
+    Context variables are not handed on to them.
+    """
+
+    present: Present
+
+
+_PRESENT: ContextVar[Present | None] = ContextVar("_PRESENT", default=None)
 _UPDATES = ProgressUpdates()
 """The official client is one of this process, so this is too."""
+
+
+def present() -> Present | None:
+    """The job whose handler asks, in its own thread or in one that it has started; None where none does."""
+    daemon = threading.current_thread().daemon
+    return _PRESENT.get() or (daemon.present if isinstance(daemon, _Daemon) else None)
 
 
 class FunctionCall:
@@ -64,7 +88,12 @@ class FunctionCall:
         self._job = json.loads(job)
         self._reports: asyncio.Queue[Report | None] = asyncio.Queue()
         self._home = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, name="runpod-handler", daemon=True)
+        self._present = Present(self._job["id"], self._home)
+        daemon = _Daemon(True)
+        daemon.present = self._present
+        self._thread = threading.Thread(
+            target=self._work, name="runpod-handler", daemon=daemon,  # type: ignore[arg-type]  # it is one
+        )  # fmt: skip
         self._stop: Callable[[], object] = lambda: None
 
     async def reports(self) -> AsyncIterator[Report]:
@@ -81,7 +110,7 @@ class FunctionCall:
         self._stop()
 
     def _work(self) -> None:
-        PRESENT_JOB.set(self._job["id"])
+        _PRESENT.set(self._present)
         _UPDATES.begin(self._job, lambda output: self._tell(Progress(output)))
         try:
             asyncio.run(self._run())

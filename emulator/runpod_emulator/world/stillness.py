@@ -6,17 +6,18 @@ import asyncio
 import logging
 
 from runpod_emulator.core.jobs.job import Transition
-from runpod_emulator.core.time.clock import AutoClock, VirtualClock
+from runpod_emulator.core.time.clock import AutoClock, VirtualClock, ticks
 from runpod_emulator.world.feeds import NEWS
 from runpod_emulator.world.standing import WAYS, in_vain, waiting, works_elsewhere
 from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.timers")
 
-_STILL = 250
-"""Milliseconds of real time in which something may happen yet: a thread of a test may be about to send a request."""
-_IDLE = 10_000
-"""Milliseconds of that on an automatic clock: as long as any wait on a real one."""
+_LOOK = 0.25
+"""Seconds of real time between two looks. On a clock that stands one that finds nothing new is the end of the wait: in
+between a thread of a test may be about to send a request."""
+_IDLE = 10.0
+"""Seconds since something has happened last, on an automatic clock: as long as any wait on a real one."""
 _WORTH_A_WORD = 1_000
 """Milliseconds of real time for which a client waits in vain before that is logged."""
 
@@ -71,6 +72,8 @@ class Stillness:
         self._alarm: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
         self._mark = self._state()
+        self._since = ticks()
+        """When something was seen to happen last."""
 
     def __enter__(self) -> Stillness:
         self._watch()
@@ -88,18 +91,18 @@ class Stillness:
         self._heard += 1
 
     def _watch(self) -> None:
-        clock = self._world.timeline.clock
-        if isinstance(clock, VirtualClock | AutoClock):
-            delay = _STILL if isinstance(clock, VirtualClock) else _IDLE
-            self._alarm = asyncio.get_running_loop().call_later(delay / 1000, self._look)
+        if isinstance(self._world.timeline.clock, VirtualClock | AutoClock):
+            self._alarm = asyncio.get_running_loop().call_later(_LOOK, self._look)
 
     def _look(self) -> None:
         before, self._mark = self._mark, self._state()
         if self._mark != before or self._goes_on():
-            self._watch()
+            self._since = ticks()
+        elif isinstance(self._world.timeline.clock, VirtualClock) or ticks() - self._since >= _IDLE:
+            self.is_over = True
+            self._world.room.call(NEWS)
             return
-        self.is_over = True
-        self._world.room.call(NEWS)
+        self._watch()
 
     def _goes_on(self) -> bool:
         """Whether something may happen yet, by itself."""

@@ -214,6 +214,13 @@ class World:
             self.resets += 1
             self.began_at = self.timeline.now()
 
+    def reseed(self, seed: int) -> None:
+        """Let ids and dice be thrown from another seed, from the next reset on."""
+        self._shared.ids.reseed(seed)
+        self.faults.seed = seed
+        for queue in self.endpoints.queues.values():
+            queue.scripts.reseed(f"{seed} {queue.id} plays")
+
     def _restart(self) -> None:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
@@ -253,15 +260,17 @@ class World:
         self.timeline.close()
 
     async def run_until_idle(self, most: int) -> list[int]:
-        """Move a virtual clock until `idle`, by `most` ms; returns the deadlines that fired."""
+        """Move a virtual clock until `idle`, by at most `most` ms; returns the deadlines that fired."""
         end = self.timeline.now() + most
         fired: list[int] = []
         while True:
             await self.timeline.settle()
             due = await self.timeline.next_due()
-            if due is None or due > end or await self.idle():
+            if due is None or await self.idle():
                 return fired
-            fired += await self.timeline.advance(due)
+            fired += await self.timeline.advance(min(due, end))
+            if due > end:
+                return fired
 
     @contextlib.contextmanager
     def visited(self) -> Iterator[None]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from freezegun import freeze_time
@@ -243,3 +245,19 @@ async def test_an_execution_timeout_lasts_as_long_as_it_should(monkeypatch: pyte
     told = shapes.record(found, world.emulator.masks, world.emulator.timeline.drift())
     assert (told["endedAt"], told["endedAt"] - told["takenAt"]) == (system.day, 60_000)
     await world.emulator.stop()
+
+
+def test_a_library_that_is_loaded_beside_ours_has_the_frozen_dates_and_its_own_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its classes may inherit from dates as it is loaded."""
+    text = "from datetime import date, datetime\nclass Day(date):\n    pass\ndef now():\n    return datetime.now()\n"
+    (tmp_path / "shared_with_us.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with freeze_time("2019-01-01"):
+        with clock_module.genuine_dates():
+            library = importlib.import_module("shared_with_us")
+        assert library.now() == datetime(2019, 1, 1)
+        assert library.Day(2019, 1, 1).year == 2019
+    assert library.now().year > 2019 and library.datetime is datetime
+    del sys.modules["shared_with_us"]

@@ -199,7 +199,7 @@ async def test_a_wait_is_answered_as_soon_as_it_has_come(admin: Admin):
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
-        ({"job": "nope"}, "job nope was never there"),
+        ({"job": "nope"}, "job nope was never there: whoever handed it in may have called another emulator"),
         ({"status": "COMPLETED", "count": 2}, "0 of 2 jobs were COMPLETED"),
         ({"webhooks": 1}, "0 of 1 webhook calls were acknowledged"),
     ],

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from runpod_emulator.core.endpoint.hooks import Hooks
+from runpod_emulator.core.endpoint.hooks import Hooks, SecondRun
 from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.deadlines import lost_event
@@ -32,6 +32,9 @@ from runpod_emulator.core.jobs.results import Report
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.rates import Operation
+
+_KEPT = 1_000
+"""Jobs of which second runs are remembered."""
 
 
 @runtime_checkable
@@ -71,6 +74,8 @@ class Faults(Hooks):
         """What is in store for each job that is out."""
         self.copies: dict[str, Job] = {}
         """Jobs that the next other worker gets as well, also when the first one has done with them."""
+        self.second_runs: dict[str, list[SecondRun]] = {}
+        """Which other workers got a job as well, of the last jobs that were executed twice."""
         work.fleet.arrivals.delay(
             lambda: self._held_up(FaultKind.THROTTLED_WORKERS), lambda: self._held_up(FaultKind.COLD_STARTS)
         )
@@ -88,6 +93,7 @@ class Faults(Hooks):
         self._age += 1
         self.runs.clear()
         self.copies.clear()
+        self.second_runs.clear()
 
     # Jobs that come in
 
@@ -119,6 +125,9 @@ class Faults(Hooks):
         copy = self._stray_runs.copy(job, worker)
         self._work.scripts.played_again(job)
         self._end_in_time(copy)
+        self.second_runs.setdefault(job.id, []).append(SecondRun(self._timeline.now(), worker))
+        if len(self.second_runs) > _KEPT:
+            del self.second_runs[next(iter(self.second_runs))]
         return copy
 
     def _end_in_time(self, stray: Job) -> None:

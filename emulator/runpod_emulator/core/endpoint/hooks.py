@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Container
-from typing import Any
+from typing import Any, NamedTuple
 
 from runpod_emulator.core.jobs.job import Event, Job, Transition
 from runpod_emulator.core.jobs.results import Report
+
+
+class SecondRun(NamedTuple):
+    """A worker that got a job as well as the job's own worker."""
+
+    at: int
+    worker: str
 
 
 class Hooks:
@@ -17,6 +24,8 @@ class Hooks:
         """Jobs that a second worker is to have."""
         self.runs: dict[str, Any] = {}
         """What is in store for each job that is out."""
+        self.second_runs: dict[str, list[SecondRun]] = {}
+        """Which other workers got a job as well, of the last jobs that were executed twice."""
 
     def submitted(self, job: Job, sync: bool) -> tuple[Job, tuple[Event, ...]]:
         """A record about to be queued, as it is then, and what happens to it right behind; `sync` is /runsync."""

@@ -212,6 +212,10 @@ class RunningScripts:
             self._calls += 1
             self._room.call(("poll", self._jobs.id, job_id))
 
+    def reseed(self, seed: str) -> None:
+        """Throw the dice from another seed, from the next reset on."""
+        self._dice.reseed(seed)
+
     def clear(self) -> None:
         """Forget every script, and begin the dice anew."""
         if any(stub.holds for stub in self._book):

@@ -29,6 +29,10 @@ class IdSource(Protocol):
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         ...
 
+    def reseed(self, seed: int) -> None:
+        """Take another seed: the ids of jobs begin anew with the next reset."""
+        ...
+
     def job(self, suffix: str, sync: bool) -> str:
         """The id of a job, with the region `suffix`; `sync` is /runsync."""
         ...
@@ -43,6 +47,7 @@ class Ids:
 
     def __init__(self, seed: int | None = None, owner: str = "") -> None:
         self.seed = seed
+        self._owner = owner
         self._first = f"{seed} {owner}" if owner and seed is not None else seed
         self._jobs = Dice(self._first)
         self._workers = Dice(None if seed is None else f"{self._first} workers")
@@ -51,6 +56,12 @@ class Ids:
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         if self._first is not None:
             self._jobs.reset()
+
+    def reseed(self, seed: int) -> None:
+        """Take another seed: the ids of jobs begin anew with the next reset."""
+        self.seed = seed
+        self._first = f"{seed} {self._owner}" if self._owner else seed
+        self._jobs.reseed(self._first)
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from runpod_emulator.core.platform import SECOND
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE, Span
 
 
@@ -50,8 +51,13 @@ class Row:
     """The delay where none is written, in ms."""
     example: str = ""
     """Members of a fault of this kind, as Python writes them."""
+    strikes: tuple[Operation, ...] = tuple(Operation)
+    """The operations that it can strike, of a kind that takes `operations`."""
 
 
+OF_JOBS = (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM, Operation.CANCEL, Operation.RETRY)
+"""Operations on a job that is there."""
+_OF_NEW_JOBS = (Operation.RUN, Operation.RUNSYNC)
 OF_ALL = ("id", "endpoint", "calls", "probability", "seed", "times", "ttl")
 """Members that every kind takes, beside `fault` itself."""
 
@@ -105,6 +111,7 @@ class FaultKind(str, Enum):
         ("operations", "delay"),
         usual_delay=Span(SECOND, SECOND),
         example='delay="500ms"',
+        strikes=OF_JOBS,
     )
     LOST_JOB = Row(
         "lost_job",
@@ -118,6 +125,7 @@ class FaultKind(str, Enum):
         "No worker ever gets the job",
         ("operations",),
         example="times=1",
+        strikes=_OF_NEW_JOBS,
     )
     OUTPUT_GONE_EARLY = Row(
         "output_gone_early",
@@ -126,6 +134,7 @@ class FaultKind(str, Enum):
         ("delay", "operations"),
         needs="delay",
         example='delay="10s"',
+        strikes=_OF_NEW_JOBS,
     )
     LATE_TIMEOUT = Row(
         "late_timeout",
@@ -134,6 +143,7 @@ class FaultKind(str, Enum):
         ("operations", "delay"),
         usual_delay=Span(2_800, 11_800),  # recorded: the earliest and the latest
         example='delay="5s"',
+        strikes=_OF_NEW_JOBS,
     )
     EXECUTED_TWICE = Row(
         "executed_twice",

@@ -25,12 +25,19 @@ class Journal(Effect):
         self._entries: deque[Entry] = deque(maxlen=max(1, min(KEPT, most_bytes // _USUAL)))
         self._more = 0
         """Bytes that the requests take beyond the usual."""
+        self._first = 1
+        """The number of the oldest request, if none had been forgotten for want of room."""
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def forgotten(self) -> int:
+        """How many older requests were forgotten for want of room, since it was cleared."""
+        return max(0, self._entries[0].number - self._first) if self._entries else 0
 
     def answered(self, entry: Entry) -> None:
         """Keep a request."""
@@ -45,6 +52,10 @@ class Journal(Effect):
     def cleared(self, endpoint: str | None = None) -> None:
         """Forget all, or those of one endpoint. What clients sent to one that was taken away stays."""
         kept = [] if endpoint is None else [entry for entry in self._entries if entry.endpoint != endpoint]
+        if endpoint is None:
+            self._first = 1
+        elif self._entries:
+            self._first = (kept[0].number if kept else self._entries[-1].number + 1) - self.forgotten
         free_later([self._entries])
         self._entries = deque(kept, maxlen=self._entries.maxlen)
         self._more = sum(map(_beyond_usual, kept))

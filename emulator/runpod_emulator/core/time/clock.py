@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -46,6 +46,7 @@ _FRAMES = 6
 _UP = getattr(time, "CLOCK_UPTIME_RAW", time.CLOCK_MONOTONIC)
 """A clock that stands while the machine sleeps: on macOS the monotonic one does not."""
 _MODULES = sys.modules
+_OURS = __name__.partition(".")[0]
 _TRAVEL = "time_machine"
 """A module that replaces `time` where nobody sees it, below Python."""
 _STACKS = (("freezegun.api", "freeze_factories"), (_TRAVEL, "traveller_stack"), (_TRAVEL, "coordinates_stack"))
@@ -85,6 +86,8 @@ class RealClock:
         self._era: object = None
         self._ahead: int | None = None
         """Nanoseconds from the ticks to the present; None before the first look."""
+        self.leapt: Callable[[], None] = lambda: None
+        """Called when time has passed at once."""
         self._shown = 0
         """Nanoseconds from the ticks to the time of day that people see, while it is replaced."""
         self._day = self._base = self._top = 0
@@ -132,7 +135,9 @@ class RealClock:
 
     def _leap(self, by: int) -> None:
         assert self._ahead is not None
-        self._ahead += max(0, by)
+        if by > 0:
+            self._ahead += by
+            self.leapt()
 
 
 class VirtualClock:
@@ -207,18 +212,28 @@ def cpu_time() -> float:
 
 @contextmanager
 def genuine_dates() -> Iterator[None]:
-    """Load modules in this block: while freezegun has replaced `datetime`, no class can inherit from its dates."""
+    """Load modules in this block: while freezegun has replaced `datetime`, no class can inherit from its dates.
+
+    What others have of them, a library that the user's program shares with us, has the frozen ones afterwards.
+    """
     freezegun = _MODULES.get("freezegun.api")
     if not getattr(freezegun, "freeze_factories", None):
         yield
         return
     module = _MODULES[datetime.__name__].__dict__
     before = {"date": module["date"], "datetime": module["datetime"]}
-    module.update(date=freezegun.real_date, datetime=freezegun.real_datetime)  # type: ignore[union-attr]
+    genuine: Any = freezegun
+    frozen = {id(genuine.real_date): before["date"], id(genuine.real_datetime): before["datetime"]}
+    loaded = set(_MODULES)
+    module.update(date=genuine.real_date, datetime=genuine.real_datetime)
     try:
         yield
     finally:
         module.update(before)
+        for name in {name for name in set(_MODULES) - loaded if name.partition(".")[0] != _OURS}:
+            for attribute, value in list(vars(_MODULES[name]).items()):
+                if (fake := frozen.get(id(value))) is not None:
+                    setattr(_MODULES[name], attribute, fake)
 
 
 async def turn() -> None:

@@ -34,7 +34,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from runpod_emulator.core.errors import ConfigurationError
-from runpod_emulator.core.time.clock import AutoClock, Clock, VirtualClock, turn, work_time
+from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock, VirtualClock, turn, work_time
 from runpod_emulator.core.time.timers import Timer, Timers
 
 log = logging.getLogger("runpod_emulator.timers")
@@ -50,6 +50,8 @@ _TURNS = 3
 """Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
 _LONGEST_ALARM = 24 * 3600.0
+_LONGEST_STEP = 0.05
+"""Seconds of real time that what runs may take between two deadlines of a leap: what takes longer is a process."""
 
 
 def _task() -> asyncio.Task[Any] | None:
@@ -96,9 +98,13 @@ class Timeline:
         self._fired: asyncio.Future[None] | None = None
         """What the others wait for."""
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_due = _NEVER
         self._catching_up: asyncio.Task[None] | None = None
         self._closed = False
+        self._has_leapt = False
+        """Whether time has passed at once that nobody has gone through yet; while that is done, it is `_within`."""
+        self._within: int | None = None
+        if isinstance(clock, RealClock):
+            clock.leapt = self._leapt
         self.running = 0
         """How many activities are counted at this moment."""
         self._calm: list[asyncio.Future[None]] = []
@@ -123,6 +129,26 @@ class Timeline:
             return now
         await self.catch_up()
         return self.now()
+
+    def _leapt(self) -> None:
+        """Time has passed at once, as a frozen one does that is moved on: whoever looks next goes through it."""
+        self._has_leapt, self._earliest = True, 0
+        with contextlib.suppress(RuntimeError):  # from a thread without a loop
+            asyncio.get_running_loop().call_soon(self._look)
+
+    async def _go_on(self) -> None:
+        """Go through such time, deadline by deadline, as `advance` does: what one brings about is due in it, too."""
+        self._has_leapt, end, is_calm = False, self.clock.now(), True
+        try:
+            while is_calm and (due := await self.next_due()) is not None and due <= end:
+                self._within, self.now = due, self._present
+                await self.catch_up()
+                is_calm = await self.settle(_LONGEST_STEP)
+        finally:
+            self._within, self.now = None, self.clock.now
+
+    def _present(self) -> int:
+        return self.clock.now() if self._within is None else self._within
 
     def at(self, due: int, callback: Callable[[], None]) -> Timer:
         """Call back at `due`; timers of the same time fire in the order they were set."""
@@ -161,6 +187,8 @@ class Timeline:
 
         Of two who do so at once, the second waits until the first has done, and looks again.
         """
+        if self._has_leapt and not (self._is_firing and self._is_mine()):
+            await self._go_on()
         while self._is_firing:
             if self._is_mine():
                 return
@@ -185,7 +213,7 @@ class Timeline:
         await asyncio.shield(self._fired)  # one who is cancelled leaves it to the others
 
     async def _fire_all(self) -> None:
-        now = self.clock.now()
+        now = self._present()
         while now >= self._earliest:
             due = await self._fire_batch(now)
             self._earliest = _NEVER
@@ -209,12 +237,12 @@ class Timeline:
             return await self._ask()
         finally:
             self._firing_at = None
-            self.now = self.clock.now
+            self.now = self.clock.now if self._within is None else self._present
 
     def _stand(self, at: int) -> None:
         """A deadline fires: it is its time, until it has."""
         self._firing_at = at
-        self.now = lambda: at if self._is_mine() else self.clock.now()
+        self.now = lambda: at if self._is_mine() else self._present()
 
     async def _ask(self) -> int | None:
         """When the next is due; what comes up while the store is asked is in `expected`."""
@@ -365,4 +393,7 @@ class Timeline:
     def _ring(self) -> None:
         self._alarm = None
         self._earliest = min(self._earliest, self.clock.now())
+        self._look()
+
+    def _look(self) -> None:
         self._catching_up = asyncio.ensure_future(self.catch_up())

@@ -20,6 +20,7 @@ from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.core.mocks.stubs import Question, Slow, fits
 from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
@@ -65,6 +66,22 @@ def _operation(name: str) -> str:
     return name
 
 
+def _method(name: str) -> str:
+    if name.upper() not in _METHODS:
+        raise ValueError(f"there is no method {name[:_LONGEST]}{nearest(name.upper(), _METHODS)}")
+    return name.upper()
+
+
+def _path(path: Any) -> Any:
+    """A path that a request may have, or a pattern; raises ValueError."""
+    if isinstance(path, str) and (not path.startswith("/") or "?" in path or "#" in path):
+        raise ValueError(
+            f"{path[:_LONGEST]!r} is no path: it begins with / and ends before ?; path_regex searches in it"
+        )
+    return path
+
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET")
 _OPERATIONS = tuple(one.value for one in Operation)
 _LONGEST = 100
 """Characters of a wrong name that are shown."""
@@ -84,8 +101,8 @@ class Filter(Parameters):
     operation: Annotated[str, AfterValidator(_operation)] | None = Field(
         None, description="run, runsync, status, status_sync, stream, cancel, retry, purge …"
     )
-    method: str | None = None
-    path: Text | None = None
+    method: Annotated[str, AfterValidator(_method)] | None = Field(None, description="GET, POST …, in any case")
+    path: Annotated[Text, AfterValidator(_path)] | None = Field(None, description="the whole one, without its query")
     path_regex: Pattern | None = Field(None, description="is searched in the path")
     status: int | None = Field(None, description="of the answer")
     job: str | None = None
@@ -116,6 +133,13 @@ class Filter(Parameters):
         for told in (self._of_the_line(entry, question), self._of_the_body(entry, question)):
             yield from (masks.text(difference) for difference in told) if masks else told
         yield from self._of_the_headers(entry, question, masks)
+
+    def may_fit(self, entry: Entry) -> bool:
+        """Whether all that can be compared fits, and the body, which is asked for too, can't be."""
+        if not entry.is_cut or (self.body is None and not self.body_regex):
+            return False
+        question = Question("", b"null")
+        return not any((*self._of_the_line(entry, question), *self._of_the_headers(entry, question, None)))
 
     def _of_the_line(self, entry: Entry, question: Question) -> Iterator[str]:
         if self.endpoint is not None and not fits(self.endpoint, entry.endpoint):
@@ -237,7 +261,9 @@ async def wait_until(
         nonlocal problem
         problem = await missing(world, awaited, reached)
         caller.hurries = clock != "auto" or world.store.has_work()
-        return not problem or still.is_late or (still.is_over and (clock == "virtual" or awaited.timeout is None))
+        if not problem or still.is_late or (awaited.job is not None and not _moments(world, awaited.job)):
+            return True
+        return still.is_over and (clock == "virtual" or awaited.timeout is None)
 
     usual = _PATIENCE if clock == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
@@ -246,7 +272,8 @@ async def wait_until(
     if not problem:
         return ""
     if still.is_late:
-        return f"{problem}: {late(patience or 0.0, await held_by(world))}"
+        longer = "; Emulator(patience=…) lets it last longer" if (awaited.timeout or 0) > (patience or 0) * 1000 else ""
+        return f"{problem}: {late(patience or 0.0, await held_by(world))}{longer}"
     return f"{problem}: {await in_vain(world, awaited.job, ways)}" if still.is_over and clock == "virtual" else problem
 
 
@@ -284,6 +311,11 @@ class Reached:
         return self._awaited.endpoint is None or fits(self._awaited.endpoint, endpoint)
 
 
+def _moments(world: World, job_id: str) -> list[list[Moment]]:
+    """What is remembered of a job, at each endpoint that had one of this id."""
+    return [moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, job_id))]
+
+
 async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
     """What does not hold yet, empty for nothing. Whoever waits for jobs to end knows of each that has."""
     if awaited.idle:
@@ -291,11 +323,9 @@ async def missing(world: World, awaited: Awaited, reached: Reached) -> str:
         if not await world.idle():
             return "jobs wait or run, or a webhook is owed"
     if awaited.job is not None:
-        moments = [
-            moments for endpoint in world.endpoints.queues if (moments := world.history.of(endpoint, awaited.job))
-        ]
+        moments = _moments(world, awaited.job)
         if not moments:
-            return f"job {awaited.job} was never there"
+            return f"job {awaited.job} was never there: whoever handed it in may have called another emulator"
         if awaited.status is not None:
             was = any(moment.status == awaited.status.value for moment in moments[0])
             return "" if was else f"job {awaited.job} is {moments[0][-1].status}, and was never {awaited.status.value}"

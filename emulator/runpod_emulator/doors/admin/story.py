@@ -28,7 +28,7 @@ async def story(world: World) -> str:
     """What happened since the start, or the last reset; without secrets."""
     parts = [
         f"seed {world.faults.seed}, {await _clock(world)}",
-        *_part("requests", len(world.journal), lines(
+        *_part(f"requests{_forgotten(world)}", len(world.journal), lines(
             ((entry, "") for entry in world.journal), world.masks, _REQUESTS, world.began_at
         )),
         *_part("jobs", len(jobs := list(world.history.jobs())), [await _job(world, key) for key in jobs[-_JOBS:]]),
@@ -45,9 +45,14 @@ async def story(world: World) -> str:
 def _part(heading: str, count: int, told: list[str]) -> Iterator[str]:
     """A heading with the number of things, and a line about each; nothing for none."""
     if count:
-        shown = len(told) if count > len(told) and heading != "requests" else count
+        shown = len(told) if count > len(told) and not heading.startswith("requests") else count
         yield f"{heading}: {count}" if shown == count else f"{heading}: {shown} of {count}"
         yield from (f"  {line}" for line in told)
+
+
+def _forgotten(world: World) -> str:
+    number = world.journal.forgotten
+    return f" (older ones forgotten: {number})" if number else ""
 
 
 async def _clock(world: World) -> str:
@@ -64,6 +69,9 @@ async def _job(world: World, key: tuple[str, str]) -> str:
     endpoint, job_id = key
     moments = world.history.of(endpoint, job_id)
     told = f"{job_id} of {world.masks.text(endpoint)}: {', '.join(_changes(moments, world))}"
+    if (queue := world.endpoints.queues.get(endpoint)) is not None:
+        for run in queue.work.hooks.second_runs.get(job_id, ()):
+            told += f"; also run by {world.masks.text(run.worker)} +{length(run.at - world.began_at)}, in vain"
     try:
         found = await world.store.get(endpoint, job_id)
     except JobNotFound:

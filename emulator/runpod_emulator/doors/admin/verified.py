@@ -84,15 +84,25 @@ async def verified(journal: Journal, masks: Masks, match: Filter, bounds: Bounds
     _meaning(match)
     found = await chosen(list(journal), match.fits)
     numbers.update(entry.number for entry in found)
-    if len(found) in bounds:
+    unread = await chosen(list(journal), match.may_fit) if bounds.high is not None else []
+    if len(found) in bounds and len(found) + len(unread) in bounds:
         return Verified(ok=True, count=len(found), detail="")
-    detail = bounds.expected("request", len(found))
-    if len(found) > bounds.low:
+    detail = bounds.expected("request", len(found)) + _forgotten(journal)
+    if len(found) in bounds:
+        detail += f", and {len(unread)} whose body can't be compared:"
+        differences = ((entry, f": {'; '.join(match.differences(entry, masks))}") for entry in unread)
+        detail += "".join(f"\n  {line}" for line in lines(differences, masks, _NEAREST))
+    elif len(found) > bounds.low:
         told = lines(((entry, "") for entry in found), masks, _MOST)
         detail += ":" + "".join(f"\n  {line}" for line in told)
     else:
         detail += await _nearest(match, list(journal), masks, "request" if not found else "other request")
     return Verified(ok=False, count=len(found), detail=detail)
+
+
+def _forgotten(journal: Journal) -> str:
+    """That older requests were forgotten, if some were; whoever expects none can't know of those."""
+    return f" among the last {len(journal)}; {journal.forgotten} older ones were forgotten" if journal.forgotten else ""
 
 
 async def verified_order(journal: Journal, masks: Masks, order: Sequence[Filter], numbers: set[int]) -> Verified:
@@ -107,7 +117,9 @@ async def verified_order(journal: Journal, masks: Masks, order: Sequence[Filter]
     for match in order:
         found = await _next(rest, match)
         if found is None:
-            return Verified(ok=False, count=len(met), detail=await _missing(entries, masks, order, met))
+            missing = await _missing(entries, masks, order, met)
+            older = f"\n  {journal.forgotten} older requests were forgotten" if journal.forgotten else ""
+            return Verified(ok=False, count=len(met), detail=missing + older)
         met.append(found)
         numbers.add(found.number)
     return Verified(ok=True, count=len(met), detail="")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from runpod_emulator.plugin.imports import OnImport
+from runpod_emulator.workers.imports import OnImport
 
 NAME = "imported_late"
 
