@@ -14,8 +14,8 @@ from runpod_emulator.world.world import World
 log = logging.getLogger("runpod_emulator.timers")
 
 _LOOK = 0.25
-"""Seconds of real time between two looks. On a clock that stands one that finds nothing new is the end of the wait: in
-between a thread of a test may be about to send a request."""
+"""Seconds of real time between two looks: a thread of a test may be about to send a request. Where the clock stands,
+one that finds nothing new is the end of the wait."""
 _IDLE = 10.0
 """Seconds since something has happened last, on an automatic clock: as long as any wait on a real one."""
 _WORTH_A_WORD = 1_000
