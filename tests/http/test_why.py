@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-from runpod_emulator.core.mocks.script import Ending, Pause, Script
+from runpod_emulator.core.mocks.script import Ending, Script
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.http.access import Access
@@ -16,7 +16,7 @@ from tests.tables import table
 
 Ask = Callable[[Doors], Awaitable[Any]]
 KEY = {"authorization": "Bearer rpa_ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-SLOW = Stub("slow", (Script(Ending.OUTPUT, lambda scene: b"1", before_end=Pause(60_000, 60_000)),))
+SLOW = Stub("slow", (Script(Ending.OUTPUT, lambda scene: b"1"),))
 
 
 async def expired(doors: Doors) -> httpx.Response:
@@ -56,7 +56,7 @@ async def too_many(doors: Doors) -> httpx.Response:
         (purged, 404, "job ep/JOB was purged or expired, IN_QUEUE, 2.5 s ago"),
         (others, 404, "job other/JOB is ep's"),
         (too_many, 429, "purge: 2 in 10 s"),
-        (lambda doors: doors.post("/run", content=b"{"), 400, "body: invalid json"),
+        (lambda doors: doors.post("/run", content=b"{"), 400, "body: invalid json: Input data was truncated"),
         (lambda doors: doors.post("/run", content=b"{}"), 400, "body: input is required"),
     ],
 )

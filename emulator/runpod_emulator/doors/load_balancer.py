@@ -92,7 +92,7 @@ async def _respond(target: Target, scope: Scope, receive: Receive, send: Send) -
     async with AsyncExitStack() as closing:
         closing.callback(ahead.close)
         work = functools.partial(_answer, target, ahead, closing)
-        response = await answering(work, caller_of=ahead.caller)(request)
+        response = await answering(work, caller_of=ahead.caller, noted_as=None)(request)
         endpoint = request.path_params.get("endpoint_id", target.endpoint)
         if ahead.beginning is not None:
             await ahead.keep_body(request, ahead.beginning)

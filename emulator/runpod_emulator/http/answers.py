@@ -18,6 +18,7 @@ from runpod_emulator.http.access import world_of_client
 from runpod_emulator.http.bodies import BODY, LET_IN, MADE_BY, STUB, UNREAD, WHY, Unread, has_body
 from runpod_emulator.http.bounded import HEAD
 from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
+from runpod_emulator.http.strays import log_stray, mark_noted, mark_refused
 from runpod_emulator.http.why import why
 from runpod_emulator.world.world import World
 
@@ -33,11 +34,11 @@ def answering(
     work: Callable[[Request, World, HttpCaller], Awaitable[Response]],
     find_world: Callable[[Request], World] = world_of_client,
     caller_of: Callable[[Request], HttpCaller] = HttpCaller,
-    noted_as: str = "",
+    noted_as: str | None = "",
 ) -> Handler:
     """A request handler that does `work`, and turns whatever goes wrong into an answer.
 
-    The journal has the request as the operation `noted_as`, where that is not empty.
+    The journal has the request as the operation `noted_as`, where that is not empty; None is for whoever notes it.
     """
 
     async def answer(request: Request) -> Response:
@@ -68,14 +69,24 @@ def answering(
             if BODY not in scope and scope["method"] != "GET" and has_body(scope):  # it was refused before a look at it
                 await request.app.state.rest.keep(request)
             note(request, request.scope["path_params"].get("endpoint_id", FLASH), noted_as, response.status_code)
+        elif noted_as == "" or (noted_as and emulator is None):
+            _stray(request, response.status_code, emulator)
         return response
 
     return answer
 
 
+def _stray(request: Request, status: int, emulator: World | None) -> None:
+    """Log a request that is not in the journal: a worker's, or one of no world."""
+    options = (emulator or request.app.state.worlds.first).log
+    log_stray(request.scope, status, request.scope.get(WHY, ""), options)
+    mark_noted(request.scope)
+
+
 def refusal(request: HTTPConnection, emulator: World, error: RequestError) -> Response:
     """An error as the answer of a request; the journal and the log have the reason."""
     request.scope[WHY] = why(error, request.scope, emulator)
+    mark_refused(request.scope, error)
     return problem(error, emulator)
 
 
@@ -93,6 +104,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     if emulator is None:
         return
     emulator.requests += 1
+    mark_noted(scope)
     path, query = scope["path"], scope["query_string"].decode("latin-1")
     job: str = scope.get(JOB, "") or scope.get("path_params", {}).get("job_id", "")
     method = scope.get("method", "WEBSOCKET")

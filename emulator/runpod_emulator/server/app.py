@@ -32,6 +32,7 @@ from runpod_emulator.http.names import OwnNames
 from runpod_emulator.http.routing import ExactRoute, ShortCut
 from runpod_emulator.http.safety_net import SafetyNet
 from runpod_emulator.http.shield import Shielded
+from runpod_emulator.http.strays import Strays, mark_refused
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -81,6 +82,7 @@ class Application(Starlette):
             middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first.platform)],
             exception_handlers={HTTPException: _framework_error},
         )
+        self._long_way = Strays(super().__call__, worlds.first.log)
         self.router.redirect_slashes = False
         self.state: Any = SimpleNamespace()  # Starlette's own looks each name up in Python, with every request
         self.state.worlds = worlds
@@ -99,7 +101,7 @@ class Application(Starlette):
         """Answer one request: by the short cut, or through all layers."""
         handler = self._short_cut.find(scope) if scope["type"] == "http" else None
         if handler is None:
-            await super().__call__(scope, receive, send)
+            await self._long_way(scope, receive, send)
             return
         scope["app"] = self
         response: Response = await handler(Request(scope, receive, send))
@@ -210,7 +212,9 @@ class TidyPath:
 
 def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return problem(NotEmulated(name), request.app.state.worlds.first)
+        error = NotEmulated(name)
+        mark_refused(request.scope, error)
+        return problem(error, request.app.state.worlds.first)
 
     return answer
 
@@ -220,6 +224,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     ours: RequestError = RouteNotFound()
     if status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
+    mark_refused(request.scope, ours)
     return problem(ours, request.app.state.worlds.first)
 
 

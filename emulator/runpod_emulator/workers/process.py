@@ -255,10 +255,6 @@ class WorkerProcess:
             return
         platform = self._endpoint.platform
         split = [part for chunk in chunks for part in split_chunk(chunk, platform)]
-        for part in split:
-            if len(part) > platform.stream_chunk_limit + 2:
-                log.warning("%s/%s: a stream chunk of %d bytes is above RunPod's limit of 1 MB and not a string, "
-                            "so it passes whole", self._endpoint.id, job, len(part))  # fmt: skip
         await self._endpoint.report(job, Emitted(lease, tuple(split)))
 
     async def _done(self, job: str, body: bytes) -> None:

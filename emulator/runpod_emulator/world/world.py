@@ -33,6 +33,8 @@ from runpod_emulator.core.time.waiting import Caller, WaitingRoom
 from runpod_emulator.effects.faulty_post import FaultyPost
 from runpod_emulator.effects.joblog import JobLog
 from runpod_emulator.effects.own_post import OwnPost, Take
+from runpod_emulator.effects.request_log import LogOptions, request_log
+from runpod_emulator.effects.surprises import Surprises
 from runpod_emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
 from runpod_emulator.effects.worker_log import WorkerLog
 from runpod_emulator.stores.memory import MemoryStore
@@ -53,7 +55,8 @@ class World:
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
     without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
     Servers that share a `store` share `counter` too, which counts requests; each has an `owner`, a name of its own.
-    Requests, webhook calls and histories are remembered in `keep_bytes` each. `effects` are told what happens,
+    Requests, webhook calls, histories and what workers print are remembered in `keep_bytes` each. `log` says
+    which requests have a line in the log, and what jobs are called there. `effects` are told what happens,
     after those that every world has.
     """
 
@@ -83,6 +86,7 @@ class World:
         calls_per_host: int = PER_HOST,
         masks: Masks | None = None,
         keep_bytes: int = KEPT_BYTES,
+        log: LogOptions | None = None,
         effects: Iterable[Effect] = (),
     ) -> None:
         self.platform = platform
@@ -96,6 +100,7 @@ class World:
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
         self.feeds = Feeds(self.room)
+        self.log = log or LogOptions()
         self._remember(keep_bytes)
         self.polls = self._polls()
         post = post or LatePost(platform.webhook_timeout, reach)
@@ -126,13 +131,24 @@ class World:
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
-        job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
-        always: list[Effect] = [
-            job_log, WorkerLog(), self.webhooks, self.feeds, self.history, self.journal, self.attempts, self.lines,
-        ]  # fmt: skip
+        job_log = JobLog(
+            self.platform, self.log.names, self._number, self._flaws,
+            lambda endpoint: self.endpoints.flaws.hopeless(endpoint),
+        )  # fmt: skip
+        surprises = Surprises(self.platform, self._python, self.rate_limits)
+        logs = job_log, surprises, WorkerLog(self.log.names), *request_log(self.log, self.history)
+        records = self.history, self.journal, self.attempts, self.lines
+        always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]
         if self._heartbeat is not None:
             always.append(self._heartbeat)
         return [self.unread, self.polls, *always] if self.polls else always
+
+    def _number(self, endpoint: str, worker: str) -> int:
+        known = self.endpoints.get(endpoint)
+        return 0 if known is None else known.workforce.fleet.numbers.of(worker)
+
+    def _python(self, endpoint: str) -> str:
+        return self.endpoints.pythons.get(endpoint, "")
 
     def _polls(self) -> Polls | None:
         """Those for whom an automatic clock leaves out time; None where another one goes."""

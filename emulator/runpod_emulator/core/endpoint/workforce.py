@@ -63,7 +63,7 @@ class Workforce:
     def printed(self, worker: str, job: str, said: Said) -> None:
         """A worker has printed a line; `job` is empty where nobody knows of which it is."""
         text, coloured, level, more = said
-        number = self.fleet.number(worker)
+        number = self.fleet.numbers.of(worker)
         line = Line(self._timeline.now(), self.id, worker, job, text, level, number, coloured, more)
         for told in self._on_line:
             told(line)
@@ -189,7 +189,7 @@ class Workforce:
     def _changed(self, worker: str, state: WorkerState | None) -> None:
         known = self.fleet.workers.get(worker)
         reason = known.reason if known is not None and state is WorkerState.UNHEALTHY else ""
-        change = WorkerChange(self._timeline.now(), self.id, worker, state, self.fleet.number(worker), reason)
+        change = WorkerChange(self._timeline.now(), self.id, worker, state, self.fleet.numbers.of(worker), reason)
         for told in self._on_worker:
             told(change)
 

@@ -8,12 +8,10 @@ from runpod_emulator.core.fleet.arrivals import Arrivals, Step
 from runpod_emulator.core.fleet.backoff import Backoff
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.launcher import Launcher
+from runpod_emulator.core.fleet.numbers import Numbers
 from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.timeline import Timeline
-
-_NUMBERS = 1_000
-"""Workers whose numbers are known: what one has printed may come after its end."""
 
 
 class Fleet:
@@ -50,8 +48,7 @@ class Fleet:
         self._concurrency = 1
         self.backoff = Backoff()
         self._changed = changed
-        self._numbers: dict[str, int] = {}
-        self._joined = 0
+        self.numbers = Numbers()
 
     @property
     def alive(self) -> int:
@@ -103,25 +100,10 @@ class Fleet:
 
     def _join(self, worker: Worker) -> None:
         self.workers[worker.id] = worker
-        worker.number = self._number(worker.id)
+        worker.number = self.numbers.give(worker.id)
         worker.changed = self._changed
         if self._changed is not None:
             self._changed(worker.id, worker.state)
-
-    def _number(self, worker_id: str) -> int:
-        """The number of a worker that comes; one that was here lately has its own again."""
-        known = self._numbers.get(worker_id)
-        if known is not None:
-            return known
-        self._joined += 1
-        if len(self._numbers) == _NUMBERS:
-            del self._numbers[next(iter(self._numbers))]
-        self._numbers[worker_id] = self._joined
-        return self._joined
-
-    def number(self, worker_id: str) -> int:
-        """The number of a worker that is here or was lately, 0 for another one."""
-        return self._numbers.get(worker_id, 0)
 
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.

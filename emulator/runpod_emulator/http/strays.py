@@ -1,0 +1,70 @@
+"""Requests that no effect is told of, in the log: no route has them, or they are workers' or the emulator's own."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runpod_emulator.core.errors import RequestError
+from runpod_emulator.effects.request_log import LogOptions
+
+log = logging.getLogger("runpod_emulator.requests")
+
+_TOLD = "emulator.told"
+"""Where the scope of a request that takes the long way has what was told of it: scopes are copied on that way."""
+_WHY, _NOTED = "why", "noted"
+_LONGEST = 200
+"""Characters of a path that are shown."""
+
+
+def mark_noted(scope: Scope) -> None:
+    """The effects were told of a request."""
+    told: dict[str, str] | None = scope.get(_TOLD)
+    if told is not None:
+        told[_NOTED] = "yes"
+
+
+def mark_refused(scope: Scope, error: RequestError) -> None:
+    """A request was refused for this reason."""
+    told: dict[str, str] | None = scope.get(_TOLD)
+    if told is not None:
+        told[_WHY] = error.why
+
+
+def log_stray(scope: Scope, status: int, why: str, options: LogOptions) -> None:
+    """Log a request of which the effects were not told: one that was refused as others are, another one at `debug`."""
+    level = logging.INFO if status >= 400 else logging.DEBUG
+    if options.requests == "none" or not log.isEnabledFor(level):
+        return
+    path = scope["path"]
+    facts = {"event": "request", "method": scope["method"], "path": path, "status": status, "why": why}
+    shown = path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
+    log.log(level, "%s %s %s%s", scope["method"], shown, status, why and f" {why}", extra={"facts": facts})
+
+
+class Strays:
+    """Logs what comes by the long way and was not noted there."""
+
+    def __init__(self, app: ASGIApp, options: LogOptions) -> None:
+        self._app = app
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at its answer."""
+        if scope["type"] != "http" or self._options.requests == "none":
+            await self._app(scope, receive, send)
+            return
+        told: dict[str, str] = {}
+        scope[_TOLD] = told
+        status = 0
+
+        async def look(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self._app(scope, receive, look)
+        if _NOTED not in told:
+            log_stray(scope, status, told.get(_WHY, ""), self._options)
