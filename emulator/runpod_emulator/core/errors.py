@@ -303,9 +303,12 @@ class MethodNotAllowed(RequestError):
     detail = "method not allowed"
     row = "error.method_not_allowed"
 
+    why = ""
+
     def __init__(self, allow: str) -> None:
         super().__init__()
         self.headers = {"Allow": allow}
+        self.why = f"the route takes {allow}"
 
 
 class EndpointPaused(RequestError):

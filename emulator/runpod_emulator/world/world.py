@@ -136,7 +136,7 @@ class World:
             lambda endpoint: self.endpoints.flaws.hopeless(endpoint),
         )  # fmt: skip
         surprises = Surprises(self.platform, self._python, self.rate_limits)
-        logs = job_log, surprises, WorkerLog(self.log.names), *request_log(self.log, self.history)
+        logs = job_log, WorkerLog(self.log.names), surprises, *request_log(self.log, self.history)
         records = self.history, self.journal, self.attempts, self.lines
         always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]
         if self._heartbeat is not None:
