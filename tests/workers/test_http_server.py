@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import contextlib
 import hashlib
 import http.client
 import json
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 

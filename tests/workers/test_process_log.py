@@ -236,7 +236,9 @@ def test_a_live_server_logs_the_end_of_each_job_after_what_it_printed(tmp_path: 
         "runpod.serverless.start({'handler': handler})\n"
     )
     with commands(tmp_path) as start:
-        here = start("serve", "ep.py", "--port", 0, "--workers-max", 2, "--no-rate-limits", "--log-format", "json").ready()
+        here = start(
+            "serve", "ep.py", "--port", 0, "--workers-max", 2, "--no-rate-limits", "--log-format", "json"
+        ).ready()
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(here.http.post, "/ep/runsync", json={"input": {"a": 1}}) for _ in range(200)]
             jobs = {answer.result().json()["id"] for answer in asked}

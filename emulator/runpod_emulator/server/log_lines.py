@@ -107,7 +107,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(shown)
 
     def _masked(self, value: Any) -> Any:
-        return self._masks.text(value) if isinstance(value, str) else value
+        """A fact without secrets; half a character, which no JSON may have, is shown as Python writes it."""
+        if not isinstance(value, str):
+            return value
+        return self._masks.text(value if value.isascii() else value.encode("utf-8", "backslashreplace").decode())
 
 
 def _message(record: logging.LogRecord) -> str:
