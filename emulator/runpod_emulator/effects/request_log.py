@@ -155,9 +155,9 @@ def _path(entry: Entry) -> str:
 
 def _facts(entry: Entry, polls: int) -> dict[str, object]:
     """What the line says, for programs."""
-    facts: dict[str, object] = {
+    path = f"{entry.path}?{entry.query}" if entry.query else entry.path
+    return {
         "event": "request", "endpoint": entry.endpoint, "operation": entry.operation, "method": entry.method,
-        "path": entry.path, "query": entry.query, "status": entry.status, "ms": entry.took, "job": entry.job,
-        "stub": entry.stub, "fault": entry.fault, "why": entry.why, "polls": polls,
+        "path": path, "status": entry.status, "ms": entry.took, "job": entry.job, "stub": entry.stub,
+        "fault": entry.fault, "why": entry.why, "polls": polls,
     }  # fmt: skip
-    return facts
