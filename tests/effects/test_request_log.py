@@ -157,5 +157,7 @@ def test_each_mode_has_its_lines(lines: Callable[[], list[str]], past: Past) -> 
         assert type(log) is kind
         for status in (200, 404, 0):
             log.answered(entry("health", status))
+            if status != 200:
+                log.refused(entry("health", status))
         assert len(lines()) == count
     assert request_log(LogOptions("none"), past) == []  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ def test_a_missing_package_has_its_remedy(
     caplog: pytest.LogCaptureFixture, text: str, level: str, package: str
 ) -> None:
     caplog.clear()
-    surprises = Surprises(PLATFORM, lambda endpoint: "/py", limits=True)
+    surprises = Surprises(PLATFORM, lambda endpoint: "/py")
     for _ in range(2):
         surprises.printed(Line(0, "ep", "w", "j", text, level, 1))
     ways = f"/py -m pip install {package}, or --python PATH for one that has it"
@@ -128,29 +128,18 @@ def entry(operation: str = "health", status: int = 200, query: str = "", at: int
 
 
 def test_a_key_in_the_query(warned: Callable[[], list[str]]) -> None:
-    surprises = Surprises(PLATFORM, lambda endpoint: "", limits=True)
+    surprises = Surprises(PLATFORM, lambda endpoint: "")
     for query in ("wait=1", "ttl=5", "api_key=abcdefghijkl", "a&token=x", "%5Bapi_key=1"):
-        surprises.answered(entry(query=query))
+        surprises.refused(entry(status=401, query=query))
     (line,) = warned()
     assert line.startswith("ep: a key in the query (api_key): ")
 
 
 def test_polls_that_are_refused_come_too_fast(warned: Callable[[], list[str]]) -> None:
-    surprises = Surprises(PLATFORM, lambda endpoint: "", limits=True)
-    surprises.answered(entry("run", 429, why="run: 1000 in 10 s"))
+    surprises = Surprises(PLATFORM, lambda endpoint: "")
+    surprises.refused(entry("run", 429, why="run: 1000 in 10 s"))
     assert warned() == []
     for _ in range(2):
-        surprises.answered(entry("status", 429, why="status: 2000 in 10 s"))
+        surprises.refused(entry("status", 429, why="status: 2000 in 10 s"))
     (line,) = warned()
     assert line.startswith("ep: its jobs are polled faster than RunPod allows: status: 2000 in 10 s; ")
-
-
-def test_polls_are_counted_where_nothing_limits_them(warned: Callable[[], list[str]]) -> None:
-    surprises = Surprises(PLATFORM, lambda endpoint: "", limits=False)
-    for at in [*range(0, 10_000, 5), *range(10_000, 20_000, 5)]:
-        surprises.answered(entry("status", at=at))
-    assert warned() == []
-    surprises.answered(entry("status", at=19_999))
-    surprises.answered(entry("status", at=19_999))
-    (line,) = warned()
-    assert "polled faster than RunPod allows: 2000 in 10 s; " in line

@@ -21,8 +21,8 @@ from runpod_emulator.http.faults import FAULT
 from runpod_emulator.http.head import only_shows, verb_in
 from runpod_emulator.http.names import OwnNames, authority, is_local
 from runpod_emulator.http.refusals import refuse
+from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import headers_of, may_be_browser
-from runpod_emulator.http.strays import mark_refused
 
 _ASKS_PRIVATE = b"access-control-request-private-network"
 _FOR_WORKERS = {route.path.split("/")[3] for route in worker.routes}
@@ -116,7 +116,7 @@ def _may_call(origin: str, scope: Scope, names: OwnNames, has_key: bool) -> bool
 async def refuse_page(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer such a request."""
     error = ForeignPage()
-    mark_refused(scope, error)
+    remarks_of(scope).why = error.why
     await refuse(scope, receive, send, problem(error, scope["app"].state.worlds.first))
 
 

@@ -74,10 +74,9 @@ class RefusalLog(Effect):
     def __init__(self, names: JobNames, history: History) -> None:
         self._lines = RequestLines(names, history)
 
-    def answered(self, entry: Entry) -> None:
+    def refused(self, entry: Entry) -> None:
         """Log a refusal."""
-        if entry.status >= 400 or not entry.status:
-            self._lines.write(entry)
+        self._lines.write(entry)
 
 
 @dataclass(slots=True)
@@ -159,5 +158,5 @@ def _facts(entry: Entry, polls: int) -> dict[str, object]:
     return {
         "event": "request", "endpoint": entry.endpoint, "operation": entry.operation, "method": entry.method,
         "path": path, "status": entry.status, "ms": entry.took, "job": entry.job, "stub": entry.stub,
-        "fault": entry.fault, "why": entry.why, "polls": polls,
+        "fault": entry.fault, "why": entry.why, "polls": polls or None,
     }  # fmt: skip

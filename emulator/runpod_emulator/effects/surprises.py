@@ -48,19 +48,18 @@ class Surprises(Effect):
 
     events = (Submitted, Emitted, Completed, Failed)
 
-    def __init__(self, platform: Platform, python: Callable[[str], str], limits: bool) -> None:
+    def __init__(self, platform: Platform, python: Callable[[str], str]) -> None:
         self._platform = platform
         self._python = python
-        self._limits = limits
+        self._near = _NEAR * min(platform.run_result_limit, platform.runsync_result_limit)
         self._said: set[tuple[str, str]] = set()
-        self._polls: dict[str, tuple[int, int]] = {}
-        """The beginning of a window and the polls in it, by endpoint; only where nobody counts them for limits."""
 
     def won(self, transition: Transition) -> None:
         """Look at a job that has come, or ended, and at chunks."""
         event, job = transition.event, transition.job
         if type(event) is Submitted:
-            self._look_at_policy(job)
+            if (job.expires_at - job.submitted_at) % _SECOND or job.execution_timeout % _SECOND:
+                self._look_at_policy(job)
         elif type(event) is Emitted:
             longest = max(map(len, event.chunks), default=0)
             if longest >= self._platform.stream_chunk_limit - _OF_A_CUT:
@@ -76,17 +75,16 @@ class Surprises(Effect):
         if found:
             self._missing(line.endpoint, found[1])
 
-    def answered(self, entry: Entry) -> None:
-        """Look for keys in the query, and for polls that come too fast."""
-        if entry.query:
+    def refused(self, entry: Entry) -> None:
+        """Look for a key where nobody reads one, and for polls that come too fast."""
+        if entry.status == 401 and entry.query:
             self._look_at_query(entry)
-        if entry.operation in _POLLS:
-            self._look_at_polls(entry)
+        elif entry.status == 429 and entry.operation in _POLLS and not entry.fault:
+            self._warn(entry.endpoint, "polls", _TOO_FAST, entry.why)
 
     def cleared(self, endpoint: str | None) -> None:
         """Say all anew."""
         self._said = {one for one in self._said if endpoint not in (None, one[0])}
-        self._polls.clear()
 
     def _look_at_policy(self, job: Job) -> None:
         policy = {"policy.ttl": job.expires_at - job.submitted_at, "policy.executionTimeout": job.execution_timeout}
@@ -100,36 +98,27 @@ class Surprises(Effect):
         self._warn(job.endpoint, "chunk", said, size)
 
     def _look_at_end(self, job: Job) -> None:
-        limit = result_limit(job.id, self._platform)
         size = len(job.output or b"")
+        if size >= self._near:
+            self._look_at_size(job, size)
+        if not job.execution_timeout or job.taken_at is None or job.ended_at is None:
+            return
+        run = job.ended_at - job.taken_at
+        if run >= _NEAR * job.execution_timeout:
+            said = "a job took %g s of the %g s that it may (execution_timeout): a slower one is timed out"
+            self._warn(job.endpoint, "timeout", said, run / _SECOND, job.execution_timeout / _SECOND)
+
+    def _look_at_size(self, job: Job, size: int) -> None:
+        limit = result_limit(job.id, self._platform)
         if _NEAR * limit <= size <= limit:
             said = "an output of %d bytes is near RunPod's limit of %d: beyond it the job ends without any"
             self._warn(job.endpoint, "output", said, size, limit)
-        if job.execution_timeout and job.taken_at is not None and job.ended_at is not None:
-            run = job.ended_at - job.taken_at
-            if run >= _NEAR * job.execution_timeout:
-                said = "a job took %g s of the %g s that it may (execution_timeout): a slower one is timed out"
-                self._warn(job.endpoint, "timeout", said, run / _SECOND, job.execution_timeout / _SECOND)
 
     def _look_at_query(self, entry: Entry) -> None:
         for name, _ in parse_qsl(entry.query[:_QUERY], keep_blank_values=True):
             if names_secret(name):
                 said = "a key in the query (%s): RunPod reads the Authorization header alone, and logs keep a query"
                 self._warn(entry.endpoint, "query", said, name)
-
-    def _look_at_polls(self, entry: Entry) -> None:
-        """Where requests are limited, a refused poll has come too fast; else they are counted here."""
-        rate, window = self._platform.status_rate, self._platform.rate_limit_window
-        if self._limits or not window:
-            if entry.status == 429 and not entry.fault:
-                self._warn(entry.endpoint, "polls", _TOO_FAST, entry.why)
-            return
-        began, count = self._polls.get(entry.endpoint, (entry.at, 0))
-        if entry.at >= began + window:
-            began, count = entry.at, 0
-        self._polls[entry.endpoint] = began, count + 1
-        if count == rate:
-            self._warn(entry.endpoint, "polls", _TOO_FAST, f"{rate} in {window / _SECOND:g} s")
 
     def _missing(self, endpoint: str, module: str) -> None:
         first = module.partition(".")[0]

@@ -15,10 +15,11 @@ from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
-from runpod_emulator.http.bodies import BODY, LET_IN, MADE_BY, STUB, UNREAD, WHY, Unread, has_body
+from runpod_emulator.http.bodies import BODY, LET_IN, UNREAD, Unread, has_body
 from runpod_emulator.http.bounded import HEAD
 from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
-from runpod_emulator.http.strays import log_stray, mark_noted, mark_refused
+from runpod_emulator.http.remarks import REMARKS, Remarks, remarks_of
+from runpod_emulator.http.strays import log_stray
 from runpod_emulator.http.why import why
 from runpod_emulator.world.world import World
 
@@ -55,7 +56,7 @@ def answering(
         except (ClientDisconnect, asyncio.CancelledError):
             # Cancelled only by a stop of the server, for a request that did not come to its end.
             response = Response(status_code=499)
-            request.scope[WHY] = "the client has left"
+            remarks_of(request.scope).why = "the client has left"
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
             response = refusal(request, emulator or request.app.state.worlds.first, InternalError())
@@ -79,14 +80,14 @@ def answering(
 def _stray(request: Request, status: int, emulator: World | None) -> None:
     """Log a request that is not in the journal: a worker's, or one of no world."""
     options = (emulator or request.app.state.worlds.first).log
-    log_stray(request.scope, status, request.scope.get(WHY, ""), options)
-    mark_noted(request.scope)
+    remarks = remarks_of(request.scope)
+    log_stray(request.scope, status, remarks.why, options)
+    remarks.noted = True
 
 
 def refusal(request: HTTPConnection, emulator: World, error: RequestError) -> Response:
     """An error as the answer of a request; the journal and the log have the reason."""
-    request.scope[WHY] = why(error, request.scope, emulator)
-    mark_refused(request.scope, error)
+    remarks_of(request.scope).why = why(error, request.scope, emulator)
     return problem(error, emulator)
 
 
@@ -104,7 +105,6 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     if emulator is None:
         return
     emulator.requests += 1
-    mark_noted(scope)
     path, query = scope["path"], scope["query_string"].decode("latin-1")
     job: str = scope.get(JOB, "") or scope.get("path_params", {}).get("job_id", "")
     method = scope.get("method", "WEBSOCKET")
@@ -113,13 +113,21 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
         scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
     size, unread = len(body), ""
     if UNREAD in scope:
-        reason: Unread = scope[UNREAD]
-        unread, size = reason.reason, max(size, reason.size)
+        left: Unread = scope[UNREAD]
+        unread, size = left.reason, max(size, left.size)
+    fault = stub = reason = ""
+    if REMARKS in scope:
+        remarks: Remarks = scope[REMARKS]
+        remarks.noted = True
+        fault, stub, reason = remarks.fault, remarks.stub, remarks.why
     at = emulator.timeline.now()
     entry = Entry(
         emulator.requests, at, endpoint_id, operation, method, path, query, scope["headers"],
         body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
-        scope.get(MADE_BY, ""), at - scope.get(LET_IN, at), scope.get(STUB, ""), scope.get(WHY, ""),
+        fault, at - scope.get(LET_IN, at), stub, reason,
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)
+    if status >= 400 or not status:
+        for refused in emulator.news.refused:
+            refused(entry)

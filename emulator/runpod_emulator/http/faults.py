@@ -20,8 +20,8 @@ from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault, MadeByFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.waiting import Caller, Outcome
-from runpod_emulator.http.bodies import MADE_BY
 from runpod_emulator.http.connection import break_off
+from runpod_emulator.http.remarks import remarks_of
 
 FAULT = "X-Emulator-Fault"
 _INSTEAD = (FaultKind.STATUS, FaultKind.CONNECTION_RESET, FaultKind.TRUNCATED_BODY)
@@ -107,7 +107,7 @@ class Edge:
     def _marked(self, answer: Response, fault: Fault) -> Response:
         already = answer.headers.get(FAULT)
         answer.headers[FAULT] = f"{already}, {fault.id}" if already else fault.id
-        self.request.scope[MADE_BY] = fault.id
+        remarks_of(self.request.scope).fault = fault.id
         return answer
 
     def _now(self) -> int:

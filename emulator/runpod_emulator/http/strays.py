@@ -6,30 +6,13 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runpod_emulator.core.errors import RequestError
 from runpod_emulator.effects.request_log import LogOptions
+from runpod_emulator.http.remarks import remarks_of
 
 log = logging.getLogger("runpod_emulator.requests")
 
-_TOLD = "emulator.told"
-"""Where the scope of a request that takes the long way has what was told of it: scopes are copied on that way."""
-_WHY, _NOTED = "why", "noted"
 _LONGEST = 200
 """Characters of a path that are shown."""
-
-
-def mark_noted(scope: Scope) -> None:
-    """The effects were told of a request."""
-    told: dict[str, str] | None = scope.get(_TOLD)
-    if told is not None:
-        told[_NOTED] = "yes"
-
-
-def mark_refused(scope: Scope, error: RequestError) -> None:
-    """A request was refused for this reason."""
-    told: dict[str, str] | None = scope.get(_TOLD)
-    if told is not None:
-        told[_WHY] = error.why
 
 
 def log_stray(scope: Scope, status: int, why: str, options: LogOptions) -> None:
@@ -55,8 +38,7 @@ class Strays:
         if scope["type"] != "http" or self._options.requests == "none":
             await self._app(scope, receive, send)
             return
-        told: dict[str, str] = {}
-        scope[_TOLD] = told
+        remarks = remarks_of(scope)
         status = 0
 
         async def look(message: Message) -> None:
@@ -66,5 +48,5 @@ class Strays:
             await send(message)
 
         await self._app(scope, receive, look)
-        if _NOTED not in told:
-            log_stray(scope, status, told.get(_WHY, ""), self._options)
+        if not remarks.noted:
+            log_stray(scope, status, remarks.why, self._options)

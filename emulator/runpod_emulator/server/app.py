@@ -29,10 +29,11 @@ from runpod_emulator.http.answers import problem
 from runpod_emulator.http.bodies import Rest
 from runpod_emulator.http.head import HeadAsGet
 from runpod_emulator.http.names import OwnNames
+from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import ExactRoute, ShortCut
 from runpod_emulator.http.safety_net import SafetyNet
 from runpod_emulator.http.shield import Shielded
-from runpod_emulator.http.strays import Strays, mark_refused
+from runpod_emulator.http.strays import Strays
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -213,7 +214,7 @@ class TidyPath:
 def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         error = NotEmulated(name)
-        mark_refused(request.scope, error)
+        remarks_of(request.scope).why = error.why
         return problem(error, request.app.state.worlds.first)
 
     return answer
@@ -224,7 +225,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     ours: RequestError = RouteNotFound()
     if status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
-    mark_refused(request.scope, ours)
+    remarks_of(request.scope).why = ours.why
     return problem(ours, request.app.state.worlds.first)
 
 

@@ -135,7 +135,7 @@ class World:
             self.platform, self.log.names, self._number, self._flaws,
             lambda endpoint: self.endpoints.flaws.hopeless(endpoint),
         )  # fmt: skip
-        surprises = Surprises(self.platform, self._python, self.rate_limits)
+        surprises = Surprises(self.platform, self._python)
         logs = job_log, WorkerLog(self.log.names), surprises, *request_log(self.log, self.history)
         records = self.history, self.journal, self.attempts, self.lines
         always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]

@@ -98,6 +98,9 @@ class Effect:
     def answered(self, entry: Entry) -> None:
         """A client's request has got its answer."""
 
+    def refused(self, entry: Entry) -> None:
+        """That answer is a refusal, or none at all; told after `answered`."""
+
     def tried(self, attempt: Attempt) -> None:
         """A webhook was called."""
 
@@ -118,6 +121,7 @@ class News:
         self.worker_changed: Sequence[Callable[[WorkerChange], None]] = _overriding(listed, "worker_changed")
         self.printed: Sequence[Callable[[Line], None]] = _overriding(listed, "printed")
         self.answered: Sequence[Callable[[Entry], None]] = _overriding(listed, "answered")
+        self.refused: Sequence[Callable[[Entry], None]] = _overriding(listed, "refused")
         self.tried: Sequence[Callable[[Attempt], None]] = _overriding(listed, "tried")
         self.cleared: Sequence[Callable[[str | None], None]] = _overriding(listed, "cleared")
         self.removed: Sequence[Callable[[str], None]] = _overriding(listed, "removed")
