@@ -105,7 +105,7 @@ def test_a_wrong_use_shows_no_secret(run: Callable[..., Answer]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        wrong("--colour", names="--log-"),
+        wrong("--log-fromat", names="--log-format"),
         wrong("echo.py", "--environment", "HF_TOKEN SECRET12345", names="--environment: HF_TOKEN …: write NAME=VALUE"),
         wrong("missing.py", names="missing.py: there is no file missing.py"),
         wrong("empty", names="no handler in empty"),

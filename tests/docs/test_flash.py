@@ -6,7 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
-from runpod_emulator.cli.main import serve, tls
+from runpod_emulator.cli.serve import serve
+from runpod_emulator.cli.showing import tls
 from runpod_emulator.config.flash import ENVIRONMENT
 from runpod_emulator.config.options import all_options, flag
 from runpod_emulator.core.platform import preset

@@ -8,7 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from runpod_emulator.cli.main import serve, tls
+from runpod_emulator.cli.serve import serve
+from runpod_emulator.cli.showing import tls
 from runpod_emulator.config.options import all_options, flag
 
 from tests.compat.sdks import interpreter

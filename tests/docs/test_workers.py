@@ -13,10 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
-from runpod_emulator.cli.main import cli, serve
+from runpod_emulator.cli.main import cli
+from runpod_emulator.cli.serve import serve
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.endpoint.polling import OBEY
 from runpod_emulator.core.fleet.backoff import FIRST_BACKOFF, LONGEST_BACKOFF
@@ -78,7 +80,9 @@ def test_every_command_is_understood(line: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     (tmp_path / "handler.py").touch()
     name, *arguments = shlex.split(line.removeprefix("runpod-emulator ").partition(">")[0])
-    params = cli.commands[name].make_context(name, arguments).params
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    params = command.make_context(name, arguments).params
     if name == "serve":
         chosen = {key: list(params[key]) for key in ("handlers", "endpoint", "command") if params[key]}
         assert len(read_settings(**chosen).services()) == 1

@@ -77,7 +77,7 @@ def answering(
     return answer
 
 
-def _stray(request: Request, status: int, emulator: World | None) -> None:
+def _stray(request: HTTPConnection, status: int, emulator: World | None) -> None:
     """Log a request that is not in the journal: a worker's, or one of no world."""
     options = (emulator or request.app.state.worlds.first).log
     remarks = remarks_of(request.scope)
@@ -103,6 +103,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     scope = request.scope
     emulator: World | None = scope.get(WORLD)
     if emulator is None:
+        _stray(request, status, None)
         return
     emulator.requests += 1
     path, query = scope["path"], scope["query_string"].decode("latin-1")

@@ -17,7 +17,6 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runpod_emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
-from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
 from runpod_emulator.doors import alive, flash, openai, public, receiver, worker
@@ -80,10 +79,9 @@ class Application(Starlette):
         own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
             routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
-            middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first.platform)],
+            middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],
             exception_handlers={HTTPException: _framework_error},
         )
-        self._long_way = Strays(super().__call__, worlds.first.log)
         self.router.redirect_slashes = False
         self.state: Any = SimpleNamespace()  # Starlette's own looks each name up in Python, with every request
         self.state.worlds = worlds
@@ -102,7 +100,7 @@ class Application(Starlette):
         """Answer one request: by the short cut, or through all layers."""
         handler = self._short_cut.find(scope) if scope["type"] == "http" else None
         if handler is None:
-            await self._long_way(scope, receive, send)
+            await super().__call__(scope, receive, send)
             return
         scope["app"] = self
         response: Response = await handler(Request(scope, receive, send))
@@ -181,8 +179,10 @@ class LateApp(Generic[Made]):
             self._made = making.result()
 
 
-def _layers(platform: Platform) -> list[Middleware]:
-    layers = [Middleware(one) for one in (LoadBalancer, TidyPath, OwnDoor, PageGuard, HeadAsGet)]
+def _layers(world: World) -> list[Middleware]:
+    strays, platform = Middleware(Strays, options=world.log), world.platform
+    behind = [Middleware(one) for one in (TidyPath, OwnDoor, PageGuard, HeadAsGet)]
+    layers = [Middleware(LoadBalancer), strays, *behind]
     return layers if platform.cors == "none" else [*layers, Middleware(Cors, local=platform.cors == "local")]
 
 
