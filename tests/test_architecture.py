@@ -261,7 +261,6 @@ CONCRETE = {
     "http.raw_headers.RawRequest": "aiohttp makes its requests itself, from a class that it is given",
     "http.routing.ExactRoute": "Starlette's router asks its routes for what they match",
     "http.upgrades.UpgradesProtocol": "uvicorn's protocol can be changed by inheritance alone",
-    "server.log.PlainLines": "coloured lines are plain ones, dressed up",
     "testing.verbs.Verbs": "an emulator is its first world, and what starts and stops; so is each namespace, without",
 }
 """Other classes that one inherits from, and why."""

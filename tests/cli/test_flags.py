@@ -24,7 +24,7 @@ EXEC_PORTS = {
     "port": "--port INTEGER Port to listen on. [a free one]",
     "tls_port": "--tls-port INTEGER Port for HTTPS. [a free one]",
 }
-SWITCHES = ["tls", "no_auth", "no_rate_limits", "reload", "log_color", "no_config"]
+SWITCHES = ["tls", "no_auth", "no_rate_limits", "reload", "no_config"]
 
 
 def run(*words: str) -> Result:
@@ -58,7 +58,7 @@ def test_help_lists_every_option_once(command: str) -> None:
     found = explained(command)
     assert {name: len(found.get(flag(name), [])) for name in WITH_FLAGS} == dict.fromkeys(WITH_FLAGS, 1)
     own = {"--handler"} if command == "exec" else set()
-    off = {"--no-tls", "--auth", "--rate-limits", "--no-reload", "--no-log-color"}
+    off = {"--no-tls", "--auth", "--rate-limits", "--no-reload"}
     assert set(found) == {flag(name) for name in WITH_FLAGS} | own | off | {"--help"}
 
 

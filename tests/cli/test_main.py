@@ -105,7 +105,7 @@ def test_a_wrong_use_shows_no_secret(run: Callable[..., Answer]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        wrong("--colour", names="--log-color"),
+        wrong("--log-fromat", names="--log-format"),
         wrong("echo.py", "--environment", "HF_TOKEN SECRET12345", names="--environment: HF_TOKEN …: write NAME=VALUE"),
         wrong("missing.py", names="missing.py: there is no file missing.py"),
         wrong("empty", names="no handler in empty"),
@@ -294,15 +294,14 @@ def test_a_variable_that_is_no_option_is_warned_about(
     ]
 
 
-def test_dev_is_serve_with_reload_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dev_is_serve_with_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, object]] = []
     monkeypatch.setattr(serve_module, "_serve", given.append)
     for command in ("dev", "serve"):
         cli.cli.main([command, "h.py", "--port", "0"], standalone_mode=False)
     dev, serve = given
-    assert (dev["reload"], dev["log_color"]) == (True, True)
-    assert (serve["reload"], serve["log_color"]) == (None, None)
-    assert {**dev, "reload": None, "log_color": None} == serve
+    assert (dev["reload"], serve["reload"]) == (True, None)
+    assert {**dev, "reload": None} == serve
 
 
 def test_a_taken_port_exits_with_3(run: Callable[..., Answer]) -> None:

@@ -190,7 +190,7 @@ def wrong_values(name: str) -> list[str]:
         ),
         "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout", "keep_alive", "stop_grace"),
         "a span": ("cold_start", "throttle"),
-        "a word": ("isolate", "profile", "log_level", "scaler"),
+        "a word": ("isolate", "profile", "log_level", "log_requests", "log_format", "scaler"),
         "a list": (
             "handlers",
             "endpoint",
@@ -209,7 +209,7 @@ def wrong_values(name: str) -> list[str]:
             "webhook_allow",
             "webhook_deny",
         ),
-        "a flag": ("tls", "no_auth", "no_rate_limits", "reload", "log_color"),
+        "a flag": ("tls", "no_auth", "no_rate_limits", "reload"),
         "variables": ("environment",),
     }
     return WRONG[next((kind for kind, names in kinds.items() if name in names), "a text")]

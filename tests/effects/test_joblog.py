@@ -38,7 +38,7 @@ async def test_a_finished_job_tells_how_long_it_waited_and_worked(lines):
     await world.advance(300)
     assert lines() == []
     await world.endpoint.work.report(job.id, Completed(1))
-    assert lines() == [("INFO", f"ep/{job.id} COMPLETED after 1200 ms in the queue and 300 ms of work")]
+    assert lines() == [("INFO", f"ep#2 {job.id[:4]} COMPLETED after 1200 ms in the queue and 300 ms of work")]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ async def test_a_job_that_failed_warns_with_its_error(lines, report, line: str):
     world = make_world()
     _, job = await world.running()
     await world.endpoint.work.report(job.id, report)
-    assert lines() == [("WARNING", f"ep/{job.id} {line}")]
+    assert lines() == [("WARNING", f"ep#1 {job.id[:4]} ({job.id}) {line}")]
 
 
 async def test_a_long_error_is_cut(lines):
@@ -89,17 +89,17 @@ async def test_a_cancelled_job_tells_how_far_it_came(lines):
     world = make_world()
     waiting = await world.endpoint.submit(Submission(b'{"a":1}'))
     await world.endpoint.cancel(waiting.id)
-    assert lines() == [("INFO", f"ep/{waiting.id} CANCELLED")]
+    assert lines() == [("INFO", f"ep {waiting.id[:4]} CANCELLED")]
     _, job = await world.running()
     await world.endpoint.cancel(job.id)
-    assert lines() == [("INFO", f"ep/{job.id} CANCELLED after 0 ms in the queue and 0 ms of work")]
+    assert lines() == [("INFO", f"ep#2 {job.id[:4]} CANCELLED after 0 ms in the queue and 0 ms of work")]
 
 
 async def test_a_second_try_warns(lines):
     world = make_world()
     worker, job = await world.running()
     await world.endpoint.work.worker_gone(worker)
-    assert lines() == [("WARNING", f"ep/{job.id}: its worker was lost; it is tried once more")]
+    assert lines() == [("WARNING", f"ep#1 {job.id[:4]} ({job.id}): its worker was lost; it is tried once more")]
 
 
 @pytest.mark.parametrize(("profile", "warns"), [("observed", True), ("documented", False)])
@@ -108,7 +108,9 @@ async def test_an_input_that_will_be_stripped_warns_at_once(lines, profile, warn
     await world.endpoint.submit(Submission(b'{"a":{}}'))
     assert lines() == []
     job = await world.endpoint.submit(Submission(b"{}"))
-    assert [(level, line.split(":")[0]) for level, line in lines()] == [("WARNING", f"ep/{job.id}")] * warns
+    assert [(level, line.split(":")[0]) for level, line in lines()] == [
+        ("WARNING", f"ep {job.id[:4]} ({job.id})")
+    ] * warns
 
 
 async def test_a_deleted_job_is_not_worth_a_line(lines):
@@ -126,7 +128,9 @@ async def test_a_job_that_no_worker_can_take_before_the_code_changes_says_so(lin
     assert lines() == []
     await world.endpoint.work.worker_broken(world.launcher.started[-1], "h.py could not be started:\nSyntaxError: x")
     job = await world.endpoint.submit(Submission(b'{"a":1}'))
-    assert lines() == [("WARNING", f"ep/{job.id}: it waits for a handler that can be imported: SyntaxError: x")]
+    assert lines() == [
+        ("WARNING", f"ep {job.id[:4]} ({job.id}): it waits for a handler that can be imported: SyntaxError: x")
+    ]
     await world.advance(60_000)
     await world.endpoint.work.worker_ready(world.launcher.started[-1], 1)
     await world.endpoint.submit(Submission(b'{"a":1}'))

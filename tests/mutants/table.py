@@ -184,8 +184,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "secrets-in-the-log",
         "emulator/runpod_emulator/server/log.py",
-        "    handler.addFilter(WithoutSecrets(masks or Masks()))\n",
-        "    pass\n",
+        "            self._secrets.filter(record)\n",
+        "            pass\n",
         ("tests/server/test_log.py::test_no_line_and_no_traceback_shows_a_secret",),
     ),
     Mutant(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -13,7 +14,10 @@ from pathlib import Path
 import click
 import pytest
 from runpod_emulator.core.secrets.masks import Masks
-from runpod_emulator.server.log import ColouredLines, PlainLines, WithoutSecrets, begin_log
+from runpod_emulator.core.secrets.shown import block
+from runpod_emulator.server.log import begin_log
+from runpod_emulator.server.log_lines import TextLines
+from runpod_emulator.server.log_secrets import WithoutSecrets
 from runpod_emulator.server.outlet import Outlet
 
 
@@ -29,7 +33,8 @@ def same_levels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever level a test sets, the next one finds none of it."""
     names = ("", "uvicorn", "watchfiles")
     levels = {name: logging.getLogger(name).level for name in names}
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
     yield
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -41,53 +46,53 @@ def a_line_and_a_detail() -> None:
 
 
 def logged(
-    stream: io.StringIO, *, color: bool, level: str = "info", write: Callable[[], None] = a_line_and_a_detail
+    stream: io.StringIO, *, level: str = "info", write: Callable[[], None] = a_line_and_a_detail, form: str = "text"
 ) -> str:
     """What a log that begins anew shows of what is written to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.root, "handlers", [])
         patch.setattr(sys, "stderr", stream)
-        begin_log(level, color)
+        begin_log(level, form=form)
         write()
     return stream.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("stream", "color", "no_color", "coloured"),
+    ("stream", "variables", "coloured"),
     [
-        (Terminal, True, None, True),
-        (Terminal, True, "", True),
-        (Terminal, True, "1", False),
-        (Terminal, True, "0", False),
-        (Terminal, False, None, False),
-        (io.StringIO, True, None, False),
-        (io.StringIO, True, "1", False),
-        (io.StringIO, False, None, False),
+        (Terminal, {}, True),
+        (Terminal, {"NO_COLOR": ""}, True),
+        (Terminal, {"NO_COLOR": "1"}, False),
+        (Terminal, {"NO_COLOR": "0", "FORCE_COLOR": "1"}, False),
+        (Terminal, {"FORCE_COLOR": "0"}, False),
+        (Terminal, {"TERM": "dumb"}, False),
+        (io.StringIO, {}, False),
+        (io.StringIO, {"FORCE_COLOR": ""}, False),
+        (io.StringIO, {"FORCE_COLOR": "1"}, True),
+        (io.StringIO, {"FORCE_COLOR": "3", "TERM": "dumb"}, True),
     ],
 )
-def test_lines_are_coloured_only_to_a_terminal_and_without_no_color(
-    monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], color: bool, no_color: str | None, coloured: bool
+def test_colours_are_for_terminals_unless_a_variable_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO], variables: dict[str, str], coloured: bool
 ) -> None:
-    if no_color is not None:
-        monkeypatch.setenv("NO_COLOR", no_color)
-    line = logged(stream(), color=color)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    line = logged(stream())
     assert ("\x1b[" in line) is coloured
     assert click.unstyle(line).endswith("a line\n")
 
 
-def test_a_plain_line_has_date_level_and_text() -> None:
-    line = logged(io.StringIO(), color=False)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    a line\n", line)
+def test_a_line_of_a_file_has_date_level_and_text() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    a line\n", logged(io.StringIO()))
 
 
-def test_a_coloured_line_has_time_level_and_text() -> None:
-    line = logged(Terminal(), color=True)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d info    a line\n", click.unstyle(line))
+def test_a_line_on_a_terminal_is_short() -> None:
+    assert re.fullmatch(r"\d\d:\d\d:\d\d info  a line\n", click.unstyle(logged(Terminal())))
 
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 2), ("info", 1), ("warning", 0), ("error", 0)])
 def test_the_log_shows_its_level_and_above(level: str, lines: int) -> None:
-    assert logged(io.StringIO(), color=False, level=level).count("\n") == lines
+    assert logged(io.StringIO(), level=level).count("\n") == lines
 
 
 def test_chatty_libraries_only_warn() -> None:
@@ -96,18 +101,21 @@ def test_chatty_libraries_only_warn() -> None:
             logging.getLogger(name).info("chatter")
             logging.getLogger(name).warning("of %s", name)
 
-    text = logged(io.StringIO(), color=False, level="debug", write=chatter)
+    text = logged(io.StringIO(), level="debug", write=chatter)
     assert [line.partition("WARNING ")[2] for line in text.splitlines()] == ["of uvicorn.error", "of watchfiles.main"]
 
 
 # The colours
 
 
+DRESSED = TextLines(short=True, coloured=True)
+
+
 def coloured(level: int, text: str, name: str = "runpod_emulator", *, broken: bool = False) -> str:
     """The line without its time."""
     why = (ValueError, ValueError("why"), None) if broken else None
     record = logging.LogRecord(name, level, "", 0, text, None, why)
-    return ColouredLines().format(record).partition(" ")[2]
+    return DRESSED.format(record).partition(" ")[2]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +129,8 @@ def coloured(level: int, text: str, name: str = "runpod_emulator", *, broken: bo
     ],
 )
 def test_a_level_has_its_colour(level: int, color: str) -> None:
-    name = logging.getLevelName(level).lower()
-    assert coloured(level, "text").startswith(click.style(f"{name:7}", fg=color))
+    name = {logging.WARNING: "warn", logging.CRITICAL: "crit"}.get(level) or logging.getLevelName(level).lower()
+    assert coloured(level, "text").startswith(click.style(f"{name:5}", fg=color))
 
 
 def test_what_goes_wrong_is_coloured_as_a_whole() -> None:
@@ -131,11 +139,11 @@ def test_what_goes_wrong_is_coloured_as_a_whole() -> None:
 
 
 def test_where_a_workers_line_comes_from_has_a_colour_of_its_own() -> None:
-    line = coloured(logging.INFO, "echo/w1/job | said | more", "runpod_emulator.worker")
-    assert line.endswith(click.style("echo/w1/job | ", fg="cyan") + "said | more")
+    line = coloured(logging.INFO, "echo#1 8881 │ said │ more", "runpod_emulator.worker")
+    assert line.endswith(click.style("echo#1 8881 │ ", fg="cyan") + "said │ more")
 
 
-@pytest.mark.parametrize(("text", "name"), [("a | b", "runpod_emulator"), ("no bar", "runpod_emulator.worker")])
+@pytest.mark.parametrize(("text", "name"), [("a │ b", "runpod_emulator"), ("no bar", "runpod_emulator.worker")])
 def test_no_other_line_has_it(text: str, name: str) -> None:
     assert coloured(logging.INFO, text, name).endswith(f" {text}")
 
@@ -161,35 +169,10 @@ def test_a_level_that_nobody_knows_is_no_mistake() -> None:
     ],
 )
 def test_no_secret_hides_behind_colours(plain: str, coloured: str, shown: str) -> None:
-    record = logging.LogRecord("runpod_emulator.worker", logging.INFO, "", 0, "%s | %s", ("ep/w1", plain), None)
+    record = logging.LogRecord("runpod_emulator.worker", logging.INFO, "", 0, "%s │ %s", ("ep#1", plain), None)
     record.coloured = coloured
     WithoutSecrets(Masks(["own-key-of-the-server"])).filter(record)
-    assert ColouredLines().format(record).endswith(click.style("ep/w1 | ", fg="cyan") + shown)
-
-
-def test_a_private_key_that_comes_line_by_line_is_hidden() -> None:
-    key = [
-        "-----BEGIN RSA PRIVATE KEY-----",
-        "Proc-Type: 4,ENCRYPTED",
-        "",
-        "QUJDREVGR0hJSktM" * 4,
-        "QUJDRA==",
-        "-----END RSA PRIVATE KEY-----",
-    ]
-    masks, said = WithoutSecrets(Masks()), list[str]()
-    for where, line in [
-        *(("a", line) for line in [*key[:4]]),
-        ("b", "word"),
-        *(("a", line) for line in key[4:]),
-        ("a", "word"),
-    ]:
-        record = logging.LogRecord("runpod_emulator.worker", logging.INFO, "", 0, "%s | %s", (where, line), None)
-        masks.filter(record)
-        said.append(record.getMessage())
-    assert said == [
-        "a | -----BEGIN RSA PRIVATE KEY-----****", "a | ****", "a | ****", "a | ****", "b | word", "a | ****",
-        "a | -----END RSA PRIVATE KEY-----", "a | word",
-    ]  # fmt: skip
+    assert DRESSED.format(record).endswith(click.style("ep#1 │ ", fg="cyan") + shown)
 
 
 def test_no_line_and_no_traceback_shows_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +180,7 @@ def test_no_line_and_no_traceback_shows_a_secret(capsys: pytest.CaptureFixture[s
     before = list(root.handlers), root.level
     root.handlers = []
     try:
-        begin_log("info", False, Masks(["own-key-of-the-server"]))
+        begin_log("info", Masks(["own-key-of-the-server"]))
         log = logging.getLogger("runpod_emulator.test")
         log.info("%s: acknowledged by %s", "webhook", "http://user:a-long-password@h/?token=a-long-token")
         log.warning("a key: own-key-of-the-server")
@@ -248,7 +231,7 @@ def of_ours() -> None:
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("write", [of_others, of_ours])
 def test_what_a_record_quotes_never_looks_like_a_record(write: Callable[[], None], color: bool) -> None:
-    text = click.unstyle(logged(Terminal() if color else io.StringIO(), color=color, write=write))
+    text = click.unstyle(logged(Terminal() if color else io.StringIO(), write=write))
     assert text.count(FAKE) == 2 and "Traceback (most recent call last)" in text and "Stack (most recent" in text
     assert not any(line.startswith("2026-01-01") for line in text.splitlines())
     assert "\\x1b[2J" in text and "\x1b" not in text and "\r" not in text
@@ -257,19 +240,20 @@ def test_what_a_record_quotes_never_looks_like_a_record(write: Callable[[], None
         assert all(line.startswith("  ") or RECORD.fullmatch(line) for line in text.splitlines())
 
 
-def test_a_workers_line_has_its_own_colours_on_a_terminal_alone() -> None:
+def test_a_workers_line_has_its_own_colours_where_there_are_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     def write() -> None:
         coloured = {"coloured": "\x1b[31mred\x1b[0m"}
-        logging.getLogger("runpod_emulator.worker").info("%s | %s", "ep/w", "red", extra=coloured)
+        logging.getLogger("runpod_emulator.worker").info("%s │ %s", "ep#1", "red", extra=coloured)
 
-    assert logged(Terminal(), color=True, write=write).endswith("\x1b[31mred\x1b[0m\n")
-    assert logged(io.StringIO(), color=True, write=write).endswith(" INFO    ep/w | red\n")
-    assert logged(Terminal(), color=False, write=write).endswith(" INFO    ep/w | red\n")
+    assert logged(Terminal(), write=write).endswith("\x1b[31mred\x1b[0m\n")
+    assert logged(io.StringIO(), write=write).endswith(" INFO    ep#1 │ red\n")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert logged(Terminal(), write=write).endswith(" info  ep#1 │ red\n")
 
 
 @pytest.mark.parametrize("at", [0.0, 1.001, 1.999, 2.0, 59.5])
 def test_each_line_has_its_own_time(at: float) -> None:
-    formatter, usual = PlainLines(), logging.Formatter("%(asctime)s")
+    formatter, usual = TextLines(), logging.Formatter("%(asctime)s")
     for created in (at, at + 0.5, at + 1):
         record = logging.LogRecord("runpod_emulator", logging.INFO, "", 0, "text", None, None)
         record.created, record.msecs = created, int(created * 1000) % 1000
@@ -282,7 +266,7 @@ def test_what_was_dropped_is_a_line_of_the_log(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.root, "handlers", [])
         patch.setattr(sys, "stderr", stream)
-        begin_log("info", False)
+        begin_log("info")
         logging.getLogger("runpod_emulator").info("größer \ud800")
         stream.buffer._dropped = 3
         logging.getLogger("runpod_emulator").info("on")
@@ -291,3 +275,43 @@ def test_what_was_dropped_is_a_line_of_the_log(tmp_path: Path) -> None:
     assert second.endswith(" WARNING 3 lines of the log were dropped: nobody read them")
     assert third.endswith(" INFO    on")
     os.close(descriptor)
+
+
+# JSON
+
+
+def test_every_line_of_json_is_an_object() -> None:
+    def write() -> None:
+        of_others()
+        of_ours()
+        logging.getLogger("someone.else").warning("%d", "no number")
+        facts = {"event": "request", "endpoint": "ep", "status": 429, "ms": 0, "job": "", "why": "token=a-long-token"}
+        logging.getLogger("runpod_emulator.requests").info("%s", "GET ep/\x9b 429", extra={"facts": facts})
+        line = {"facts": {"event": "printed", "endpoint": "ep", "worker": "w", "job": "j"}}
+        logging.getLogger("runpod_emulator.worker").error("%s │ %s", "ep#1", block("a\nb │ c"), extra=line)
+
+    text = logged(io.StringIO(), write=write, form="json")
+    assert text.isascii() and not re.search("[\x00-\x09\x0b-\x1f\x7f]", text)
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [list(line)[:4] for line in lines] == [["time", "level", "event", "message"]] * 7
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time")) for line in lines)
+    for raised in (lines[1], lines[3]):
+        assert raised.pop("traceback").splitlines()[-2:] == ["ValueError: x", FAKE]
+        assert raised.pop("stack").startswith("Stack (most recent call last):")
+    assert [line["event"] for line in lines[:4]] == ["log", "log", "webhooks", "webhooks"]
+    assert lines[1]["logger"] == "uvicorn.error" and "logger" not in lines[3]
+    assert lines[4]["message"].startswith("a line of the logger someone.else is lost: TypeError")
+    assert lines[5:] == [
+        {"level": "info", "event": "request", "message": "GET ep/\\x9b 429", "endpoint": "ep", "status": 429, "ms": 0,
+         "why": "token=****oken"},
+        {"level": "error", "event": "printed", "message": "a\nb │ c", "endpoint": "ep", "worker": "w", "job": "j"},
+    ]  # fmt: skip
+
+
+def test_a_log_with_wrong_words_says_so_and_goes_on() -> None:
+    def write() -> None:
+        logging.getLogger("someone.else").warning("%d", "no number")
+        logging.getLogger("someone.else").warning("on")
+
+    first, second = logged(io.StringIO(), write=write).splitlines()
+    assert "a line of the logger someone.else is lost: TypeError: " in first and second.endswith(" WARNING on")

@@ -13,6 +13,7 @@ import uvloop
 from runpod_emulator.core.jobs.job import JobStatus, Requeued
 
 from tests.workers.conftest import ALONE, Opener, Workshop, write_handler
+from tests.workers.logged import told
 from tests.workers.processes import needs_proc
 
 
@@ -42,7 +43,7 @@ async def test_a_crash_costs_the_attempt_and_the_second_fails_the_job(
     deaths = [message for message in caplog.messages if f"the worker {words}" in message]
     assert len(deaths) == 2
     assert deaths[-1].startswith(f"ep/{job.worker}: ")
-    assert f"ep/{job.id}: its worker was lost; it is tried once more" in caplog.messages
+    assert f"ep/{job.id}: its worker was lost; it is tried once more" in told(caplog)
     health = await shop.endpoint.health()
     assert (health.failed, health.retried) == (1, 1)
     assert await shop.pid()

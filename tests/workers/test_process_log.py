@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from runpod_emulator.core.jobs.job import JobStatus
 
 from tests.compat.servers import commands
 from tests.workers.conftest import ALONE, DO, Opener, until
+from tests.workers.logged import printed, told
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ async def test_a_printed_line_names_endpoint_worker_and_job(workshop: Opener, ca
     job = await shop.ended(await shop.do("[print('out'), print('two\\nlines'), print('err', file=sys.stderr)]"))
     where = f"ep/{job.worker}/{job.id} | "
     expected = {where + word for word in ("out", "two", "lines", "err")}
-    await until(lambda: expected <= set(caplog.messages))
+    await until(lambda: expected <= set(printed(caplog)))
 
 
 async def test_a_line_from_below_python_names_endpoint_and_worker(
@@ -34,7 +36,7 @@ async def test_a_line_from_below_python_names_endpoint_and_worker(
     job = await shop.ended(await shop.do("[os.system('echo shell'), os.write(1, b'raw\\n')]"))
     for word in ("shell", "raw"):
         line = re.compile(rf"ep/{job.worker}(/{job.id})? \| {word}")
-        await until(lambda line=line: any(map(line.fullmatch, caplog.messages)))
+        await until(lambda line=line: any(map(line.fullmatch, printed(caplog))))
 
 
 async def test_lines_of_jobs_at_once_are_told_apart(
@@ -63,14 +65,14 @@ async def test_lines_of_jobs_at_once_are_told_apart(
     jobs = {name: await shop.submit({"name": name}) for name in ("ann", "bob")}
     worker = {(await shop.ended(job_id)).worker for job_id in jobs.values()}.pop()
     expected = {f"ep/{worker}/{job_id} | I am {name}" for name, job_id in jobs.items()}
-    await until(lambda: expected <= set(caplog.messages))
+    await until(lambda: expected <= set(printed(caplog)))
 
 
 async def test_a_traceback_is_in_the_log(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
     shop = await workshop()
     job = await shop.ended(await shop.do("1 / 0"))
     last = f"ep/{job.worker}/{job.id} | ZeroDivisionError: division by zero"
-    await until(lambda: last in caplog.messages)
+    await until(lambda: last in printed(caplog))
 
 
 async def test_megabytes_of_prints_harm_nothing(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
@@ -78,7 +80,7 @@ async def test_megabytes_of_prints_harm_nothing(workshop: Opener, caplog: pytest
     job = await shop.ended(await shop.do("[print('x' * 1_000) for _ in range(3_000)] and 'done'"))
     assert job.output == b'"done"'
     line = f"ep/{job.worker}/{job.id} | {'x' * 1_000}"
-    await until(lambda: caplog.messages.count(line) == 3_000)
+    await until(lambda: printed(caplog).count(line) == 3_000)
 
 
 async def test_a_line_of_megabytes_harms_nothing(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
@@ -86,7 +88,7 @@ async def test_a_line_of_megabytes_harms_nothing(workshop: Opener, caplog: pytes
     job = await shop.ended(await shop.do("sys.stdout.write('x' * 4_000_000) and print() or 'done'"))
     assert job.output == b'"done"'
     where = f"ep/{job.worker}/{job.id} | "
-    lines = [line.removeprefix(where) for line in caplog.messages if line.startswith(where)]
+    lines = [line.removeprefix(where) for line in printed(caplog) if line.startswith(where)]
     assert "".join(lines) == "x" * 4_000_000
     assert {len(line) for line in lines[:-1]} == {64 * 1024}
 
@@ -117,13 +119,12 @@ async def test_nothing_that_a_handler_prints_forges_a_line(
     caplog.clear()
     job = await shop.ended(await shop.do(f"[{expression}] and 1"))
     where = f"ep/{job.worker}/{job.id} | "
-    printed = [record for record in caplog.records if record.name == "runpod_emulator.worker"]
-    lines = [record.getMessage().removeprefix(where) for record in printed]
+    lines = [line.removeprefix(where) for line in printed(caplog)]
     if at_once == 2 and prints == "both and below":  # what Python prints comes by another way
         assert sorted(lines) == ["a", "bc"]
     else:
         assert lines == expected
-    colours = [record.coloured for record in printed if hasattr(record, "coloured")]
+    colours = [record.coloured for record in caplog.records if hasattr(record, "coloured")]
     assert colours == (["\x1b[31mred\x1b[0m1mend\tof it\x1b[0m"] if prints == "escapes" else [])
 
 
@@ -135,7 +136,7 @@ async def test_a_job_cannot_print_in_the_name_of_another(
     jobs = {name: await shop.submit({"name": name}) for name in ("ann", "bob")}
     ended = [await shop.ended(job) for job in jobs.values()]
     assert [job.output for job in ended] == [b"1", b"1"]
-    lines = [line.partition(" | ") for line in caplog.messages if " | " in line]
+    lines = [line.partition(" | ") for line in printed(caplog)]
     assert not any("\x1e" in line or "\x1f" in line for _, _, line in lines)
     for name, job in jobs.items():
         own = [line for where, _, line in lines if where.endswith(f"/{job}")]
@@ -147,7 +148,7 @@ async def test_binary_output_harms_nothing(workshop: Opener, caplog: pytest.LogC
     shop = await workshop()
     job = await shop.ended(await shop.do("os.write(1, bytes(range(256)) * 100 + b'\\nend\\n')"))
     assert job.output == b"25605"
-    await until(lambda: f"ep/{job.worker}/{job.id} | end" in caplog.messages)
+    await until(lambda: f"ep/{job.worker}/{job.id} | end" in printed(caplog))
 
 
 async def test_closed_descriptors_harm_nothing_but_the_worker_that_logs_there(workshop: Opener) -> None:
@@ -209,12 +210,13 @@ async def test_the_end_of_a_job_is_logged_after_all_that_it_printed(
         caplog.clear()
         job = await shop.submit({"do": f"str({expression})" if prints != "a result that is lost" else expression})
         ended = await shop.ended(job)
-        (end,) = (at for at, line in enumerate(caplog.messages) if line.startswith(f"ep/{job} "))
-        printed = [at for at, line in enumerate(caplog.messages) if line.startswith(f"ep/{ended.worker}/{job} | ")]
-        assert len(printed) >= least and max(printed) < end
+        lines = told(caplog)
+        (end,) = (at for at, line in enumerate(lines) if line.startswith(f"ep/{job} "))
+        before = [at for at, line in enumerate(lines) if line.startswith(f"ep/{ended.worker}/{job} | ")]
+        assert len(before) >= least and max(before) < end
     await shop.do("print('next')")
-    await until(lambda: any(line.endswith(" | next") for line in caplog.messages))
-    assert not any(line.endswith(" | ") for line in caplog.messages)
+    await until(lambda: any(line.endswith(" | next") for line in printed(caplog)))
+    assert not any(line.endswith(" | ") for line in printed(caplog))
 
 
 async def test_what_a_grandchild_goes_on_to_print_holds_up_no_end(
@@ -225,7 +227,7 @@ async def test_what_a_grandchild_goes_on_to_print_holds_up_no_end(
     assert job.output == b"true"
     for _ in range(20):
         assert await shop.output(await shop.do("1")) == 1
-    assert sum(line.startswith(f"ep/{job.id} COMPLETED") for line in caplog.messages) == 1
+    assert sum(line.startswith(f"ep/{job.id} COMPLETED") for line in told(caplog)) == 1
 
 
 def test_a_live_server_logs_the_end_of_each_job_after_what_it_printed(tmp_path: Path) -> None:
@@ -234,13 +236,15 @@ def test_a_live_server_logs_the_end_of_each_job_after_what_it_printed(tmp_path: 
         "runpod.serverless.start({'handler': handler})\n"
     )
     with commands(tmp_path) as start:
-        here = start("serve", "ep.py", "--port", 0, "--workers-max", 2, "--no-rate-limits").ready()
+        here = start(
+            "serve", "ep.py", "--port", 0, "--workers-max", 2, "--no-rate-limits", "--log-format", "json"
+        ).ready()
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(here.http.post, "/ep/runsync", json={"input": {"a": 1}}) for _ in range(200)]
             jobs = {answer.result().json()["id"] for answer in asked}
         assert here.stop() == 0
-        lines = here.err.whole().splitlines()
-    ends = {job: next(at for at, line in enumerate(lines) if f"ep/{job} COMPLETED" in line) for job in jobs}
-    printed = [(at, job) for at, line in enumerate(lines) for job in jobs if f"/{job} | " in line]
-    assert len(printed) >= 400
-    assert [lines[at] for at, job in printed if at > ends[job]] == []
+        lines = [json.loads(line) for line in here.err.whole().splitlines()]
+    ends = {line["job"]: at for at, line in enumerate(lines) if line["event"] == "ended"}
+    said = [(at, line["job"]) for at, line in enumerate(lines) if line["event"] == "printed" and "job" in line]
+    assert ends.keys() == jobs and len(said) >= 400
+    assert [lines[at] for at, job in said if at > ends[job]] == []

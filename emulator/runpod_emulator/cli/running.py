@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def settings_of(options: dict[str, Any]) -> Any:
         if value is not None and value != ()
     }
     settings = read_settings(**given)
-    begin_log(settings.log_level, settings.log_color, Masks(settings.secrets))
+    begin_log(settings.log_level, Masks(settings.secrets), form=settings.log_format, file=settings.log_file)
+    if settings.log_requests is None:
+        settings.log_requests = "all" if settings.reload or sys.stderr.isatty() else "errors"
     _warn(settings)
     return settings
 

@@ -22,8 +22,8 @@ def serve(**options: Any) -> None:
 @click.command(cls=ServerCommand)
 @click.argument("handlers", nargs=-1)
 def dev(**options: Any) -> None:
-    """Serve HANDLERS, bring changed code into use at once, and colour the log: serve --reload --log-color."""
-    _serve(options | {"reload": True, "log_color": True})
+    """Serve HANDLERS, bring changed code into use at once, and log every request: serve --reload."""
+    _serve(options | {"reload": True})
 
 
 def _serve(options: dict[str, Any]) -> None:

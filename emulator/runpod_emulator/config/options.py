@@ -205,7 +205,11 @@ class ServerOptions(EndpointOptions):
         None, "Decides ids, cold starts, stubs and faults: the same seed, the same run.", shown="a new one"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the log shows.")
-    log_color: bool = _option(False, "Colour the log.")
+    log_requests: Literal["all", "errors", "none"] | None = _option(
+        None, "Which requests have a line in the log.", shown="all with --reload and on a terminal, else errors"
+    )
+    log_format: Literal["text", "json"] = _option("text", "What a line of the log is: text for people, or an object.")
+    log_file: _File | None = _option(None, "Append the log to this file too.", "FILE")
 
 
 class GivenOptions(ServerOptions):

@@ -17,6 +17,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.names import OwnNames, is_same
 from runpod_emulator.http.refusals import refuse
+from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import headers_of
 from runpod_emulator.http.shield import shielded
 
@@ -49,6 +50,7 @@ class OwnDoor:
         try:
             check(scope, state.names, state.admin_access)
         except RequestError as error:
+            remarks_of(scope).why = error.why
             answer = Response(wire.problem(error), error.status, media_type="application/json")
             await refuse(scope, receive, shielded(send), answer)
             return

@@ -21,6 +21,7 @@ from runpod_emulator.http.faults import FAULT
 from runpod_emulator.http.head import only_shows, verb_in
 from runpod_emulator.http.names import OwnNames, authority, is_local
 from runpod_emulator.http.refusals import refuse
+from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import headers_of, may_be_browser
 
 _ASKS_PRIVATE = b"access-control-request-private-network"
@@ -114,7 +115,9 @@ def _may_call(origin: str, scope: Scope, names: OwnNames, has_key: bool) -> bool
 
 async def refuse_page(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer such a request."""
-    await refuse(scope, receive, send, problem(ForeignPage(), scope["app"].state.worlds.first))
+    error = ForeignPage()
+    remarks_of(scope).why = error.why
+    await refuse(scope, receive, send, problem(error, scope["app"].state.worlds.first))
 
 
 class PageGuard:

@@ -8,11 +8,12 @@ import logging
 import re
 from collections.abc import Callable, Container
 
-from runpod_emulator.core.jobs.job import JobStatus, Requeued, Submitted, Transition, is_empty_object
+from runpod_emulator.core.jobs.job import Job, JobStatus, Requeued, Submitted, Transition, is_empty_object
 from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.secrets.shown import block
+from runpod_emulator.effects.names import JobNames, worker_name
 
 log = logging.getLogger("runpod_emulator.jobs")
 
@@ -29,15 +30,22 @@ _LOOKED_AT = 2_000
 class JobLog(Effect):
     """Logs ends, second tries, inputs that will not arrive, and jobs that wait in vain.
 
-    `flawed` holds the endpoints whose code can't be started; `hopeless(endpoint)` says of them why no worker can take
-    the endpoint's jobs, empty if one may.
+    `names` are those of jobs, `number(endpoint, worker)` is that of a worker. `flawed` holds the endpoints whose code
+    can't be started; `hopeless(endpoint)` says of them why no worker can take the endpoint's jobs, empty if one may.
     """
 
     events = (Submitted, Requeued, *ENDS)
 
     def __init__(
-        self, platform: Platform, flawed: Container[str] = (), hopeless: Callable[[str], str] = lambda endpoint: ""
+        self,
+        platform: Platform,
+        names: JobNames,
+        number: Callable[[str, str], int],
+        flawed: Container[str] = (),
+        hopeless: Callable[[str], str] = lambda endpoint: "",
     ) -> None:
+        self._names = names
+        self._number = number
         self._strips = platform.strip_empty_input != "keep"
         self._flawed = flawed
         self._hopeless = hopeless
@@ -45,30 +53,52 @@ class JobLog(Effect):
     def won(self, transition: Transition) -> None:
         """Log what is worth a line."""
         if transition.ended:
-            _ended(transition)
+            self._ended(transition.job)
         elif type(transition.event) is Requeued:
-            log.warning("%s: its worker was lost; it is tried once more", _name(transition))
+            self._warn(
+                transition.before or transition.job, "%s: its worker was lost; it is tried once more", event="lost"
+            )
         elif type(transition.event) is Submitted:
-            if self._strips and is_empty_object(transition.job.input):
-                log.warning(_EMPTY_INPUT, _name(transition))
-            endpoint = transition.job.endpoint
-            if endpoint in self._flawed and (reason := self._hopeless(endpoint)):
-                log.warning("%s: it waits for a handler that can be imported: %s", _name(transition), block(reason))
+            self._submitted(transition.job)
 
+    def _submitted(self, job: Job) -> None:
+        if self._strips and job.script is None and is_empty_object(job.input):
+            self._warn(job, _EMPTY_INPUT, event="surprise")
+        if job.endpoint in self._flawed and (reason := self._hopeless(job.endpoint)):
+            waits = "%s: it waits for a handler that can be imported: %s"
+            self._warn(job, waits, block(reason), event="waiting")
 
-def _ended(transition: Transition) -> None:
-    job = transition.job
-    if job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT):
-        log.warning("%s %s: %s", _name(transition), job.status.value, _reason(job.error or "")[:300])
-        return
-    if not log.isEnabledFor(logging.INFO):
-        return
-    name = _name(transition)
-    if job.taken_at is None or job.ended_at is None:
-        log.info("%s %s", name, job.status.value)
-    else:
-        delay, run = job.taken_at - job.submitted_at, job.ended_at - job.taken_at
-        log.info("%s %s after %d ms in the queue and %d ms of work", name, job.status.value, delay, run)
+    def _ended(self, job: Job) -> None:
+        if job.status in (JobStatus.FAILED, JobStatus.TIMED_OUT):
+            self._warn(job, "%s %s: %s", job.status.value, _reason(job.error or "")[:300], event="ended")
+            return
+        if not log.isEnabledFor(logging.INFO):
+            return
+        name, facts = self._name(job), self._facts(job, "ended")
+        if job.taken_at is None or job.ended_at is None:
+            log.info("%s %s", name, job.status.value, extra=facts)
+        else:
+            delay, run = job.taken_at - job.submitted_at, job.ended_at - job.taken_at
+            said = "%s %s after %d ms in the queue and %d ms of work"
+            log.info(said, name, job.status.value, delay, run, extra=facts)
+
+    def _warn(self, job: Job, text: str, *words: str, event: str) -> None:
+        whole = self._names.introduced(job.id)
+        name = f"{self._name(job)} ({whole})" if whole else self._name(job)
+        log.warning(text, name, *words, extra=self._facts(job, event))
+
+    def _name(self, job: Job) -> str:
+        number = self._number(job.endpoint, job.worker) if job.worker else 0
+        return f"{worker_name(job.endpoint, number)} {self._names.short(job.id)}"
+
+    def _facts(self, job: Job, event: str) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "event": event, "endpoint": job.endpoint, "job": job.id, "worker": job.worker or "",
+            "state": job.status.value,
+        }  # fmt: skip
+        if job.taken_at is not None and job.ended_at is not None:
+            facts |= {"queued_ms": job.taken_at - job.submitted_at, "ms": job.ended_at - job.taken_at}
+        return {"facts": facts}
 
 
 def _reason(error: str) -> str:
@@ -78,7 +108,3 @@ def _reason(error: str) -> str:
             kind, message = (json.loads(f'"{text}"') for text in raised.groups())
             return f"{kind} {message}"
     return error
-
-
-def _name(transition: Transition) -> str:
-    return f"{transition.job.endpoint}/{transition.job.id}"

@@ -15,9 +15,12 @@ from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
-from runpod_emulator.http.bodies import BODY, MADE_BY, UNREAD, Unread, has_body
+from runpod_emulator.http.bodies import BODY, LET_IN, UNREAD, Unread, has_body
 from runpod_emulator.http.bounded import HEAD
 from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
+from runpod_emulator.http.remarks import REMARKS, Remarks, remarks_of
+from runpod_emulator.http.strays import log_stray
+from runpod_emulator.http.why import why
 from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.api")
@@ -32,11 +35,11 @@ def answering(
     work: Callable[[Request, World, HttpCaller], Awaitable[Response]],
     find_world: Callable[[Request], World] = world_of_client,
     caller_of: Callable[[Request], HttpCaller] = HttpCaller,
-    noted_as: str = "",
+    noted_as: str | None = "",
 ) -> Handler:
     """A request handler that does `work`, and turns whatever goes wrong into an answer.
 
-    The journal has the request as the operation `noted_as`, where that is not empty.
+    The journal has the request as the operation `noted_as`, where that is not empty; None is for whoever notes it.
     """
 
     async def answer(request: Request) -> Response:
@@ -49,13 +52,14 @@ def answering(
             age = emulator.resets
             response = await work(request, emulator, caller)
         except RequestError as error:
-            response = problem(error, emulator or request.app.state.worlds.first)
+            response = refusal(request, emulator or request.app.state.worlds.first, error)
         except (ClientDisconnect, asyncio.CancelledError):
             # Cancelled only by a stop of the server, for a request that did not come to its end.
             response = Response(status_code=499)
+            remarks_of(request.scope).why = "the client has left"
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            response = problem(InternalError(), emulator or request.app.state.worlds.first)
+            response = refusal(request, emulator or request.app.state.worlds.first, InternalError())
         finally:
             if caller.watch is not None:
                 caller.answered()
@@ -66,9 +70,25 @@ def answering(
             if BODY not in scope and scope["method"] != "GET" and has_body(scope):  # it was refused before a look at it
                 await request.app.state.rest.keep(request)
             note(request, request.scope["path_params"].get("endpoint_id", FLASH), noted_as, response.status_code)
+        elif noted_as == "" or (noted_as and emulator is None):
+            _stray(request, response.status_code, emulator)
         return response
 
     return answer
+
+
+def _stray(request: HTTPConnection, status: int, emulator: World | None) -> None:
+    """Log a request that is not in the journal: a worker's, or one of no world."""
+    options = (emulator or request.app.state.worlds.first).log
+    remarks = remarks_of(request.scope)
+    log_stray(request.scope, status, remarks.why, options)
+    remarks.noted = True
+
+
+def refusal(request: HTTPConnection, emulator: World, error: RequestError) -> Response:
+    """An error as the answer of a request; the journal and the log have the reason."""
+    remarks_of(request.scope).why = why(error, request.scope, emulator)
+    return problem(error, emulator)
 
 
 def problem(error: RequestError, emulator: World) -> Response:
@@ -83,6 +103,7 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     scope = request.scope
     emulator: World | None = scope.get(WORLD)
     if emulator is None:
+        _stray(request, status, None)
         return
     emulator.requests += 1
     path, query = scope["path"], scope["query_string"].decode("latin-1")
@@ -93,12 +114,21 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
         scope[BODY] = b""  # a connection keeps the scope of its last request, and is a ring when it ends
     size, unread = len(body), ""
     if UNREAD in scope:
-        reason: Unread = scope[UNREAD]
-        unread, size = reason.reason, max(size, reason.size)
+        left: Unread = scope[UNREAD]
+        unread, size = left.reason, max(size, left.size)
+    fault = stub = reason = ""
+    if REMARKS in scope:
+        remarks: Remarks = scope[REMARKS]
+        remarks.noted = True
+        fault, stub, reason = remarks.fault, remarks.stub, remarks.why
+    at = emulator.timeline.now()
     entry = Entry(
-        emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
+        emulator.requests, at, endpoint_id, operation, method, path, query, scope["headers"],
         body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
-        scope.get(MADE_BY, ""),
+        fault, at - scope.get(LET_IN, at), stub, reason,
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)
+    if status >= 400 or not status:
+        for refused in emulator.news.refused:
+            refused(entry)

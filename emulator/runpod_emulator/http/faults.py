@@ -20,8 +20,8 @@ from runpod_emulator.core.mocks.fault_kinds import OF_JOBS, FaultKind
 from runpod_emulator.core.mocks.faults import Fault, MadeByFault
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.waiting import Caller, Outcome
-from runpod_emulator.http.bodies import MADE_BY
 from runpod_emulator.http.connection import break_off
+from runpod_emulator.http.remarks import remarks_of
 
 FAULT = "X-Emulator-Fault"
 _INSTEAD = (FaultKind.STATUS, FaultKind.CONNECTION_RESET, FaultKind.TRUNCATED_BODY)
@@ -30,13 +30,17 @@ _CONCEALABLE = frozenset(OF_JOBS)
 
 @dataclass(slots=True)
 class Edge:
-    """A request or a handshake before the faults of its endpoint. `problem` makes an error's answer."""
+    """A request or a handshake before the faults of its endpoint.
+
+    `problem` makes a fault's answer, `refusal` that of an error which is the request's own.
+    """
 
     request: HTTPConnection
     endpoint: Endpoint | Balancer
     operation: Operation
     caller: Caller
     problem: Callable[[RequestError], Response]
+    refusal: Callable[[RequestError], Response]
 
     async def answer(self, serve: Callable[[], Awaitable[Response]]) -> Response:
         """The answer of `serve`, or what the faults make of it."""
@@ -58,7 +62,7 @@ class Edge:
         try:
             return await serve()
         except RequestError as error:
-            return self.problem(error)
+            return self.refusal(error)
 
     async def _concealed(self) -> Fault | None:
         """The fault that says there is no such job (yet), if one does."""
@@ -101,7 +105,7 @@ class Edge:
     def _marked(self, answer: Response, fault: Fault) -> Response:
         already = answer.headers.get(FAULT)
         answer.headers[FAULT] = f"{already}, {fault.id}" if already else fault.id
-        self.request.scope[MADE_BY] = fault.id
+        remarks_of(self.request.scope).fault = fault.id
         return answer
 
     def _now(self) -> int:

@@ -17,7 +17,6 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runpod_emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
-from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
 from runpod_emulator.doors import alive, flash, openai, public, receiver, worker
@@ -29,9 +28,11 @@ from runpod_emulator.http.answers import problem
 from runpod_emulator.http.bodies import Rest
 from runpod_emulator.http.head import HeadAsGet
 from runpod_emulator.http.names import OwnNames
+from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import ExactRoute, ShortCut
 from runpod_emulator.http.safety_net import SafetyNet
 from runpod_emulator.http.shield import Shielded
+from runpod_emulator.http.strays import Strays
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -78,7 +79,7 @@ class Application(Starlette):
         own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
             routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
-            middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first.platform)],
+            middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],
             exception_handlers={HTTPException: _framework_error},
         )
         self.router.redirect_slashes = False
@@ -178,8 +179,10 @@ class LateApp(Generic[Made]):
             self._made = making.result()
 
 
-def _layers(platform: Platform) -> list[Middleware]:
-    layers = [Middleware(one) for one in (LoadBalancer, TidyPath, OwnDoor, PageGuard, HeadAsGet)]
+def _layers(world: World) -> list[Middleware]:
+    strays, platform = Middleware(Strays, options=world.log), world.platform
+    behind = [Middleware(one) for one in (TidyPath, OwnDoor, PageGuard, HeadAsGet)]
+    layers = [Middleware(LoadBalancer), strays, *behind]
     return layers if platform.cors == "none" else [*layers, Middleware(Cors, local=platform.cors == "local")]
 
 
@@ -210,7 +213,9 @@ class TidyPath:
 
 def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return problem(NotEmulated(name), request.app.state.worlds.first)
+        error = NotEmulated(name)
+        remarks_of(request.scope).why = error.why
+        return problem(error, request.app.state.worlds.first)
 
     return answer
 
@@ -220,6 +225,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     ours: RequestError = RouteNotFound()
     if status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
+    remarks_of(request.scope).why = ours.why
     return problem(ours, request.app.state.worlds.first)
 
 

@@ -28,6 +28,7 @@ from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import AutoClock, RealClock, VirtualClock
 from runpod_emulator.doors import receiver
 from runpod_emulator.effects.own_post import arriving_headers
+from runpod_emulator.effects.request_log import LogOptions
 from runpod_emulator.effects.webhooks import PER_HOST
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
@@ -87,6 +88,7 @@ class Server:
         self._worker_ports = Ports()
         self._volume = VolumeLink()
         self._tokens = WorkerTokens()
+        self._log = LogOptions(settings.log_requests or "errors")
         self.masks = Masks(settings.secrets)
         self.emulator = self._make_world("")
         self.worlds = Worlds(
@@ -196,6 +198,7 @@ class Server:
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
             keep_bytes=settings.keep_bytes,
+            log=self._log,
             calls_per_host=1 if self.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
             masks=self.masks.and_known(name) if is_key else self.masks,
         )

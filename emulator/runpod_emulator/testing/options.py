@@ -82,8 +82,12 @@ class Options(TypedDict, total=False):
     """Decides ids, cold starts, stubs and faults: the same seed, the same run."""
     log_level: Literal["debug", "info", "warning", "error"]
     """What the log shows."""
-    log_color: bool
-    """Colour the log."""
+    log_requests: Literal["all", "errors", "none"]
+    """Which requests have a line in the log."""
+    log_format: Literal["text", "json"]
+    """What a line of the log is: text for people, or an object."""
+    log_file: str | Path
+    """Append the log to this file too."""
     config: str | Path
     """Configuration file."""
     no_config: bool

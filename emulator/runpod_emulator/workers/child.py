@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from runpod_emulator.core.fleet.worker import Said
 from runpod_emulator.core.secrets.masks import names_secret
-from runpod_emulator.core.secrets.shown import Shown
 from runpod_emulator.core.time.clock import turn
-from runpod_emulator.workers.lines import Lines, cleaned
+from runpod_emulator.workers.lines import Lines
 from runpod_emulator.workers.log_pipe import LogPipe, log_pipe
+from runpod_emulator.workers.printed import Printed
 from runpod_emulator.workers.runner.keeper import TOLD
 
 log = logging.getLogger("runpod_emulator.worker")
@@ -42,13 +43,17 @@ _LAST_WORDS = 0.5
 class Child:
     """One worker and all its descendants, below a keeper (`runner/keeper.py`) that ends as the worker ends.
 
-    `where(job)` names the origin of a log line: one of this job, or with an empty id of nobody knows which.
+    `printed(job, said)` hears of each line: one of this job, or with an empty id of nobody knows which. `name` is the
+    worker's, in the log.
     """
 
-    def __init__(self, where: Callable[[str], str]) -> None:
-        self._where = where
-        self._printed: dict[str, Lines] = {}
+    def __init__(self, name: str, printed: Callable[[str, Said], None]) -> None:
+        self._name = name
+        self._heard = printed
+        self._printed: dict[str, tuple[Lines, Printed]] = {}
         """What each job has printed that the child told apart."""
+        self._rest = Printed(functools.partial(self._note, ""))
+        """What nobody has told apart."""
         self._secrets: list[bytes] = []
         """What the child knows and no line may tear, or the log would not know it."""
         self._lines_in_a_row = 0
@@ -87,7 +92,7 @@ class Child:
             theirs.close()
         self._leash = ours
         self._secrets = _secrets_in(environment)
-        self._log = LogPipe(log_end, self._log_line, self._secrets)
+        self._log = LogPipe(log_end, self._rest.line, self._secrets)
 
     async def ended(self, *readers: asyncio.Future[None]) -> None:
         """Wait for its end, end its descendants, and let the log and `readers` have its last words."""
@@ -98,6 +103,9 @@ class Child:
         self._let_go()
         await asyncio.wait((self._log.over, *readers), timeout=_LAST_WORDS)
         self._log.close()
+        self._rest.finish()
+        for job in list(self._printed):
+            self._finish(job)
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
@@ -122,7 +130,7 @@ class Child:
     def _end_it(self, grace: float | None) -> None:
         """Its time is over."""
         if grace is not None:
-            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._where(""), grace)
+            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._name, grace)
         self.kill(signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:
@@ -150,10 +158,11 @@ class Child:
 
     async def printed(self, job: str, text: bytes, goes_on: bool) -> None:
         """Log what a job printed, as the child tells it; of one that does not go on also an unfinished line."""
-        lines = self._printed.get(job)
-        if lines is None:
-            lines = self._printed[job] = Lines(functools.partial(self._log_line, job=job), self._secrets)
-        lines.feed(text)
+        known = self._printed.get(job)
+        if known is None:
+            printed = Printed(functools.partial(self._note, job))
+            known = self._printed[job] = Lines(printed.line, self._secrets), printed
+        known[0].feed(text)
         if not goes_on:
             self._finish(job)
         self._lines_in_a_row += 1 + text.count(b"\n")
@@ -168,12 +177,15 @@ class Child:
         """
         if self._log is not None:
             self._log.catch_up(unfinished=alone)
+        self._rest.finish()
         self._finish(job)
 
     def _finish(self, job: str) -> None:
-        lines = self._printed.pop(job, None)
-        if lines is not None:
+        known = self._printed.pop(job, None)
+        if known is not None:
+            lines, printed = known
             lines.finish()
+            printed.finish()
 
     def how_it_ended(self) -> str:
         """Its end in words."""
@@ -184,13 +196,9 @@ class Child:
             return f"was killed by {signal.Signals(-code).name}"
         return f"exited with code {code}"
 
-    def _log_line(self, line: bytes, job: str = "") -> None:
-        text, coloured = cleaned(line)
-        if line and not text:
-            return
-        self.last_lines.append(text)
-        extra = None if coloured is text else {"coloured": coloured}
-        log.info("%s | %s", self._where(job), Shown(text), extra=extra)
+    def _note(self, job: str, said: Said) -> None:
+        self.last_lines.append(said.text)
+        self._heard(job, said)
 
 
 def _secrets_in(environment: Mapping[str, str]) -> list[bytes]:

@@ -52,6 +52,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._reloader = Reloader()
         self.flaws = Flaws(self, self._reloader)
         self.starts = Starts(self.get)
+        self.pythons: dict[str, str] = {}
+        """The interpreters of those whose handlers run in worker processes."""
 
     # Which there are
 
@@ -111,6 +113,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             lambda work: Pool(HANDLER, lambda worker: WorkerProcess(worker, work, program)),
             again=lambda: self.add_program(settings, program),
         )
+        self.pythons[settings.id] = program.python
         if program.folder is not None:
             self._reloader.add(endpoint.workforce, program.files)
         return endpoint
@@ -247,6 +250,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
         self._handlers.pop(endpoint_id, None)
+        self.pythons.pop(endpoint_id, None)
         self.starts.removed(endpoint_id)
         await endpoint.workforce.launcher.close()
         endpoint.leave()

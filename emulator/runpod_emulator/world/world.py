@@ -22,6 +22,7 @@ from runpod_emulator.core.rates import Counter, OwnCounter
 from runpod_emulator.core.records.attempts import Attempts
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
+from runpod_emulator.core.records.lines import Lines
 from runpod_emulator.core.records.news import Attempt, Effect, News
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import KEPT_BYTES
@@ -32,7 +33,10 @@ from runpod_emulator.core.time.waiting import Caller, WaitingRoom
 from runpod_emulator.effects.faulty_post import FaultyPost
 from runpod_emulator.effects.joblog import JobLog
 from runpod_emulator.effects.own_post import OwnPost, Take
+from runpod_emulator.effects.request_log import LogOptions, request_log
+from runpod_emulator.effects.surprises import Surprises
 from runpod_emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
+from runpod_emulator.effects.worker_log import WorkerLog
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
@@ -51,7 +55,8 @@ class World:
     `webhook_body` renders the body of a webhook call, `post` makes the calls, `calls_per_host` at once;
     without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
     Servers that share a `store` share `counter` too, which counts requests; each has an `owner`, a name of its own.
-    Requests, webhook calls and histories are remembered in `keep_bytes` each. `effects` are told what happens,
+    Requests, webhook calls, histories and what workers print are remembered in `keep_bytes` each. `log` says
+    which requests have a line in the log, and what jobs are called there. `effects` are told what happens,
     after those that every world has.
     """
 
@@ -81,6 +86,7 @@ class World:
         calls_per_host: int = PER_HOST,
         masks: Masks | None = None,
         keep_bytes: int = KEPT_BYTES,
+        log: LogOptions | None = None,
         effects: Iterable[Effect] = (),
     ) -> None:
         self.platform = platform
@@ -94,6 +100,7 @@ class World:
         self.stubs = StubBook()
         self.faults = FaultBook(seed, self.timeline)
         self.feeds = Feeds(self.room)
+        self.log = log or LogOptions()
         self._remember(keep_bytes)
         self.polls = self._polls()
         post = post or LatePost(platform.webhook_timeout, reach)
@@ -104,7 +111,7 @@ class World:
             platform=platform, timeline=self.timeline, store=self.store, room=self.room, owner=self.owner,
             ids=Ids(seed, self.owner if self._heartbeat else ""), capacity=capacity or Capacity(), stubs=self.stubs,
             faults=self.faults, rate_limits=rate_limits, counter=counter or OwnCounter(), webhook_body=webhook_body,
-            on_won=self.news.won, on_worker=self.news.worker_changed, flaws=self._flaws,
+            on_won=self.news.won, on_worker=self.news.worker_changed, on_line=self.news.printed, flaws=self._flaws,
         )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
@@ -119,15 +126,29 @@ class World:
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
         self.history = History(keep_bytes)
+        self.lines = Lines(keep_bytes)
         self.unread = Unread(self.timeline)
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
-        job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
-        always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.journal, self.attempts]
+        job_log = JobLog(
+            self.platform, self.log.names, self._number, self._flaws,
+            lambda endpoint: self.endpoints.flaws.hopeless(endpoint),
+        )  # fmt: skip
+        surprises = Surprises(self.platform, self._python)
+        logs = job_log, WorkerLog(self.log.names), surprises, *request_log(self.log, self.history)
+        records = self.history, self.journal, self.attempts, self.lines
+        always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]
         if self._heartbeat is not None:
             always.append(self._heartbeat)
         return [self.unread, self.polls, *always] if self.polls else always
+
+    def _number(self, endpoint: str, worker: str) -> int:
+        known = self.endpoints.get(endpoint)
+        return 0 if known is None else known.workforce.fleet.numbers.of(worker)
+
+    def _python(self, endpoint: str) -> str:
+        return self.endpoints.pythons.get(endpoint, "")
 
     def _polls(self) -> Polls | None:
         """Those for whom an automatic clock leaves out time; None where another one goes."""

@@ -13,7 +13,7 @@ from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
-from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerCounts, WorkerState
+from runpod_emulator.core.fleet.worker import Line, Said, Worker, WorkerChange, WorkerCounts, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -36,7 +36,7 @@ class Workforce:
     ) -> None:
         self.id = settings.id
         self.settings = settings
-        self._on_worker = shared.on_worker
+        self._on_worker, self._on_line = shared.on_worker, shared.on_line
         self._owner, self._owners = shared.owner, shared.store.owners
         changed = self._changed if shared.on_worker else None
         self.fleet = Fleet(
@@ -59,6 +59,14 @@ class Workforce:
     def flaw(self) -> str:
         """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
         return self._flaws.get(self.id, "")
+
+    def printed(self, worker: str, job: str, said: Said) -> None:
+        """A worker has printed a line; `job` is empty where nobody knows of which it is."""
+        text, coloured, level, more = said
+        number = self.fleet.numbers.of(worker)
+        line = Line(self._timeline.now(), self.id, worker, job, text, level, number, coloured, more)
+        for told in self._on_line:
+            told(line)
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
@@ -179,7 +187,9 @@ class Workforce:
                 self.fleet.dismiss(worker)
 
     def _changed(self, worker: str, state: WorkerState | None) -> None:
-        change = WorkerChange(self._timeline.now(), self.id, worker, state)
+        known = self.fleet.workers.get(worker)
+        reason = known.reason if known is not None and state is WorkerState.UNHEALTHY else ""
+        change = WorkerChange(self._timeline.now(), self.id, worker, state, self.fleet.numbers.of(worker), reason)
         for told in self._on_worker:
             told(change)
 

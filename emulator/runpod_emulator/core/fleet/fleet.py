@@ -8,6 +8,7 @@ from runpod_emulator.core.fleet.arrivals import Arrivals, Step
 from runpod_emulator.core.fleet.backoff import Backoff
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.launcher import Launcher
+from runpod_emulator.core.fleet.numbers import Numbers
 from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.timeline import Timeline
@@ -47,6 +48,7 @@ class Fleet:
         self._concurrency = 1
         self.backoff = Backoff()
         self._changed = changed
+        self.numbers = Numbers()
 
     @property
     def alive(self) -> int:
@@ -98,6 +100,7 @@ class Fleet:
 
     def _join(self, worker: Worker) -> None:
         self.workers[worker.id] = worker
+        worker.number = self.numbers.give(worker.id)
         worker.changed = self._changed
         if self._changed is not None:
             self._changed(worker.id, worker.state)

@@ -85,6 +85,14 @@ class History(Effect):
             for at, event, status, worker, retries in self._noted.get((endpoint, job), ())
         ]
 
+    def last(self, endpoint: str, job: str) -> tuple[int, str]:
+        """How many moments of a job are known, and what the last one made of it; 0 and "" for none."""
+        noted = self._noted.get((endpoint, job))
+        if not noted:
+            return 0, ""
+        status = noted[-1][2]
+        return len(noted), "GONE" if status is None else status.value
+
     def reached(self, status: JobStatus) -> Iterator[tuple[str, str]]:
         """Endpoint and id of every job that was in this state, and is remembered."""
         for key, moments in self._noted.items():

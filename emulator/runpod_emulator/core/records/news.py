@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from runpod_emulator.core.fleet.worker import Line as Line
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Transition
@@ -47,6 +48,12 @@ class Entry(NamedTuple):
     """Why the body was not read, or not to its end; "" where it was."""
     fault: str = ""
     """The id of the fault that has made the answer what it is, "" for none."""
+    took: int = 0
+    """Milliseconds from when it was let in until it was answered; 0 where it was not let in."""
+    stub: str = ""
+    """The id of the stub that its job plays, "" for none."""
+    why: str = ""
+    """Why it was refused, in words; "" where it was not."""
 
     @property
     def is_cut(self) -> bool:
@@ -85,8 +92,14 @@ class Effect:
     def worker_changed(self, change: WorkerChange) -> None:
         """A worker has come, is in another state or is gone."""
 
+    def printed(self, line: Line) -> None:
+        """A worker has printed a line."""
+
     def answered(self, entry: Entry) -> None:
         """A client's request has got its answer."""
+
+    def refused(self, entry: Entry) -> None:
+        """That answer is a refusal, or none at all; told after `answered`."""
 
     def tried(self, attempt: Attempt) -> None:
         """A webhook was called."""
@@ -106,7 +119,9 @@ class News:
         self.won = by_kind((effect.won, effect.events) for effect in listed if _overrides(effect, "won"))
         self.heard = by_kind((effect.heard, effect.events) for effect in listed if _overrides(effect, "heard"))
         self.worker_changed: Sequence[Callable[[WorkerChange], None]] = _overriding(listed, "worker_changed")
+        self.printed: Sequence[Callable[[Line], None]] = _overriding(listed, "printed")
         self.answered: Sequence[Callable[[Entry], None]] = _overriding(listed, "answered")
+        self.refused: Sequence[Callable[[Entry], None]] = _overriding(listed, "refused")
         self.tried: Sequence[Callable[[Attempt], None]] = _overriding(listed, "tried")
         self.cleared: Sequence[Callable[[str | None], None]] = _overriding(listed, "cleared")
         self.removed: Sequence[Callable[[str], None]] = _overriding(listed, "removed")

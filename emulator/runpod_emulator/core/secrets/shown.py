@@ -16,7 +16,7 @@ LOGGERS = (
     "runpod_emulator",
     *(
         f"runpod_emulator.{part}"
-        for part in ("api", "engine", "jobs", "reload", "stubs", "timers", "webhooks", "worker")
+        for part in ("api", "engine", "jobs", "reload", "requests", "stubs", "timers", "webhooks", "worker")
     ),
 )
 """Every logger of the emulator: a filter holds for what is logged by its own logger, not for those below."""
@@ -31,6 +31,8 @@ HIDDEN = (
 )
 """Characters that are not shown as they are, for a class of a regular expression."""
 INDENT = "  "
+BAR = " │ "
+"""Between the names of a worker and its job, and what it has printed."""
 _HIDDEN = re.compile(f"[{HIDDEN}]")
 _AS_THEY_ARE = (int, float, type(None))
 

@@ -1,0 +1,162 @@
+"""One log line for each request of a client, or for each that was refused: what it asked, and how that was answered."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from runpod_emulator.core.durations import length
+from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.records.history import History
+from runpod_emulator.core.records.news import Effect, Entry
+from runpod_emulator.effects.names import JobNames
+
+log = logging.getLogger("runpod_emulator.requests")
+
+Mode = Literal["all", "errors", "none"]
+"""Which requests have a line."""
+_POLLS = frozenset(one.value for one in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM))
+_SUBMITS = frozenset(one.value for one in (Operation.RUN, Operation.RUNSYNC, Operation.OPENAI))
+_PREFIX = "/v2/"
+_LONGEST = 200
+"""Characters of a path or of a query that are shown."""
+_STILL = 60_000
+"""Milliseconds after which polls that say nothing new are told of again."""
+_FOLLOWED = 1_000
+"""Jobs whose polls are counted at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What the log says of the requests of one server, and the names that jobs have in it."""
+
+    requests: Mode = "none"
+    names: JobNames = field(default_factory=JobNames)
+
+
+class RequestLines:
+    """Writes lines about requests."""
+
+    def __init__(self, names: JobNames, history: History) -> None:
+        self._names = names
+        self._history = history
+
+    def write(self, entry: Entry, *more: str, polls: int = 0) -> None:
+        """Log a request; `more` is said of it beside, and `polls` before it had no line."""
+        if not log.isEnabledFor(logging.INFO):
+            return
+        path, query = _path(entry), f"?{entry.query[:_LONGEST]}" if entry.query else ""
+        status = entry.status or "reset"
+        tail = ", ".join(filter(None, (*self._told(entry), *more)))
+        log.info(
+            "%s %s%s %s%s", entry.method, path, query, status, tail and f" {tail}",
+            extra={"facts": _facts(entry, polls)},
+        )  # fmt: skip
+
+    def _told(self, entry: Entry) -> tuple[str, ...]:
+        """What else there is to say: the reason, or the time and the job; what was done on purpose."""
+        took = "" if entry.why and not entry.took else f"{entry.took} ms"
+        fault, stub = entry.fault and f"fault {entry.fault}", entry.stub and f"stub {entry.stub}"
+        return entry.why, took, self._job(entry), stub, fault
+
+    def _job(self, entry: Entry) -> str:
+        if not entry.job or entry.status >= 400:
+            return ""
+        if entry.operation in _SUBMITS:
+            return f"job {self._names.introduced(entry.job) or self._names.short(entry.job)}"
+        return f"{self._names.short(entry.job)} {self._history.last(entry.endpoint, entry.job)[1]}".rstrip()
+
+
+class RefusalLog(Effect):
+    """Logs the requests that were refused, and why."""
+
+    def __init__(self, names: JobNames, history: History) -> None:
+        self._lines = RequestLines(names, history)
+
+    def refused(self, entry: Entry) -> None:
+        """Log a refusal."""
+        self._lines.write(entry)
+
+
+@dataclass(slots=True)
+class _Fold:
+    """Polls of one job that say the same."""
+
+    said: tuple[Any, ...]
+    since: int
+    count: int = 0
+    """Polls that have no line."""
+
+
+class RequestLog(Effect):
+    """Logs every request; polls of one job that say nothing new are counted, and told of with the next that does.
+
+    Where nothing new comes, they are told of once a minute.
+    """
+
+    def __init__(self, names: JobNames, history: History) -> None:
+        self._lines = RequestLines(names, history)
+        self._history = history
+        self._folds: dict[tuple[str, str, str], _Fold] = {}
+
+    def answered(self, entry: Entry) -> None:
+        """Log a request, or count a poll."""
+        if entry.operation not in _POLLS or not entry.job:
+            self._lines.write(entry)
+            return
+        key = entry.endpoint, entry.operation, entry.job
+        changes, status = self._history.last(entry.endpoint, entry.job)
+        said = entry.status, entry.fault, changes, status
+        fold = self._folds.pop(key, None)
+        if fold is None:
+            self._folds[key] = _Fold(said, entry.at)
+            self._make_room()
+            self._lines.write(entry)
+        elif fold.said == said and entry.at - fold.since < _STILL:
+            fold.count += 1
+            self._folds[key] = fold
+        else:
+            self._folds[key] = _Fold(said, entry.at)
+            self._lines.write(entry, _before(fold, entry.at), polls=fold.count)
+
+    def _make_room(self) -> None:
+        """The polls that came longest ago are no longer counted: nobody seems to wait for that job."""
+        if len(self._folds) > _FOLLOWED:
+            del self._folds[next(iter(self._folds))]
+
+    def cleared(self, endpoint: str | None) -> None:
+        """The jobs are gone, and their polls are no longer counted."""
+        self._folds = {} if endpoint is None else {key: one for key, one in self._folds.items() if key[0] != endpoint}
+
+
+def request_log(options: LogOptions, history: History) -> list[Effect]:
+    """The effect that logs requests, if there is one."""
+    kind = {"all": RequestLog, "errors": RefusalLog}.get(options.requests)
+    return [] if kind is None else [kind(options.names, history)]
+
+
+def _before(fold: _Fold, now: int) -> str:
+    """How many polls have said the same before this one."""
+    if not fold.count:
+        return ""
+    polls = "1 poll" if fold.count == 1 else f"{fold.count} polls"
+    return f"before that {polls} {fold.said[3]}".rstrip() + f" in {length(max(0, now - fold.since))}"
+
+
+def _path(entry: Entry) -> str:
+    """The path without its prefix and without the id of a job, which is told otherwise."""
+    path = entry.path.removeprefix(_PREFIX)
+    if entry.job:
+        path = path.removesuffix(f"/{entry.job}")
+    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
+
+
+def _facts(entry: Entry, polls: int) -> dict[str, object]:
+    """What the line says, for programs."""
+    path = f"{entry.path}?{entry.query}" if entry.query else entry.path
+    return {
+        "event": "request", "endpoint": entry.endpoint, "operation": entry.operation, "method": entry.method,
+        "path": path, "status": entry.status, "ms": entry.took, "job": entry.job, "stub": entry.stub,
+        "fault": entry.fault, "why": entry.why, "polls": polls or None,
+    }  # fmt: skip
