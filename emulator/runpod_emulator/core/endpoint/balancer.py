@@ -129,7 +129,7 @@ class Balancer:
         self.fleet.release(seat.worker, seat.request)
         worker = self.fleet.workers.get(seat.worker)
         if worker is not None and worker.outdated and not worker.jobs:
-            self.fleet.dismiss(worker)
+            self.fleet.dismiss(worker, "its requests are answered")
         if self.settings.worker_capacity:
             self._room.call(("balancer", self.id))
         await self._balance()
@@ -166,7 +166,7 @@ class Balancer:
         if known is None or known.state in _UP:
             return
         if known.state is WorkerState.UNHEALTHY and self._is_replaced(known):
-            self.fleet.outdate(known)
+            self.fleet.outdate(known, "others have taken over while it was ill")
             return
         self._addresses[worker] = address
         self._starting.discard(worker)

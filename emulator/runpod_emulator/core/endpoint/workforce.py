@@ -38,9 +38,8 @@ class Workforce:
         self.settings = settings
         self._on_worker = shared.on_worker
         self._owner, self._owners = shared.owner, shared.store.owners
-        changed = self._changed if shared.on_worker else None
         self.fleet = Fleet(
-            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
+            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, self._changed
         )
         self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
         self.release = Release(self.id, self.fleet, self.autoscaler)
@@ -164,7 +163,7 @@ class Workforce:
         self.fleet.backoff.restart()
         for worker in list(self.fleet.workers.values()):
             if worker.ours and worker.coming is not None and not worker.boots:
-                self.fleet.dismiss(worker)
+                self.fleet.dismiss(worker, "a reset begins anew")
         self.cool_down_if_simulated()
 
     def cool_down_if_simulated(self) -> None:
@@ -176,10 +175,12 @@ class Workforce:
         """End idle workers, but for those that are always on."""
         for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
             if worker.ours and worker.state is WorkerState.IDLE:
-                self.fleet.dismiss(worker)
+                self.fleet.dismiss(worker, "the next job is to see a cold start")
 
-    def _changed(self, worker: str, state: WorkerState | None) -> None:
-        change = WorkerChange(self._timeline.now(), self.id, worker, state)
+    def _changed(self, worker: Worker, state: WorkerState | None) -> None:
+        if not self._on_worker:
+            return
+        change = WorkerChange(self._timeline.now(), self.id, worker.id, state, worker.reason)
         for told in self._on_worker:
             told(change)
 

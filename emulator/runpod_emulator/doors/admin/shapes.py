@@ -98,6 +98,12 @@ def moment(one: Moment, masks: Masks, drift: int = 0) -> dict[str, Any]:
 def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One request; a body that is no JSON is text, and one that was not kept whole is null, with a mark."""
     cut = {"bodyCut": _cut(one)} if one.is_cut else {}
+    body = shown(one.body, masks) if one.body and not one.is_cut else None
+    return {**line_of(one, masks, drift), "headers": headers(one, masks), "body": body, **cut}
+
+
+def line_of(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """The same without its headers and its body."""
     return {
         "number": one.number,
         "at": one.at + drift,
@@ -106,9 +112,6 @@ def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "method": masks.text(one.method),
         "path": masks.text(one.path),
         "query": masks.text(one.query),
-        "headers": headers(one, masks),
-        "body": shown(one.body, masks) if one.body and not one.is_cut else None,
-        **cut,
         "status": one.status,
         "job": masks.text(one.job) or None,
         "fault": masks.text(one.fault) or None,
@@ -128,6 +131,11 @@ def headers(one: Entry, masks: Masks) -> dict[str, str]:
 
 def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One webhook call."""
+    return {**call_of(one, masks, drift), "body": folded(one.delivery.body, masks)}
+
+
+def call_of(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """The same without its body."""
     delivery = one.delivery
     return {
         "at": one.at + drift,
@@ -138,7 +146,6 @@ def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "acknowledged": not one.problem,
         "problem": masks.text(one.problem) or None,
         "status": delivery.status.value,
-        "body": folded(delivery.body, masks),
     }
 
 

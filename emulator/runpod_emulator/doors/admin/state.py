@@ -15,6 +15,7 @@ from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
+from runpod_emulator.doors.admin.happenings import known_kinds
 from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
 from runpod_emulator.doors.admin.story import story
@@ -57,11 +58,18 @@ async def reset(world: Chosen, given: Reset | None = None) -> None:
 
 @router.get("/jobs")
 async def jobs(
-    world: Chosen, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
+    world: Chosen,
+    endpoint: str | None = None,
+    status: JobStatus | None = None,
+    q: Annotated[str, Query(description="a text in its id, its endpoint or its input", max_length=1_000)] = "",
+    since: Annotated[int | None, Query(description="submitted then or later, in ms since the epoch")] = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> Response:
     """The jobs there are, newest first."""
-    found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
     drift = world.timeline.drift()
+    meant = listings.telling(q, None if since is None else since - drift)
+    found, total = await listings.jobs_of(world, endpoint, status, offset, limit, meant)
     return await listings.listed("jobs", found, lambda job: _shown(world, job, drift), total=total)
 
 
@@ -92,12 +100,13 @@ async def requests(
     world: Chosen,
     endpoint: str | None = None,
     operation: Operation | None = None,
+    job: str | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value})
+    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value, "job": job})
     given.check(world)
     found = await listings.chosen(list(world.journal), given.fits)
     end = max(0, len(found) - offset)
@@ -222,7 +231,11 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
 
 
 @router.get("/events")
-async def events(world: Chosen, endpoint: str | None = None) -> Events:
-    """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
-    feed = Feed(world, endpoint)
-    return Events(feed.events()).within(world.feeds.listening(feed.heard, feed.wake))
+async def events(world: Chosen, kinds: str = "transition", endpoint: str | None = None) -> Events:
+    """What happens from now on, as server-sent events; a reader who is too slow is told how many are `left-out`.
+
+    `kinds` are the wanted ones, with commas: transition, request, worker, webhook, reset. `endpoint` is a pattern as in
+    a shell. An `id` rises from event to event.
+    """
+    feed = Feed(world, known_kinds(kinds), endpoint)
+    return Events(feed.pieces()).within(feed.reading())
