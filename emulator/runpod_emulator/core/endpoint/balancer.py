@@ -81,6 +81,7 @@ class Balancer:
         self.platform = shared.platform
         self.workforce = Workforce(settings, shared, launch(self), self._balance)
         self.fleet = self.workforce.fleet
+        self.printed = self.workforce.printed
         self.fleet.overfills = True
         self.autoscaler = self.workforce.autoscaler
         self._timeline = shared.timeline

@@ -13,7 +13,7 @@ from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
-from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerCounts, WorkerState
+from runpod_emulator.core.fleet.worker import Line, Said, Worker, WorkerChange, WorkerCounts, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -36,7 +36,7 @@ class Workforce:
     ) -> None:
         self.id = settings.id
         self.settings = settings
-        self._on_worker = shared.on_worker
+        self._on_worker, self._on_line = shared.on_worker, shared.on_line
         self._owner, self._owners = shared.owner, shared.store.owners
         self.fleet = Fleet(
             settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, self._changed
@@ -58,6 +58,14 @@ class Workforce:
     def flaw(self) -> str:
         """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
         return self._flaws.get(self.id, "")
+
+    def printed(self, worker: str, job: str, said: Said) -> None:
+        """A worker has printed a line; `job` is empty where nobody knows of which it is."""
+        text, coloured, level, more = said
+        number = self.fleet.number(worker)
+        line = Line(self._timeline.now(), self.id, worker, job, text, level, number, coloured, more)
+        for told in self._on_line:
+            told(line)
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
@@ -180,7 +188,7 @@ class Workforce:
     def _changed(self, worker: Worker, state: WorkerState | None) -> None:
         if not self._on_worker:
             return
-        change = WorkerChange(self._timeline.now(), self.id, worker.id, state, worker.reason)
+        change = WorkerChange(self._timeline.now(), self.id, worker.id, state, self.fleet.number(worker.id), worker.reason)
         for told in self._on_worker:
             told(change)
 

@@ -12,6 +12,9 @@ from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.timeline import Timeline
 
+_NUMBERS = 1_000
+"""Workers whose numbers are known: what one has printed may come after its end."""
+
 
 class Fleet:
     """Starts and ends workers through a `Launcher`, and knows what each of them holds."""
@@ -47,6 +50,8 @@ class Fleet:
         self._concurrency = 1
         self.backoff = Backoff()
         self._changed = changed
+        self._numbers: dict[str, int] = {}
+        self._joined = 0
 
     @property
     def alive(self) -> int:
@@ -109,9 +114,25 @@ class Fleet:
 
     def _join(self, worker: Worker) -> None:
         self.workers[worker.id] = worker
+        worker.number = self._number(worker.id)
         worker.changed = self._changed
         if self._changed is not None:
             self._changed(worker, worker.state)
+
+    def _number(self, worker_id: str) -> int:
+        """The number of a worker that comes; one that was here lately has its own again."""
+        known = self._numbers.get(worker_id)
+        if known is not None:
+            return known
+        self._joined += 1
+        if len(self._numbers) == _NUMBERS:
+            del self._numbers[next(iter(self._numbers))]
+        self._numbers[worker_id] = self._joined
+        return self._joined
+
+    def number(self, worker_id: str) -> int:
+        """The number of a worker that is here or was lately, 0 for another one."""
+        return self._numbers.get(worker_id, 0)
 
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.

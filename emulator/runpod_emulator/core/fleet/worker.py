@@ -26,6 +26,8 @@ class Worker:
 
     id: str
     state: WorkerState = WorkerState.THROTTLED
+    number: int = 0
+    """The how manyth of its endpoint's workers it is, from 1: a short name for people."""
     concurrency: int = 1
     jobs: set[str] = field(default_factory=set)
     idle_timer: Timer | None = None
@@ -90,8 +92,39 @@ class WorkerChange(NamedTuple):
     worker: str
     state: WorkerState | None
     """None for one that is gone."""
+    number: int = 0
     reason: str = ""
     """Why it is unhealthy, or gone; "" where nothing is said."""
+
+
+class Said(NamedTuple):
+    """What a worker has printed in one line."""
+
+    text: str
+    """All of it can be seen, and nothing is coloured."""
+    coloured: str = ""
+    """The same with its colours, "" where it has none."""
+    level: str = "info"
+    """`info`, `warning` or `error`, as far as the emulator knows."""
+    more: bool = False
+    """Whether the next line belongs to it: they are of one traceback, and come in one step."""
+
+
+class Line(NamedTuple):
+    """A line that a worker has printed; `Said` says more of it."""
+
+    at: int
+    endpoint: str
+    worker: str
+    job: str
+    """The job that has printed it, "" where nobody knows."""
+    text: str
+    """Secrets are masked when it is shown."""
+    level: str = "info"
+    number: int = 0
+    """The worker's, 0 where it is unknown."""
+    coloured: str = ""
+    more: bool = False
 
 
 class WorkerCounts(NamedTuple):

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from runpod_emulator.core.fleet.worker import Line as Line
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Transition
@@ -48,6 +49,12 @@ class Entry(NamedTuple):
     """Why the body was not read, or not to its end; "" where it was."""
     fault: str = ""
     """The id of the fault that has made the answer what it is, "" for none."""
+    took: int = 0
+    """Milliseconds from when it was let in until it was answered; 0 where it was not let in."""
+    stub: str = ""
+    """The id of the stub that its job plays, "" for none."""
+    why: str = ""
+    """Why it was refused, in words; "" where it was not."""
 
     def bare(self) -> Entry:
         """The same without its headers and its body, which may be large."""
@@ -90,6 +97,9 @@ class Effect:
     def worker_changed(self, change: WorkerChange) -> None:
         """A worker has come, is in another state or is gone."""
 
+    def printed(self, line: Line) -> None:
+        """A worker has printed a line."""
+
     def answered(self, entry: Entry) -> None:
         """A client's request has got its answer."""
 
@@ -114,6 +124,7 @@ class News:
         self.won: dict[type[Any], tuple[Listener, ...]] = {}
         self.heard: dict[type[Any], tuple[Listener, ...]] = {}
         self.worker_changed: list[Callable[[WorkerChange], None]] = []
+        self.printed: list[Callable[[Line], None]] = []
         self.answered: list[Callable[[Entry], None]] = []
         self.tried: list[Callable[[Attempt], None]] = []
         self.cleared: list[Callable[[str | None], None]] = []
@@ -135,7 +146,7 @@ class News:
         for name in ("won", "heard"):
             rows = [(getattr(effect, name), effect.events) for effect in self._effects if _overrides(effect, name)]
             getattr(self, name).update(by_kind(rows))
-        for name in ("worker_changed", "answered", "tried", "cleared", "removed"):
+        for name in ("worker_changed", "printed", "answered", "tried", "cleared", "removed"):
             getattr(self, name)[:] = [getattr(effect, name) for effect in self._effects if _overrides(effect, name)]
 
 

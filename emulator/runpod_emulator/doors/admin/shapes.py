@@ -115,6 +115,9 @@ def line_of(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "status": one.status,
         "job": masks.text(one.job) or None,
         "fault": masks.text(one.fault) or None,
+        "took": one.took,
+        "stub": masks.text(one.stub) or None,
+        "why": masks.text(one.why) or None,
     }
 
 
