@@ -188,7 +188,9 @@ class Workforce:
     def _changed(self, worker: Worker, state: WorkerState | None) -> None:
         if not self._on_worker:
             return
-        change = WorkerChange(self._timeline.now(), self.id, worker.id, state, self.fleet.number(worker.id), worker.reason)
+        change = WorkerChange(
+            self._timeline.now(), self.id, worker.id, state, self.fleet.number(worker.id), worker.reason
+        )
         for told in self._on_worker:
             told(change)
 

@@ -32,7 +32,9 @@ def _idle(worker: Worker, fleet: Fleet, now: int) -> str:
     if fleet.queued:
         return ""
     if not fleet.may_go(worker):
-        return "stays: " + (f"workers_min is {fleet.settings.workers_min}" if fleet.settings.workers_min else "kept warm")
+        return "stays: " + (
+            f"workers_min is {fleet.settings.workers_min}" if fleet.settings.workers_min else "kept warm"
+        )
     return f"ends in {_in(worker.idle_timer.due, now)} without a job (idle_timeout)" if worker.idle_timer else ""
 
 

@@ -30,7 +30,7 @@ WORK = 0.0005
 
 
 _Waiting = tuple[str, Callable[[Any], dict[str, Any]], Any, int]
-"""A piece of news that waits to be read: its kind, what puts it into words, what was kept of it and of how many bytes."""
+"""A piece of news that waits to be read: its kind, what puts it into words, what was kept of it, and its bytes."""
 
 
 class Feed:

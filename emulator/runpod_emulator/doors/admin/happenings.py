@@ -11,12 +11,12 @@ from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.listeners import ALL
 from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.mocks.stubs import fits
-from runpod_emulator.core.records.news import Attempt, Effect, Entry
+from runpod_emulator.core.records.news import Attempt, Effect, Entry, Line
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.values import nearest
 from runpod_emulator.world.world import World
 
-Kind = Literal["transition", "request", "worker", "webhook", "reset"]
+Kind = Literal["transition", "request", "worker", "webhook", "log", "reset"]
 _LONGEST = 100
 """Characters of a wrong name that are shown."""
 
@@ -24,7 +24,9 @@ _LONGEST = 100
 class Put(Protocol):
     """Keeps a piece of news of a kind until it is read; then `written` puts it into words. `size` is in bytes."""
 
-    def __call__(self, kind: str, written: Callable[[Any], dict[str, Any]], kept: Any, size: int = 0) -> None: ...
+    def __call__(self, kind: str, written: Callable[[Any], dict[str, Any]], kept: Any, size: int = 0) -> None:
+        """Keep it."""
+        ...
 
 
 class Source(NamedTuple):
@@ -100,7 +102,7 @@ class Workers(Effect):
         shown = self._source.world.masks.text
         return {
             "at": change.at + self._source.drift, "endpoint": shown(change.endpoint), "worker": shown(change.worker),
-            "state": change.state and change.state.value, "reason": shown(change.reason),
+            "number": change.number, "state": change.state and change.state.value, "reason": shown(change.reason),
         }  # fmt: skip
 
 
@@ -118,6 +120,21 @@ class Webhooks(Effect):
 
     def _written(self, bare: Attempt) -> dict[str, Any]:
         return shapes.call_of(bare, self._source.world.masks, self._source.drift)
+
+
+class Logs(Effect):
+    """Lines that workers have printed."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def printed(self, line: Line) -> None:
+        """Keep one, which is text that the memory of lines has as well."""
+        if self._source.wants(line.endpoint):
+            self._source.put("log", self._written, line, len(line.text))
+
+    def _written(self, line: Line) -> dict[str, Any]:
+        return shapes.log_line(line, self._source.world.masks, self._source.drift)
 
 
 class Resets(Effect):
@@ -144,6 +161,7 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
     "request": Requests,
     "worker": Workers,
     "webhook": Webhooks,
+    "log": Logs,
     "reset": Resets,
 }
 
@@ -153,5 +171,7 @@ def known_kinds(text: str) -> list[Kind]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in KINDS:
-            raise InvalidBody(f"kinds: there is no kind {name[:_LONGEST]}{nearest(name, KINDS)}: name {', '.join(KINDS)}")
+            raise InvalidBody(
+                f"kinds: there is no kind {name[:_LONGEST]}{nearest(name, KINDS)}: name {', '.join(KINDS)}"
+            )
     return cast("list[Kind]", names or ["transition"])

@@ -14,7 +14,7 @@ import orjson
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.records.history import Moment
-from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Entry
+from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Entry, Line
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.admin.listings import MOST, jobs_of, slowly
 from runpod_emulator.world.world import World
@@ -149,6 +149,19 @@ def call_of(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "acknowledged": not one.problem,
         "problem": masks.text(one.problem) or None,
         "status": delivery.status.value,
+    }
+
+
+def log_line(one: Line, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """One line that a worker has printed, without colours."""
+    return {
+        "at": one.at + drift,
+        "endpoint": masks.text(one.endpoint),
+        "worker": masks.text(one.worker),
+        "number": one.number,
+        "job": masks.text(one.job) or None,
+        "level": one.level,
+        "text": masks.text(one.text),
     }
 
 
