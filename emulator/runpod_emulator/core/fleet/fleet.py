@@ -220,8 +220,8 @@ class Fleet:
         worker.leave(reason)
         self._launcher.stop(worker.id)
 
-    def outdate(self, worker: Worker, reason: str) -> None:
-        """End a worker that nobody needs any more, at once or when its jobs are over."""
+    def outdate(self, worker: Worker, reason: str = "") -> None:
+        """End a worker that nobody needs any more, for this reason, at once or when its jobs are over."""
         if not worker.jobs:
             self.dismiss(worker, reason)
         elif not worker.outdated:

@@ -13,8 +13,9 @@ def reason_of(worker: Worker, fleet: Fleet, now: int) -> str:
     if worker.state is WorkerState.THROTTLED:
         return _throttled(worker, fleet, now)
     if worker.state is WorkerState.INITIALIZING:
-        due = worker.coming.due if worker.coming is not None and not worker.boots else None
-        return "its program starts" if due is None else f"its container starts, {_in(due, now)} left (cold_start)"
+        if fleet.arrivals.launched(worker) or worker.coming is None:
+            return "its program starts"
+        return f"its container starts, {_in(worker.coming.due, now)} left (cold_start)"
     if worker.state is WorkerState.RUNNING:
         return f"{len(worker.jobs)} of {worker.concurrency} slots in use"
     return _idle(worker, fleet, now)

@@ -68,15 +68,15 @@ async def _counts(world: World) -> dict[str, int]:
 async def _endpoint(world: World, one: Endpoint | Balancer, drift: int) -> dict[str, Any]:
     endpoint_id, shown = one.settings.id, world.masks.text
     served = world.endpoints.programs.get(endpoint_id)
-    is_balanced = isinstance(one, Balancer)
+    words = await one.work.demand.words() if isinstance(one, Endpoint) else one.words()
     return {
         "id": shown(endpoint_id),
         "kind": one.workforce.launcher.kind,
         "handler": shown(served.text) if served else "",
         "flaw": shown(one.workforce.flaw) or None,
-        **({"queue": None, "jobs": {}} if is_balanced else await _queue(world, endpoint_id, drift)),
+        **(await _queue(world, endpoint_id, drift) if isinstance(one, Endpoint) else {"queue": None, "jobs": {}}),
         "workers": [await _worker(world, one, worker, drift) for worker in one.fleet.workers.values()],
-        "scaler": {**_scaler(one), "words": one.autoscaler.words("request" if is_balanced else "job")},
+        "scaler": {**_scaler(one), "words": words},
         "example": None,
     }
 
