@@ -250,7 +250,7 @@ async def test_the_feed_over_http_tells_transitions_unless_other_kinds_are_named
 async def test_an_unknown_kind_is_refused(doors: Doors):
     answer = await doors.http.get("/__emulator/events", params={"kinds": "transition,requests"})
     assert answer.status_code == 400
-    assert answer.json()["detail"].startswith("bad request: kinds: there is no kind requests; the nearest is request")
+    assert answer.json()["detail"].startswith("kinds: there is no kind requests; the nearest is request")
 
 
 def test_masked_texts_that_are_remembered_are_the_same():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
-from runpod_emulator.core.errors import InvalidBody
+from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.fleet.standing import reason_of
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.job import Transition
@@ -178,11 +178,11 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
 
 
 def known_kinds(text: str) -> list[Kind]:
-    """The kinds that a caller names, with commas between them; raises InvalidBody for an unknown one."""
+    """The kinds that a caller names, with commas between them; raises ConfigurationError for an unknown one."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in KINDS:
-            raise InvalidBody(
+            raise ConfigurationError(
                 f"kinds: there is no kind {name[:_LONGEST]}{nearest(name, KINDS)}: name {', '.join(KINDS)}"
             )
     return cast("list[Kind]", names or ["transition"])
