@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -35,7 +36,7 @@ _LONGEST = 2_000
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from runpod_emulator.doors import alive
-    from runpod_emulator.doors.admin import hooks, keys, lives, mocks, overview
+    from runpod_emulator.doors.admin import hooks, keys, lives, metrics, mocks, overview
     from runpod_emulator.doors.admin import state as facts
 
     app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
@@ -44,11 +45,13 @@ def admin_app(state: Any) -> FastAPI:
     app.state.serve = state.serve
     app.state.worker_key = state.worker_key
     app.state.admin_access = state.admin_access
+    app.state.tallies = WeakKeyDictionary()
     app.state.examples = overview.examples_of_handlers()
     alive.describe(app)
     app.include_router(overview.router)
     app.include_router(facts.router)
     app.include_router(lives.router)
+    app.include_router(metrics.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
     app.include_router(keys.router)
