@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +19,7 @@ from runpod_emulator import __version__
 from runpod_emulator.core.door_errors import Forbidden
 from runpod_emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 from runpod_emulator.doors.admin.bodies import JsonBodies
+from runpod_emulator.doors.admin.schema import mended
 from runpod_emulator.doors.swagger import add_page
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.safety_net import SafetyNet
@@ -41,6 +43,8 @@ def admin_app(state: Any) -> FastAPI:
 
     app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
     add_page(app, "/__emulator")
+    described = app.openapi
+    app.openapi = functools.cache(lambda: mended(described()))  # type: ignore[method-assign]
     app.state.worlds = state.worlds
     app.state.serve = state.serve
     app.state.worker_key = state.worker_key
