@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
+from runpod_emulator.core.fleet.arrivals import Arrival
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
@@ -43,6 +45,9 @@ from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
+if TYPE_CHECKING:
+    from runpod_emulator.effects.traces import Traces
+
 _ANSWER = ("answer",)
 """The topic of webhook calls whose answer is held."""
 
@@ -54,7 +59,7 @@ class World:
     without it they go over HTTP to what is in `reach`. `masks` know the server's own keys.
     Servers that share a `store` share `counter` too, which counts requests; each has an `owner`, a name of its own.
     Requests, webhook calls and histories are remembered in `keep_bytes` each. `effects` are told what happens,
-    after those that every world has.
+    after those that every world has. A `tracer` of OpenTelemetry makes a trace of each job.
     """
 
     open_requests = 0
@@ -84,6 +89,7 @@ class World:
         masks: Masks | None = None,
         keep_bytes: int = KEPT_BYTES,
         effects: Iterable[Effect] = (),
+        tracer: Any = None,
     ) -> None:
         self.platform = platform
         self.rate_limits = rate_limits
@@ -98,6 +104,7 @@ class World:
         self.feeds = Feeds(self.room)
         self._remember(keep_bytes)
         self.polls = self._polls()
+        self._traces = None if tracer is None else self._made_by(tracer)
         post = post or LatePost(platform.webhook_timeout, reach)
         self.webhooks = self._sender(post, own_calls, platform, calls_per_host)
         self._heartbeat = self._beating()
@@ -107,6 +114,7 @@ class World:
             ids=Ids(seed, self.owner if self._heartbeat else ""), capacity=capacity or Capacity(), stubs=self.stubs,
             faults=self.faults, rate_limits=rate_limits, counter=counter or OwnCounter(), webhook_body=webhook_body,
             on_won=self.news.won, on_worker=self.news.worker_changed, on_line=self.news.printed, flaws=self._flaws,
+            tracing=self._traces,
         )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
@@ -130,8 +138,7 @@ class World:
         always: list[Effect] = [
             job_log, WorkerLog(), self.webhooks, self.feeds, self.history, self.journal, self.attempts, self.lines,
         ]  # fmt: skip
-        if self._heartbeat is not None:
-            always.append(self._heartbeat)
+        always += [one for one in (self._heartbeat, self._traces) if one is not None]
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _polls(self) -> Polls | None:
@@ -139,6 +146,16 @@ class World:
         if not isinstance(self.timeline.clock, AutoClock):
             return None
         return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
+
+    def _made_by(self, tracer: Any) -> Traces:
+        """What makes a trace of each job, with a tracer of OpenTelemetry, which is only loaded for this."""
+        from runpod_emulator.effects.traces import Traces
+
+        def arrival_of(endpoint: str, worker: str) -> Arrival | None:
+            queue = self.endpoints.queues.get(endpoint)
+            return None if queue is None else queue.fleet.arrivals.of(worker)
+
+        return Traces(tracer, arrival_of, self.timeline.drift, self.masks.text)
 
     def _beating(self) -> Heartbeat | None:
         owners = self.store.owners
@@ -158,7 +175,7 @@ class World:
         around = FaultyPost(own_post, self.faults, self.timeline)
         return Webhooks(
             self.store, self.timeline, platform, own_post, self._tried, around=around, per_host=per_host,
-            shown=self.masks.text,
+            shown=self.masks.text, tracing=self._traces,
         )  # fmt: skip
 
     def stub(self, stub: Stub) -> str:

@@ -73,6 +73,7 @@ class Work:
             (self.stray_runs.workers, lambda job_id: True),
         )
         self._store = shared.store
+        self.tracing = shared.tracing
         self._owner = shared.owner
         self._now = shared.timeline.present
 

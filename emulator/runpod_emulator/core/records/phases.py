@@ -52,8 +52,14 @@ def _is_in(present: Phase, moment: Moment) -> bool:
 def _ended(present: Phase, by: Moment, arrival_of: Callable[[str], Arrival | None]) -> Iterator[Phase]:
     yield present._replace(ended=by.at, outcome=by.event)
     arrival = arrival_of(by.worker) if present.name == QUEUED and by.event == "Taken" and by.worker else None
+    waited = cold_start(present.began, by.at, arrival)
+    if waited is not None:
+        yield Phase(COLD_START, *waited, by.worker, present.retries, "ready")
+
+
+def cold_start(queued_at: int, taken_at: int, arrival: Arrival | None) -> tuple[int, int] | None:
+    """From when to when a job in the queue waited for its worker to come up; None where it did not."""
     if arrival is None or arrival.ready_at is None:
-        return
-    began, ended = max(present.began, arrival.wanted_at), min(by.at, arrival.ready_at)
-    if began < ended:
-        yield Phase(COLD_START, began, ended, by.worker, present.retries, "ready")
+        return None
+    began, ended = max(queued_at, arrival.wanted_at), min(taken_at, arrival.ready_at)
+    return (began, ended) if began < ended else None
