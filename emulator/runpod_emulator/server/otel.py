@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runpod_emulator import __version__
@@ -20,7 +22,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 """Variables that name a collector, as every program with OpenTelemetry reads them."""
 _INSTALL = "install it with: pip install 'runpod-emulator[otel]'"
 _PATH = "/v1/traces"
-_FLUSH = 3.0
+_FLUSH = 2.0
 """Seconds that a stop waits for what is not sent yet."""
 
 
@@ -53,8 +55,23 @@ class Export:
         """Send what is not sent yet, if that goes soon."""
         if self._provider is not None:
             provider, self._provider = self._provider, None
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.to_thread(provider.shutdown), _FLUSH)
+            await _within(_FLUSH, provider.shutdown)
+
+
+async def _within(seconds: float, work: Callable[[], None]) -> None:
+    """Do what blocks, for so long at most: the end of the process waits for no daemon, as it does for an executor."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+    def do() -> None:
+        try:
+            work()
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(over.set)
+
+    threading.Thread(target=do, daemon=True).start()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(over.wait(), seconds)
 
 
 def _provider(url: str | None) -> TracerProvider:
