@@ -181,7 +181,19 @@ def network_text(given: Any) -> Any:
 
 HostName = Annotated[str, BeforeValidator(host_name)]
 NetworkText = Annotated[str, BeforeValidator(network_text)]
-Milliseconds = Annotated[int, BeforeValidator(_in_milliseconds)]
+Milliseconds = Annotated[
+    int,
+    BeforeValidator(_in_milliseconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?\s*$"},
+                {"type": "integer", "minimum": 0},
+            ],
+            "examples": ["2s", "10m", 1500],
+        }
+    ),
+]
 Duration = Annotated[
     Span,
     GetPydanticSchema(lambda _source, _handler: core_schema.with_info_plain_validator_function(spanned)),

@@ -155,6 +155,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "max_processes": (_number("max_processes", 4), _number("max_processes", 5)),
     "reload": (_switch("reload", True), _switch("reload", False)),
     "seed": (_number("seed", 7), _number("seed", 8)),
+    "otel": (_text("otel", "http://localhost:4318"), _text("otel", "http://c:1/v1/traces")),
     "log_level": (_text("log_level", "debug"), _text("log_level", "error")),
     "log_requests": (_text("log_requests", "all"), _text("log_requests", "none")),
     "log_format": (_text("log_format", "json"), _text("log_format", "text")),

@@ -204,6 +204,12 @@ class ServerOptions(EndpointOptions):
     seed: int | None = _option(
         None, "Decides ids, cold starts, stubs and faults: the same seed, the same run.", shown="a new one"
     )
+    otel: str | None = _option(
+        None,
+        "Send a trace of each job there by OTLP over HTTP, as http://localhost:4318; needs `runpod-emulator[otel]`.",
+        "URL",
+        shown="OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _option("info", "What the log shows.")
     log_requests: Literal["all", "errors", "none"] | None = _option(
         None, "Which requests have a line in the log.", shown="all with --reload and on a terminal, else errors"

@@ -69,9 +69,11 @@ class Visit:
         ends_with_eof(self.request.scope)
         return self.emulator.timeline.now() + self.endpoint.platform.worker_poll_hold
 
-    def reply(self, row: str, body: bytes = b"", status: int = 200) -> Response:
-        """An answer whose evidence is ledger row `row`."""
+    def reply(self, row: str, body: bytes = b"", status: int = 200, trace: str = "") -> Response:
+        """An answer whose evidence is ledger row `row`; `trace` is the `traceparent` of what it hands over."""
         headers = {FIDELITY: self.emulator.ledger.headers[row]}
+        if trace:
+            headers["traceparent"] = trace
         return Response(body, status, headers, media_type="application/json" if body else None)
 
 
@@ -84,7 +86,9 @@ async def take(visit: Visit) -> Response:
     jobs = await visit.endpoint.polling.take(visit.worker, 1, idle, visit.until(), visit.caller)
     if not jobs:
         return visit.reply("worker.empty", status=204)
-    return visit.reply("worker.take", wire.handout_one(jobs[0], visit.endpoint.platform))
+    tracing = visit.endpoint.shared.tracing
+    trace = tracing.of_run(jobs[0]) if tracing is not None else ""
+    return visit.reply("worker.take", wire.handout_one(jobs[0], visit.endpoint.platform), trace=trace)
 
 
 async def take_batch(visit: Visit) -> Response:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from runpod_emulator.core.jobs.deliveries import CALLER
 from runpod_emulator.core.records.receiver import Answer
-from runpod_emulator.effects.webhooks import Post
+from runpod_emulator.effects.webhooks import PRESENT_TRACE, Post
 
 Take = Callable[[str, bytes], Answer | None]
 """Takes a call by its URL and body; returns its answer, None for one that is for somebody else."""
@@ -49,7 +49,7 @@ def call_headers() -> dict[str, str]:
     return {
         "Content-Type": "application/json",
         "User-Agent": CALLER,
-        "traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
+        "traceparent": PRESENT_TRACE.get() or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
     }
 
 

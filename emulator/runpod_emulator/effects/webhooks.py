@@ -11,6 +11,7 @@ import importlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus, attem
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.tracing import Tracing
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
@@ -32,6 +34,8 @@ AT_ONCE = 64
 PER_HOST = 4
 REST = 50
 """Milliseconds between two bursts of calls to a host that fails: called job by job it would slow every request."""
+PRESENT_TRACE: ContextVar[str] = ContextVar("PRESENT_TRACE", default="")
+"""The `traceparent` of the call that a task makes, where traces are made; else each call has one of its own."""
 _CLAIM = 1_000
 _IN_A_ROW = 50
 """Calls of a host before others get their turn, where none had to be waited for."""
@@ -93,9 +97,11 @@ class Webhooks(Effect):
         around: Around,
         per_host: int = PER_HOST,
         shown: Callable[[str], str] = str,
+        tracing: Tracing | None = None,
     ) -> None:
         """`tried` is told of each attempt, with what went wrong, "" for nothing; `shown` masks what is logged."""
         self._shown = shown
+        self._tracing = tracing
         self._tried = tried
         self._around = around
         self._store = store
@@ -231,6 +237,8 @@ class Webhooks(Effect):
     async def _attempt(self, delivery: Delivery) -> None:
         age = self._age
         self.calls[delivery.key] = delivery
+        if self._tracing is not None:
+            PRESENT_TRACE.set(self._tracing.calling(delivery, self._timeline.now()))
         try:
             problem = await self._around.send(delivery)
         except Exception as error:

@@ -34,6 +34,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.names import OwnNames
 from runpod_emulator.server.app import Application
+from runpod_emulator.server.otel import Export
 from runpod_emulator.server.port import Port
 from runpod_emulator.server.port_file import PortFile
 from runpod_emulator.workers.command import Command
@@ -90,6 +91,7 @@ class Server:
         self._tokens = WorkerTokens()
         self._log = LogOptions(settings.log_requests or "errors")
         self.masks = Masks(settings.secrets)
+        self._traces = Export(settings.otel)
         self.emulator = self._make_world("")
         self.worlds = Worlds(
             self.emulator, self._open_world, settings.namespaces == "key", self.key, settings.max_namespaces
@@ -197,6 +199,7 @@ class Server:
             capacity=self._capacity,
             rate_limits=not settings.no_rate_limits,
             seed=self.seed,
+            tracer=self._traces.tracer,
             keep_bytes=settings.keep_bytes,
             log=self._log,
             calls_per_host=1 if self.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
@@ -265,9 +268,7 @@ class Server:
 
     def _add(self, world: World, namespace: str, plan: Plan) -> None:
         service, reload = plan.service, self.settings.reload
-        fresh = (
-            {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}
-        )  # a stale .pyc may pass for new: it tells by the second
+        fresh = {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}  # a stale .pyc may pass for new, within a second
         if service.balanced:
             world.endpoints.add_balancer(plan.settings, self._http_server(plan, fresh))
         elif service.handler:
@@ -348,6 +349,7 @@ class Server:
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self.worlds.stop()
+        await self._traces.close()
         self._volume.remove()
 
 

@@ -356,6 +356,8 @@ class WorkerProcess:
             self._stage.perform(job, running)
             return
         self._jobs.add(job.id, job.lease)
+        if self._endpoint.tracing is not None:
+            self._send(Kind.TRACE, job.id, self._endpoint.tracing.of_run(job).encode())
         self._send(Kind.JOB, job.id, handout(job, self._endpoint.platform))
 
     def _send(self, kind: Kind, job: str = "", body: bytes = b"") -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runpod_emulator.core.fleet.worker import Said
     from runpod_emulator.core.jobs.job import Job
     from runpod_emulator.core.jobs.results import Report
+    from runpod_emulator.core.jobs.tracing import Tracing
     from runpod_emulator.core.platform import Platform
     from runpod_emulator.core.settings import EndpointSettings
     from runpod_emulator.core.time.waiting import Caller
@@ -91,6 +92,7 @@ class ProcessJobs(TakenJobs, Heard, Protocol):
     """For worker processes."""
 
     fleet: Fleet
+    tracing: Tracing | None
 
     async def status(self, job_id: str) -> Job:
         """The record; raises JobNotFound."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
+from runpod_emulator.core.fleet.arrivals import Arrival
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
@@ -45,6 +47,9 @@ from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
+if TYPE_CHECKING:
+    from runpod_emulator.effects.traces import Traces
+
 _ANSWER = ("answer",)
 """The topic of webhook calls whose answer is held."""
 
@@ -57,7 +62,7 @@ class World:
     Servers that share a `store` share `counter` too, which counts requests; each has an `owner`, a name of its own.
     Requests, webhook calls, histories and what workers print are remembered in `keep_bytes` each. `log` says
     which requests have a line in the log, and what jobs are called there. `effects` are told what happens,
-    after those that every world has.
+    after those that every world has. A `tracer` of OpenTelemetry makes a trace of each job.
     """
 
     open_requests = 0
@@ -88,6 +93,7 @@ class World:
         keep_bytes: int = KEPT_BYTES,
         log: LogOptions | None = None,
         effects: Iterable[Effect] = (),
+        tracer: Any = None,
     ) -> None:
         self.platform = platform
         self.rate_limits = rate_limits
@@ -103,6 +109,7 @@ class World:
         self.log = log or LogOptions()
         self._remember(keep_bytes)
         self.polls = self._polls()
+        self._traces = None if tracer is None else self._made_by(tracer)
         post = post or LatePost(platform.webhook_timeout, reach)
         self.webhooks = self._sender(post, own_calls, platform, calls_per_host)
         self._heartbeat = self._beating()
@@ -112,6 +119,7 @@ class World:
             ids=Ids(seed, self.owner if self._heartbeat else ""), capacity=capacity or Capacity(), stubs=self.stubs,
             faults=self.faults, rate_limits=rate_limits, counter=counter or OwnCounter(), webhook_body=webhook_body,
             on_won=self.news.won, on_worker=self.news.worker_changed, on_line=self.news.printed, flaws=self._flaws,
+            tracing=self._traces,
         )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
@@ -139,8 +147,7 @@ class World:
         logs = job_log, WorkerLog(self.log.names), surprises, *request_log(self.log, self.history)
         records = self.history, self.journal, self.attempts, self.lines
         always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]
-        if self._heartbeat is not None:
-            always.append(self._heartbeat)
+        always += [one for one in (self._heartbeat, self._traces) if one is not None]
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _number(self, endpoint: str, worker: str) -> int:
@@ -148,13 +155,24 @@ class World:
         return 0 if known is None else known.workforce.fleet.numbers.of(worker)
 
     def _python(self, endpoint: str) -> str:
-        return self.endpoints.pythons.get(endpoint, "")
+        program = self.endpoints.programs.get(endpoint)
+        return program.python if program is not None else ""
 
     def _polls(self) -> Polls | None:
         """Those for whom an automatic clock leaves out time; None where another one goes."""
         if not isinstance(self.timeline.clock, AutoClock):
             return None
         return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
+
+    def _made_by(self, tracer: Any) -> Traces:
+        """What makes a trace of each job, with a tracer of OpenTelemetry, which is only loaded for this."""
+        from runpod_emulator.effects.traces import Traces
+
+        def arrival_of(endpoint: str, worker: str) -> Arrival | None:
+            queue = self.endpoints.queues.get(endpoint)
+            return None if queue is None else queue.fleet.arrivals.of(worker)
+
+        return Traces(tracer, arrival_of, self.timeline.drift, self.masks.text)
 
     def _beating(self) -> Heartbeat | None:
         owners = self.store.owners
@@ -174,7 +192,7 @@ class World:
         around = FaultyPost(own_post, self.faults, self.timeline)
         return Webhooks(
             self.store, self.timeline, platform, own_post, self._tried, around=around, per_host=per_host,
-            shown=self.masks.text,
+            shown=self.masks.text, tracing=self._traces,
         )  # fmt: skip
 
     def stub(self, stub: Stub) -> str:
@@ -307,7 +325,7 @@ class World:
         """Whether there is unfinished work in it, or somebody listens: a world that must not be dropped."""
         if self.open_requests or self.feeds or self.store.has_work():
             return True
-        return any(one.fleet.running for one in self.endpoints.balancers.values())
+        return any(one.fleet.counts().running for one in self.endpoints.balancers.values())
 
     async def idle(self) -> bool:
         """Whether no job waits or runs, and no webhook is owed."""

@@ -50,6 +50,7 @@ from runpod_emulator.core.jobs.job import (
 from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, Kinds, Listener, by_kind
 from runpod_emulator.core.jobs.script_state import Looked, ScriptState
 from runpod_emulator.core.jobs.store import Counts
+from runpod_emulator.core.jobs.tracing import parent_in
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.rates import Limits
 from runpod_emulator.core.settings import EndpointSettings
@@ -149,6 +150,7 @@ class Endpoint:
             s3_config=submission.s3_config,
             held=script is not None and script.held_until is not None,
             script=script,
+            trace=parent_in(submission.headers) if self.shared.tracing else "",
         )
         job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
         try:

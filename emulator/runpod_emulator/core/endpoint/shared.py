@@ -11,6 +11,7 @@ from runpod_emulator.core.jobs.ids import IdSource
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.listeners import ByKind
 from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.tracing import Tracing
 from runpod_emulator.core.mocks.faults import FaultBook
 from runpod_emulator.core.mocks.stubs import StubBook
 from runpod_emulator.core.platform import Platform
@@ -42,5 +43,7 @@ class Shared:
     """Called as a worker comes, gets into another state or goes; must not raise or wait."""
     on_line: Sequence[Callable[[Line], None]] = ()
     """Called with each line that a worker prints; must not raise or wait."""
+    tracing: Tracing | None = None
+    """Makes traces of jobs; None where nobody wants them."""
     flaws: dict[str, str] = dataclasses.field(default_factory=dict)
     """Why the code of an endpoint can't be started as it is now, in a worker's last words, for those where it can't."""

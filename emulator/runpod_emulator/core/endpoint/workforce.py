@@ -38,9 +38,8 @@ class Workforce:
         self.settings = settings
         self._on_worker, self._on_line = shared.on_worker, shared.on_line
         self._owner, self._owners = shared.owner, shared.store.owners
-        changed = self._changed if shared.on_worker else None
         self.fleet = Fleet(
-            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
+            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, self._changed
         )
         self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
         self.release = Release(self.id, self.fleet, self.autoscaler)
@@ -172,7 +171,7 @@ class Workforce:
         self.fleet.backoff.restart()
         for worker in list(self.fleet.workers.values()):
             if worker.ours and worker.coming is not None and not worker.boots:
-                self.fleet.dismiss(worker)
+                self.fleet.dismiss(worker, "a reset begins anew")
         self.cool_down_if_simulated()
 
     def cool_down_if_simulated(self) -> None:
@@ -184,12 +183,14 @@ class Workforce:
         """End idle workers, but for those that are always on."""
         for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
             if worker.ours and worker.state is WorkerState.IDLE:
-                self.fleet.dismiss(worker)
+                self.fleet.dismiss(worker, "the next job is to see a cold start")
 
-    def _changed(self, worker: str, state: WorkerState | None) -> None:
-        known = self.fleet.workers.get(worker)
-        reason = known.reason if known is not None and state is WorkerState.UNHEALTHY else ""
-        change = WorkerChange(self._timeline.now(), self.id, worker, state, self.fleet.numbers.of(worker), reason)
+    def _changed(self, worker: Worker, state: WorkerState | None) -> None:
+        if not self._on_worker:
+            return
+        change = WorkerChange(
+            self._timeline.now(), self.id, worker.id, state, self.fleet.numbers.of(worker.id), worker.reason
+        )
         for told in self._on_worker:
             told(change)
 

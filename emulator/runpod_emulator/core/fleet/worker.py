@@ -43,21 +43,22 @@ class Worker:
     outdated: bool = False
     """Whether it runs old code or is one too many, and only finishes what it holds."""
     reason: str = ""
-    """Why it is unhealthy, in its own last words."""
-    changed: Callable[[str, WorkerState | None], None] | None = None
-    """Called with its id and its new state, None as it goes."""
+    """Why it is unhealthy, in its own last words, or why it goes."""
+    changed: Callable[[Worker, WorkerState | None], None] | None = None
+    """Called with its new state, None as it goes."""
 
     def become(self, state: WorkerState) -> None:
         """Get into a state."""
         if self.state is not state:
             self.state = state
             if self.changed is not None:
-                self.changed(self.id, state)
+                self.changed(self, state)
 
-    def leave(self) -> None:
-        """It is no longer one of its endpoint's."""
+    def leave(self, reason: str = "") -> None:
+        """It is no longer one of its endpoint's, for this reason; one that it has already comes first."""
+        self.reason = self.reason or reason
         if self.changed is not None:
-            self.changed(self.id, None)
+            self.changed(self, None)
 
     @property
     def is_coming_up(self) -> bool:
@@ -93,7 +94,7 @@ class WorkerChange(NamedTuple):
     """None for one that is gone."""
     number: int = 0
     reason: str = ""
-    """Why it is unhealthy."""
+    """Why it is unhealthy, or gone; "" where nothing is said."""
 
 
 class Said(NamedTuple):

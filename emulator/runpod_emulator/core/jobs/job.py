@@ -80,6 +80,8 @@ class Job(NamedTuple):
     kept_until: int | None = None
     script: ScriptState | None = None
     """Of the script that it plays; None where a handler runs it."""
+    trace: str = ""
+    """The `traceparent` of the request that handed it in, where traces are made and there was one."""
 
     @property
     def next_deadline(self) -> int | None:

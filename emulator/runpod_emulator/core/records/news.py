@@ -1,21 +1,22 @@
 """What happens in one emulated world, and who is told: a metric, a page or a memory is one `Effect`.
 
 An effect overrides the methods of the news that it wants, and names the events of jobs that concern it. Which those are
-is asked once, as the world is made, so news that nobody wants costs nothing. An effect is told in the middle of a verb:
-it never waits, never raises, and changes no job.
+is asked once, as the world is made or an effect joins it, so news that nobody wants costs nothing. An effect is told in
+the middle of a verb: it never waits, never raises, and changes no job.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.fleet.worker import Line as Line
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Transition
-from runpod_emulator.core.jobs.listeners import ALL, Kinds, by_kind
+from runpod_emulator.core.jobs.listeners import ALL, Kinds, Listener, by_kind
 
 LONGEST_BODY = 64 * 1024
 """Bytes of a request's body that effects are told."""
@@ -54,6 +55,10 @@ class Entry(NamedTuple):
     """The id of the stub that its job plays, "" for none."""
     why: str = ""
     """Why it was refused, in words; "" where it was not."""
+
+    def bare(self) -> Entry:
+        """The same without its headers and its body, which may be large."""
+        return self._replace(headers=(), body=b"")
 
     @property
     def is_cut(self) -> bool:
@@ -112,23 +117,45 @@ class Effect:
 
 
 class News:
-    """Whom to call for each piece of news: those effects that override its method, in their order."""
+    """Whom to call for each piece of news: those effects that override its method, in their order.
+
+    The lists are changed in place as effects come and go, so whoever has one sees it.
+    """
 
     def __init__(self, effects: Iterable[Effect]) -> None:
-        listed = list(effects)
-        self.won = by_kind((effect.won, effect.events) for effect in listed if _overrides(effect, "won"))
-        self.heard = by_kind((effect.heard, effect.events) for effect in listed if _overrides(effect, "heard"))
-        self.worker_changed: Sequence[Callable[[WorkerChange], None]] = _overriding(listed, "worker_changed")
-        self.printed: Sequence[Callable[[Line], None]] = _overriding(listed, "printed")
-        self.answered: Sequence[Callable[[Entry], None]] = _overriding(listed, "answered")
-        self.refused: Sequence[Callable[[Entry], None]] = _overriding(listed, "refused")
-        self.tried: Sequence[Callable[[Attempt], None]] = _overriding(listed, "tried")
-        self.cleared: Sequence[Callable[[str | None], None]] = _overriding(listed, "cleared")
-        self.removed: Sequence[Callable[[str], None]] = _overriding(listed, "removed")
+        self._effects = list(effects)
+        self.won: dict[type[Any], tuple[Listener, ...]] = {}
+        self.heard: dict[type[Any], tuple[Listener, ...]] = {}
+        self.worker_changed: list[Callable[[WorkerChange], None]] = []
+        self.printed: list[Callable[[Line], None]] = []
+        self.answered: list[Callable[[Entry], None]] = []
+        self.refused: list[Callable[[Entry], None]] = []
+        self.tried: list[Callable[[Attempt], None]] = []
+        self.cleared: list[Callable[[str | None], None]] = []
+        self.removed: list[Callable[[str], None]] = []
+        self._ask()
 
+    def tell(self, effects: Sequence[Effect]) -> None:
+        """Tell these effects too from now on, after the others: what nobody follows costs nothing."""
+        self._effects += effects
+        self._ask()
 
-def _overriding(effects: list[Effect], method: str) -> tuple[Callable[..., None], ...]:
-    return tuple(getattr(effect, method) for effect in effects if _overrides(effect, method))
+    @contextlib.contextmanager
+    def telling(self, effects: Sequence[Effect]) -> Iterator[None]:
+        """The same until this is left."""
+        self.tell(effects)
+        try:
+            yield
+        finally:
+            self._effects = [one for one in self._effects if one not in effects]
+            self._ask()
+
+    def _ask(self) -> None:
+        for name in ("won", "heard"):
+            rows = [(getattr(effect, name), effect.events) for effect in self._effects if _overrides(effect, name)]
+            getattr(self, name).update(by_kind(rows))
+        for name in ("worker_changed", "printed", "answered", "refused", "tried", "cleared", "removed"):
+            getattr(self, name)[:] = [getattr(effect, name) for effect in self._effects if _overrides(effect, name)]
 
 
 def _overrides(effect: Effect, method: str) -> bool:

@@ -4,6 +4,7 @@ A frame is a kind, a job id (empty where none belongs) and a body of bytes. Both
 load this file, the child under whatever interpreter the user's handler needs.
 
 Parent to child
+    TRACE     the trace that the job which comes next belongs to, as text of the header `traceparent`
     JOB       the job as its handler gets it, a JSON object
     STOP      stop this one job; its siblings go on
     GIVE_UP   whatever runs is given up: the signal that follows ends the worker at once
@@ -55,6 +56,7 @@ class Kind(IntEnum):
     LOST = 12
     GIVE_UP = 13
     PRINTED = 14
+    TRACE = 15
 
 
 _KINDS = {kind.value: kind for kind in Kind}

@@ -14,7 +14,7 @@ import os
 import signal
 from typing import Any
 
-from . import official, sdk_log
+from . import official, sdk_log, tracing
 from .capture import Capture, handlers_are_captured, install
 from .channel import Channel
 from .concurrency import Concurrency
@@ -55,6 +55,8 @@ class JobLoop:
         self._captures = handlers_are_captured()
         self._gate = Gate(config.get("prestart_timeout"), self._wait_for_a_job, self._drain)
         self._stopped: set[str] = set()
+        self._traces: dict[str, str] = {}
+        """The traces of jobs that are about to come."""
         self._leaving = False
         self._departs = 0
         """The signal that has asked it to leave."""
@@ -110,6 +112,8 @@ class JobLoop:
         for frame in self._channel.receive():
             if frame.kind is Kind.JOB:
                 self._take(frame)
+            elif frame.kind is Kind.TRACE:
+                self._traces[frame.job] = frame.body.decode()
             elif frame.kind is Kind.STOP and frame.job in self._jobs.tasks:
                 self._stopped.add(frame.job)
                 # Not before the task's first step: a task cancelled earlier would end without a word.
@@ -147,6 +151,7 @@ class JobLoop:
 
     async def _run(self, name: str, job: Any) -> None:
         self._jobs.enter(name)
+        tracing.enter(self._traces.pop(name, ""))
         try:
             failure = await self._gate.passed()
             self._takes_no_more = self._takes_no_more or bool(failure)
