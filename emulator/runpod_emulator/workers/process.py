@@ -44,6 +44,7 @@ from runpod_emulator.workers.program import NO_START, Program
 from runpod_emulator.workers.runner.frames import Frame, Kind, pieces, unpack_result
 from runpod_emulator.workers.scripted import Stage
 from runpod_emulator.workers.served import ProcessJobs
+from runpod_emulator.workers.stops import AT_A_BREAKPOINT, Stops
 
 log, ends = logging.getLogger("runpod_emulator.worker"), logging.getLogger("runpod_emulator.jobs")
 
@@ -75,6 +76,7 @@ class WorkerProcess:
         self._child = Child(self._where)
         self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
+        self._stops: Stops | None = None
         self._broken: str | None = None
         self._given_up = ""  # the only job that it held when it was told to end
 
@@ -92,6 +94,8 @@ class WorkerProcess:
         finally:
             self._drop_jobs()
             self._own.release()
+            if self._stops is not None:
+                self._stops.close()
             if lane is not None:
                 lane.cancel()
             if self._writer is not None:
@@ -156,9 +160,13 @@ class WorkerProcess:
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; returns the reader of its channel."""
         ours, theirs = socket.socketpair()
-        arguments = self._program.arguments(theirs.fileno())
+        descriptors = [theirs.fileno()]
+        if self._program.terminal is not None:
+            self._stops = Stops(self._program.terminal, self._stopped, lambda: self._child.kill(signal.SIGINT))
+            descriptors.append(self._stops.theirs.fileno())
+        arguments = self._program.arguments(*descriptors)
         try:
-            python, descriptors = (self._program.python,), (theirs.fileno(),)
+            python = (self._program.python,)
             await self._child.start(python, arguments, self._environment(), descriptors, self._program.directory)
         except OSError as error:
             ours.close()
@@ -166,6 +174,8 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
+            if self._stops is not None:
+                self._stops.theirs.close()
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * READ)
         if self._ended:
             self._end_process()
@@ -219,6 +229,12 @@ class WorkerProcess:
 
     def _catch_up_log(self, job: str) -> None:  # what it has printed comes before the word of its end
         self._child.catch_up_log(job, alone=len(self._jobs) == 1)
+
+    def _stopped(self, place: str, job: str) -> None:
+        """It has stopped at a breakpoint: what it has printed is shown before it gets the terminal."""
+        self._catch_up_log(job)
+        if place:
+            log.info("%s: stopped at %s. %s", self._where(job), place, AT_A_BREAKPOINT)
 
     def _warn_of_no_start(self) -> None:
         """Once for each version of the code, whichever worker of whichever world tells first."""

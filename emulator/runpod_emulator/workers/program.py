@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from runpod_emulator.workers.child import STOP_GRACE
 from runpod_emulator.workers.environment import inherited
 from runpod_emulator.workers.ports import Ports, address_taken
+from runpod_emulator.workers.stops import Lender
 
 _ASKED = 5.0
 """Seconds that a program has to show that it is Python."""
@@ -44,16 +45,20 @@ class Program:
     """The variables of the worker protocol for a worker: what the handler starts reports by them."""
     rules: str | None = None
     """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
+    terminal: Lender | None = None
+    """Who lends a worker the terminal while it stops at a breakpoint."""
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
 
-    def arguments(self, channel: int) -> list[str]:
-        """What the runner is started with; `channel` is its descriptor of the frames."""
+    def arguments(self, channel: int, terminal: int | None = None) -> list[str]:
+        """What the runner is started with; its descriptor of the frames, and that by which it asks for a terminal."""
         words = ["--handler", self.handler, "--channel", str(channel), "--concurrency", str(self.concurrency)]
         if self.rules is not None:
             words += ["--rules", self.rules]
         if self.folder is not None:
             words += ["--folder", self.folder]
+        if terminal is not None:
+            words += ["--terminal", str(terminal)]
         return words
 
     def is_news_that_it_never_starts(self, version: int) -> bool:
