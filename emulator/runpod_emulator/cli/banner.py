@@ -61,6 +61,7 @@ def banner(server: Server, colored: bool = False) -> str:
         *_endpoints(server, root),
         *_interpreters(server),
         *_watched(server),
+        *_debuggers(server),
         "",
         f"  export RUNPOD_ENDPOINT_BASE_URL={server.base_url}",
         *_call(server, ids, root, key),
@@ -173,6 +174,12 @@ def _watched(server: Server) -> list[str]:
         folders = dict.fromkeys(f"{_from_here(plan.folder)}/".removeprefix("./") or "./" for plan in coded)
     files = [*folders, *(str(path) for path in settings.stubs)]
     return [_line("watched", ", ".join(files))] if files else []
+
+
+def _debuggers(server: Server) -> list[str]:
+    """Where an editor may attach."""
+    debugged = [plan for plan in server.plans if plan.debug_port]
+    return [_line("debugger", f"127.0.0.1:{plan.debug_port} for {plan.settings.id}") for plan in debugged]
 
 
 def _call(server: Server, ids: list[str], root: str, key: str) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -18,6 +19,7 @@ LEVELS = ("info", "debug", "warning", "error")
 """Log levels, in the order in which `l` goes through them."""
 _IN_TERMINALS = ("www-browser", "links", "elinks", "lynx", "w3m", "browsh")
 """Browsers that would take the terminal for themselves."""
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|O.)?")
 _CLEAR = "\x1b[2J\x1b[3J\x1b[H"
 HINT = "Press h for the keys."
 
@@ -51,10 +53,7 @@ class Keys:
 
     def take(self, data: bytes) -> None:
         """Do what these bytes ask for; an escape sequence, as of an arrow, asks for nothing."""
-        text = data.decode("utf-8", "ignore")
-        if text.startswith("\x1b"):
-            return
-        for letter in text:
+        for letter in _SEQUENCE.sub("", data.decode("utf-8", "ignore")):
             if letter in "\r\n":
                 self._show("")
             elif (key := self.keys.get("h" if letter == "?" else letter.lower())) is not None:

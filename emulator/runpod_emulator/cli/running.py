@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from runpod_emulator.server.server import Server
 
 
+_HAS_NONE = 77
+_HAS_DEBUGGER = f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('debugpy') else {_HAS_NONE})"
+_ASKED = 30.0
+"""Seconds that an interpreter has to say whether it has a debugger."""
+DEBUG_PORT = 5678
+"""Where editors look for debugpy."""
+
+
 class ServerCommand(click.Command):
     """A command that takes every option of a server; they follow from the model, which is imported when needed."""
 
@@ -32,6 +40,15 @@ class ServerCommand(click.Command):
         from runpod_emulator.cli.flags import server_options
 
         return server_options(but={parameter.name for parameter in self.params})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; `--debug` may stand alone, before a handler too."""
+        own = args.index("--") if "--" in args else len(args)
+        for at, word in enumerate(args[:own]):
+            follows = args[at + 1] if at + 1 < own else ""
+            if word == "--debug" and not follows.isdecimal():
+                args[at] = f"--debug={DEBUG_PORT}"
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own parameters, and the server's options."""
@@ -80,6 +97,19 @@ def _warn(settings: Any) -> None:
             log.warning(
                 "%s hides the module %s of the standard library from its neighbours: rename it", file, file.stem
             )
+
+
+def check_debugger(server: Server) -> None:
+    """Raises ConfigurationError where an interpreter of handlers that are to be debugged has no debugger."""
+    import subprocess  # what it starts is the user's own interpreter  # nosec B404
+
+    for python in dict.fromkeys(plan.python for plan in server.plans if plan.debug_port):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # which the start of a worker tells better
+            asked = subprocess.run((python, "-c", _HAS_DEBUGGER), capture_output=True, timeout=_ASKED)  # nosec B603
+            if asked.returncode == _HAS_NONE:
+                raise ConfigurationError(
+                    f"--debug needs debugpy, which {python} does not have. Install it: {python} -m pip install debugpy"
+                )
 
 
 def loans_of_terminal() -> Loans | None:

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from runpod_emulator.cli.running import ServerCommand, clear_port_file, loans_of_terminal, seated, settings_of, start
+from runpod_emulator.cli.running import (
+    ServerCommand,
+    check_debugger,
+    clear_port_file,
+    loans_of_terminal,
+    seated,
+    settings_of,
+    start,
+)
 from runpod_emulator.server.outlet import outlet_of
 
 
@@ -35,6 +43,7 @@ def _serve(options: dict[str, Any]) -> None:
     clear_port_file(options)
     loans = loans_of_terminal()
     server = Server(settings_of(options), loans)
+    check_debugger(server)
     if (outlet := outlet_of(sys.stdout)) is not None:
         outlet.patient = False  # whoever does not read the banner does not stop the server
 

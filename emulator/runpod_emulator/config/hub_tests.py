@@ -1,4 +1,4 @@
-"""Files of tests for a handler: those of RunPod's Hub (`.runpod/tests.json`), of its test-runner, and `test_input.json`.
+"""Files of tests for a handler: of RunPod's Hub (`.runpod/tests.json`), of its test-runner, and `test_input.json`.
 
 The first two differ in their outermost value, an object or a list. `//` comments may stand in all of them. A key that
 none of them has, or a value of another type, is an error that says where it stands.

@@ -77,12 +77,12 @@ class Loans:
         os.close(loan.master)
         self._typed.clear()
         self._show()
-        if self._waiting:
-            self._grant()
-            return
         for outlet in self._outlets:
             outlet.let_go()
-        self._terminal.read(self.keys)
+        if self._waiting:
+            self._grant()
+        else:
+            self._terminal.read(self.keys)
 
     def close(self) -> None:
         """Lend no more, and leave the terminal as it was found."""
@@ -119,6 +119,7 @@ class Loans:
                 if self._interrupted:
                     os.kill(os.getpid(), signal.SIGINT)
                     return
+                self._pass_on()
                 loan.interrupt()
             self._interrupted = one == _INTERRUPT
             if one not in (_INTERRUPT, _SUSPEND, _QUIT):

@@ -34,6 +34,7 @@ from runpod_emulator.server.app import Application
 from runpod_emulator.server.port import Port
 from runpod_emulator.server.port_file import PortFile
 from runpod_emulator.workers.command import Command
+from runpod_emulator.workers.debug_port import DebugPort
 from runpod_emulator.workers.environment import past_proxies, server_environment, worker_environment
 from runpod_emulator.workers.http_server import HttpServer
 from runpod_emulator.workers.ports import Ports
@@ -274,6 +275,7 @@ class Server:
                 ports=self._worker_ports,
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
                 never_started=plan.never_started, terminal=self.terminal,
+                debug=DebugPort(plan.debug_port) if plan.debug_port and not namespace else None,
             )  # fmt: skip
             world.endpoints.add_program(plan.settings, program)
         elif service.command:

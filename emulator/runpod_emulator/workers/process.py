@@ -76,12 +76,16 @@ class WorkerProcess:
         self._child = Child(self._where)
         self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
-        self._stops: Stops | None = None
+        self._stops = Stops(self._stopped, lambda: self._child.kill(signal.SIGINT))
         self._broken: str | None = None
         self._given_up = ""  # the only job that it held when it was told to end
 
     async def run(self) -> None:
         """Start the child, serve it until it has ended, and report that."""
+        async with self._program.turn(self.retire):
+            await self._live()
+
+    async def _live(self) -> None:
         lane: asyncio.Task[None] | None = None
         try:
             reader = await self._start()
@@ -94,8 +98,7 @@ class WorkerProcess:
         finally:
             self._drop_jobs()
             self._own.release()
-            if self._stops is not None:
-                self._stops.close()
+            self._stops.close()
             if lane is not None:
                 lane.cancel()
             if self._writer is not None:
@@ -160,10 +163,7 @@ class WorkerProcess:
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; returns the reader of its channel."""
         ours, theirs = socket.socketpair()
-        descriptors = [theirs.fileno()]
-        if self._program.terminal is not None:
-            self._stops = Stops(self._program.terminal, self._stopped, lambda: self._child.kill(signal.SIGINT))
-            descriptors.append(self._stops.theirs.fileno())
+        descriptors = [theirs.fileno(), *self._stops.begin(self._program.terminal)]
         arguments = self._program.arguments(*descriptors)
         try:
             python = (self._program.python,)
@@ -174,8 +174,7 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-            if self._stops is not None:
-                self._stops.theirs.close()
+            self._stops.begun()
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * READ)
         if self._ended:
             self._end_process()

@@ -6,9 +6,11 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from runpod_emulator.workers.child import STOP_GRACE
+from runpod_emulator.workers.debug_port import DebugPort
 from runpod_emulator.workers.environment import inherited
 from runpod_emulator.workers.ports import Ports, address_taken
 from runpod_emulator.workers.stops import Lender
@@ -47,6 +49,8 @@ class Program:
     """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
     terminal: Lender | None = None
     """Who lends a worker the terminal while it stops at a breakpoint."""
+    debug: DebugPort | None = None
+    """Where an editor may attach to its one worker."""
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
 
@@ -57,9 +61,15 @@ class Program:
             words += ["--rules", self.rules]
         if self.folder is not None:
             words += ["--folder", self.folder]
+        if self.debug is not None:
+            words += ["--debug", str(self.debug.number)]
         if terminal is not None:
             words += ["--terminal", str(terminal)]
         return words
+
+    def turn(self, leave: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """What a worker must have to live; `leave` is called when another one waits for it."""
+        return nullcontext() if self.debug is None else self.debug.turn(leave)
 
     def is_news_that_it_never_starts(self, version: int) -> bool:
         """Whether nobody has said so of this version of its code; true once."""

@@ -38,25 +38,41 @@ class Lender(Protocol):
 class Stops:
     """The stops of one worker. `said(place, job)` is told of each new one, before the worker has the terminal."""
 
-    def __init__(self, lender: Lender, said: Callable[[str, str], None], interrupt: Callable[[], None]) -> None:
-        self._lender = lender
+    def __init__(self, said: Callable[[str, str], None], interrupt: Callable[[], None]) -> None:
         self._said = said
         self._interrupt = interrupt
+        self._lender: Lender | None = None
         self._loan: Any = None
         self._rest = b""
-        self._ours, self.theirs = socket.socketpair()
+        self._ours: socket.socket | None = None
+        self._theirs: socket.socket | None = None
+
+    def begin(self, lender: Lender | None) -> list[int]:
+        """Listen to the worker that is about to start; returns the descriptor that it needs, none without a lender."""
+        self._lender = lender
+        if lender is None:
+            return []
+        self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         asyncio.get_running_loop().add_reader(self._ours.fileno(), self._read)
+        return [self._theirs.fileno()]
+
+    def begun(self) -> None:
+        """The worker has its end by now."""
+        if self._theirs is not None:
+            self._theirs.close()
 
     def close(self) -> None:
         """The worker has ended."""
         self._give_back()
-        if self._ours.fileno() >= 0:
+        self.begun()
+        if self._ours is not None:
             asyncio.get_running_loop().remove_reader(self._ours.fileno())
-        self._ours.close()
-        self.theirs.close()
+            self._ours.close()
+            self._ours = None
 
     def _read(self) -> None:
+        assert self._ours is not None
         try:
             data = self._ours.recv(_AT_ONCE)
         except BlockingIOError:
@@ -73,15 +89,16 @@ class Stops:
 
     def _hear(self, word: dict[str, Any]) -> None:
         self._give_back()
-        if word.get("stop"):
+        if word.get("stop") and self._lender is not None:
             self._said(str(word["stop"]) if word.get("first") else "", str(word.get("job", "")))
             self._loan = self._lender.lend(self._give, self._interrupt)
 
     def _give(self, terminal: int) -> None:
+        assert self._ours is not None
         with contextlib.suppress(OSError):  # it has just ended
             socket.send_fds(self._ours, [_ASKED], [terminal])
 
     def _give_back(self) -> None:
-        if self._loan is not None:
+        if self._loan is not None and self._lender is not None:
             loan, self._loan = self._loan, None
             self._lender.take_back(loan)

@@ -161,6 +161,10 @@ def main(argv: list[str]) -> None:
     PdbFinder(Borrowed(terminal, jobs)).install()
     note_early_checks()
     try:
+        if "--debug" in options:
+            from .debugger import listen
+
+            listen(int(options["--debug"]))
         worker.run(spec, arguments)
     except BaseException as error:
         if worker.ready:
