@@ -170,10 +170,18 @@ def _watched(server: Server) -> list[str]:
     settings = server.settings
     folders: Iterable[str] = ()
     if settings.reload:
-        coded = (plan for plan in server.plans if plan.service.handler or plan.service.command)
-        folders = dict.fromkeys(f"{_from_here(plan.folder)}/".removeprefix("./") or "./" for plan in coded)
+        found = (folder for plan in server.plans for folder in _folders(plan))
+        folders = dict.fromkeys(f"{_from_here(folder)}/".removeprefix("./") or "./" for folder in found)
     files = [*folders, *(str(path) for path in settings.stubs)]
     return [_line("watched", ", ".join(files))] if files else []
+
+
+def _folders(plan: Plan) -> list[str]:
+    """Where an endpoint's own code is: of a command, the folders of the Python files that it names."""
+    if plan.service.handler:
+        return [plan.folder]
+    scripts = [word for word in plan.service.command if word.endswith(".py")]
+    return [os.path.dirname(os.path.abspath(os.path.join(plan.directory or "", script))) for script in scripts]
 
 
 def _debuggers(server: Server) -> list[str]:

@@ -41,7 +41,7 @@ class Keys:
         self._server = server
         self._show = show
         self._browse = browse or open_in_browser
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.keys = {
             "o": Key("open the page in a browser", lambda: self._later(self._open())),
             "c": Key("clear the screen", lambda: show(_CLEAR)),
@@ -64,8 +64,8 @@ class Keys:
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _open(self) -> None:
         url = f"{self._server.base_url.removesuffix('/v2')}/"

@@ -45,8 +45,8 @@ class ServerCommand(click.Command):
         """Parse the words; `--debug` may stand alone, before a handler too."""
         own = args.index("--") if "--" in args else len(args)
         for at, word in enumerate(args[:own]):
-            follows = args[at + 1] if at + 1 < own else ""
-            if word == "--debug" and not follows.isdecimal():
+            is_told = at + 1 < own and (args[at + 1].isdecimal() or not args[at + 1])
+            if word == "--debug" and not is_told:
                 args[at] = f"--debug={DEBUG_PORT}"
         return super().parse_args(ctx, args)
 

@@ -31,6 +31,8 @@ def init(folder: Path) -> None:
     \b
     runpod-emulator init my-worker
     """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder}: it is no folder")
     made = [_make(folder, name, template) for name, template in FILES.items()]
     if not any(made):
         print("Everything was there already.")

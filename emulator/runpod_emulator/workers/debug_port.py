@@ -13,19 +13,26 @@ class DebugPort:
     def __init__(self, number: int) -> None:
         self.number = number
         self._turn = asyncio.Lock()
+        self._waiting = 0
         self._leave: Callable[[], None] = _nobody
 
     @contextlib.asynccontextmanager
     async def turn(self, leave: Callable[[], None]) -> AsyncIterator[None]:
         """Have the port once the worker before has ended; `leave` is called when the next one waits for it."""
-        if self._turn.locked():
+        self._waiting += 1
+        try:
             self._leave()
-        async with self._turn:
-            self._leave = leave
-            try:
-                yield
-            finally:
-                self._leave = _nobody
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        self._leave = leave
+        try:
+            if self._waiting:
+                leave()
+            yield
+        finally:
+            self._leave = _nobody
+            self._turn.release()
 
 
 def _nobody() -> None:

@@ -84,6 +84,8 @@ class Stops:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
+            if self._ours is None:
+                return
             with contextlib.suppress(ValueError, TypeError, AttributeError):
                 self._hear(json.loads(line))
 
@@ -94,9 +96,9 @@ class Stops:
             self._loan = self._lender.lend(self._give, self._interrupt)
 
     def _give(self, terminal: int) -> None:
-        assert self._ours is not None
-        with contextlib.suppress(OSError):  # it has just ended
-            socket.send_fds(self._ours, [_ASKED], [terminal])
+        if self._ours is not None:
+            with contextlib.suppress(OSError):  # it has just ended
+                socket.send_fds(self._ours, [_ASKED], [terminal])
 
     def _give_back(self) -> None:
         if self._loan is not None and self._lender is not None:
