@@ -79,6 +79,21 @@ def test_an_editor_stops_a_job_reads_a_variable_and_lets_it_go_on_before_and_aft
     assert not server.processes()
 
 
+def test_breakpoint_stops_in_the_editor_that_is_attached(start: Starter, tmp_path: Path) -> None:
+    file, port = tmp_path / "h.py", free_port()
+    file.write_text(HANDLER.replace("y = x + 1", "breakpoint()\n    y = x + 1"))
+    server = start("dev", "--debug", port, "h.py", "--port", 0).ready()
+    editor = Editor(port, file, LINE + 4)
+    calling = threading.Thread(target=server.http.post, args=("/h/runsync",), kwargs={"json": {"input": {"x": 5}}})
+    calling.start()
+    thread, frame = editor.stopped()
+    assert (frame["name"], frame["source"]["path"]) == ("handler", str(file))
+    assert editor.variable(frame, "x") == "5"
+    editor.ask("continue", threadId=thread)
+    calling.join(LIMIT)
+    editor.close()
+
+
 def test_a_breakpoint_without_an_editor_is_passed_over_and_says_where_to_attach(start: Starter, tmp_path: Path) -> None:
     (tmp_path / "h.py").write_text(HANDLER.replace("y = x", "breakpoint(); y = x"))
     port = free_port()
