@@ -183,6 +183,7 @@ def wrong_values(name: str) -> list[str]:
             "max_namespaces",
             "keep_bytes",
             "seed",
+            "debug",
             "workers_min",
             "workers_max",
             "concurrency",

@@ -383,3 +383,30 @@ def test_time_is_left_out_where_only_stubs_serve(folder: Path, words: tuple[str,
     write(folder, "h.py")
     settings = settings_for(*words)
     assert clock_of(settings, plan_all(settings)) == clock
+
+
+def test_handlers_that_are_debugged_have_a_port_one_worker_and_no_limits() -> None:
+    configure("[endpoints.b]\ncommand = 'true'\n[endpoints.c]\nhandler = 'i.py'\nworkers_max = 5\n[endpoints.a]\n"
+              "handler = 'h.py'\nexecution_timeout = '9s'\n")  # fmt: skip
+    found = plans("--debug", "7000")
+    assert {name: plan.debug_port for name, plan in found.items()} == {"b": None, "c": 7000, "a": 7001}
+    for name in "ca":
+        settings = found[name].settings
+        assert (settings.workers_min, settings.workers_max, settings.unlimited) == (1, 1, True)
+        assert (settings.execution_timeout, settings.init_timeout) == (0, 0)
+    assert not found["b"].settings.unlimited
+    assert settings_for("--debug").debug == 5678
+    assert settings_for("--debug", "h.py", "--port", "1").handlers == ["h.py"]
+    assert settings_for("--debug").platform().worker_lease > 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--mock", "m", "--debug"), "--debug is for handlers, and there is none"),
+        (("h.py", "i.py", "--debug", "65535"), "--debug 65535: with a port for each handler that goes beyond 65535"),
+        (("h.py", "--debug", "0"), "--debug: "),
+    ],
+)
+def test_what_cannot_be_debugged_is_refused(words: tuple[str, ...], says: str) -> None:
+    assert refusal(*words).startswith(says)

@@ -34,6 +34,11 @@ COMMANDS = {
         "dev": Place("serve", "dev"),
         "exec": Place("execute", "execute"),
     },
+    "Try a handler": {
+        "init": Place("starter", "init"),
+        "run": Place("run", "run"),
+        "test": Place("hub", "test"),
+    },
     "Around a server": {
         "wait": Place("asking", "wait"),
         "worker-env": Place("asking", "worker_env"),
