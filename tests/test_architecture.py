@@ -47,7 +47,10 @@ ROOMS: dict[str, set[str]] = {
         "core", "core.time", "core.secrets", "core.fleet", "core.mocks", "core.records", "effects", "config", "mocking",
         "workers", "world", "http", "doors",
     },
-    "cli": {"core", "core.time", "core.secrets", "core.jobs", "values", "config", "workers", "http", "server"},
+    "cli": {
+        "core", "core.time", "core.secrets", "core.jobs", "core.mocks", "values", "config", "mocking", "workers", "http",
+        "server",
+    },
     "plugin": {"workers"},
     "testing": {
         "core", "core.time", "core.mocks", "core.records", "values", "effects", "config", "mocking", "workers", "world",

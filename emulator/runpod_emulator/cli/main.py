@@ -34,6 +34,26 @@ COMMANDS = {
         "dev": Place("serve", "dev"),
         "exec": Place("execute", "execute"),
     },
+    "Jobs, of an emulator or of RunPod": {
+        "submit": Place("client.submitting", "submit"),
+        "status": Place("client.verbs", "status"),
+        "stream": Place("client.verbs", "stream"),
+        "cancel": Place("client.verbs", "cancel"),
+        "retry": Place("client.verbs", "retry"),
+        "purge": Place("client.verbs", "purge"),
+        "health": Place("client.verbs", "health"),
+    },
+    "What an emulator has seen": {
+        "jobs": Place("client.looking", "jobs"),
+        "logs": Place("client.looking", "logs"),
+        "requests": Place("client.looking", "requests"),
+    },
+    "Tell an emulator": {
+        "stub": Place("client.telling", "stub"),
+        "fault": Place("client.telling", "fault"),
+        "advance": Place("client.telling", "advance"),
+        "reset": Place("client.telling", "reset"),
+    },
     "Around a server": {
         "wait": Place("asking", "wait"),
         "worker-env": Place("asking", "worker_env"),

@@ -28,6 +28,7 @@ def dev(**options: Any) -> None:
 
 def _serve(options: dict[str, Any]) -> None:
     from runpod_emulator.cli.listing import ready_line
+    from runpod_emulator.server.running_file import RunningFile
     from runpod_emulator.server.server import Server, run, until_signal
 
     clear_port_file(options)
@@ -37,11 +38,14 @@ def _serve(options: dict[str, Any]) -> None:
 
     async def main() -> None:
         stopped = asyncio.ensure_future(until_signal())
+        running = RunningFile(server.port, server.base_url)
+        running.write()
         try:
             if await start(server, stopped, sys.stdout):
                 print(ready_line(server), flush=True)
                 await stopped
         finally:
+            running.remove()
             await server.stop()
 
     run(main())

@@ -1,0 +1,90 @@
+"""`submit`: one job handed in, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runpod_emulator.cli.client import asked
+from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
+from runpod_emulator.cli.client.calls import Calls, quoted
+from runpod_emulator.cli.client.ends import WrongUse
+from runpod_emulator.cli.client.envelope import Envelope, read_envelope
+from runpod_emulator.cli.client.following import Follower
+from runpod_emulator.cli.client.inputs import read_body
+from runpod_emulator.cli.client.named import Name
+from runpod_emulator.cli.client.shown import say, seen_json
+from runpod_emulator.cli.client.watching import watch
+
+
+@click.command(
+    epilog=examples(
+        "submit echo message=hello",
+        'submit echo \'{"message": "hello"}\' --sync | jq .message',
+        "submit llm @prompt.json --stream",
+        "submit progress steps=3 --follow",
+    )
+)
+@click.argument("endpoint", shell_complete=endpoints_begun)
+@click.argument("words", nargs=-1, metavar="[JSON|@FILE|-|KEY=VALUE...]")
+@click.option("--sync", "how", flag_value="sync", help="Wait for the output, by /runsync.")
+@click.option("--stream", "how", flag_value="stream", help="Print the stream as it comes.")
+@click.option("-f", "--follow", "how", flag_value="follow", help="Wait for the output, and show how it goes meanwhile.")
+@click.option("--webhook", metavar="URL", help="Is called when the job has ended.")
+@click.option("--execution-timeout", metavar="TIME", help="Longest run: 600000 (ms), 600s, 10m.")
+@click.option("--ttl", metavar="TIME", help="Life of the job from now, in the same form.")
+@click.option("--low-priority", is_flag=True, help="Start no worker for it.")
+@asked.timeout
+@asked.raw
+@asked.as_json
+@asks_server
+def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None, **options: Any) -> None:
+    """Hand in a job; without --sync, --stream or --follow its name is printed, which the other commands take.
+
+    The input is JSON, a file of JSON (@FILE), standard input (-), or KEY=VALUE words, whose values are JSON where they
+    can be, else texts. A file that holds "input" beside nothing but webhook, policy and s3Config is the whole request.
+    The output of the handler is all that is on standard output.
+    """
+    body = _with_options(read_body(words), options)
+    if body["input"] == {}:
+        say("The input is empty: RunPod takes such an input away, and no handler ever gets the job.")
+    path = "runsync" if how == "sync" else "run"
+    answer = calls.client("POST", f"{quoted(endpoint)}/{path}", body, held=how == "sync")
+    job = read_envelope(answer, calls.target.root)
+    name = Name(endpoint, job.id)
+    if how is None:
+        _tell_name(calls, job, name, answer, options["as_json"])
+        return
+    follower = Follower(calls, name, options["timeout"])
+    watch(calls, name, follower, how == "stream", options["raw"], options["as_json"], (job, answer))
+
+
+def _tell_name(calls: Calls, job: Envelope, name: Name, answer: bytes, as_json: bool) -> None:
+    print(seen_json(answer.decode("utf-8", "replace")) if as_json else name, flush=True)
+    say(f"{job.status}. To wait for it:  runpod-emulator status {name} --follow{calls.target.words}")
+
+
+def _with_options(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The body with what the options say of the job."""
+    policy: dict[str, Any] = {}
+    for option, member in (("execution_timeout", "executionTimeout"), ("ttl", "ttl")):
+        if options[option] is not None:
+            policy[member] = _milliseconds(option, options[option])
+    if options["low_priority"]:
+        policy["lowPriority"] = True
+    if options["webhook"] is not None:
+        body = {**body, "webhook": options["webhook"]}
+    if not policy:
+        return body
+    written = body.get("policy")
+    return {**body, "policy": {**(written if isinstance(written, dict) else {}), **policy}}
+
+
+def _milliseconds(option: str, text: str) -> int:
+    from runpod_emulator.values import milliseconds
+
+    try:
+        return int(milliseconds(text))
+    except ValueError as error:
+        raise WrongUse(f"--{option.replace('_', '-')}: {error}") from error
