@@ -48,8 +48,8 @@ ROOMS: dict[str, set[str]] = {
         "workers", "world", "http", "doors",
     },
     "cli": {
-        "core", "core.time", "core.secrets", "core.jobs", "core.mocks", "values", "config", "mocking", "workers", "http",
-        "server",
+        "core", "core.time", "core.secrets", "core.jobs", "core.mocks", "values", "config", "mocking", "workers",
+        "http", "server",
     },
     "plugin": {"workers"},
     "testing": {

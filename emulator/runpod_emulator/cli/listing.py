@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _PIPED_WIDTH = 200
-"""Columns of a table that nobody sees in a terminal, so that a row stays on its line."""
+"""Columns of a table that nobody sees in a terminal, so that a row stays on its line, where COLUMNS says nothing."""
 
 
 def banner(server: Server) -> str:
@@ -197,4 +198,5 @@ def _value_in_endpoint(settings: Settings, name: str, plan: Plan) -> tuple[str, 
 def _print(table: Table) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(width=None if is_known else _PIPED_WIDTH).print(table)
