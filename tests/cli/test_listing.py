@@ -22,7 +22,7 @@ from tests.tables import table
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the samples name, and no setting in the environment."""
-    for name in [name for name in os.environ if name.startswith("RUNPOD_") or name == "COLUMNS"]:
+    for name in [name for name in os.environ if name.startswith("RUNPOD_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     furnish(tmp_path)
@@ -54,12 +54,6 @@ def config(*words: str, endpoint: str = "") -> dict[str, tuple[str, str]]:
 def test_handlers_are_words_and_no_flag(folder: Path) -> None:
     (folder / "echo.py").write_text("handler = print")
     assert config("echo.py")["handlers"] == ("echo.py", "HANDLER...")
-
-
-def test_a_table_keeps_to_the_columns_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    printed = run("--endpoint", "a", "--environment", f"LONG={'x' * 300}").stdout
-    assert max(map(len, printed.splitlines())) <= 100
 
 
 # Every option

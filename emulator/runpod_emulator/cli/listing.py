@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _PIPED_WIDTH = 200
-"""Columns of a table that nobody sees in a terminal, so that a row stays on its line, where COLUMNS says nothing."""
+"""Columns of a table that nobody sees in a terminal, so that a row stays on its line."""
 
 
 def banner(server: Server) -> str:
@@ -198,5 +197,4 @@ def _value_in_endpoint(settings: Settings, name: str, plan: Plan) -> tuple[str, 
 def _print(table: Table) -> None:
     from rich.console import Console
 
-    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Console(width=None if is_known else _PIPED_WIDTH).print(table)
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)

@@ -27,7 +27,7 @@ def jobs(emu: Emulator, asked: Asked) -> Emulator:
 def test_jobs_are_listed_the_newest_last(jobs: Emulator, asked: Asked) -> None:
     heading, first, second = asked("jobs").out.splitlines()
     assert heading.split() == ["submitted", "job", "status", "waited", "ran", "worker", "retries", "error"]
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  llm/\w{8} +FAILED +\d+ ms +\d+ ms +\w+ +no", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d +llm/\w{8} +FAILED +\d+ ms +\d+ ms +\w+ +no", first)
     assert "COMPLETED" in second
     assert [job["status"] for job in asked("jobs", "--json").json["jobs"]] == ["COMPLETED", "FAILED"]
 

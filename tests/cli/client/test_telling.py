@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 from runpod_emulator import Emulator
 
 from tests.cli.client.commands import run
 from tests.cli.client.conftest import Asked
+from tests.plain import PLAIN
 from tests.tables import table
 
 STUBS = """
@@ -54,7 +56,7 @@ def test_a_stub_without_an_endpoint_served_says_so(emu: Emulator, asked: Asked, 
     file.write_text("stubs: [{respond: {output: 1}}]")
     assert "answers nobody" not in asked("stub", file).err
     for name in ("llm", "other"):
-        emu.remove_endpoint(name)
+        httpx.delete(f"{emu.base_url.removesuffix('/v2')}/__emulator/endpoints/{name}", **PLAIN)
     assert "No endpoint is served: a stub for '*' answers nobody. Name one in it" in asked("stub", file).err
 
 
@@ -109,7 +111,7 @@ def test_time_is_moved() -> None:
         name = run("submit", "llm", "a=1", *url).out.strip()
         assert "deadline" in run("advance", "10m", *url).err
         assert run("status", name, *url).out == "1\n"
-        before = emu.clock.now
+        before = run("advance", "0", "--json", *url).json["now"]
         assert run("advance", "1500", "--json", *url).json["now"] == before + 1500
         assert run("advance", "--until-idle", *url).code == 0
         for wrong in ((), ("1s", "--until-idle")):

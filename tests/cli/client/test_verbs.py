@@ -42,7 +42,7 @@ def test_progress_is_told_beside_the_output(emu: Emulator, asked: Asked) -> None
 
 
 def test_a_stream_is_printed_chunk_by_chunk(emu: Emulator, asked: Asked) -> None:
-    emu.stub(endpoint="llm", respond={"stream": ["a ", {"b": 1}, "c"], "every": "1s"})
+    emu.stub(endpoint="llm", respond={"stream": ["a ", {"b": 1}, {"chunk": "c", "after": "9s"}]})
     assert asked("submit", "llm", "a=1", "--stream").out == '"a "\n{"b":1}\n"c"\n'
     assert asked("submit", "llm", "a=1", "--stream", "--raw").out == 'a {"b":1}\nc'
     *chunks, envelope = map(json.loads, asked("submit", "llm", "a=1", "--stream", "--json").out.splitlines())
