@@ -81,6 +81,7 @@ class Balancer:
         self.platform = shared.platform
         self.workforce = Workforce(settings, shared, launch(self), self._balance)
         self.fleet = self.workforce.fleet
+        self.printed = self.workforce.printed
         self.fleet.overfills = True
         self.autoscaler = self.workforce.autoscaler
         self._timeline = shared.timeline
@@ -129,7 +130,7 @@ class Balancer:
         self.fleet.release(seat.worker, seat.request)
         worker = self.fleet.workers.get(seat.worker)
         if worker is not None and worker.outdated and not worker.jobs:
-            self.fleet.dismiss(worker)
+            self.fleet.dismiss(worker, "its requests are answered")
         if self.settings.worker_capacity:
             self._room.call(("balancer", self.id))
         await self._balance()
@@ -138,6 +139,10 @@ class Balancer:
         """The counters: no jobs, and workers, of whom all healthy ones are `ready`, and those that answer `running`."""
         await self._now()
         return Health(0, 0, 0, 0, 0, await self.workforce.with_others(self.worker_counts))
+
+    def words(self) -> str:
+        """What the autoscaler makes of the requests there are now."""
+        return self.autoscaler.words(*self._demand(), "request")
 
     @property
     def worker_counts(self) -> WorkerCounts:
@@ -166,7 +171,7 @@ class Balancer:
         if known is None or known.state in _UP:
             return
         if known.state is WorkerState.UNHEALTHY and self._is_replaced(known):
-            self.fleet.outdate(known)
+            self.fleet.outdate(known, "others have taken over while it was ill")
             return
         self._addresses[worker] = address
         self._starting.discard(worker)
@@ -310,10 +315,14 @@ class Balancer:
 
     async def _balance(self) -> None:
         """Bring up workers for requests that wait, or that are more than the workers are there for."""
-        share = self.settings.share
-        held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
-        over = sum(max(0, one - share) for one in held)
         self.fleet.queued = self._waiting
         if self.fleet.capacity.waiting:
             self.fleet.make_room()
-        self.autoscaler.balance(self._waiting + over, sum(held) - over)
+        self.autoscaler.balance(*self._demand())
+
+    def _demand(self) -> tuple[int, int]:
+        """Requests that wait, or are more than the workers are there for; and the others."""
+        share = self.settings.share
+        held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
+        over = sum(max(0, one - share) for one in held)
+        return self._waiting + over, sum(held) - over

@@ -60,7 +60,9 @@ class Work:
         scripts.waits = launcher.start_script_worker
         self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
         self.fleet = self.workforce.fleet
-        self.balance = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler).balance
+        self.printed = self.workforce.printed
+        self.demand = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler)
+        self.balance = self.demand.balance
         self.engine = Engine(self.id, shared, self.balance, scripts.run_of)
         self.hooks = Hooks()
         self.next_job = NextJob(self.id, shared.room)
