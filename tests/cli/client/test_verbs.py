@@ -36,7 +36,7 @@ def test_the_output_is_all_that_is_on_standard_output(emu: Emulator, asked: Aske
 
 
 def test_progress_is_told_beside_the_output(emu: Emulator, asked: Asked) -> None:
-    emu.stub(endpoint="llm", respond={"delay": "3s", "progress": ["1/2", "2/2"], "output": 1})
+    emu.stub(endpoint="llm", respond={"delay": "3s", "progress": ["1/2", {"value": "2/2", "after": "2s"}], "output": 1})
     ran = asked("submit", "llm", "a=1", "-f")
     assert re.findall(r"IN_PROGRESS: (\d/2)", ran.err) == ["1/2", "2/2"]
 
