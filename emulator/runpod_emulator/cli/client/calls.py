@@ -28,7 +28,7 @@ _SHOWN = 2_000
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         """Follow none; it is shown as the answer that it is."""
 
 

@@ -111,13 +111,14 @@ def _only(servers: list[Running]) -> Running:
 def _base_url(url: str) -> str:
     """The URL with the API's prefix; raises WrongUse."""
     url = url.strip()
+    none = WrongUse(f"{url!r} is no URL of a server: write it as http://127.0.0.1:{_USUAL_PORT}/v2")
     try:
         parts = urlsplit(url)
         is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_whole = False
+    except ValueError as error:
+        raise none from error
     if not is_whole or not url.isascii() or not url.isprintable() or " " in url:
-        raise WrongUse(f"{url!r} is no URL of a server: write it as http://127.0.0.1:{_USUAL_PORT}/v2")
+        raise none
     if parts.username is not None or parts.query or parts.fragment:
         raise WrongUse("the URL of a server holds no user, no ? and no #: the key is that of RUNPOD_API_KEY")
     path = parts.path.rstrip("/")
