@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from runpod_emulator.cli import main as cli
 from runpod_emulator.cli.flags import server_options
+from runpod_emulator.cli.serve import serve
 from runpod_emulator.config.options import all_options, default_text, flag, form
 
 from tests.tables import table
@@ -45,7 +46,7 @@ def explained(command: str) -> dict[str, list[str]]:
 
 def parsed(*words: str) -> dict[str, object]:
     """What `serve` makes of the words that it was given."""
-    context = cli.serve.make_context("serve", list(words))
+    context = serve.make_context("serve", list(words))
     return {name: value for name, value in context.params.items() if value not in (None, ())}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from runpod_emulator.cli import main as cli
+from runpod_emulator.cli.serve import serve
 from runpod_emulator.config.file import NAME
 from runpod_emulator.config.options import EndpointOptions, GivenOptions, all_options, flag, variable
 from runpod_emulator.config.plans import Plan, plan_all
@@ -48,7 +48,7 @@ def configure(text: str, path: str = NAME) -> None:
 
 def told(*words: str) -> Settings:
     """Settings that the command line `serve WORDS` makes."""
-    given = cli.serve.make_context("serve", list(words)).params
+    given = serve.make_context("serve", list(words)).params
     return read_settings(
         **{
             name: list(value) if isinstance(value, tuple) else value
