@@ -247,6 +247,7 @@ ABSTRACT = {
 }
 """Classes that others inherit from, of which no object is ever made, beside protocols."""
 CONCRETE = {
+    "cli.client.ends.Ended": "how a command ends is an error of click's",
     "core.endpoint.hooks.Hooks": "hooks that do nothing are those of work that has no faults",
     "core.time.clock.RealClock": "an automatic clock is real time, moved ahead",
     "core.time.waiting.Caller": "who calls in the program itself has no connection that tells of its leaving",
