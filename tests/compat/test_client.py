@@ -170,3 +170,26 @@ def test_against_the_local_server_of_the_sdk(local_server: str, folder: Path) ->
     jobs = client(folder, "jobs", "--url", local_server)
     assert jobs.returncode == 3
     assert jobs.stderr == f"runpod-emulator: only an emulator can be asked that, and there is none at {local_server}\n"
+
+
+def test_what_happens_is_followed_until_the_server_stops(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(
+        "import runpod\n\n\ndef handler(job):\n    print('heard', job['input']['a'])\n    return 1\n\n\n"
+        "runpod.serverless.start({'handler': handler})\n"
+    )
+    told = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with commands(tmp_path) as start:
+        server = start("serve", "noisy.py", "--port", 0, **told).ready()
+        assert server.http.post("/noisy/runsync", json={"input": {"a": "before"}}).json()["status"] == "COMPLETED"
+        logs, jobs, requests = (start(name, "--follow", **told) for name in ("logs", "jobs", "requests"))
+        for follower in (logs, jobs, requests):
+            follower.out.line("noisy")  # what was there; from now on it listens
+        job = server.http.post("/noisy/run", json={"input": {"a": "after"}}).json()["id"]
+        assert re.fullmatch(rf"\d\d:\d\d:\d\d noisy#1 {job[:8]} │ heard after", logs.out.line("heard after"))
+        assert f" noisy/{job[:8]} COMPLETED" in jobs.out.line(f"{job[:8]} COMPLETED")
+        assert " POST /v2/noisy/run 200 " in requests.out.line("/noisy/run 200")
+        assert logs.stop(signal.SIGINT) == 0
+        assert server.stop() == 0
+        assert [one.code() for one in (jobs, requests)] == [3, 3]
+        assert "The server has stopped." in jobs.err.whole()
+        assert logs.out.text.count("heard before") == 1

@@ -104,7 +104,15 @@ class Commands(click.Group):
         return (command.help or "").partition("\n\n")[0].replace("\n", " ")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_EXAMPLES = """\b
+Examples:
+  runpod-emulator dev handler.py
+  runpod-emulator submit handler prompt=hello --follow
+  runpod-emulator logs -f
+"""
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
 @click.version_option(__version__, prog_name="runpod-emulator")
 def cli() -> None:
     """RunPod Serverless on your machine."""

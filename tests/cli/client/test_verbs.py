@@ -8,6 +8,7 @@ import re
 import pytest
 from runpod_emulator import Emulator
 from runpod_emulator.cli.client import following
+from runpod_emulator.cli.client.calls import Calls
 
 from tests.cli.client.commands import run
 from tests.cli.client.conftest import Asked
@@ -266,4 +267,16 @@ def test_the_input_is_read_from_standard_input(emu: Emulator, asked: Asked) -> N
 
 def test_an_empty_input_is_warned_of(emu: Emulator, asked: Asked) -> None:
     emu.stub(endpoint="llm", respond={"output": 1})
-    assert "RunPod takes such an input away" in asked("submit", "llm").err
+    assert "RunPod takes such an input away" in asked("submit", "llm", "{}").err
+
+
+def test_without_an_input_a_handler_gets_its_own_example(
+    emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = asked("submit", "llm")
+    assert (ran.code, "say what the input is" in ran.err) == (2, True)
+    told = {"endpoints": [{"id": "other"}, {"id": "llm", "example": {"prompt": "hi"}}]}
+    monkeypatch.setattr(Calls, "admin", lambda *_: told)
+    assert 'The handler\'s own example is the input: {"prompt": "hi"}\n' in asked("submit", "llm").err
+    assert emu.jobs()[0].input == {"prompt": "hi"}
+    assert run("submit", "llm", "--url", "https://api.runpod.ai/v2").code == 2

@@ -1,4 +1,4 @@
-"""The input of a job as it is typed: JSON, `@file`, `-` for standard input, or `key=value` words."""
+"""The input of a job as it is typed: JSON, `@file`, `-` for standard input, or `name=value` words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import Any
 
 from runpod_emulator.cli.client.ends import WrongUse
 
-_HOW = "write key=value, JSON, @file or - for standard input"
+_HOW = "write name=value, JSON, @file or - for standard input"
 _MEMBERS = frozenset(("input", "webhook", "policy", "s3Config", "id"))
 """Of the body of a request: a file of these, as `test_input.json`, is one."""
 
 
 def read_body(words: Sequence[str]) -> dict[str, Any]:
-    """The body of a request whose input is meant; raises WrongUse."""
-    if not words:
-        return {"input": {}}
+    """The body of a request whose input is meant by these words; raises WrongUse."""
     first = words[0]
     if first == "-" or first.startswith("@") or _is_json(first):
         if len(words) > 1:
@@ -75,7 +73,7 @@ def _body(document: Any) -> dict[str, Any]:
 def _member(word: str) -> tuple[str, Any]:
     name, equals, text = word.partition("=")
     if not name or not equals:
-        raise WrongUse(f"{word!r}: write key=value")
+        raise WrongUse(f"{word!r}: write name=value")
     try:
         return name, json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -40,7 +40,7 @@ _many = click.option(
 @asked.as_json
 @asks_server
 def jobs(calls: Calls, endpoint: str | None, status: str | None, follow: bool, limit: int, as_json: bool) -> None:
-    """List the jobs of an emulator, the newest last."""
+    """List jobs, the newest last."""
     events = calls.events({"kinds": "transition", "endpoint": endpoint}) if follow else None
     told = calls.admin("GET", "jobs", query={"endpoint": endpoint, "status": status, "limit": limit})
     found = list(reversed(told.get("jobs", [])))
@@ -59,7 +59,10 @@ def jobs(calls: Calls, endpoint: str | None, status: str | None, follow: bool, l
 @asked.as_json
 @asks_server
 def logs(calls: Calls, what: str | None, follow: bool, limit: int, as_json: bool) -> None:
-    """Print what workers of an emulator have printed: of all, of one endpoint or of one job."""
+    """Print what workers have printed.
+
+    They are all workers of the emulator, or those of ENDPOINT, or those that had JOB.
+    """
     endpoint, job = _meant(calls, what)
     events = calls.events({"kinds": "log", "endpoint": endpoint}) if follow else None
     told = calls.admin("GET", "logs", query={"endpoint": endpoint, "job": job, "limit": limit})
@@ -80,7 +83,10 @@ def logs(calls: Calls, what: str | None, follow: bool, limit: int, as_json: bool
 @asked.as_json
 @asks_server
 def requests(calls: Calls, endpoint: str | None, follow: bool, limit: int, as_json: bool) -> None:
-    """List the last requests of clients of an emulator: what each was answered, and why it was refused."""
+    """List the last requests of clients.
+
+    A line says what a request was answered, how long that took, and why it was refused.
+    """
     events = calls.events({"kinds": "request", "endpoint": endpoint}) if follow else None
     told = calls.admin("GET", "requests", query={"endpoint": endpoint, "limit": limit})
     found = told.get("requests", [])

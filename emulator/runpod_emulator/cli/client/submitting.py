@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ from runpod_emulator.cli.client.watching import watch
     )
 )
 @click.argument("endpoint", shell_complete=endpoints_begun)
-@click.argument("words", nargs=-1, metavar="[JSON|@FILE|-|KEY=VALUE...]")
+@click.argument("words", nargs=-1, metavar="[JSON|@FILE|-|NAME=VALUE...]")
 @click.option("--sync", "how", flag_value="sync", help="Wait for the output, by /runsync.")
 @click.option("--stream", "how", flag_value="stream", help="Print the stream as it comes.")
 @click.option("-f", "--follow", "how", flag_value="follow", help="Wait for the output, and show how it goes meanwhile.")
@@ -40,13 +41,16 @@ from runpod_emulator.cli.client.watching import watch
 @asked.as_json
 @asks_server
 def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None, **options: Any) -> None:
-    """Hand in a job; without --sync, --stream or --follow its name is printed, which the other commands take.
+    """Hand in a job.
 
-    The input is JSON, a file of JSON (@FILE), standard input (-), or KEY=VALUE words, whose values are JSON where they
+    Its name is printed, which the other commands take; with --sync, --stream or --follow the handler's output, and
+    nothing else is on standard output.
+
+    The input is JSON, a file of JSON (@FILE), standard input (-), or NAME=VALUE words, whose values are JSON where they
     can be, else texts. A file that holds "input" beside nothing but webhook, policy and s3Config is the whole request.
-    The output of the handler is all that is on standard output.
+    Without an input an emulator's handler gets its own example, as from test_input.json beside it.
     """
-    body = _with_options(read_body(words), options)
+    body = _with_options(read_body(words) if words else _example(calls, endpoint), options)
     if body["input"] == {}:
         say("The input is empty: RunPod takes such an input away, and no handler ever gets the job.")
     path = "runsync" if how == "sync" else "run"
@@ -58,6 +62,16 @@ def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None,
         return
     follower = Follower(calls, name, options["timeout"])
     watch(calls, name, follower, how == "stream", options["raw"], options["as_json"], (job, answer))
+
+
+def _example(calls: Calls, endpoint: str) -> dict[str, Any]:
+    """The example input of a handler, which an emulator finds beside it; raises WrongUse where there is none."""
+    served = calls.admin("GET", "overview")["endpoints"] if calls.is_emulator else []
+    example = next((one.get("example") for one in served if one.get("id") == endpoint), None)
+    if not isinstance(example, dict):
+        raise WrongUse("say what the input is, as in message=hello: name=value, JSON, @file or - for standard input")
+    say(f"The handler's own example is the input: {json.dumps(example, ensure_ascii=False)}")
+    return {"input": example}
 
 
 def _tell_name(calls: Calls, job: Envelope, name: Name, answer: bytes, as_json: bool) -> None:

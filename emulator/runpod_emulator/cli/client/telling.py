@@ -25,7 +25,7 @@ _TEXTS = ("endpoint", "id")
 @asked.as_json
 @asks_server
 def stub(calls: Calls, files: tuple[Path, ...], clear: bool, as_json: bool) -> None:
-    """Add the stubs and faults of FILEs to a running emulator, or list its stubs.
+    """Add stubs and faults of files, or list the stubs.
 
     A FILE is one of 'serve --stubs', or a folder of them. A stub whose id is there replaces that one.
     """
@@ -100,7 +100,10 @@ def _list_stubs(calls: Calls, as_json: bool) -> None:
 @asked.as_json
 @asks_server
 def fault(calls: Calls, name: str | None, words: tuple[str, ...], clear: bool, as_json: bool) -> None:
-    """Add a fault by its kind, with its fields, or all of a profile; without NAME list those that there are."""
+    """Add a fault or a profile of them, or list them.
+
+    NAME is a kind of fault, whose fields follow, or a profile.
+    """
     if clear:
         calls.admin("DELETE", "faults")
         say("dropped every fault")
@@ -158,7 +161,10 @@ def _list_faults(calls: Calls, as_json: bool) -> None:
 @asked.as_json
 @asks_server
 def advance(calls: Calls, by: str | None, until_idle: bool, as_json: bool) -> None:
-    """Move the virtual clock of an emulator on by TIME: 1500 (ms), 2s, 10m, 24h."""
+    """Move the virtual clock on.
+
+    TIME is 1500 (ms), 2s, 10m or 24h. The server was started with --clock virtual.
+    """
     if (by is None) != until_idle:
         raise WrongUse("say how far: a time such as 10m, or --until-idle")
     told = (
@@ -176,6 +182,9 @@ def advance(calls: Calls, by: str | None, until_idle: bool, as_json: bool) -> No
 @click.argument("endpoint", required=False, shell_complete=endpoints_begun)
 @asks_server
 def reset(calls: Calls, endpoint: str | None) -> None:
-    """Let an emulator forget its jobs, requests and webhooks, and what it was told; or the jobs of ENDPOINT alone."""
+    """Forget jobs, requests, stubs and faults.
+
+    All is as at the start of the emulator; with ENDPOINT only its jobs and requests are forgotten.
+    """
     calls.admin("POST", "reset", {"endpoint": endpoint} if endpoint else {})
     say(f"forgot the jobs and requests of {endpoint}" if endpoint else "forgot everything since the start")

@@ -28,7 +28,9 @@ from runpod_emulator.cli.client.watching import end, watch
 @asked.as_json
 @asks_server
 def status(calls: Calls, job: str, follow: bool, timeout: float | None, raw: bool, as_json: bool) -> None:
-    """Tell how JOB is; its output is on standard output, and the exit code says how it ended.
+    """Tell how JOB is, and print its output.
+
+    The output alone is on standard output, and the exit code says how the job ended.
 
     JOB is ENDPOINT/ID. An emulator also knows an id alone, and its first characters where no other job begins so.
     """
@@ -46,7 +48,9 @@ def status(calls: Calls, job: str, follow: bool, timeout: float | None, raw: boo
 @asked.as_json
 @asks_server
 def stream(calls: Calls, job: str, timeout: float | None, raw: bool, as_json: bool) -> None:
-    """Print what JOB streams, as it comes, until it has ended.
+    """Print what JOB streams, as it comes.
+
+    It ends with the job.
 
     On a terminal texts are written one after the other; elsewhere each chunk is a line of JSON. A chunk is given once:
     what another reader has taken does not come again.
@@ -60,7 +64,10 @@ def stream(calls: Calls, job: str, timeout: float | None, raw: bool, as_json: bo
 @asked.as_json
 @asks_server
 def cancel(calls: Calls, job: str, as_json: bool) -> None:
-    """Cancel JOB: one that waits leaves the queue, one that runs is stopped."""
+    """Cancel JOB.
+
+    One that waits leaves the queue, one that runs is stopped.
+    """
     name = find_job(calls, job)
     answer = calls.client("POST", name.path("cancel"))
     told = read_envelope(answer, calls.target.root)
@@ -78,7 +85,10 @@ def cancel(calls: Calls, job: str, as_json: bool) -> None:
 @asked.as_json
 @asks_server
 def retry(calls: Calls, job: str, follow: bool, timeout: float | None, raw: bool, as_json: bool) -> None:
-    """Queue JOB again, which has failed or timed out, under its id and with its input."""
+    """Queue JOB again, which has failed or timed out.
+
+    It keeps its id and its input.
+    """
     name = find_job(calls, job)
     answer = calls.client("POST", name.path("retry"))
     told = read_envelope(answer, calls.target.root)
@@ -93,7 +103,7 @@ def retry(calls: Calls, job: str, follow: bool, timeout: float | None, raw: bool
 @asked.as_json
 @asks_server
 def purge(calls: Calls, endpoint: str, as_json: bool) -> None:
-    """Take every waiting job out of the queue of ENDPOINT; those that run go on."""
+    """Empty the queue of ENDPOINT; jobs that run go on."""
     answer = calls.client("POST", f"{quoted(endpoint)}/purge-queue")
     removed = _object(answer, calls).get("removed", 0)
     _print_answer(answer, as_json)
@@ -113,7 +123,10 @@ _HEADINGS = (
 @asked.as_json
 @asks_server
 def health(calls: Calls, endpoint: str | None, as_json: bool) -> None:
-    """Count the jobs and workers of ENDPOINT, or of each endpoint of an emulator."""
+    """Count jobs and workers.
+
+    They are those of ENDPOINT, or of each endpoint of an emulator.
+    """
     if endpoint is None and calls.target.is_runpod:
         raise WrongUse("write the id of the endpoint: RunPod does not say here which there are")
     names = [endpoint] if endpoint is not None else [str(one["id"]) for one in calls.admin("GET", "endpoints")]
