@@ -56,15 +56,14 @@ class Calls:
     def admin(self, method: str, path: str, body: Any = None, query: Mapping[str, object] | None = None) -> Any:
         """The answer of the emulator's own API, None where it says nothing; raises WrongUse where there is none."""
         self._need_emulator()
-        with self._open(method, self._admin_url(path, query), self._admin_key, body, False) as answer:
+        with self._open_admin(method, path, query, body) as answer:
             text = self._read(answer)
         return _parsed(text, self.target.root) if text.strip() else None
 
     def events(self, query: Mapping[str, object]) -> Iterator[Event]:
         """What happens from now on, until the server stops. They are there from the moment this is called."""
         self._need_emulator()
-        answer = self._open("GET", self._admin_url("events", query), self._admin_key, None, False)
-        return self._read_events(answer)
+        return self._read_events(self._open_admin("GET", "events", query, None))
 
     @property
     def is_emulator(self) -> bool:
@@ -84,13 +83,18 @@ class Calls:
         if not self.is_emulator:
             raise NoServer(f"only an emulator can be asked that, and there is none at {self.target.root}")
 
-    @property
-    def _admin_key(self) -> str:
-        return self.target.admin_key or self.target.api_key
-
-    def _admin_url(self, path: str, query: Mapping[str, object] | None) -> str:
+    def _open_admin(
+        self, method: str, path: str, query: Mapping[str, object] | None, body: Any
+    ) -> http.client.HTTPResponse:
         given = {name: value for name, value in (query or {}).items() if value not in (None, "")}
-        return f"{self.target.root}/__emulator/{path}" + (f"?{urlencode(given)}" if given else "")
+        url = f"{self.target.root}/__emulator/{path}" + (f"?{urlencode(given)}" if given else "")
+        try:
+            return self._open(method, url, self.target.admin_key or self.target.api_key, body, False)
+        except Refused as error:
+            if error.status != 401:
+                raise
+            hint = "it asks for its --admin-key, here or in RUNPOD_EMULATOR_ADMIN_KEY"
+            raise Refused(401, f"{error.detail}: {hint}", url.partition("?")[0]) from error
 
     def _open(self, method: str, url: str, key: str, body: Any, held: bool) -> http.client.HTTPResponse:
         headers = {"User-Agent": "runpod-emulator"}
@@ -147,6 +151,8 @@ class Calls:
         where = self.target.root
         if isinstance(reason, TimeoutError) or isinstance(error, TimeoutError):
             return NoServer(f"{where} did not answer in time")
+        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
+            return NoServer(f"{where} shows a certificate that is not trusted: --ca-file FILE says by what it is")
         if not self.target.is_here:
             return NoServer(f"{where} does not answer ({_plain(reason)})")
         return NoServer(

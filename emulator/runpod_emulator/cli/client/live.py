@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from runpod_emulator.cli.client.envelope import Envelope, duration
-from runpod_emulator.cli.client.named import Name
 from runpod_emulator.cli.client.shown import STYLES, console, say
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.secrets.shown import visible
@@ -26,17 +25,18 @@ _LONGEST = 60
 
 
 class LiveLine:
-    """The line of one job, there within `with`."""
+    """The line of one job, which begins with `label`, there within `with`."""
 
-    def __init__(self, name: Name) -> None:
-        self._name = name
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._began = ticks()
         self._status: Status | None = None
+        self._job: Envelope | None = None
         self._last = ""
 
     def __enter__(self) -> LiveLine:
         if sys.stderr.isatty():
-            self._status = console(sys.stderr).status("")
+            self._status = console(sys.stderr).status(self)
             self._status.start()
         return self
 
@@ -51,28 +51,34 @@ class LiveLine:
 
     def tell(self, job: Envelope) -> None:
         """The job as it is now."""
+        self._job = job
         if self._status is not None:
-            self._status.update(self._line(job))
             return
-        news = f"{self._name.endpoint} {self._name.short} {job.status}"
-        update = "" if job.has_ended else progress_text(job.output_text)
-        news += f": {update}" if update else ""
+        update = self._update
+        news = f"{self._label} {job.status}" + (f": {update}" if update else "")
         if news != self._last and not job.has_ended:
             say(news)
         self._last = news
 
-    def _line(self, job: Envelope) -> Text:
+    def __rich__(self) -> Text:
+        """The line at this moment."""
         from rich.text import Text
 
-        line = Text(f"{self._name.endpoint} {self._name.short} ")
-        line.append(job.status, STYLES.get(job.status, ""))
+        line = Text(f"{self._label} ")
+        if self._job is not None:
+            line.append(self._job.status, STYLES.get(self._job.status, ""))
         line.append(f"  {duration((ticks() - self._began) * 1_000)}", "dim")
-        update = "" if job.has_ended else progress_text(job.output_text)
+        update = self._update
+        share = share_of(update)
         if update:
-            share = share_of(update)
-            line.append("  " + ("" if share is None else bar(share) + " "))
-            line.append(update)
+            line.append("  " + ("" if share is None else bar(share) + " ") + update)
         return line
+
+    @property
+    def _update(self) -> str:
+        """The job's last progress update."""
+        job = self._job
+        return "" if job is None or job.has_ended else progress_text(job.output_text)
 
 
 def progress_text(output: str) -> str:

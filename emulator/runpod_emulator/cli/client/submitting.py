@@ -10,13 +10,17 @@ import click
 from runpod_emulator.cli.client import asked
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
 from runpod_emulator.cli.client.calls import Calls, quoted
-from runpod_emulator.cli.client.ends import WrongUse
+from runpod_emulator.cli.client.ends import INTERRUPTED, WrongUse
 from runpod_emulator.cli.client.envelope import Envelope, read_envelope
 from runpod_emulator.cli.client.following import Follower
 from runpod_emulator.cli.client.inputs import read_body
+from runpod_emulator.cli.client.live import LiveLine
 from runpod_emulator.cli.client.named import Name
 from runpod_emulator.cli.client.shown import say, seen_json
 from runpod_emulator.cli.client.watching import watch
+
+_SHORTEST_HOLD, _LONGEST_HOLD = 1.0, 300.0
+"""Seconds for which /runsync may be asked to hold its answer."""
 
 
 @click.command(
@@ -53,8 +57,7 @@ def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None,
     body = _with_options(read_body(words) if words else _example(calls, endpoint), options)
     if body["input"] == {}:
         say("The input is empty: RunPod takes such an input away, and no handler ever gets the job.")
-    path = "runsync" if how == "sync" else "run"
-    answer = calls.client("POST", f"{quoted(endpoint)}/{path}", body, held=how == "sync")
+    answer = _held(calls, endpoint, body, options["timeout"]) if how == "sync" else _queued(calls, endpoint, body)
     job = read_envelope(answer, calls.target.root)
     name = Name(endpoint, job.id)
     if how is None:
@@ -62,6 +65,23 @@ def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None,
         return
     follower = Follower(calls, name, options["timeout"])
     watch(calls, name, follower, how == "stream", options["raw"], options["as_json"], (job, answer))
+
+
+def _queued(calls: Calls, endpoint: str, body: dict[str, Any]) -> bytes:
+    return calls.client("POST", f"{quoted(endpoint)}/run", body)
+
+
+def _held(calls: Calls, endpoint: str, body: dict[str, Any], seconds: float | None) -> bytes:
+    """The answer of /runsync, which comes when the job has ended, or when the server holds it no longer."""
+    path = f"{quoted(endpoint)}/runsync"
+    if seconds is not None:
+        path += f"?wait={round(max(_SHORTEST_HOLD, min(seconds, _LONGEST_HOLD)) * 1_000)}"
+    try:
+        with LiveLine(endpoint):
+            return calls.client("POST", path, body, held=True)
+    except KeyboardInterrupt:
+        say(f"\nThe job goes on. To find it:  runpod-emulator jobs{calls.target.words}")
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _example(calls: Calls, endpoint: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def watch(
     job, answer = known or (None, b"")
     chunks = 0
     if job is None or not job.has_ended or stream:
-        with going_on(calls, name), LiveLine(name) as line:
+        with going_on(calls, name), LiveLine(f"{name.endpoint} {name.short}") as line:
             if job is not None:
                 line.tell(job)
             for chunk in follower.chunks(line) if stream else ():
@@ -50,7 +50,7 @@ def end(job: Envelope, name: Name, answer: bytes, raw: bool, as_json: bool, was_
         print_output(job.output_text, raw)
     say(job.told(name))
     if job.problem:
-        say(job.problem)
+        say(job.problem.rstrip())
     sys.exit(job.exit_code)
 
 
