@@ -17,7 +17,8 @@ from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.http import wire
 from runpod_emulator.mocking.models import Stub
-from runpod_emulator.server.server import Server, run
+from runpod_emulator.server.loop import run
+from runpod_emulator.server.server import Server
 from runpod_emulator.world.world import World
 
 from tests.bench.rows import Line, Row, Sample, Scale, in_fresh_process, in_turn, one

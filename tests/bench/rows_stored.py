@@ -19,7 +19,8 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.server.app import Application
 from runpod_emulator.server.garbage import Sweeper
-from runpod_emulator.server.server import Server, run
+from runpod_emulator.server.loop import run
+from runpod_emulator.server.server import Server
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 from starlette.types import Message

@@ -393,14 +393,24 @@ def test_the_banner_says_where_and_how(echo: Command) -> None:
     port = echo.http.base_url.port
     assert f"runpod-emulator {__version__}, profile observed" in banner
     assert f"  base URL   http://127.0.0.1:{port}/v2\n" in banner
-    assert "  endpoints  echo\n" in banner
+    assert f"  page       http://127.0.0.1:{port}/\n" in banner
+    assert f"  admin API  http://127.0.0.1:{port}/__emulator\n" in banner
+    assert re.search(r"  endpoints  echo  handler  \S*handlers/echo\.py  0-3 workers\n", banner)
+    assert f"  python     {sys.executable}, SDK rules 1.12" in banner
+    assert "watched" not in banner and "\x1b" not in banner
     assert f"  export RUNPOD_ENDPOINT_BASE_URL=http://127.0.0.1:{port}/v2\n" in banner
     assert banner.endswith("\nReady.\n")
 
 
+def curl_of(command: Command) -> str:
+    """The call that the banner shows, which goes over several lines."""
+    command.out.line("    -d ")
+    return command.out.text[command.out.text.index("  curl ") :].partition("\n\n")[0]
+
+
 def test_the_lines_of_the_banner_work_when_pasted(echo: Command) -> None:
     require("bash", "curl")
-    export, curl = echo.out.line("export "), echo.out.line("curl ")
+    export, curl = echo.out.line("export "), curl_of(echo)
     done = subprocess.run(
         ["bash", "-c", f"{export}\n{curl} && echo && echo $RUNPOD_ENDPOINT_BASE_URL"], capture_output=True, text=True
     )
@@ -424,13 +434,14 @@ def test_settings_show_in_the_banner(start: Starter, tmp_path: Path) -> None:
     ).ready()
     assert (tmp_path / "port.txt").read_text() == str(port)
     assert server.base_url == f"http://127.0.0.1:{port}/v2"
-    assert server.out.line("endpoints").split() == ["endpoints", "first,", "other"]
+    assert server.out.line("endpoints").split()[:3] == ["endpoints", "first", "handler"]
+    assert server.out.line("other.py").split()[:3] == ["other", "handler", "other.py"]
     assert "profile documented" in server.out.text
     assert "config  " not in server.out.text
     require("bash", "curl")
     assert "it's" not in server.out.text, "a key of the user's own is not printed"
     environment = {**os.environ, "RUNPOD_API_KEY": "it's"}
-    pasted = subprocess.run(["bash", "-c", server.out.line("curl ")], capture_output=True, text=True, env=environment)
+    pasted = subprocess.run(["bash", "-c", curl_of(server)], capture_output=True, text=True, env=environment)
     assert json.loads(pasted.stdout)["output"] == {"message": "hello"}
     assert json.loads(pasted.stdout)["workerId"]
 

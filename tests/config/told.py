@@ -154,6 +154,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "no_rate_limits": (_switch("no_rate_limits", True), _switch("no_rate_limits", False)),
     "max_processes": (_number("max_processes", 4), _number("max_processes", 5)),
     "reload": (_switch("reload", True), _switch("reload", False)),
+    "debug": (_number("debug", 5678), _number("debug", 7000)),
     "seed": (_number("seed", 7), _number("seed", 8)),
     "log_level": (_text("log_level", "debug"), _text("log_level", "error")),
     "log_color": (_switch("log_color", True), _switch("log_color", False)),

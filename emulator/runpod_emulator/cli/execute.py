@@ -37,7 +37,8 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND; with --tls the URL is that of HTTPS,
     and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too.
     """
-    from runpod_emulator.server.server import Server, run, until_signal
+    from runpod_emulator.server.loop import run, until_signal
+    from runpod_emulator.server.server import Server
     from runpod_emulator.workers.environment import POINTED_BY_EXEC, inherited
 
     options |= {name: 0 for name in ("port", "tls_port") if not options.get(name)}

@@ -1,4 +1,4 @@
-"""What the command line prints: the banner and the table of fields."""
+"""What the command line prints on demand: how clients trust the CA, the tables of fields and of options."""
 
 from __future__ import annotations
 
@@ -8,89 +8,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runpod_emulator import __version__
 from runpod_emulator.config.options import EndpointOptions, all_options, default_text
 from runpod_emulator.config.plans import Plan, plan_all
 from runpod_emulator.config.settings import DEFAULT, OF_PLATFORM, Settings
 from runpod_emulator.core.platform import Platform, source_of
 from runpod_emulator.core.secrets.masks import Masks, masked, masked_variable
-from runpod_emulator.core.secrets.shown import block, visible
+from runpod_emulator.core.secrets.shown import visible
 from runpod_emulator.values import as_text
-from runpod_emulator.workers.sdk import sdk_rules
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from runpod_emulator.server.server import Server
-
 
 _PIPED_WIDTH = 200
 """Columns of a table that nobody sees in a terminal, so that a row stays on its line."""
-
-
-def banner(server: Server) -> str:
-    """Where the server is and how to call it."""
-    ids = list(server.emulator.endpoints.queues)
-    balanced = list(server.emulator.endpoints.balancers)
-    root = server.base_url.removesuffix("/v2")
-    key = _key_header(server.settings, server.key)
-    example = "echo" if "echo" in ids else next(iter(ids), "")
-    body = """-H 'Content-Type: application/json' -d '{"input": {"message": "hello"}}'"""
-    call = f"{server.base_url}/{example}/runsync{key} {body}" if ids else f"{root}/lb/{balanced[0]}/ping{key}"
-    return "\n".join(
-        visible(line)
-        for line in (
-            f"runpod-emulator {__version__}, profile {server.settings.profile}, seed {server.seed}",
-            f"  base URL   {server.base_url}",
-            *_https(server),
-            *([f"  config     {server.settings.file.path}"] if server.settings.file else []),
-            *([f"  endpoints  {', '.join(ids)}"] if ids else []),
-            *_rules(server),
-            *(f"  balancer   {root}/lb/{one}/ or host {one}.*" for one in balanced),
-            f"  API page   {root}/docs",
-            *([f"  API key    {masked(server.key)}, which is $RUNPOD_API_KEY below"] if "$" in key else []),
-            "",
-            f"  export RUNPOD_ENDPOINT_BASE_URL={server.base_url}",
-            f"  curl -s {call}",
-            "",
-        )
-    )
-
-
-def _key_header(settings: Settings, key: str) -> str:
-    """The words of curl for a key; one of the user's own is not printed."""
-    if settings.no_auth:
-        return ""
-    return ' -H "Authorization: Bearer $RUNPOD_API_KEY"' if settings.api_key else f" -H 'Authorization: Bearer {key}'"
-
-
-def ready_line(server: Server) -> str:
-    """That everything is up, or, with --reload, what is broken as it is."""
-    broken = server.broken
-    broken_ones = "; ".join(f"{visible(service)} is broken: {block(reason)}" for service, reason in broken.items())
-    return f"Ready, but {broken_ones}" if broken else "Ready."
-
-
-def _rules(server: Server) -> list[str]:
-    """Whose rules worker processes keep: one line, or one for each endpoint where they differ."""
-    rules_of = {plan.settings.id: sdk_rules(plan.python, plan.rules) for plan in server.process_plans}
-    if len(set(rules_of.values())) > 1:
-        return [f"  SDK rules  {rules} for {endpoint}" for endpoint, rules in rules_of.items()]
-    return [f"  SDK rules  {rules}" for rules in set(rules_of.values())]
-
-
-def _https(server: Server) -> list[str]:
-    """The lines of the banner on HTTPS: where it is served, and what it is good for."""
-    if server.tls_base_url is None:
-        return []
-    folder = server.settings.tls_folder
-    option = f" --tls-folder {shlex.quote(str(folder))}" if folder else ""
-    return [
-        f"  HTTPS      {server.tls_base_url}, or https://api.localhost:{server.tls_port}/v2",
-        f'             which a shell\'s clients trust after: eval "$(runpod-emulator tls --format shell{option})"',
-        "             A 429 of a GET: over HTTPS the official Python client raises it at once, as in production;",
-        "             over HTTP it tries again for up to 30 s.",
-    ]
 
 
 def tls_page(ca_file: Path, port: int) -> str:

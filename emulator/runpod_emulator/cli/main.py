@@ -34,6 +34,11 @@ COMMANDS = {
         "dev": Place("serve", "dev"),
         "exec": Place("execute", "execute"),
     },
+    "Try a handler": {
+        "init": Place("starter", "init"),
+        "run": Place("run", "run"),
+        "test": Place("hub", "test"),
+    },
     "Jobs, of an emulator or of RunPod": {
         "submit": Place("client.submitting", "submit"),
         "status": Place("client.verbs", "status"),

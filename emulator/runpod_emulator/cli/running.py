@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.server.log import begin_log
+from runpod_emulator.server.outlet import outlet_of
+
+if TYPE_CHECKING:
+    from runpod_emulator.server.loans import Loans
+    from runpod_emulator.server.server import Server
+
+
+_HAS_NONE = 77
+_HAS_DEBUGGER = f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('debugpy') else {_HAS_NONE})"
+_ASKED = 30.0
+"""Seconds that an interpreter has to say whether it has a debugger."""
+DEBUG_PORT = 5678
+"""Where editors look for debugpy."""
 
 
 class ServerCommand(click.Command):
@@ -24,6 +40,15 @@ class ServerCommand(click.Command):
         from runpod_emulator.cli.flags import server_options
 
         return server_options(but={parameter.name for parameter in self.params})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; `--debug` may stand alone, before a handler too."""
+        own = args.index("--") if "--" in args else len(args)
+        for at, word in enumerate(args[:own]):
+            follows = args[at + 1] if at + 1 < own else ""
+            if word == "--debug" and not follows.isdecimal():
+                args[at] = f"--debug={DEBUG_PORT}"
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own parameters, and the server's options."""
@@ -74,14 +99,64 @@ def _warn(settings: Any) -> None:
             )
 
 
-async def start(server: Any, stopped: asyncio.Future[None], banner_to: Any) -> bool:
-    """Start the server; False when a signal came first."""
-    from runpod_emulator.cli.listing import banner
+def check_debugger(server: Server) -> None:
+    """Raises ConfigurationError where an interpreter of handlers that are to be debugged has no debugger."""
+    import subprocess  # what it starts is the user's own interpreter  # nosec B404
+
+    for python in dict.fromkeys(plan.python for plan in server.plans if plan.debug_port):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # which the start of a worker tells better
+            asked = subprocess.run((python, "-c", _HAS_DEBUGGER), capture_output=True, timeout=_ASKED)  # nosec B603
+            if asked.returncode == _HAS_NONE:
+                raise ConfigurationError(
+                    f"--debug needs debugpy, which {python} does not have. Install it: {python} -m pip install debugpy"
+                )
+
+
+def loans_of_terminal() -> Loans | None:
+    """The terminal on standard input, to be lent to workers that stop at a breakpoint; None where there is none."""
+    from runpod_emulator.server.loans import Loans
+    from runpod_emulator.server.terminal import Terminal
+
+    terminal = Terminal.of_process()
+    if terminal is None:
+        return None
+    outlets = (outlet_of(stream) for stream in (sys.stdout, sys.stderr))
+    return Loans(terminal, [outlet for outlet in outlets if outlet is not None and outlet.isatty()])
+
+
+@contextlib.contextmanager
+def seated(loans: Loans | None, server: Server, with_keys: bool = True) -> Iterator[bool]:
+    """Have the terminal meanwhile; True where it has keys. It is left as it was found."""
+    from runpod_emulator.cli.keys import Keys, are_wanted
+
+    if loans is None:
+        yield False
+        return
+    has_keys = with_keys and are_wanted()
+    loans.keys = Keys(server).take if has_keys else None
+    loans.begin()
+    try:
+        yield has_keys
+    finally:
+        loans.close()
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Whether people look at a stream, and want colours."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+async def start(server: Server, stopped: asyncio.Future[None], banner_to: Any) -> bool:
+    """Start the server; False when a signal came first. The banner is for those who are to call it."""
+    from runpod_emulator.cli.banner import banner
     from runpod_emulator.server.garbage import Sweeper
     from runpod_emulator.server.orphans import reap_orphans
 
     starting = asyncio.ensure_future(server.start())
-    print(banner(server), file=banner_to, flush=True)
+    if banner_to is not None:
+        print(banner(server, is_coloured(banner_to)), file=banner_to, flush=True)
     await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         try:

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from runpod_emulator.cli.running import ServerCommand, clear_port_file, settings_of, start
+from runpod_emulator.cli.running import (
+    ServerCommand,
+    check_debugger,
+    clear_port_file,
+    loans_of_terminal,
+    seated,
+    settings_of,
+    start,
+)
 from runpod_emulator.server.outlet import outlet_of
 
 
@@ -27,25 +35,31 @@ def dev(**options: Any) -> None:
 
 
 def _serve(options: dict[str, Any]) -> None:
-    from runpod_emulator.cli.listing import ready_line
+    from runpod_emulator.cli.banner import farewell, ready_line
+    from runpod_emulator.cli.keys import HINT
+    from runpod_emulator.server.loop import run, until_signal
     from runpod_emulator.server.running_file import RunningFile
-    from runpod_emulator.server.server import Server, run, until_signal
+    from runpod_emulator.server.server import Server
 
     clear_port_file(options)
-    server = Server(settings_of(options))
+    loans = loans_of_terminal()
+    server = Server(settings_of(options), loans)
+    check_debugger(server)
     if (outlet := outlet_of(sys.stdout)) is not None:
         outlet.patient = False  # whoever does not read the banner does not stop the server
 
     async def main() -> None:
         stopped = asyncio.ensure_future(until_signal())
-        running = RunningFile(server.port, server.base_url)
-        running.write()
-        try:
-            if await start(server, stopped, sys.stdout):
-                print(ready_line(server), flush=True)
-                await stopped
-        finally:
-            running.remove()
-            await server.stop()
+        with seated(loans, server) as has_keys:
+            running = RunningFile(server.port, server.base_url)
+            running.write()
+            try:
+                if await start(server, stopped, sys.stdout):
+                    print(f"{ready_line(server)} {HINT}" if has_keys else ready_line(server), flush=True)
+                    await stopped
+                    print(await farewell(server), flush=True)
+            finally:
+                running.remove()
+                await server.stop()
 
     run(main())

@@ -201,6 +201,14 @@ class ServerOptions(EndpointOptions):
         ge=1,
     )
     reload: bool = _option(False, "Bring changed code into use at once.")
+    debug: int | None = _option(
+        None,
+        "Let an editor attach to the handlers' workers on this port (debugpy): one worker an endpoint, of which each "
+        "has a port of its own from this one on, and no time limits.",
+        "PORT",
+        ge=1,
+        le=65_535,
+    )
     seed: int | None = _option(
         None, "Decides ids, cold starts, stubs and faults: the same seed, the same run.", shown="a new one"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
 import re
@@ -25,6 +26,7 @@ log = logging.getLogger("runpod_emulator")
 
 _OWN_PORT = re.compile(r"\{port(?:[1-9]\d*)?\}")
 VOLUME_VARIABLE = "RUNPOD_VOLUME_PATH"
+LAST_PORT = 65_535
 _NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
 
 
@@ -46,6 +48,8 @@ class Plan:
     """Whether each worker has a network of its own."""
     rules: str | None
     """Whose rules its worker processes keep, where that was said."""
+    debug_port: int | None = None
+    """Where an editor may attach to its one worker, with --debug."""
     never_started: set[int] = field(default_factory=set, compare=False)
     """Versions of its code of which was said that it never calls `start`: once, however many worlds serve it."""
 
@@ -63,7 +67,25 @@ def plan_all(settings: Settings) -> list[Plan]:
     for endpoint, resource in settings.flash_resources.items():
         if endpoint not in served:
             log.warning("%s of Flash app %s: %s", resource.name, resource.app, _NOT_SERVED)
-    return [_plan(settings, platform, endpoint, service) for endpoint, service in served.items()]
+    plans = [_plan(settings, platform, endpoint, service) for endpoint, service in served.items()]
+    return plans if settings.debug is None else _debugged(plans, settings.debug)
+
+
+def _debugged(plans: list[Plan], first_port: int) -> list[Plan]:
+    """The plans, with a port for a debugger and without time limits where a handler of ours can be debugged."""
+    ports = itertools.count(first_port)
+    found = [
+        dataclasses.replace(plan, settings=plan.settings.debugged(), debug_port=next(ports))
+        if plan.service.handler and not plan.service.balanced
+        else plan
+        for plan in plans
+    ]
+    last = max((plan.debug_port or 0 for plan in found), default=0)
+    if not last:
+        raise ConfigurationError("--debug is for handlers, and there is none: a command starts its debugger itself")
+    if last > LAST_PORT:
+        raise ConfigurationError(f"--debug {first_port}: with a port for each handler that goes beyond {LAST_PORT}")
+    return found
 
 
 def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual", "auto"]:

@@ -26,7 +26,7 @@ from runpod_emulator.config.options import (
 )
 from runpod_emulator.config.services import SERVICES, Service, described, services
 from runpod_emulator.core.errors import ConfigurationError
-from runpod_emulator.core.platform import SECOND, Platform, preset
+from runpod_emulator.core.platform import DAY, SECOND, Platform, preset
 from runpod_emulator.core.secrets.masks import names_secret
 from runpod_emulator.core.secrets.tokens import new_worker_key
 from runpod_emulator.values import nearest
@@ -139,11 +139,15 @@ class Settings(ServerOptions):
             name = str(error).partition(" ")[0]
             raise ConfigurationError(f"{self.origin_of_field(name)}: {error}") from error
 
-    def _at_once(self) -> dict[str, str]:
-        """With `--reload`, where somebody sits and waits, jobs that RunPod would lose fail at once."""
+    def _at_once(self) -> dict[str, Any]:
+        """With `--reload`, where somebody sits and waits, jobs that RunPod would lose fail at once.
+
+        With `--debug` a worker may be silent while somebody looks at it.
+        """
         given = preset(self.profile)
         names = ("unsendable_result", "strip_empty_input") if self.reload else ()
-        return {name: "fail" for name in names if getattr(given, name) == "lost"}
+        lease = {"worker_lease": DAY} if self.debug else {}
+        return {name: "fail" for name in names if getattr(given, name) == "lost"} | lease
 
     def with_flags(self, **options: Any) -> Settings:
         """A copy of these settings in which these options go before all others."""

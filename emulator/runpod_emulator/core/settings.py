@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from runpod_emulator.core.errors import ConfigurationError
@@ -68,11 +68,19 @@ class EndpointSettings:
     """Whether the last worker that is up stays however long it is idle: newer code may be broken."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
+    unlimited: bool = False
+    """Whether no job is ended for the time that it takes, whatever its policy says: it may stop at a breakpoint."""
     flash: FlashAddress | None = None
     """What it is called in a Flash app, if it is a function of one."""
 
     share: int = field(init=False, repr=False, compare=False)
     """Jobs, or requests in flight, that one worker is there for: never more than it takes."""
+
+    def debugged(self) -> EndpointSettings:
+        """The same for one worker, in which people look at a job for as long as they like."""
+        return replace(
+            self, workers_min=1, workers_max=1, execution_timeout=0, init_timeout=0, worker_capacity=0, unlimited=True
+        )
 
     def __post_init__(self) -> None:
         share = max(1, min(self.scaler_requests, self.worker_capacity or self.scaler_requests))

@@ -49,6 +49,8 @@ class Outlet(io.RawIOBase):
         self._size = 0
         """Bytes of what is kept, and of what the thread writes just now."""
         self._dropped = 0
+        self._aside: bytearray | None = None
+        """What is written while somebody else has the terminal, None while nobody has."""
         self._writer: threading.Thread | None = None
         mode = os.fstat(descriptor).st_mode
         self._gate: select.poll | None = None
@@ -74,6 +76,11 @@ class Outlet(io.RawIOBase):
         """Write, or keep, or drop all of it."""
         whole = data if isinstance(data, bytes) else bytes(data)
         with self._turn:
+            if self._aside is not None:
+                fits = len(self._aside) + len(whole) <= KEPT
+                self._aside += whole if fits else b""
+                self._dropped += 0 if fits else whole.count(b"\n")
+                return len(whole)
             try:
                 self._write(whole)
             except OSError as error:
@@ -81,6 +88,19 @@ class Outlet(io.RawIOBase):
                     raise OutputLost(error.errno, error.strerror) from None
                 self._dropped += whole.count(b"\n")
         return len(whole)
+
+    def hold(self) -> None:
+        """Show nothing until `let_go`: somebody else has the terminal. What is written meanwhile waits."""
+        with self._turn:
+            if self._aside is None:
+                self._aside = bytearray()
+
+    def let_go(self) -> None:
+        """Show what has waited, and all that follows."""
+        with self._turn:
+            aside, self._aside = self._aside, None
+        if aside:
+            self.write(bytes(aside))
 
     def finish(self, seconds: float = LAST_WORDS) -> None:
         """Wait until all has been read, but no longer than that."""

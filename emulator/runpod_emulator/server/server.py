@@ -9,10 +9,8 @@ import logging
 import os
 import random
 import re
-import signal
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from runpod_emulator.config.exposure import exposure
 from runpod_emulator.config.file import EndpointTable
@@ -36,6 +34,7 @@ from runpod_emulator.server.app import Application
 from runpod_emulator.server.port import Port
 from runpod_emulator.server.port_file import PortFile
 from runpod_emulator.workers.command import Command
+from runpod_emulator.workers.debug_port import DebugPort
 from runpod_emulator.workers.environment import past_proxies, server_environment, worker_environment
 from runpod_emulator.workers.http_server import HttpServer
 from runpod_emulator.workers.ports import Ports
@@ -52,10 +51,10 @@ if TYPE_CHECKING:
     from runpod_emulator.core.mocks.stubs import Stub
     from runpod_emulator.mocking.faults import Fault
     from runpod_emulator.mocking.start import Mocking
+    from runpod_emulator.server.loans import Loans
 
 log = logging.getLogger("runpod_emulator")
 
-Outcome = TypeVar("Outcome")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 DEFAULT_KEY = "runpod-emulator"
 """What a client may send where any key is accepted."""
@@ -66,17 +65,19 @@ _CLOCKS: dict[str, type[RealClock | VirtualClock]] = {"real": RealClock, "virtua
 class Server:
     """One port, or one for HTTP and one for HTTPS, with one emulator behind them.
 
+    `terminal` is lent to workers that stop at a breakpoint.
     Raises PortTaken when a port is in use, ConfigurationError for a wrong setting or handler.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, terminal: Loans | None = None) -> None:
         self.settings = settings
+        self.terminal = terminal
         self._port_file = None if settings.port_file is None else PortFile(settings.port_file)
         if self._port_file is not None:
             self._port_file.clear()
         plans = plan_all(settings)
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
-        self._plans = plans
+        self.plans = plans
         self.clock = clock_of(settings, plans)
         self._stubs, self._faults = _read_mocking(settings)
         self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
@@ -133,12 +134,12 @@ class Server:
     @property
     def process_plans(self) -> list[Plan]:
         """The endpoints whose handlers run in worker processes of ours."""
-        return [plan for plan in self._plans if plan.service.handler and not plan.service.balanced]
+        return [plan for plan in self.plans if plan.service.handler and not plan.service.balanced]
 
     @property
     def broken(self) -> dict[str, str]:
         """What can't be started as its code is now, and why; only with --reload there is such a thing."""
-        served = {plan.settings.id: self.masks.text(str(plan.service)) for plan in self._plans}
+        served = {plan.settings.id: self.masks.text(str(plan.service)) for plan in self.plans}
         broken = self.emulator.endpoints.flaws.broken.items()
         return {served.get(endpoint, endpoint): self.masks.text(reason) for endpoint, reason in broken}
 
@@ -199,7 +200,7 @@ class Server:
             calls_per_host=1 if self.clock == "virtual" else PER_HOST,  # what is due in one moment comes in order
             masks=self.masks.and_known(name) if is_key else self.masks,
         )
-        for plan in self._plans:
+        for plan in self.plans:
             self._add(world, name, plan)
         for endpoint in self._mocked(world):
             world.endpoints.add_mock(default_settings(endpoint, world.platform))
@@ -273,7 +274,8 @@ class Server:
                 folder=plan.folder if reload else None, rules=plan.rules, stop_grace=plan.stop_grace,
                 ports=self._worker_ports,
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
-                never_started=plan.never_started,
+                never_started=plan.never_started, terminal=self.terminal,
+                debug=DebugPort(plan.debug_port) if plan.debug_port and not namespace else None,
             )  # fmt: skip
             world.endpoints.add_program(plan.settings, program)
         elif service.command:
@@ -321,7 +323,7 @@ class Server:
         if warning := exposure(self.settings, self._http.address):
             log.warning("%s", warning)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
-        self._offer_volumes(*self._plans)
+        self._offer_volumes(*self.plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.endpoints.start(lenient=self.settings.reload)
@@ -346,45 +348,6 @@ class Server:
         await self.app.state.forwarder.close()
         await self.worlds.stop()
         self._volume.remove()
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The fastest loop there is."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
-
-
-def run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Run a coroutine on the fastest loop there is."""
-    loop = new_loop()
-    try:
-        asyncio.set_event_loop(loop)
-        return loop.run_until_complete(main)
-    finally:
-        loop.run_until_complete(_end_tasks())
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-async def _end_tasks() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until_signal(on_signal: Callable[[], None] | None = None) -> None:
-    """Wait for SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 def _read_mocking(settings: Settings) -> tuple[list[Stub], list[Fault]]:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from runpod_emulator.config.settings import Settings
 from runpod_emulator.core.errors import ConfigurationError, RequestError
 from runpod_emulator.core.time.clock import AutoClock, VirtualClock
-from runpod_emulator.server.server import Server, new_loop
+from runpod_emulator.server.loop import new_loop
+from runpod_emulator.server.server import Server
 from runpod_emulator.workers.functions import PRESENT_JOB
 from runpod_emulator.world.standing import held_by, late
 from runpod_emulator.world.world import World

@@ -45,6 +45,7 @@ from runpod_emulator.workers.program import NO_START, Program
 from runpod_emulator.workers.runner.frames import Frame, Kind, pieces, unpack_result
 from runpod_emulator.workers.scripted import Stage
 from runpod_emulator.workers.served import ProcessJobs
+from runpod_emulator.workers.stops import AT_A_BREAKPOINT, Stops
 
 log, ends = logging.getLogger("runpod_emulator.worker"), logging.getLogger("runpod_emulator.jobs")
 
@@ -76,11 +77,16 @@ class WorkerProcess:
         self._child = Child(f"{endpoint.id}/{worker}", self._printed)
         self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
+        self._stops = Stops(self._stopped, lambda: self._child.kill(signal.SIGINT))
         self._broken: str | None = None
         self._given_up = ""  # the only job that it held when it was told to end
 
     async def run(self) -> None:
         """Start the child, serve it until it has ended, and report that."""
+        async with self._program.turn(self.retire):
+            await self._live()
+
+    async def _live(self) -> None:
         lane: asyncio.Task[None] | None = None
         try:
             reader = await self._start()
@@ -93,6 +99,7 @@ class WorkerProcess:
         finally:
             self._drop_jobs()
             self._own.release()
+            self._stops.close()
             if lane is not None:
                 lane.cancel()
             if self._writer is not None:
@@ -157,9 +164,10 @@ class WorkerProcess:
     async def _start(self) -> asyncio.StreamReader:
         """Start the child; returns the reader of its channel."""
         ours, theirs = socket.socketpair()
-        arguments = self._program.arguments(theirs.fileno())
+        descriptors = [theirs.fileno(), *self._stops.begin(self._program.terminal)]
+        arguments = self._program.arguments(*descriptors)
         try:
-            python, descriptors = (self._program.python,), (theirs.fileno(),)
+            python = (self._program.python,)
             await self._child.start(python, arguments, self._environment(), descriptors, self._program.directory)
         except OSError as error:
             ours.close()
@@ -167,6 +175,7 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
+            self._stops.begun()
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=2 * READ)
         if self._ended:
             self._end_process()
@@ -220,6 +229,12 @@ class WorkerProcess:
 
     def _catch_up_log(self, job: str) -> None:  # what it has printed comes before the word of its end
         self._child.catch_up_log(job, alone=len(self._jobs) == 1)
+
+    def _stopped(self, place: str, job: str) -> None:
+        """It has stopped at a breakpoint: what it has printed is shown before it gets the terminal."""
+        self._catch_up_log(job)
+        if place:
+            log.info("%s: stopped at %s. %s", self._where(job), place, AT_A_BREAKPOINT)
 
     def _warn_of_no_start(self) -> None:
         """Once for each version of the code, whichever worker of whichever world tells first."""

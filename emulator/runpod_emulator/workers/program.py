@@ -6,11 +6,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from runpod_emulator.workers.child import STOP_GRACE
+from runpod_emulator.workers.debug_port import DebugPort
 from runpod_emulator.workers.environment import inherited
 from runpod_emulator.workers.ports import Ports, address_taken
+from runpod_emulator.workers.stops import Lender
 
 _ASKED = 5.0
 """Seconds that a program has to show that it is Python."""
@@ -44,17 +47,29 @@ class Program:
     """The variables of the worker protocol for a worker: what the handler starts reports by them."""
     rules: str | None = None
     """Whose rules it keeps, as in `--sdk-rules`; None for those of the installed package."""
+    terminal: Lender | None = None
+    """Who lends a worker the terminal while it stops at a breakpoint."""
+    debug: DebugPort | None = None
+    """Where an editor may attach to its one worker."""
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
 
-    def arguments(self, channel: int) -> list[str]:
-        """What the runner is started with; `channel` is its descriptor of the frames."""
+    def arguments(self, channel: int, terminal: int | None = None) -> list[str]:
+        """What the runner is started with; its descriptor of the frames, and that by which it asks for a terminal."""
         words = ["--handler", self.handler, "--channel", str(channel), "--concurrency", str(self.concurrency)]
         if self.rules is not None:
             words += ["--rules", self.rules]
         if self.folder is not None:
             words += ["--folder", self.folder]
+        if self.debug is not None:
+            words += ["--debug", str(self.debug.number)]
+        if terminal is not None:
+            words += ["--terminal", str(terminal)]
         return words
+
+    def turn(self, leave: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """What a worker must have to live; `leave` is called when another one waits for it."""
+        return nullcontext() if self.debug is None else self.debug.turn(leave)
 
     def is_news_that_it_never_starts(self, version: int) -> bool:
         """Whether nobody has said so of this version of its code; true once."""

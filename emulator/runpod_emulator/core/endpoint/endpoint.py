@@ -142,7 +142,7 @@ class Endpoint:
             submitted_at=at,
             expires_at=at + ttl,
             retention=submission.retention(platform),
-            execution_timeout=settings.execution_timeout if limit is None else limit,
+            execution_timeout=settings.execution_timeout if limit is None or settings.unlimited else limit,
             place=await self._store.next_place() + (low_priority and self._behind),
             low_priority=low_priority,
             webhook=submission.webhook,

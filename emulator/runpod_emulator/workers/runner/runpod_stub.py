@@ -94,7 +94,7 @@ class RunpodPackage:
             parent = sys.modules[fullname.rpartition(".")[0]]
             return PathFinder.find_spec(fullname, parent.__path__)
         # The import system now loads the module from its spec, but that has just been done.
-        module.__spec__ = _Loaded(module).spec
+        module.__spec__ = Loaded(module).spec
         return module.__spec__
 
     def load(self, wanted: str) -> dict[str, ModuleType]:
@@ -135,7 +135,7 @@ class RunpodPackage:
                     setattr(real[stub.__name__], key, value)
 
 
-class _Loaded:
+class Loaded:
     """The loader of a module that is loaded already; not an importlib.abc.Loader, whose import takes 12 ms."""
 
     def __init__(self, module: ModuleType) -> None:

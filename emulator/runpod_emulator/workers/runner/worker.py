@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from . import loading, sdk_log
 from .arguments import take_arguments
+from .breakpoints import Borrowed, PdbFinder
 from .channel import Channel
 from .fitness import checks, failing_check, note_early_checks, register_fitness_check
 from .frames import Kind
@@ -28,7 +29,10 @@ from .results import NotFinite, Unsendable, Unspeakable, encode
 from .runpod_stub import RunpodPackage
 from .tracebacks import user_traceback
 
-_USAGE = "usage: runner --handler SPEC --channel FD [--concurrency N] [--folder PATH] [--rules N] [-- ARGUMENT ...]"
+_USAGE = (
+    "usage: runner --handler SPEC --channel FD [--concurrency N] [--folder PATH] [--rules N] [--terminal FD] "
+    "[--debug PORT] [-- ARGUMENT ...]"
+)
 _NO_START = """\
 {place} ended without calling runpod.serverless.start, and it defines no function named handler. Write in it
 
@@ -145,7 +149,7 @@ def main(argv: list[str]) -> None:
     options, arguments = _options(argv)
     try:
         spec, channel = options["--handler"], int(options["--channel"])
-        concurrency = int(options.get("--concurrency", "1"))
+        concurrency, terminal = int(options.get("--concurrency", "1")), int(options.get("--terminal", "-1"))
     except (KeyError, ValueError):
         sys.exit(_USAGE)
     choose_rules(options.get("--rules", ""))
@@ -154,8 +158,13 @@ def main(argv: list[str]) -> None:
     take_output(jobs, to_server.send_printed)
     worker = Worker(to_server, jobs, options.get("--folder", ""), concurrency)
     RunpodPackage(_provided(worker)).install()
+    PdbFinder(Borrowed(terminal, jobs)).install()
     note_early_checks()
     try:
+        if "--debug" in options:
+            from .debugger import listen
+
+            listen(int(options["--debug"]))
         worker.run(spec, arguments)
     except BaseException as error:
         if worker.ready:
