@@ -77,8 +77,8 @@ def _of_workers(endpoint: Endpoint | Balancer) -> Iterator[Due]:
     """When workers leave, and when another one may come."""
     fleet, name = endpoint.fleet, endpoint.settings.id
     for worker in fleet.workers.values():
-        if worker.idle_timer is not None and fleet.may_go(worker):
-            yield Due(worker.idle_timer.due, f"worker {worker.id} of endpoint {name} ends, if it stays idle")
+        if worker.idle_timer is not None:
+            yield Due(worker.idle_timer.due, f"the end of the idle timeout of worker {worker.id} of endpoint {name}")
     if isinstance(endpoint, Balancer):
         yield from _coming(endpoint)
     if endpoint.autoscaler.due is not None:
@@ -163,7 +163,7 @@ def works_elsewhere(world: World) -> bool:
             return True
         if any(worker.jobs and not worker.ours for worker in endpoint.fleet.workers.values()):
             return True
-    return any(balancer.fleet.running for balancer in world.endpoints.balancers.values())
+    return any(balancer.fleet.counts().running for balancer in world.endpoints.balancers.values())
 
 
 def _steps(world: World) -> Iterator[Due]:

@@ -37,7 +37,7 @@ async def test_each_step_of_a_worker_is_told():
     await world.advance(2_500)
     assert reasons(world) == ["its program starts"]
     fleet.ready("w1", 2)
-    assert reasons(world) == ["ends in 5 s without a job (idle_timeout)"]
+    assert reasons(world) == ["its idle timeout ends in 5 s (idle_timeout)"]
     fleet.give("w1", "j1")
     assert reasons(world) == ["1 of 2 slots in use"]
     fleet.fell_ill("w1", "no memory")
@@ -56,7 +56,8 @@ async def test_who_waits_for_a_process_and_who_stays():
     await world.worker()
     other = beside(world)
     other.endpoint.fleet.start("w2")
-    assert reasons(world) == ["stays: workers_min is 1"]
+    await world.advance(world.endpoint.settings.idle_timeout)
+    assert reasons(world) == ["stays: its idle timeout is over, and it is none too many"]
     assert reasons(other) == ["waits for one of the server's 1 processes (max_processes)"]
     world.endpoint.fleet.welcome("far")
     world.endpoint.fleet.ready("far", 1)

@@ -34,7 +34,8 @@ def moments(*rows: tuple[int, str, str, str | None]) -> list[Moment]:
         [(0, "Submitted", Q, None), (1, "Taken", P, "warm"), (2, "Requeued", Q, None), (3, "Taken", P, "coming"),
          (5, "Failed", "FAILED", "coming"), (7, "Retried", Q, None), (8, "Released", Q, None)],
         [("queued", 0, 1, None, 0, "Taken"), ("running", 1, 2, "warm", 0, "Requeued"),
-         ("queued", 2, 3, None, 1, "Taken"), ("running", 3, 5, "coming", 1, "Failed"), ("queued", 7, None, None, 1, "")],
+         ("queued", 2, 3, None, 1, "Taken"), ("running", 3, 5, "coming", 1, "Failed"),
+         ("queued", 7, None, None, 1, "")],
     ),
     ([(0, "Submitted", Q, None), (4, "Cancelled", "CANCELLED", None)], [("queued", 0, 4, None, 0, "Cancelled")]),
 ])  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.core.records.news import Line
 from runpod_emulator.core.settings import Span, default_settings
 from runpod_emulator.http.access import Access
+from runpod_emulator.workers.program import Program
 
 from tests.core.steps import turns, world_with
 from tests.doors.doors import Doors, open_doors
@@ -87,8 +90,19 @@ async def test_the_next_deadlines_come_in_order_and_say_what_they_are(it: Admin)
     (second,) = await it.world.take(worker)
     await it.world.endpoint.work.report(second.id, Completed(second.lease, b"1"))
     told = [one["what"] for one in (await it.ask("/overview"))["clock"]["next"]]
-    assert f"worker {worker} of endpoint ep ends, if it stays idle" in told
+    assert f"the end of the idle timeout of worker {worker} of endpoint ep" in told
     assert f"the result of job {job.id} is forgotten" in told
+
+
+async def test_the_example_of_a_handler_is_there(it: Admin, tmp_path: Path):
+    (tmp_path / "test_input.json").write_text('{"input": {"prompt": "hi", "api_key": "abcdefghijklmnop"}}')
+    handler = tmp_path / "own.py"
+    handler.write_text("def handler(job): return 1\n")
+    settings = default_settings("own", it.world.emulator.platform)
+    it.world.emulator.endpoints.add_program(settings, Program(str(handler), sys.executable))
+    own = (await it.ask("/overview"))["endpoints"][1]
+    assert (own["kind"], own["handler"]) == ("handler", str(handler))
+    assert own["example"] == {"prompt": "hi", "api_key": "****mnop"}
 
 
 @table("status, needed", [(True, True), (False, False)])

@@ -292,7 +292,7 @@ class Balancer:
             return
         if not (affinity.resume and affinity.worker in self._resting):
             raise AffinityGone
-        if self.fleet.may_start:
+        if not self.fleet.hindrance:
             self.fleet.start(affinity.worker)
 
     def _is_there(self, worker_id: str) -> bool:

@@ -47,7 +47,7 @@ class Autoscaler:
         if self._stopped:
             return
         fleet = self._fleet
-        while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and fleet.may_start:
+        while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and not fleet.hindrance:
             self.start_one()
         decision = self.decide(waiting, running)
         if decision is ENOUGH:
@@ -55,10 +55,10 @@ class Autoscaler:
                 self._end_delay()
             return
         for _ in range(decision.now):
-            if not fleet.may_start:
+            if fleet.hindrance:
                 break
             self.start_one()
-        if decision.later is not None and self._delay is None and fleet.may_start:
+        if decision.later is not None and self._delay is None and not fleet.hindrance:
             self._delay = self._timeline.at(self._timeline.now() + decision.later, self._delay_over)
 
     def decide(self, waiting: int, running: int) -> Decision:
@@ -104,7 +104,7 @@ class Autoscaler:
 
     def start_one(self, at_once: bool = False) -> None:
         """Bring up one worker now, within the maximum; `at_once` without simulated delays."""
-        if not self._stopped and self._fleet.may_start:
+        if not self._stopped and not self._fleet.hindrance:
             self._fleet.start(self._new_worker(), at_once)
 
     def start_candidate(self) -> str | None:
