@@ -77,6 +77,9 @@ class Options(TypedDict, total=False):
     """Workers that may have a process at once; one more is throttled."""
     reload: bool
     """Bring changed code into use at once."""
+    debug: int
+    """Let an editor attach to the handlers' workers on this port (debugpy): one worker an endpoint, of which each
+    has a port of its own from this one on, and no time limits."""
     seed: int
     """Decides ids, cold starts, stubs and faults: the same seed, the same run."""
     log_level: Literal["debug", "info", "warning", "error"]
