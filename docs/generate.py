@@ -102,7 +102,7 @@ def options_table() -> str:
     """Every option: its flag, which names its variable too, its key, its default and what it does."""
     lines = ["| option | value | default | for one endpoint | |", "|---|---|---|---|---|"]
     for name, field in all_options().items():
-        called = "HANDLER..." if name == "handlers" else flag(name)
+        called = flag(name)
         own = "yes" if name in EndpointOptions.model_fields else ""
         value = form(field) or kind(field)
         lines.append(f"| `{called}` | {value} | {default_text(field)} | {own} | {field.description} |")

@@ -15,6 +15,7 @@ HOW_TO_GET = {
     "node": "apt-get install nodejs (or any Node.js 18 or newer)",
     "npm": "apt-get install npm",
     "curl": "apt-get install curl",
+    "zsh": "apt-get install zsh",
     "chromium": "apt-get install chromium",
 }
 

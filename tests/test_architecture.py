@@ -48,7 +48,10 @@ ROOMS: dict[str, set[str]] = {
         "core", "core.time", "core.secrets", "core.fleet", "core.mocks", "core.records", "effects", "config", "mocking",
         "workers", "world", "http", "doors",
     },
-    "cli": {"core", "core.time", "core.secrets", "core.jobs", "values", "config", "workers", "http", "server"},
+    "cli": {
+        "core", "core.time", "core.secrets", "core.jobs", "core.mocks", "values", "config", "mocking", "workers",
+        "http", "server",
+    },
     "plugin": {"workers"},
     "testing": {
         "core", "core.time", "core.mocks", "core.records", "values", "effects", "config", "mocking", "workers", "world",
@@ -253,6 +256,7 @@ ABSTRACT = {
 }
 """Classes that others inherit from, of which no object is ever made, beside protocols."""
 CONCRETE = {
+    "cli.client.ends.Ended": "how a command ends is an error of click's",
     "core.endpoint.hooks.Hooks": "hooks that do nothing are those of work that has no faults",
     "core.time.clock.RealClock": "an automatic clock is real time, moved ahead",
     "core.time.waiting.Caller": "who calls in the program itself has no connection that tells of its leaving",

@@ -103,10 +103,8 @@ def test_help_shows_what_a_value_may_be(name: str, words: str) -> None:
 
 def test_an_option_of_the_model_is_one_parameter() -> None:
     names = [parameter.name for parameter in server_options(but=())]
-    assert names == list(all_options())
-    assert [parameter.name for parameter in server_options(but={"handlers", "port"})] == [
-        name for name in names if name not in ("handlers", "port")
-    ]
+    assert names == [name for name in all_options() if name != "handlers"], "handlers are words"
+    assert [parameter.name for parameter in server_options(but={"port"})] == [name for name in names if name != "port"]
 
 
 @table("parameter", server_options(but=()))
@@ -114,7 +112,7 @@ def test_a_flag_takes_what_its_option_is(parameter: click.Parameter) -> None:
     assert isinstance(parameter, click.Option)
     assert parameter.opts == [flag(str(parameter.name))]
     assert parameter.is_flag is (parameter.name in SWITCHES)
-    assert parameter.multiple is (parameter.name in (*REPEATABLE, "handlers"))
+    assert parameter.multiple is (parameter.name in REPEATABLE)
     assert not parameter.required
 
 

@@ -51,6 +51,11 @@ def config(*words: str, endpoint: str = "") -> dict[str, tuple[str, str]]:
     return found
 
 
+def test_handlers_are_words_and_no_flag(folder: Path) -> None:
+    (folder / "echo.py").write_text("handler = print")
+    assert config("echo.py")["handlers"] == ("echo.py", "HANDLER...")
+
+
 # Every option
 
 

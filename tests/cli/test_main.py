@@ -81,7 +81,7 @@ def test_python_m_emulator_is_the_command(start: Starter) -> None:
 def test_every_command_and_option_is_explained(run: Callable[..., Answer]) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("serve", "dev", "exec", "init", "run", "test", "config", "worker-env", "wait", "tls", "fields"):
+    for name in (name for group in cli.COMMANDS.values() for name in group):
         assert re.search(rf"^  {name} +[A-Z]", out, re.MULTILINE)
         code, own, _ = run(name, "--help")
         assert code == 0
@@ -566,10 +566,17 @@ def test_exec_ends_without_a_word_of_asyncio(executed: Command) -> None:
 
 
 @needs_proc
-def test_exec_of_a_command_that_does_not_exist(start: Starter) -> None:
-    command = start("exec", *SERVE_ECHO, "no-such-command")
-    assert command.code() == 2
-    assert "cannot run no-such-command: No such file or directory" in command.err.whole()
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [("no-such-command", 127, "No such file or directory"), ("./plain.txt", 126, "Permission denied")],
+)
+def test_exec_of_a_command_that_cannot_be_run(
+    start: Starter, tmp_path: Path, name: str, code: int, reason: str
+) -> None:
+    (tmp_path / "plain.txt").touch()
+    command = start("exec", *SERVE_ECHO, name)
+    assert command.code() == code
+    assert f"cannot run {name}: {reason}" in command.err.whole()
     assert "Traceback" not in command.err.whole()
     assert not command.processes()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +26,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "emulator"
 HANDLERS = ROOT / "handlers"
 LIMIT = 30.0
+_OWN = {"PYTHONPATH": str(SOURCE)}
+
+
+@functools.cache
+def _runtime() -> str:
+    """A folder for the files of servers that run: whoever works on this machine is told of none of a test."""
+    folder = tempfile.mkdtemp(prefix="runpod-emulator-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Output:
@@ -76,7 +89,7 @@ class Command:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "runpod_emulator", *arguments],
             cwd=cwd,
-            env={**clean, "PYTHONPATH": str(SOURCE), **self._family.environment, **environment},
+            env={**clean, **_OWN, **self._family.environment, "XDG_RUNTIME_DIR": _runtime(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

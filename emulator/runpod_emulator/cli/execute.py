@@ -16,6 +16,14 @@ _COMMAND_GRACE = 3.0
 """Seconds that the command of `exec` has to end when the emulator is told to."""
 
 
+class NotRun(ConfigurationError):
+    """The command cannot be run; the exit code says why, as a shell's does."""
+
+    def __init__(self, command: str, error: OSError) -> None:
+        super().__init__(f"cannot run {command}: {error.strerror}")
+        self.exit_code = 127 if isinstance(error, FileNotFoundError | NotADirectoryError) else 126
+
+
 @click.command(name="exec", cls=ServerCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option("--port", metavar="INTEGER", help="Port to listen on. [a free one]")
@@ -23,6 +31,8 @@ _COMMAND_GRACE = 3.0
 @click.option("--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name.")
 def execute(words: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.
+
+    127 is the code where there is no COMMAND, 126 where it cannot be run.
 
     RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND; with --tls the URL is that of HTTPS,
     and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too.
@@ -53,7 +63,7 @@ async def _run_command(command: tuple[str, ...], environment: dict[str, str], st
     try:
         process = await asyncio.create_subprocess_exec(*command, env=environment)
     except OSError as error:
-        raise ConfigurationError(f"cannot run {command[0]}: {error.strerror}") from error
+        raise NotRun(command[0], error) from error
     ended = asyncio.ensure_future(process.wait())
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not ended.done():

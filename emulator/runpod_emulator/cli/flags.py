@@ -13,8 +13,8 @@ from runpod_emulator.config.options import all_options, default_text, flag, form
 
 
 def server_options(but: Container[str | None]) -> list[click.Parameter]:
-    """One click option for each option of the model, `but` for some."""
-    return [_option(name, field) for name, field in all_options().items() if name not in but]
+    """One click option for each option of the model, `but` for some; handlers are words, and never one."""
+    return [_option(name, field) for name, field in all_options().items() if name not in but and name != "handlers"]
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

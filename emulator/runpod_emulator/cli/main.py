@@ -39,6 +39,26 @@ COMMANDS = {
         "run": Place("run", "run"),
         "test": Place("hub", "test"),
     },
+    "Jobs, of an emulator or of RunPod": {
+        "submit": Place("client.submitting", "submit"),
+        "status": Place("client.verbs", "status"),
+        "stream": Place("client.verbs", "stream"),
+        "cancel": Place("client.verbs", "cancel"),
+        "retry": Place("client.verbs", "retry"),
+        "purge": Place("client.verbs", "purge"),
+        "health": Place("client.verbs", "health"),
+    },
+    "What an emulator has seen": {
+        "jobs": Place("client.looking", "jobs"),
+        "logs": Place("client.looking", "logs"),
+        "requests": Place("client.looking", "requests"),
+    },
+    "Tell an emulator": {
+        "stub": Place("client.telling", "stub"),
+        "fault": Place("client.telling", "fault"),
+        "advance": Place("client.telling", "advance"),
+        "reset": Place("client.telling", "reset"),
+    },
     "Around a server": {
         "wait": Place("asking", "wait"),
         "worker-env": Place("asking", "worker_env"),
@@ -89,7 +109,15 @@ class Commands(click.Group):
         return (command.help or "").partition("\n\n")[0].replace("\n", " ")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_EXAMPLES = """\b
+Examples:
+  runpod-emulator dev handler.py
+  runpod-emulator submit handler prompt=hello --follow
+  runpod-emulator logs -f
+"""
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
 @click.version_option(__version__, prog_name="runpod-emulator")
 def cli() -> None:
     """RunPod Serverless on your machine."""

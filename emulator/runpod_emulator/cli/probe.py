@@ -29,7 +29,7 @@ def until_ready(url: str, timeout: float, ca_file: str | None = None) -> str:
 
     Over HTTPS `ca_file` is trusted, or the local CA, beside what the system trusts.
     """
-    context = _trusting(ca_file) if url.startswith("https:") else None
+    context = trusting(ca_file) if url.startswith("https:") else None
     clock = RealClock()
     until = clock.now() + timeout * 1000
     while True:
@@ -48,7 +48,7 @@ def key_of_workers(url: str, admin_key: str | None = None) -> WorkerKey:
 
     From where workers reach it this machine may look like a stranger, so it is asked on loopback too.
     """
-    context = _trusting(None) if url.startswith("https:") else None
+    context = trusting(None) if url.startswith("https:") else None
     try:
         return _worker_key(url, context, admin_key)
     except urllib.error.HTTPError as error:
@@ -65,12 +65,13 @@ def key_of_workers(url: str, admin_key: str | None = None) -> WorkerKey:
 def _worker_key(url: str, context: ssl.SSLContext | None, admin_key: str | None) -> WorkerKey:
     headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
     asked = urllib.request.Request(f"{url}/__emulator/worker-key", headers=headers)
-    with _opener(url, context).open(asked, timeout=_LONG_ANSWER) as answer:
+    with opener(url, context).open(asked, timeout=_LONG_ANSWER) as answer:
         answered = json.load(answer)
         return WorkerKey(answered["key"], answered["lasts"])
 
 
-def _trusting(ca_file: str | None) -> ssl.SSLContext:
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """What an HTTPS server must show: a certificate of the system's, of the local CA, or of `ca_file`."""
     import ssl
 
     from runpod_emulator.server.tls import default_folder
@@ -85,9 +86,11 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-def _opener(url: str, context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+def opener(
+    url: str, context: ssl.SSLContext | None, *more: urllib.request.BaseHandler
+) -> urllib.request.OpenerDirector:
     """What asks a server; on this machine it is never behind a proxy, whatever the environment says."""
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context), *more]
     if is_local("/".join(url.split("/")[:3])):
         handlers.append(urllib.request.ProxyHandler({}))
     return urllib.request.build_opener(*handlers)
@@ -96,7 +99,7 @@ def _opener(url: str, context: ssl.SSLContext | None) -> urllib.request.OpenerDi
 def _ask(url: str, context: ssl.SSLContext | None) -> str:
     try:
         asked = f"{url}/__emulator/ready"
-        with _opener(url, context).open(asked, timeout=_ANSWER) as answer:
+        with opener(url, context).open(asked, timeout=_ANSWER) as answer:
             return "" if json.load(answer)["ready"] else "handlers are still being imported"
     except urllib.error.HTTPError as error:
         return "handlers are still being imported" if error.code == 503 else f"{url} answered {error.code}{_why(error)}"

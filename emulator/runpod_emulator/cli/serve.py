@@ -38,6 +38,7 @@ def _serve(options: dict[str, Any]) -> None:
     from runpod_emulator.cli.banner import farewell, ready_line
     from runpod_emulator.cli.keys import HINT
     from runpod_emulator.server.loop import run, until_signal
+    from runpod_emulator.server.running_file import RunningFile
     from runpod_emulator.server.server import Server
 
     clear_port_file(options)
@@ -50,12 +51,15 @@ def _serve(options: dict[str, Any]) -> None:
     async def main() -> None:
         stopped = asyncio.ensure_future(until_signal())
         with seated(loans, server) as has_keys:
+            running = RunningFile(server.port, server.base_url)
+            running.write()
             try:
                 if await start(server, stopped, sys.stdout):
                     print(f"{ready_line(server)} {HINT}" if has_keys else ready_line(server), flush=True)
                     await stopped
                     print(await farewell(server), flush=True)
             finally:
+                running.remove()
                 await server.stop()
 
     run(main())

@@ -279,8 +279,8 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def flag(name: str) -> str:
-    """The command line's name of an option."""
-    return "--" + name.replace("_", "-")
+    """The command line's name of an option; handlers are words of it."""
+    return "HANDLER..." if name == "handlers" else "--" + name.replace("_", "-")
 
 
 def variable(name: str) -> str:
