@@ -25,6 +25,7 @@ from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Attempt, Effect, News
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import KEPT_BYTES
+from runpod_emulator.core.records.streams import Streams
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock
 from runpod_emulator.core.time.timeline import Timeline
@@ -119,12 +120,14 @@ class World:
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
         self.history = History(keep_bytes)
+        self.streams = Streams(keep_bytes)
         self.unread = Unread(self.timeline)
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
         job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
-        always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.journal, self.attempts]
+        always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.streams]
+        always += [self.journal, self.attempts]
         if self._heartbeat is not None:
             always.append(self._heartbeat)
         return [self.unread, self.polls, *always] if self.polls else always
