@@ -1,8 +1,8 @@
 """The page that shows what happens, at `/` and `/__emulator/ui`, and the files that it consists of.
 
-The files hold nothing of anybody's, so everybody may load them, without a key and under every name of the server. What the
-page shows it asks of the admin API, whose own door decides who may. Nothing is loaded from elsewhere, and no script runs
-that is not one of these files: what a handler, a client or a webhook has written stays text.
+The files hold nothing of anybody's, so everybody may load them, without a key and under every name of the server. What
+the page shows it asks of the admin API, whose own door decides who may. Nothing is loaded from elsewhere, and no script
+runs that is not one of these files: what a handler, a client or a webhook has written stays text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What running jobs have said: their chunks and progress updates, for who looks on. A look takes no chunk from a client."""
+"""What running jobs have said: their chunks and progress updates. A look takes no chunk from a client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
 
 class Streams(Effect):
-    """The pieces of one emulator's jobs, in `most_bytes` of memory; those of the jobs that began first are forgotten."""
+    """The pieces of one emulator's jobs, in `most_bytes` of memory; the jobs that began first are forgotten."""
 
     events = (Emitted, Progressed)
 

@@ -23,7 +23,7 @@ function useJob(endpoint, id) {
       timer = null;
       known = world.lives.get(key)?.moments.length ?? -1;
       try {
-        set({ record: await admin(`/lives/${part(id)}`, { signal: gone.signal }), error: null });
+        set({ record: await admin(`/timeline/${part(id)}`, { signal: gone.signal }), error: null });
       } catch (error) {
         if (!gone.signal.aborted) set((before) => ({ ...before, error }));
       }
@@ -67,7 +67,7 @@ function Actions({ job, failed }) {
   const isOpen = job.status === "IN_QUEUE" || job.status === "IN_PROGRESS";
   const isLost = job.status === "FAILED" || job.status === "TIMED_OUT";
   async function again() {
-    const { id } = await admin(`/lives/${part(job.id)}/again`, { method: "POST" });
+    const { id } = await admin(`/timeline/${part(job.id)}/again`, { method: "POST" });
     go(jobLink(job.endpoint, id).slice(1));
   }
   async function download(format) {

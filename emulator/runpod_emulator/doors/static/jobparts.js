@@ -31,7 +31,7 @@ export function Stream({ job }) {
   const changes = job.transitions.length;
   useEffect(() => {
     let gone = false;
-    admin(`/lives/${part(job.id)}/pieces?offset=${pieces.length}`)
+    admin(`/timeline/${part(job.id)}/pieces?offset=${pieces.length}`)
       .then((told) => !gone && told.pieces.length && setPieces((before) => [...before, ...told.pieces].slice(-MOST_CHUNKS)))
       .catch(() => {});
     return () => {
@@ -158,7 +158,7 @@ let ledger = null;
 export function Evidence({ job }) {
   const [rows, set] = useState(ledger);
   useEffect(() => {
-    if (!ledger) admin("/lives/fidelity").then((told) => set((ledger = told))).catch(() => {});
+    if (!ledger) admin("/timeline/fidelity").then((told) => set((ledger = told))).catch(() => {});
   }, []);
   const row = `status.${job.status.toLowerCase()}`;
   const known = rows?.[row];

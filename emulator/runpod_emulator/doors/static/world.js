@@ -117,7 +117,7 @@ export class World {
   }
 
   async #snapshot(signal) {
-    const [lives, clock] = await Promise.all([admin(`/lives?limit=${MOST}`, { signal }), admin("/clock", { signal })]);
+    const [lives, clock] = await Promise.all([admin(`/timeline?limit=${MOST}`, { signal }), admin("/clock", { signal })]);
     this.setClock(clock);
     return lives;
   }

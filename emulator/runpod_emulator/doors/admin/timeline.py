@@ -1,4 +1,4 @@
-"""What the page shows of jobs at a glance: what became of each and when, what it has said, how well its answers are known.
+"""What the page shows of jobs: what became of each and when, what it has said, how well its answers are known.
 
 These are looks of somebody who is not the client: they take no chunk from a stream, and no result counts as read.
 """
@@ -22,7 +22,7 @@ from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.state import Chosen, Offset
 from runpod_emulator.world.world import World
 
-router = APIRouter(prefix="/lives", tags=["what happened"])
+router = APIRouter(prefix="/timeline", tags=["what happened"])
 
 _MOMENTS = 200
 """Changes of one job that are told; of more those in the middle are left out."""
@@ -31,8 +31,8 @@ Most = Annotated[int, Query(ge=0, le=KEPT)]
 
 
 @router.get("")
-async def lives(world: Chosen, limit: Most = KEPT) -> Response:
-    """Every job that is remembered, oldest first: its changes as `[at, event, status, worker, retries]`, its webhook calls."""
+async def timeline(world: Chosen, limit: Most = KEPT) -> Response:
+    """Every job that is remembered, oldest first: its changes as `[at, event, status, worker, retries]`, its calls."""
     keys = list(world.history.jobs())
     keys = keys[len(keys) - min(limit, len(keys)) :]
     shape = _life(world)
