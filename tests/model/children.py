@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from unittest import mock
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +18,7 @@ _LINGERS = 3
 class FakeChild:
     """What `runpod_emulator.workers.child.Child` is, without a process."""
 
-    def __init__(self, children: Children, where: Callable[[str], tuple[str, str]]) -> None:
+    def __init__(self, children: Children) -> None:
         self.last_lines: deque[str] = deque()
         self.endpoint = self.worker = self.world = ""
         self.told = False
@@ -81,4 +81,8 @@ class Children:
 
     def put_in_place(self, stack: ExitStack) -> None:
         """Let commands start these instead of processes."""
-        stack.enter_context(mock.patch("runpod_emulator.workers.command.Child", lambda where: FakeChild(self, where)))
+
+        def child(name: str, printed: object) -> FakeChild:
+            return FakeChild(self)
+
+        stack.enter_context(mock.patch("runpod_emulator.workers.command.Child", child))

@@ -118,6 +118,9 @@ class YieldingStore:
     async def queued(self, endpoint: str) -> list[str]:
         return await self.step("queued", lambda: self._store.queued(endpoint))
 
+    async def first_queued(self, endpoint: str) -> Job | None:
+        return await self.step("first_queued", lambda: self._store.first_queued(endpoint))
+
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
         return await self.step("recent", lambda: self._store.recent(endpoint, offset, limit))
 

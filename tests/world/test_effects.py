@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.fleet.worker import Said, WorkerChange
 from runpod_emulator.core.jobs.job import Completed, Transition
-from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Effect, Entry
+from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Effect, Entry, Line
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.http.access import Access
 from runpod_emulator.server.app import Application
@@ -36,6 +36,9 @@ class Told(Effect):
 
     def worker_changed(self, change: WorkerChange) -> None:
         self.news.append((change.endpoint, change.worker, change.state and change.state.value))
+
+    def printed(self, line: Line) -> None:
+        self.news.append((line.endpoint, line.worker, line.number, line.job, line.text, line.level))
 
     def answered(self, entry: Entry) -> None:
         self.news.append((entry.number, entry.operation, entry.status, len(entry.body), entry.body_size))
@@ -78,6 +81,24 @@ async def test_what_happens_to_a_job_and_its_worker(world: TestWorld, told: Told
     assert told.take() == [("tried", HOOK, "")]
     await world.advance(world.endpoint.settings.idle_timeout)
     assert told.take() == [("ep", worker, None)]
+    await world.emulator.stop()
+
+
+async def test_what_workers_print(world: TestWorld, told: Told):
+    first, second = await world.worker(), await world.worker()
+    told.take()
+    world.endpoint.work.printed(second, "j", Said("hello", level="error"))
+    world.endpoint.fleet.forget(first)
+    world.endpoint.work.printed(first, "", Said("last words"))
+    world.endpoint.work.printed("stranger", "", Said("who?"))
+    assert [one for one in told.take() if len(one) == 6] == [
+        ("ep", second, 2, "j", "hello", "error"),
+        ("ep", first, 1, "", "last words", "info"),
+        ("ep", "stranger", 0, "", "who?", "info"),
+    ]
+    assert [line.text for line in world.emulator.lines] == ["hello", "last words", "who?"]
+    await world.emulator.reset()
+    assert not list(world.emulator.lines)
     await world.emulator.stop()
 
 

@@ -84,6 +84,11 @@ class RequestError(EmulatorError):
             self.detail = detail
         super().__init__(self.detail)
 
+    @property
+    def why(self) -> str:
+        """The reason in words, for those who run the server: what the client is told, or more than that."""
+        return self.detail.removeprefix("bad request: ")
+
 
 class InternalError(RequestError):
     """A fault of the emulator itself; the log has the traceback."""
@@ -229,6 +234,7 @@ class NoToken(Unauthorized):
 
     detail = "no token provided"
     row = "error.no_token"
+    why = "no Authorization header"
 
 
 class InvalidKey(Unauthorized):
@@ -325,10 +331,16 @@ class TooManyRequests(RequestError):
 
 
 class RateLimited(TooManyRequests):
-    """More requests in a window, or at once, than the operation admits; `limit` also fills a RateLimit header."""
+    """More requests in a window, or at once, than the operation admits; `limit` also fills a RateLimit header.
 
-    def __init__(self, retry_after: int, limit: int | None = None) -> None:
+    `why` names the limit.
+    """
+
+    why = ""
+
+    def __init__(self, retry_after: int, limit: int | None = None, why: str = "rate limit exceeded") -> None:
         super().__init__("rate limit exceeded", retry_after)
+        self.why = why
         if limit is not None:
             self.headers = {**self.headers, "RateLimit": f"limit={limit}, remaining=0, reset={retry_after}"}
 

@@ -188,11 +188,12 @@ class Limits:
             return Admission(await self._counter.enter(self._endpoint, name, at + self.shown, limit))
         except Full as still:
             if still.wait is None:
-                raise self._refusal(1, limit.concurrent) from None
-            raise self._refusal(max(1, -(-still.wait // 1000)), limit.rate) from None
+                raise self._refusal(1, limit.concurrent, f"{name}: {limit.concurrent} at once") from None
+            why = f"{name}: {limit.rate} in {limit.window / 1000:g} s"
+            raise self._refusal(max(1, -(-still.wait // 1000)), limit.rate, why) from None
 
-    def _refusal(self, retry_after: int, limit: int) -> RateLimited:
-        return RateLimited(retry_after, limit if self._platform.rate_limit_headers else None)
+    def _refusal(self, retry_after: int, limit: int, why: str) -> RateLimited:
+        return RateLimited(retry_after, limit if self._platform.rate_limit_headers else None, why)
 
 
 def rows_of(platform: Platform) -> dict[str, Row]:

@@ -19,8 +19,8 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors import flash
 from runpod_emulator.doors.pages import is_strange, refuse_page
 from runpod_emulator.http.access import Access, known_world, world_of_client
-from runpod_emulator.http.answers import WORLD, answering, note, problem
-from runpod_emulator.http.bodies import has_body
+from runpod_emulator.http.answers import WORLD, answering, note, problem, refusal
+from runpod_emulator.http.bodies import LET_IN, has_body
 from runpod_emulator.http.call import HttpCaller
 from runpod_emulator.http.faults import Edge
 from runpod_emulator.http.read_ahead import ReadAhead
@@ -154,11 +154,12 @@ async def _answer(
 ) -> Response:
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
+    request.scope[LET_IN] = world.timeline.now()
     serve = functools.partial(_serve, target, ahead, closing, request, balancer, caller)
     if not world.faults.rules:
         return await serve()
-    shown = functools.partial(problem, emulator=world)
-    return await Edge(request, balancer, Operation.BALANCED, caller, shown).answer(serve)
+    made, refused = functools.partial(problem, emulator=world), functools.partial(refusal, request, world)
+    return await Edge(request, balancer, Operation.BALANCED, caller, made, refused).answer(serve)
 
 
 async def _serve(
@@ -189,7 +190,7 @@ async def _connect(target: Target, socket: WebSocket, ahead: ReadAhead, send: Se
             world = socket.scope[WORLD] = world_of_client(socket)
             balancer = _admitted(socket, target, world)
         except RequestError as error:
-            response = problem(error, socket.scope.get(WORLD, socket.app.state.worlds.first))
+            response = refusal(socket, socket.scope.get(WORLD, socket.app.state.worlds.first), error)
         else:
             endpoint = balancer.id
             closing.enter_context(world.visited())
@@ -209,14 +210,15 @@ async def _shake(
     caller = Caller()
     ahead.left.add_done_callback(lambda left: None if left.cancelled() else caller.hang_up())
     serve = functools.partial(_handshake, target, socket, ahead, closing, balancer, caller)
-    shown = functools.partial(problem, emulator=world)
+    made, refused = functools.partial(problem, emulator=world), functools.partial(refusal, socket, world)
+    socket.scope[LET_IN] = world.timeline.now()
     try:
         if not world.faults.rules:
             return await serve()
         socket.scope["path_params"] = {"endpoint_id": balancer.id}
-        return await Edge(socket, balancer, Operation.BALANCED, caller, shown).answer(serve)
+        return await Edge(socket, balancer, Operation.BALANCED, caller, made, refused).answer(serve)
     except RequestError as error:
-        return shown(error)
+        return refused(error)
 
 
 async def _handshake(

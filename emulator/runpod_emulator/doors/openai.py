@@ -13,8 +13,8 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobFailed, JobNotFound
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation
-from runpod_emulator.doors.public import Events
-from runpod_emulator.http.call import FIDELITY, JOB, Call
+from runpod_emulator.doors.public import Events, note_job
+from runpod_emulator.http.call import FIDELITY, Call
 from runpod_emulator.http.guards import guarded
 from runpod_emulator.http.members import cut
 from runpod_emulator.http.routing import Door
@@ -37,7 +37,7 @@ async def ask(call: Call) -> Response:
     """
     submission, streams = await _submission(call)
     job = await call.endpoint.submit(submission)
-    call.request.scope[JOB] = job.id
+    note_job(call, job)
     if streams:
         return await _stream(call, job)
     wait = call.platform.openai_wait

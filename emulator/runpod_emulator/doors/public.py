@@ -18,6 +18,7 @@ from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.http import wire
+from runpod_emulator.http.bodies import STUB
 from runpod_emulator.http.call import FIDELITY, JOB, Call
 from runpod_emulator.http.guards import BalancedVerb, Find, Verb, endpoint_in_path, guarded
 from runpod_emulator.http.routing import Door
@@ -28,7 +29,7 @@ async def run(call: Call) -> Response:
     """Queue a job and answer at once."""
     body = await call.json(call.platform.run_body_limit)
     job = await call.endpoint.submit(_submission(call, body, sync=False))
-    call.request.scope[JOB] = job.id
+    note_job(call, job)
     return call.reply("run.accepted", wire.accepted(job))
 
 
@@ -39,7 +40,7 @@ async def runsync(call: Call) -> Response:
     body = await call.json(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     submission = _submission(call, body, sync=True)
     job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
-    call.request.scope[JOB] = job.id
+    note_job(call, job)
     job = await call.endpoint.wait(job.id, until, call.caller, job.submitted_at)
     http_status = call.platform.runsync_failed_status if job.status is JobStatus.FAILED else 200
     return _envelope(call, Operation.RUNSYNC, job, call.emulator.timeline.now(), http_status)
@@ -76,14 +77,18 @@ async def stream(call: Call) -> Response:
         return await _events(call)
     await call.endpoint.looked(call.job_id)
     status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
-    if status.terminal:
-        call.emulator.unread.seen(await call.endpoint.status(call.job_id))
+    if status.terminal or call.emulator.stubs:
+        job = await call.endpoint.status(call.job_id)
+        note_job(call, job)
+        if status.terminal:
+            call.emulator.unread.seen(job)
     return call.reply(f"stream.{status.value.lower()}", wire.stream(status, chunks, call.platform))
 
 
 async def cancel(call: Call) -> Response:
     """End the job: a queued one is removed from the queue, a running one is stopped."""
     before = await call.endpoint.status(call.job_id)
+    note_job(call, before)
     job = await call.endpoint.cancel(call.job_id)
     row = {JobStatus.IN_QUEUE: "queued", JobStatus.IN_PROGRESS: "running"}.get(before.status, "ended")
     return call.reply(f"cancel.{row}", wire.accepted(job))
@@ -91,7 +96,9 @@ async def cancel(call: Call) -> Response:
 
 async def retry(call: Call) -> Response:
     """Queue a FAILED or TIMED_OUT job again, under the same id and with its input."""
-    return call.reply("retry.accepted", wire.accepted(await call.endpoint.retry(call.job_id)))
+    job = await call.endpoint.retry(call.job_id)
+    note_job(call, job)
+    return call.reply("retry.accepted", wire.accepted(job))
 
 
 async def purge(call: Call) -> Response:
@@ -167,7 +174,16 @@ def _submission(call: Call, body: bytes, sync: bool) -> Submission:
     return wire.submission(body, call.platform, sync, call.request.scope["headers"], is_checked=True)
 
 
+def note_job(call: Call, job: Job) -> None:
+    """Note of which job a request is, and the stub that this one plays."""
+    call.request.scope[JOB] = job.id
+    if job.script is not None:
+        call.request.scope[STUB] = job.script.stub or ""
+
+
 def _envelope(call: Call, operation: Operation, job: Job, at: int, status: int = 200) -> Response:
+    if job.script is not None:
+        note_job(call, job)
     if call.emulator.polls is not None:
         call.emulator.polls.seen(job)
     return call.reply(_ROWS[operation, job.status], wire.envelope(job, at, call.platform), status)

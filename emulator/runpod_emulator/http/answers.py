@@ -15,9 +15,10 @@ from runpod_emulator.core.records.news import LONGEST_BODY, Entry
 from runpod_emulator.core.settings import FLASH
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
-from runpod_emulator.http.bodies import BODY, MADE_BY, UNREAD, Unread, has_body
+from runpod_emulator.http.bodies import BODY, LET_IN, MADE_BY, STUB, UNREAD, WHY, Unread, has_body
 from runpod_emulator.http.bounded import HEAD
 from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
+from runpod_emulator.http.why import why
 from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.api")
@@ -49,13 +50,14 @@ def answering(
             age = emulator.resets
             response = await work(request, emulator, caller)
         except RequestError as error:
-            response = problem(error, emulator or request.app.state.worlds.first)
+            response = refusal(request, emulator or request.app.state.worlds.first, error)
         except (ClientDisconnect, asyncio.CancelledError):
             # Cancelled only by a stop of the server, for a request that did not come to its end.
             response = Response(status_code=499)
+            request.scope[WHY] = "the client has left"
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            response = problem(InternalError(), emulator or request.app.state.worlds.first)
+            response = refusal(request, emulator or request.app.state.worlds.first, InternalError())
         finally:
             if caller.watch is not None:
                 caller.answered()
@@ -69,6 +71,12 @@ def answering(
         return response
 
     return answer
+
+
+def refusal(request: HTTPConnection, emulator: World, error: RequestError) -> Response:
+    """An error as the answer of a request; the journal and the log have the reason."""
+    request.scope[WHY] = why(error, request.scope, emulator)
+    return problem(error, emulator)
 
 
 def problem(error: RequestError, emulator: World) -> Response:
@@ -95,10 +103,11 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     if UNREAD in scope:
         reason: Unread = scope[UNREAD]
         unread, size = reason.reason, max(size, reason.size)
+    at = emulator.timeline.now()
     entry = Entry(
-        emulator.requests, emulator.timeline.now(), endpoint_id, operation, method, path, query, scope["headers"],
+        emulator.requests, at, endpoint_id, operation, method, path, query, scope["headers"],
         body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
-        scope.get(MADE_BY, ""),
+        scope.get(MADE_BY, ""), at - scope.get(LET_IN, at), scope.get(STUB, ""), scope.get(WHY, ""),
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)

@@ -32,13 +32,17 @@ _CONCEALABLE = frozenset(
 
 @dataclass(slots=True)
 class Edge:
-    """A request or a handshake before the faults of its endpoint. `problem` makes an error's answer."""
+    """A request or a handshake before the faults of its endpoint.
+
+    `problem` makes a fault's answer, `refusal` that of an error which is the request's own.
+    """
 
     request: HTTPConnection
     endpoint: Endpoint | Balancer
     operation: Operation
     caller: Caller
     problem: Callable[[RequestError], Response]
+    refusal: Callable[[RequestError], Response]
 
     async def answer(self, serve: Callable[[], Awaitable[Response]]) -> Response:
         """The answer of `serve`, or what the faults make of it."""
@@ -60,7 +64,7 @@ class Edge:
         try:
             return await serve()
         except RequestError as error:
-            return self.problem(error)
+            return self.refusal(error)
 
     async def _concealed(self) -> Fault | None:
         """The fault that says there is no such job (yet), if one does."""

@@ -12,7 +12,8 @@ from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.rates import Admission, Operation
 from runpod_emulator.http.access import Access
-from runpod_emulator.http.answers import Handler, answering, problem
+from runpod_emulator.http.answers import Handler, answering, problem, refusal
+from runpod_emulator.http.bodies import LET_IN
 from runpod_emulator.http.call import Call, HttpCaller
 from runpod_emulator.http.faults import Edge
 from runpod_emulator.http.routing import HEADERS
@@ -58,7 +59,8 @@ def guarded(
         if not emulator.faults.rules:
             return await _serve(verb, operation, request, emulator, endpoint, caller)
         serve = functools.partial(_serve, verb, operation, request, emulator, endpoint, caller)
-        edge = Edge(request, endpoint, operation, caller, functools.partial(problem, emulator=emulator))
+        made, refused = functools.partial(problem, emulator=emulator), functools.partial(refusal, request, emulator)
+        edge = Edge(request, endpoint, operation, caller, made, refused)
         return await edge.answer(serve)
 
     answer = answering(let_in, noted_as=operation.value)
@@ -70,7 +72,7 @@ def guarded(
 async def _serve(
     verb: Verb, operation: Operation, request: Request, emulator: World, endpoint: Endpoint, caller: HttpCaller
 ) -> Response:
-    at = await emulator.timeline.present()
+    at = request.scope[LET_IN] = await emulator.timeline.present()
     admission = await endpoint.limits.admit(operation, at) if emulator.rate_limits else Admission()
     with admission:
         call = Call(request, emulator, endpoint, caller, emulator.ledger, admission, endpoint.platform, at)

@@ -152,6 +152,12 @@ class MemoryStore:
             return shelf.queue.keys()
         return sorted((*shelf.queue.keys(), *shelf.held), key=lambda job: shelf.jobs[job].place)
 
+    async def first_queued(self, endpoint: str) -> Job | None:
+        """The job that workers get next; None where none waits for them."""
+        shelf = self._shelf(endpoint)
+        first = shelf.queue.first()
+        return None if first is None else shelf.jobs[first[1]]
+
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
         """One page of the jobs, newest first, and how many there are."""
         jobs = self._shelf(endpoint).jobs

@@ -72,6 +72,12 @@ class Request:
     """Why the body was not kept whole; "" where it was."""
     fault: str | None = None
     """The id of the fault that has changed the answer."""
+    took: float = 0.0
+    """Seconds from when it was let in until it was answered."""
+    stub: str | None = None
+    """The id of the stub that its job plays."""
+    why: str | None = None
+    """Why it was refused, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,9 @@ def request(shown: Mapping[str, Any]) -> Request:
         job=shown["job"],
         body_cut=shown["bodyCut"]["reason"] if "bodyCut" in shown else "",
         fault=shown["fault"],
+        took=shown["took"] / 1000,
+        stub=shown["stub"],
+        why=shown["why"],
     )
 
 

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from runpod_emulator.core.fleet.worker import Said
 from runpod_emulator.core.secrets.masks import names_secret
-from runpod_emulator.core.secrets.shown import Shown
 from runpod_emulator.core.time.clock import turn
 from runpod_emulator.workers.lines import Lines, cleaned
 from runpod_emulator.workers.log_pipe import LogPipe, log_pipe
@@ -42,11 +42,13 @@ _LAST_WORDS = 0.5
 class Child:
     """One worker and all its descendants, below a keeper (`runner/keeper.py`) that ends as the worker ends.
 
-    `where(job)` names the origin of a log line: one of this job, or with an empty id of nobody knows which.
+    `printed(job, said)` hears of each line: one of this job, or with an empty id of nobody knows which. `name` is the
+    worker's, in the log.
     """
 
-    def __init__(self, where: Callable[[str], str]) -> None:
-        self._where = where
+    def __init__(self, name: str, printed: Callable[[str, Said], None]) -> None:
+        self._name = name
+        self._heard = printed
         self._printed: dict[str, Lines] = {}
         """What each job has printed that the child told apart."""
         self._secrets: list[bytes] = []
@@ -122,7 +124,7 @@ class Child:
     def _end_it(self, grace: float | None) -> None:
         """Its time is over."""
         if grace is not None:
-            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._where(""), grace)
+            log.info("%s: it had not left %g s after SIGTERM, so it is killed", self._name, grace)
         self.kill(signal.SIGKILL)
 
     def kill(self, sign: signal.Signals) -> None:
@@ -189,8 +191,7 @@ class Child:
         if line and not text:
             return
         self.last_lines.append(text)
-        extra = None if coloured is text else {"coloured": coloured}
-        log.info("%s | %s", self._where(job), Shown(text), extra=extra)
+        self._heard(job, Said(text, "" if coloured is text else coloured))
 
 
 def _secrets_in(environment: Mapping[str, str]) -> list[bytes]:

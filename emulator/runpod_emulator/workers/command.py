@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -57,7 +58,7 @@ class CommandWorker:
         self.id = worker
         self._endpoint = endpoint
         self._command = command
-        self._child = Child(lambda job: f"{endpoint.id}/{worker}")
+        self._child = Child(f"{endpoint.id}/{worker}", functools.partial(endpoint.printed, worker))
         self._ended = False
         self._wants_successor = True
         self._in_peace = True

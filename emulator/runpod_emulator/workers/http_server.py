@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -123,7 +124,7 @@ class ServerWorker:
         self._own = Placeholders(worker, server.ports)
         self._port = self._own.port
         self._health_port = server.health_port(self._own)
-        self._child = Child(lambda job: f"{balancer.id}/{worker}")
+        self._child = Child(f"{balancer.id}/{worker}", functools.partial(balancer.printed, worker))
         self._ended = False
 
     @property

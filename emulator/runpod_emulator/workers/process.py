@@ -30,6 +30,7 @@ import socket
 import orjson
 
 from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.fleet.worker import Said
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
@@ -72,7 +73,7 @@ class WorkerProcess:
         self._slot = asyncio.Event()
         self._taking = False
         """Whether it asks for jobs just now: two who ask at once would get more than there are slots."""
-        self._child = Child(self._where)
+        self._child = Child(f"{endpoint.id}/{worker}", self._printed)
         self._own = Placeholders(worker, program.ports)
         self._writer: asyncio.StreamWriter | None = None
         self._broken: str | None = None
@@ -366,9 +367,9 @@ class WorkerProcess:
             for piece in pieces(kind, job, body):
                 self._writer.write(piece)
 
-    def _where(self, job: str) -> str:
-        """Where a log line comes from; of what the child does not tell apart, the only job there is."""
-        return "/".join(filter(None, (self._endpoint.id, self.id, job or self._jobs.only or self._given_up)))
+    def _printed(self, job: str, said: Said) -> None:
+        """The child has printed a line; what it does not tell apart is of the only job there is."""
+        self._endpoint.printed(self.id, job or self._jobs.only or self._given_up, said)
 
     async def _report_end(self) -> None:
         if self._ended:

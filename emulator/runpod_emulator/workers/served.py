@@ -10,11 +10,20 @@ if TYPE_CHECKING:
     from runpod_emulator.core.endpoint.scripts import RunningScripts
     from runpod_emulator.core.endpoint.shared import Shared
     from runpod_emulator.core.fleet.fleet import Fleet
+    from runpod_emulator.core.fleet.worker import Said
     from runpod_emulator.core.jobs.job import Job
     from runpod_emulator.core.jobs.results import Report
     from runpod_emulator.core.platform import Platform
     from runpod_emulator.core.settings import EndpointSettings
     from runpod_emulator.core.time.waiting import Caller
+
+
+class Heard(Protocol):
+    """For those who read what a worker prints."""
+
+    def printed(self, worker: str, job: str, said: Said) -> None:
+        """A worker has printed a line; `job` is empty where nobody knows of which it is."""
+        ...
 
 
 class GoneWorkers(Protocol):
@@ -78,7 +87,7 @@ class FleetOfJobs(TakenJobs, Protocol):
         ...
 
 
-class ProcessJobs(TakenJobs, Protocol):
+class ProcessJobs(TakenJobs, Heard, Protocol):
     """For worker processes."""
 
     fleet: Fleet
@@ -96,7 +105,7 @@ class ProcessJobs(TakenJobs, Protocol):
         ...
 
 
-class PolledJobs(GoneWorkers, Protocol):
+class PolledJobs(GoneWorkers, Heard, Protocol):
     """For programs of ours that poll over HTTP."""
 
     id: str
@@ -108,7 +117,7 @@ class PolledJobs(GoneWorkers, Protocol):
         ...
 
 
-class BalancedRequests(Protocol):
+class BalancedRequests(Heard, Protocol):
     """For HTTP servers behind the load balancer."""
 
     id: str

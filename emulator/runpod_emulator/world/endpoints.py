@@ -6,8 +6,9 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from runpod_emulator.core.balancer_errors import QueueCall, WrongKind
 from runpod_emulator.core.endpoint.balancer import Balancer
@@ -34,6 +35,15 @@ from runpod_emulator.world.starts import Starts
 log = logging.getLogger("runpod_emulator")
 
 
+class Served(NamedTuple):
+    """What the workers of an endpoint run: a handler or an application, or the words of a command."""
+
+    text: str
+    handler: str = ""
+    """"" for a command."""
+    directory: str | None = None
+
+
 class Endpoints(Mapping[str, Endpoint | Balancer]):
     """The endpoints of one world by their ids, queue-based ones first: adds, starts, changes and removes them.
 
@@ -45,6 +55,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """The queue-based endpoints."""
         self.balancers: dict[str, Balancer] = {}
         """The load-balancing endpoints, which have no queue."""
+        self.programs: dict[str, Served] = {}
+        """What the workers of an endpoint run, where there is something."""
         self._shared = shared
         self._removed = removed
         self._handlers: dict[str, Handler] = {}
@@ -111,6 +123,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             lambda work: Pool(HANDLER, lambda worker: WorkerProcess(worker, work, program)),
             again=lambda: self.add_program(settings, program),
         )
+        self.programs[settings.id] = Served(program.handler, program.handler, program.directory)
         if program.folder is not None:
             self._reloader.add(endpoint.workforce, program.files)
         return endpoint
@@ -121,6 +134,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             _warm(settings, command.reload),
             lambda work: Pool(COMMAND, lambda worker: CommandWorker(worker, work, command)),
         )
+        self.programs[settings.id] = Served(shlex.join(command.words), directory=command.directory)
         if command.reload:
             self._reloader.add(endpoint.workforce, command.files)
         return endpoint
@@ -154,6 +168,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             self._shared,
             lambda balancer: Pool(LOAD_BALANCER, lambda worker: ServerWorker(worker, balancer, server)),
         )
+        self.programs[settings.id] = Served(server.app or shlex.join(server.words), directory=server.directory)
         self.starts.added(settings.id, balancer.settings, lambda: self.add_balancer(settings, server))
         if server.reload:
             self._reloader.add(balancer.workforce, server.files)
@@ -247,6 +262,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self.balancers.pop(endpoint_id, None)
         self._reloader.forget(endpoint_id)
         self._handlers.pop(endpoint_id, None)
+        self.programs.pop(endpoint_id, None)
         self.starts.removed(endpoint_id)
         await endpoint.workforce.launcher.close()
         endpoint.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
 from runpod_emulator.core.jobs.job import Transition
@@ -19,9 +20,11 @@ class Feeds(Effect):
 
     def __init__(self, room: WaitingRoom) -> None:
         self._room = room
-        self._feeds: dict[Callable[[Transition], None], Callable[[], None]] = {}
+        self._feeds: dict[object, Callable[[], None]] = {}
         self.followers: dict[object, Callable[[Transition], None]] = {}
         """Whom to tell of each transition."""
+        self.numbers = itertools.count(1)
+        """Of what readers are sent, so that the numbers rise for each of them, also for one who comes again."""
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -29,12 +32,21 @@ class Feeds(Effect):
     @contextlib.contextmanager
     def listening(self, heard: Callable[[Transition], None], wake: Callable[[], None]) -> Iterator[None]:
         """Call `heard` with every transition, and `wake` when the emulator stops."""
-        self._feeds[heard] = wake
-        with self._following(lambda transition: None if type(transition.event) in INWARD else heard(transition)):
-            try:
-                yield
-            finally:
-                del self._feeds[heard]
+        with (
+            self.reading(wake),
+            self._following(lambda transition: None if type(transition.event) in INWARD else heard(transition)),
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def reading(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Somebody reads what happens: `wake` is called when the emulator stops."""
+        reader = object()
+        self._feeds[reader] = wake
+        try:
+            yield
+        finally:
+            del self._feeds[reader]
 
     async def wait_for(self, done: Callable[[], Awaitable[bool]], until: int, caller: Caller) -> bool:
         """Wait until `done`, looked at whenever something has happened; False when the time `until` comes first."""

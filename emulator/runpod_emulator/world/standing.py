@@ -5,9 +5,12 @@ All of it is found out when it is asked for: what runs is only counted as it beg
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+import heapq
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job, JobStatus
@@ -16,6 +19,10 @@ from runpod_emulator.world.world import World
 
 WAYS = 'POST /__emulator/clock/advance with {"by": "{}s"}, or /__emulator/clock/run-until-idle,'
 """How a clock that stands is moved by HTTP."""
+
+
+_NEWEST = 200
+"""Jobs of an endpoint whose deadlines are listed."""
 
 
 class Due(NamedTuple):
@@ -42,8 +49,40 @@ async def held_by(world: World) -> list[str]:
 
 async def next_due(world: World) -> Due | None:
     """What a job or a webhook waits for, the earliest; None where no time brings anything on."""
-    found = [due async for due in _dues(world)]
-    return min(found, default=None)
+    return min([*_steps(world), *await _first_end(world)], default=None)
+
+
+async def deadlines(world: World, most: int) -> list[Due]:
+    """What time alone will do next, earliest first, as far as it is about jobs, workers and webhooks.
+
+    Of each endpoint the newest jobs are looked at, and the one whose deadline comes first of all.
+    """
+    found = list(_steps(world))
+    keys: dict[tuple[str, str], Job] = {}
+    first = await world.store.next_due()
+    key = None if first is None else await world.store.due(first)
+    if key is not None:
+        with contextlib.suppress(JobNotFound):
+            keys[key] = await world.store.get(*key)
+    for endpoint in world.endpoints.values():
+        found += _of_workers(endpoint)
+        if isinstance(endpoint, Endpoint):
+            jobs, _ = await world.store.recent(endpoint.id, 0, _NEWEST)
+            keys |= {(job.endpoint, job.id): job for job in jobs}
+    found += [Due(due, _deadline(job)) for job in keys.values() if (due := job.next_deadline) is not None]
+    return heapq.nsmallest(most, found)
+
+
+def _of_workers(endpoint: Endpoint | Balancer) -> Iterator[Due]:
+    """When workers leave, and when another one may come."""
+    fleet, name = endpoint.fleet, endpoint.settings.id
+    for worker in fleet.workers.values():
+        if worker.idle_timer is not None and fleet.may_go(worker):
+            yield Due(worker.idle_timer.due, f"worker {worker.id} of endpoint {name} ends, if it stays idle")
+        if isinstance(endpoint, Balancer) and worker.coming is not None and worker.is_coming_up:
+            yield Due(worker.coming.due, f"worker {worker.id} of endpoint {name} comes up")
+    if endpoint.autoscaler.due is not None:
+        yield Due(endpoint.autoscaler.due, f"one more worker of endpoint {name}, if jobs still wait")
 
 
 async def in_vain(world: World, job_id: str | None, ways: str) -> str:
@@ -127,7 +166,8 @@ def works_elsewhere(world: World) -> bool:
     return any(balancer.fleet.running for balancer in world.endpoints.balancers.values())
 
 
-async def _dues(world: World) -> AsyncIterator[Due]:
+def _steps(world: World) -> Iterator[Due]:
+    """What stubs, workers that come up and webhook calls wait for."""
     for endpoint in world.endpoints.queues.values():
         for job_id, at in endpoint.scripts.steps():
             yield Due(at, f"the next step of the stub of job {job_id}")
@@ -137,19 +177,25 @@ async def _dues(world: World) -> AsyncIterator[Due]:
     call = world.webhooks.next_call
     if call is not None:
         yield Due(call, "the next attempt of a webhook call")
+
+
+async def _first_end(world: World) -> list[Due]:
+    """The earliest deadline of a job, if that has not ended: one, or none."""
     first = await world.store.next_due()
     key = None if first is None else await world.store.due(first)
-    if key is not None and first is not None:
-        try:
-            job = await world.store.get(*key)
-        except JobNotFound:
-            return
-        if not job.status.terminal:
-            yield Due(first, _deadline(job))
+    if key is None or first is None:
+        return []
+    try:
+        job = await world.store.get(*key)
+    except JobNotFound:
+        return []
+    return [] if job.status.terminal else [Due(first, _deadline(job))]
 
 
 def _deadline(job: Job) -> str:
     """What the job's next deadline is."""
+    if job.status.terminal:
+        return f"the result of job {job.id} is forgotten"
     if job.script is not None and job.held and job.next_deadline == job.script.release_due:
         return f"the release from the queue of job {job.id}"
     if job.status is JobStatus.IN_QUEUE or job.next_deadline == job.expires_at:

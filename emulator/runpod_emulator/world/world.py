@@ -22,6 +22,7 @@ from runpod_emulator.core.rates import Counter, OwnCounter
 from runpod_emulator.core.records.attempts import Attempts
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
+from runpod_emulator.core.records.lines import Lines
 from runpod_emulator.core.records.news import Attempt, Effect, News
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import KEPT_BYTES
@@ -34,6 +35,7 @@ from runpod_emulator.effects.faulty_post import FaultyPost
 from runpod_emulator.effects.joblog import JobLog
 from runpod_emulator.effects.own_post import OwnPost, Take
 from runpod_emulator.effects.webhooks import PER_HOST, LatePost, Post, Webhooks
+from runpod_emulator.effects.worker_log import WorkerLog
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
@@ -105,7 +107,7 @@ class World:
             platform=platform, timeline=self.timeline, store=self.store, room=self.room, owner=self.owner,
             ids=Ids(seed, self.owner if self._heartbeat else ""), capacity=capacity or Capacity(), stubs=self.stubs,
             faults=self.faults, rate_limits=rate_limits, counter=counter or OwnCounter(), webhook_body=webhook_body,
-            on_won=self.news.won, on_worker=self.news.worker_changed, flaws=self._flaws,
+            on_won=self.news.won, on_worker=self.news.worker_changed, on_line=self.news.printed, flaws=self._flaws,
         )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
@@ -121,13 +123,16 @@ class World:
         self.journal = Journal(keep_bytes)
         self.history = History(keep_bytes)
         self.streams = Streams(keep_bytes)
+        self.lines = Lines(keep_bytes)
         self.unread = Unread(self.timeline)
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
         job_log = JobLog(self.platform, self._flaws, lambda endpoint: self.endpoints.flaws.hopeless(endpoint))
-        always: list[Effect] = [job_log, self.webhooks, self.feeds, self.history, self.streams]
-        always += [self.journal, self.attempts]
+        always: list[Effect] = [
+            job_log, WorkerLog(), self.webhooks, self.feeds, self.history, self.journal, self.attempts, self.lines,
+            self.streams,
+        ]  # fmt: skip
         if self._heartbeat is not None:
             always.append(self._heartbeat)
         return [self.unread, self.polls, *always] if self.polls else always

@@ -11,7 +11,8 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Progressed
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
-from runpod_emulator.core.records.news import LONGEST_BODY, Entry
+from runpod_emulator.core.records.lines import Lines
+from runpod_emulator.core.records.news import LONGEST_BODY, Entry, Line
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import Ring
 
@@ -105,3 +106,14 @@ async def history_is_empty_then(history: History) -> None:
     history.cleared()
     assert not list(history.jobs())
     assert history._count == 0
+
+
+def test_lines_are_bounded_and_forgotten_by_endpoint():
+    lines = Lines(10_000)
+    for number in range(100):
+        lines.printed(Line(number, "ab"[number % 2], "w", "", "x" * 600))
+    assert [line.at for line in lines] == list(range(90, 100))
+    lines.cleared("a")
+    assert [line.at for line in lines] == [91, 93, 95, 97, 99]
+    lines.cleared(None)
+    assert len(lines) == 0

@@ -81,6 +81,7 @@ class Balancer:
         self.platform = shared.platform
         self.workforce = Workforce(settings, shared, launch(self), self._balance)
         self.fleet = self.workforce.fleet
+        self.printed = self.workforce.printed
         self.fleet.overfills = True
         self.autoscaler = self.workforce.autoscaler
         self._timeline = shared.timeline
@@ -129,7 +130,7 @@ class Balancer:
         self.fleet.release(seat.worker, seat.request)
         worker = self.fleet.workers.get(seat.worker)
         if worker is not None and worker.outdated and not worker.jobs:
-            self.fleet.dismiss(worker)
+            self.fleet.dismiss(worker, "its requests are answered")
         if self.settings.worker_capacity:
             self._room.call(("balancer", self.id))
         await self._balance()
@@ -166,7 +167,7 @@ class Balancer:
         if known is None or known.state in _UP:
             return
         if known.state is WorkerState.UNHEALTHY and self._is_replaced(known):
-            self.fleet.outdate(known)
+            self.fleet.outdate(known, "others have taken over while it was ill")
             return
         self._addresses[worker] = address
         self._starting.discard(worker)

@@ -181,7 +181,7 @@ class Faults(Hooks):
             with suppress(JobNotFound):
                 await self._lose(await self._work.shared.store.get(self._work.id, held), worker.id, at)
         if worker.ours and not worker.outdated:
-            self._work.fleet.outdate(worker)
+            self._work.fleet.outdate(worker, "a fault has it given up")
         await self._work.balance()
 
     async def _lose(self, job: Job, worker: str, at: int) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from runpod_emulator.core.fleet.capacity import Capacity
-from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.fleet.worker import Line, WorkerChange
 from runpod_emulator.core.jobs.ids import IdSource
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.listeners import ByKind
@@ -40,5 +40,7 @@ class Shared:
     """Called once for every transition, where the write won; must not raise or wait."""
     on_worker: Sequence[Callable[[WorkerChange], None]] = ()
     """Called as a worker comes, gets into another state or goes; must not raise or wait."""
+    on_line: Sequence[Callable[[Line], None]] = ()
+    """Called with each line that a worker prints; must not raise or wait."""
     flaws: dict[str, str] = dataclasses.field(default_factory=dict)
     """Why the code of an endpoint can't be started as it is now, in a worker's last words, for those where it can't."""

@@ -66,7 +66,7 @@ class StrayRuns:
         self._fleet.release(worker, job_id)
         known = self._fleet.workers.get(worker)
         if known is not None and known.outdated and known.ours and not known.jobs:
-            self._fleet.dismiss(known)
+            self._fleet.dismiss(known, "it was given up")
         self._ended()
 
     def end_all(self, worker: str) -> None:

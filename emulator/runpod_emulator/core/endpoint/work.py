@@ -60,6 +60,7 @@ class Work:
         scripts.waits = launcher.start_script_worker
         self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
         self.fleet = self.workforce.fleet
+        self.printed = self.workforce.printed
         self.balance = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler).balance
         self.engine = Engine(self.id, shared, self.balance, scripts.run_of)
         self.hooks = Hooks()

@@ -13,7 +13,7 @@ from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
-from runpod_emulator.core.fleet.worker import Worker, WorkerChange, WorkerCounts, WorkerState
+from runpod_emulator.core.fleet.worker import Line, Said, Worker, WorkerChange, WorkerCounts, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -36,11 +36,10 @@ class Workforce:
     ) -> None:
         self.id = settings.id
         self.settings = settings
-        self._on_worker = shared.on_worker
+        self._on_worker, self._on_line = shared.on_worker, shared.on_line
         self._owner, self._owners = shared.owner, shared.store.owners
-        changed = self._changed if shared.on_worker else None
         self.fleet = Fleet(
-            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, changed
+            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, self._changed
         )
         self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
         self.release = Release(self.id, self.fleet, self.autoscaler)
@@ -59,6 +58,14 @@ class Workforce:
     def flaw(self) -> str:
         """Why the code as it is now can't be started, in a worker's last words; empty where it can, as far as known."""
         return self._flaws.get(self.id, "")
+
+    def printed(self, worker: str, job: str, said: Said) -> None:
+        """A worker has printed a line; `job` is empty where nobody knows of which it is."""
+        text, coloured, level, more = said
+        number = self.fleet.number(worker)
+        line = Line(self._timeline.now(), self.id, worker, job, text, level, number, coloured, more)
+        for told in self._on_line:
+            told(line)
 
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or now wants `concurrency` jobs at once."""
@@ -164,7 +171,7 @@ class Workforce:
         self.fleet.backoff.restart()
         for worker in list(self.fleet.workers.values()):
             if worker.ours and worker.coming is not None and not worker.boots:
-                self.fleet.dismiss(worker)
+                self.fleet.dismiss(worker, "a reset begins anew")
         self.cool_down_if_simulated()
 
     def cool_down_if_simulated(self) -> None:
@@ -176,10 +183,14 @@ class Workforce:
         """End idle workers, but for those that are always on."""
         for worker in list(self.fleet.workers.values())[self.settings.workers_min :]:
             if worker.ours and worker.state is WorkerState.IDLE:
-                self.fleet.dismiss(worker)
+                self.fleet.dismiss(worker, "the next job is to see a cold start")
 
-    def _changed(self, worker: str, state: WorkerState | None) -> None:
-        change = WorkerChange(self._timeline.now(), self.id, worker, state)
+    def _changed(self, worker: Worker, state: WorkerState | None) -> None:
+        if not self._on_worker:
+            return
+        change = WorkerChange(
+            self._timeline.now(), self.id, worker.id, state, self.fleet.number(worker.id), worker.reason
+        )
         for told in self._on_worker:
             told(change)
 

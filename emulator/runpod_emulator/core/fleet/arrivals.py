@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runpod_emulator.core.fleet.capacity import Capacity, Lender
@@ -19,8 +20,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("runpod_emulator.engine")
 
 Step = Callable[["Worker"], None]
+_REMEMBERED = 1_000
+"""Workers of an endpoint whose coming is remembered."""
 PATIENCE = 5_000
 """Milliseconds of real time for which a start may hold virtual time in silence; it is mentioned again and again."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """When a worker came up, in ms since the epoch; None for a step that it has not reached."""
+
+    wanted_at: int
+    container_at: int | None = None
+    """When it had a machine, and its container began to start."""
+    program_at: int | None = None
+    ready_at: int | None = None
 
 
 class Arrivals:
@@ -51,12 +65,15 @@ class Arrivals:
         self._stopped = False
         self._watches: dict[str, asyncio.TimerHandle] = {}
         """They measure starts in real time, where time is virtual."""
+        self._known: dict[str, Arrival] = {}
+        """Of the last workers, oldest first, also of those that are gone."""
         self._overdue = overdue
         self._throttle = _draws(settings.throttle, f"{seed} {settings.id} throttle" if seed is not None else None)
         self._cold_start = _draws(settings.cold_start, f"{seed} {settings.id} cold" if seed is not None else None)
 
     def begin(self, worker: Worker, at_once: bool) -> None:
         """Bring the worker up; `at_once` without simulated throttling and cold start."""
+        self._note(worker)
         if at_once:
             self._capacity.claim(worker.id, self._owner, lambda: self._launch(worker))
         else:
@@ -68,16 +85,32 @@ class Arrivals:
 
     def force(self, worker: Worker) -> None:
         """Bring the worker up now, above the limit of processes if need be."""
+        self._note(worker)
         self._capacity.seize(worker.id, self._owner)
         self._launch(worker)
+
+    def of(self, worker: str) -> Arrival | None:
+        """How a worker came up; None for one that nobody started here, or that is forgotten."""
+        return self._known.get(worker)
+
+    def _note(self, worker: Worker) -> None:
+        while len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[worker.id] = Arrival(self._timeline.now())
 
     def stop(self) -> None:
         """Launch nothing any more."""
         self._stopped = True
         self._capacity.withdraw(self._owner)
 
+    def ready(self, worker: Worker) -> None:
+        """The worker is up."""
+        if worker.is_coming_up and (arrival := self._known.get(worker.id)) is not None:
+            arrival.ready_at = self._timeline.now()
+        self.end(worker)
+
     def end(self, worker: Worker) -> None:
-        """The worker is ready, or gone before that."""
+        """The worker is up, or gone before that."""
         if worker.coming is not None:
             worker.coming.cancel()
             worker.coming = None
@@ -93,12 +126,16 @@ class Arrivals:
 
     def _warm_up(self, worker: Worker) -> None:
         worker.begin_initializing()
+        if (arrival := self._known.get(worker.id)) is not None:
+            arrival.container_at = self._timeline.now()
         self._after(self._cold_start() + self._cold_longer(), worker, self._launch)
 
     def _launch(self, worker: Worker) -> None:
         if self._stopped:
             return
         worker.begin_initializing()
+        if (arrival := self._known.get(worker.id)) is not None:
+            arrival.program_at = self._timeline.now()
         if self._launcher.real:
             worker.boots = True
             self._timeline.begin()

@@ -1,12 +1,25 @@
-"""When to start another worker."""
+"""When to start another worker, and what is said of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
+
+
+class Decision(NamedTuple):
+    """What the jobs ask for; that it is not more than there may be is seen to as workers start."""
+
+    now: int = 0
+    """Workers to start at once."""
+    later: int = 0
+    """Milliseconds after which one more starts, if the jobs are still short of slots; 0 where none does."""
+
+
+ENOUGH = Decision()
 
 
 class Autoscaler:
@@ -36,14 +49,58 @@ class Autoscaler:
         fleet = self._fleet
         while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and fleet.may_start:
             self.start_one()
-        short = waiting - fleet.free_slots if waiting else 0
-        if short <= 0:
+        decision = self.decide()
+        if decision is ENOUGH:
             if self._delay is not None:
                 self._end_delay()
-        elif fleet.settings.scaler == "REQUEST_COUNT":
-            self._start_for_requests(short)
+            return
+        for _ in range(decision.now):
+            if not fleet.may_start:
+                break
+            self.start_one()
+        if decision.later and self._delay is None and fleet.may_start:
+            self._delay = self._timeline.at(self._timeline.now() + decision.later, self._delay_over)
+
+    def decide(self) -> Decision:
+        """What the jobs need beyond the workers that are always on. It changes nothing: `balance` acts on it."""
+        fleet, waiting = self._fleet, self._waiting
+        short = waiting - fleet.free_slots if waiting else 0
+        if short <= 0:
+            return ENOUGH
+        settings = fleet.settings
+        if settings.scaler == "REQUEST_COUNT":
+            return Decision(min(-(-short // settings.share), self._for_requests - fleet.alive))
+        return Decision(0 if fleet.alive else 1, later=settings.scaler_delay)
+
+    @property
+    def _for_requests(self) -> int:
+        """Workers for all unfinished jobs, by their number."""
+        return -(-(self._waiting + self._running) // self._fleet.settings.share)
+
+    def words(self, noun: str = "job") -> str:
+        """What `decide` says, and what keeps workers from starting: `2 wanted: 2 jobs wait, 1 per worker; max 3`."""
+        fleet, decision = self._fleet, self.decide()
+        settings, free = fleet.settings, fleet.free_slots
+        jobs = _count(self._waiting, noun, "wait") + (f", {_count(self._running, '', 'run')}" if self._running else "")
+        hindrance = "nothing starts any more" if self._stopped else fleet.hindrance
+        if not settings.starts_workers:
+            return f"{jobs}; {hindrance}"
+        bounds = (f"min {settings.workers_min}, " if settings.workers_min else "") + f"max {settings.workers_max}"
+        if decision.later:
+            due = decision.later if self._delay is None else max(0, self._delay.due - self._timeline.now())
+            more = "1 wanted" if decision.now else f"1 more wanted in {due / 1000:g} s"
+            told = f"{more}: {jobs}, {_count(free, 'slot', 'is')} free"
+        elif decision is ENOUGH and (settings.scaler != "REQUEST_COUNT" or self._for_requests > fleet.alive):
+            told = f"no more wanted: {jobs}, {_count(free, 'slot', 'is')} free"
         else:
-            self._start_for_delay()
+            wanted = max(self._for_requests, settings.workers_min)
+            told = f"{wanted} wanted: {jobs}" + (f", {settings.share} per worker" if self._for_requests else "")
+        return f"{told}; {bounds}" + (f", {hindrance}" if hindrance and decision is not ENOUGH else "")
+
+    @property
+    def due(self) -> int | None:
+        """When it looks again because a shortage has lasted; None where it waits for nothing."""
+        return None if self._delay is None else self._delay.due
 
     def start_one(self, at_once: bool = False) -> None:
         """Bring up one worker now, within the maximum; `at_once` without simulated delays."""
@@ -69,25 +126,6 @@ class Autoscaler:
         """Look again after `delay` ms: a worker could not start."""
         self._timeline.at(self._timeline.now() + delay, lambda: self.balance(self._waiting, self._running))
 
-    def _start_for_requests(self, short: int) -> None:
-        fleet = self._fleet
-        if not fleet.may_start:
-            return
-        each = fleet.settings.share
-        wanted = -(-(self._waiting + self._running) // each)
-        workers = min(-(-short // each), wanted - fleet.alive)
-        while workers > 0 and fleet.may_start:
-            self.start_one()
-            workers -= 1
-
-    def _start_for_delay(self) -> None:
-        fleet = self._fleet
-        if not fleet.alive:
-            self.start_one()
-        if self._delay is None and fleet.may_start:
-            due = self._timeline.now() + fleet.settings.scaler_delay
-            self._delay = self._timeline.at(due, self._delay_over)
-
     def _delay_over(self) -> None:
         self._delay = None
         if self._waiting > self._fleet.free_slots:
@@ -98,3 +136,10 @@ class Autoscaler:
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
+
+
+def _count(number: int, noun: str, verb: str) -> str:
+    """`2 jobs wait`, `1 job waits`, `no slot is`; what is counted once more needs no noun."""
+    several = number > 1
+    counted = f"{number or 'no'} {noun}{'s' if several and noun else ''}".strip()
+    return f"{counted} {({'is': 'are'}.get(verb, verb)) if several else verb if verb == 'is' else f'{verb}s'}"

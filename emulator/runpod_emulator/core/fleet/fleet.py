@@ -12,6 +12,9 @@ from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.timeline import Timeline
 
+_NUMBERS = 1_000
+"""Workers whose numbers are known: what one has printed may come after its end."""
+
 
 class Fleet:
     """Starts and ends workers through a `Launcher`, and knows what each of them holds."""
@@ -24,7 +27,7 @@ class Fleet:
         capacity: Capacity | None = None,
         overdue: Step = lambda worker: None,
         seed: int | None = None,
-        changed: Callable[[str, WorkerState | None], None] | None = None,
+        changed: Callable[[Worker, WorkerState | None], None] | None = None,
     ) -> None:
         """`changed` is told each worker's new state, None as it goes."""
         self.settings = settings
@@ -47,6 +50,8 @@ class Fleet:
         self._concurrency = 1
         self.backoff = Backoff()
         self._changed = changed
+        self._numbers: dict[str, int] = {}
+        self._joined = 0
 
     @property
     def alive(self) -> int:
@@ -72,11 +77,22 @@ class Fleet:
     @property
     def may_start(self) -> bool:
         """Whether one more worker is within the maximum, and none has failed just now."""
+        return not self.hindrance
+
+    @property
+    def hindrance(self) -> str:
+        """Why no worker may start now, "" where one may."""
         settings = self.settings
-        most = min(1, settings.workers_max) if self.keeps_last else settings.workers_max
-        if not settings.starts_workers or self.alive >= most:
-            return False
-        return not self.backoff or self.backoff.is_over(self._timeline.now())
+        if not settings.starts_workers:
+            return "its workers are started elsewhere"
+        alive = self.alive
+        if alive >= settings.workers_max:
+            return "all are there" if alive else "it is paused"
+        if self.keeps_last and alive:
+            return "none starts before newer code can be started"
+        if self.backoff and not self.backoff.is_over(self._timeline.now()):
+            return "none starts for a while, for the last one could not"
+        return ""
 
     def start(self, worker_id: str, at_once: bool = False, is_candidate: bool = False) -> None:
         """Bring up one worker more; `at_once` without simulated delays.
@@ -98,9 +114,25 @@ class Fleet:
 
     def _join(self, worker: Worker) -> None:
         self.workers[worker.id] = worker
+        worker.number = self._number(worker.id)
         worker.changed = self._changed
         if self._changed is not None:
-            self._changed(worker.id, worker.state)
+            self._changed(worker, worker.state)
+
+    def _number(self, worker_id: str) -> int:
+        """The number of a worker that comes; one that was here lately has its own again."""
+        known = self._numbers.get(worker_id)
+        if known is not None:
+            return known
+        self._joined += 1
+        if len(self._numbers) == _NUMBERS:
+            del self._numbers[next(iter(self._numbers))]
+        self._numbers[worker_id] = self._joined
+        return self._joined
+
+    def number(self, worker_id: str) -> int:
+        """The number of a worker that is here or was lately, 0 for another one."""
+        return self._numbers.get(worker_id, 0)
 
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
@@ -109,7 +141,7 @@ class Fleet:
         """
         self.settings = settings
         for worker in self._superfluous():
-            self.outdate(worker)
+            self.outdate(worker, self._too_many)
         for worker in self.workers.values():
             if worker.idle_timer is not None:
                 self._stop_idling(worker)
@@ -128,7 +160,7 @@ class Fleet:
     def leave(self) -> None:
         """Forget all workers, which have ended, and their places."""
         for worker in list(self.workers):
-            self.forget(worker)
+            self.forget(worker, "its endpoint is gone")
         self.capacity.leave(self)
 
     def welcome(self, worker_id: str) -> None:
@@ -143,10 +175,12 @@ class Fleet:
             self.backoff.restart()
         if worker is not None:
             worker.concurrency = concurrency
-            self.arrivals.end(worker)
+            if not worker.outdated:
+                worker.reason = ""
+            self.arrivals.ready(worker)
             self._settle(worker)
             if self._crowded and worker.free_slots and self._is_one_too_many(worker):
-                self.outdate(worker)
+                self.outdate(worker, self._too_many)
 
     def failed(self, worker_id: str, reason: str) -> int:
         """A worker ended before it was up; returns how long to wait before another try, in ms."""
@@ -165,7 +199,7 @@ class Fleet:
             self.arrivals.end(worker)
         return self.backoff.failed(self._timeline.now())
 
-    def forget(self, worker_id: str) -> set[str]:
+    def forget(self, worker_id: str, reason: str = "it ended by itself") -> set[str]:
         """A worker is gone; returns the jobs it held."""
         worker = self.workers.pop(worker_id, None)
         if worker is None:
@@ -176,23 +210,28 @@ class Fleet:
         if self._holds_time(worker):
             for _ in jobs:
                 self._timeline.end()
-        worker.leave()
+        worker.leave(reason)
         return jobs
 
-    def dismiss(self, worker: Worker) -> None:
-        """End a worker that holds no job, and forget it."""
+    def dismiss(self, worker: Worker, reason: str = "") -> None:
+        """End a worker that holds no job, for this reason, and forget it."""
         del self.workers[worker.id]
         self._let_go(worker)
-        worker.leave()
+        worker.leave(reason)
         self._launcher.stop(worker.id)
 
-    def outdate(self, worker: Worker) -> None:
+    def outdate(self, worker: Worker, reason: str) -> None:
         """End a worker that nobody needs any more, at once or when its jobs are over."""
         if not worker.jobs:
-            self.dismiss(worker)
+            self.dismiss(worker, reason)
         elif not worker.outdated:
             worker.outdated = True
+            worker.reason = reason
             self._launcher.retire(worker.id)
+
+    @property
+    def _too_many(self) -> str:
+        return f"one too many: workers_max is {self.settings.workers_max}"
 
     def give(self, worker_id: str, job: str) -> None:
         """A worker has a job, or a request."""
@@ -218,7 +257,7 @@ class Fleet:
             holds_time = job in worker.jobs and self._holds_time(worker)
             worker.jobs.discard(job)
             if self._crowded and self._is_one_too_many(worker):
-                self.outdate(worker)
+                self.outdate(worker, self._too_many)
             elif worker.state is not WorkerState.UNHEALTHY:
                 self._settle(worker, at)
             if holds_time:
@@ -263,8 +302,8 @@ class Fleet:
     def give_way(self) -> bool:
         """End a worker that has nothing to do; returns whether there was one."""
         for worker in self.workers.values():
-            if self._may_go(worker, lends=True):
-                self.dismiss(worker)
+            if self.may_go(worker, lends=True):
+                self.dismiss(worker, "another endpoint's worker gets its place (max_processes)")
                 return True
         return False
 
@@ -282,12 +321,12 @@ class Fleet:
         worker.idle_timer = None
         if worker.id not in self.workers or worker.jobs:
             return
-        if self._may_go(worker):
-            self.dismiss(worker)
+        if self.may_go(worker):
+            self.dismiss(worker, f"idle for {self.settings.idle_timeout / 1000:g} s (idle_timeout)")
         elif self.queued:
             self._start_idling(worker)
 
-    def _may_go(self, worker: Worker, lends: bool = False) -> bool:
+    def may_go(self, worker: Worker, lends: bool = False) -> bool:
         """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
         keeps = self.keeps_last or (self.settings.keeps_warm and not lends)
         fewest = max(keeps, self.settings.workers_min)
@@ -306,4 +345,4 @@ class Fleet:
     def _bury_unhealthy(self) -> None:
         for worker in list(self.workers.values()):
             if worker.state is WorkerState.UNHEALTHY and not worker.jobs:
-                self.dismiss(worker)
+                self.dismiss(worker, "another one takes its place")

@@ -10,6 +10,9 @@ from runpod_emulator.core.fleet.fleet import Fleet
 
 log = logging.getLogger("runpod_emulator.reload")
 
+_NEWER = "there is newer code"
+"""Why a worker goes."""
+
 
 class Release:
     """The change of one endpoint's workers to new code.
@@ -31,7 +34,7 @@ class Release:
             self._done(None)
         for worker in list(self._fleet.workers.values()):
             if worker.ours and worker.is_coming_up:
-                self._fleet.dismiss(worker)
+                self._fleet.dismiss(worker, _NEWER)
         self._done = done
         self._fleet.version += 1
         self._fleet.keeps_last = True
@@ -49,7 +52,7 @@ class Release:
         fleet.keeps_last = False
         for old in list(fleet.workers.values()):
             if old.counts and old.version < fleet.version:
-                fleet.outdate(old)
+                fleet.outdate(old, _NEWER)
         if worker_id == self._candidate:
             self._candidate = None
             self._done(True)

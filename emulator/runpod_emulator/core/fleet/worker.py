@@ -26,6 +26,8 @@ class Worker:
 
     id: str
     state: WorkerState = WorkerState.THROTTLED
+    number: int = 0
+    """The how manyth of its endpoint's workers it is, from 1: a short name for people."""
     concurrency: int = 1
     jobs: set[str] = field(default_factory=set)
     idle_timer: Timer | None = None
@@ -41,21 +43,22 @@ class Worker:
     outdated: bool = False
     """Whether it runs old code or is one too many, and only finishes what it holds."""
     reason: str = ""
-    """Why it is unhealthy, in its own last words."""
-    changed: Callable[[str, WorkerState | None], None] | None = None
-    """Called with its id and its new state, None as it goes."""
+    """Why it is unhealthy, in its own last words, or why it goes."""
+    changed: Callable[[Worker, WorkerState | None], None] | None = None
+    """Called with its new state, None as it goes."""
 
     def become(self, state: WorkerState) -> None:
         """Get into a state."""
         if self.state is not state:
             self.state = state
             if self.changed is not None:
-                self.changed(self.id, state)
+                self.changed(self, state)
 
-    def leave(self) -> None:
-        """It is no longer one of its endpoint's."""
+    def leave(self, reason: str = "") -> None:
+        """It is no longer one of its endpoint's, for this reason; one that it has already comes first."""
+        self.reason = self.reason or reason
         if self.changed is not None:
-            self.changed(self.id, None)
+            self.changed(self, None)
 
     @property
     def is_coming_up(self) -> bool:
@@ -89,6 +92,39 @@ class WorkerChange(NamedTuple):
     worker: str
     state: WorkerState | None
     """None for one that is gone."""
+    number: int = 0
+    reason: str = ""
+    """Why it is unhealthy, or gone; "" where nothing is said."""
+
+
+class Said(NamedTuple):
+    """What a worker has printed in one line."""
+
+    text: str
+    """All of it can be seen, and nothing is coloured."""
+    coloured: str = ""
+    """The same with its colours, "" where it has none."""
+    level: str = "info"
+    """`info`, `warning` or `error`, as far as the emulator knows."""
+    more: bool = False
+    """Whether the next line belongs to it: they are of one traceback, and come in one step."""
+
+
+class Line(NamedTuple):
+    """A line that a worker has printed; `Said` says more of it."""
+
+    at: int
+    endpoint: str
+    worker: str
+    job: str
+    """The job that has printed it, "" where nobody knows."""
+    text: str
+    """Secrets are masked when it is shown."""
+    level: str = "info"
+    number: int = 0
+    """The worker's, 0 where it is unknown."""
+    coloured: str = ""
+    more: bool = False
 
 
 class WorkerCounts(NamedTuple):

@@ -212,6 +212,10 @@ class JobStore(Protocol):
         """Ids of the endpoint's waiting jobs, first in the queue first."""
         ...
 
+    async def first_queued(self, endpoint: str) -> Job | None:
+        """The job that workers get next; None where none waits for them."""
+        ...
+
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
         """One page of the endpoint's jobs, newest first, and how many there are."""
         ...

@@ -1,20 +1,22 @@
 """What happens in one emulated world, and who is told: a metric, a page or a memory is one `Effect`.
 
 An effect overrides the methods of the news that it wants, and names the events of jobs that concern it. Which those are
-is asked once, as the world is made, so news that nobody wants costs nothing. An effect is told in the middle of a verb:
-it never waits, never raises, and changes no job.
+is asked once, as the world is made or an effect joins it, so news that nobody wants costs nothing. An effect is told in
+the middle of a verb: it never waits, never raises, and changes no job.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from runpod_emulator.core.fleet.worker import Line as Line
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Transition
-from runpod_emulator.core.jobs.listeners import ALL, Kinds, by_kind
+from runpod_emulator.core.jobs.listeners import ALL, Kinds, Listener, by_kind
 
 LONGEST_BODY = 64 * 1024
 """Bytes of a request's body that effects are told."""
@@ -47,6 +49,16 @@ class Entry(NamedTuple):
     """Why the body was not read, or not to its end; "" where it was."""
     fault: str = ""
     """The id of the fault that has made the answer what it is, "" for none."""
+    took: int = 0
+    """Milliseconds from when it was let in until it was answered; 0 where it was not let in."""
+    stub: str = ""
+    """The id of the stub that its job plays, "" for none."""
+    why: str = ""
+    """Why it was refused, in words; "" where it was not."""
+
+    def bare(self) -> Entry:
+        """The same without its headers and its body, which may be large."""
+        return self._replace(headers=(), body=b"")
 
     @property
     def is_cut(self) -> bool:
@@ -85,6 +97,9 @@ class Effect:
     def worker_changed(self, change: WorkerChange) -> None:
         """A worker has come, is in another state or is gone."""
 
+    def printed(self, line: Line) -> None:
+        """A worker has printed a line."""
+
     def answered(self, entry: Entry) -> None:
         """A client's request has got its answer."""
 
@@ -99,21 +114,40 @@ class Effect:
 
 
 class News:
-    """Whom to call for each piece of news: those effects that override its method, in their order."""
+    """Whom to call for each piece of news: those effects that override its method, in their order.
+
+    The lists are changed in place as effects come and go, so whoever has one sees it.
+    """
 
     def __init__(self, effects: Iterable[Effect]) -> None:
-        listed = list(effects)
-        self.won = by_kind((effect.won, effect.events) for effect in listed if _overrides(effect, "won"))
-        self.heard = by_kind((effect.heard, effect.events) for effect in listed if _overrides(effect, "heard"))
-        self.worker_changed: Sequence[Callable[[WorkerChange], None]] = _overriding(listed, "worker_changed")
-        self.answered: Sequence[Callable[[Entry], None]] = _overriding(listed, "answered")
-        self.tried: Sequence[Callable[[Attempt], None]] = _overriding(listed, "tried")
-        self.cleared: Sequence[Callable[[str | None], None]] = _overriding(listed, "cleared")
-        self.removed: Sequence[Callable[[str], None]] = _overriding(listed, "removed")
+        self._effects = list(effects)
+        self.won: dict[type[Any], tuple[Listener, ...]] = {}
+        self.heard: dict[type[Any], tuple[Listener, ...]] = {}
+        self.worker_changed: list[Callable[[WorkerChange], None]] = []
+        self.printed: list[Callable[[Line], None]] = []
+        self.answered: list[Callable[[Entry], None]] = []
+        self.tried: list[Callable[[Attempt], None]] = []
+        self.cleared: list[Callable[[str | None], None]] = []
+        self.removed: list[Callable[[str], None]] = []
+        self._ask()
 
+    @contextlib.contextmanager
+    def telling(self, effects: Sequence[Effect]) -> Iterator[None]:
+        """Tell these effects too, after the others, until this is left: what nobody follows costs nothing."""
+        self._effects += effects
+        self._ask()
+        try:
+            yield
+        finally:
+            self._effects = [one for one in self._effects if one not in effects]
+            self._ask()
 
-def _overriding(effects: list[Effect], method: str) -> tuple[Callable[..., None], ...]:
-    return tuple(getattr(effect, method) for effect in effects if _overrides(effect, method))
+    def _ask(self) -> None:
+        for name in ("won", "heard"):
+            rows = [(getattr(effect, name), effect.events) for effect in self._effects if _overrides(effect, name)]
+            getattr(self, name).update(by_kind(rows))
+        for name in ("worker_changed", "printed", "answered", "tried", "cleared", "removed"):
+            getattr(self, name)[:] = [getattr(effect, name) for effect in self._effects if _overrides(effect, name)]
 
 
 def _overrides(effect: Effect, method: str) -> bool:

@@ -24,6 +24,8 @@ _PLAIN_WORD = 8
 _LONGEST = 66 * 1024
 """Characters of a text that is looked through for everything, a whole line of the log; in a longer one only own keys
 are found."""
+_SHORT, _REMEMBERED = 80, 4_000
+"""Characters of texts that come again and again, as names and paths, and how many of those are remembered."""
 _OPEN_IN_S3 = frozenset(("bucketname", "objectpath", "endpointurl", "region"))
 _SCHEMES = frozenset(("bearer", "basic", "digest", "token", "apikey", "negotiate", "hmac", "aws4-hmac-sha256"))
 _OF_HEADERS = ("headers", "env", "envs", "environment", "environ")
@@ -105,6 +107,7 @@ class Masks:
         forms = {form for key in self._known if len(key) >= _PLAIN_WORD for form in _forms(key)}
         longest_first = sorted(forms, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._known_text = functools.lru_cache(_REMEMBERED)(self._masked)
 
     def and_known(self, *secrets: str) -> Masks:
         """Masks that know these secrets too."""
@@ -112,6 +115,9 @@ class Masks:
 
     def text(self, text: str) -> str:
         """What is shown of a text: a URL, an error, a line of the log, a body that is no JSON."""
+        return self._known_text(text) if len(text) <= _SHORT else self._masked(text)
+
+    def _masked(self, text: str) -> str:
         if self._values is not None:
             text = self._values.sub(lambda found: masked(found[0]), text)
         return text if len(text) > _LONGEST else masked_text(text)

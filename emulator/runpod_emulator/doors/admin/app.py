@@ -35,7 +35,7 @@ _LONGEST = 2_000
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from runpod_emulator.doors import alive
-    from runpod_emulator.doors.admin import hooks, keys, mocks, timeline
+    from runpod_emulator.doors.admin import hooks, keys, lives, mocks, overview, timeline
     from runpod_emulator.doors.admin import state as facts
 
     app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
@@ -43,9 +43,12 @@ def admin_app(state: Any) -> FastAPI:
     app.state.worlds = state.worlds
     app.state.serve = state.serve
     app.state.worker_key = state.worker_key
+    app.state.admin_access = state.admin_access
     alive.describe(app)
+    app.include_router(overview.router)
     app.include_router(facts.router)
     app.include_router(timeline.router)
+    app.include_router(lives.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
     app.include_router(keys.router)

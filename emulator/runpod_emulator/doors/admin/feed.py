@@ -1,82 +1,103 @@
-"""Transitions for one reader of `GET /__emulator/events`, who may read slowly, or never."""
+"""What happens, for one reader of `GET /__emulator/events`, who may read slowly, or never.
+
+While nobody reads, nobody is told. While somebody does, a piece of news costs hardly more than its place in a queue:
+it is put into words as it is sent, in pieces, for which only a small part of the time is spent. What comes faster
+waits, up to a bound, and what goes beyond that is counted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any
 
 import orjson
-from sse_starlette.event import ServerSentEvent
 
-from runpod_emulator.core.jobs.job import Transition
-from runpod_emulator.core.mocks.stubs import fits
-from runpod_emulator.core.secrets.masks import Masks
+from runpod_emulator.core.time.clock import work_time
+from runpod_emulator.doors.admin.happenings import KINDS, Kind, Source
 from runpod_emulator.world.world import World
 
 MOST = 10_000
-"""Transitions that wait to be read; of more, the oldest are left out."""
+"""Pieces of news that wait to be read; of more, the oldest are left out."""
+MOST_BYTES = 4 << 20
+"""Of the texts among them that may be long."""
+PAUSE = 0.05
+"""Seconds between two pieces of what a reader is sent."""
+WORK = 0.0005
+"""Seconds of work for one piece: with PAUSE, a hundredth of the time."""
 
 
-class News(NamedTuple):
-    """What is sent of a transition: the job itself, whose input may be large, is not kept."""
-
-    at: int
-    event: type[Any]
-    endpoint: str
-    id: str
-    status: str
-    worker: str | None
-    retries: int
+_Waiting = tuple[str, Callable[[Any], dict[str, Any]], Any, int]
+"""A piece of news that waits to be read: its kind, what puts it into words, what was kept of it, and its bytes."""
 
 
 class Feed:
-    """What one reader has not read yet; of the endpoints that a pattern fits, or of all."""
+    """What one reader has not read yet: news of the `kinds`, of endpoints that a pattern fits or of all."""
 
-    def __init__(self, world: World, endpoint: str | None) -> None:
+    def __init__(self, world: World, kinds: Iterable[Kind], endpoint: str | None) -> None:
         self._world = world
-        self._endpoint = endpoint
-        self._news: deque[News] = deque(maxlen=MOST)
+        self._news: deque[_Waiting] = deque()
+        self._bytes = 0
         self._left_out = 0
         self._ready = asyncio.Event()
+        self._alarm: asyncio.Handle | None = None
+        self._sent_at = float("-inf")
+        """When the last piece went out, by the loop's time."""
+        source = Source(world, endpoint, self._put)
+        self._effects = [KINDS[kind](source) for kind in dict.fromkeys(kinds)]
 
-    def heard(self, transition: Transition) -> None:
-        """One transition more."""
-        job = transition.job
-        if self._endpoint is not None and not fits(self._endpoint, job.endpoint):
-            return
-        self._left_out += len(self._news) == MOST
-        self._news.append(news_of(transition))
-        self._ready.set()
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Be told what happens until this is left."""
+        with self._world.feeds.reading(self._ready.set), self._world.news.telling(self._effects):
+            try:
+                yield
+            finally:
+                if self._alarm is not None:
+                    self._alarm.cancel()
 
-    def wake(self) -> None:
-        """Look whether the server stops."""
-        self._ready.set()
-
-    async def events(self) -> AsyncIterator[ServerSentEvent]:
-        """The events, until the server stops; `left-out` says how many a slow reader has missed."""
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Server-sent events, as they go out together, until the server stops; `left-out` says how many were missed."""
         room = self._world.room
         while not room.closed:
             await self._ready.wait()
             self._ready.clear()
-            while self._news and not room.closed:
-                if self._left_out:
-                    left_out, self._left_out = self._left_out, 0
-                    yield ServerSentEvent(event="left-out", data=f'{{"count":{left_out}}}', sep="\n")
-                data = data_of(self._news.popleft(), self._world.masks, self._world.timeline.drift())
-                yield ServerSentEvent(event="transition", data=data, sep="\n")
+            if self._news and not room.closed:
+                yield self._piece()
+                self._sent_at = asyncio.get_running_loop().time()
+            self._alarm = None
+            if self._news:
+                self._wake()
 
+    def _put(self, kind: str, written: Callable[[Any], dict[str, Any]], kept: Any, size: int = 0) -> None:
+        news = self._news
+        news.append((kind, written, kept, size))
+        self._bytes += size
+        if len(news) > MOST or self._bytes > MOST_BYTES:
+            self._bytes -= news.popleft()[3]
+            self._left_out += 1
+        if self._alarm is None:
+            self._wake()
 
-def news_of(transition: Transition) -> News:
-    """What is kept of a transition."""
-    job = transition.job
-    status = "GONE" if transition.after is None else job.status.value
-    return News(transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries)
+    def _wake(self) -> None:
+        """Send what waits: in the next turn of the loop, or PAUSE after the last piece."""
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_at(max(loop.time(), self._sent_at + PAUSE), self._ready.set)
 
+    def _piece(self) -> bytes:
+        told: list[bytes] = []
+        if self._left_out:
+            told.append(self._event("left-out", {"count": self._left_out}))
+            self._left_out = 0
+        until = work_time() + WORK
+        while self._news and (len(told) < 2 or work_time() < until):
+            kind, written, kept, size = self._news.popleft()
+            self._bytes -= size
+            told.append(self._event(kind, written(kept)))
+        return b"".join(told)
 
-def data_of(news: News, masks: Masks, drift: int = 0) -> str:
-    """The data of an event; `drift` is what to add to its time for the time of day, in ms."""
-    worker = news.worker and masks.text(news.worker)
-    data = {**news._asdict(), "at": news.at + drift, "event": news.event.__name__, "worker": worker}
-    return orjson.dumps(data | {"endpoint": masks.text(news.endpoint)}).decode()
+    def _event(self, kind: str, data: dict[str, Any]) -> bytes:
+        number = next(self._world.feeds.numbers)
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), orjson.dumps(data))

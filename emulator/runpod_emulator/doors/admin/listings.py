@@ -43,18 +43,44 @@ async def chosen(items: Iterable[Item], fits: Callable[[Item], bool]) -> list[It
 
 
 async def jobs_of(
-    world: World, endpoint: str | None, status: JobStatus | None, offset: int, limit: int
+    world: World,
+    endpoint: str | None,
+    status: JobStatus | None,
+    offset: int,
+    limit: int,
+    fits: Callable[[Job], bool] | None = None,
 ) -> tuple[list[Job], int]:
-    """A page of the jobs of all endpoints or one, newest first, and how many there are; raises EndpointNotFound."""
-    names = _named(world, endpoint)
+    """A page of the jobs of all endpoints or one, newest first, and how many there are; raises EndpointNotFound.
+
+    Only with `fits`, which is asked last, are all of them looked at.
+    """
     total, found = 0, []
-    for name in names:
+    for name in _named(world, endpoint):
+        if fits is not None:
+            chosen_ones = await _newest(world, name, status, MOST, fits)
+            total += len(chosen_ones)
+            found.append(chosen_ones[: offset + limit])
+            continue
         now = (await world.store.counts(name)).now
         count = sum(now.values()) if status is None else now[status]
         total += count
         found.append(await _newest(world, name, status, min(offset + limit, count)))
     merged = heapq.merge(*found, key=lambda job: -job.submitted_at)
     return [job async for job in slowly(islice(merged, offset, offset + limit))], total
+
+
+def telling(text: str, since: int | None) -> Callable[[Job], bool] | None:
+    """Whether a job has a text in its id, its endpoint or its input, and came at a time or later; None for any job."""
+    if not text and since is None:
+        return None
+    forms = {text.encode("utf-8", "replace"), json.dumps(text)[1:-1].encode()}
+
+    def is_meant(job: Job) -> bool:
+        if since is not None and job.submitted_at < since:
+            return False
+        return not text or text in job.id or text in job.endpoint or any(form in job.input for form in forms)
+
+    return is_meant
 
 
 def _named(world: World, endpoint: str | None) -> list[str]:
@@ -64,14 +90,17 @@ def _named(world: World, endpoint: str | None) -> list[str]:
     return [world.endpoints.queue(endpoint).id]
 
 
-async def _newest(world: World, endpoint: str, status: JobStatus | None, most: int) -> list[Job]:
+async def _newest(
+    world: World, endpoint: str, status: JobStatus | None, most: int, fits: Callable[[Job], bool] | None = None
+) -> list[Job]:
     found: list[Job] = []
     offset = 0
     while len(found) < most:
         page, _ = await world.store.recent(endpoint, offset, _PAGE)
         if not page:
             break
-        found += page if status is None else [job for job in page if job.status is status]
+        of_status = page if status is None else [job for job in page if job.status is status]
+        found += of_status if fits is None else await chosen(of_status, fits)
         offset += _PAGE
         await turn()
     return found[:most]

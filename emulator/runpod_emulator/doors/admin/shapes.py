@@ -14,7 +14,7 @@ import orjson
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.records.history import Moment
-from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Entry
+from runpod_emulator.core.records.news import LONGEST_BODY, Attempt, Entry, Line
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.admin.listings import MOST, jobs_of, slowly
 from runpod_emulator.world.world import World
@@ -104,6 +104,12 @@ def moment(one: Moment, masks: Masks, drift: int = 0) -> dict[str, Any]:
 def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One request; a body that is no JSON is text, and one that was not kept whole is null, with a mark."""
     cut = {"bodyCut": _cut(one)} if one.is_cut else {}
+    body = shown(one.body, masks) if one.body and not one.is_cut else None
+    return {**line_of(one, masks, drift), "headers": headers(one, masks), "body": body, **cut}
+
+
+def line_of(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """The same without its headers and its body."""
     return {
         "number": one.number,
         "at": one.at + drift,
@@ -112,12 +118,12 @@ def entry(one: Entry, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "method": masks.text(one.method),
         "path": masks.text(one.path),
         "query": masks.text(one.query),
-        "headers": headers(one, masks),
-        "body": shown(one.body, masks) if one.body and not one.is_cut else None,
-        **cut,
         "status": one.status,
         "job": masks.text(one.job) or None,
         "fault": masks.text(one.fault) or None,
+        "took": one.took,
+        "stub": masks.text(one.stub) or None,
+        "why": masks.text(one.why) or None,
     }
 
 
@@ -134,6 +140,11 @@ def headers(one: Entry, masks: Masks) -> dict[str, str]:
 
 def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
     """One webhook call."""
+    return {**call_of(one, masks, drift), "body": folded(one.delivery.body, masks)}
+
+
+def call_of(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """The same without its body."""
     delivery = one.delivery
     return {
         "at": one.at + drift,
@@ -144,7 +155,19 @@ def attempt(one: Attempt, masks: Masks, drift: int = 0) -> dict[str, Any]:
         "acknowledged": not one.problem,
         "problem": masks.text(one.problem) or None,
         "status": delivery.status.value,
-        "body": folded(delivery.body, masks),
+    }
+
+
+def log_line(one: Line, masks: Masks, drift: int = 0) -> dict[str, Any]:
+    """One line that a worker has printed, without colours."""
+    return {
+        "at": one.at + drift,
+        "endpoint": masks.text(one.endpoint),
+        "worker": masks.text(one.worker),
+        "number": one.number,
+        "job": masks.text(one.job) or None,
+        "level": one.level,
+        "text": masks.text(one.text),
     }
 
 

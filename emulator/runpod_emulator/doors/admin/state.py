@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
@@ -11,10 +11,13 @@ from starlette.responses import PlainTextResponse, Response
 
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.mocks.stubs import fits
 from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.records.news import Line
 from runpod_emulator.core.time.timeline import LATEST
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.feed import Feed
+from runpod_emulator.doors.admin.happenings import known_kinds
 from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.doors.admin.questions import Awaited, Filter, Parameters, mode, wait_until
 from runpod_emulator.doors.admin.story import story
@@ -28,6 +31,7 @@ from runpod_emulator.world.standing import held_by
 from runpod_emulator.world.world import World
 
 router = APIRouter(tags=["what happened"])
+Item = TypeVar("Item")
 
 
 async def _world(request: Request) -> World:
@@ -57,11 +61,18 @@ async def reset(world: Chosen, given: Reset | None = None) -> None:
 
 @router.get("/jobs")
 async def jobs(
-    world: Chosen, endpoint: str | None = None, status: JobStatus | None = None, limit: Limit = 100, offset: Offset = 0
+    world: Chosen,
+    endpoint: str | None = None,
+    status: JobStatus | None = None,
+    q: Annotated[str, Query(description="a text in its id, its endpoint or its input", max_length=1_000)] = "",
+    since: Annotated[int | None, Query(description="submitted then or later, in ms since the epoch")] = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> Response:
     """The jobs there are, newest first."""
-    found, total = await listings.jobs_of(world, endpoint, status, offset, limit)
     drift = world.timeline.drift()
+    meant = listings.telling(q, None if since is None else since - drift)
+    found, total = await listings.jobs_of(world, endpoint, status, offset, limit, meant)
     return await listings.listed("jobs", found, lambda job: _shown(world, job, drift), total=total)
 
 
@@ -92,16 +103,16 @@ async def requests(
     world: Chosen,
     endpoint: str | None = None,
     operation: Operation | None = None,
+    job: str | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value})
+    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value, "job": job})
     given.check(world)
     found = await listings.chosen(list(world.journal), given.fits)
-    end = max(0, len(found) - offset)
-    page = found[max(0, end - limit) : end]
+    page = _last(found, limit, offset)
     return await listings.listed("requests", page, lambda one: shapes.entry(one, world.masks, drift), total=len(found))
 
 
@@ -118,6 +129,34 @@ async def webhooks(world: Chosen, job: str | None = None, limit: Limit = listing
     found = [one for one in world.attempts if job in (None, one.delivery.job)]
     page = found[offset : offset + limit]
     return await listings.listed("webhooks", page, lambda one: shapes.attempt(one, world.masks, drift))
+
+
+@router.get("/logs")
+async def logs(
+    world: Chosen,
+    endpoint: str | None = None,
+    worker: str | None = None,
+    job: str | None = None,
+    limit: Limit = 1_000,
+    offset: Offset = 0,
+) -> Response:
+    """What workers have printed, a line each, oldest first; `offset` leaves out so many of the youngest."""
+    drift = world.timeline.drift()
+
+    def is_meant(line: Line) -> bool:
+        if worker is not None and worker not in (line.worker, str(line.number)):
+            return False
+        return job in (None, line.job) and (endpoint is None or fits(endpoint, line.endpoint))
+
+    found = await listings.chosen(list(world.lines), is_meant)
+    page = _last(found, limit, offset)
+    return await listings.listed("lines", page, lambda one: shapes.log_line(one, world.masks, drift), total=len(found))
+
+
+def _last(found: list[Item], limit: int, offset: int) -> list[Item]:
+    """The youngest ones, but for `offset` of them."""
+    end = max(0, len(found) - offset)
+    return found[max(0, end - limit) : end]
 
 
 @router.get("/story", response_class=PlainTextResponse)
@@ -222,7 +261,11 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
 
 
 @router.get("/events")
-async def events(world: Chosen, endpoint: str | None = None) -> Events:
-    """Every transition from now on, as server-sent events; a reader who is too slow is told how many are `left-out`."""
-    feed = Feed(world, endpoint)
-    return Events(feed.events()).within(world.feeds.listening(feed.heard, feed.wake))
+async def events(world: Chosen, kinds: str = "transition", endpoint: str | None = None) -> Events:
+    """What happens from now on, as server-sent events; a reader who is too slow is told how many are `left-out`.
+
+    `kinds` are the wanted ones, with commas: transition, request, worker, webhook, log, reset. `endpoint` is a pattern
+    as in a shell. An `id` rises from event to event.
+    """
+    feed = Feed(world, known_kinds(kinds), endpoint)
+    return Events(feed.pieces()).within(feed.reading())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runpod_emulator.core.durations import length
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import JobStatus
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.news import Attempt
 from runpod_emulator.doors.admin.questions import mode
-from runpod_emulator.doors.admin.told import length, lines
+from runpod_emulator.doors.admin.told import lines
 from runpod_emulator.doors.admin.whereabouts import hook_line, stub_of
 from runpod_emulator.world.world import World
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from runpod_emulator.core.durations import length
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
@@ -38,14 +39,6 @@ class Fold:
 
 def _after(entry: Entry, began_at: int | None) -> str:
     return "" if began_at is None else f" +{length(entry.at - began_at)}"
-
-
-def length(duration: int) -> str:
-    """A duration of so many ms, as it is read: 1.5 s, 10 min."""
-    for unit, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
-        if duration >= unit:
-            return f"{duration / unit:.2f}".rstrip("0").rstrip(".") + f" {name}"
-    return f"{duration / 1000:.3f}".rstrip("0").rstrip(".") + " s"
 
 
 def folded(entries: Iterable[tuple[Entry, str]]) -> list[Fold]:

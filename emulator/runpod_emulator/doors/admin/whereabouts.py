@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from runpod_emulator.core.durations import length
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.mocks.stubs import fits
 from runpod_emulator.core.records.news import Attempt
 from runpod_emulator.doors.admin.questions import Awaited
-from runpod_emulator.doors.admin.told import length
 from runpod_emulator.world.world import World
 
 _MOST = 5
