@@ -13,10 +13,11 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.errors import JobNotFound, NotFound
 from runpod_emulator.core.fidelity import LEDGER, weakest
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.records.history import KEPT, Moment
+from runpod_emulator.core.records.phases import COLD_START, Phase, phases
 from runpod_emulator.core.records.streams import Piece
 from runpod_emulator.doors.admin import listings, shapes
 from runpod_emulator.doors.admin.state import Chosen, Offset
@@ -28,6 +29,10 @@ _MOMENTS = 200
 """Changes of one job that are told; of more those in the middle are left out."""
 _HEARTBEAT = "Renewed"
 Most = Annotated[int, Query(ge=0, le=KEPT)]
+
+
+class NoCall(NotFound):
+    """There is no call that could be made once more."""
 
 
 @router.get("")
@@ -49,9 +54,24 @@ def _life(world: World) -> Callable[[tuple[str, str]], dict[str, Any]]:
     def shape(key: tuple[str, str]) -> dict[str, Any]:
         told = [moment(one) for one in _few(world.history.of(*key))]
         calls = [[at + drift, is_known] for at, is_known in hooks.get(key, ())]
-        return {"endpoint": masked(key[0]), "id": key[1], "moments": told, **({"hooks": calls} if calls else {})}
+        cold = [[one.began + drift, one.ended + drift] for one in _colds(world, key) if one.ended is not None]
+        more = {"hooks": calls, "cold": cold}
+        return {
+            "endpoint": masked(key[0]),
+            "id": key[1],
+            "moments": told,
+            **{name: one for name, one in more.items() if one},
+        }
 
     return shape
+
+
+def _colds(world: World, key: tuple[str, str]) -> list[Phase]:
+    """When the job waited for a worker that came up for it."""
+    served = world.endpoints.queues.get(key[0])
+    if served is None:
+        return []
+    return [one for one in phases(world.history.of(*key), served.fleet.arrivals.of) if one.name == COLD_START]
 
 
 def _few(moments: list[Moment]) -> Iterator[Moment]:
@@ -76,6 +96,21 @@ async def fidelity(world: Chosen) -> dict[str, dict[str, str]]:
         row.id: {"evidence": weakest(row, world.platform).label, "text": row.text}
         for row in LEDGER.values()
     }  # fmt: skip
+
+
+@router.get("/search")
+async def search(world: Chosen, q: Annotated[str, Query(max_length=1_000)]) -> Response:
+    """Which jobs hold a text in their id, their endpoint or their input: `[endpoint, id]` of each, newest first."""
+    found, _ = await listings.jobs_of(world, None, None, 0, KEPT, listings.telling(q, None))
+    return await listings.listed("jobs", found, lambda one: [world.masks.text(one.endpoint), one.id])
+
+
+@router.get("/misses")
+async def misses(world: Chosen) -> list[dict[str, str]]:
+    """Jobs that no stub took since the last reset, oldest first: their endpoint, the nearest stub and what differed."""
+    return [
+        {"endpoint": world.masks.text(one.endpoint), "why": world.masks.text(one.why)} for one in world.stubs.misses
+    ]
 
 
 @router.get("/{job_id}")
@@ -112,6 +147,15 @@ async def again(world: Chosen, job_id: str) -> dict[str, str]:
         old.s3_config,
     )
     return {"endpoint": world.masks.text(endpoint.id), "id": (await endpoint.submit(submission)).id}
+
+
+@router.post("/{job_id}/resend", status_code=204)
+async def resend(world: Chosen, job_id: str) -> None:
+    """Call the job's webhook once more, with the body of its last call and attempts as at first."""
+    last = next((one for one in reversed(list(world.attempts)) if one.delivery.job == job_id), None)
+    if last is None:
+        raise NoCall(f"no webhook was called for job {job_id}")
+    await world.webhooks.resend(last.delivery)
 
 
 def _endpoint_of(world: World, job_id: str) -> str:

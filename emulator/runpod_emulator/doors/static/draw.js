@@ -69,22 +69,18 @@ export function drawGrid(context, scale, height, palette) {
   for (const at of found) context.fillRect(Math.round(scale.x(at)), 0, 1, height);
 }
 
-// One life; `y` is the middle of its row, `shift` is taken from all its times, `cold(span)` says until when a wait was for a start.
-export function drawLife(context, scale, life, y, { now, shift, palette, cold }) {
+// One life; `y` is the middle of its row, `shift` is taken from all its times.
+export function drawLife(context, scale, life, y, { now, shift, palette }) {
   const top = y - HEIGHT / 2;
   for (const span of life.spans) {
     const to = span.to ?? Math.max(now, span.from);
-    if (span.kind === "queued") drawWait(context, scale, span.from - shift, to - shift, y, palette, cold(life, span), shift);
+    if (span.kind === "queued") block(context, scale, span.from - shift, to - shift, y - 2, 4, palette.queued);
     else block(context, scale, span.from - shift, to - shift, top, HEIGHT, palette[BAR[span.kind]] ?? palette.off, span.to === null);
   }
+  for (const [from, to] of life.cold) block(context, scale, from - shift, to - shift, y - 3, 6, palette.cold);
   drawTicks(context, scale, life.ticks, shift, top, palette.tick);
   for (const [at, kind] of life.marks) mark(context, scale.x(at - shift), y, kind, palette);
   for (const [at, known] of life.hooks) diamond(context, scale.x(at - shift), y, known ? palette.hook : palette.bad);
-}
-
-function drawWait(context, scale, from, to, y, palette, cold, shift) {
-  block(context, scale, from, to, y - 2, 4, palette.queued);
-  if (cold) block(context, scale, Math.max(from, cold.from - shift), Math.min(to, cold.to - shift), y - 3, 6, palette.cold);
 }
 
 function block(context, scale, from, to, top, height, colour, goesOn = false) {

@@ -27,6 +27,7 @@ export class Life {
     this.key = keyOf(endpoint, id);
     this.moments = [];
     this.hooks = [];
+    this.cold = [];
     this.status = "IN_QUEUE";
     this.gone = false;
     this.spans = [];

@@ -1,5 +1,6 @@
 // The timeline: a row for each job, newest first. Only the rows in sight are in the document; their bars are on one canvas.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
+import { admin, part } from "./api.js";
 import { Scale, colours, drawAxis, drawGrid, drawLife, sharp } from "./draw.js";
 import { count, duration, shortId, visible } from "./format.js";
 import { Job } from "./job.js";
@@ -12,6 +13,7 @@ import { onTheme } from "./theme.js";
 import { world } from "./world.js";
 
 const LIVE = 100;
+const SEARCHED = 2;
 const narrow = matchMedia("(max-width: 760px)");
 const remembered = { text: "", endpoint: "", statuses: new Set(), axis: "fit" };
 
@@ -20,21 +22,15 @@ function useNews() {
   useEffect(() => world.listen(["transition", "reset", "webhook", "worker", "clock"], () => set((one) => one + 1)), []);
 }
 
-export function coldOf(life, span) {
-  const next = life.spans[life.spans.indexOf(span) + 1];
-  const coming = next?.worker ? world.comings.get(next.worker) : null;
-  if (!coming || coming.ready === null || coming.ready <= span.from) return null;
-  return { from: Math.max(coming.from, span.from), to: coming.ready };
-}
-
 export function Timeline({ job }) {
   useNews();
   const [filter, setFilter] = useState(remembered);
   const [frozen, setFrozen] = useState(null);
   const choose = (more) => setFilter((before) => Object.assign(remembered, { ...before, ...more }) && { ...before, ...more });
+  const found = useFound(filter.text);
   const lives = frozen?.lives ?? world.lives;
   const now = frozen?.now ?? world.now();
-  const { list, counts } = chosen(lives, filter);
+  const { list, counts } = chosen(lives, { ...filter, found });
   const pause = () => setFrozen((before) => (before ? null : { lives: new Map(world.lives), now: world.now(), version: world.lives.size }));
   const endpoints = useMemo(() => [...new Set([...world.lives.values()].map((one) => one.endpoint))].sort(), [world.lives.size, world.age]);
   const waiting = frozen ? [...world.lives.keys()].filter((key) => !frozen.lives.has(key)).length : 0;
@@ -49,6 +45,28 @@ export function Timeline({ job }) {
     </section>
     ${job ? html`<${Job} key=${key} endpoint=${job.endpoint} id=${job.id} close=${() => go("/timeline")} />` : null}
   </div>`;
+}
+
+// The jobs whose input holds the text: only the server knows them all.
+function useFound(text) {
+  const [found, set] = useState(null);
+  useEffect(() => {
+    const gone = new AbortController();
+    const wait = text.trim().length < SEARCHED ? null : setTimeout(async () => {
+      try {
+        const { jobs } = await admin(`/timeline/search?q=${part(text.trim())}`, { signal: gone.signal });
+        set(new Set(jobs.map(([endpoint, id]) => keyOf(endpoint, id))));
+      } catch {
+        set(null);
+      }
+    }, 250);
+    return () => {
+      gone.abort();
+      clearTimeout(wait);
+      set(null);
+    };
+  }, [text]);
+  return found;
 }
 
 function useKeys(list, key, pause) {
@@ -90,7 +108,7 @@ function Bar({ filter, choose, counts, endpoints, frozen, pause, waiting }) {
     choose({ statuses });
   }
   return html`<div class="bar">
-    <input id="filter" type="search" placeholder="Filter: endpoint, id, worker   /" aria-label="Filter jobs by text" value=${filter.text}
+    <input id="filter" type="search" placeholder="Filter: id, worker, input …   /" aria-label="Filter jobs by text" value=${filter.text}
       onInput=${(event) => choose({ text: event.target.value })} />
     <select aria-label="Endpoint" value=${filter.endpoint} onChange=${(event) => choose({ endpoint: event.target.value })}>
       <option value="">all endpoints</option>
@@ -201,7 +219,7 @@ function Tracks({ lives, first, view, rowHeight, from, to, now, axis }) {
     drawGrid(context, scale, view.height, palette);
     const middle = narrow.matches ? rowHeight - 14 : rowHeight / 2;
     lives.forEach((life, index) => drawLife(context, scale, life, (first + index) * rowHeight - view.top + middle, {
-      now, palette, cold: coldOf, shift: axis === "start" ? life.from : 0,
+      now, palette, shift: axis === "start" ? life.from : 0,
     }));
   });
   return html`<canvas class="tracks" ref=${canvas} aria-hidden="true"></canvas>`;

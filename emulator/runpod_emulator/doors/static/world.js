@@ -134,6 +134,7 @@ export class World {
       const life = new Life(told.endpoint, told.id);
       for (const moment of told.moments) life.add(moment);
       life.hooks = told.hooks ?? [];
+      life.cold = told.cold ?? [];
       lives.set(life.key, life);
       this.latest = Math.max(this.latest, told.moments.at(-1)?.[0] ?? 0);
     }
@@ -171,12 +172,21 @@ export class World {
       if (this.lives.size > MOST) this.lives.delete(this.lives.keys().next().value);
     }
     life.add(momentOf(one));
+    if (one.event === "Taken") this.#warm(life, one);
     this.latest = Math.max(this.latest, one.at);
   }
 
   #called(one) {
     const hooks = this.lives.get(keyOf(one.endpoint, one.job))?.hooks;
     if (hooks && !hooks.some((known) => known[0] === one.at)) hooks.push([one.at, one.acknowledged]);
+  }
+
+  // A wait that ends with a worker that came up meanwhile was a cold start.
+  #warm(life, taken) {
+    const [wait, coming] = [life.spans.at(-2), this.comings.get(taken.worker)];
+    if (wait?.kind !== "queued" || !coming || coming.ready === null) return;
+    const [from, to] = [Math.max(coming.from, wait.from), Math.min(coming.ready, wait.to)];
+    if (from < to) life.cold.push([from, to]);
   }
 
   // When each worker came up: the wait of the job that it took first was a cold start.
