@@ -90,7 +90,7 @@ function Facts({ job }) {
   const rows = [
     ["Submitted", moment(job.submittedAt).split(" ")[1]],
     ["In the queue", duration(lengths.queued)],
-    ["Work", lengths.worked ? duration(lengths.worked) : "–"],
+    ["Work", life?.spans.some((span) => span.kind !== "queued") ? duration(lengths.worked) : "–"],
     ["Worker", job.worker ?? life?.worker ?? "–"],
     ["Retries", job.retries],
     ["Kept until", job.keptUntil ? moment(job.keptUntil).split(" ")[1].slice(0, 8) : "–"],

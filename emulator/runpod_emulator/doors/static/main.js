@@ -23,7 +23,7 @@ const KEYS = [
   ["Esc", "", "close it, or leave the filter"],
   ["/", "", "filter"],
   ["p", "", "pause the timeline"],
-  ["1", "7", "the views, from left to right"],
+  ["1", "… 7", "the views, from left to right"],
   ["t", "", "light or dark"],
   ["?", "", "these keys"],
 ];
@@ -93,8 +93,14 @@ function Help() {
     <div class="keys">${KEYS.map(([first, second, does]) => html`
       <span>${[first, second].filter(Boolean).map((one) => html`<kbd>${one}</kbd> `)}</span><span>${does}</span>`)}
     </div>
-    <p class="small muted">Drag on the time axis to look closer; double-click to look at everything again.
-      <a href="/__emulator/docs" target="_blank" rel="noreferrer">The admin API</a>,
+    <h2>Bars</h2>
+    <div class="legend">
+      <i class="thin"></i><span>waits in the queue</span><i class="cold"></i><span>waits for a worker that starts: a cold start</span>
+      <i class="run"></i><span>runs</span><i class="good"></i><span>ran: completed, failed</span>
+      <i class="ticks"></i><span>chunks of a stream; dots are progress updates</span><i class="diamond"></i><span>a webhook call, red if refused</span>
+    </div>
+    <p class="small muted">Drag on the time axis to look closer; double-click to look at everything again.${" "}
+      <a href="/__emulator/docs" target="_blank" rel="noreferrer">The admin API</a>,${" "}
       <a href="/docs" target="_blank" rel="noreferrer">the queue API</a>.</p></div>`;
 }
 

@@ -10,7 +10,7 @@ const WORDS = { IN_QUEUE: "in queue", IN_PROGRESS: "in progress", COMPLETED: "co
 export const statusWord = (status) => WORDS[status] ?? status;
 
 export function Status({ status }) {
-  return html`<span class=${`status ${status in WORDS ? status : ""}`}><i aria-hidden="true"></i>${statusWord(status)}</span>`;
+  return html`<span class=${`status ${status in WORDS ? status : ""}`}><i aria-hidden="true"></i><span class="word">${statusWord(status)}</span></span>`;
 }
 
 export function At({ at, date }) {

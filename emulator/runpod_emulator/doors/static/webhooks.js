@@ -31,8 +31,8 @@ function Call({ one, failed }) {
     <td><code>${visible(cut(one.url, 100))}</code></td><td>${one.attempt}</td>
     <td>${one.acknowledged ? html`<span class="pill good">acknowledged</span>` : html`<span class="pill bad">${visible(cut(one.problem ?? "", 300))}</span>`}
       ${one.status === "owed" ? html` <span class="small muted">tried again later</span>` : null}</td>
-    <td class="row"><button type="button" class="button quiet" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>${open ? "Hide" : "Body"}</button>
-      <${Act} act=${resend} failed=${failed}>Send again</${Act}></td></tr>
+    <td><div class="row"><button type="button" class="button quiet" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>${open ? "Hide" : "Body"}</button>
+      <${Act} act=${resend} failed=${failed}>Send again</${Act}></div></td></tr>
     ${open ? html`<tr><td colspan="6"><${Tree} value=${one.body} label="Body" /></td></tr>` : null}`;
 }
 
