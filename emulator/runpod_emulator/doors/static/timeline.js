@@ -80,7 +80,7 @@ function useKeys(list, key, pause) {
         else if (latest.current.key) go("/timeline");
         return;
       }
-      if (isWriting(event.target)) return;
+      if (isWriting(event.target) && !(event.key === "/" && event.target.tagName === "SELECT")) return;
       const step = { j: -1, ArrowDown: -1, k: 1, ArrowUp: 1 }[event.key];
       const isOnRows = event.target === document.body || event.target.closest?.(".jobs");
       if (step && (event.key.length === 1 || isOnRows)) move(step);
@@ -115,7 +115,7 @@ function Bar({ filter, choose, counts, endpoints, frozen, pause, waiting }) {
       ${endpoints.map((one) => html`<option key=${one} value=${one}>${visible(one)}</option>`)}
     </select>
     <div class="chips" role="group" aria-label="Statuses">${STATUSES.map((status) => html`
-      <button key=${status} type="button" class="chip" aria-pressed=${String(filter.statuses.has(status))} onClick=${() => toggle(status)}>
+      <button key=${status} type="button" class="chip" aria-label=${`${statusWord(status)}: ${count(counts[status], "job")}`} aria-pressed=${String(filter.statuses.has(status))} onClick=${() => toggle(status)}>
         <${Status} status=${status} /><b>${counts[status].toLocaleString("en")}</b></button>`)}
     </div>
     <span class="grow"></span>
@@ -231,8 +231,9 @@ function useRedrawnWithTheme() {
 }
 
 function useSize(scroll, setView) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const watch = new ResizeObserver(() => {
+      if (scroll.current === null) return;
       const { clientHeight: height, clientWidth: width, scrollTop: top } = scroll.current;
       setView({ height, width, top });
     });

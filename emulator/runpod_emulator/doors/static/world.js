@@ -25,6 +25,9 @@ export class World {
     this.connection = null;
     this.pause = 0;
     document.addEventListener("visibilitychange", () => this.#seen());
+    // A page that the browser keeps to come back to must not hold one of its six connections to the server.
+    addEventListener("pagehide", () => this.stop());
+    addEventListener("pageshow", (event) => event.persisted && this.start());
   }
 
   // Calls `listener` at most ten times a second, once there is news of one of these kinds; returns what ends that.
