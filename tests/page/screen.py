@@ -48,7 +48,8 @@ class Screen:
         """Wait until all texts are to be seen; answers all that is."""
         for text in texts:
             found = await self.page.run(f"""{_WAIT}
-                const text = () => [...document.querySelectorAll({json.dumps(within)})].map((one) => one.innerText).join("\\n");
+                const shown = () => [...document.querySelectorAll({json.dumps(within)})];
+                const text = () => shown().map((one) => one.innerText).join("\\n");
                 const squeezed = (one) => one.replace(/\\s+/g, " ");
                 const is = await wait(() => squeezed(text()).includes(squeezed({json.dumps(text)})));
                 return [Boolean(is), text()];""")
