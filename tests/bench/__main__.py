@@ -18,6 +18,7 @@ from tests.bench import (  # fmt: skip
     rows_stored,
     rows_streams,
     rows_transfer,
+    rows_watched,
     rows_webhooks,
 )
 from tests.bench.rows import Row, Scale
@@ -29,6 +30,7 @@ ROWS: tuple[Row, ...] = (
     *rows_stored.ROWS,
     *rows_transfer.ROWS,
     *rows_webhooks.ROWS,
+    *rows_watched.ROWS,
     *rows_day.ROWS,
 )
 """Every row of the table, in its order. A new one is a `Row` of some module, named here."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from runpod_emulator.doors.admin.happenings import KINDS
 
 from tests.compat.servers import Command, Starter, commands
 from tests.security.stalls import LONGEST, Prober
@@ -103,7 +104,7 @@ def test_a_stop_with_unread_event_feeds_is_quick_and_quiet(start: Starter, count
     host, _, port = server.root_url.removeprefix("http://").partition(":")
     feeds = [socket.create_connection((host, int(port)), 60) for _ in range(count)]
     for feed in feeds:
-        feed.sendall(f"GET /__emulator/events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        feed.sendall(f"GET /__emulator/events?kinds={','.join(KINDS)} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert feed.recv(1)  # it has begun
     flood(server, "ep", 10_000, b'{"input":{"a":1}}')
     began = time.monotonic()

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import websockets.exceptions
 import websockets.sync.client
+from runpod_emulator.doors.admin.happenings import KINDS
 
 from tests.compat.servers import Command, Starter, until
 from tests.plain import PLAIN
@@ -94,7 +95,7 @@ def following(server: Command, key: str) -> Iterator[list[str]]:
         def read() -> None:
             with (
                 contextlib.suppress(httpx.HTTPError),
-                http.stream("GET", f"{server.root_url}/__emulator/events") as feed,
+                http.stream("GET", f"{server.root_url}/__emulator/events?kinds={','.join(KINDS)}") as feed,
             ):
                 connected.set()
                 lines.extend(feed.iter_lines())

@@ -158,6 +158,7 @@ def test_a_retried_job_waits_at_its_new_place(shelf: Shelf):
     shelf.update("a", Failed("boom", None, 1))
     shelf.update("a", Retried(finish(shelf.store.next_place())))
     assert shelf.queued() == ["b", "a"]
+    assert finish(shelf.store.queued("ep", 1)) == ["b"]
 
 
 def test_a_claim_that_ends_a_job_goes_on_with_the_next(shelf: Shelf):

@@ -115,11 +115,8 @@ class YieldingStore:
 
         return await self.step("counts", call)
 
-    async def queued(self, endpoint: str) -> list[str]:
-        return await self.step("queued", lambda: self._store.queued(endpoint))
-
-    async def first_queued(self, endpoint: str) -> Job | None:
-        return await self.step("first_queued", lambda: self._store.first_queued(endpoint))
+    async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
+        return await self.step("queued", lambda: self._store.queued(endpoint, most))
 
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
         return await self.step("recent", lambda: self._store.recent(endpoint, offset, limit))

@@ -145,18 +145,13 @@ class MemoryStore:
         """The endpoint's counters."""
         return self._shelf(endpoint).counts
 
-    async def queued(self, endpoint: str) -> list[str]:
-        """Ids of the waiting jobs, first in the queue first."""
+    async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
+        """Ids of the waiting jobs, `most` at most, first in the queue first."""
         shelf = self._shelf(endpoint)
         if not shelf.held:
-            return shelf.queue.keys()
-        return sorted((*shelf.queue.keys(), *shelf.held), key=lambda job: shelf.jobs[job].place)
-
-    async def first_queued(self, endpoint: str) -> Job | None:
-        """The job that workers get next; None where none waits for them."""
-        shelf = self._shelf(endpoint)
-        first = shelf.queue.first()
-        return None if first is None else shelf.jobs[first[1]]
+            first = shelf.queue.first() if most == 1 else None
+            return shelf.queue.keys()[:most] if first is None else [first[1]]
+        return sorted((*shelf.queue.keys(), *shelf.held), key=lambda job: shelf.jobs[job].place)[:most]
 
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:
         """One page of the jobs, newest first, and how many there are."""

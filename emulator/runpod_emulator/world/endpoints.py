@@ -40,7 +40,7 @@ class Served(NamedTuple):
 
     text: str
     handler: str = ""
-    """"" for a command."""
+    """The handler, or the Python file that the command names; "" for none."""
     directory: str | None = None
 
 
@@ -134,7 +134,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             _warm(settings, command.reload),
             lambda work: Pool(COMMAND, lambda worker: CommandWorker(worker, work, command)),
         )
-        self.programs[settings.id] = Served(shlex.join(command.words), directory=command.directory)
+        file = next((word for word in command.words if word.endswith(".py")), "")
+        self.programs[settings.id] = Served(shlex.join(command.words), file, command.directory)
         if command.reload:
             self._reloader.add(endpoint.workforce, command.files)
         return endpoint

@@ -77,10 +77,10 @@ def _of_workers(endpoint: Endpoint | Balancer) -> Iterator[Due]:
     """When workers leave, and when another one may come."""
     fleet, name = endpoint.fleet, endpoint.settings.id
     for worker in fleet.workers.values():
-        if worker.idle_timer is not None and fleet.may_go(worker):
-            yield Due(worker.idle_timer.due, f"worker {worker.id} of endpoint {name} ends, if it stays idle")
-        if isinstance(endpoint, Balancer) and worker.coming is not None and worker.is_coming_up:
-            yield Due(worker.coming.due, f"worker {worker.id} of endpoint {name} comes up")
+        if worker.idle_timer is not None:
+            yield Due(worker.idle_timer.due, f"the end of the idle timeout of worker {worker.id} of endpoint {name}")
+    if isinstance(endpoint, Balancer):
+        yield from _coming(endpoint)
     if endpoint.autoscaler.due is not None:
         yield Due(endpoint.autoscaler.due, f"one more worker of endpoint {name}, if jobs still wait")
 
@@ -163,7 +163,7 @@ def works_elsewhere(world: World) -> bool:
             return True
         if any(worker.jobs and not worker.ours for worker in endpoint.fleet.workers.values()):
             return True
-    return any(balancer.fleet.running for balancer in world.endpoints.balancers.values())
+    return any(balancer.fleet.counts().running for balancer in world.endpoints.balancers.values())
 
 
 def _steps(world: World) -> Iterator[Due]:
@@ -171,12 +171,19 @@ def _steps(world: World) -> Iterator[Due]:
     for endpoint in world.endpoints.queues.values():
         for job_id, at in endpoint.scripts.steps():
             yield Due(at, f"the next step of the stub of job {job_id}")
-        for worker in endpoint.fleet.workers.values():
-            if worker.coming is not None and worker.is_coming_up:
-                yield Due(worker.coming.due, f"worker {worker.id} of endpoint {endpoint.id} comes up")
+        yield from _coming(endpoint)
     call = world.webhooks.next_call
     if call is not None:
         yield Due(call, "the next attempt of a webhook call")
+
+
+def _coming(endpoint: Endpoint | Balancer) -> Iterator[Due]:
+    """The next steps of workers that come up."""
+    fleet = endpoint.fleet
+    for worker in fleet.workers.values():
+        if worker.coming is not None and worker.is_coming_up:
+            step = "is given up, if it is not ready (init_timeout)" if fleet.arrivals.launched(worker) else "comes up"
+            yield Due(worker.coming.due, f"worker {worker.id} of endpoint {endpoint.settings.id} {step}")
 
 
 async def _first_end(world: World) -> list[Due]:

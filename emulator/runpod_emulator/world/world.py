@@ -285,7 +285,7 @@ class World:
         """Whether there is unfinished work in it, or somebody listens: a world that must not be dropped."""
         if self.open_requests or self.feeds or self.store.has_work():
             return True
-        return any(one.fleet.running for one in self.endpoints.balancers.values())
+        return any(one.fleet.counts().running for one in self.endpoints.balancers.values())
 
     async def idle(self) -> bool:
         """Whether no job waits or runs, and no webhook is owed."""

@@ -424,3 +424,61 @@ async def test_webhooks_of_one_moment_go_out_in_the_order_of_their_jobs_whatever
     await world.endpoint.purge()
     owed = await world.emulator.store.deliveries.claim(world.clock.now(), 9, None)
     assert [delivery.job for delivery in owed] == jobs
+
+
+# In words
+
+
+async def said(world: TestWorld, *jobs: int) -> str:
+    return world.endpoint.autoscaler.words(*jobs) if jobs else await world.endpoint.work.demand.words()
+
+
+async def test_what_is_said_of_jobs_by_their_number():
+    world = make_world(**COUNT)
+    told = [await said(world)]
+    for _ in range(4):
+        await submit(world, JOB)
+        told.append(await said(world))
+    await world.endpoint.work.worker_ready(world.launcher.started[0], 1)
+    await take_now(world, world.launcher.started[0])
+    assert [*told, await said(world)] == [
+        "0 wanted: no job waits; max 3",
+        "1 wanted: 1 job waits, 1 per worker; max 3",
+        "2 wanted: 2 jobs wait, 1 per worker; max 3",
+        "3 wanted: 3 jobs wait, 1 per worker; max 3",
+        "4 wanted: 4 jobs wait, 1 per worker; max 3, all are there",
+        "4 wanted: 3 jobs wait, 1 runs, 1 per worker; max 3, all are there",
+    ]
+
+
+async def test_what_is_said_where_there_is_room():
+    world = world_with(workers_min=1)
+    await world.worker(concurrency=3)
+    assert await said(world) == "1 wanted: no job waits; min 1, max 3"
+    await submit(world, JOB, JOB)
+    assert await said(world) == "no more wanted: 2 jobs wait, 3 slots are free; min 1, max 3"
+
+
+async def test_what_is_said_of_a_delay():
+    world = make_world(**DELAY)
+    assert await said(world) == "no more wanted: no job waits, no slot is free; max 3"
+    await submit(world, JOB, JOB)
+    assert await said(world) == "1 more wanted in 4 s: 2 jobs wait, 1 slot is free; max 3"
+    await world.advance(1_500)
+    assert await said(world) == "1 more wanted in 2.5 s: 2 jobs wait, 1 slot is free; max 3"
+
+
+async def test_what_keeps_workers_from_starting_is_said():
+    world = make_world(**COUNT)
+    await submit(world, JOB)
+    await world.endpoint.work.worker_broken(world.launcher.started[0], "no luck")
+    assert (
+        await said(world)
+        == "1 wanted: 1 job waits, 1 per worker; max 3, none starts for a while, for the last one could not"
+    )
+    world.endpoint.autoscaler.stop()
+    assert await said(world) == "1 wanted: 1 job waits, 1 per worker; max 3, nothing starts any more"
+    paused = world_with(workers_max=0)
+    assert await said(paused, 2, 0) == "2 wanted: 2 jobs wait, 1 per worker; max 0, it is paused"
+    elsewhere = world_with(workers_min=0, starts_workers=False)
+    assert await said(elsewhere, 2, 1) == "2 jobs wait, 1 runs; its workers are started elsewhere"

@@ -76,7 +76,7 @@ def test_a_busy_worker_counts_as_running_only_whatever_it_holds():
     it.up("w1", concurrency=4)
     jobs = [it.take("w1", f"j{number}") for number in range(4)]
     assert it.counted() == {"running": 1}
-    assert (it.fleet.running, it.fleet.free_slots) == (1, 0)
+    assert (it.fleet.counts().running, it.fleet.free_slots) == (1, 0)
     for job in jobs[:3]:
         follow(it.fleet, apply(job, Completed(LEASE), it.line.now()))
     assert it.counted() == {"running": 1}
@@ -131,11 +131,11 @@ async def test_after_a_broken_start_nothing_starts_for_longer_and_longer(passing
     it = Set(passing.clock)
     waits = []
     for number in range(8):
-        assert it.fleet.may_start
+        assert not it.fleet.hindrance
         it.fleet.start(f"w{number}")
         waits.append(it.fleet.failed(f"w{number}", "broken"))
         await passing.by(waits[-1] - 1)
-        assert not it.fleet.may_start
+        assert it.fleet.hindrance
         await passing.by(1)
     assert waits == [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]
 
@@ -152,11 +152,11 @@ def test_a_worker_that_is_up_ends_the_back_off():
 def test_the_maximum_counts_workers_that_are_up_or_coming_up():
     it = Set(workers_max=2)
     it.up("w1")
-    assert it.fleet.may_start
+    assert not it.fleet.hindrance
     it.fleet.start("w2")
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
     it.fleet.forget("w2")
-    assert it.fleet.may_start
+    assert not it.fleet.hindrance
 
 
 def test_a_worker_that_is_gone_leaves_its_jobs():
@@ -318,10 +318,10 @@ def test_a_worker_without_a_machine_is_throttled_and_counts_as_one_that_is_comin
     it = Set(limit=0, workers_max=2)
     it.fleet.start("w1")
     assert it.counted() == {"throttled": 1}
-    assert (it.fleet.alive, it.fleet.free_slots, it.fleet.may_start) == (1, 1, True)
+    assert (it.fleet.alive, it.fleet.free_slots, not it.fleet.hindrance) == (1, 1, True)
     it.fleet.start("w2")
     assert it.counted() == {"throttled": 2}
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
     assert it.launcher.started == []
 
 
@@ -346,7 +346,7 @@ def test_a_throttled_worker_that_fails_is_unhealthy_like_any_other():
 
 def test_where_workers_are_started_elsewhere_none_may_start():
     it = Set(starts_workers=False)
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
 
 
 # Outdated workers
@@ -368,16 +368,16 @@ def test_a_busy_worker_that_is_outdated_is_retired_once_and_counts_as_running():
         it.fleet.outdate(it.fleet.workers["w1"])
     assert (it.launcher.stopped, it.launcher.retired) == ([], ["w1"])
     assert it.counted() == {"running": 1}
-    assert it.fleet.running == 1
+    assert it.fleet.counts().running == 1
 
 
 def test_an_outdated_worker_has_no_slot_and_leaves_its_place_within_the_maximum():
     it = Set(workers_max=1)
     it.up("w1", concurrency=4)
     it.take("w1")
-    assert (it.fleet.free_slots, it.fleet.alive, it.fleet.may_start) == (3, 1, False)
+    assert (it.fleet.free_slots, it.fleet.alive, not it.fleet.hindrance) == (3, 1, False)
     it.fleet.outdate(it.fleet.workers["w1"])
-    assert (it.fleet.free_slots, it.fleet.alive, it.fleet.may_start) == (0, 0, True)
+    assert (it.fleet.free_slots, it.fleet.alive, not it.fleet.hindrance) == (0, 0, True)
     it.fleet.ready("w1", 8)
     assert it.fleet.free_slots == 0
 
@@ -411,7 +411,7 @@ async def test_the_last_worker_is_kept_past_its_idle_timeout_where_one_is_kept()
     it.up("w1", "w2")
     await it.line.advance(it.line.now() + 600_000)
     assert it.launcher.stopped == ["w1"]
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
 
 
 async def test_where_one_is_kept_the_minimum_is_kept_too():
@@ -425,14 +425,14 @@ async def test_where_one_is_kept_the_minimum_is_kept_too():
 def test_where_the_last_is_kept_another_may_start_only_when_there_is_none():
     it = Set(workers_max=3)
     it.fleet.keeps_last = True
-    assert it.fleet.may_start
+    assert not it.fleet.hindrance
     it.fleet.start("w1")
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
     it.fleet.forget("w1")
-    assert it.fleet.may_start
+    assert not it.fleet.hindrance
     it.fleet.keeps_last = False
     it.up("w2")
-    assert it.fleet.may_start
+    assert not it.fleet.hindrance
 
 
 def test_a_broken_worker_is_not_the_last_one():
@@ -442,13 +442,13 @@ def test_a_broken_worker_is_not_the_last_one():
     it.fleet.failed("w1", "broken")
     finish(it.line.catch_up())
     it.line.clock.move_to(it.line.now() + 1_000)
-    assert it.fleet.may_start
+    assert not it.fleet.hindrance
 
 
 def test_a_maximum_of_zero_is_kept_as_well():
     it = Set(workers_max=0)
     it.fleet.keeps_last = True
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
 
 
 # Giving way

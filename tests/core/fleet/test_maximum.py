@@ -47,7 +47,7 @@ def test_those_go_first_who_have_the_least_to_do(most: int, stopped: list[str], 
     it.fleet.configure(dataclasses.replace(it.fleet.settings, workers_max=most))
     assert (it.launcher.stopped, it.launcher.retired) == (stopped, retired)
     assert it.fleet.alive == most
-    assert not it.fleet.may_start
+    assert it.fleet.hindrance
 
 
 def test_a_busy_worker_that_asks_for_more_at_once_is_the_one_too_many():
@@ -96,12 +96,12 @@ async def test_a_mock_worker_that_is_one_too_many_takes_no_job_more():
     jobs = [await mock.submit() for _ in range(6)]
     await turns()
     await mock.emulator.endpoints.configure("ep", workers_max=1)
-    assert mock.endpoint.fleet.running == 3
+    assert mock.endpoint.fleet.counts().running == 3
     most = []
     for _ in range(4):
         await mock.advance(1_000)
         await turns()
-        most.append(mock.endpoint.fleet.running)
+        most.append(mock.endpoint.fleet.counts().running)
     assert most == [1, 1, 1, 0]
     workers = {(await mock.look(job)).worker for job in jobs}
     assert len(workers) == 3

@@ -49,6 +49,18 @@ def test_each_event_of_a_job_is_told_to_those_whom_it_concerns():
     assert news.heard == dict.fromkeys(ALL, ())
 
 
+def test_an_effect_that_joins_is_told_until_it_leaves():
+    first, guest = MoreCurious(), MoreCurious()
+    news = News([first])
+    lists = {name: getattr(news, name) for name in (*OF_JOBS, *METHODS)}
+    before = {name: len(one) for name, one in lists.items()}
+    with news.telling([guest]):
+        assert (news.won[Failed], news.tried) == ((first.won, guest.won), [first.tried, guest.tried])
+    assert (news.won[Failed], news.tried) == ((first.won,), [first.tried])
+    assert {name: getattr(news, name) is one for name, one in lists.items()} == dict.fromkeys(lists, True)
+    assert {name: len(one) for name, one in lists.items()} == before
+
+
 def test_an_effect_does_nothing_by_default():
     for name in (*OF_JOBS, *METHODS):
         assert getattr(Effect(), name)(None) is None

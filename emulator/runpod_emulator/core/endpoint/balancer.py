@@ -140,6 +140,10 @@ class Balancer:
         await self._now()
         return Health(0, 0, 0, 0, 0, await self.workforce.with_others(self.worker_counts))
 
+    def words(self) -> str:
+        """What the autoscaler makes of the requests there are now."""
+        return self.autoscaler.words(*self._demand(), "request")
+
     @property
     def worker_counts(self) -> WorkerCounts:
         """The workers of this server."""
@@ -288,7 +292,7 @@ class Balancer:
             return
         if not (affinity.resume and affinity.worker in self._resting):
             raise AffinityGone
-        if self.fleet.may_start:
+        if not self.fleet.hindrance:
             self.fleet.start(affinity.worker)
 
     def _is_there(self, worker_id: str) -> bool:
@@ -311,10 +315,14 @@ class Balancer:
 
     async def _balance(self) -> None:
         """Bring up workers for requests that wait, or that are more than the workers are there for."""
-        share = self.settings.share
-        held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
-        over = sum(max(0, one - share) for one in held)
         self.fleet.queued = self._waiting
         if self.fleet.capacity.waiting:
             self.fleet.make_room()
-        self.autoscaler.balance(self._waiting + over, sum(held) - over)
+        self.autoscaler.balance(*self._demand())
+
+    def _demand(self) -> tuple[int, int]:
+        """Requests that wait, or are more than the workers are there for; and the others."""
+        share = self.settings.share
+        held = [len(worker.jobs) for worker in self.fleet.workers.values() if not worker.outdated]
+        over = sum(max(0, one - share) for one in held)
+        return self._waiting + over, sum(held) - over

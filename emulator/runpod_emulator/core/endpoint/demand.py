@@ -31,10 +31,20 @@ class Demand:
         """
         if counts is None:
             counts = await self._store.counts(self._id)
-        queued, scaled = counts.queued - counts.held, counts.queued - counts.queued_unscaled
-        if self._scripts.waits is not None:
-            queued, scaled = queued - counts.scripted, scaled - counts.scripted_scaled
+        queued, scaled = self._waiting(counts)
         self._fleet.queued = queued
         if self._fleet.capacity.waiting:
             self._fleet.make_room()
         self._autoscaler.balance(scaled, counts.running)
+
+    async def words(self) -> str:
+        """What the autoscaler makes of the jobs there are now."""
+        counts = await self._store.counts(self._id)
+        return self._autoscaler.words(self._waiting(counts)[1], counts.running)
+
+    def _waiting(self, counts: Counts) -> tuple[int, int]:
+        """How many jobs wait for workers, and how many of them may bring one up."""
+        queued, scaled = counts.queued - counts.held, counts.queued - counts.queued_unscaled
+        if self._scripts.waits is not None:
+            return queued - counts.scripted, scaled - counts.scripted_scaled
+        return queued, scaled

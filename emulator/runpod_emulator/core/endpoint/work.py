@@ -61,7 +61,8 @@ class Work:
         self.workforce = Workforce(settings, shared, launcher, lambda: self.balance())
         self.fleet = self.workforce.fleet
         self.printed = self.workforce.printed
-        self.balance = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler).balance
+        self.demand = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler)
+        self.balance = self.demand.balance
         self.engine = Engine(self.id, shared, self.balance, scripts.run_of)
         self.hooks = Hooks()
         self.next_job = NextJob(self.id, shared.room)

@@ -93,6 +93,11 @@ class Arrivals:
         """How a worker came up; None for one that nobody started here, or that is forgotten."""
         return self._known.get(worker)
 
+    def launched(self, worker: Worker) -> bool:
+        """Whether the worker's program has been started, as far as is remembered; then it may take `init_timeout`."""
+        arrival = self._known.get(worker.id)
+        return arrival is not None and arrival.program_at is not None
+
     def _note(self, worker: Worker) -> None:
         while len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]

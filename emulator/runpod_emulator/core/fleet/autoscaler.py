@@ -15,8 +15,8 @@ class Decision(NamedTuple):
 
     now: int = 0
     """Workers to start at once."""
-    later: int = 0
-    """Milliseconds after which one more starts, if the jobs are still short of slots; 0 where none does."""
+    later: int | None = None
+    """Milliseconds after which one more starts, if the jobs are still short of slots; None where none does."""
 
 
 ENOUGH = Decision()
@@ -47,54 +47,54 @@ class Autoscaler:
         if self._stopped:
             return
         fleet = self._fleet
-        while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and fleet.may_start:
+        while fleet.settings.workers_min and fleet.alive < fleet.settings.workers_min and not fleet.hindrance:
             self.start_one()
-        decision = self.decide()
+        decision = self.decide(waiting, running)
         if decision is ENOUGH:
             if self._delay is not None:
                 self._end_delay()
             return
         for _ in range(decision.now):
-            if not fleet.may_start:
+            if fleet.hindrance:
                 break
             self.start_one()
-        if decision.later and self._delay is None and fleet.may_start:
+        if decision.later is not None and self._delay is None and not fleet.hindrance:
             self._delay = self._timeline.at(self._timeline.now() + decision.later, self._delay_over)
 
-    def decide(self) -> Decision:
+    def decide(self, waiting: int, running: int) -> Decision:
         """What the jobs need beyond the workers that are always on. It changes nothing: `balance` acts on it."""
-        fleet, waiting = self._fleet, self._waiting
+        fleet = self._fleet
         short = waiting - fleet.free_slots if waiting else 0
         if short <= 0:
             return ENOUGH
         settings = fleet.settings
         if settings.scaler == "REQUEST_COUNT":
-            return Decision(min(-(-short // settings.share), self._for_requests - fleet.alive))
+            return Decision(min(-(-short // settings.share), self._for_requests(waiting + running) - fleet.alive))
         return Decision(0 if fleet.alive else 1, later=settings.scaler_delay)
 
-    @property
-    def _for_requests(self) -> int:
-        """Workers for all unfinished jobs, by their number."""
-        return -(-(self._waiting + self._running) // self._fleet.settings.share)
+    def _for_requests(self, unfinished: int) -> int:
+        """Workers for so many unfinished jobs, by their number."""
+        return -(-unfinished // self._fleet.settings.share)
 
-    def words(self, noun: str = "job") -> str:
+    def words(self, waiting: int, running: int, noun: str = "job") -> str:
         """What `decide` says, and what keeps workers from starting: `2 wanted: 2 jobs wait, 1 per worker; max 3`."""
-        fleet, decision = self._fleet, self.decide()
+        fleet, decision = self._fleet, self.decide(waiting, running)
         settings, free = fleet.settings, fleet.free_slots
-        jobs = _count(self._waiting, noun, "wait") + (f", {_count(self._running, '', 'run')}" if self._running else "")
+        by_number = self._for_requests(waiting + running)
+        jobs = _count(waiting, noun, "wait") + (f", {_count(running, '', 'run')}" if running else "")
         hindrance = "nothing starts any more" if self._stopped else fleet.hindrance
         if not settings.starts_workers:
             return f"{jobs}; {hindrance}"
         bounds = (f"min {settings.workers_min}, " if settings.workers_min else "") + f"max {settings.workers_max}"
-        if decision.later:
+        if decision.later is not None:
             due = decision.later if self._delay is None else max(0, self._delay.due - self._timeline.now())
             more = "1 wanted" if decision.now else f"1 more wanted in {due / 1000:g} s"
             told = f"{more}: {jobs}, {_count(free, 'slot', 'is')} free"
-        elif decision is ENOUGH and (settings.scaler != "REQUEST_COUNT" or self._for_requests > fleet.alive):
+        elif decision is ENOUGH and (settings.scaler != "REQUEST_COUNT" or by_number > fleet.alive):
             told = f"no more wanted: {jobs}, {_count(free, 'slot', 'is')} free"
         else:
-            wanted = max(self._for_requests, settings.workers_min)
-            told = f"{wanted} wanted: {jobs}" + (f", {settings.share} per worker" if self._for_requests else "")
+            wanted = max(by_number, settings.workers_min)
+            told = f"{wanted} wanted: {jobs}" + (f", {settings.share} per worker" if by_number else "")
         return f"{told}; {bounds}" + (f", {hindrance}" if hindrance and decision is not ENOUGH else "")
 
     @property
@@ -104,7 +104,7 @@ class Autoscaler:
 
     def start_one(self, at_once: bool = False) -> None:
         """Bring up one worker now, within the maximum; `at_once` without simulated delays."""
-        if not self._stopped and self._fleet.may_start:
+        if not self._stopped and not self._fleet.hindrance:
             self._fleet.start(self._new_worker(), at_once)
 
     def start_candidate(self) -> str | None:

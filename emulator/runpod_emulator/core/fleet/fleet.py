@@ -70,18 +70,8 @@ class Fleet:
         return free
 
     @property
-    def running(self) -> int:
-        """Workers that hold a job."""
-        return sum(worker.state is WorkerState.RUNNING for worker in self.workers.values())
-
-    @property
-    def may_start(self) -> bool:
-        """Whether one more worker is within the maximum, and none has failed just now."""
-        return not self.hindrance
-
-    @property
     def hindrance(self) -> str:
-        """Why no worker may start now, "" where one may."""
+        """Why no worker may start now; "" where one more is within the maximum, and none has failed just now."""
         settings = self.settings
         if not settings.starts_workers:
             return "its workers are started elsewhere"
@@ -220,8 +210,8 @@ class Fleet:
         worker.leave(reason)
         self._launcher.stop(worker.id)
 
-    def outdate(self, worker: Worker, reason: str) -> None:
-        """End a worker that nobody needs any more, at once or when its jobs are over."""
+    def outdate(self, worker: Worker, reason: str = "") -> None:
+        """End a worker that nobody needs any more, for this reason, at once or when its jobs are over."""
         if not worker.jobs:
             self.dismiss(worker, reason)
         elif not worker.outdated:
@@ -302,7 +292,7 @@ class Fleet:
     def give_way(self) -> bool:
         """End a worker that has nothing to do; returns whether there was one."""
         for worker in self.workers.values():
-            if self.may_go(worker, lends=True):
+            if self._may_go(worker, lends=True):
                 self.dismiss(worker, "another endpoint's worker gets its place (max_processes)")
                 return True
         return False
@@ -321,12 +311,12 @@ class Fleet:
         worker.idle_timer = None
         if worker.id not in self.workers or worker.jobs:
             return
-        if self.may_go(worker):
+        if self._may_go(worker):
             self.dismiss(worker, f"idle for {self.settings.idle_timeout / 1000:g} s (idle_timeout)")
         elif self.queued:
             self._start_idling(worker)
 
-    def may_go(self, worker: Worker, lends: bool = False) -> bool:
+    def _may_go(self, worker: Worker, lends: bool = False) -> bool:
         """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
         keeps = self.keeps_last or (self.settings.keeps_warm and not lends)
         fewest = max(keeps, self.settings.workers_min)

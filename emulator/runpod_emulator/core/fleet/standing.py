@@ -13,11 +13,12 @@ def reason_of(worker: Worker, fleet: Fleet, now: int) -> str:
     if worker.state is WorkerState.THROTTLED:
         return _throttled(worker, fleet, now)
     if worker.state is WorkerState.INITIALIZING:
-        due = worker.coming.due if worker.coming is not None and not worker.boots else None
-        return "its program starts" if due is None else f"its container starts, {_in(due, now)} left (cold_start)"
+        if fleet.arrivals.launched(worker) or worker.coming is None:
+            return "its program starts"
+        return f"its container starts, {_in(worker.coming.due, now)} left (cold_start)"
     if worker.state is WorkerState.RUNNING:
         return f"{len(worker.jobs)} of {worker.concurrency} slots in use"
-    return _idle(worker, fleet, now)
+    return _idle(worker, now)
 
 
 def _throttled(worker: Worker, fleet: Fleet, now: int) -> str:
@@ -26,16 +27,12 @@ def _throttled(worker: Worker, fleet: Fleet, now: int) -> str:
     return f"waits for a machine, {_in(worker.coming.due, now)} left (throttle)" if worker.coming is not None else ""
 
 
-def _idle(worker: Worker, fleet: Fleet, now: int) -> str:
+def _idle(worker: Worker, now: int) -> str:
     if not worker.ours:
         return "started elsewhere: it comes and goes by itself"
-    if fleet.queued:
-        return ""
-    if not fleet.may_go(worker):
-        return "stays: " + (
-            f"workers_min is {fleet.settings.workers_min}" if fleet.settings.workers_min else "kept warm"
-        )
-    return f"ends in {_in(worker.idle_timer.due, now)} without a job (idle_timeout)" if worker.idle_timer else ""
+    if worker.idle_timer is None:
+        return "stays: its idle timeout is over, and it is none too many"
+    return f"its idle timeout ends in {_in(worker.idle_timer.due, now)} (idle_timeout)"
 
 
 def _in(due: int, now: int) -> str:

@@ -212,12 +212,8 @@ class JobStore(Protocol):
         """The endpoint's counters; not to be changed."""
         ...
 
-    async def queued(self, endpoint: str) -> list[str]:
-        """Ids of the endpoint's waiting jobs, first in the queue first."""
-        ...
-
-    async def first_queued(self, endpoint: str) -> Job | None:
-        """The job that workers get next; None where none waits for them."""
+    async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
+        """Ids of the endpoint's waiting jobs, `most` at most, first in the queue first."""
         ...
 
     async def recent(self, endpoint: str, offset: int, limit: int) -> tuple[list[Job], int]:

@@ -44,6 +44,7 @@ def admin_app(state: Any) -> FastAPI:
     app.state.serve = state.serve
     app.state.worker_key = state.worker_key
     app.state.admin_access = state.admin_access
+    app.state.examples = overview.examples_of_handlers()
     alive.describe(app)
     app.include_router(overview.router)
     app.include_router(facts.router)

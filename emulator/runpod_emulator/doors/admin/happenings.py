@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
-from runpod_emulator.core.errors import InvalidBody
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.fleet.standing import reason_of
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.listeners import ALL
@@ -102,8 +103,18 @@ class Workers(Effect):
         shown = self._source.world.masks.text
         return {
             "at": change.at + self._source.drift, "endpoint": shown(change.endpoint), "worker": shown(change.worker),
-            "number": change.number, "state": change.state and change.state.value, "reason": shown(change.reason),
+            "number": change.number, "state": change.state and change.state.value,
+            "reason": shown(change.reason or self._reason(change)),
         }  # fmt: skip
+
+    def _reason(self, change: WorkerChange) -> str:
+        """Why the worker is in that state, if it still is."""
+        world = self._source.world
+        endpoint = world.endpoints.get(change.endpoint)
+        worker = None if endpoint is None else endpoint.fleet.workers.get(change.worker)
+        if endpoint is None or worker is None or worker.state is not change.state:
+            return ""
+        return reason_of(worker, endpoint.fleet, world.timeline.now())
 
 
 class Webhooks(Effect):
@@ -167,11 +178,11 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
 
 
 def known_kinds(text: str) -> list[Kind]:
-    """The kinds that a caller names, with commas between them; raises InvalidBody for an unknown one."""
+    """The kinds that a caller names, with commas between them; raises ConfigurationError for an unknown one."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in KINDS:
-            raise InvalidBody(
+            raise ConfigurationError(
                 f"kinds: there is no kind {name[:_LONGEST]}{nearest(name, KINDS)}: name {', '.join(KINDS)}"
             )
     return cast("list[Kind]", names or ["transition"])

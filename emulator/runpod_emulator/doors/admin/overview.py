@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runpod_emulator import __version__
+from runpod_emulator.config.examples import example_input
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound
@@ -18,13 +23,25 @@ from runpod_emulator.doors.admin import listings
 from runpod_emulator.doors.admin.questions import mode
 from runpod_emulator.doors.admin.state import Chosen
 from runpod_emulator.http.access import Access
+from runpod_emulator.world.endpoints import Served
 from runpod_emulator.world.standing import deadlines
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 router = APIRouter(tags=["what happened"])
+Examples = Callable[[Served, int], "dict[str, Any] | None"]
 _DEADLINES, _LOOKED_AT = 20, 100
 """Of those to come, the first; and of the jobs of one worker."""
+
+
+def examples_of_handlers() -> Examples:
+    """Finds the example input of what is served, once for each version of its code."""
+
+    @functools.lru_cache(maxsize=100)
+    def find(served: Served, version: int) -> dict[str, Any] | None:
+        return example_input(served.handler, served.directory) if served.handler else None
+
+    return find
 
 
 @router.get("/overview")
@@ -37,7 +54,9 @@ async def overview(world: Chosen, request: Request) -> Response:
         "version": __version__,
         "namespace": worlds.shown(worlds.name_of(world)),
         "clock": await _clock(world, drift),
-        "endpoints": [await _endpoint(world, one, drift) for one in world.endpoints.values()],
+        "endpoints": [
+            await _endpoint(world, one, drift, request.app.state.examples) for one in world.endpoints.values()
+        ],
         "counts": await _counts(world),
         "adminKeyNeeded": access is not None and access.required,
     }
@@ -65,27 +84,30 @@ async def _counts(world: World) -> dict[str, int]:
     }
 
 
-async def _endpoint(world: World, one: Endpoint | Balancer, drift: int) -> dict[str, Any]:
+async def _endpoint(world: World, one: Endpoint | Balancer, drift: int, examples: Examples) -> dict[str, Any]:
     endpoint_id, shown = one.settings.id, world.masks.text
     served = world.endpoints.programs.get(endpoint_id)
-    is_balanced = isinstance(one, Balancer)
+    words = await one.work.demand.words() if isinstance(one, Endpoint) else one.words()
     return {
         "id": shown(endpoint_id),
         "kind": one.workforce.launcher.kind,
         "handler": shown(served.text) if served else "",
         "flaw": shown(one.workforce.flaw) or None,
-        **({"queue": None, "jobs": {}} if is_balanced else await _queue(world, endpoint_id, drift)),
+        **(await _queue(world, endpoint_id, drift) if isinstance(one, Endpoint) else {"queue": None, "jobs": {}}),
         "workers": [await _worker(world, one, worker, drift) for worker in one.fleet.workers.values()],
-        "scaler": {**_scaler(one), "words": one.autoscaler.words("request" if is_balanced else "job")},
-        "example": None,
+        "scaler": {**_scaler(one), "words": words},
+        "example": world.masks.value(copy.deepcopy(examples(served, one.fleet.version))) if served else None,
     }
 
 
 async def _queue(world: World, endpoint_id: str, drift: int) -> dict[str, Any]:
     counts = await world.store.counts(endpoint_id)
-    first = await world.store.first_queued(endpoint_id) if counts.queued else None
+    oldest = None
+    for first in await world.store.queued(endpoint_id, 1):
+        with contextlib.suppress(JobNotFound):
+            oldest = (await world.store.get(endpoint_id, first)).submitted_at + drift
     return {
-        "queue": {"jobs": counts.queued, "oldestAt": None if first is None else first.submitted_at + drift},
+        "queue": {"jobs": counts.queued, "oldestAt": oldest},
         "jobs": {status.value: count for status, count in counts.now.items()},
     }
 

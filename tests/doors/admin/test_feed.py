@@ -1,0 +1,260 @@
+"""The event feed: what is sent of each kind of news, in pieces, and what becomes of a reader who is too slow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from runpod_emulator.core.endpoint.submission import Submission
+from runpod_emulator.core.jobs.job import Completed, Emitted
+from runpod_emulator.core.records.news import Entry, Line
+from runpod_emulator.core.secrets.masks import Masks
+from runpod_emulator.doors.admin import feed as feed_module
+from runpod_emulator.doors.admin.feed import Feed
+from runpod_emulator.doors.admin.happenings import KINDS, Kind
+from runpod_emulator.world.world import World
+
+from tests.core.steps import turns
+from tests.doors.doors import Doors, Visit, open_doors, until
+from tests.worlds import TestWorld, make_world
+
+HOOK = "http://127.0.0.1:9/hook?token=abcdefghijklmnop"
+ALL: tuple[Kind, ...] = tuple(KINDS)
+
+
+class Event:
+    """One event as it was sent."""
+
+    def __init__(self, text: str) -> None:
+        parts = dict(line.split(": ", 1) for line in text.splitlines())
+        self.number, self.kind, self.data = int(parts["id"]), parts["event"], json.loads(parts["data"])
+
+
+def events_of(piece: bytes) -> list[Event]:
+    return [Event(text) for text in piece.decode().split("\n\n") if text and not text.startswith(":")]
+
+
+class Reader:
+    """Reads a feed of a world piece by piece."""
+
+    def __init__(self, world: World, *kinds: Kind, endpoint: str | None = None) -> None:
+        self.feed = Feed(world, kinds or ALL, endpoint)
+        self.pieces: AsyncIterator[bytes] = self.feed.pieces()
+
+    async def piece(self) -> list[Event]:
+        return events_of(await asyncio.wait_for(anext(self.pieces), 10))
+
+
+async def life(world: TestWorld, webhook: str | None = None) -> str:
+    """A job that a worker does."""
+    worker, job = await world.running(Submission(b'{"a":1}', webhook=webhook))
+    await world.endpoint.work.report(job.id, Emitted(job.lease, (b"1",)))
+    await world.endpoint.work.report(job.id, Completed(job.lease, b"2"))
+    await turns()
+    return worker
+
+
+async def test_what_is_sent_of_each_kind():
+    world = make_world()
+    reader = Reader(world.emulator)
+    now = world.emulator.timeline.now()
+    with reader.feed.reading():
+        worker = await life(world, HOOK)
+        world.emulator.news.answered[-1](
+            Entry(7, now, "ep", "run", "POST", "/v2/ep/run", "", [(b"a", b"b")], b"{}", 401, "", 2, why="no key")
+        )
+        world.emulator.news.printed[-1](Line(now, "ep", worker, "j1", "token=abcdefghijklmnop", "error", 1))
+        await world.emulator.reset()
+        told = await reader.piece()
+    by_kind = {kind: [one.data for one in told if one.kind == kind] for kind in ALL}
+    assert [one["event"] for one in by_kind["transition"]] == ["Submitted", "Taken", "Emitted", "Completed"]
+    first = by_kind["transition"][0]
+    assert first == {
+        "at": now, "event": "Submitted", "endpoint": "ep", "id": first["id"], "status": "IN_QUEUE", "worker": None,
+        "retries": 0,
+    }  # fmt: skip
+    assert by_kind["request"] == [
+        {
+            "number": 7, "at": now, "endpoint": "ep", "operation": "run", "method": "POST", "path": "/v2/ep/run",
+            "query": "", "status": 401, "job": None, "fault": None, "took": 0, "stub": None, "why": "no key",
+        }
+    ]  # fmt: skip
+    states = ["throttled", "initializing", "idle", "running", "idle"]
+    assert [(one["worker"], one["number"], one["state"]) for one in by_kind["worker"]] == [
+        (worker, 1, state) for state in states
+    ]
+    assert by_kind["worker"][0] == {
+        "at": now, "endpoint": "ep", "worker": worker, "number": 1, "state": "throttled", "reason": "",
+    }  # fmt: skip
+    (call,) = by_kind["webhook"]
+    assert (call["url"], call["acknowledged"], "body" in call) == (HOOK.replace("abcdefghijkl", "****"), True, False)
+    assert by_kind["log"] == [
+        {
+            "at": now, "endpoint": "ep", "worker": worker, "number": 1, "job": "j1", "level": "error",
+            "text": "token=****mnop",
+        }
+    ]  # fmt: skip
+    assert by_kind["reset"] == [{"endpoint": None}]
+    assert [one.number for one in told] == sorted({one.number for one in told})
+
+
+async def test_only_the_wanted_kinds_and_endpoints_are_told():
+    world = make_world()
+    jobs, none, both = (
+        Reader(world.emulator, "transition"),
+        Reader(world.emulator, "transition", endpoint="other*"),
+        Reader(world.emulator, "worker", "reset", endpoint="e?"),
+    )
+    with jobs.feed.reading(), none.feed.reading(), both.feed.reading():
+        await life(world)
+        await world.emulator.reset("ep")
+        assert {one.kind for one in await jobs.piece()} == {"transition"}
+        told = await both.piece()
+        assert [one.data["state"] for one in told[:-1]] == ["throttled", "initializing", "idle", "running", "idle"]
+        assert (told[-1].kind, told[-1].data) == ("reset", {"endpoint": "ep"})
+        assert none.feed._news == feed_module.deque()
+
+
+async def test_nobody_is_told_while_nobody_reads():
+    world = make_world().emulator
+    before = {name: list(getattr(world.news, name)) for name in ("answered", "worker_changed", "printed", "tried")}
+    heard = {kind: list(called) for kind, called in world.news.heard.items()}
+    assert before["worker_changed"] == []
+    reader = Reader(world)
+    with reader.feed.reading():
+        assert len(world.feeds) == 1 and len(world.news.worker_changed) == 1
+    assert {name: list(getattr(world.news, name)) for name in before} == before
+    assert {kind: list(called) for kind, called in world.news.heard.items()} == heard
+    assert len(world.feeds) == 0
+
+
+async def test_what_comes_together_goes_out_together_and_the_next_piece_a_little_later():
+    world = make_world()
+    reader, loop = Reader(world.emulator, "transition"), asyncio.get_running_loop()
+    with reader.feed.reading():
+        for _ in range(20):
+            await world.endpoint.submit(Submission(b"{}"))
+        assert len(await reader.piece()) == 20
+        began = loop.time()
+        later = asyncio.ensure_future(reader.piece())
+        await turns()
+        await world.endpoint.submit(Submission(b"{}"))
+        await world.endpoint.submit(Submission(b"{}"))
+        assert len(await later) == 2
+        assert loop.time() - began > feed_module.PAUSE * 0.9
+
+
+async def test_a_piece_costs_little_and_the_rest_waits_for_the_next(monkeypatch: pytest.MonkeyPatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(feed_module, "work_time", lambda: next(ticks) * feed_module.WORK / 5)
+    monkeypatch.setattr(feed_module, "PAUSE", 0)
+    world = make_world()
+    reader = Reader(world.emulator, "transition")
+    with reader.feed.reading():
+        ids = [(await world.endpoint.submit(Submission(b"{}"))).id for _ in range(12)]
+        pieces = [await reader.piece() for _ in range(2)]
+    assert [len(piece) for piece in pieces] == [6, 6]
+    assert [one.data["id"] for piece in pieces for one in piece] == ids
+
+
+async def test_a_reader_who_does_not_read_is_told_what_was_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed_module, "MOST", 3)
+    world = make_world()
+    reader = Reader(world.emulator, "transition")
+    with reader.feed.reading():
+        ids = [(await world.endpoint.submit(Submission(b"{}"))).id for _ in range(5)]
+        told = await reader.piece()
+        assert [(told[0].kind, told[0].data)] == [("left-out", {"count": 2})]
+        assert [one.data["id"] for one in told[1:]] == ids[2:]
+        await world.endpoint.submit(Submission(b"{}"))
+        assert [one.kind for one in await reader.piece()] == ["transition"], "it is told once"
+
+
+async def test_long_lines_that_nobody_reads_take_bounded_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed_module, "MOST_BYTES", 1_000)
+    world = make_world().emulator
+    reader = Reader(world, "log")
+    with reader.feed.reading():
+        for number in range(10):
+            world.news.printed[-1](Line(number, "ep", "w", "", "x" * 300))
+        told = await reader.piece()
+    assert told[0].data == {"count": 7}
+    assert [one.data["at"] for one in told[1:]] == [7, 8, 9]
+
+
+async def test_the_numbers_go_on_for_a_reader_who_comes_again():
+    world = make_world()
+    last = 0
+    for _ in range(2):
+        reader = Reader(world.emulator, "transition")
+        with reader.feed.reading():
+            await world.endpoint.submit(Submission(b"{}"))
+            (one,) = await reader.piece()
+        assert one.number > last
+        last = one.number
+
+
+async def test_a_stop_ends_the_feed():
+    world = make_world().emulator
+    reader = Reader(world)
+    with reader.feed.reading():
+        waiting = asyncio.ensure_future(anext(reader.pieces, None))
+        await turns()
+        world.hang_up()
+        assert await waiting is None
+
+
+# By HTTP
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return open_doors()
+
+
+def visit(doors: Doors, query: str) -> Visit:
+    return Visit(doors, "GET", "/__emulator/events", query=query, headers={"host": "localhost"})
+
+
+async def read(feed: Visit, least: int) -> list[Event]:
+    for _ in range(400):
+        found = events_of(feed.body)
+        if len(found) >= least:
+            return found
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"only {feed.body!r} came")
+
+
+async def test_the_feed_over_http_tells_transitions_unless_other_kinds_are_named(doors: Doors):
+    await doors.http.get("/__emulator/clock")  # the application is made in a thread
+    plain, all_kinds = visit(doors, ""), visit(doors, f"kinds={','.join(ALL)}")
+    await until(lambda: len(plain.sent) > 0 and len(all_kinds.sent) > 0)
+    assert plain.headers["content-type"].startswith("text/event-stream")
+    assert len(doors.world.emulator.feeds) == 2
+    await doors.submit()
+    assert [one.kind for one in await read(plain, 1)] == ["transition"]
+    told = await read(all_kinds, 4)
+    assert {one.kind for one in told} == {"transition", "request", "worker"}
+    (request,) = [one.data for one in told if one.kind == "request"]
+    assert (request["path"], request["status"], "headers" in request, "body" in request) == (
+        "/v2/ep/run", 200, False, False,
+    )  # fmt: skip
+    for one in (plain, all_kinds):
+        one.leave()
+        await one.task
+    assert len(doors.world.emulator.feeds) == 0
+
+
+async def test_an_unknown_kind_is_refused(doors: Doors):
+    answer = await doors.http.get("/__emulator/events", params={"kinds": "transition,requests"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("kinds: there is no kind requests; the nearest is request")
+
+
+def test_masked_texts_that_are_remembered_are_the_same():
+    masks = Masks(["rpa_0123456789ABCDEF"])
+    texts = ["ep", "key=abcdefghijklmnopqrst", "rpa_0123456789ABCDEF", "x" * 100 + " rpa_0123456789ABCDEF"]
+    assert [masks.text(text) for text in texts] == [masks.text(text) for text in texts]
+    assert all("0123456789" not in masks.text(text) and "abcdefghij" not in masks.text(text) for text in texts)
