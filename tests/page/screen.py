@@ -14,6 +14,7 @@ const find = (text, within, kinds) => [...document.querySelectorAll(within)].fil
     .flatMap((one) => [...one.querySelectorAll(kinds)]).filter(shown)
     .sort((one, other) => (named(other) === text) - (named(one) === text)).find((one) => named(one).startsWith(text));
 """
+_CODES = {"Escape": 27, "Enter": 13, "Tab": 9}
 _CLICKABLE = "button, a, [role=tab], summary, input[type=checkbox]"
 _WAIT = """
 const end = performance.now() + 10000;
@@ -96,7 +97,7 @@ class Screen:
     async def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
         for key in keys:
-            text = {"text": key} if len(key) == 1 else {}
+            text: dict[str, Any] = {"text": key} if len(key) == 1 else {"windowsVirtualKeyCode": _CODES.get(key, 0)}
             for kind in ("keyDown", "keyUp"):
                 await self.page.call(
                     "Input.dispatchKeyEvent", type=kind, key=key, **(text if kind == "keyDown" else {})

@@ -127,8 +127,10 @@ function App() {
   useEffect(() => onClosed(setRefused), []);
   useEffect(() => {
     function pressed(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target) || document.querySelector("dialog[open]")) return;
-      if (event.key === "?") setHelp(true);
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+      if (isWriting(event.target) && !(event.key === "/" && event.target.tagName === "SELECT")) return;
+      if (event.key === "/") document.querySelector("#filter")?.focus();
+      else if (event.key === "?") setHelp(true);
       else if (event.key === "t") toggleTheme();
       else if (/^[1-7]$/.test(event.key)) go(`/${VIEWS[event.key - 1][0]}`);
       else return;

@@ -31,8 +31,8 @@ function List({ kind, title, about, example, counts, body, more, marked }) {
     <${Problem} error=${failed ?? error} />
     ${data?.length ? html`<div class="wide" tabindex="0" role="region" aria-label=${`List of ${kind}`}><table>
       <thead><tr><th>On</th><th>Name</th><th>Counts</th><th>As written</th><th><span class="hidden-text">Actions</span></th></tr></thead>
-      <tbody>${data.map((one) => html`<tr key=${one.id} class=${one.id === marked ? "marked" : ""}>
-        <td><label class="switch"><input type="checkbox" checked=${one.on} aria-label=${`${visible(one.id)} is on`}
+      <tbody>${data.map((one) => html`<tr key=${one.id} class=${`${one.id === marked ? "marked" : ""} ${one.on ? "" : "off"}`}>
+        <td><label class="switch"><input type="checkbox" checked=${one.on} aria-label=${`Use ${visible(one.id)}`}
           onChange=${(event) => { const on = event.target.checked; then(() => admin(`/${kind}/${part(one.id)}`, { method: "PATCH", body: { on } }))().catch(setFailed); }} /></label></td>
         <td><b>${visible(cut(one.id, 100))}</b><br /><span class="small muted">${visible(more(one) ?? "")}</span></td>
         <td class="small">${counts(one)}${one.problem ? html`<p class="problem">${visible(one.problem)}</p>` : null}</td>

@@ -80,11 +80,10 @@ function useKeys(list, key, pause) {
         else if (latest.current.key) go("/timeline");
         return;
       }
-      if (isWriting(event.target) && !(event.key === "/" && event.target.tagName === "SELECT")) return;
+      if (isWriting(event.target)) return;
       const step = { j: -1, ArrowDown: -1, k: 1, ArrowUp: 1 }[event.key];
       const isOnRows = event.target === document.body || event.target.closest?.(".jobs");
       if (step && (event.key.length === 1 || isOnRows)) move(step);
-      else if (event.key === "/") document.querySelector("#filter")?.focus();
       else if (event.key === "p") latest.current.pause();
       else return;
       event.preventDefault();

@@ -115,7 +115,14 @@ async function streamed(id, body, show, signal) {
   }
 }
 
-async function chatted(id, body, show, signal) {
+// A request that names no model is for the first that the endpoint has.
+async function modelOf(id, signal) {
+  const told = parsed(await (await call(`${part(id)}/openai/v1/models`, { method: "GET", signal })).text());
+  return String(told.value?.data?.[0]?.id ?? "");
+}
+
+async function chatted(id, given, show, signal) {
+  const body = given.model === "" ? { ...given, model: await modelOf(id, signal) } : given;
   const path = `${part(id)}/openai/v1/chat/completions`;
   const { answer, head, took } = await ask(path, body, show, signal, { accept: body.stream ? "text/event-stream" : "application/json" });
   if (!(answer.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
