@@ -105,11 +105,11 @@ function Help() {
 }
 
 function Namespaces() {
-  const { data } = useAsked("/namespaces", ["clock"]);
+  const { data, again } = useAsked("/namespaces", []);
   const chosen = kept("namespace");
   const names = [...new Set(["", ...(data ?? []), chosen])].filter((name) => name !== "-");
   if (names.length < 2) return null;
-  return html`<select class="desk" aria-label="Namespace" value=${chosen} onChange=${(event) => chooseNamespace(event.target.value)}>
+  return html`<select class="desk" aria-label="Namespace" value=${chosen} onFocus=${again} onChange=${(event) => chooseNamespace(event.target.value)}>
     ${names.map((name) => html`<option key=${name} value=${name}>${name ? visible(name) : "default namespace"}</option>`)}
   </select>`;
 }

@@ -114,8 +114,8 @@ function Bar({ filter, choose, counts, endpoints, frozen, pause, waiting }) {
       ${endpoints.map((one) => html`<option key=${one} value=${one}>${visible(one)}</option>`)}
     </select>
     <div class="chips" role="group" aria-label="Statuses">${STATUSES.map((status) => html`
-      <button key=${status} type="button" class="chip" aria-label=${`${statusWord(status)}: ${count(counts[status], "job")}`} aria-pressed=${String(filter.statuses.has(status))} onClick=${() => toggle(status)}>
-        <${Status} status=${status} /><b>${counts[status].toLocaleString("en")}</b></button>`)}
+      <button key=${status} type="button" class="chip" aria-pressed=${String(filter.statuses.has(status))} onClick=${() => toggle(status)}>
+        <${Status} status=${status} />${" "}<b>${counts[status].toLocaleString("en")}</b></button>`)}
     </div>
     <span class="grow"></span>
     <select aria-label="Axis" value=${filter.axis} onChange=${(event) => choose({ axis: event.target.value })}>
@@ -159,13 +159,12 @@ function Rows({ list, now, axis, frozen, chosen: key, filtered }) {
 function Row({ life, top, place, of, isChosen, now }) {
   const { queued, worked } = life.lengths(now);
   const took = life.spans.some((span) => span.kind !== "queued") ? worked : queued;
-  const label = `${visible(life.endpoint)} ${life.id}: ${statusWord(life.status)}, ${duration(queued)} in the queue, ${duration(worked)} of work`;
   return html`<a class=${`job-row ${isChosen ? "chosen" : ""} ${life.gone ? "gone" : ""}`} id=${isChosen ? "chosen-job" : undefined}
     style=${{ transform: `translateY(${top}px)` }} href=${jobLink(life.endpoint, life.id)} role="option" aria-selected=${String(isChosen)}
-    aria-posinset=${place} aria-setsize=${of} aria-label=${label} tabindex="-1" draggable="false">
-    <span class="status ${life.status}"><i></i></span>
-    <span class="ellipsis name">${visible(life.endpoint)}</span>
-    <span class="mono ellipsis id">${visible(shortId(life.id))}</span>
+    aria-posinset=${place} aria-setsize=${of} tabindex="-1" draggable="false">
+    <span class="status ${life.status}"><i aria-hidden="true"></i><span class="hidden-text">${statusWord(life.status)}</span></span>${" "}
+    <span class="ellipsis name">${visible(life.endpoint)}</span>${" "}
+    <span class="mono ellipsis id">${visible(shortId(life.id))}</span>${" "}
     <span class="track"></span>
     <span class="took">${duration(took)}</span>
   </a>`;
