@@ -153,7 +153,9 @@ async def test_an_idle_page_does_nothing(screen: Screen, send: Send) -> None:
     await screen.page.run(_WATCHES)
     await asyncio.sleep(2)
     assert await screen.value("window.wakes") <= 2, "at most one a second"
-    assert await screen.value("performance.getEntriesByType('resource').slice(window.asked).map((one) => one.name)") == []
+    assert (
+        await screen.value("performance.getEntriesByType('resource').slice(window.asked).map((one) => one.name)") == []
+    )
 
 
 _WATCHES = """
