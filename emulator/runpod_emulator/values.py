@@ -145,7 +145,19 @@ def network_text(given: Any) -> Any:
 
 HostName = Annotated[str, BeforeValidator(host_name)]
 NetworkText = Annotated[str, BeforeValidator(network_text)]
-Milliseconds = Annotated[int, BeforeValidator(milliseconds)]
+Milliseconds = Annotated[
+    int,
+    BeforeValidator(milliseconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?\s*$"},
+                {"type": "integer", "minimum": 0},
+            ],
+            "examples": ["2s", "10m", 1500],
+        }
+    ),
+]
 Duration = Annotated[
     Span,
     GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(span)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -29,8 +30,9 @@ def watching(server: Server) -> Iterator[list[int]]:
             raise RuntimeError("there is no event feed")
 
         def read() -> None:
-            while data := feed.recv(1 << 16):
-                came[0] += len(data)
+            with contextlib.suppress(ConnectionResetError):  # it is left with something unread
+                while data := feed.recv(1 << 16):
+                    came[0] += len(data)
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()

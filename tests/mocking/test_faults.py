@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.faults import Fault
@@ -132,9 +132,9 @@ def test_a_fault_can_be_shown_as_it_was_written():
 
 
 def test_there_is_a_schema_in_which_everything_is_described():
-    schema = Fault.model_json_schema()
-    assert all(entry["description"] for entry in schema["properties"].values())
-    assert {name for kind in FaultKind for name in kind.row.takes} < set(schema["properties"])
+    for one in Fault.model_json_schema()["oneOf"]:
+        assert one["description"] and all(entry["description"] for entry in one["properties"].values())
+        assert set(one["properties"]) == {"fault", *OF_ALL, *FaultKind(one["properties"]["fault"]["const"]).row.takes}
 
 
 OWN = {
@@ -168,7 +168,9 @@ def test_the_schema_describes_each_kind():
     described = {one["title"]: one for one in Fault.model_json_schema()["oneOf"]}
     assert list(described) == [kind.value for kind in FaultKind]
     assert described["latency"]["description"] == "The answer comes later by `delay`. One call is a client's request."
-    assert described["late_timeout"]["properties"]["delay"] == {"default": "2800-11800"}
+    assert described["late_timeout"]["properties"]["delay"]["default"] == "2800-11800"
+    forms = described["latency"]["properties"]["delay"]["anyOf"]
+    assert {"type": "null"} not in forms and described["latency"]["required"] == ["fault", "delay"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from runpod_emulator.core.platform import Evidence, Platform
@@ -171,13 +173,19 @@ class Ledger:
     """The labels of the ledger's rows for one set of platform values."""
 
     def __init__(self, platform: Platform) -> None:
-        self.headers = {row.id: _header(row, platform) for row in LEDGER.values()}
+        self.headers: Mapping[str, str] = _headers(platform)
         """The value of X-Emulator-Fidelity for each row: the weakest label among what decided the answer."""
 
 
 def weakest(row: Row | Behaviour, platform: Platform) -> Evidence:
     """The weakest evidence behind a row: its own and that of the fields that decide it."""
     return max([row.evidence, *(platform.evidence_of(name) for name in row.fields)])
+
+
+@functools.lru_cache(maxsize=8)
+def _headers(platform: Platform) -> Mapping[str, str]:
+    """All worlds of a server have the same."""
+    return {row.id: _header(row, platform) for row in LEDGER.values()}
 
 
 def _header(row: Row, platform: Platform) -> str:

@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    WithJsonSchema,
     field_serializer,
     field_validator,
     model_validator,
@@ -58,26 +57,38 @@ def _row(given: Any) -> Row | None:
     return _KINDS[kind].row if isinstance(kind, str) and kind in _KINDS else None
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: Row, members: Mapping[str, Any]) -> dict[str, Any]:
     """What a schema says of one kind: its meaning, and which members it takes and needs."""
-    properties: dict[str, Any] = {"fault": {"const": row.name}}
+    properties: dict[str, Any] = {"fault": {"type": "string", "const": row.name, "description": row.meaning}}
+    properties |= {name: members[name] for name in (*row.takes, *OF_ALL)}
     if row.needs:
-        properties[row.needs] = {"not": {"type": "null"}}
+        forms = [form for form in members[row.needs].get("anyOf", ()) if form.get("type") != "null"]
+        properties[row.needs] = {**members[row.needs], "anyOf": forms}
+        properties[row.needs].pop("default", None)
     if row.usual_delay != AT_ONCE:
-        properties["delay"] = {"default": as_text(row.usual_delay)}
+        properties["delay"] = {**members["delay"], "default": as_text(row.usual_delay)}
     return {
         "title": row.name,
+        "type": "object",
         "description": f"{row.meaning}. One call is {row.place.value}.",
         "properties": properties,
         "required": ["fault", row.needs] if row.needs else ["fault"],
-        "propertyNames": {"enum": ["fault", *OF_ALL, *row.takes]},
+        "additionalProperties": False,
     }
+
+
+def _by_kind(schema: dict[str, Any]) -> None:
+    """Let a schema say what each kind takes, instead of all that there is."""
+    members = schema.pop("properties")
+    del schema["required"], schema["additionalProperties"]
+    schema["oneOf"] = [_shown(kind.row, members) for kind in FaultKind]
+    schema["discriminator"] = {"propertyName": "fault"}
 
 
 class Fault(Exact):
     """One fault: what goes wrong, where, how often, and when it ends by itself."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [_shown(kind.row) for kind in FaultKind]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_by_kind)
 
     fault: Annotated[FaultKind, BeforeValidator(_known)] = Field(description="What goes wrong")
     id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Its name; chosen when left out")
@@ -94,9 +105,7 @@ class Fault(Exact):
     )
     times: int | None = Field(None, ge=1, le=_MOST, description="How often it strikes at most")
     ttl: Milliseconds | None = Field(None, gt=0, description="How long it lasts, as 30s; for ever when left out")
-    delay: Annotated[Duration, WithJsonSchema({"type": ["string", "integer"]})] | None = Field(
-        None, description="A time or a range, as 1s or 1s-3s"
-    )
+    delay: Duration | None = Field(None, description="A time or a range, as 1s or 1s-3s")
     status: int | None = Field(None, ge=400, le=599, description=_STATUS)
     headers: dict[str, str | int] = Field({}, description="Headers of the answer")
     body: Any = Field(None, description="Body of the answer, JSON or a text; the service's own error when left out")

@@ -12,6 +12,7 @@ from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.plans import plan_one
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.jobs.job import Cancelled, Transition
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import VirtualClock
@@ -58,6 +59,15 @@ class Admin:
         answer = await self.http.post("/v2/llm/run", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])
+
+
+async def test_the_kinds_of_faults_are_listed(admin: Admin):
+    kinds = await admin.ask("GET", "/faults/kinds")
+    assert [one["fault"] for one in kinds] == [kind.value for kind in FaultKind]
+    assert kinds[1] == {
+        "fault": "latency", "meaning": "The answer comes later by `delay`", "counts": "a client's request",
+        "takes": ["delay", "operations", "larger_than"], "needs": "delay",
+    }  # fmt: skip
 
 
 @pytest.fixture

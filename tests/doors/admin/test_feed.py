@@ -172,6 +172,19 @@ async def test_a_reader_who_does_not_read_is_told_what_was_left_out(monkeypatch:
         assert [one.kind for one in await reader.piece()] == ["transition"], "it is told once"
 
 
+async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed_module, "FEW", 2)
+    world = make_world()
+    reader = Reader(world.emulator, "request", "transition")
+    with reader.feed.reading():
+        for number in range(5):
+            world.emulator.news.answered[-1](Entry(number, 1, "ep", "status", "GET", "/", "", (), b"", 200, "", 0))
+        await world.endpoint.submit(Submission(b"{}"))
+        told = await reader.piece()
+    assert told[0].data == {"count": 3}
+    assert [one.data.get("number") for one in told[1:]] == [0, 1, None]
+
+
 async def test_long_lines_that_nobody_reads_take_bounded_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "MOST_BYTES", 1_000)
     world = make_world().emulator

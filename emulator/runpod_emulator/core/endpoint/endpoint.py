@@ -7,11 +7,11 @@ every deadline that passed. On the memory store no verb suspends, except to wait
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from runpod_emulator.core.dice import Dice
 from runpod_emulator.core.endpoint.faults import Faults
 from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.endpoint.shared import Shared
@@ -64,9 +64,9 @@ class Endpoint:
         self.shared = shared
         self.platform = shared.platform
         self.limits = Limits(shared.platform, self.id, shared.counter, self._running_workers)
-        chance = random.Random(None if shared.ids.seed is None else f"{shared.ids.seed} {self.id} plays")
+        dice = Dice(None if shared.ids.seed is None else f"{shared.ids.seed} {self.id} plays")
         self.scripts = RunningScripts(
-            self, shared.timeline, shared.room, shared.stubs, chance, has_handler=not settings.mock
+            self, shared.timeline, shared.room, shared.stubs, dice, has_handler=not settings.mock
         )
         self.work = Work(settings, shared, launch, self.scripts)
         self.workforce = self.work.workforce

@@ -12,10 +12,10 @@ performs it for the script of that run (`get`) and for each pause (`pause`). Wha
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from runpod_emulator.core.dice import Dice
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
@@ -102,15 +102,14 @@ class RunningScripts:
         timeline: Timeline,
         room: WaitingRoom,
         book: StubBook,
-        chance: random.Random,
+        dice: Dice,
         has_handler: bool,
     ) -> None:
         self._jobs = jobs
         self._timeline = timeline
         self._room = room
         self._book = book
-        self._chance = chance
-        self._dice = chance.getstate()
+        self._dice = dice
         self.has_handler = has_handler
         self.waits: Callable[[], None] | None = None
         """Called when a job with a script can be taken, where the endpoint's own workers play none."""
@@ -119,7 +118,7 @@ class RunningScripts:
         """In which pause a worker with each of these jobs is, and when its time is over."""
         self._calls = 0
         """How often those who wait for polls were told to look."""
-        self._seeded: dict[Span, random.Random] = {}
+        self._seeded: dict[Span, Dice] = {}
 
     def __contains__(self, job_id: object) -> bool:
         return job_id in self._known
@@ -215,11 +214,11 @@ class RunningScripts:
         free_later([self._known])
         self._known = {}
         self._seeded.clear()
-        self._chance.setstate(self._dice)
+        self._dice.reset()
 
     def scene(self, job: Job, running: RunningScript) -> Scene:
         """What the values of the job's script can be made of."""
-        return Scene(job.endpoint, job.id, running.question, running.call, running.run, self._shown, self._chance)
+        return Scene(job.endpoint, job.id, running.question, running.call, running.run, self._shown, self._dice.chance)
 
     def _shown(self) -> int:
         return self._timeline.now() + self._timeline.drift()
@@ -265,10 +264,8 @@ class RunningScripts:
         """A duration within the span, in ms; a span with a seed of its own has dice of its own."""
         if span.low == span.high:
             return span.low
-        chance = self._chance
-        if span.seed is not None:
-            chance = self._seeded.setdefault(span, random.Random(span.seed))
-        return chance.randint(span.low, span.high)
+        dice = self._dice if span.seed is None else self._seeded.setdefault(span, Dice(span.seed))
+        return dice.chance.randint(span.low, span.high)
 
     async def _polled(self, job: Job, polls: int, caller: Caller) -> bool:
         """Wait for so many polls; False when the caller hung up or the emulator stops."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runpod_emulator.core.dice import Dice
 from runpod_emulator.core.fleet.capacity import Capacity, Lender
 from runpod_emulator.core.settings import EndpointSettings, Span
 
@@ -187,5 +187,5 @@ class Arrivals:
 
 def _draws(span: Span, seed: str | None) -> Callable[[], int]:
     """Durations within the span, in ms; the span's own seed goes before `seed`."""
-    chance = random.Random(seed if span.seed is None else span.seed)
-    return lambda: span.low if span.low == span.high else chance.randint(span.low, span.high)
+    dice = Dice(seed if span.seed is None else span.seed)
+    return lambda: span.low if span.low == span.high else dice.chance.randint(span.low, span.high)

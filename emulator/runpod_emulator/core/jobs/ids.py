@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import string
 from typing import Protocol
+
+from runpod_emulator.core.dice import Dice
 
 _UUID4 = 0x4 << 76 | 0x8 << 60
 """The bits that say that random ones are a UUID of version 4."""
@@ -43,20 +44,20 @@ class Ids:
     def __init__(self, seed: int | None = None, owner: str = "") -> None:
         self.seed = seed
         self._first = f"{seed} {owner}" if owner and seed is not None else seed
-        self._jobs = random.Random(self._first)
-        self._workers = random.Random(None if seed is None else f"{self._first} workers")
+        self._jobs = Dice(self._first)
+        self._workers = Dice(None if seed is None else f"{self._first} workers")
 
     def reset(self) -> None:
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         if self._first is not None:
-            self._jobs.seed(self._first)
+            self._jobs.reset()
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""
-        plain = f"{self._jobs.getrandbits(128) & _FREE | _UUID4:032x}"
+        plain = f"{self._jobs.chance.getrandbits(128) & _FREE | _UUID4:032x}"
         parts = plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]
         return f"{SYNC if sync else ''}{'-'.join(parts)}{suffix}"
 
     def worker(self) -> str:
         """Fourteen lower-case letters and digits."""
-        return "".join(self._workers.choices(_ALPHABET, k=14))
+        return "".join(self._workers.chance.choices(_ALPHABET, k=14))

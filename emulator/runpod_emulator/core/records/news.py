@@ -131,11 +131,15 @@ class News:
         self.removed: list[Callable[[str], None]] = []
         self._ask()
 
-    @contextlib.contextmanager
-    def telling(self, effects: Sequence[Effect]) -> Iterator[None]:
-        """Tell these effects too, after the others, until this is left: what nobody follows costs nothing."""
+    def tell(self, effects: Sequence[Effect]) -> None:
+        """Tell these effects too from now on, after the others: what nobody follows costs nothing."""
         self._effects += effects
         self._ask()
+
+    @contextlib.contextmanager
+    def telling(self, effects: Sequence[Effect]) -> Iterator[None]:
+        """The same until this is left."""
+        self.tell(effects)
         try:
             yield
         finally:

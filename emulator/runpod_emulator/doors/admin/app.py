@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +19,7 @@ from runpod_emulator import __version__
 from runpod_emulator.core.door_errors import Forbidden
 from runpod_emulator.core.errors import EmulatorError, MethodNotAllowed, RequestError, RouteNotFound
 from runpod_emulator.doors.admin.bodies import JsonBodies
+from runpod_emulator.doors.admin.schema import mended
 from runpod_emulator.doors.swagger import add_page
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.safety_net import SafetyNet
@@ -35,21 +38,25 @@ _LONGEST = 2_000
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from runpod_emulator.doors import alive
-    from runpod_emulator.doors.admin import hooks, keys, lives, mocks, overview, timeline
+    from runpod_emulator.doors.admin import hooks, keys, lives, metrics, mocks, overview, timeline
     from runpod_emulator.doors.admin import state as facts
 
     app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
     add_page(app, "/__emulator")
+    described = app.openapi
+    app.openapi = functools.cache(lambda: mended(described()))  # type: ignore[method-assign]
     app.state.worlds = state.worlds
     app.state.serve = state.serve
     app.state.worker_key = state.worker_key
     app.state.admin_access = state.admin_access
+    app.state.tallies = WeakKeyDictionary()
     app.state.examples = overview.examples_of_handlers()
     alive.describe(app)
     app.include_router(overview.router)
     app.include_router(facts.router)
     app.include_router(timeline.router)
     app.include_router(lives.router)
+    app.include_router(metrics.router)
     app.include_router(mocks.router)
     app.include_router(hooks.router)
     app.include_router(keys.router)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol, cast
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.fleet.standing import reason_of
 from runpod_emulator.core.fleet.worker import WorkerChange
-from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.core.jobs.listeners import ALL
 from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.mocks.stubs import fits
@@ -37,6 +37,8 @@ class Source(NamedTuple):
     endpoint: str | None
     """A pattern; None for all."""
     put: Put
+    is_crowded: Callable[[], bool]
+    """Whether so much waits that one thing more, of which there are many, is left out; then it is counted."""
 
     def wants(self, endpoint: str) -> bool:
         """Whether news of this endpoint is wanted."""
@@ -55,21 +57,23 @@ class Transitions(Effect):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._put, self._endpoint = source.put, source.endpoint  # each is asked for with every change of a job
 
     def heard(self, transition: Transition) -> None:
         """Keep one."""
         job = transition.job
-        if self._source.wants(job.endpoint):
-            status = "GONE" if transition.after is None else job.status.value
+        if self._endpoint is None or self._source.wants(job.endpoint):
+            status = None if transition.after is None else job.status
             kept = transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries
-            self._source.put("transition", self._written, kept)
+            self._put("transition", self._written, kept)
 
-    def _written(self, kept: tuple[int, type[Any], str, str, str, str | None, int]) -> dict[str, Any]:
+    def _written(self, kept: tuple[int, type[Any], str, str, JobStatus | None, str | None, int]) -> dict[str, Any]:
         at, event, endpoint, job, status, worker, retries = kept
         shown = self._source.world.masks.text
         return {
             "at": at + self._source.drift, "event": event.__name__, "endpoint": shown(endpoint), "id": job,
-            "status": status, "worker": worker and shown(worker), "retries": retries,
+            "status": "GONE" if status is None else status.value, "worker": worker and shown(worker),
+            "retries": retries,
         }  # fmt: skip
 
 
@@ -81,7 +85,7 @@ class Requests(Effect):
 
     def answered(self, entry: Entry) -> None:
         """Keep one."""
-        if self._source.wants(entry.endpoint):
+        if self._source.wants(entry.endpoint) and not self._source.is_crowded():
             self._source.put("request", self._written, entry.bare())
 
     def _written(self, bare: Entry) -> dict[str, Any]:
@@ -96,7 +100,7 @@ class Workers(Effect):
 
     def worker_changed(self, change: WorkerChange) -> None:
         """Keep one."""
-        if self._source.wants(change.endpoint):
+        if self._source.wants(change.endpoint) and not self._source.is_crowded():
             self._source.put("worker", self._written, change)
 
     def _written(self, change: WorkerChange) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.settings import Effective, scaling
 from runpod_emulator.core.errors import ConfigurationError, NotFound
+from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.settings import ID
 from runpod_emulator.doors.admin.listings import MOST
 from runpod_emulator.doors.admin.names import check_endpoint
@@ -141,6 +142,26 @@ async def faults(world: Chosen, limit: Limit = MOST, offset: Offset = 0) -> list
 def _as_written(source: Any) -> Any:
     """The members of a rule that somebody has written; none of one that was made otherwise."""
     return source.model_dump(mode="json", exclude_unset=True) if isinstance(source, BaseModel) else {}
+
+
+class KindOfFault(BaseModel):
+    """What there is to know of one kind of fault."""
+
+    fault: str
+    meaning: str
+    counts: str = Field(description="what one call is, of which `calls` has the numbers")
+    takes: list[str] = Field(description="members of its own, beside those that every fault takes")
+    needs: str = Field(description="the one of them that must be there, empty for none")
+
+
+@router.get("/faults/kinds")
+async def kinds_of_faults() -> list[KindOfFault]:
+    """Every kind of fault."""
+    rows = [kind.row for kind in FaultKind]
+    return [
+        KindOfFault(fault=row.name, meaning=row.meaning, counts=row.place.value, takes=list(row.takes), needs=row.needs)
+        for row in rows
+    ]
 
 
 @router.post("/faults", status_code=201)
