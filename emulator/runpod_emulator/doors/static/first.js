@@ -7,10 +7,11 @@ import { Act, Code, Problem, useAsked } from "./parts.js";
 export const ANY_INPUT = { message: "hello" };
 
 export function First() {
-  const { data } = useAsked("/endpoints", ["reset"]);
+  const { data } = useAsked("/overview", ["reset"]);
   const [error, setError] = useState(null);
-  const queues = (data ?? []).filter((one) => one.kind !== "load_balancer");
+  const queues = (data?.endpoints ?? []).filter((one) => one.queue !== null);
   const [first] = queues;
+  const input = first?.example ?? ANY_INPUT;
   if (data === null) return html`<div class="first" aria-busy="true"></div>`;
   if (!first) {
     return html`<div class="first"><h2>No endpoint is served yet</h2>
@@ -18,9 +19,9 @@ export function First() {
       <${Code} text="runpod-emulator dev handler.py" /></div>`;
   }
   const command = `curl -s ${location.origin}/v2/${first.id}/run -H 'Authorization: Bearer any-key' \\
-    -H 'Content-Type: application/json' -d '${JSON.stringify({ input: ANY_INPUT })}'`;
+    -H 'Content-Type: application/json' -d '${JSON.stringify({ input })}'`;
   async function send() {
-    const answer = await call(`${part(first.id)}/run`, { body: JSON.stringify({ input: ANY_INPUT }) });
+    const answer = await call(`${part(first.id)}/run`, { body: JSON.stringify({ input }) });
     if (!answer.ok) throw new Error(`${answer.status}: ${(await answer.text()).slice(0, 300)}`);
   }
   return html`<div class="first">

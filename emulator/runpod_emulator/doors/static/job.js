@@ -96,7 +96,7 @@ function Facts({ job }) {
     ["Kept until", job.keptUntil ? moment(job.keptUntil).split(" ")[1].slice(0, 8) : "–"],
   ];
   if (job.executionTimeout) rows.splice(5, 0, ["Timeout", duration(job.executionTimeout)]);
-  return html`<dl class="facts">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${visible(value ?? "–")}</dd></div>`)}</dl>`;
+  return html`<dl class="facts">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class=${name === "Worker" ? "name" : ""}>${visible(value ?? "–")}</dd></div>`)}</dl>`;
 }
 
 function Value({ title, value }) {

@@ -152,7 +152,7 @@ function Rows({ list, now, axis, frozen, chosen: key, filtered }) {
         ${inSight.map((life, index) => html`<${Row} key=${life.key} life=${life} top=${(first + index) * rowHeight}
           place=${first + index + 1} of=${list.length} isChosen=${life.key === key} now=${present} version=${life.moments.length} />`)}
       </div>
-      ${list.length === 0 ? html`<p class="nothing muted">${filtered ? "No job fits the filter." : "…"}</p>` : null}
+      ${list.length === 0 ? html`<p class="nothing muted">${filtered ? "No job fits the filter." : "Connecting…"}</p>` : null}
     </div>`;
 }
 
