@@ -7,7 +7,7 @@ CASES ?= 100
 # Empty: bytecode is kept, also where the environment says otherwise. Without it each process of the tests compiles them anew, for 8 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: serve test compat parity chaos soak mutants bench lint format docs all-pythons lowest clean
+.PHONY: serve test compat parity chaos soak mutants bench lint format docs screenshots all-pythons lowest clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
@@ -49,6 +49,10 @@ format: $(VENV)/.lint
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
+
+# The pictures of the README, of a server with something to see, in Chromium.
+screenshots: $(VENV)/.test
+	$(BIN)/python -m tests.page.screenshots
 
 # The suite with every interpreter of PYTHONS, each in an environment of its own.
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14

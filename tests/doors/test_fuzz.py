@@ -117,6 +117,9 @@ def test_any_path(path, method):
         return visit
 
     visit = asyncio.run(sent())
+    if visit.status == 200:  # the one address that shows something
+        assert (method, visit.body[:15]) == ("GET", b"runpod-emulator")
+        return
     assert visit.status in (400, 404, 405, 501)
     assert list(json.loads(visit.body)) == ["status", "title", "detail"]
     assert "x-emulator-fidelity" in visit.headers

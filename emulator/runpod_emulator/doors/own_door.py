@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runpod_emulator.core.door_errors import Forbidden
 from runpod_emulator.core.errors import RequestError
 from runpod_emulator.core.jobs.deliveries import CALLER
-from runpod_emulator.doors import receiver
+from runpod_emulator.doors import receiver, ui
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.names import OwnNames, is_same
@@ -58,8 +58,14 @@ class OwnDoor:
 
 
 def check(scope: Scope, names: OwnNames, access: Access | None) -> None:
-    """Let a caller of `/__emulator` in; raises Closed, and NoToken or InvalidKey where `--admin-key` was given."""
+    """Let a caller of `/__emulator` in; raises Closed, and NoToken or InvalidKey where `--admin-key` was given.
+
+    The files of the page are the same for everybody: it asks for the key itself, and says why it is not let in.
+    """
     if _has_key(scope, access):
+        return
+    if ui.is_of_page(scope["path"]):
+        _check_page(scope, _all(scope, b"host"), names)
         return
     is_hook = receiver.is_call(scope)
     if access is not None and access.keys and not is_hook and scope["path"] not in _PROBES:

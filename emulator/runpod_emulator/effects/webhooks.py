@@ -138,6 +138,14 @@ class Webhooks(Effect):
         """When the next call is tried, of those that are not due yet."""
         return self._alarm and self._alarm[0]
 
+    async def resend(self, delivery: Delivery) -> None:
+        """Make the call of a delivery again, now, and with all its attempts: whatever became of it so far."""
+        now = self._timeline.now()
+        await self._store.deliveries.owe_again(
+            delivery._replace(attempts=0, status=DeliveryStatus.OWED, due=now, lease=delivery.lease + 1)
+        )
+        self.wake()
+
     def wake(self) -> None:
         """Look for deliveries that are due."""
         if not self._sorting and not self._closed:

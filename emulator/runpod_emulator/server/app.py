@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runpod_emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
-from runpod_emulator.doors import alive, flash, openai, public, receiver, worker
+from runpod_emulator.doors import alive, flash, openai, public, receiver, ui, worker
 from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
 from runpod_emulator.doors.own_door import OwnDoor
 from runpod_emulator.doors.pages import Cors, PageGuard
@@ -76,7 +76,7 @@ class Application(Starlette):
         self._short_cut = ShortCut([*public.routes, *openai.routes, *worker.routes])
         self._always = [(b"vary", b"Origin")] if worlds.first.platform.cors != "none" else []
         """Headers that the layers add to every answer."""
-        own = [*alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
+        own = [*ui.routes, *alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
             routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
             middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],

@@ -76,6 +76,10 @@ class MemoryDeliveries:
         kept = self._kept.get(delivery.key)
         return kept is not None and kept.lease == delivery.lease
 
+    async def owe_again(self, delivery: Delivery) -> None:
+        """Owe a delivery once more, as it is given here; one of its key that is still owed gives way to it."""
+        self.owe(delivery)
+
     async def owes(self) -> bool:
         """Whether any delivery is owed."""
         return self.owes_any

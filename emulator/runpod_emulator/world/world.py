@@ -28,6 +28,7 @@ from runpod_emulator.core.records.lines import Lines
 from runpod_emulator.core.records.news import Attempt, Effect, News
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import KEPT_BYTES
+from runpod_emulator.core.records.streams import Streams
 from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock
 from runpod_emulator.core.time.timeline import Timeline
@@ -110,8 +111,9 @@ class World:
         self._remember(keep_bytes)
         self.polls = self._polls()
         self._traces = None if tracer is None else self._made_by(tracer)
-        post = post or LatePost(platform.webhook_timeout, reach)
-        self.webhooks = self._sender(post, own_calls, platform, calls_per_host)
+        self.webhooks = self._sender(
+            post or LatePost(platform.webhook_timeout, reach), own_calls, platform, calls_per_host
+        )
         self._heartbeat = self._beating()
         self.news = News([*self._effects(), *effects])
         self._shared = Shared(
@@ -134,8 +136,8 @@ class World:
         self.receiver = Receiver(keep_bytes)
         self.journal = Journal(keep_bytes)
         self.history = History(keep_bytes)
+        self.streams = Streams(keep_bytes)
         self.lines = Lines(keep_bytes)
-        self.unread = Unread(self.timeline)
 
     def _effects(self) -> list[Effect]:
         """What is told of everything in this world, in this order."""
@@ -145,7 +147,7 @@ class World:
         )  # fmt: skip
         surprises = Surprises(self.platform, self._python)
         logs = job_log, WorkerLog(self.log.names), surprises, *request_log(self.log, self.history)
-        records = self.history, self.journal, self.attempts, self.lines
+        records = self.history, self.journal, self.attempts, self.lines, self.streams
         always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]
         always += [one for one in (self._heartbeat, self._traces) if one is not None]
         return [self.unread, self.polls, *always] if self.polls else always

@@ -120,6 +120,10 @@ class DeliveryStore(Protocol):
         """
         ...
 
+    async def owe_again(self, delivery: Delivery) -> None:
+        """Owe a delivery once more, as it is given here; one of its key that is still owed gives way to it."""
+        ...
+
     async def owes(self) -> bool:
         """Whether any delivery is owed."""
         ...

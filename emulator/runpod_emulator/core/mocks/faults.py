@@ -57,6 +57,8 @@ class Fault:
     """Chunks before a crash, or repetitions."""
     source: Any = None
     """As it was written, for those who list it."""
+    is_off: bool = False
+    """Whether somebody has switched it off: it is asked nothing until it is switched on, or everything is reset."""
     asked: int = 0
     struck: int = 0
     _dice: random.Random = field(default_factory=random.Random, repr=False, compare=False)
@@ -79,6 +81,7 @@ class Fault:
         self._dice = random.Random(f"{self._salt} dice")
         self._delays = random.Random(f"{self._salt} delays" if self.delay.seed is None else self.delay.seed)
         self.asked = self.struck = 0
+        self.is_off = False
 
     def strikes(self) -> bool:
         """Count one call that the rule fits, and tell whether it would strike."""
@@ -94,7 +97,7 @@ class Fault:
 
     def delays_workers(self, endpoint: str) -> bool:
         """Whether it concerns how workers of this endpoint come up."""
-        return self.kind.row.place is Place.WORKER and _concerns(self, endpoint, None)
+        return not self.is_off and self.kind.row.place is Place.WORKER and _concerns(self, endpoint, None)
 
     def delay_of(self, key: str) -> int:
         """A duration within the rule's delay, in ms: always the same for one key, and without a use of the dice."""
@@ -198,7 +201,7 @@ class FaultBook:
         wanted = (kinds,) if isinstance(kinds, FaultKind) else kinds
         chosen = None
         for fault in self:
-            if fault.kind not in wanted or not _concerns(fault, endpoint, operation) or not fits(fault):
+            if fault.is_off or fault.kind not in wanted or not _concerns(fault, endpoint, operation) or not fits(fault):
                 continue
             if fault.strikes() and chosen is None:
                 chosen = fault

@@ -93,6 +93,8 @@ class Stub:
     """Runs that have begun."""
     problem: str = ""
     """Of its patterns: the last that took too long to look for."""
+    is_off: bool = False
+    """Whether somebody has switched it off: it takes no job until it is switched on, or everything is reset."""
     holds: bool = field(init=False)
     """Whether any of its scripts lets the job wait where no worker can see it."""
     _drawn: int = field(default=0, init=False)
@@ -124,7 +126,7 @@ class Stub:
 
     def matches(self, question: Question) -> bool:
         """Whether the job is one of its own; counts it."""
-        if self.used_up or not self.serves(question.endpoint):
+        if self.used_up or self.is_off or not self.serves(question.endpoint):
             return False
         difference = next(filter(None, (check(question) for check in self.checks)), "")
         if difference:
@@ -160,6 +162,7 @@ class Stub:
         """Count anew."""
         self.asked = self.matched = self.played = self._drawn = 0
         self.problem = ""
+        self.is_off = False
         self._given_back.clear()
 
 
@@ -261,15 +264,23 @@ class StubBook:
             return "there is no stub at all"
         ranked = min(
             self._stubs,
-            key=lambda stub: (not stub.serves(question.endpoint), len(stub.differences(question)), stub.used_up),
-        )
+            key=lambda stub: (
+                not stub.serves(question.endpoint), len(stub.differences(question)), stub.used_up, stub.is_off
+            ),
+        )  # fmt: skip
         name = f"{ranked.id} ({ranked.place})" if ranked.place else ranked.id
         differences = ranked.differences(question)
         if not differences:
             why = (
-                f"it has matched {ranked.matched} times, which is all it may"
-                if ranked.used_up
-                else (f"this was call {ranked.asked} of it, and it is for {', '.join(map(str, sorted(ranked.calls)))}")
+                "it is switched off"
+                if ranked.is_off
+                else (
+                    f"it has matched {ranked.matched} times, which is all it may"
+                    if ranked.used_up
+                    else (
+                        f"this was call {ranked.asked} of it, and it is for {', '.join(map(str, sorted(ranked.calls)))}"
+                    )
+                )
             )
             differences = [why]
         return f"the nearest is {name}: {'; '.join(differences)}"

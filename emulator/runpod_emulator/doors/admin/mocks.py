@@ -61,6 +61,7 @@ class Listed(BaseModel):
     matched: int = Field(description="jobs that it took")
     played: int = Field(description="runs that a worker began, with those after a retry")
     problem: str = Field(description="the last pattern that took too long to look for, empty for none")
+    on: bool = Field(description="false for one that was switched off")
     stub: Any = Field(description="as it was written")
 
 
@@ -71,7 +72,7 @@ async def stubs(world: Chosen, limit: Limit = MOST, offset: Offset = 0) -> list[
         Listed(
             id=world.masks.text(one.id), priority=one.priority, place=one.place,
             asked=one.asked, matched=one.matched, played=one.played,
-            problem=world.masks.text(one.problem), stub=world.masks.value(copy.deepcopy(one.source)),
+            problem=world.masks.text(one.problem), on=not one.is_off, stub=world.masks.value(copy.deepcopy(one.source)),
         )
         for one in islice(world.stubs, offset, offset + limit)
     ]  # fmt: skip
@@ -97,6 +98,21 @@ async def remove_stub(world: Chosen, stub_id: str) -> None:
         raise NoSuchThing(f"there is no stub {stub_id}")
 
 
+class Switch(Parameters):
+    """Whether it counts."""
+
+    on: bool
+
+
+@router.patch("/stubs/{stub_id}", status_code=204)
+async def switch_stub(world: Chosen, stub_id: str, given: Switch) -> None:
+    """Switch a stub off, so that it takes no job, or on again; its counts go on."""
+    stub = world.stubs.get(stub_id)
+    if stub is None:
+        raise NoSuchThing(f"there is no stub {stub_id}")
+    stub.is_off = not given.on
+
+
 # Faults
 
 
@@ -107,15 +123,25 @@ class ListedFault(BaseModel):
     asked: int = Field(description="calls that fitted it")
     struck: int = Field(description="calls that it struck")
     fault: str
+    on: bool = Field(description="false for one that was switched off")
+    rule: Any = Field(description="as it was written")
 
 
 @router.get("/faults")
 async def faults(world: Chosen, limit: Limit = MOST, offset: Offset = 0) -> list[ListedFault]:
     """Every fault that has not ended by itself."""
     return [
-        ListedFault(id=world.masks.text(one.id), asked=one.asked, struck=one.struck, fault=one.kind.value)
+        ListedFault(
+            id=world.masks.text(one.id), asked=one.asked, struck=one.struck, fault=one.kind.value, on=not one.is_off,
+            rule=world.masks.value(_as_written(one.source)),
+        )
         for one in islice(world.faults, offset, offset + limit)
-    ]
+    ]  # fmt: skip
+
+
+def _as_written(source: Any) -> Any:
+    """The members of a rule that somebody has written; none of one that was made otherwise."""
+    return source.model_dump(mode="json", exclude_unset=True) if isinstance(source, BaseModel) else {}
 
 
 class KindOfFault(BaseModel):
@@ -167,6 +193,15 @@ async def remove_fault(world: Chosen, fault_id: str) -> None:
     """Drop one fault."""
     if not world.faults.remove(fault_id):
         raise NoSuchThing(f"there is no fault {fault_id}")
+
+
+@router.patch("/faults/{fault_id}", status_code=204)
+async def switch_fault(world: Chosen, fault_id: str, given: Switch) -> None:
+    """Switch a fault off, so that it strikes nothing, or on again; its counts go on."""
+    fault = world.faults.get(fault_id)
+    if fault is None:
+        raise NoSuchThing(f"there is no fault {fault_id}")
+    fault.is_off = not given.on
 
 
 # Endpoints

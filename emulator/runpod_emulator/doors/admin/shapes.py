@@ -66,14 +66,20 @@ def read_record(
     return record(job, world.masks, drift, read)
 
 
-async def one_job(world: World, job_id: str, read: Callable[[bytes, Masks], Any] | None = None) -> dict[str, Any]:
-    """One job with its transitions, also when it is gone; raises JobNotFound for one that nobody remembers."""
+async def one_job(
+    world: World, job_id: str, read: Callable[[bytes, Masks], Any] | None = None, is_look: bool = False
+) -> dict[str, Any]:
+    """One job with its transitions, also when it is gone; raises JobNotFound for one that nobody remembers.
+
+    With `is_look` nobody counts as having seen how it has ended.
+    """
     drift = world.timeline.drift()
     for endpoint in world.endpoints.queues:
         if not world.history.of(endpoint, job_id):
             continue
         try:
-            shown_job = read_record(world, await world.store.get(endpoint, job_id), drift, read)
+            found = await world.store.get(endpoint, job_id)
+            shown_job = record(found, world.masks, drift, read) if is_look else read_record(world, found, drift, read)
         except JobNotFound:
             shown_job = {"id": job_id, "endpoint": world.masks.text(endpoint), "status": "GONE"}
         return _with_transitions(shown_job, world, (endpoint, job_id), drift)

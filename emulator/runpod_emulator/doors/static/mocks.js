@@ -1,0 +1,56 @@
+// Stubs and faults: what they have done, on and off, and new ones.
+import { html, useState } from "./html.js";
+import { admin, part } from "./api.js";
+import { cut, visible } from "./format.js";
+import { Act, Empty, Problem, useAsked } from "./parts.js";
+import { Tree } from "./tree.js";
+
+const STUB = { endpoint: "*", match: { input: { prompt: "hello" } }, respond: { delay: "1s", output: "hi there" } };
+const FAULT = { fault: "status", endpoint: "*", operations: ["run"], status: 429, times: 3 };
+
+export function View({ parts }) {
+  return html`<div class="page" tabindex="-1"><div class="inner"><div class="page-head"><h2>Stubs and faults</h2></div>
+    <${List} kind="stubs" title="Stubs" about="scripted answers: a job that fits one gets it instead of the handler's" example=${STUB} marked=${parts[1]}
+      counts=${(one) => `asked ${one.asked}, took ${one.matched}, played ${one.played}`} body=${(one) => one.stub} more=${(one) => one.place} />
+    <${List} kind="faults" title="Faults" about="what goes wrong on purpose" example=${FAULT}
+      counts=${(one) => `asked ${one.asked}, struck ${one.struck}`} body=${(one) => one.rule} more=${(one) => one.fault} />
+  </div></div>`;
+}
+
+function List({ kind, title, about, example, counts, body, more, marked }) {
+  const { data, error, again } = useAsked(`/${kind}`, ["transition", "request"]);
+  const [failed, setFailed] = useState(null);
+  const [adding, setAdding] = useState(false);
+  const then = (act) => async () => {
+    await act();
+    again();
+  };
+  return html`<section class="card" aria-label=${title}><header><h3>${title}</h3><span class="pill">${data?.length ?? 0}</span><span class="muted small grow">${about}</span>
+      <button type="button" class="button" aria-expanded=${String(adding)} onClick=${() => setAdding(!adding)}>${adding ? "Close" : `New ${title.toLowerCase().slice(0, -1)}`}</button></header>
+    ${adding ? html`<${New} kind=${kind} example=${example} done=${() => { setAdding(false); again(); }} />` : null}
+    <${Problem} error=${failed ?? error} />
+    ${data?.length ? html`<div class="wide" tabindex="0" role="region" aria-label=${`List of ${kind}`}><table>
+      <thead><tr><th>On</th><th>Name</th><th>Counts</th><th>As written</th><th><span class="hidden-text">Actions</span></th></tr></thead>
+      <tbody>${data.map((one) => html`<tr key=${one.id} class=${`${one.id === marked ? "marked" : ""} ${one.on ? "" : "off"}`}>
+        <td><label class="switch"><input type="checkbox" checked=${one.on} aria-label=${`Use ${visible(one.id)}`}
+          onChange=${(event) => { const on = event.target.checked; then(() => admin(`/${kind}/${part(one.id)}`, { method: "PATCH", body: { on } }))().catch(setFailed); }} /></label></td>
+        <td><b>${visible(cut(one.id, 100))}</b><br /><span class="small muted">${visible(more(one) ?? "")}</span></td>
+        <td class="small">${counts(one)}${one.problem ? html`<p class="problem">${visible(one.problem)}</p>` : null}</td>
+        <td><${Tree} value=${body(one)} label=${`As written: ${visible(one.id)}`} /></td>
+        <td><${Act} class="danger" failed=${setFailed} act=${then(() => admin(`/${kind}/${part(one.id)}`, { method: "DELETE" }))} aria-label=${`Remove ${visible(one.id)}`}>Remove</${Act}></td></tr>`)}</tbody></table></div>`
+      : data ? html`<${Empty} title=${`No ${kind}`}><p>${kind === "stubs" ? html`Write one here, in a file (<code>--stubs</code>), in a test, or make one of <a href="#/requests">a request</a>.`
+        : html`Write one here, in a file, or in a test.`}</p></${Empty}>` : null}</section>`;
+}
+
+function New({ kind, example, done }) {
+  const [text, setText] = useState(JSON.stringify(example, null, 2));
+  const [failed, setFailed] = useState(null);
+  async function add() {
+    await admin(`/${kind}`, { method: "POST", body: JSON.parse(text) });
+    done();
+  }
+  return html`<div class="body stack"><label class="field"><span>${kind === "stubs" ? "A stub" : "A fault"}, as JSON: one, or a list</span>
+    <textarea class="mono" rows="9" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
+    <${Problem} error=${failed} /><div class="row"><${Act} class="main" act=${add} failed=${setFailed}>Add</${Act}>
+    <span class="small muted">Every key and every kind: <a href="/__emulator/docs" target="_blank" rel="noreferrer">the admin API</a></span></div></div>`;
+}

@@ -1,0 +1,240 @@
+// What the page knows: lives of jobs, and news of everything else, from one stream of events.
+import { ask, admin, events, kept } from "./api.js";
+import { Life, keyOf, overlap } from "./life.js";
+
+const MOST = 10_000;
+const KINDS = "transition,request,worker,webhook,log,reset";
+const GRACE = 10_000;
+const LONGEST_PAUSE = 5_000;
+const BURST = 100;
+const COMINGS = 2_000;
+
+export class World {
+  constructor() {
+    this.lives = new Map();
+    this.state = "connecting";
+    this.problem = "";
+    this.clock = { mode: "real", now: Date.now() };
+    this.skew = 0;
+    this.latest = 0;
+    this.comings = new Map();
+    this.version = 0;
+    this.age = 0;
+    this.listeners = new Map();
+    this.dirty = new Set();
+    this.connection = null;
+    this.pause = 0;
+    document.addEventListener("visibilitychange", () => this.#seen());
+    // A page that the browser keeps to come back to must not hold one of its six connections to the server.
+    addEventListener("pagehide", () => this.stop());
+    addEventListener("pageshow", (event) => event.persisted && this.start());
+  }
+
+  // Calls `listener` at most ten times a second, once there is news of one of these kinds; returns what ends that.
+  listen(kinds, listener) {
+    this.listeners.set(listener, new Set(kinds));
+    return () => this.listeners.delete(listener);
+  }
+
+  // The time in the emulator, as far as is known: only a real clock goes on by itself.
+  now() {
+    if (this.clock.mode === "real") return Math.max(Date.now() + this.skew, this.latest);
+    return Math.max(this.clock.now, this.latest);
+  }
+
+  start() {
+    this.stop();
+    const connection = new AbortController();
+    this.connection = connection;
+    this.#run(connection.signal);
+  }
+
+  stop() {
+    this.connection?.abort();
+    this.connection = null;
+  }
+
+  // Another namespace, or other keys: nothing that was known counts.
+  restart() {
+    this.lives = new Map();
+    this.comings = new Map();
+    this.latest = 0;
+    this.age += 1;
+    this.#tell("reset", "transition");
+    this.start();
+  }
+
+  #seen() {
+    clearTimeout(this.hiding);
+    if (!document.hidden) {
+      if (this.connection === null) this.start();
+      else this.#flush();
+      return;
+    }
+    this.hiding = setTimeout(() => {
+      this.stop();
+      this.#become("paused");
+    }, GRACE);
+  }
+
+  async #run(signal) {
+    while (!signal.aborted) {
+      try {
+        await this.#follow(signal);
+        if (!signal.aborted) this.#become("lost", "the server has ended the stream of events");
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#become("lost", error.status ? error.message : "nobody answers at this address");
+      }
+      if (signal.aborted) return;
+      this.pause = Math.min(LONGEST_PAUSE, (this.pause || 250) * 2);
+      await new Promise((resolve) => setTimeout(resolve, this.pause));
+    }
+  }
+
+  // What comes while the snapshot is on its way waits for it: then nothing is missed, and nothing told twice.
+  async #follow(signal) {
+    const answer = await ask(`/events?kinds=${KINDS}`, { signal, accept: "text/event-stream" });
+    let waiting = [];
+    const loading = this.#snapshot(signal).then((snapshot) => {
+      this.#restore(snapshot, waiting.filter((one) => one.event === "transition").map((one) => one.data));
+      const others = waiting.filter((one) => one.event !== "transition");
+      waiting = null;
+      for (const one of others) this.#apply(one.event, one.data);
+      this.pause = 0;
+      this.#become("live");
+    });
+    loading.catch(() => {});
+    const following = (async () => {
+      for await (const { event, data } of events(answer)) {
+        const parsed = JSON.parse(data);
+        if (event === "left-out") {
+          this.pause = 0;
+          return;
+        }
+        if (waiting) waiting.push({ event, data: parsed });
+        else this.#apply(event, parsed);
+      }
+    })();
+    await Promise.all([loading, following]);
+  }
+
+  async #snapshot(signal) {
+    const [lives, clock] = await Promise.all([admin(`/timeline?limit=${MOST}`, { signal }), admin("/clock", { signal })]);
+    this.setClock(clock);
+    return lives;
+  }
+
+  setClock(clock) {
+    this.clock = clock;
+    this.skew = clock.mode === "real" ? clock.now - Date.now() : 0;
+    this.#tell("clock");
+  }
+
+  #restore(snapshot, heard) {
+    const lives = new Map();
+    for (const told of snapshot.jobs) {
+      const life = new Life(told.endpoint, told.id);
+      for (const moment of told.moments) life.add(moment);
+      life.hooks = told.hooks ?? [];
+      life.cold = told.cold ?? [];
+      lives.set(life.key, life);
+      this.latest = Math.max(this.latest, told.moments.at(-1)?.[0] ?? 0);
+    }
+    this.lives = lives;
+    const byJob = new Map();
+    for (const one of heard) {
+      const key = keyOf(one.endpoint, one.id);
+      if (!byJob.has(key)) byJob.set(key, []);
+      byJob.get(key).push(one);
+    }
+    for (const [key, list] of byJob) {
+      const known = lives.get(key)?.moments ?? [];
+      const changes = list.filter((one) => one.event !== "Renewed");
+      for (const one of changes.slice(overlap(known, changes.map(momentOf)))) this.#change(one);
+    }
+    this.age += 1;
+    this.#tell("transition", "reset", "request", "webhook", "log", "worker");
+  }
+
+  #apply(event, data) {
+    if (event === "transition") this.#change(data);
+    else if (event === "webhook") this.#called(data);
+    else if (event === "worker") this.#came(data);
+    else if (event === "reset") this.#forget(data.endpoint ?? null);
+    this.latest = Math.max(this.latest, data.at ?? 0);
+    this.#tell(event);
+  }
+
+  #change(one) {
+    const key = keyOf(one.endpoint, one.id);
+    let life = this.lives.get(key);
+    if (!life) {
+      life = new Life(one.endpoint, one.id);
+      this.lives.set(key, life);
+      if (this.lives.size > MOST) this.lives.delete(this.lives.keys().next().value);
+    }
+    life.add(momentOf(one));
+    if (one.event === "Taken") this.#warm(life, one);
+    this.latest = Math.max(this.latest, one.at);
+  }
+
+  #called(one) {
+    const hooks = this.lives.get(keyOf(one.endpoint, one.job))?.hooks;
+    if (hooks && !hooks.some((known) => known[0] === one.at)) hooks.push([one.at, one.acknowledged]);
+  }
+
+  // A wait that ends with a worker that came up meanwhile was a cold start.
+  #warm(life, taken) {
+    const [wait, coming] = [life.spans.at(-2), this.comings.get(taken.worker)];
+    if (wait?.kind !== "queued" || !coming || coming.ready === null) return;
+    const [from, to] = [Math.max(coming.from, wait.from), Math.min(coming.ready, wait.to)];
+    if (from < to) life.cold.push([from, to]);
+  }
+
+  // When each worker came up: the wait of the job that it took first was a cold start.
+  #came(one) {
+    const known = this.comings.get(one.worker);
+    if (!known) {
+      this.comings.set(one.worker, { from: one.at, ready: null });
+      if (this.comings.size > COMINGS) this.comings.delete(this.comings.keys().next().value);
+    } else if (known.ready === null && (one.state === "idle" || one.state === "running")) known.ready = one.at;
+  }
+
+  #forget(endpoint) {
+    for (const [key, life] of this.lives) if (endpoint === null || life.endpoint === endpoint) this.lives.delete(key);
+    this.age += 1;
+    this.#tell("transition");
+  }
+
+  #become(state, problem = "") {
+    this.state = state;
+    this.problem = problem;
+    this.#tell("connection");
+  }
+
+  #tell(...kinds) {
+    for (const kind of kinds) this.dirty.add(kind);
+    if (this.flushing || document.hidden) return;
+    const since = performance.now() - (this.flushed ?? -BURST);
+    this.flushing = setTimeout(() => this.#flush(), Math.max(0, BURST - since));
+  }
+
+  #flush() {
+    clearTimeout(this.flushing);
+    this.flushing = null;
+    this.flushed = performance.now();
+    if (!this.dirty.size) return;
+    const kinds = this.dirty;
+    this.dirty = new Set();
+    this.version += 1;
+    for (const [listener, wanted] of [...this.listeners]) if ([...kinds].some((kind) => wanted.has(kind))) listener(kinds);
+  }
+}
+
+function momentOf(one) {
+  return [one.at, one.event, one.status, one.worker, one.retries];
+}
+
+export const world = new World();
+export const namespace = () => kept("namespace");

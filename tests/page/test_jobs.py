@@ -1,0 +1,159 @@
+"""The timeline and one job, as a person goes through them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from runpod_emulator.testing import Emulator
+
+from tests.page.conftest import Send
+from tests.page.screen import Screen
+
+pytestmark = [pytest.mark.compat, pytest.mark.asyncio(loop_scope="module")]
+
+_SAVES = """window.saved = [];
+    URL.createObjectURL = (blob) => { blob.text().then((text) => window.saved.push(text)); return "#x"; };"""
+
+
+async def test_the_first_job_is_sent_from_the_page_and_appears(screen: Screen) -> None:
+    await screen.open()
+    await screen.see("Waiting for the first job", f"{screen.root}/v2", "llm")
+    await screen.click("Send it from here")
+    await screen.sees("a.job-row", 1)
+    await screen.see("live")
+
+
+async def test_a_job_is_seen_as_it_goes_on(screen: Screen, send: Send) -> None:
+    await screen.open()
+    await screen.see("Waiting for the first job")
+    job = (await send("tokens/run", input={"text": "one two three four", "delay": 0.2}))["id"]
+    await screen.sees("a.job-row", 1)
+    await screen.press("j")
+    await screen.see("in progress", within=".job")
+    await screen.see("one two", within=".job")
+    await screen.see("one two three four", "completed", "Submitted", "Taken", "Completed", within=".job")
+    await screen.see("status.completed", "observed", within=".job")
+    assert await screen.value("location.hash") == f"#/job/tokens/{job}"
+
+
+async def test_who_looks_takes_no_chunk_from_the_client(screen: Screen, send: Send) -> None:
+    job = (await send("tokens/run", input={"text": "one two", "delay": 0.05}))["id"]
+    await screen.open(f"/job/tokens/{job}")
+    await screen.see("2 chunks", "completed", within=".job")
+    chunks = (await send(f"tokens/stream/{job}"))["stream"]
+    assert [one["output"] for one in chunks] == ["one ", "two"]
+
+
+async def test_a_failing_job_is_understood_run_again_and_retried(screen: Screen, send: Send) -> None:
+    job = (await send("shouts/run", input={"fail": "flux"}))["id"]
+    await screen.open(f"/job/shouts/{job}")
+    await screen.see("Why it failed", "ValueError", "no such model: flux", "shouts.py", within=".job")
+    await screen.see("it begins {'fail': 'flux'}", "#1", within=".job .log")
+    await screen.see("POST /v2/shouts/run", "200", within=".job")
+    await screen.click("Retry")
+    await screen.see("Retried", "a client asked for another run", within=".job")
+    await screen.click("Run again")
+    await screen.until(f"location.hash.startsWith('#/job/shouts/') && !location.hash.endsWith('{job}')")
+    await screen.see("no such model: flux", within=".job")
+    await screen.sees("a.job-row", 2)
+
+
+async def test_a_job_that_runs_is_cancelled(screen: Screen, send: Send, emu: Emulator) -> None:
+    job = (await send("tokens/run", input={"text": "one two three", "delay": 30}))["id"]
+    await screen.open(f"/job/tokens/{job}")
+    await screen.see("in progress", within=".job")
+    await screen.click("Cancel")
+    await screen.see("cancelled", "its worker was told to stop", within=".job")
+    assert (await send(f"tokens/status/{job}"))["status"] == "CANCELLED"
+
+
+async def test_progress_images_and_webhooks_are_part_of_a_job(screen: Screen, send: Send) -> None:
+    hook = f"{screen.root}/__emulator/hooks/-/mine"
+    job = (await send("progress/run", input={"steps": 2, "delay": 0.05}, webhook=hook))["id"]
+    await screen.open(f"/job/progress/{job}")
+    await screen.see("2 updates", '{"step":1,"of":2}', "Webhook", "attempt 1", "acknowledged", within=".job")
+    picture = (await send("picture/runsync", input={"prompt": "a house"}))["id"]
+    await screen.go(f"/job/picture/{picture}")
+    await screen.until("document.querySelector('.job img')?.naturalWidth === 64")
+
+
+async def test_rows_are_chosen_by_text_status_endpoint_and_keys(screen: Screen, send: Send, emu: Emulator) -> None:
+    await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
+    ids = [(await send("llm/runsync", input={"prompt": f"house {n}"}))["id"] for n in range(3)]
+    await send("shouts/runsync", input={"fail": "x"})
+    await screen.open()
+    await screen.sees("a.job-row", 4)
+    await screen.click("failed", within=".chips")
+    await screen.sees("a.job-row", 1)
+    await screen.click("failed", within=".chips")
+    await screen.fill(".bar select", "llm")
+    await screen.sees("a.job-row", 3)
+    await screen.fill(".bar select", "")
+    await screen.press("/", *"house 1")
+    await screen.sees("a.job-row", 1)
+    assert await screen.value("document.querySelector('a.job-row').hash") == f"#/job/llm/{ids[1]}"
+    await screen.press("Escape", "j", "Escape")
+    await screen.fill("#filter", ids[2][:13])
+    await screen.sees("a.job-row", 1)
+    await screen.fill("#filter", "")
+    await screen.press("Escape", "j", "j", "k")
+    await screen.until("document.querySelector('.job-row.chosen .name')?.textContent === 'shouts'")
+    await screen.press("Escape")
+    await screen.until("location.hash === '#/timeline'")
+
+
+async def test_a_pause_holds_the_rows_and_counts_what_is_new(screen: Screen, send: Send, emu: Emulator) -> None:
+    await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
+    await send("llm/runsync", input={"n": 1})
+    await screen.open()
+    await screen.sees("a.job-row", 1)
+    await screen.press("p")
+    await send("llm/runsync", input={"n": 2})
+    await screen.see("Go on (1 new job)")
+    await screen.sees("a.job-row", 1)
+    await screen.press("p")
+    await screen.sees("a.job-row", 2)
+
+
+async def test_a_life_is_saved_as_json_and_as_a_trace(screen: Screen, send: Send) -> None:
+    job = (await send("shouts/runsync", input={"n": 1}))["id"]
+    await screen.open(f"/job/shouts/{job}")
+    await screen.see("completed", within=".job")
+    await screen.page.run(_SAVES)
+    await screen.click("JSON", within=".job header")
+    assert await screen.until("window.saved.length === 1 && JSON.parse(window.saved[0]).job.id") == job
+    await screen.click("Trace", within=".job header")
+    assert await screen.until("window.saved.length === 2 && JSON.parse(window.saved[1]).traceEvents.length > 2")
+
+
+async def test_the_code_that_repeats_a_job(screen: Screen, send: Send) -> None:
+    job = (await send("shouts/runsync", input={"quote": 'it\'s `all` """ \\ fine'}))["id"]
+    await screen.open(f"/job/shouts/{job}")
+    await screen.see("curl -s", f"{screen.root}/v2/shouts/run", within=".job")
+    for language, part in (("Python", "runpod.Endpoint"), ("JavaScript", "runpod-sdk"), ("Go", "rpEndpoint.New")):
+        await screen.click(language, within=".job")
+        await screen.see(part, within=".job .code pre")
+
+
+async def test_nothing_is_missed_and_nothing_doubled_while_jobs_rush_in(
+    screen: Screen, send: Send, emu: Emulator
+) -> None:
+    await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
+    rush = asyncio.ensure_future(asyncio.gather(*(send("llm/runsync", input={"n": n}) for n in range(150))))
+    await screen.open()
+    await rush
+    await screen.until("document.querySelector('.chip:nth-child(3) b').textContent === '150'")
+    told = await screen.value("""(await (await fetch('/__emulator/timeline')).json()).jobs
+        .map((one) => `${one.id} ${one.moments.map((moment) => moment[1])}`).sort()""")
+    known = await screen.value("""[...(await import('/__emulator/ui/world.js')).world.lives.values()]
+        .map((one) => `${one.id} ${one.moments.map((moment) => moment[1])}`).sort()""")
+    assert known == told
+
+
+async def test_a_reset_forgets_all_jobs(screen: Screen, send: Send, emu: Emulator) -> None:
+    await send("shouts/runsync", input={"n": 1})
+    await screen.open()
+    await screen.sees("a.job-row", 1)
+    await asyncio.to_thread(emu.reset)
+    await screen.see("Waiting for the first job")
