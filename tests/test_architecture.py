@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "core.endpoint": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks"},
     "values": {"core"},
     "stores": {"core", "core.time", "core.jobs"},
-    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.mocks", "core.records"},
+    "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records"},
     "config": {"core", "core.secrets", "values"},
     "mocking": {"core", "core.time", "core.secrets", "core.mocks", "values"},
     "workers": {

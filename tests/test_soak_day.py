@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from runpod_emulator.doors.admin.feed import data_of, news_of
+from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.testing import Emulator
 
 from tests.plain import PLAIN
@@ -41,6 +41,13 @@ class Day:
         return json.dumps([self.transitions, self.requests, self.webhooks]).encode()
 
 
+def _line(one: Transition) -> str:
+    job = one.job
+    status = None if one.after is None else job.status.value
+    told = {"event": type(one.event).__name__, "id": job.id, "status": status, "worker": job.worker}
+    return json.dumps({"at": one.at, **told, "retries": job.retries})
+
+
 def play(jobs: int, seed: int = 7) -> Day:
     """Hand in so many jobs over 24 hours, a burst at a time, and wait until each is forgotten."""
     day, dice = Day(), random.Random(seed)
@@ -49,9 +56,7 @@ def play(jobs: int, seed: int = 7) -> Day:
         for stub in STUBS:
             emu.stub(endpoint="llm", **stub)
         start = now = round(emu.clock.now() * 1000)
-        with emu.link.world.feeds.listening(
-            lambda one: day.transitions.append(data_of(news_of(one), emu.link.world.masks)), lambda: None
-        ):
+        with emu.link.world.feeds.listening(lambda one: day.transitions.append(_line(one)), lambda: None):
             for hour in range(25):
                 emu.webhooks.answer(500, dice.randrange(jobs // 100))
                 end = start + (hour + 1) * HOUR

@@ -72,7 +72,8 @@ def stubs() -> list[dict[str, Any]]:
     """What the endpoints without a handler answer."""
     words = [f"{word} " for word in _WORDS.split()]
     return [
-        {"endpoint": "flux", "respond": {"delay": "1.5s", "progress": [{"value": f"{n}%", "after": "300ms"} for n in (20, 40, 60, 80)],
+        {"endpoint": "flux", "respond": {
+            "delay": "1.5s", "progress": [{"value": f"{n}%", "after": "300ms"} for n in (20, 40, 60, 80)],
             "output": {"image": picture(), "seed": 421337, "size": [320, 320]}}},
         {"endpoint": "llm", "respond": {"stream": [{"chunk": word, "after": "70ms"} for word in words]}},
         {"endpoint": "llm", "match": {"input": {"model": "huge"}}, "priority": 1,

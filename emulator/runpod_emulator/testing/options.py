@@ -83,6 +83,8 @@ class Options(TypedDict, total=False):
     has a port of its own from this one on, and no time limits."""
     seed: int
     """Decides ids, cold starts, stubs and faults: the same seed, the same run."""
+    otel: str
+    """Send a trace of each job there by OTLP over HTTP, as http://localhost:4318; needs `runpod-emulator[otel]`."""
     log_level: Literal["debug", "info", "warning", "error"]
     """What the log shows."""
     log_requests: Literal["all", "errors", "none"]

@@ -1,8 +1,7 @@
 """One job: its states, the events that move it, and the only `apply`.
 
-Everything here is pure. A `Job` is an immutable record, `apply` returns the next one, and an event that has no row in
-`TRANSITIONS` raises and changes nothing. Times are milliseconds since the epoch; ``input``, ``output`` and
-``s3_config`` are JSON text as it came over the wire.
+All is pure. A `Job` is an immutable record, `apply` returns the next one, and an event that has no row in `TRANSITIONS`
+raises and changes nothing. Times are in ms since the epoch; `input`, `output` and `s3_config` are JSON as it came.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from runpod_emulator.core.freeing import free_later
@@ -43,7 +44,11 @@ class Streams(Effect):
         if pieces is None:
             pieces = self._pieces[key] = []
             self._order.append(key)
-        outputs = event.chunks if isinstance(event, Emitted) else (event.output,)
+        outputs: Sequence[bytes] = ()
+        if isinstance(event, Emitted):
+            outputs = event.chunks
+        elif isinstance(event, Progressed):
+            outputs = (event.output,)
         for output in outputs:
             pieces.append(Piece(transition.at, isinstance(event, Progressed), output))
             self._bytes += _PIECE + len(output)
