@@ -41,7 +41,7 @@ NOT_EMULATED = {
 }
 
 NOWHERE = [
-    "/", "/v2", "/v2/ep", "/v1/ep/run", "/run", "/ep/run", "/v2/run", "/v2/ep/nope", "/v2/ep/run/x", "/v2/ep/Run",
+    "/v2", "/v2/ep", "/v1/ep/run", "/run", "/ep/run", "/v2/run", "/v2/ep/nope", "/v2/ep/run/x", "/v2/ep/Run",
     "/v2/ep/runSync", "/v2/ep/status", "/v2/ep/stream", "/v2/ep/cancel", "/v2/ep/status/x/y", "/v2/ep/health/x",
     "/v2/ep/purge_queue", "/v2/ep/purge", "/favicon.ico", "/v2/ep/run.json", "/v2/ep/..%2f", "/robots.txt",
     "/v2/flash", "/v2/flash/health", "/v2/flash/purge-queue", "/v2/flash/requests", "/v2/flash/status-sync/x",

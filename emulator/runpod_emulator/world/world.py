@@ -104,9 +104,7 @@ class World:
         self.store = store or MemoryStore()
         self.owner = owner or secrets.token_hex(8)
         self.room = WaitingRoom(self.timeline)
-        self.stubs = StubBook()
-        self.faults = FaultBook(seed, self.timeline)
-        self.feeds = Feeds(self.room)
+        self.stubs, self.faults = StubBook(), FaultBook(seed, self.timeline)
         self.log = log or LogOptions()
         self._remember(keep_bytes)
         self.polls = self._polls()
@@ -129,6 +127,7 @@ class World:
 
     def _remember(self, keep_bytes: int) -> None:
         self._flaws: dict[str, str] = {}
+        self.feeds = Feeds(self.room)
         self.unread = Unread(self.timeline)
         self.began_at = self.timeline.now()
         """When it was made, or reset."""

@@ -80,7 +80,8 @@ def test_a_fault_by_its_kind(emu: Emulator, asked: Asked) -> None:
     ran = asked("fault", "status", "status=429", 'operations=["run"]', "times=1", "delay=5ms", "id=7", "endpoint=llm")
     assert (ran.code, ran.err) == (0, "added 7\n")
     assert "answered 429" in asked("submit", "llm", "a=1").err
-    assert asked("fault", "--json").json == [{"id": "7", "asked": 1, "struck": 1, "fault": "status"}]
+    (rule,) = asked("fault", "--json").json
+    assert rule | {"rule": None} == {"id": "7", "asked": 1, "struck": 1, "fault": "status", "on": True, "rule": None}
     assert asked("fault", "--clear").code == 0
     assert asked("fault", "--json").json == []
 

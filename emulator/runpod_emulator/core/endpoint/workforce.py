@@ -39,8 +39,9 @@ class Workforce:
         self._on_worker, self._on_line = shared.on_worker, shared.on_line
         self._owner, self._owners = shared.owner, shared.store.owners
         self.fleet = Fleet(
-            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, self._changed
-        )
+            settings, shared.timeline, launcher, shared.capacity, self._overdue, shared.ids.seed, self._changed,
+            self._on_worker,
+        )  # fmt: skip
         self.autoscaler = Autoscaler(self.fleet, shared.timeline, shared.ids.worker)
         self.release = Release(self.id, self.fleet, self.autoscaler)
         self._checked = False

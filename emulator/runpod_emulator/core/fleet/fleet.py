@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from runpod_emulator.core.fleet.arrivals import Arrivals, Step
 from runpod_emulator.core.fleet.backoff import Backoff
@@ -26,8 +26,9 @@ class Fleet:
         overdue: Step = lambda worker: None,
         seed: int | None = None,
         changed: Callable[[Worker, WorkerState | None], None] | None = None,
+        followers: Sequence[object] = (),
     ) -> None:
-        """`changed` is told each worker's new state, None as it goes."""
+        """`changed` is told each worker's new state, None as it goes, while there are `followers`."""
         self.settings = settings
         self.workers: dict[str, Worker] = {}
         self.queued = 0
@@ -47,7 +48,7 @@ class Fleet:
         self.arrivals = Arrivals(settings, timeline, launcher, self.capacity, self, overdue, seed)
         self._concurrency = 1
         self.backoff = Backoff()
-        self._changed = changed
+        self._changed, self._followers = changed, followers
         self.numbers = Numbers()
 
     @property
@@ -102,7 +103,7 @@ class Fleet:
     def _join(self, worker: Worker) -> None:
         self.workers[worker.id] = worker
         worker.number = self.numbers.give(worker.id)
-        worker.changed = self._changed
+        worker.changed, worker.followers = self._changed, self._followers
         if self._changed is not None:
             self._changed(worker, worker.state)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -46,12 +46,14 @@ class Worker:
     """Why it is unhealthy, in its own last words, or why it goes."""
     changed: Callable[[Worker, WorkerState | None], None] | None = None
     """Called with its new state, None as it goes."""
+    followers: Sequence[object] = ()
+    """Who hears of that: while there is none it is not called, for every job changes its worker twice."""
 
     def become(self, state: WorkerState) -> None:
         """Get into a state."""
         if self.state is not state:
             self.state = state
-            if self.changed is not None:
+            if self.followers and self.changed is not None:
                 self.changed(self, state)
 
     def leave(self, reason: str = "") -> None:
