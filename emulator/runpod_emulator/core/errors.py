@@ -76,6 +76,8 @@ class RequestError(EmulatorError):
     code = ""
     row = "error.internal"
     headers: Mapping[str, str] = MappingProxyType({})
+    reason = ""
+    """Why in words, where those who run the server are told more than the client."""
     bare = False
     """Whether the body is `{"error": detail}`, as on a few answers of the load balancer."""
 
@@ -87,7 +89,7 @@ class RequestError(EmulatorError):
     @property
     def why(self) -> str:
         """The reason in words, for those who run the server: what the client is told, or more than that."""
-        return self.detail.removeprefix("bad request: ")
+        return self.reason or self.detail.removeprefix("bad request: ")
 
 
 class InternalError(RequestError):
@@ -234,7 +236,7 @@ class NoToken(Unauthorized):
 
     detail = "no token provided"
     row = "error.no_token"
-    why = "no Authorization header"
+    reason = "no Authorization header"
 
 
 class InvalidKey(Unauthorized):
@@ -303,12 +305,10 @@ class MethodNotAllowed(RequestError):
     detail = "method not allowed"
     row = "error.method_not_allowed"
 
-    why = ""
-
     def __init__(self, allow: str) -> None:
         super().__init__()
         self.headers = {"Allow": allow}
-        self.why = f"the route takes {allow}"
+        self.reason = f"the route takes {allow}"
 
 
 class EndpointPaused(RequestError):
@@ -336,14 +336,12 @@ class TooManyRequests(RequestError):
 class RateLimited(TooManyRequests):
     """More requests in a window, or at once, than the operation admits; `limit` also fills a RateLimit header.
 
-    `why` names the limit.
+    `reason` names the limit.
     """
 
-    why = ""
-
-    def __init__(self, retry_after: int, limit: int | None = None, why: str = "rate limit exceeded") -> None:
+    def __init__(self, retry_after: int, limit: int | None = None, reason: str = "") -> None:
         super().__init__("rate limit exceeded", retry_after)
-        self.why = why
+        self.reason = reason
         if limit is not None:
             self.headers = {**self.headers, "RateLimit": f"limit={limit}, remaining=0, reset={retry_after}"}
 

@@ -50,8 +50,9 @@ async def metrics(world: Chosen, request: Request) -> PlainTextResponse:
 
 async def tally_of(world: World, known: WeakKeyDictionary[World, Tally]) -> Tally:
     """What is counted in this world, from the first time on that somebody asks."""
-    if world not in known:
-        jobs, _ = await jobs_of(world, None, None, 0, MOST, _has_ended)
+    if world in known:
+        return known[world]
+    jobs, _ = await jobs_of(world, None, None, 0, MOST, _has_ended)
     if world not in known:  # nobody was faster
         known[world] = Tally(lambda endpoint: endpoint in world.endpoints, world.journal, world.attempts, jobs)
         world.news.tell([known[world]])
