@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _FIXTURE = "runpod_emulator"
 _FACTORY = "runpod_emulator_factory"
-_MARK = """runpod_emulator(*endpoints, profile=NAME, clock=CLOCK, **options): \
-an emulator of its own for this test, with options of `runpod-emulator serve`; profile names one of faults"""
+_MARK = """runpod_emulator(*endpoints, clock=CLOCK, **options): \
+an emulator of its own for this test, with options of `runpod-emulator serve`"""
 _EARLY = """point RunPod clients at the emulator before test files are imported, to catch those that are made there; \
 false: only while a test uses the fixture"""
 _GUARD = "let requests to RunPod's own hosts fail while a test uses the fixture"
@@ -290,12 +290,8 @@ class _Made(AbstractContextManager["Emulator"]):
 
 @contextmanager
 def _own(run: Run, endpoints: Iterable[str], options: dict[str, Any]) -> Iterator[Emulator]:
-    given = dict(options)
-    profile = given.pop("profile", None)
     try:
-        with run.own(*endpoints, **given) as emulator:
-            if profile is not None:
-                emulator.profile(profile)
+        with run.own(*endpoints, **options) as emulator:
             yield emulator
     finally:
         run.take_back()

@@ -9,7 +9,7 @@ pytest_plugins = ["pytester"]
 MARKS = """
 import pytest
 
-pytestmark = pytest.mark.runpod_emulator("llm", clock="virtual", workers_max=2, profile="cold-fleet")
+pytestmark = pytest.mark.runpod_emulator("llm", clock="virtual", workers_max=2, fault_profile=["cold-fleet"])
 
 
 def seen(emu):
@@ -28,7 +28,7 @@ class TestOfTheClass:
     def test_its_own(self, runpod_emulator):
         assert seen(runpod_emulator)[:3] == (["llm", "tts"], "VirtualClock", 5)
 
-    @pytest.mark.runpod_emulator("llm", clock="real", profile=None)
+    @pytest.mark.runpod_emulator("llm", clock="real", fault_profile=[])
     def test_nearest(self, runpod_emulator):
         assert seen(runpod_emulator) == (["llm", "tts"], "RealClock", 5, 0)
 """

@@ -205,7 +205,7 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own_ov
             assert run(runpod_emulator).status_code == 200
             emulators.append(runpod_emulator)
 
-        @pytest.mark.runpod_emulator("llm", clock="virtual", profile="rate-limited")
+        @pytest.mark.runpod_emulator("llm", clock="virtual", fault_profile=["rate-limited"])
         def test_own(runpod_emulator):
             before = runpod_emulator.clock.now()
             runpod_emulator.clock.advance(5)

@@ -94,7 +94,7 @@ def own() -> Iterator[Emulator]:
         yield emu
 
 
-@pytest.mark.runpod_emulator("llm", clock="virtual", profile="rate-limited")
+@pytest.mark.runpod_emulator("llm", clock="virtual", fault_profile=["rate-limited"])
 def test_with_the_fixture(runpod_emulator: Emulator, own: Emulator) -> None:
     assert own.base_url != runpod_emulator.base_url
 """
