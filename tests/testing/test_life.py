@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from runpod_emulator import Emulator
 from runpod_emulator.testing import NotRunning
 
+from tests.plain import PLAIN
 from tests.tables import table
 
 ASKED: list[Callable[[Emulator], Any]] = [
@@ -88,3 +91,12 @@ def test_counts_and_removal_of_what_was_added() -> None:
         fault.remove()
         assert emu.link.ask(lambda world: list(world.faults)) == []
         assert (repr(stub), repr(fault)) == ("<stub stub-1>", "<fault latency fault-1>")
+
+
+async def test_requests_that_are_sent_at_once_have_one_moment_on_an_automatic_clock() -> None:
+    with Emulator("llm", seed=1) as emu:
+        emu.stub(endpoint="llm", respond={"delay": "30s", "output": 1})
+        async with httpx.AsyncClient(base_url=emu.base_url, headers=emu.headers, **PLAIN) as client:
+            posts = (client.post("/llm/runsync", json={"input": {"n": number}}) for number in range(6))
+            answers = [answer.json() for answer in await asyncio.gather(*posts)]
+        assert {answer["status"] for answer in answers} == {"COMPLETED"}, "60 s of work, of 90 s that they are held"

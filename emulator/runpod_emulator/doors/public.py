@@ -36,11 +36,11 @@ async def run(call: Call) -> Response:
 async def runsync(call: Call) -> Response:
     """Queue a job and hold the answer until it has ended, or the wait is over."""
     wait = call.duration("wait", call.platform.wait_min, call.platform.wait_max, None)
-    until = call.at + (call.platform.runsync_wait if wait is None else wait)
     body = await call.json(call.platform.runsync_body_limit, "error.runsync_body_too_large")
     submission = _submission(call, body, sync=True)
     job = await call.endpoint.submit(submission if wait is None else submission._replace(wait=wait))
     note_job(call, job)
+    until = job.submitted_at + (call.platform.runsync_wait if wait is None else wait)
     job = await call.endpoint.wait(job.id, until, call.caller, job.submitted_at)
     http_status = call.platform.runsync_failed_status if job.status is JobStatus.FAILED else 200
     return _envelope(call, Operation.RUNSYNC, job, call.emulator.timeline.now(), http_status)

@@ -200,7 +200,7 @@ class Webhooks(Effect):
             self._call(host, line)
         else:
             line.rests = True
-            self._timeline.begin_waiting()
+            self._timeline.leaps.begin_waiting()
             self._timeline.at(rest, lambda: self._rested(host, line))
 
     def _call(self, host: str, line: _Line) -> None:
@@ -210,7 +210,7 @@ class Webhooks(Effect):
 
     def _rested(self, host: str, line: _Line) -> None:
         line.rests = False
-        self._timeline.end_waiting()
+        self._timeline.leaps.end_waiting()
         for _ in range(min(self._per_host, len(line.waiting))):
             self._call(host, line)
 
@@ -220,12 +220,12 @@ class Webhooks(Effect):
         if self._alarm is not None:
             self._alarm[1].cancel()
         else:
-            self._timeline.begin_waiting()
+            self._timeline.leaps.begin_waiting()
         self._alarm = due, self._timeline.at(due, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        self._timeline.end_waiting()
+        self._timeline.leaps.end_waiting()
         self.wake()
 
     async def _work(self, host: str, line: _Line) -> None:

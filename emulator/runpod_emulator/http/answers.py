@@ -63,6 +63,8 @@ def answering(
         finally:
             if caller.watch is not None:
                 caller.answered()
+            if caller.coming is not None:
+                caller.arrive()
             if emulator is not None:
                 emulator.open_requests -= 1
         if noted_as and emulator is not None and age == emulator.resets:  # a reset forgets what was on its way

@@ -50,6 +50,8 @@ def guarded(
         access: Access = request.app.state.access
         access.check(request.scope[HEADERS].get(_AUTHORIZATION, b"").decode("latin-1"))
         caller.hurries = True
+        if emulator.polls is not None:
+            caller.come(emulator.timeline)
         balancer = (
             emulator.endpoints.balancers.get(request.scope["path_params"].get("endpoint_id", "")) if balanced else None
         )

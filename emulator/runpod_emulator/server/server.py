@@ -212,7 +212,7 @@ class Server:
             world.endpoints.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
         if self.clock == "virtual":
-            world.timeline.in_vain = Mention(world).begin
+            world.timeline.leaps.in_vain = Mention(world).begin
         world.endpoints.starts.keep()
         return world
 

@@ -68,7 +68,7 @@ class Polls(Effect):
         if last is None or job.status.terminal:
             return job
         job = await self._settled(endpoint, job)
-        while last.is_of(job) and self._needs_time(endpoint, job) and await self._timeline.leap(self._may_leap):
+        while last.is_of(job) and self._needs_time(endpoint, job) and await self._timeline.leaps.leap(self._may_leap):
             job = await self._settled(endpoint, job)
         return job
 

@@ -33,7 +33,7 @@ class Unread(Effect):
         known = [key for key in jobs if key in self.jobs]
         if known:
             self.jobs.difference_update(known)
-            self._timeline.hurry()
+            self._timeline.leaps.hurry()
 
     def all_told(self) -> None:
         """Somebody knows of every end so far."""
@@ -60,4 +60,4 @@ class Unread(Effect):
     def removed(self, endpoint: str) -> None:
         """Nobody can ask for the endpoint's jobs any more."""
         self.jobs = {key for key in self.jobs if key[0] != endpoint}
-        self._timeline.hurry()
+        self._timeline.leaps.hurry()

@@ -241,6 +241,11 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
+async def wait_really(seconds: float) -> None:
+    """Let so much real time pass, and everything else go on."""
+    await asyncio.sleep(seconds)
+
+
 def pause(seconds: float) -> None:
     """Sleep in real time: for a command that waits for another process."""
     time.sleep(seconds)

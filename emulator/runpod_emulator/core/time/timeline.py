@@ -15,9 +15,7 @@ until it has done; for them it is not the deadline's time but the clock's. Only 
 very task, goes on at once, at the deadline's time.
 
 What runs is counted (`begin`, `end`), never guessed: a job in a process, a webhook on the wire, a worker that comes up.
-`advance` waits before each deadline until that count is zero. An automatic clock moves by itself: it leaves
-out the time until the next deadline while somebody waits (`begin_waiting`), nothing is counted, and the loop
-has nothing left to do (`hurry`).
+`advance` waits before each deadline until that count is zero. An automatic clock moves by itself (`leaps`).
 
 Verbs of endpoints call `present`. Waits and workers set timers (`at`). An endpoint says of each transition what
 is due (`expect`). Tests and the admin API call `advance`. `close` is the end: no alarm is set any more.
@@ -29,12 +27,13 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from runpod_emulator.core.errors import ConfigurationError
-from runpod_emulator.core.time.clock import AutoClock, Clock, RealClock, VirtualClock, turn, work_time
+from runpod_emulator.core.time.clock import Clock, RealClock, VirtualClock, turn, work_time
+from runpod_emulator.core.time.leaps import Leaps
 from runpod_emulator.core.time.timers import Timer, Timers
 
 log = logging.getLogger("runpod_emulator.timers")
@@ -46,8 +45,6 @@ LONGEST_BATCH = 0.005
 
 LATEST = 253_402_300_799_000
 """The last second that has a date, in ms since the epoch."""
-_TURNS = 3
-"""Turns of the loop before time is left out, in which what has arrived meanwhile is heard."""
 _NEVER = 1 << 62
 _LONGEST_ALARM = 24 * 3600.0
 _LONGEST_STEP = 0.05
@@ -108,11 +105,7 @@ class Timeline:
         self.running = 0
         """How many activities are counted at this moment."""
         self._calm: list[asyncio.Future[None]] = []
-        self._impatient = 0
-        self._again = False
-        self._jumping: asyncio.Task[None] | None = None
-        self.in_vain: Callable[[], None] | None = None
-        """Called when somebody waits for time to pass, nothing runs, and time does not pass by itself."""
+        self.leaps = Leaps(self)
 
     def watch(self, jobs: JobDeadlines) -> None:
         """Fire the deadlines of these jobs too."""
@@ -173,6 +166,10 @@ class Timeline:
         if due < self._earliest:
             self._earliest = due
             self._set_alarm(due)
+
+    async def may_skip_to(self, due: int) -> bool:
+        """Whether the time until the earliest deadline, `due`, may be left out."""
+        return self._jobs is None or await self._jobs.may_skip_to(due)
 
     async def next_due(self) -> int | None:
         """The earliest deadline there is."""
@@ -296,55 +293,7 @@ class Timeline:
             for waiter in calm:
                 if not waiter.done():
                     waiter.set_result(None)
-            self.hurry()
-
-    def begin_waiting(self) -> None:
-        """Somebody waits for time to pass: an automatic clock leaves out what nobody needs."""
-        self._impatient += 1
-        self.hurry()
-
-    def end_waiting(self) -> None:
-        """Somebody waits no more."""
-        self._impatient -= 1
-
-    def hurry(self) -> None:
-        """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
-        if not self._impatient or self.running or self._closed or self._jumping:
-            return
-        if isinstance(self.clock, AutoClock):
-            self._jumping = asyncio.ensure_future(self._jump())
-            self._jumping.add_done_callback(self._jumped)
-        elif self.in_vain is not None:
-            self.in_vain()
-
-    async def _jump(self) -> None:
-        for _ in range(_TURNS):
-            await turn()
-        if self._impatient and await self.leap():
-            self._again = True
-
-    async def leap(self, may: Callable[[int], Awaitable[bool]] | None = None) -> bool:
-        """Leave out the time until the next deadline, and let it fire; returns whether that was done.
-
-        Only an automatic clock does, where nothing runs, and where `may`, which is told the deadline, agrees.
-        """
-        due = await self.next_due()
-        clock = self.clock
-        if due is None or self.running or self._closed or not isinstance(clock, AutoClock):
-            return False
-        if self._jobs is not None and not await self._jobs.may_skip_to(due):
-            return False
-        if may is not None and not await may(due):
-            return False
-        clock.skip_to(due)
-        await self.catch_up()
-        return True
-
-    def _jumped(self, jump: asyncio.Task[None]) -> None:
-        self._jumping = None
-        if self._again:
-            self._again = False
-            self.hurry()
+            self.leaps.hurry()
 
     async def settle(self, seconds: float | None = None) -> bool:
         """Wait until no activity is counted, for so many seconds of real time at most; returns whether that is so."""
@@ -364,8 +313,7 @@ class Timeline:
             self._alarm.cancel()
         self._alarm = None
         self._closed = True
-        if self._jumping:
-            self._jumping.cancel()
+        self.leaps.close()
 
     async def _fire(self, due: int) -> None:
         first = self._timers.first_due()

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Hashable
 from enum import Enum
 
+from runpod_emulator.core.time.leaps import Leaps
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
 
@@ -32,11 +33,24 @@ class Caller:
 
     gone = False
     """Whether it has left."""
+    coming: Leaps | None = None
+    """Who knows that it is on its way, until it waits or is answered."""
     _waiter: Waiter | None = None
 
     def attach(self, waiter: Waiter) -> None:
         """The wait that leaving will end."""
         self._waiter = waiter
+
+    def come(self, timeline: Timeline) -> None:
+        """It has come: an automatic clock leaves out no time before it waits, or is answered."""
+        self.coming = timeline.leaps
+        self.coming.come()
+
+    def arrive(self) -> None:
+        """It waits, or is answered."""
+        if self.coming is not None:
+            self.coming.arrived()
+            self.coming = None
 
     def detach(self) -> None:
         """The wait is over."""
@@ -97,14 +111,15 @@ class WaitingRoom:
             waiter.timer = self.timeline.at(until, lambda: waiter.end(Outcome.DEADLINE))
         if caller is not None:
             caller.attach(waiter)
+            caller.arrive()
         hurries = caller is not None and caller.hurries
         if hurries:
-            self.timeline.begin_waiting()
+            self.timeline.leaps.begin_waiting()
         try:
             return await waiter.future
         finally:
             if hurries:
-                self.timeline.end_waiting()
+                self.timeline.leaps.end_waiting()
             self._depart(waiter, caller)
 
     def held(self) -> list[Hashable]:
