@@ -144,12 +144,15 @@ def _before(fold: _Fold, now: int) -> str:
     return f"before that {polls} {fold.said[3]}".rstrip() + f" in {length(max(0, now - fold.since))}"
 
 
+def short_path(path: str) -> str:
+    """A path without its prefix; a long one is cut."""
+    path = path.removeprefix(_PREFIX)
+    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
+
+
 def _path(entry: Entry) -> str:
     """The path without its prefix and without the id of a job, which is told otherwise."""
-    path = entry.path.removeprefix(_PREFIX)
-    if entry.job:
-        path = path.removesuffix(f"/{entry.job}")
-    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
+    return short_path(entry.path.removesuffix(f"/{entry.job}") if entry.job else entry.path)
 
 
 def _facts(entry: Entry, polls: int) -> dict[str, object]:
