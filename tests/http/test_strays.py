@@ -33,6 +33,20 @@ def test_a_request_that_nobody_else_tells_of(caplog: pytest.LogCaptureFixture, r
     assert all(record.facts["path"] == path for record in caplog.records)
 
 
+PLACES = ("/__emulator/hooks/", "/__emulator/namespaces/", "//__emulator//hooks//", "/v2/hooks/")
+
+
+@table("place", PLACES)
+@table("are_keys", [True, False])
+def test_a_namespace_that_is_a_key_is_masked(caplog: pytest.LogCaptureFixture, place: str, are_keys: bool) -> None:
+    caplog.clear()
+    caplog.set_level(logging.INFO, "runpod_emulator.requests")
+    asyncio.run(ask(LogOptions("all", are_keys), f"{place}a-key-of-a-client/test", 404, ""))
+    shown = f"{place}****ient/test" if are_keys and "__" in place else f"{place}a-key-of-a-client/test"
+    assert caplog.records[0].facts["path"] == shown
+    assert caplog.messages == [f"POST {shown.removeprefix('/v2/')} 404"]
+
+
 def test_one_that_was_told_of_is_not_told_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "runpod_emulator.requests")
     asyncio.run(ask(LogOptions("all"), "/v2/ep/run", 404, "", noted=True))

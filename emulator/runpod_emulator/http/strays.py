@@ -17,10 +17,9 @@ def log_stray(scope: Scope, status: int, why: str, options: LogOptions) -> None:
     level = logging.INFO if status >= 400 else logging.DEBUG
     if options.requests == "none" or not log.isEnabledFor(level):
         return
-    path = scope["path"]
+    path = options.shown(scope["path"])
     facts = {"event": "request", "method": scope["method"], "path": path, "status": status, "why": why}
-    shown = short_path(path)
-    log.log(level, "%s %s %s%s", scope["method"], shown, status, why and f" {why}", extra={"facts": facts})
+    log.log(level, "%s %s %s%s", scope["method"], short_path(path), status, why and f" {why}", extra={"facts": facts})
 
 
 class Strays:
