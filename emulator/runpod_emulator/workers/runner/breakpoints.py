@@ -30,6 +30,7 @@ _NO_TERMINAL = (
     "The breakpoint at {place} is passed over: this server was not started in a terminal. Start it in one "
     "('runpod-emulator dev handler.py'), or attach an editor: 'runpod-emulator dev --debug handler.py'."
 )
+_NO_TERMINAL_FOR_FORKS = "The breakpoint at {place} is passed over: only the worker's own process has a terminal, and this one was forked from it."
 _QUIT = "The debugger was left: the job fails with BdbQuit. 'c' would have let it go on."
 
 
@@ -50,6 +51,11 @@ class Borrowed:
     def is_there(self) -> bool:
         """Whether there is one to borrow; a fork has none."""
         return self._server is not None and os.getpid() == self._process
+
+    def refuse(self, place: str) -> None:
+        """Say that there is none, and what would help."""
+        is_fork = self._server is not None
+        say((_NO_TERMINAL_FOR_FORKS if is_fork else _NO_TERMINAL).format(place=place))
 
     @contextlib.contextmanager
     def session(self, place: str, first: bool) -> Iterator[None]:
@@ -160,7 +166,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
         def set_trace(self, frame: Any = None, *args: Any, **kwargs: Any) -> None:
             frame = frame or sys._getframe().f_back
             if self._borrows and not borrowed.is_there:
-                say(_NO_TERMINAL.format(place=_place(frame)))
+                borrowed.refuse(_place(frame))
                 return
             self._is_first = True
             super().set_trace(frame, *args, **kwargs)
@@ -169,10 +175,10 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
             if not self._borrows:
                 super().interaction(frame, *args, **kwargs)
             elif not borrowed.is_there:
-                say(_NO_TERMINAL.format(place=_place(frame)))
+                borrowed.refuse(_place(frame, *args))
             else:
                 first, self._is_first = self._is_first, False
-                with borrowed.session(_place(frame), first):
+                with borrowed.session(_place(frame, *args), first):
                     self.stdin, self.stdout = sys.stdin, sys.stdout
                     super().interaction(frame, *args, **kwargs)
 
@@ -195,8 +201,15 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
     pdb.Pdb = Pdb
 
 
-def _place(frame: Any) -> str:
-    """Where a frame is, as a developer names it."""
-    if frame is None:
-        return "an exception"
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+def _place(frame: Any, failure: Any = None) -> str:
+    """Where a frame is, as a developer names it; without one, where the failure came up: an exception or its traceback."""
+    traceback = getattr(failure, "__traceback__", failure)
+    if frame is not None or traceback is None:
+        return "an exception" if frame is None else _named(frame, frame.f_lineno)
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return _named(traceback.tb_frame, traceback.tb_lineno)
+
+
+def _named(frame: Any, line: int) -> str:
+    return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
