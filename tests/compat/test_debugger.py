@@ -59,6 +59,7 @@ def debugged(server: Command, port: int, file: Path, line: int, x: int) -> tuple
     seen = editor.variable(frame, "x")
     editor.ask("continue", threadId=thread)
     calling.join(LIMIT)
+    assert not calling.is_alive()
     editor.close()
     return seen, answers[0].get("output")
 
@@ -83,7 +84,7 @@ def test_breakpoint_stops_in_the_editor_that_is_attached(start: Starter, tmp_pat
     file, port = tmp_path / "h.py", free_port()
     file.write_text(HANDLER.replace("y = x + 1", "breakpoint()\n    y = x + 1"))
     server = start("dev", "--debug", port, "h.py", "--port", 0).ready()
-    editor = Editor(port, file, LINE + 4)
+    editor = Editor(port, file, line=1)  # which is not run any more
     calling = threading.Thread(target=server.http.post, args=("/h/runsync",), kwargs={"json": {"input": {"x": 5}}})
     calling.start()
     thread, frame = editor.stopped()
@@ -91,6 +92,7 @@ def test_breakpoint_stops_in_the_editor_that_is_attached(start: Starter, tmp_pat
     assert editor.variable(frame, "x") == "5"
     editor.ask("continue", threadId=thread)
     calling.join(LIMIT)
+    assert not calling.is_alive()
     editor.close()
 
 

@@ -190,6 +190,31 @@ def test_a_breakpoint_has_the_terminal_until_it_goes_on(seat: Opener) -> None:
     assert terminal.is_sane
 
 
+def test_a_breakpoint_of_a_server_in_the_background_waits_for_fg_and_ctrl_z_leaves_it_again(
+    seat: Opener, tmp_path: Path
+) -> None:
+    require("bash", "stty")
+    shell = seat("bash", "--norc", "--noprofile", "-i")
+    shell.sees(PROMPT)
+    shell.type(" ".join((*SERVER, "serve stops.py --port 0 --port-file port &\n")))
+    until((tmp_path / "port").exists)
+    shell.sees("Ready")
+    answer = Answer(f"http://127.0.0.1:{(tmp_path / 'port').read_text().strip()}/v2", 41)
+    shell.sees(r"stopped at stops\.py:\d+[\s\S]*in the background: fg brings it")
+    for _ in range(2):
+        assert len(modes(shell)) == 3
+        shell.type("fg\n")
+        shell.sees("runpod_emulator serve")
+        shell.type("p x\n")
+        shell.sees(r"41\s+\(Pdb\) ")
+        shell.type("\x1a")
+        shell.sees(rf"Stopped[\s\S]*{PROMPT}")
+    shell.type("fg\nc\n")
+    assert answer.result()["output"] == 42
+    shell.type("q")
+    shell.sees(rf"Stopping[\s\S]*{PROMPT}")
+
+
 def test_lines_of_others_wait_for_the_debugger_and_the_next_one_for_its_turn(seat: Opener) -> None:
     terminal, url = serving(seat, "dev", "stops.py", str(HANDLERS / "failing.py"))
     first = Answer(url, 1)
@@ -235,6 +260,30 @@ def test_run_stops_in_the_terminal_while_its_output_goes_elsewhere(seat: Opener,
     shell.type("c\n")
     shell.sees("left 0")
     assert (tmp_path / "out.json").read_text() == "11\n"
+
+
+def test_a_fork_and_a_dead_frame_say_where_and_why(seat: Opener, tmp_path: Path) -> None:
+    (tmp_path / "more.py").write_text(
+        textwrap.dedent("""
+        import os, pdb
+
+        def handler(job):
+            if not os.fork():
+                breakpoint()
+                os._exit(0)
+            os.wait()
+            try:
+                return 1 / 0
+            except ZeroDivisionError:
+                pdb.post_mortem()
+    """)
+    )
+    terminal = seat(*SERVER, "run", "more.py", "x=1")
+    said = terminal.sees(r"\(Pdb\) ")
+    assert re.search(r"breakpoint at more\.py:\d+ is passed over: [^\n]* not for a fork", said)
+    assert "stopped at more.py:10." in said
+    terminal.type("c\n")
+    assert terminal.code() == 0
 
 
 def test_without_a_terminal_a_breakpoint_is_passed_over_and_says_what_to_do(tmp_path: Path) -> None:

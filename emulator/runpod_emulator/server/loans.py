@@ -25,6 +25,8 @@ log = logging.getLogger("runpod_emulator.server")
 
 _AT_ONCE = 64 * 1024
 _INTERRUPT, _SUSPEND, _QUIT = b"\x03", b"\x1a", b"\x1c"
+_LEAVE = b"\x15\x04"
+"""Ctrl-U and Ctrl-D: forget the line, and leave the debugger."""
 
 
 class Loan:
@@ -108,12 +110,12 @@ class Loans:
             size = fcntl.ioctl(self._terminal.descriptor, termios.TIOCGWINSZ, bytes(8))
             fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
         self._interrupted = self._mid_line = False
-        if not self._terminal.is_ours:
-            log.warning("a breakpoint waits for this terminal, and the server is in the background: fg brings it")
         try:
             loan.give(slave)
         finally:
             os.close(slave)
+        if not self._terminal.is_ours:
+            log.warning("a breakpoint waits for this terminal, and the server is in the background: fg brings it")
         for outlet in self._outlets:
             outlet.hold()
         self._loop.add_reader(loan.master, self._said)
@@ -123,6 +125,8 @@ class Loans:
         """What was typed goes to the borrower; the second Ctrl-C in a row is the server's."""
         loan = self._present
         assert loan is not None
+        if not data:  # the terminal is gone
+            data = _LEAVE
         for at in range(len(data)):
             one = data[at : at + 1]
             if one == _INTERRUPT:
@@ -165,8 +169,12 @@ class Loans:
     def _show(self) -> None:
         descriptor = self._terminal.descriptor
         self._loop.remove_writer(descriptor)
-        with contextlib.suppress(BlockingIOError, OSError):
+        try:
             while self._shown:
                 del self._shown[: os.write(descriptor, self._shown)]
+        except BlockingIOError:
+            pass
+        except OSError:  # it is gone
+            self._shown.clear()
         if self._shown:
             self._loop.add_writer(descriptor, self._show)

@@ -37,7 +37,7 @@ class Lender(Protocol):
 
 
 class Stops:
-    """The stops of one worker. `said(place, job)` is told of each as it gets the terminal; only new ones have a place."""
+    """The stops of one worker. `said(place, job)` is told of each that gets the terminal; a new one has a place."""
 
     def __init__(self, said: Callable[[str, str], None], interrupt: Callable[[], None]) -> None:
         self._said = said

@@ -27,10 +27,12 @@ from .output import flush_output, say
 from .runpod_stub import Loaded
 
 _NO_TERMINAL = (
-    "The breakpoint at {place} is passed over: this server was not started in a terminal. Start it in one "
+    "The breakpoint at {place} is passed over: this server has no terminal to lend. Start it in one "
     "('runpod-emulator dev handler.py'), or attach an editor: 'runpod-emulator dev --debug handler.py'."
 )
-_NO_TERMINAL_FOR_FORKS = "The breakpoint at {place} is passed over: only the worker's own process has a terminal, and this one was forked from it."
+_NO_TERMINAL_FOR_FORKS = (
+    "The breakpoint at {place} is passed over: the terminal is for the worker's own process, not for a fork of it."
+)
 _QUIT = "The debugger was left: the job fails with BdbQuit. 'c' would have let it go on."
 
 
@@ -40,6 +42,7 @@ class Borrowed:
     def __init__(self, descriptor: int, jobs: Jobs) -> None:
         self._jobs = jobs
         self._turn = threading.RLock()
+        self._refused: set[str] = set()
         self._server = None
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
@@ -53,9 +56,10 @@ class Borrowed:
         return self._server is not None and os.getpid() == self._process
 
     def refuse(self, place: str) -> None:
-        """Say that there is none, and what would help."""
-        is_fork = self._server is not None
-        say((_NO_TERMINAL_FOR_FORKS if is_fork else _NO_TERMINAL).format(place=place))
+        """Say that there is none, and what would help: once for a place."""
+        if place not in self._refused:
+            self._refused.add(place)
+            say((_NO_TERMINAL if self._server is None else _NO_TERMINAL_FOR_FORKS).format(place=place))
 
     @contextlib.contextmanager
     def session(self, place: str, first: bool) -> Iterator[None]:
@@ -202,7 +206,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
 
 
 def _place(frame: Any, failure: Any = None) -> str:
-    """Where a frame is, as a developer names it; without one, where the failure came up: an exception or its traceback."""
+    """Where a frame is, as a developer names it; without one, where an exception, or its traceback, comes from."""
     traceback = getattr(failure, "__traceback__", failure)
     if frame is not None or traceback is None:
         return "an exception" if frame is None else _named(frame, frame.f_lineno)
