@@ -11,7 +11,7 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Emitted
 from runpod_emulator.core.records.news import Entry, Line
 from runpod_emulator.core.secrets.masks import Masks
-from runpod_emulator.doors.admin import backlog
+from runpod_emulator.doors.admin import backlog, state
 from runpod_emulator.doors.admin import feed as feed_module
 from runpod_emulator.doors.admin.feed import Feed
 from runpod_emulator.doors.admin.happenings import KINDS, Kind
@@ -269,6 +269,23 @@ async def test_the_feed_over_http_tells_transitions_unless_other_kinds_are_named
         one.leave()
         await one.task
     assert len(doors.world.emulator.feeds) == 0
+
+
+async def test_there_are_so_many_readers_at_most(doors: Doors, monkeypatch: pytest.MonkeyPatch):
+    await doors.http.get("/__emulator/clock")
+    monkeypatch.setattr(state, "MOST_READERS", 1)
+    first = visit(doors, "")
+    await until(lambda: len(first.sent) > 0)
+    second = visit(doors, "")
+    await second.task
+    assert (second.status, b"1 others read what happens here already" in second.body) == (429, True)
+    first.leave()
+    await first.task
+    third = visit(doors, "")
+    await until(lambda: len(third.sent) > 0)
+    assert third.status == 200
+    third.leave()
+    await third.task
 
 
 async def test_an_unknown_kind_is_refused(doors: Doors):
