@@ -269,8 +269,8 @@ async def events(world: Chosen, kinds: str = "transition", endpoint: str | None 
     """What happens from now on, as server-sent events; a reader who is too slow is told how many are `left-out`.
 
     `kinds` are the wanted ones, with commas: transition, request, worker, webhook, log, reset. `endpoint` is a pattern
-    as in a shell. An `id` rises from event to event. `left-out` stands where news is missing: its `count`, and the number
-    of each of the `kinds`. More than 64 at a time are refused with 429.
+    as in a shell. An `id` rises from event to event. `left-out` stands where news is missing: its `count`, and that of
+    each of the `kinds`. More than 64 at a time are refused with 429.
     """
     if len(world.feeds) >= MOST_READERS:
         raise TooManyRequests(f"{MOST_READERS} others read what happens here already", 1)
