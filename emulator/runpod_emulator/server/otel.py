@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from runpod_emulator import __version__
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.secrets.texts import masked_text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -98,7 +99,7 @@ def _check(url: str) -> None:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"--otel is no URL of a collector, {url}: write it as http://localhost:4318")
+        raise ConfigurationError(f"--otel is no URL of a collector, {masked_text(url)}: write it as http://localhost:4318")
 
 
 def _whole(url: str) -> str:
