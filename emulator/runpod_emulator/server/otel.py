@@ -99,7 +99,9 @@ def _check(url: str) -> None:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"--otel is no URL of a collector, {masked_text(url)}: write it as http://localhost:4318")
+        raise ConfigurationError(
+            f"--otel is no URL of a collector, {masked_text(url)}: write it as http://localhost:4318"
+        )
 
 
 def _whole(url: str) -> str:

@@ -30,42 +30,30 @@ class Backlog:
         """Whether the reader comes anyway."""
         self._wake = wake
         self._bytes = 0
-        self._is_crowded = self._is_full = False
+        self.is_crowded = self.is_full = False
+        """Whether so much waits that news of kinds that come with every request, or all news, are left out. Effects
+        that are told often look themselves, count it, and save the call."""
 
     def put(self, kind: str, written: Written, kept: Any, size: int = 0) -> None:
         """Keep a piece of news of a kind until it is read; `size` is in bytes."""
-        if self._is_full:
+        if self.is_full:
             self.left_out[kind] += 1
             return
         news = self.news
         news.append((kind, written, kept, size))
         self._bytes += size
         if len(news) >= FEW:
-            self._is_crowded = True
-            self._is_full = len(news) >= MOST
+            self.is_crowded = True
+            self.is_full = len(news) >= MOST
         if self._bytes >= MOST_BYTES:
-            self._is_crowded = self._is_full = True
+            self.is_crowded = self.is_full = True
         if not self.is_awake:
             self._wake()
-
-    def is_full(self, kind: str) -> bool:
-        """Whether one more of this kind is left out, which is then counted: `put` says so too, but has been asked."""
-        if self._is_full:
-            self.left_out[kind] += 1
-            return True
-        return False
-
-    def is_crowded(self, kind: str) -> bool:
-        """The same for a kind that comes with every request."""
-        if self._is_crowded:
-            self.left_out[kind] += 1
-            return True
-        return False
 
     def take(self) -> Waiting:
         """The oldest, for whoever reads it."""
         first = self.news.popleft()
         self._bytes -= first[3]
         if not self.news:
-            self._is_crowded = self._is_full = False
+            self.is_crowded = self.is_full = False
         return first

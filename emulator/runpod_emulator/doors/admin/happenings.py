@@ -55,7 +55,9 @@ class Transitions(Effect):
         job = transition.job
         if self._endpoint is not None and not self._source.wants(job.endpoint):
             return
-        if not self._backlog.is_full("transition"):
+        if self._backlog.is_full:
+            self._backlog.left_out["transition"] += 1
+        else:
             status = None if transition.after is None else job.status
             kept = transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries
             self._backlog.put("transition", self._written, kept)
@@ -81,7 +83,9 @@ class Requests(Effect):
         """Keep one."""
         if self._endpoint is not None and not self._source.wants(entry.endpoint):
             return
-        if not self._backlog.is_crowded("request"):
+        if self._backlog.is_crowded:
+            self._backlog.left_out["request"] += 1
+        else:
             self._backlog.put("request", self._written, entry.bare())
 
     def _written(self, bare: Entry) -> dict[str, Any]:
@@ -96,8 +100,13 @@ class Workers(Effect):
 
     def worker_changed(self, change: WorkerChange) -> None:
         """Keep one."""
-        if self._source.wants(change.endpoint) and not self._source.backlog.is_crowded("worker"):
-            self._source.backlog.put("worker", self._written, change)
+        backlog = self._source.backlog
+        if not self._source.wants(change.endpoint):
+            return
+        if backlog.is_crowded:
+            backlog.left_out["worker"] += 1
+        else:
+            backlog.put("worker", self._written, change)
 
     def _written(self, change: WorkerChange) -> dict[str, Any]:
         shown = self._source.world.masks.text
