@@ -1,4 +1,4 @@
-"""What it costs to be watched: requests while a page reads all that happens, and the wake-ups of an idle server."""
+"""What it costs to have the page open: requests while its feed is read, and the wake-ups of an idle server."""
 
 from __future__ import annotations
 
@@ -87,16 +87,16 @@ def _nobody(server: Server) -> AbstractContextManager[object]:
 ROWS = (
     Row(
         "watched",
-        "Processor time of the server for each request while a page reads all that happens",
+        "Processor time of the server for each request, with the page open: its feed of all kinds is read",
         watched,
         (
-            Line("`/run` with the job that follows, nobody watches", one("run alone"), "µs"),
-            Line("the same, watched", one("run watched"), "µs"),
+            Line("`/run` with the job that follows, no page open", one("run alone"), "µs"),
+            Line("the same, with the page open", one("run watched"), "µs"),
             Line("dearer by", one("run dearer"), "%", at_most=3.0),
-            Line("`/status`, nobody watches", one("status alone"), "µs"),
-            Line("the same, watched", one("status watched"), "µs"),
+            Line("`/status`, no page open", one("status alone"), "µs"),
+            Line("the same, with the page open", one("status watched"), "µs"),
             Line("dearer by", one("status dearer"), "%", at_most=3.0),
-            Line("wake-ups of an idle server that is watched", one("wakes"), "/s", at_most=1.0),
+            Line("wake-ups of an idle server with the page open", one("wakes"), "/s", at_most=1.0),
         ),
     ),
 )
