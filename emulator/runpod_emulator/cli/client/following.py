@@ -72,6 +72,7 @@ class Follower:
                     return
                 if chunks:
                     continue
+                self._asked(self.status)  # as clients do: an automatic clock goes on to what the job waits for
             self._wait()
 
     def status(self) -> Envelope:
