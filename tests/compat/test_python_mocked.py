@@ -340,7 +340,8 @@ def play(package: Any, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[str]:
         emu.profile("flaky-network")
         point_at(emu, package, monkeypatch)
         llm = package.Endpoint("llm")
-        return [raised(functools.partial(llm.run_sync, {"number": number})).split(":")[0] for number in range(1, FLAKY_JOBS + 1)]
+        calls = [functools.partial(llm.run_sync, {"number": number}) for number in range(1, FLAKY_JOBS + 1)]
+        return [raised(call).split(":")[0] for call in calls]
 
 
 def test_a_flaky_network_is_as_flaky_for_the_same_seed(package: Any, monkeypatch: pytest.MonkeyPatch) -> None:
