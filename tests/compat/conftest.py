@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -31,12 +33,23 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, with the packages that its lock names."""
     require("node", "npm")
-    folder = tmp_path_factory.mktemp("js") / "project"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    of_process = tmp_path_factory.getbasetemp()
+    of_run = of_process.parent if "PYTEST_XDIST_WORKER" in os.environ else of_process
+    folder = of_run / "js"
+    with folder.with_suffix(".lock").open("w") as lock:  # the processes of a run share it, as npm takes seconds
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _install(folder)
     return folder
+
+
+def _install(folder: Path) -> None:
+    unfinished = folder.with_suffix(".new")
+    shutil.copytree(PROJECT, unfinished, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=unfinished, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    unfinished.rename(folder)
 
 
 class Queue:

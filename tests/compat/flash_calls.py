@@ -106,14 +106,14 @@ async def outcome(call: Any) -> Any:
 
 
 async def naps() -> list[int]:
-    """Two functions that block their workers longer than servers commonly keep an idle connection."""
-    return await asyncio.gather(nap(6), nap(10))
+    """A function that blocks its worker longer than servers commonly keep an idle connection."""
+    return [await nap(6)]
 
 
 async def paused() -> list[int]:
     """Calls between which nothing of the client runs."""
     told = []
-    for seconds in (0, 6, 20):
+    for seconds in (0, 14):
         time.sleep(seconds)  # noqa: ASYNC251
         told.append(await nap(0))
         told.append((await Endpoint(id="napper").runsync({"seconds": 0})).output)

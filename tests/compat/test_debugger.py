@@ -85,14 +85,17 @@ def test_breakpoint_stops_in_the_editor_that_is_attached(start: Starter, tmp_pat
     file.write_text(HANDLER.replace("y = x + 1", "breakpoint()\n    y = x + 1"))
     server = start("dev", "--debug", port, "h.py", "--port", 0).ready()
     editor = Editor(port, file, line=1)  # which is not run any more
-    calling = threading.Thread(target=server.http.post, args=("/h/runsync",), kwargs={"json": {"input": {"x": 5}}})
+    answers: list[Any] = []
+    calling = threading.Thread(
+        target=lambda: answers.append(server.http.post("/h/runsync", json={"input": {"x": 5}}).json())
+    )
     calling.start()
     thread, frame = editor.stopped()
     assert (frame["name"], frame["source"]["path"]) == ("handler", str(file))
     assert editor.variable(frame, "x") == "5"
     editor.ask("continue", threadId=thread)
     calling.join(LIMIT)
-    assert not calling.is_alive()
+    assert answers[0]["output"] == 6
     editor.close()
 
 

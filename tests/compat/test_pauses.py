@@ -21,7 +21,8 @@ from tests.compat.test_flash import urls
 
 pytestmark = pytest.mark.compat
 
-PAUSES = (6, 20)
+PAUSES = (14,)
+"""Seconds: within what aiohttp keeps a connection, beyond what servers commonly do."""
 LIMIT = 90
 PROGRAM = Path(__file__).with_name("pausing.py")
 CLIENTS = [

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.compat, needs_proc]
 
 
 def test_each_job_ends_exactly_once(tmp_path: Path) -> None:
-    for server in killable(tmp_path, workers=3):
-        envelopes = endure(server, "ep", jobs=40, kills=4, seconds=0.5, limit=60.0)
-        assert sum(envelope.get("retries", 0) for envelope in envelopes) == 4
+    for server in killable(tmp_path, workers=2):
+        envelopes = endure(server, "ep", jobs=16, kills=2, seconds=0.5, limit=60.0)
+        assert sum(envelope.get("retries", 0) for envelope in envelopes) == 2
         assert server.stop() == 0
         until(lambda server=server: not server.processes())

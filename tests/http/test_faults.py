@@ -188,6 +188,7 @@ async def test_latency_and_a_status_come_together():
     assert not held.done()
     await doors.world.advance(1)
     assert ((await held).status_code, (await held).headers[FAULT]) == (502, "fault-2, fault-1")
+    assert [entry.fault for entry in doors.world.emulator.journal] == ["fault-2, fault-1"], "the log names both too"
 
 
 @pytest.mark.parametrize(("processed", "jobs"), [(False, 0), (True, 1)])

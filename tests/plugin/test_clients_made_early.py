@@ -235,19 +235,22 @@ def run(folder: Path, text: str, environment: dict[str, str], *args: str) -> str
     return run_pytest(folder, text, environment, "-rA", *args)
 
 
-@pytest.mark.parametrize(
-    ("proxy", "args"), [(False, ()), (True, ()), (False, ("-n", "2"))], ids=["by-name", "by-proxy", "xdist"]
-)
-def test_clients_that_were_made_early_meet_the_emulator(
-    tmp_path: Path, caught: Trap, proxy: bool, args: tuple[str, ...]
-):
-    output = run(tmp_path, EARLY, caught.environment(proxy=proxy), *args)
+@pytest.mark.parametrize("proxy", [False, True], ids=["by-name", "by-proxy"])
+def test_clients_that_were_made_early_meet_the_emulator(tmp_path: Path, caught: Trap, proxy: bool):
+    output = run(tmp_path, EARLY, caught.environment(proxy=proxy))
     assert counted(output, "PASSED") == 12, output
     assert caught.caught == []
 
 
-@pytest.mark.parametrize("key", [True, False], ids=["a-key", "no-key"])
-@pytest.mark.parametrize("args", [(), ("-n", "2"), ("-p", "no:runpod_emulator", "-p", "runpod_emulator.pytest_plugin")])
+@pytest.mark.parametrize(
+    ("key", "args"),
+    [
+        (True, ()),
+        (False, ("-n", "2")),
+        (False, ("-p", "no:runpod_emulator", "-p", "runpod_emulator.pytest_plugin")),
+    ],
+    ids=["a-key", "no-key-xdist", "no-key-by-name"],
+)
 def test_an_official_client_needs_neither_a_key_nor_a_file(
     tmp_path: Path, caught: Trap, key: bool, args: tuple[str, ...]
 ):

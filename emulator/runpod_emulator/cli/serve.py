@@ -57,6 +57,8 @@ def _serve(options: dict[str, Any]) -> None:
                 if await start(server, stopped, sys.stdout):
                     print(f"{ready_line(server)} {HINT}" if has_keys else ready_line(server), flush=True)
                     await stopped
+                    if loans is not None:
+                        loans.end_keys()
                     print(await farewell(server), flush=True)
             finally:
                 running.remove()

@@ -104,8 +104,8 @@ class Edge:
 
     def _marked(self, answer: Response, fault: Fault) -> Response:
         already = answer.headers.get(FAULT)
-        answer.headers[FAULT] = f"{already}, {fault.id}" if already else fault.id
-        remarks_of(self.request.scope).fault = fault.id
+        struck = f"{already}, {fault.id}" if already else fault.id
+        answer.headers[FAULT] = remarks_of(self.request.scope).fault = struck
         return answer
 
     def _now(self) -> int:

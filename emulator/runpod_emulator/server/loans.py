@@ -94,6 +94,12 @@ class Loans:
         else:
             self._terminal.read(self.keys)
 
+    def end_keys(self) -> None:
+        """Leave what is typed from now on to whoever has the terminal next."""
+        self.keys = None
+        if self._present is None:
+            self._terminal.read(None)
+
     def close(self) -> None:
         """Lend no more, and leave the terminal as it was found."""
         self._waiting.clear()

@@ -235,6 +235,17 @@ def test_the_wait_has_an_end_and_the_job_has_not(emu: Emulator) -> None:
         assert other.jobs()[0].status == "IN_PROGRESS"
 
 
+@pytest.mark.compat
+@table("how", ["--sync", "--stream"])
+def test_where_the_clock_stands_the_wait_has_an_end_and_says_why_nothing_happens(emu: Emulator, how: str) -> None:
+    with Emulator("llm", clock="virtual") as other:
+        other.stub(endpoint="llm", respond={"delay": "10m", "output": 1})
+        ran = run("submit", "llm", "a=1", how, "--timeout", "1.1", "--url", other.base_url)
+        assert (ran.code, ran.out) == (5, "")
+        assert f"The clock stands there. To move it on:  runpod-emulator advance 10m --url {other.base_url}" in ran.err
+        assert "goes on" in ran.err
+
+
 def test_ctrl_c_ends_the_command_and_says_that_the_job_goes_on(
     emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

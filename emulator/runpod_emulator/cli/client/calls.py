@@ -18,8 +18,9 @@ from runpod_emulator.cli.client.target import Target
 from runpod_emulator.cli.probe import opener, trusting
 
 _ANSWER = 30.0
-_HELD = 320.0
-"""Seconds: the longest hold of /runsync is 300 s. An open stream of events tells every 15 s that it is there."""
+_AFTER_HOLD, _AFTER_HOLD_HERE = 3.0, 1.0
+"""Seconds for an answer, and for one whose hold is over, from elsewhere or this machine. An open stream of events tells
+every 15 s that it is there."""
 _LONGEST = 256 * 1024 * 1024
 """Bytes of an answer."""
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -48,8 +49,8 @@ class Calls:
         self._opener = opener(target.base_url, context, _NoRedirects())
         self._is_emulator = target.is_known
 
-    def client(self, method: str, path: str, body: Any = None, held: bool = False) -> bytes:
-        """The answer of the queue API below its base URL, as bytes; `held` where it may wait for a job."""
+    def client(self, method: str, path: str, body: Any = None, held: float = 0.0) -> bytes:
+        """The answer of the queue API below its base URL, as bytes, which may be `held` for seconds."""
         with self._open(method, f"{self.target.base_url}/{path}", self.target.api_key, body, held) as answer:
             return self._read(answer)
 
@@ -70,7 +71,7 @@ class Calls:
         """Whether it is one, which is asked once and without a key."""
         if not self._is_emulator and not self.target.is_runpod:
             try:
-                with self._open("GET", f"{self.target.root}/__emulator/health", "", None, False) as answer:
+                with self._open("GET", f"{self.target.root}/__emulator/health", "", None) as answer:
                     told = _parsed(self._read(answer), self.target.root)
                 self._is_emulator = isinstance(told, dict) and told.get("status") == "ok" and "version" in told
             except Refused:
@@ -89,14 +90,14 @@ class Calls:
         given = {name: value for name, value in (query or {}).items() if value not in (None, "")}
         url = f"{self.target.root}/__emulator/{path}" + (f"?{urlencode(given)}" if given else "")
         try:
-            return self._open(method, url, self.target.admin_key or self.target.api_key, body, False)
+            return self._open(method, url, self.target.admin_key or self.target.api_key, body)
         except Refused as error:
             if error.status != 401:
                 raise
             hint = "it asks for its --admin-key, here or in RUNPOD_EMULATOR_ADMIN_KEY"
             raise Refused(401, f"{error.detail}: {hint}", url.partition("?")[0]) from error
 
-    def _open(self, method: str, url: str, key: str, body: Any, held: bool) -> http.client.HTTPResponse:
+    def _open(self, method: str, url: str, key: str, body: Any, held: float = 0.0) -> http.client.HTTPResponse:
         headers = {"User-Agent": "runpod-emulator"}
         if method == "POST":
             headers["Content-Type"] = "application/json"
@@ -109,13 +110,19 @@ class Calls:
             data = b""
         asked = urllib.request.Request(url, data, headers, method=method)
         try:
-            answer: http.client.HTTPResponse = self._opener.open(asked, timeout=_HELD if held else _ANSWER)
+            answer: http.client.HTTPResponse = self._opener.open(asked, timeout=self._patience(held))
             return answer
         except urllib.error.HTTPError as error:
             with error:
                 raise _refused(error, url) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
+
+    def _patience(self, held: float) -> float:
+        """Seconds to wait for an answer that may be held for so many."""
+        if not held:
+            return _ANSWER
+        return held + (_AFTER_HOLD_HERE if self.target.is_here else _AFTER_HOLD)
 
     def _read(self, answer: http.client.HTTPResponse) -> bytes:
         try:
@@ -150,7 +157,7 @@ class Calls:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         where = self.target.root
         if isinstance(reason, TimeoutError) or isinstance(error, TimeoutError):
-            return NoServer(f"{where} did not answer in time")
+            return NoServer(f"{where} did not answer in time", silent=True)
         if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             return NoServer(f"{where} shows a certificate that is not trusted: --ca-file FILE says by what it is")
         if not self.target.is_here:

@@ -31,9 +31,13 @@ class WrongUse(Ended):
 
 
 class NoServer(Ended):
-    """Nobody answers there, or nobody who speaks as RunPod does."""
+    """Nobody answers there, or nobody who speaks as RunPod does; `silent` where somebody has not answered in time."""
 
     exit_code = NO_SERVER
+
+    def __init__(self, message: str, silent: bool = False) -> None:
+        super().__init__(message)
+        self.silent = silent
 
 
 class Late(Ended):

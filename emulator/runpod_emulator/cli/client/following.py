@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ _SHORTEST, _GROWTH, _LONGEST = 0.05, 1.4, 1.0
 """Seconds between two polls of a job; the official client's grow from 0.5 s to 5 s."""
 _SHORTEST_HOLD, _LONGEST_HOLD = 1_000, 9_500
 """Ms for which /stream may hold its answer: the least that the service takes, and what it does by itself."""
+_STANDS = 1.0
+"""Seconds after which somebody who waits is told that time does not pass by itself."""
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _Answer = TypeVar("_Answer")
 _TRIES = 6
@@ -69,6 +72,7 @@ class Follower:
                     return
                 if chunks:
                     continue
+                self._asked(self.status)  # as clients do: an automatic clock goes on to what the job waits for
             self._wait()
 
     def status(self) -> Envelope:
@@ -77,11 +81,18 @@ class Follower:
         return read_envelope(self.body, self._calls.target.root)
 
     def _next_chunks(self) -> tuple[str, list[str]]:
-        path = self._name.path("stream")
+        path, hold = self._name.path("stream"), _LONGEST_HOLD
         if self._until is not None:
             left = round((self._until - ticks()) * 1_000)
-            path += f"?wait={max(_SHORTEST_HOLD, min(left, _LONGEST_HOLD))}"
-        return read_chunks(self._calls.client("GET", path), self._calls.target.root)
+            hold = max(_SHORTEST_HOLD, min(left, _LONGEST_HOLD))
+            path += f"?wait={hold}"
+        try:
+            answer = self._calls.client("GET", path, held=hold / 1_000)
+        except NoServer as error:
+            if error.silent:  # as where the clock stands, which also counts the hold
+                return "", []
+            raise
+        return read_chunks(answer, self._calls.target.root)
 
     def _asked(self, ask: Callable[[], _Answer]) -> _Answer | None:
         """An answer; None for a failure that may pass. Raises the one that does not."""
@@ -108,6 +119,25 @@ class Follower:
             raise Late(f"job {self._name} has not ended after {self._seconds:g} s: it goes on")
         pause(self._pause)
         self._pause = min(_LONGEST, self._pause * _GROWTH)
+
+
+@contextlib.contextmanager
+def telling_of_time(calls: Calls) -> Iterator[None]:
+    """Within, who waits longer than a moment is told where the clock of an emulator on this machine stands."""
+
+    def tell() -> None:
+        with contextlib.suppress(click.ClickException):
+            if calls.is_emulator and calls.admin("GET", "clock")["mode"] == "virtual":
+                say(f"The clock stands there. To move it on:  runpod-emulator advance 10m{calls.target.words}")
+
+    timer = threading.Timer(_STANDS, tell)
+    timer.daemon = True
+    if calls.target.is_here:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -10,9 +10,9 @@ import click
 from runpod_emulator.cli.client import asked
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
 from runpod_emulator.cli.client.calls import Calls, quoted
-from runpod_emulator.cli.client.ends import INTERRUPTED, WrongUse
+from runpod_emulator.cli.client.ends import INTERRUPTED, Late, NoServer, WrongUse
 from runpod_emulator.cli.client.envelope import Envelope, read_envelope
-from runpod_emulator.cli.client.following import Follower
+from runpod_emulator.cli.client.following import Follower, telling_of_time
 from runpod_emulator.cli.client.inputs import read_body
 from runpod_emulator.cli.client.live import LiveLine
 from runpod_emulator.cli.client.named import Name
@@ -73,14 +73,20 @@ def _queued(calls: Calls, endpoint: str, body: dict[str, Any]) -> bytes:
 
 def _held(calls: Calls, endpoint: str, body: dict[str, Any], seconds: float | None) -> bytes:
     """The answer of /runsync, which comes when the job has ended, or when the server holds it no longer."""
-    path = f"{quoted(endpoint)}/runsync"
+    path, hold = f"{quoted(endpoint)}/runsync", _LONGEST_HOLD
     if seconds is not None:
-        path += f"?wait={round(max(_SHORTEST_HOLD, min(seconds, _LONGEST_HOLD)) * 1_000)}"
+        hold = max(_SHORTEST_HOLD, min(seconds, _LONGEST_HOLD))
+        path += f"?wait={round(hold * 1_000)}"
+    goes_on = f"The job goes on. To find it:  runpod-emulator jobs{calls.target.words}"
     try:
-        with LiveLine(endpoint):
-            return calls.client("POST", path, body, held=True)
+        with LiveLine(endpoint), telling_of_time(calls):
+            return calls.client("POST", path, body, held=hold)
+    except NoServer as error:
+        if not error.silent:
+            raise
+        raise Late(f"{endpoint} has not answered after {hold:g} s. {goes_on}") from None
     except KeyboardInterrupt:
-        say(f"\nThe job goes on. To find it:  runpod-emulator jobs{calls.target.words}")
+        say(f"\n{goes_on}")
         raise SystemExit(INTERRUPTED) from None
 
 

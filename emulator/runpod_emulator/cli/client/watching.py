@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from runpod_emulator.cli.client.calls import Calls
 from runpod_emulator.cli.client.envelope import Envelope
-from runpod_emulator.cli.client.following import Follower, going_on
+from runpod_emulator.cli.client.following import Follower, going_on, telling_of_time
 from runpod_emulator.cli.client.live import LiveLine
 from runpod_emulator.cli.client.named import Name
 from runpod_emulator.cli.client.shown import print_chunk, print_output, say, seen_json
@@ -29,7 +29,7 @@ def watch(
     job, answer = known or (None, b"")
     chunks = 0
     if job is None or not job.has_ended or stream:
-        with going_on(calls, name), LiveLine(f"{name.endpoint} {name.short}") as line:
+        with going_on(calls, name), telling_of_time(calls), LiveLine(f"{name.endpoint} {name.short}") as line:
             if job is not None:
                 line.tell(job)
             for chunk in follower.chunks(line) if stream else ():
