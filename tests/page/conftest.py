@@ -53,6 +53,7 @@ async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def screen(emu: Emulator, tab: Page) -> AsyncIterator[Screen]:
     """The page of the server, which has forgotten what was before; nothing may go wrong in it."""
+    await tab.open("about:blank")
     await asyncio.to_thread(emu.reset)
     tab.log.clear()
     yield Screen(tab, root_of(emu))

@@ -35,8 +35,8 @@ print(job.output())  # waits until it has ended
 }
 
 function pythonText(text) {
-  const plain = !/\\|"""/.test(text) && !text.endsWith('"');
-  return plain ? `"""${text}"""` : `r'''${text}'''`.includes("'''", 4) && text.includes("'''") ? literal(text) : `r'''${text}'''`;
+  if (!/\\|"""/.test(text)) return `"""${text}"""`;
+  return text.includes("'''") ? literal(text) : `r'''${text}'''`;
 }
 
 function javascript(job, base) {
