@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "./html.js";
 import { part } from "./api.js";
 import { Delays, Depth, series } from "./charts.js";
-import { count, cut, duration, visible } from "./format.js";
+import { count, cut, duration, shortId, visible } from "./format.js";
 import { LogLines } from "./jobparts.js";
 import { Empty, Problem, jobLink, useAsked } from "./parts.js";
 import { world } from "./world.js";
@@ -48,7 +48,7 @@ function Workers({ one }) {
     <span class="muted mono">#${worker.number}</span>
     <span class=${`pill ${STATES[worker.state] ?? ""}`}>${worker.state}${worker.outdated ? ", old code" : ""}</span>
     <span class="small muted">${visible(worker.reason && worker.reason === one.flaw ? "could not be started, as said above" : cut(worker.reason ?? "", 400))}
-      ${worker.jobs.map((id) => html` <a href=${jobLink(one.id, id)} class="mono">${visible(id.slice(0, 8))}</a>`)}</span>
+      ${worker.jobs.map((id) => html` <a href=${jobLink(one.id, id)} class="mono">${visible(shortId(id))}</a>`)}</span>
     <span class="small muted number-cell">${worker.since === null ? "" : `for ${duration(Math.max(0, world.now() - worker.since))}`}</span></div>`)}</div>`;
 }
 

@@ -221,7 +221,7 @@ function Tracks({ lives, first, view, rowHeight, from, to, now, axis }) {
     const width = track.clientWidth;
     const context = sharp(canvas.current, width, view.height);
     const [scale, palette] = [new Scale(from, to, width), colours()];
-    drawGrid(context, scale, view.height, palette);
+    if (!narrow.matches) drawGrid(context, scale, view.height, palette);
     const middle = narrow.matches ? rowHeight - 14 : rowHeight / 2;
     lives.forEach((life, index) => drawLife(context, scale, life, (first + index) * rowHeight - view.top + middle, {
       now, palette, shift: axis === "start" ? life.from : 0,
