@@ -18,10 +18,13 @@ from tests.plain import PLAIN
 from tests.security.browser import Page, browsing
 
 SHOUTS = """
+import os, signal
 import runpod
 
 def handler(job):
     print("it begins", job["input"])
+    if job["input"].get("dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if job["input"].get("fail"):
         raise ValueError("no such model: " + str(job["input"]["fail"]))
     return {"said": job["input"]}

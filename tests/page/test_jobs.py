@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from runpod_emulator.testing import Emulator
 
-from tests.page.conftest import Send
+from tests.page.conftest import Send, root_of
 from tests.page.screen import Screen
+from tests.security.browser import Page
 
 pytestmark = [pytest.mark.compat, pytest.mark.asyncio(loop_scope="module")]
 
@@ -57,6 +59,31 @@ async def test_a_failing_job_is_understood_run_again_and_retried(screen: Screen,
     await screen.until(f"location.hash.startsWith('#/job/shouts/') && !location.hash.endsWith('{job}')")
     await screen.see("no such model: flux", within=".job")
     await screen.sees("a.job-row", 2)
+
+
+async def test_a_job_whose_workers_die_says_how_and_what_to_look_for(screen: Screen, send: Send) -> None:
+    job = (await send("shouts/run", input={"dies": True}))["id"]
+    await screen.open(f"/job/shouts/{job}")
+    await screen.see("job timed out after 1 retries", "was killed by SIGKILL, then worker", within=".error-card")
+    await screen.see("takes too much memory", within=".error-card")
+    await screen.see("Requeued its worker was lost: it was killed by SIGKILL", within=".steps")
+
+
+async def test_a_job_that_no_worker_can_take_says_why_until_the_handler_is_mended(
+    screen: Screen, tab: Page, tmp_path: Path
+) -> None:
+    handler = tmp_path / "broken.py"
+    handler.write_text("import nothing_here\n")
+    async with Emulator(endpoint=[f"broken={handler}"], reload=True, clock="real") as emu:
+        await screen.open(root=root_of(emu))
+        await screen.click("Send it from here")
+        await screen.sees("a.job-row", 1)
+        await screen.press("j")
+        await screen.see("No module named 'nothing_here'", "-m pip install nothing-here", within=".error-card")
+        await screen.see("save it", within=".error-card .advice")
+        handler.write_text("import runpod\nrunpod.serverless.start({'handler': lambda job: 'mended'})\n")
+        await screen.see("mended", "completed", within=".job")
+        await screen.open("about:blank")
 
 
 async def test_a_job_that_runs_is_cancelled(screen: Screen, send: Send, emu: Emulator) -> None:
