@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.compat.sdk_workers import python_command
 from tests.compat.servers import Starter, commands, until
 
 pytestmark = pytest.mark.compat
 proto = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+proto_status = pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2").Status
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PLAIN_HANDLER = """
@@ -33,6 +35,16 @@ TRACED_HANDLER = """
 """
 
 
+BROKEN_HANDLER = """
+    import runpod
+
+    def handler(job):
+        raise ValueError("no luck")
+
+    runpod.serverless.start({"handler": handler})
+"""
+
+
 class Collector:
     """Takes what is exported, and webhook calls."""
 
@@ -40,16 +52,20 @@ class Collector:
         self.spans: list[Any] = []
         self.resources: list[dict[str, str]] = []
         self.contexts: list[str] = []
+        self.refused = 0
+        """How many webhook calls are still to be refused."""
         collector = self
 
         class Answers(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                status = 200
                 if self.path == "/v1/traces":
                     collector.take(body)
                 else:
                     collector.contexts.append(self.headers["traceparent"])
-                self.send_response(200)
+                    collector.refused, status = max(0, collector.refused - 1), 500 if collector.refused else 200
+                self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -114,6 +130,32 @@ def test_a_trace_from_client_to_handler_to_webhook(
     assert {"job traced", "job plain", "queued", "run", "webhook"} <= {span.name for span in collector.spans}
     assert collector.resources[0]["service.name"] == "runpod-emulator"
     assert "Traceback" not in server.err.whole()
+
+
+def test_failures_of_the_official_worker_and_their_retries_are_traced(
+    start: Starter, collector: Collector, tmp_path: Path
+):
+    file = handler(tmp_path, "broken", BROKEN_HANDLER)
+    told = ["--otel", collector.url, "--set", "webhook_retry_delays=[50]"]
+    server = start("serve", "--command", f"broken={python_command(file)}", "--port", 0, *told).ready()
+    collector.refused = 1
+    body = {"input": {"a": 1}, "webhook": f"{collector.url}/hook"}
+    job = server.http.post(f"{server.base_url}/broken/run", json=body, headers={"traceparent": PARENT}).json()["id"]
+    until(lambda: len(collector.contexts) >= 2, 30)
+    assert server.http.post(f"{server.base_url}/broken/retry/{job}").status_code == 200
+    until(lambda: len(collector.contexts) >= 3, 30)
+    assert server.stop() == 0
+    jobs = [span for span in collector.spans if span.name == "job broken"]
+    assert [(span.status.code, "no luck" in span.status.message, len(span.links)) for span in jobs] == [
+        (proto_status.STATUS_CODE_ERROR, True, 0), (proto_status.STATUS_CODE_ERROR, True, 1),
+    ]  # fmt: skip
+    assert jobs[1].links[0].span_id == jobs[0].span_id
+    calls = [(span.parent_span_id, span.status.code) for span in collector.spans if span.name == "webhook"]
+    assert calls == [
+        (jobs[0].span_id, proto_status.STATUS_CODE_ERROR), (jobs[0].span_id, proto_status.STATUS_CODE_UNSET),
+        (jobs[1].span_id, proto_status.STATUS_CODE_UNSET),
+    ]  # fmt: skip
+    assert len([span for span in collector.spans if span.name == "run"]) == 2
 
 
 def test_a_collector_that_is_away_stops_nothing(start: Starter, tmp_path: Path):

@@ -119,7 +119,7 @@ async def test_a_life_from_submission_to_webhook(it: Traced):
 
 async def test_a_lost_worker_a_failure_and_a_retry():
     it = traced()
-    worker, job = await it.running()
+    worker, job = await it.running(Submission(b'{"a":1}', webhook=HOOK))
     await it.endpoint.work.worker_gone(worker)
     (again,) = await it.take(await it.worker())
     await it.endpoint.work.report(job.id, Failed("key=abcdefghijklmnop", None, again.lease))
@@ -127,6 +127,8 @@ async def test_a_lost_worker_a_failure_and_a_retry():
     assert (first.status.status_code, first.status.description) == (StatusCode.ERROR, "key=****mnop")
     assert [one.status.description for one in it.all("run")] == ["the worker was lost", "key=****mnop"]
     assert len(it.all("queued")) == 2
+    await turns()
+    assert len(it.sent) == 1, "its webhook is over before it is retried"
     await it.endpoint.retry(job.id)
     await it.endpoint.cancel(job.id)
     second = it.finished()["job ep"]

@@ -57,6 +57,8 @@ class _Life:
     """When that began, in ms."""
     is_over: bool = False
     """Whether the job has ended, and only webhooks are called."""
+    may_return: bool = False
+    """Whether it has failed, and may be retried: then the traces are linked."""
 
 
 class Traces(Effect):
@@ -103,8 +105,9 @@ class Traces(Effect):
             if attempt.problem:
                 span.set_status(Status(StatusCode.ERROR, self._shown(attempt.problem)))
             span.end(self._nanoseconds(attempt.at))
-        if delivery.status is not DeliveryStatus.OWED:
-            self._lives.pop((delivery.endpoint, delivery.job), None)
+        life = self._lives.get((delivery.endpoint, delivery.job))
+        if life is not None and life.is_over and not life.may_return and delivery.status is not DeliveryStatus.OWED:
+            del self._lives[delivery.endpoint, delivery.job]
 
     def cleared(self, endpoint: str | None) -> None:
         """A reset has forgotten jobs: their traces end here."""
@@ -182,8 +185,8 @@ class Traces(Effect):
         if problem:
             life.root.set_status(Status(StatusCode.ERROR, problem))
         life.root.end(self._nanoseconds(at))
-        life.is_over = True
-        if not is_called and not has_failed:  # what has failed may be retried: then the traces are linked
+        life.is_over, life.may_return = True, has_failed
+        if not is_called and not has_failed:
             self._lives.pop((job.endpoint, job.id), None)
 
     @staticmethod

@@ -9,9 +9,11 @@ import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from runpod_emulator import __version__
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.secrets.texts import masked_text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -29,7 +31,7 @@ _FLUSH = 2.0
 class Export:
     """Sends spans; `url` is what `--otel` says, without it the variables of OpenTelemetry say where to.
 
-    Raises ConfigurationError where `--otel` is given and the extra is not installed.
+    Raises ConfigurationError where `--otel` is no URL, or is given and the extra is not installed.
     """
 
     def __init__(self, url: str | None) -> None:
@@ -37,6 +39,8 @@ class Export:
         wanted = bool(url) or any(os.environ.get(name) for name in ENDPOINTS)
         if not wanted or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
             return
+        if url:
+            _check(url)
         try:
             self._provider = _provider(url)
         except ImportError as error:
@@ -87,6 +91,15 @@ def _provider(url: str | None) -> TracerProvider:
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"--otel is no URL of a collector, {masked_text(url)}: write it as http://localhost:4318")
 
 
 def _whole(url: str) -> str:

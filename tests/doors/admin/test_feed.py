@@ -11,6 +11,7 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Completed, Emitted
 from runpod_emulator.core.records.news import Entry, Line
 from runpod_emulator.core.secrets.masks import Masks
+from runpod_emulator.doors.admin import backlog, state
 from runpod_emulator.doors.admin import feed as feed_module
 from runpod_emulator.doors.admin.feed import Feed
 from runpod_emulator.doors.admin.happenings import KINDS, Kind
@@ -56,7 +57,8 @@ async def life(world: TestWorld, webhook: str | None = None) -> str:
     return worker
 
 
-async def test_what_is_sent_of_each_kind():
+async def test_what_is_sent_of_each_kind(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed_module, "WORK", 60)
     world = make_world()
     reader = Reader(world.emulator)
     now = world.emulator.timeline.now()
@@ -100,7 +102,8 @@ async def test_what_is_sent_of_each_kind():
     assert [one.number for one in told] == sorted({one.number for one in told})
 
 
-async def test_only_the_wanted_kinds_and_endpoints_are_told():
+async def test_only_the_wanted_kinds_and_endpoints_are_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed_module, "WORK", 60)
     world = make_world()
     jobs, none, both = (
         Reader(world.emulator, "transition"),
@@ -114,7 +117,7 @@ async def test_only_the_wanted_kinds_and_endpoints_are_told():
         told = await both.piece()
         assert [one.data["state"] for one in told[:-1]] == ["throttled", "initializing", "idle", "running", "idle"]
         assert (told[-1].kind, told[-1].data) == ("reset", {"endpoint": "ep"})
-        assert none.feed._news == feed_module.deque()
+        assert not none.feed._backlog.news
 
 
 async def test_nobody_is_told_while_nobody_reads():
@@ -130,8 +133,11 @@ async def test_nobody_is_told_while_nobody_reads():
     assert len(world.feeds) == 0
 
 
-async def test_what_comes_together_goes_out_together_and_the_next_piece_a_little_later():
+async def test_what_comes_together_goes_out_together_and_the_next_piece_a_little_later(
+    monkeypatch: pytest.MonkeyPatch,
+):
     world = make_world()
+    monkeypatch.setattr(feed_module, "WORK", 60)
     reader, loop = Reader(world.emulator, "transition"), asyncio.get_running_loop()
     with reader.feed.reading():
         for _ in range(20):
@@ -148,32 +154,36 @@ async def test_what_comes_together_goes_out_together_and_the_next_piece_a_little
 
 async def test_a_piece_costs_little_and_the_rest_waits_for_the_next(monkeypatch: pytest.MonkeyPatch):
     ticks = iter(range(100))
-    monkeypatch.setattr(feed_module, "work_time", lambda: next(ticks) * feed_module.WORK / 5)
+    monkeypatch.setattr(feed_module, "WORK", 1)
+    monkeypatch.setattr(feed_module, "work_time", lambda: next(ticks) / 8)
     monkeypatch.setattr(feed_module, "PAUSE", 0)
     world = make_world()
     reader = Reader(world.emulator, "transition")
     with reader.feed.reading():
         ids = [(await world.endpoint.submit(Submission(b"{}"))).id for _ in range(12)]
         pieces = [await reader.piece() for _ in range(2)]
-    assert [len(piece) for piece in pieces] == [6, 6]
+    assert [len(piece) for piece in pieces] == [8, 4]
     assert [one.data["id"] for piece in pieces for one in piece] == ids
 
 
 async def test_a_reader_who_does_not_read_is_told_what_was_left_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(feed_module, "MOST", 3)
+    monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(backlog, "MOST", 3)
+    monkeypatch.setattr(backlog, "FEW", 3)
     world = make_world()
     reader = Reader(world.emulator, "transition")
     with reader.feed.reading():
         ids = [(await world.endpoint.submit(Submission(b"{}"))).id for _ in range(5)]
         told = await reader.piece()
-        assert [(told[0].kind, told[0].data)] == [("left-out", {"count": 2})]
-        assert [one.data["id"] for one in told[1:]] == ids[2:]
+        assert [one.data["id"] for one in told[:-1]] == ids[:3]
+        assert (told[-1].kind, told[-1].data) == ("left-out", {"count": 2, "kinds": {"transition": 2}})
         await world.endpoint.submit(Submission(b"{}"))
         assert [one.kind for one in await reader.piece()] == ["transition"], "it is told once"
 
 
 async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(feed_module, "FEW", 2)
+    monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(backlog, "FEW", 2)
     world = make_world()
     reader = Reader(world.emulator, "request", "transition")
     with reader.feed.reading():
@@ -181,20 +191,21 @@ async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypa
             world.emulator.news.answered[-1](Entry(number, 1, "ep", "status", "GET", "/", "", (), b"", 200, "", 0))
         await world.endpoint.submit(Submission(b"{}"))
         told = await reader.piece()
-    assert told[0].data == {"count": 3}
-    assert [one.data.get("number") for one in told[1:]] == [0, 1, None]
+    assert [one.data.get("number") for one in told[:-1]] == [0, 1, None]
+    assert told[-1].data == {"count": 3, "kinds": {"request": 3}}
 
 
 async def test_long_lines_that_nobody_reads_take_bounded_memory(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(feed_module, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(backlog, "MOST_BYTES", 1_000)
     world = make_world().emulator
     reader = Reader(world, "log")
     with reader.feed.reading():
         for number in range(10):
             world.news.printed[-1](Line(number, "ep", "w", "", "x" * 300))
         told = await reader.piece()
-    assert told[0].data == {"count": 7}
-    assert [one.data["at"] for one in told[1:]] == [7, 8, 9]
+    assert [one.data["at"] for one in told[:-1]] == [0, 1, 2, 3]
+    assert told[-1].data == {"count": 6, "kinds": {"log": 6}}
 
 
 async def test_the_numbers_go_on_for_a_reader_who_comes_again():
@@ -258,6 +269,23 @@ async def test_the_feed_over_http_tells_transitions_unless_other_kinds_are_named
         one.leave()
         await one.task
     assert len(doors.world.emulator.feeds) == 0
+
+
+async def test_there_are_so_many_readers_at_most(doors: Doors, monkeypatch: pytest.MonkeyPatch):
+    await doors.http.get("/__emulator/clock")
+    monkeypatch.setattr(state, "MOST_READERS", 1)
+    first = visit(doors, "")
+    await until(lambda: len(first.sent) > 0)
+    second = visit(doors, "")
+    await second.task
+    assert (second.status, b"1 others read what happens here already" in second.body) == (429, True)
+    first.leave()
+    await first.task
+    third = visit(doors, "")
+    await until(lambda: len(third.sent) > 0)
+    assert third.status == 200
+    third.leave()
+    await third.task
 
 
 async def test_an_unknown_kind_is_refused(doors: Doors):

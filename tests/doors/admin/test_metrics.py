@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from runpod_emulator import __version__
 from runpod_emulator.core.endpoint.submission import Submission
@@ -19,6 +20,7 @@ from tests.doors.doors import Doors, Visit, open_doors
 from tests.worlds import RecordingPost, make_world
 
 HOOK = "http://127.0.0.1:9/hook"
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 DASHBOARD = Path(__file__).parents[3] / "docker" / "grafana-dashboard.json"
 Series = dict[tuple[str, str], float]
 
@@ -113,7 +115,12 @@ async def test_nothing_is_counted_until_somebody_asks(it: Numbers):
 
 
 async def test_whoever_speaks_openmetrics_gets_that(it: Numbers):
-    assert (await it.text(accept="application/openmetrics-text; version=1.0.0")).endswith("# EOF\n")
+    await some_life(it)
+    text = await it.text(accept="application/openmetrics-text; version=1.0.0")
+    families = {family.name: family.type for family in openmetrics(text)}
+    assert text.endswith("# EOF\n")
+    assert families["runpod_emulator_requests"] == "counter"
+    assert families["runpod_emulator_job_delay_seconds"] == "histogram"
 
 
 async def test_a_server_with_an_admin_key_tells_numbers_to_those_who_have_it():
@@ -125,6 +132,20 @@ async def test_a_server_with_an_admin_key_tells_numbers_to_those_who_have_it():
     stranger = Visit(doors, "GET", "/__emulator/metrics", headers={"host": "evil.example"})
     await stranger.task
     assert stranger.status == 401
+
+
+async def test_the_page_tells_each_number_and_its_labels(it: Numbers):
+    await some_life(it)
+    told = {
+        name.removesuffix("_total"): set(labels.split(", "))
+        for name, labels in re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", PAGE.read_text(), re.MULTILINE)
+    }
+    there: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(await it.text()):
+        if family.name.startswith("runpod_emulator_"):
+            name = family.name.removeprefix("runpod_emulator_")
+            there[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+    assert told == there
 
 
 async def test_each_query_of_the_dashboard_names_numbers_that_there_are(it: Numbers):

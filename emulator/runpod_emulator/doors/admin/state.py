@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from runpod_emulator.core.errors import InvalidBody
+from runpod_emulator.core.errors import InvalidBody, TooManyRequests
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.mocks.stubs import fits
 from runpod_emulator.core.rates import Operation
@@ -260,12 +260,19 @@ async def wait(world: Chosen, request: Request, given: Awaited) -> Met:
     return Met(ok=not problem, detail=problem and problem + await whereabouts(world, given))
 
 
+MOST_READERS = 64
+"""Of a world's news at a time: each costs every request something, and may leave `backlog.MOST` pieces unread."""
+
+
 @router.get("/events")
 async def events(world: Chosen, kinds: str = "transition", endpoint: str | None = None) -> Events:
     """What happens from now on, as server-sent events; a reader who is too slow is told how many are `left-out`.
 
     `kinds` are the wanted ones, with commas: transition, request, worker, webhook, log, reset. `endpoint` is a pattern
-    as in a shell. An `id` rises from event to event.
+    as in a shell. An `id` rises from event to event. `left-out` stands where news is missing: its `count`, and that of
+    each of the `kinds`. More than 64 at a time are refused with 429.
     """
+    if len(world.feeds) >= MOST_READERS:
+        raise TooManyRequests(f"{MOST_READERS} others read what happens here already", 1)
     feed = Feed(world, known_kinds(kinds), endpoint)
     return Events(feed.pieces()).within(feed.reading())

@@ -48,7 +48,8 @@ export function Problem({ error }) {
   return error ? html`<p class="problem" role="alert">${visible(error.message ?? error)}</p>` : null;
 }
 
-// What a part of the admin API says, asked again when news of these kinds has come, once a second at most.
+// What a part of the admin API says, asked again when news of these kinds has come: once a second at most, and less
+// often where the answer takes long.
 export function useAsked(path, kinds, depends = []) {
   const [answer, set] = useState({ data: null, error: null });
   const again = useRef(() => {});
@@ -56,19 +57,21 @@ export function useAsked(path, kinds, depends = []) {
     if (path === null) return undefined;
     const gone = new AbortController();
     let timer = null;
-    let last = -1000;
+    let next = 0;
     async function load() {
       timer = null;
-      last = performance.now();
+      const began = performance.now();
+      next = began + 1000;
       try {
         const data = await admin(path, { signal: gone.signal });
+        next = began + Math.min(10_000, Math.max(1000, 20 * (performance.now() - began)));
         set({ data, error: null });
       } catch (error) {
         if (!gone.signal.aborted) set((before) => ({ data: before.data, error }));
       }
     }
     function soon() {
-      if (timer === null) timer = setTimeout(load, Math.max(0, last + 1000 - performance.now()));
+      if (timer === null) timer = setTimeout(load, Math.max(0, next - performance.now()));
     }
     again.current = load;
     load();

@@ -8,6 +8,11 @@ const GRACE = 10_000;
 const LONGEST_PAUSE = 5_000;
 const BURST = 100;
 const COMINGS = 2_000;
+// Kinds of which it does no harm to have missed some: what shows them asks for them.
+const ASKED_FOR = new Set(["request", "worker", "log"]);
+// Under load the whole picture is dear: it is asked for after so many times as long as it took, in ms at most.
+const SHARE = 20;
+const LONGEST_REST = 10_000;
 
 export class World {
   constructor() {
@@ -80,7 +85,7 @@ export class World {
   async #run(signal) {
     while (!signal.aborted) {
       try {
-        await this.#follow(signal);
+        if (await this.#follow(signal)) continue;
         if (!signal.aborted) this.#become("lost", "the server has ended the stream of events");
       } catch (error) {
         if (signal.aborted) return;
@@ -88,18 +93,29 @@ export class World {
       }
       if (signal.aborted) return;
       this.pause = Math.min(LONGEST_PAUSE, (this.pause || 250) * 2);
-      await new Promise((resolve) => setTimeout(resolve, this.pause));
+      await this.#rest(this.pause, signal);
     }
   }
 
+  #rest(time, signal) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, time);
+      signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    });
+  }
+
   // What comes while the snapshot is on its way waits for it: then nothing is missed, and nothing told twice.
+  // Answers whether so much was left out that all is to be asked for again.
   async #follow(signal) {
     const answer = await ask(`/events?kinds=${KINDS}`, { signal, accept: "text/event-stream" });
     let waiting = [];
+    const began = performance.now();
+    let loaded = 0;
     const loading = this.#snapshot(signal).then((snapshot) => {
       this.#restore(snapshot, waiting.filter((one) => one.event === "transition").map((one) => one.data));
       const others = waiting.filter((one) => one.event !== "transition");
       waiting = null;
+      loaded = performance.now();
       for (const one of others) this.#apply(one.event, one.data);
       this.pause = 0;
       this.#become("live");
@@ -109,14 +125,19 @@ export class World {
       for await (const { event, data } of events(answer)) {
         const parsed = JSON.parse(data);
         if (event === "left-out") {
-          this.pause = 0;
-          return;
+          this.#tell(...Object.keys(parsed.kinds));
+          if (Object.keys(parsed.kinds).every((kind) => ASKED_FOR.has(kind))) continue;
+          await loading;
+          const due = loaded + Math.min(LONGEST_REST, SHARE * (loaded - began));
+          await this.#rest(due - performance.now(), signal);
+          return true;
         }
         if (waiting) waiting.push({ event, data: parsed });
         else this.#apply(event, parsed);
       }
+      return false;
     })();
-    await Promise.all([loading, following]);
+    return (await Promise.all([loading, following]))[1];
   }
 
   async #snapshot(signal) {
