@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from runpod_emulator.core.time.timers import Timer
 
-
 ENDED_BY_ITSELF = "it ended by itself"
 REPLACED = "a fresh one took its place"
 """Why workers go of whom nothing better is known."""

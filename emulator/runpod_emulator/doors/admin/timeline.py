@@ -118,8 +118,8 @@ async def misses(world: Chosen) -> list[dict[str, str]]:
 async def job(world: Chosen, job_id: str) -> Response:
     """One job with every change, as in `/jobs/{job_id}`, but nobody counts as having seen its end.
 
-    `workers` are those that had it, by id: the number of each, and why it went, null for one that is here. `missing` says
-    how to install the module for want of which it has failed, null for another end.
+    `workers` are those that had it, by id: the number of each, and why it went, null for one that is here. `missing`
+    says how to install the module for want of which it has failed, null for another end.
     """
     told = await shapes.one_job(world, job_id, shapes.folded, is_look=True)
     endpoint = _endpoint_of(world, job_id)
