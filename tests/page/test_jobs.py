@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,13 +157,40 @@ async def test_a_life_is_saved_as_json_and_as_a_trace(screen: Screen, send: Send
     assert await screen.until("window.saved.length === 2 && JSON.parse(window.saved[1]).traceEvents.length > 2")
 
 
-async def test_the_code_that_repeats_a_job(screen: Screen, send: Send) -> None:
-    job = (await send("shouts/runsync", input={"quote": 'it\'s `all` """ \\ fine'}))["id"]
+async def test_the_code_that_repeats_a_job_does_so(screen: Screen, send: Send) -> None:
+    given = {"quote": "it's `all` \"\"\" \\ fine, ''' too \u2028 \U0001f600\n$HOME"}
+    job = (await send("shouts/runsync", input=given))["id"]
     await screen.open(f"/job/shouts/{job}")
     await screen.see("curl -s", f"{screen.root}/v2/shouts/run", within=".job")
-    for language, part in (("Python", "runpod.Endpoint"), ("JavaScript", "runpod-sdk"), ("Go", "rpEndpoint.New")):
-        await screen.click(language, within=".job")
-        await screen.see(part, within=".job .code pre")
+    code = {}
+    for language, part in (
+        ("curl", "curl -s"),
+        ("Python", "runpod.Endpoint"),
+        ("JavaScript", "statusSync(job.id)"),
+        ("Go", "RunInput{JobInput: &job}"),
+    ):
+        await screen.click(language, within=".job [aria-label=Language]")
+        await screen.see(part, within=".job .card:last-child pre")
+        await screen.page.run(_COPIES)
+        await screen.click("Copy", within=".job .card:last-child .code")
+        code[language] = await screen.until("window.copied")
+    await asyncio.gather(*(asyncio.to_thread(ran, [*command, code[language]]) for language, command in _RUN.items()))
+    told = await screen.value("(await (await fetch('/__emulator/jobs')).json()).jobs.map((one) => one.input)")
+    assert told == [given] * 3
+
+
+_COPIES = """
+window.copied = "";
+const value = { writeText: async (text) => { window.copied = text; } };
+Object.defineProperty(navigator, "clipboard", { configurable: true, value });
+return 0;
+"""
+_RUN = {"curl": ("sh", "-c"), "Python": (sys.executable, "-c")}
+
+
+def ran(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "NO_PROXY": "*"})
+    assert done.returncode == 0, done.stderr
 
 
 async def test_nothing_is_missed_and_nothing_doubled_while_jobs_rush_in(
