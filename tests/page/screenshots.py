@@ -141,7 +141,7 @@ async def main() -> None:
             for stub in stubs():
                 await asyncio.to_thread(lambda stub=stub: emu.stub(**stub))
             screen = Screen(page, emu.base_url.removesuffix("/v2"))
-            await sized(page, 1220, 690)
+            await sized(page, 1200, 680)
             await screen.open()
             await screen.see("Waiting for the first job")
             found = await demo(emu, screen.root)
