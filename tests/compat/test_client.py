@@ -6,12 +6,14 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,10 +60,12 @@ def in_terminal(folder: Path, *words: str, **environment: str) -> tuple[int, str
         [sys.executable, "-m", "runpod_emulator", *words], stdin=theirs, stdout=theirs, stderr=theirs, env=told
     )
     os.close(theirs)
-    shown = b""
+    shown, deadline = b"", time.monotonic() + LIMIT
     try:
-        while piece := os.read(ours, 65_536):
-            shown += piece
+        while select.select([ours], [], [], max(0, deadline - time.monotonic()))[0]:
+            shown += os.read(ours, 65_536)
+        process.kill()
+        raise AssertionError(f"it did not end: {shown!r}")
     except OSError:  # nobody has the terminal any more
         pass
     finally:

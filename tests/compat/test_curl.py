@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def test_run_status_stream_and_cancel(shell: Shell) -> None:
     assert accepted["status"] == "IN_QUEUE"
     job = accepted["id"]
     chunks = []
-    status = ""
-    while status not in ("COMPLETED", "FAILED"):
+    status, deadline = "", time.monotonic() + LIMIT
+    while status not in ("COMPLETED", "FAILED") and time.monotonic() < deadline:
         answer = shell.paste(f"curl {key} --request GET --url BASE/tokens/stream/{job}")
         assert list(answer) == ["status", "stream"]
         chunks += answer["stream"]

@@ -288,7 +288,7 @@ async def test_a_failed_fitness_check_is_an_unhealthy_worker(caplog: pytest.LogC
     assert (workers["unhealthy"], workers["initializing"]) == (1, 0)
     said = "endpoint ep: fitness check _gpu_test failed: RuntimeError: no GPU & no luck"
     assert doors.endpoint.fleet.workers[worker].reason == said
-    assert f"ep/{worker}: {said}" in caplog.text
+    assert f"ep#1: {said}" in caplog.text
     await doors.world.advance(999)
     assert len(doors.world.launcher.started) == 1
     await doors.world.advance(1)

@@ -38,7 +38,16 @@ async def test_a_finished_job_tells_how_long_it_waited_and_worked(lines):
     await world.advance(300)
     assert lines() == []
     await world.endpoint.work.report(job.id, Completed(1))
-    assert lines() == [("INFO", f"ep#2 {job.id[:4]} COMPLETED after 1200 ms in the queue and 300 ms of work")]
+    said = f"ep#2 {job.id[:4]} COMPLETED after 1200 ms in the queue and 300 ms of work"
+    assert lines() == [("INFO", f"{said}, job {job.id}")]
+
+
+async def test_an_id_that_was_told_is_not_told_again(lines):
+    world = make_world()
+    _, job = await world.running()
+    world.emulator.log.names.introduced(job.id)
+    await world.endpoint.work.report(job.id, Completed(1))
+    assert lines() == [("INFO", f"ep#1 {job.id[:4]} COMPLETED after 0 ms in the queue and 0 ms of work")]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +98,11 @@ async def test_a_cancelled_job_tells_how_far_it_came(lines):
     world = make_world()
     waiting = await world.endpoint.submit(Submission(b'{"a":1}'))
     await world.endpoint.cancel(waiting.id)
-    assert lines() == [("INFO", f"ep {waiting.id[:4]} CANCELLED")]
+    assert lines() == [("INFO", f"ep {waiting.id[:4]} CANCELLED, job {waiting.id}")]
     _, job = await world.running()
     await world.endpoint.cancel(job.id)
-    assert lines() == [("INFO", f"ep#2 {job.id[:4]} CANCELLED after 0 ms in the queue and 0 ms of work")]
+    said = f"ep#2 {job.id[:4]} CANCELLED after 0 ms in the queue and 0 ms of work, job {job.id}"
+    assert lines() == [("INFO", said)]
 
 
 async def test_a_second_try_warns(lines):

@@ -48,8 +48,13 @@ class Prober:
         self._connection.sendall(self._request)
         told = b""
         while b"\r\n\r\n" not in told:
-            told += self._connection.recv(65536)
+            told += self._more()
         head, _, body = told.partition(b"\r\n\r\n")
         size = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         while len(body) < size:
-            body += self._connection.recv(65536)
+            body += self._more()
+
+    def _more(self) -> bytes:
+        part = self._connection.recv(65536)
+        assert part, "the server has hung up"
+        return part

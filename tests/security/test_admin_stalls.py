@@ -33,7 +33,9 @@ def flood(server: Command, endpoint: str, count: int, body: bytes) -> None:
             connection.sendall(one * batch)
             told = b""
             while told.count(b"HTTP/1.1 200") < batch or not told.endswith(b"}"):
-                told += connection.recv(1 << 20)
+                part = connection.recv(1 << 20)
+                assert part, "the server has hung up"
+                told += part
             left -= batch
 
 

@@ -41,11 +41,11 @@ def test_a_bar_is_shown_as_it_goes(start: Starter, tmp_path: Path, nested: bool,
     until(lambda: server.http.get(f"/h/status/{job}").json()["status"] == "COMPLETED")
     took = server.http.get(f"/h/status/{job}").json()["output"]
     assert server.stop() == 0
-    shown = [line for line in server.err.whole().splitlines() if f"/{job} | " in line]
+    shown = [line for line in server.err.whole().splitlines() if f" h#1 {job[:4]} │ " in line]
     frames = [line for line in shown if "outer:" in line]
     assert len(frames) >= 4
     if not nested:
         assert len(frames) <= 5 * took + 2
         assert re.search(r"outer: +100%.+400/400", frames[-1])
         assert frames == shown
-    assert not any("\\x1b" in line or line.endswith(" | ") for line in shown)
+    assert not any("\\x1b" in line or line.endswith(" │ ") for line in shown)

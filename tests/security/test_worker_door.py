@@ -257,7 +257,8 @@ def test_no_worker_inherits_a_key_of_the_server(start: Starter, tmp_path: Path) 
     seen = answer.json()["output"]
     assert seen["INHERITED"] == "yes" and set(keys) & set(seen) == set()
     assert "ADMIN-key" not in str(seen) and "WORKER-key" not in str(seen)
-    until(lambda: {"c/", "web/"} <= {part for part in ("c/", "web/") if f" {part}" in server.err.text})
+    for worker in ("c#1", "web#1"):
+        server.err.line(f" {worker} │ SEEN")
     told = [line for line in server.err.text.splitlines() if "SEEN" in line]
     assert told and not any("_EMULATOR_" in line.upper() or "INHERITED" not in line for line in told)
 

@@ -11,8 +11,12 @@ from runpod_emulator.core.secrets.shown import BAR, INDENT
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The lines: `endpoint/worker/job | text` of what a worker has printed, `endpoint/job text` of what a job did."""
-    return [line for record in caplog.records for line in _lines(record)]
+    """The lines: `endpoint/worker/job | text` of what a worker has printed, `endpoint/job text` of what a job did.
+
+    Those that tell a whole id are left out: here every line has it.
+    """
+    records = [record for record in caplog.records if getattr(record, "facts", {}).get("event") != "named"]
+    return [line for record in records for line in _lines(record)]
 
 
 def printed(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -30,6 +34,6 @@ def _lines(record: logging.LogRecord) -> Iterator[str]:
     elif job:
         found = re.fullmatch(r"([^ #]+)(?:#\d+)? ([^ :]+)(?: \(([^)]+)\))?(.*)", message, re.DOTALL)
         assert found and found[1] == facts["endpoint"] and job.startswith(found[2]) and found[3] in (None, job)
-        yield f"{found[1]}/{job}{found[4]}"
+        yield f"{found[1]}/{job}{found[4].removesuffix(f', job {job}')}"
     else:
         yield message

@@ -42,7 +42,7 @@ async def test_a_crash_costs_the_attempt_and_the_second_fails_the_job(
     assert (job.output, job.lease) == (None, 2)
     deaths = [message for message in caplog.messages if f"the worker {words}" in message]
     assert len(deaths) == 2
-    assert deaths[-1].startswith(f"ep/{job.worker}: ")
+    assert deaths[-1].startswith("ep#2: ")
     arrival = shop.endpoint.fleet.arrivals.of(job.worker or "")
     assert arrival is not None and arrival.gone == f"it {words}"
     assert f"ep/{job.id}: its worker was lost; it is tried once more" in told(caplog)

@@ -110,7 +110,7 @@ def test_code_that_is_broken_at_the_start_does_not_stop_the_server(code: ServedC
     code.server.line("RuntimeError: no model")
     assert ready(code) == {"ready": True, "broken": {"ep": "RuntimeError: no model"}}
     job = here.submit("NUMBER")
-    code.server.line(f"ep/{job}: it waits for a handler that can be imported: RuntimeError: no model")
+    code.server.line(f"ep {job[:4]} ({job}): it waits for a handler that can be imported: RuntimeError: no model")
     assert here.workers() == {"unhealthy": 1}
     code.write("helper.py", "NUMBER = 2\n")
     assert here.ended(job)["output"] == 2

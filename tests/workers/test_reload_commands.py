@@ -23,7 +23,7 @@ code = served_code.command_code
 MINE = ["one.py", "package/two.py", "package/deep/three.py"]
 OTHERS = [
     "notes.txt", "one.pyc", ".hidden/four.py", "__pycache__/five.py", "node_modules/tool/six.py",
-    "package/code-packages/seven.py", "venv/lib/eight.py", "venv/nine.py",
+    "package/site-packages/seven.py", "venv/lib/eight.py", "venv/nine.py",
 ]  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_an_endpoint_without_workers_gets_the_new_code(handler_code: ServedCode)
     assert not here.workers().get("idle")
     assert code.said("no worker with good code is left") == 1
     job = here.submit("NUMBER")
-    code.server.line(f"ep/{job}: it waits for a handler that can be imported: RuntimeError: no model")
+    code.server.line(f"ep {job[:4]} ({job}): it waits for a handler that can be imported: RuntimeError: no model")
     code.write_main("NUMBER = 3")
     assert here.ended(job)["output"] == 3
 

@@ -10,13 +10,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.secrets.masks import Masks
-from runpod_emulator.server.log import begin_log
+from runpod_emulator.server.log import begin_log, wants_colours
 from runpod_emulator.server.outlet import outlet_of
 
 if TYPE_CHECKING:
@@ -143,13 +143,6 @@ def seated(loans: Loans | None, server: Server, with_keys: bool = True) -> Itera
         loans.close()
 
 
-def is_coloured(stream: TextIO) -> bool:
-    """Whether people look at a stream, and want colours."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
-
-
 async def start(server: Server, stopped: asyncio.Future[None], banner_to: Any) -> bool:
     """Start the server; False when a signal came first. The banner is for those who are to call it."""
     from runpod_emulator.cli.banner import banner
@@ -158,7 +151,7 @@ async def start(server: Server, stopped: asyncio.Future[None], banner_to: Any) -
 
     starting = asyncio.ensure_future(server.start())
     if banner_to is not None:
-        print(banner(server, is_coloured(banner_to)), file=banner_to, flush=True)
+        print(banner(server, wants_colours(banner_to)), file=banner_to, flush=True)
     await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         try:

@@ -149,7 +149,8 @@ class ServerOptions(EndpointOptions):
     )
     keep_bytes: int = _option(
         64 << 20,
-        "Memory for each list of what happened in a namespace (requests, webhook calls, histories): the last are kept.",
+        "Memory for each list of what happened in a namespace (requests, lines, webhook calls, histories): the last "
+        "are kept.",
         shown="64 MiB",
         ge=1,
     )

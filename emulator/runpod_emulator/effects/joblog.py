@@ -75,12 +75,14 @@ class JobLog(Effect):
         if not log.isEnabledFor(logging.INFO):
             return
         name, facts = self._name(job), self._facts(job, "ended")
+        whole = self._names.introduced(job.id)
+        tail = f", job {whole}" if whole else ""
         if job.taken_at is None or job.ended_at is None:
-            log.info("%s %s", name, job.status.value, extra=facts)
+            log.info("%s %s%s", name, job.status.value, tail, extra=facts)
         else:
             delay, run = job.taken_at - job.submitted_at, job.ended_at - job.taken_at
-            said = "%s %s after %d ms in the queue and %d ms of work"
-            log.info(said, name, job.status.value, delay, run, extra=facts)
+            said = "%s %s after %d ms in the queue and %d ms of work%s"
+            log.info(said, name, job.status.value, delay, run, tail, extra=facts)
 
     def _warn(self, job: Job, text: str, *words: str, event: str) -> None:
         whole = self._names.introduced(job.id)

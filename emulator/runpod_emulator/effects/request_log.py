@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from runpod_emulator.core.durations import length
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.news import Effect, Entry
+from runpod_emulator.core.secrets.masks import masked
 from runpod_emulator.effects.names import JobNames
 
 log = logging.getLogger("runpod_emulator.requests")
@@ -21,6 +23,9 @@ _SUBMITS = frozenset(one.value for one in (Operation.RUN, Operation.RUNSYNC, Ope
 _PREFIX = "/v2/"
 _LONGEST = 200
 """Characters of a path or of a query that are shown."""
+_LONGEST_FACT = 4_000
+"""The same for programs: more would hold up everybody, for secrets are looked for in it."""
+_OF_NAMESPACE = re.compile(r"(/__emulator/+(?:hooks|namespaces)/+)([^/]+)")
 _STILL = 60_000
 """Milliseconds after which polls that say nothing new are told of again."""
 _FOLLOWED = 1_000
@@ -32,7 +37,15 @@ class LogOptions:
     """What the log says of the requests of one server, and the names that jobs have in it."""
 
     requests: Mode = "none"
+    namespaces_are_keys: bool = False
+    """Whether the name of a namespace is a client's key."""
     names: JobNames = field(default_factory=JobNames)
+
+    def shown(self, path: str) -> str:
+        """A path as the log may have it: a name of a namespace that is a key is masked."""
+        if self.namespaces_are_keys:
+            path = _OF_NAMESPACE.sub(lambda found: found[1] + masked(found[2]), path)
+        return _bounded(path)
 
 
 class RequestLines:
@@ -144,12 +157,19 @@ def _before(fold: _Fold, now: int) -> str:
     return f"before that {polls} {fold.said[3]}".rstrip() + f" in {length(max(0, now - fold.since))}"
 
 
+def short_path(path: str) -> str:
+    """A path without its prefix; a long one is cut."""
+    path = path.removeprefix(_PREFIX)
+    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
+
+
+def _bounded(path: str) -> str:
+    return path if len(path) <= _LONGEST_FACT else f"{path[:_LONGEST_FACT]}…"
+
+
 def _path(entry: Entry) -> str:
     """The path without its prefix and without the id of a job, which is told otherwise."""
-    path = entry.path.removeprefix(_PREFIX)
-    if entry.job:
-        path = path.removesuffix(f"/{entry.job}")
-    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
+    return short_path(entry.path.removesuffix(f"/{entry.job}") if entry.job else entry.path)
 
 
 def _facts(entry: Entry, polls: int) -> dict[str, object]:
@@ -157,6 +177,6 @@ def _facts(entry: Entry, polls: int) -> dict[str, object]:
     path = f"{entry.path}?{entry.query}" if entry.query else entry.path
     return {
         "event": "request", "endpoint": entry.endpoint, "operation": entry.operation, "method": entry.method,
-        "path": path, "status": entry.status, "ms": entry.took, "job": entry.job, "stub": entry.stub,
+        "path": _bounded(path), "status": entry.status, "ms": entry.took, "job": entry.job, "stub": entry.stub,
         "fault": entry.fault, "why": entry.why, "polls": polls or None,
     }  # fmt: skip

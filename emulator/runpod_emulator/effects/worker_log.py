@@ -32,6 +32,8 @@ class WorkerLog(Effect):
             return
         name, short = worker_name(line.endpoint, line.number), self._names.short(line.job)
         facts = {"event": "printed", "endpoint": line.endpoint, "worker": line.worker, "job": line.job}
+        if short and log.isEnabledFor(logging.INFO) and (whole := self._names.introduced(line.job)):
+            log.info("%s %s is job %s", name, short, whole, extra={"facts": facts | {"event": "named"}})
         extra: dict[str, object] = {"facts": facts}
         if line.coloured and not before:
             extra["coloured"] = line.coloured

@@ -6,13 +6,10 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runpod_emulator.effects.request_log import LogOptions
+from runpod_emulator.effects.request_log import LogOptions, short_path
 from runpod_emulator.http.remarks import remarks_of
 
 log = logging.getLogger("runpod_emulator.requests")
-
-_LONGEST = 200
-"""Characters of a path that are shown."""
 
 
 def log_stray(scope: Scope, status: int, why: str, options: LogOptions) -> None:
@@ -20,10 +17,9 @@ def log_stray(scope: Scope, status: int, why: str, options: LogOptions) -> None:
     level = logging.INFO if status >= 400 else logging.DEBUG
     if options.requests == "none" or not log.isEnabledFor(level):
         return
-    path = scope["path"]
+    path = options.shown(scope["path"])
     facts = {"event": "request", "method": scope["method"], "path": path, "status": status, "why": why}
-    shown = path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…"
-    log.log(level, "%s %s %s%s", scope["method"], shown, status, why and f" {why}", extra={"facts": facts})
+    log.log(level, "%s %s %s%s", scope["method"], short_path(path), status, why and f" {why}", extra={"facts": facts})
 
 
 class Strays:

@@ -63,7 +63,7 @@ def begin_log(level: str, masks: Masks | None = None, *, form: str = "text", fil
     handler = Handler(masks)
     plain = JsonLines(masks) if form == "json" else TextLines()
     stream = sys.stderr
-    shown = TextLines(short=stream.isatty(), coloured=_wants_colours(stream)) if form == "text" else plain
+    shown = TextLines(short=stream.isatty(), coloured=wants_colours(stream)) if form == "text" else plain
     write = _writing(stream, shown)
     handler.add(shown, write)
     if file is not None:
@@ -92,7 +92,7 @@ def _writing(stream: TextIO, formatter: logging.Formatter) -> Write:
     return write_out
 
 
-def _wants_colours(stream: TextIO) -> bool:
+def wants_colours(stream: TextIO) -> bool:
     """Whether a stream gets colours: https://no-color.org and https://force-color.org go before what it is."""
     if os.environ.get("NO_COLOR"):
         return False

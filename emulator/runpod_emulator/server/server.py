@@ -90,7 +90,7 @@ class Server:
         self._worker_ports = Ports()
         self._volume = VolumeLink()
         self._tokens = WorkerTokens()
-        self._log = LogOptions(settings.log_requests or "errors")
+        self._log = LogOptions(settings.log_requests or "errors", settings.namespaces == "key")
         self.masks = Masks(settings.secrets)
         self._traces = Export(settings.otel)
         self.emulator = self._make_world("")

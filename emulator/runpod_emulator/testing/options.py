@@ -36,8 +36,8 @@ class Options(TypedDict, total=False):
     max_namespaces: int
     """Namespaces at once; one more takes the place of the longest unused without unfinished jobs."""
     keep_bytes: int
-    """Memory for each list of what happened in a namespace (requests, webhook calls, histories): the last are
-    kept."""
+    """Memory for each list of what happened in a namespace (requests, lines, webhook calls, histories): the last
+    are kept."""
     admin_key: Sequence[str]
     """Open the admin API to this key, from anywhere (repeatable)."""
     host: str

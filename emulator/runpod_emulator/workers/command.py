@@ -138,8 +138,8 @@ class CommandWorker:
 
     def _check(self, job: str) -> None:
         if not self._ended and not self._endpoint.polling.obeyed(self.id, job):
-            log.warning("%s/%s: job %s was not stopped within %d s: the worker is replaced",
-                        self._endpoint.id, self.id, job, OBEY // 1000)  # fmt: skip
+            log.warning("%s: job %s was not stopped within %d s: the worker is replaced",
+                        self._endpoint.fleet.numbers.name(self.id), job, OBEY // 1000)  # fmt: skip
             self._in_peace = False  # it goes on with what nobody wants
             self.replace()
 
@@ -155,6 +155,6 @@ class CommandWorker:
             text = f"command {' '.join(self._command.words)} could not be started:\n{reason}{advice}"
             await self._endpoint.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s%s", self._endpoint.id, self.id, how, block(taken))
+        log.warning("%s: %s%s", self._endpoint.fleet.numbers.name(self.id), how, block(taken))
         if known is None or known.state is not WorkerState.UNHEALTHY:  # such a one stays in sight
             await self._endpoint.worker_gone(self.id, reason=how.replace("the worker", "it", 1))

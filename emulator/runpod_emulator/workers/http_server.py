@@ -222,8 +222,8 @@ class ServerWorker:
     def _hint(self, status: int) -> None:
         said = f"answers {status}" if status else "gives no answer"
         log.warning(
-            "%s/%s: waiting for 200 from GET %s on port %d (%s); it %s",
-            self._balancer.id, self.id, self._server.health_path, self._health_port,
+            "%s: waiting for 200 from GET %s on port %d (%s); it %s",
+            self._balancer.fleet.numbers.name(self.id), self._server.health_path, self._health_port,
             "$PORT" if self._health_port == self._port else "$PORT_HEALTH", said,
         )  # fmt: skip
 
@@ -238,5 +238,5 @@ class ServerWorker:
             text = f"server {self._server} could not be started:\n{reason}{taken}"
             await self._balancer.worker_broken(self.id, text)
             return
-        log.warning("%s/%s: %s%s", self._balancer.id, self.id, how, block(taken))
+        log.warning("%s: %s%s", self._balancer.fleet.numbers.name(self.id), how, block(taken))
         await self._balancer.worker_gone(self.id, how.replace("the worker", "it", 1))

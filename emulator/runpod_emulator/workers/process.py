@@ -192,7 +192,7 @@ class WorkerProcess:
     def _channel_over(self, frames: asyncio.Future[None]) -> None:
         failed = None if self._ended or frames.cancelled() else frames.exception()
         if failed is not None and not isinstance(failed, ConnectionError):  # that is a child which left frames unread
-            log.error("%s/%s: the worker's channel is spoilt, so it is ended", self._endpoint.id, self.id)
+            log.error("%s: the worker's channel is spoilt, so it is ended", self._endpoint.fleet.numbers.name(self.id))
             self._child.kill(signal.SIGKILL)
 
     async def _handle(self, frame: Frame) -> None:
@@ -389,8 +389,9 @@ class WorkerProcess:
             return
         self._ended = True
         if self._was_ready:
-            log.warning("%s/%s: the worker %s", self._endpoint.id, self.id, self._child.how_it_ended())
-            await self._endpoint.worker_gone(self.id, reason=f"it {self._child.how_it_ended()}")
+            how = self._child.how_it_ended()
+            log.warning("%s: the worker %s", self._endpoint.fleet.numbers.name(self.id), how)
+            await self._endpoint.worker_gone(self.id, reason=f"it {how}")
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
         await self._endpoint.worker_broken(self.id, await self._program.not_started(reason))

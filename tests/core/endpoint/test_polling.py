@@ -202,7 +202,7 @@ async def test_a_silent_worker_leaves_health(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.WARNING, "runpod_emulator.worker"):
         await here.advance(1)
     assert await here.workers() == {}
-    assert "ep/w1: the worker has fallen silent" in caplog.text
+    assert "ep#1: the worker has fallen silent" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["take", "stops"])

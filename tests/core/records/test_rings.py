@@ -120,3 +120,6 @@ def test_lines_are_bounded_and_forgotten_by_endpoint():
     assert [line.at for line in lines] == [91, 93, 95, 97, 99]
     lines.cleared(None)
     assert len(lines) == 0
+    for number in range(100):
+        lines.printed(Line(number, "a", "w", "", "\N{GRINNING FACE}" * 600))
+    assert len(lines) == 3  # a character of it takes 4 bytes

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,7 +54,12 @@ class Kept:
     def line(self) -> str:
         """The next line that the program writes."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        late = threading.Timer(LIMIT, self._family.kill)
+        late.start()
+        try:
+            return self.process.stdout.readline().strip()
+        finally:
+            late.cancel()
 
     def alive(self) -> set[int]:
         """The program and all that it started."""

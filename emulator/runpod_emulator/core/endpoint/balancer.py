@@ -188,7 +188,7 @@ class Balancer:
         await self._now()
         known = self.fleet.workers.get(worker)
         if known is not None and known.state in _UP:
-            log.warning("%s/%s: %s: it gets no requests", self.id, worker, reason)
+            log.warning("%s: %s: it gets no requests", self.fleet.numbers.name(worker), reason)
             self.autoscaler.try_again_in(self.fleet.fell_ill(worker, reason))
             await self._balance()
 

@@ -320,7 +320,7 @@ class PollingWorkers:
         known = fleet.workers.get(worker)
         if known is None:
             fleet.welcome(worker)
-            log.info("%s/%s: a worker has come", self._endpoint.id, worker)
+            log.info("%s: worker %s has come", fleet.numbers.name(worker), worker)
         elif idle:
             await self._dropped(visitor, known)
         wanted = concurrency + len(known.jobs if known else ())
@@ -361,7 +361,7 @@ class PollingWorkers:
     def _silent(self, worker: str) -> None:
         visitor = self.visitors.get(worker)
         if visitor is not None and not (visitor.takes or visitor.listens) and worker not in self._leaving:
-            log.warning("%s/%s: the worker has fallen silent", self._endpoint.id, worker)
+            log.warning("%s: the worker has fallen silent", self._endpoint.fleet.numbers.name(worker))
             known = self._endpoint.fleet.workers.get(worker)
             if known is not None and known.ours:
                 self._endpoint.refresh(worker)

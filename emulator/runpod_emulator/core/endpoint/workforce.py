@@ -87,7 +87,7 @@ class Workforce:
     async def worker_unhealthy(self, worker: str, reason: str) -> None:
         """A worker failed its own fitness check and leaves."""
         known = self.fleet.workers.get(worker)
-        log.warning("%s/%s: %s", self.id, worker, reason)
+        log.warning("%s: %s", self.fleet.numbers.name(worker), reason)
         if known is None or known.is_coming_up:
             await self.worker_broken(worker, reason)
 

@@ -49,7 +49,7 @@ class Fleet:
         self._concurrency = 1
         self.backoff = Backoff()
         self._changed, self._followers = changed, followers
-        self.numbers = Numbers()
+        self.numbers = Numbers(settings.id)
 
     @property
     def alive(self) -> int:

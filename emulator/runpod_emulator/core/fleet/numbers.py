@@ -9,7 +9,8 @@ _KNOWN = 1_000
 class Numbers:
     """The numbers of one endpoint's workers, from 1. One that comes again has its own again, if that is still known."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
         self._numbers: dict[str, int] = {}
         self._last = 0
 
@@ -27,3 +28,8 @@ class Numbers:
     def of(self, worker: str) -> int:
         """The number of a worker that is here or was lately, 0 for another one."""
         return self._numbers.get(worker, 0)
+
+    def name(self, worker: str) -> str:
+        """What a worker is called in the log, as in `echo#1`; by its id where its number is not known."""
+        number = self._numbers.get(worker)
+        return f"{self._endpoint}/{worker}" if number is None else f"{self._endpoint}#{number}"

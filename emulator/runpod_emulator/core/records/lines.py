@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import getsizeof
 
 from runpod_emulator.core.records.news import Effect, Line
 from runpod_emulator.core.records.ring import KEPT_BYTES, Ring
 
 KEPT = 100_000
 """Lines; older ones are forgotten."""
-_EACH = 400
-"""Bytes that a line takes beside its text."""
+_EACH = 350
+"""Bytes that a line takes beside its texts."""
 
 
 class Lines(Effect):
@@ -30,7 +31,8 @@ class Lines(Effect):
 
     def printed(self, line: Line) -> None:
         """Keep a line."""
-        self._lines.add(line, _EACH + len(line.text) + len(line.coloured))
+        size = _EACH + getsizeof(line.text)
+        self._lines.add(line, size + getsizeof(line.coloured) if line.coloured else size)
 
     def cleared(self, endpoint: str | None) -> None:
         """Forget all, or those of one endpoint. Those of one that was taken away stay."""
