@@ -59,6 +59,7 @@ def debugged(server: Command, port: int, file: Path, line: int, x: int) -> tuple
     seen = editor.variable(frame, "x")
     editor.ask("continue", threadId=thread)
     calling.join(LIMIT)
+    assert not calling.is_alive()
     editor.close()
     return seen, answers[0].get("output")
 
@@ -83,7 +84,7 @@ def test_breakpoint_stops_in_the_editor_that_is_attached(start: Starter, tmp_pat
     file, port = tmp_path / "h.py", free_port()
     file.write_text(HANDLER.replace("y = x + 1", "breakpoint()\n    y = x + 1"))
     server = start("dev", "--debug", port, "h.py", "--port", 0).ready()
-    editor = Editor(port, file, LINE + 4)
+    editor = Editor(port, file, line=1)  # which is not run any more
     calling = threading.Thread(target=server.http.post, args=("/h/runsync",), kwargs={"json": {"input": {"x": 5}}})
     calling.start()
     thread, frame = editor.stopped()
@@ -91,15 +92,21 @@ def test_breakpoint_stops_in_the_editor_that_is_attached(start: Starter, tmp_pat
     assert editor.variable(frame, "x") == "5"
     editor.ask("continue", threadId=thread)
     calling.join(LIMIT)
+    assert not calling.is_alive()
     editor.close()
 
 
-def test_a_breakpoint_without_an_editor_is_passed_over_and_says_where_to_attach(start: Starter, tmp_path: Path) -> None:
+def test_without_an_editor_a_breakpoint_says_where_to_attach_and_its_port_is_its_own(
+    start: Starter, tmp_path: Path
+) -> None:
     (tmp_path / "h.py").write_text(HANDLER.replace("y = x", "breakpoint(); y = x"))
     port = free_port()
     server = start("dev", "--debug", port, "h.py", "--port", 0).ready()
     assert server.http.post("/h/runsync", json={"input": {"x": 1}}).json()["output"] == 2
     assert f"no editor is attached. Attach one to 127.0.0.1:{port}" in server.err.line("is passed over")
+    other = start("dev", "--debug", port, "h.py", "--port", 0)
+    assert f"h.py is broken: Port {port} is taken, perhaps by another" in other.out.line("Ready, but")
+    assert "--environment" not in other.err.text
 
 
 def test_an_interpreter_without_debugpy_is_told_before_anything_is_served(start: Starter, tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.compat
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
+PROMPT = r"bash-[\d.]+[#$] "
+"""What a shell shows once it takes commands; what is typed before is given to what runs until then."""
+
 STOPS = """
     import os, pdb, runpod
 
@@ -109,7 +112,7 @@ def test_the_terminal_is_left_as_it_was_whatever_signal_ends_the_server(seat: Op
 def modes(shell: Terminal) -> set[str]:
     """How the shell leaves the terminal to what it starts."""
     shell.type("stty -a; echo sho''wn\n")
-    return {"icanon", "echo", "isig"} & set(re.split(r"[\s;]+", shell.sees("shown")))
+    return {"icanon", "echo", "isig"} & set(re.split(r"[\s;]+", shell.sees(rf"shown[\s\S]*{PROMPT}")))
 
 
 def test_a_shell_stops_and_continues_the_server_and_has_its_terminal_meanwhile(seat: Opener) -> None:
@@ -119,17 +122,14 @@ def test_a_shell_stops_and_continues_the_server_and_has_its_terminal_meanwhile(s
     line = " ".join((*SERVER, "serve --mock m --port 0"))
     shell.type(f"{line}\n")
     shell.sees("for the keys")
-    for _ in range(2):
+    for following in ("fg", "fg", "bg"):
         shell.type("h")
         shell.sees("this list")
         shell.type("\x1a")
-        shell.sees("Stopped")
+        shell.sees(rf"Stopped[\s\S]*{PROMPT}")
         assert modes(shell) == sane
-        shell.type("fg\n")
-        until(lambda: not shell.is_sane)
-    shell.type("\x1a")
-    shell.sees("Stopped")
-    shell.type("bg; echo di''d\n")
+        shell.type(f"{following}\n")
+    shell.type("echo di''d\n")
     shell.sees("did")
     assert modes(shell) == sane
     shell.type("jobs; echo li''sted\n")
@@ -148,9 +148,10 @@ def test_a_server_in_the_background_is_not_stopped_and_has_the_keys_once_it_is_i
     assert "Running" in shell.sees("listed"), "neither reads nor changes stop it"
     shell.type("fg\n")
     shell.sees("runpod_emulator serve")
-    until(lambda: not shell.is_sane)
+    shell.type("h")
+    shell.sees("this list")
     shell.type("q")
-    shell.sees("Stopping")
+    shell.sees(rf"Stopping[\s\S]*{PROMPT}")
     assert len(modes(shell)) == 3
 
 
@@ -187,6 +188,31 @@ def test_a_breakpoint_has_the_terminal_until_it_goes_on(seat: Opener) -> None:
     terminal.type("q")
     assert terminal.code() == 0
     assert terminal.is_sane
+
+
+def test_a_breakpoint_of_a_server_in_the_background_waits_for_fg_and_ctrl_z_leaves_it_again(
+    seat: Opener, tmp_path: Path
+) -> None:
+    require("bash", "stty")
+    shell = seat("bash", "--norc", "--noprofile", "-i")
+    shell.sees(PROMPT)
+    shell.type(" ".join((*SERVER, "serve stops.py --port 0 --port-file port &\n")))
+    until((tmp_path / "port").exists)
+    shell.sees("Ready")
+    answer = Answer(f"http://127.0.0.1:{(tmp_path / 'port').read_text().strip()}/v2", 41)
+    shell.sees(r"stopped at stops\.py:\d+[\s\S]*in the background: fg brings it")
+    for _ in range(2):
+        assert len(modes(shell)) == 3
+        shell.type("fg\n")
+        shell.sees("runpod_emulator serve")
+        shell.type("p x\n")
+        shell.sees(r"41\s+\(Pdb\) ")
+        shell.type("\x1a")
+        shell.sees(rf"Stopped[\s\S]*{PROMPT}")
+    shell.type("fg\nc\n")
+    assert answer.result()["output"] == 42
+    shell.type("q")
+    shell.sees(rf"Stopping[\s\S]*{PROMPT}")
 
 
 def test_lines_of_others_wait_for_the_debugger_and_the_next_one_for_its_turn(seat: Opener) -> None:
@@ -234,6 +260,30 @@ def test_run_stops_in_the_terminal_while_its_output_goes_elsewhere(seat: Opener,
     shell.type("c\n")
     shell.sees("left 0")
     assert (tmp_path / "out.json").read_text() == "11\n"
+
+
+def test_a_fork_and_a_dead_frame_say_where_and_why(seat: Opener, tmp_path: Path) -> None:
+    (tmp_path / "more.py").write_text(
+        textwrap.dedent("""
+        import os, pdb
+
+        def handler(job):
+            if not os.fork():
+                breakpoint()
+                os._exit(0)
+            os.wait()
+            try:
+                return 1 / 0
+            except ZeroDivisionError:
+                pdb.post_mortem()
+    """)
+    )
+    terminal = seat(*SERVER, "run", "more.py", "x=1")
+    said = terminal.sees(r"\(Pdb\) ")
+    assert re.search(r"breakpoint at more\.py:\d+ is passed over: [^\n]* not for a fork", said)
+    assert "stopped at more.py:10." in said
+    terminal.type("c\n")
+    assert terminal.code() == 0
 
 
 def test_without_a_terminal_a_breakpoint_is_passed_over_and_says_what_to_do(tmp_path: Path) -> None:

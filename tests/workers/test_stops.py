@@ -48,7 +48,9 @@ async def test_each_stop_is_told_lent_for_and_given_back_whatever_the_worker_say
     os.close(descriptors[0])
     interrupt()
     worker.sendall(b'{"go": true}\n{"stop": "h.py:4", "job": "j"}\n')
-    await steps(lambda: len(said) == 2)
+    await steps(lambda: desk.lent and desk.lent[0][0] is not give)
+    assert len(said) == 1, "it waits for its turn"
+    desk.lent[0][0](worker.fileno())
     assert said == [("h.py:3", "j"), ("", "j")], "only the first is told"
     assert (len(desk.lent), interrupted) == (1, [1])
     worker.close()

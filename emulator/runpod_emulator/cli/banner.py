@@ -32,6 +32,7 @@ _LOOKED_THROUGH = 10_000
 _SHORT_ID = 4
 """Characters of a job's id by which a stop names it."""
 _COLUMN = 11
+_COLUMNS = 80
 
 
 class _Row(NamedTuple):
@@ -113,10 +114,12 @@ def _coloured(line: str) -> str:
 
 def _endpoints(server: Server, root: str) -> Iterator[str]:
     rows = list(_rows(server, root))
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(2)]
+    widths = [max((len(row[at]) for row in rows[:_ENDPOINTS]), default=0) for at in range(len(_Row._fields))]
+    if _COLUMN + sum(2 + width for width in widths) > _COLUMNS:
+        widths[2] = 0
     for at, row in enumerate(rows[:_ENDPOINTS]):
-        cells = f"{row.id.ljust(widths[0])}  {row.kind.ljust(widths[1])}  {row.code}"
-        yield _line("" if at else "endpoints", f"{cells}  {row.workers}".rstrip())
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield _line("" if at else "endpoints", "  ".join(cells).rstrip())
     if len(rows) > _ENDPOINTS:
         yield _line("", f"and {len(rows) - _ENDPOINTS} more, which the page lists")
 

@@ -96,7 +96,7 @@ class Surprises(Effect):
         if not job.execution_timeout or job.taken_at is None or job.ended_at is None:
             return
         run = job.ended_at - job.taken_at
-        if run >= _NEAR * job.execution_timeout:
+        if _NEAR * job.execution_timeout <= run < job.execution_timeout:
             said = "a job took %g s of the %g s that it may (execution_timeout): a slower one is timed out"
             self._warn(job.endpoint, "timeout", said, run / _SECOND, job.execution_timeout / _SECOND)
 

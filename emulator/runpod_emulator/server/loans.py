@@ -1,7 +1,7 @@
 """The terminal as workers borrow it, one after the other, while they stop at a breakpoint.
 
 The borrower gets a terminal of its own (a pty), and everything that is typed or shown goes through the server. So
-Ctrl-C and Ctrl-Z mean the worker or nothing, and nobody else writes meanwhile: lines of the log wait. Whatever becomes
+Ctrl-C means the worker, Ctrl-Z the server, and nobody else writes meanwhile: lines of the log wait. Whatever becomes
 of the worker, the real terminal is the server's to put in order.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import pty
 import signal
@@ -20,8 +21,12 @@ from collections.abc import Callable, Sequence
 from runpod_emulator.server.outlet import Outlet
 from runpod_emulator.server.terminal import Take, Terminal
 
+log = logging.getLogger("runpod_emulator.server")
+
 _AT_ONCE = 64 * 1024
 _INTERRUPT, _SUSPEND, _QUIT = b"\x03", b"\x1a", b"\x1c"
+_LEAVE = b"\x15\x04"
+"""Ctrl-U and Ctrl-D: forget the line, and leave the debugger."""
 
 
 class Loan:
@@ -47,6 +52,8 @@ class Loans:
         """What is to be written into the borrower's terminal, and onto the real one."""
         self._interrupted = False
         """Whether the last that was typed was Ctrl-C."""
+        self._mid_line = False
+        """Whether the borrower has left a line unfinished."""
 
     def begin(self) -> None:
         """From now on there is an event loop."""
@@ -73,9 +80,12 @@ class Loans:
         self._loop.remove_writer(loan.master)
         with contextlib.suppress(OSError):  # what it has said last
             while data := os.read(loan.master, _AT_ONCE):
+                self._mid_line = not data.endswith(b"\n")
                 self._shown += data
         os.close(loan.master)
         self._typed.clear()
+        if self._mid_line:  # it is gone, and with it its prompt
+            self._shown += b"\r\n"
         self._show()
         for outlet in self._outlets:
             outlet.let_go()
@@ -99,20 +109,24 @@ class Loans:
         with contextlib.suppress(OSError):
             size = fcntl.ioctl(self._terminal.descriptor, termios.TIOCGWINSZ, bytes(8))
             fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
-        for outlet in self._outlets:
-            outlet.hold()
-        self._interrupted = False
-        self._loop.add_reader(loan.master, self._said)
-        self._terminal.read(self._type, raw=True)
+        self._interrupted = self._mid_line = False
         try:
             loan.give(slave)
         finally:
             os.close(slave)
+        if not self._terminal.is_ours:
+            log.warning("a breakpoint waits for this terminal, and the server is in the background: fg brings it")
+        for outlet in self._outlets:
+            outlet.hold()
+        self._loop.add_reader(loan.master, self._said)
+        self._terminal.read(self._type, raw=True)
 
     def _type(self, data: bytes) -> None:
         """What was typed goes to the borrower; the second Ctrl-C in a row is the server's."""
         loan = self._present
         assert loan is not None
+        if not data:  # the terminal is gone
+            data = _LEAVE
         for at in range(len(data)):
             one = data[at : at + 1]
             if one == _INTERRUPT:
@@ -122,6 +136,8 @@ class Loans:
                 self._pass_on()
                 loan.interrupt()
             self._interrupted = one == _INTERRUPT
+            if one == _SUSPEND:
+                os.kill(0, signal.SIGTSTP)  # as the terminal would have told all of this job of the shell's
             if one not in (_INTERRUPT, _SUSPEND, _QUIT):
                 self._typed += one
         self._pass_on()
@@ -141,7 +157,9 @@ class Loans:
         loan = self._present
         assert loan is not None
         try:
-            self._shown += os.read(loan.master, _AT_ONCE)
+            said = os.read(loan.master, _AT_ONCE)
+            self._mid_line = not said.endswith(b"\n")
+            self._shown += said
         except BlockingIOError:
             return
         except OSError:  # it has closed its end
@@ -151,8 +169,12 @@ class Loans:
     def _show(self) -> None:
         descriptor = self._terminal.descriptor
         self._loop.remove_writer(descriptor)
-        with contextlib.suppress(BlockingIOError, OSError):
+        try:
             while self._shown:
                 del self._shown[: os.write(descriptor, self._shown)]
+        except BlockingIOError:
+            pass
+        except OSError:  # it is gone
+            self._shown.clear()
         if self._shown:
             self._loop.add_writer(descriptor, self._show)

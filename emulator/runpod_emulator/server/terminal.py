@@ -25,7 +25,7 @@ _ENDS = (signal.SIGHUP, signal.SIGQUIT)
 """Signals that end the process at once: the terminal is put in order before."""
 
 Take = Callable[[bytes], None]
-"""Is given what was typed."""
+"""Is given what was typed; nothing, once a second, where nobody will type any more."""
 
 
 class Terminal:
@@ -97,8 +97,18 @@ class Terminal:
             return
         if self.is_ours and self._change():
             self._loop.add_reader(self.descriptor, self._read)
-        else:
-            self._alarm = self._loop.call_later(_LOOK, self._look)
+            return
+        self._alarm = self._loop.call_later(_LOOK, self._look)
+        if self._is_gone:
+            self._take(b"")
+
+    @property
+    def _is_gone(self) -> bool:
+        try:
+            termios.tcgetattr(self.descriptor)
+        except (termios.error, OSError):
+            return True
+        return False
 
     def _change(self) -> bool:
         """Let what is typed come at once and unseen; False for a terminal that is gone."""

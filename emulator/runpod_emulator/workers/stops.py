@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import socket
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class Lender(Protocol):
 
 
 class Stops:
-    """The stops of one worker. `said(place, job)` is told of each new one, before the worker has the terminal."""
+    """The stops of one worker. `said(place, job)` is told of each that gets the terminal; a new one has a place."""
 
     def __init__(self, said: Callable[[str, str], None], interrupt: Callable[[], None]) -> None:
         self._said = said
@@ -92,11 +93,13 @@ class Stops:
     def _hear(self, word: dict[str, Any]) -> None:
         self._give_back()
         if word.get("stop") and self._lender is not None:
-            self._said(str(word["stop"]) if word.get("first") else "", str(word.get("job", "")))
-            self._loan = self._lender.lend(self._give, self._interrupt)
+            place = str(word["stop"]) if word.get("first") else ""
+            give = functools.partial(self._give, place, str(word.get("job", "")))
+            self._loan = self._lender.lend(give, self._interrupt)
 
-    def _give(self, terminal: int) -> None:
+    def _give(self, place: str, job: str, terminal: int) -> None:
         if self._ours is not None:
+            self._said(place, job)
             with contextlib.suppress(OSError):  # it has just ended
                 socket.send_fds(self._ours, [_ASKED], [terminal])
 

@@ -27,8 +27,11 @@ from .output import flush_output, say
 from .runpod_stub import Loaded
 
 _NO_TERMINAL = (
-    "The breakpoint at {place} is passed over: this server was not started in a terminal. Start it in one "
+    "The breakpoint at {place} is passed over: this server has no terminal to lend. Start it in one "
     "('runpod-emulator dev handler.py'), or attach an editor: 'runpod-emulator dev --debug handler.py'."
+)
+_NO_TERMINAL_FOR_FORKS = (
+    "The breakpoint at {place} is passed over: the terminal is for the worker's own process, not for a fork of it."
 )
 _QUIT = "The debugger was left: the job fails with BdbQuit. 'c' would have let it go on."
 
@@ -39,6 +42,7 @@ class Borrowed:
     def __init__(self, descriptor: int, jobs: Jobs) -> None:
         self._jobs = jobs
         self._turn = threading.RLock()
+        self._refused: set[str] = set()
         self._server = None
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
@@ -50,6 +54,12 @@ class Borrowed:
     def is_there(self) -> bool:
         """Whether there is one to borrow; a fork has none."""
         return self._server is not None and os.getpid() == self._process
+
+    def refuse(self, place: str) -> None:
+        """Say that there is none, and what would help: once for a place."""
+        if place not in self._refused:
+            self._refused.add(place)
+            say((_NO_TERMINAL if self._server is None else _NO_TERMINAL_FOR_FORKS).format(place=place))
 
     @contextlib.contextmanager
     def session(self, place: str, first: bool) -> Iterator[None]:
@@ -160,7 +170,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
         def set_trace(self, frame: Any = None, *args: Any, **kwargs: Any) -> None:
             frame = frame or sys._getframe().f_back
             if self._borrows and not borrowed.is_there:
-                say(_NO_TERMINAL.format(place=_place(frame)))
+                borrowed.refuse(_place(frame))
                 return
             self._is_first = True
             super().set_trace(frame, *args, **kwargs)
@@ -169,10 +179,10 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
             if not self._borrows:
                 super().interaction(frame, *args, **kwargs)
             elif not borrowed.is_there:
-                say(_NO_TERMINAL.format(place=_place(frame)))
+                borrowed.refuse(_place(frame, *args))
             else:
                 first, self._is_first = self._is_first, False
-                with borrowed.session(_place(frame), first):
+                with borrowed.session(_place(frame, *args), first):
                     self.stdin, self.stdout = sys.stdin, sys.stdout
                     super().interaction(frame, *args, **kwargs)
 
@@ -195,8 +205,15 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
     pdb.Pdb = Pdb
 
 
-def _place(frame: Any) -> str:
-    """Where a frame is, as a developer names it."""
-    if frame is None:
-        return "an exception"
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+def _place(frame: Any, failure: Any = None) -> str:
+    """Where a frame is, as a developer names it; without one, where an exception, or its traceback, comes from."""
+    traceback = getattr(failure, "__traceback__", failure)
+    if frame is not None or traceback is None:
+        return "an exception" if frame is None else _named(frame, frame.f_lineno)
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return _named(traceback.tb_frame, traceback.tb_lineno)
+
+
+def _named(frame: Any, line: int) -> str:
+    return f"{os.path.basename(frame.f_code.co_filename)}:{line}"

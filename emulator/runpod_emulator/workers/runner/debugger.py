@@ -11,6 +11,7 @@ from .loading import HandlerError
 from .output import say
 
 _MISSING = "--debug needs debugpy, which {python} does not have. Install it: {python} -m pip install debugpy"
+_TAKEN = "Port {port} is taken, perhaps by another 'dev --debug'. --debug PORT begins at another one"
 _NOBODY = (
     "The breakpoint at {place} is passed over: no editor is attached. Attach one to 127.0.0.1:{port} "
     "(docs/debugging.md says how), and run the job again."
@@ -27,7 +28,9 @@ def listen(port: int) -> None:
     try:
         debugpy.listen(("127.0.0.1", port))
     except Exception as error:
-        raise HandlerError(f"The debugger can't listen on 127.0.0.1:{port}: {error}") from None
+        is_taken = "already in use" in str(error)
+        told = _TAKEN.format(port=port) if is_taken else f"The debugger can't listen on 127.0.0.1:{port}: {error}"
+        raise HandlerError(told) from None
 
     def stop(*_: Any, **__: Any) -> None:
         frame: Any = sys._getframe().f_back
