@@ -18,10 +18,13 @@ from tests.plain import PLAIN
 from tests.security.browser import Page, browsing
 
 SHOUTS = """
+import os, signal
 import runpod
 
 def handler(job):
     print("it begins", job["input"])
+    if job["input"].get("dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if job["input"].get("fail"):
         raise ValueError("no such model: " + str(job["input"]["fail"]))
     return {"said": job["input"]}
@@ -53,6 +56,7 @@ async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def screen(emu: Emulator, tab: Page) -> AsyncIterator[Screen]:
     """The page of the server, which has forgotten what was before; nothing may go wrong in it."""
+    await tab.open("about:blank")
     await asyncio.to_thread(emu.reset)
     tab.log.clear()
     yield Screen(tab, root_of(emu))

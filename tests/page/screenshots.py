@@ -41,7 +41,12 @@ def handler(job):
 runpod.serverless.start({"handler": handler})
 '''
 _WORDS = "A worker wakes, a queue grows short, and every answer finds the one who asked for it."
-_DOWN = "const box = document.querySelector('.job .sections'); box.scrollTop = 150; return 0"
+_TO_OUTPUT = """
+const box = document.querySelector(".job .sections");
+const { top } = box.querySelector(".tree[aria-label=Output]").closest(".card").getBoundingClientRect();
+box.scrollTop += top - box.getBoundingClientRect().top - 14;
+return 0;
+"""
 
 
 def picture(size: int = 320) -> str:
@@ -118,7 +123,7 @@ async def shoot(page: Page, name: str) -> None:
     (FOLDER / f"{name}.png").write_bytes(base64.b64decode(told["data"]))
 
 
-async def sized(page: Page, width: int, height: int, scale: float = 1.5) -> None:
+async def sized(page: Page, width: int, height: int, scale: float = 1.25) -> None:
     """Make the window so large."""
     await page.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
@@ -136,7 +141,7 @@ async def main() -> None:
             for stub in stubs():
                 await asyncio.to_thread(lambda stub=stub: emu.stub(**stub))
             screen = Screen(page, emu.base_url.removesuffix("/v2"))
-            await sized(page, 1280, 720)
+            await sized(page, 1200, 680)
             await screen.open()
             await screen.see("Waiting for the first job")
             found = await demo(emu, screen.root)
@@ -151,7 +156,7 @@ async def main() -> None:
             await sized(page, 390, 780, 2)
             await screen.go(f"/job/flux/{found['flux']}")
             await screen.until("document.querySelector('.job img')?.naturalWidth > 0")
-            await page.run(_DOWN)
+            await page.run(_TO_OUTPUT)
             await asyncio.sleep(0.5)
             await shoot(page, "phone")
 

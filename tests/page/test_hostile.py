@@ -7,6 +7,7 @@ import base64
 import json
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.page.pictures import Pictures
 from tests.page.screen import Screen
 from tests.page.test_views import VIEWS
 from tests.security.browser import Page
+from tests.workers.processes import needs_proc
 
 pytestmark = [pytest.mark.compat, pytest.mark.asyncio(loop_scope="module")]
 
@@ -145,17 +147,28 @@ async def test_ten_thousand_jobs_stay_smooth(tab: Page) -> None:
         await screen.open("about:blank")
 
 
-async def test_an_idle_page_does_nothing(screen: Screen, send: Send) -> None:
+@needs_proc
+async def test_an_idle_page_does_nothing_and_lets_the_server_sleep(screen: Screen, send: Send) -> None:
     await send("shouts/runsync", input={"n": 1})
     await screen.open()
     await screen.sees("a.job-row", 1)
     await screen.until("performance.now() - performance.getEntriesByType('resource').at(-1).responseEnd > 1200")
     await screen.page.run(_WATCHES)
+    before = wakes_of_the_server()
     await asyncio.sleep(2)
+    wakes = wakes_of_the_server() - before
+    assert wakes <= 2, f"the server woke {wakes} times in 2 s: at most one a second"
     assert await screen.value("window.wakes") <= 2, "at most one a second"
     assert (
         await screen.value("performance.getEntriesByType('resource').slice(window.asked).map((one) => one.name)") == []
     )
+
+
+def wakes_of_the_server() -> int:
+    """How often its thread has waited for something so far."""
+    (thread,) = (one for one in threading.enumerate() if one.name == "runpod-emulator")
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
 _WATCHES = """

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from runpod_emulator.testing import Emulator
 
-from tests.page.conftest import Send
+from tests.page.conftest import Send, root_of
 from tests.page.screen import Screen
+from tests.security.browser import Page
 
 pytestmark = [pytest.mark.compat, pytest.mark.asyncio(loop_scope="module")]
 
@@ -57,6 +62,31 @@ async def test_a_failing_job_is_understood_run_again_and_retried(screen: Screen,
     await screen.until(f"location.hash.startsWith('#/job/shouts/') && !location.hash.endsWith('{job}')")
     await screen.see("no such model: flux", within=".job")
     await screen.sees("a.job-row", 2)
+
+
+async def test_a_job_whose_workers_die_says_how_and_what_to_look_for(screen: Screen, send: Send) -> None:
+    job = (await send("shouts/run", input={"dies": True}))["id"]
+    await screen.open(f"/job/shouts/{job}")
+    await screen.see("job timed out after 1 retries", "was killed by SIGKILL, then worker", within=".error-card")
+    await screen.see("takes too much memory", within=".error-card")
+    await screen.see("Requeued its worker was lost: it was killed by SIGKILL", within=".steps")
+
+
+async def test_a_job_that_no_worker_can_take_says_why_until_the_handler_is_mended(
+    screen: Screen, tab: Page, tmp_path: Path
+) -> None:
+    handler = tmp_path / "broken.py"
+    handler.write_text("import nothing_here\n")
+    async with Emulator(endpoint=[f"broken={handler}"], reload=True, clock="real") as emu:
+        await screen.open(root=root_of(emu))
+        await screen.click("Send it from here")
+        await screen.sees("a.job-row", 1)
+        await screen.press("j")
+        await screen.see("No module named 'nothing_here'", "-m pip install nothing-here", within=".error-card")
+        await screen.see("save it", within=".error-card .advice")
+        handler.write_text("import runpod\nrunpod.serverless.start({'handler': lambda job: 'mended'})\n")
+        await screen.see("mended", "completed", within=".job")
+        await screen.open("about:blank")
 
 
 async def test_a_job_that_runs_is_cancelled(screen: Screen, send: Send, emu: Emulator) -> None:
@@ -127,13 +157,40 @@ async def test_a_life_is_saved_as_json_and_as_a_trace(screen: Screen, send: Send
     assert await screen.until("window.saved.length === 2 && JSON.parse(window.saved[1]).traceEvents.length > 2")
 
 
-async def test_the_code_that_repeats_a_job(screen: Screen, send: Send) -> None:
-    job = (await send("shouts/runsync", input={"quote": 'it\'s `all` """ \\ fine'}))["id"]
+async def test_the_code_that_repeats_a_job_does_so(screen: Screen, send: Send) -> None:
+    given = {"quote": "it's `all` \"\"\" \\ fine, ''' too \u2028 \U0001f600\n$HOME"}
+    job = (await send("shouts/runsync", input=given))["id"]
     await screen.open(f"/job/shouts/{job}")
     await screen.see("curl -s", f"{screen.root}/v2/shouts/run", within=".job")
-    for language, part in (("Python", "runpod.Endpoint"), ("JavaScript", "runpod-sdk"), ("Go", "rpEndpoint.New")):
-        await screen.click(language, within=".job")
-        await screen.see(part, within=".job .code pre")
+    code = {}
+    for language, part in (
+        ("curl", "curl -s"),
+        ("Python", "runpod.Endpoint"),
+        ("JavaScript", "statusSync(job.id)"),
+        ("Go", "RunInput{JobInput: &job}"),
+    ):
+        await screen.click(language, within=".job [aria-label=Language]")
+        await screen.see(part, within=".job .card:last-child pre")
+        await screen.page.run(_COPIES)
+        await screen.click("Copy", within=".job .card:last-child .code")
+        code[language] = await screen.until("window.copied")
+    await asyncio.gather(*(asyncio.to_thread(ran, [*command, code[language]]) for language, command in _RUN.items()))
+    told = await screen.value("(await (await fetch('/__emulator/jobs')).json()).jobs.map((one) => one.input)")
+    assert told == [given] * 3
+
+
+_COPIES = """
+window.copied = "";
+const value = { writeText: async (text) => { window.copied = text; } };
+Object.defineProperty(navigator, "clipboard", { configurable: true, value });
+return 0;
+"""
+_RUN = {"curl": ("sh", "-c"), "Python": (sys.executable, "-c")}
+
+
+def ran(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "NO_PROXY": "*"})
+    assert done.returncode == 0, done.stderr
 
 
 async def test_nothing_is_missed_and_nothing_doubled_while_jobs_rush_in(

@@ -85,11 +85,11 @@ async def test_stubs_and_faults_are_made_switched_and_removed(screen: Screen, se
     await screen.see("mine", within="[aria-label=Stubs]")
     assert (await send("llm/runsync", input={"n": 1}))["output"] == "stubbed"
     await screen.click("Use mine")
-    await screen.sees("tr.off", 1)
+    await screen.sees("li.off", 1)
     await asyncio.to_thread(emu.stub, id="other", endpoint="llm", priority=-1, respond={"output": "other"})
     assert (await send("llm/runsync", input={"n": 1}))["output"] == "other"
     await screen.click("Use mine")
-    await screen.sees("tr.off", 0)
+    await screen.sees("li.off", 0)
     await screen.see("asked 1, took 1, played 1", within="[aria-label=Stubs]")
     await screen.click("Remove mine")
     await screen.until("!document.body.innerText.includes('mine')")
@@ -101,10 +101,10 @@ async def test_stubs_and_faults_are_made_switched_and_removed(screen: Screen, se
     await screen.fill("[aria-label=Faults] textarea", '{"id": "busy", "fault": "status", "status": 429}')
     await screen.click("Add")
     await screen.click("Use busy")
-    await screen.sees("tr.off", 1)
+    await screen.sees("li.off", 1)
     assert (await send("llm/runsync", input={"n": 1}))["output"] == "other"
     await screen.click("Use busy")
-    await screen.sees("tr.off", 0)
+    await screen.sees("li.off", 0)
     assert (await send("llm/runsync", input={"n": 1}))["status"] == 429
     await screen.see("struck 1", within="[aria-label=Faults]")
 

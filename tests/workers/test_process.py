@@ -326,13 +326,14 @@ def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
     ("source", "words"),
     [
         ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("import nothing_of_this_name", "-m pip install nothing-of-this-name, or --python PATH for one that has it"),
         ("def handler(job:", "SyntaxError"),
         ("import os\nos._exit(9)", "the worker exited with code 9"),
         ("print('last words')\nimport os\nos.kill(os.getpid(), 9)", "last words\nthe worker was killed by SIGKILL"),
         ("raise SystemExit('not today')", "not today"),
         ("answer = 42", "ended without calling runpod.serverless.start, and it defines no function named handler"),
     ],
-    ids=["import", "syntax", "exit", "killed", "SystemExit", "no handler"],
+    ids=["import", "remedy", "syntax", "exit", "killed", "SystemExit", "no handler"],
 )
 async def test_a_handler_that_cannot_be_loaded_says_why(workshop: Opener, source: str, words: str) -> None:
     shop = await workshop(source, started=False)

@@ -43,6 +43,8 @@ async def test_a_crash_costs_the_attempt_and_the_second_fails_the_job(
     deaths = [message for message in caplog.messages if f"the worker {words}" in message]
     assert len(deaths) == 2
     assert deaths[-1].startswith("ep#2: ")
+    arrival = shop.endpoint.fleet.arrivals.of(job.worker or "")
+    assert arrival is not None and arrival.gone == f"it {words}"
     assert f"ep/{job.id}: its worker was lost; it is tried once more" in told(caplog)
     health = await shop.endpoint.health()
     assert (health.failed, health.retried) == (1, 1)

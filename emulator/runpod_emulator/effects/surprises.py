@@ -6,12 +6,12 @@ Each is given once for an endpoint and a cause, until the next reset.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, Submitted, Transition
 from runpod_emulator.core.jobs.results import result_limit
+from runpod_emulator.core.missing import how_to_install, missing_module
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.news import Effect, Entry, Line
@@ -22,14 +22,6 @@ log = logging.getLogger("runpod_emulator.jobs")
 _NEAR = 0.8
 """Of a limit: what is beyond that is near it."""
 _SECOND, _MINUTE = 1_000, 60
-_MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,100})'")
-_PACKAGES = {
-    "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "bs4": "beautifulsoup4",
-    "dotenv": "python-dotenv", "skimage": "scikit-image", "Crypto": "pycryptodome", "dateutil": "python-dateutil",
-    "google.protobuf": "protobuf", "jwt": "pyjwt", "magic": "python-magic", "fitz": "pymupdf", "OpenSSL": "pyopenssl",
-    "serial": "pyserial", "usb": "pyusb", "wx": "wxpython", "attr": "attrs", "faiss": "faiss-cpu",
-}  # fmt: skip
-"""Packages that are not called as their modules."""
 _POLLS = frozenset(one.value for one in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM))
 _TOO_FAST = "its jobs are polled faster than RunPod allows: %s; wait between polls, or use /status-sync or a webhook"
 _OF_A_CUT = 8
@@ -71,9 +63,9 @@ class Surprises(Effect):
         """Look for a package that is missing."""
         if line.level != "error" or line.more:
             return
-        found = _MISSING.match(line.text)
-        if found:
-            self._missing(line.endpoint, found[1])
+        if line.text.startswith("ModuleNotFoundError") and (module := missing_module(line.text)):
+            advice = how_to_install(module, self._python(line.endpoint))
+            self._warn(line.endpoint, f"module {module}", "%s", advice)
 
     def refused(self, entry: Entry) -> None:
         """Look for a key where nobody reads one, and for polls that come too fast."""
@@ -119,16 +111,6 @@ class Surprises(Effect):
             if names_secret(name):
                 said = "a key in the query (%s): RunPod reads the Authorization header alone, and logs keep a query"
                 self._warn(entry.endpoint, "query", said, name)
-
-    def _missing(self, endpoint: str, module: str) -> None:
-        first = module.partition(".")[0]
-        package = _PACKAGES.get(module) or _PACKAGES.get(first) or first.replace("_", "-")
-        python = self._python(endpoint)
-        ways = f"pip install {package}"
-        if python:
-            ways = f"{python} -m {ways}, or --python PATH for one that has it"
-        said = "the workers' interpreter%s has no module %s: if it is of a package, %s"
-        self._warn(endpoint, f"module {module}", said, python and f" {python}", module, ways)
 
     def _warn(self, endpoint: str, cause: str, text: str, *words: object) -> None:
         """Warn, unless that was said already."""

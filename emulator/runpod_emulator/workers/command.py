@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runpod_emulator.core.endpoint.polling import OBEY
-from runpod_emulator.core.fleet.worker import WorkerState
+from runpod_emulator.core.fleet.worker import REPLACED, WorkerState
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.workers.child import CLOSING_GRACE, OWN, STOP_GRACE, Child
 from runpod_emulator.workers.environment import joined
@@ -130,7 +130,7 @@ class CommandWorker:
     def _replace(self) -> None:
         if not self._ended:
             self._end(self._command.stop_grace if self._in_peace else None)
-            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=self._wants_successor))
+            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=self._wants_successor, reason=REPLACED))
 
     def stop_job(self, job: str, lease: int) -> None:
         """The program learns of it by polling; unless it lets go of the job in time, it is replaced."""
@@ -157,4 +157,4 @@ class CommandWorker:
             return
         log.warning("%s: %s%s", self._endpoint.fleet.numbers.name(self.id), how, block(taken))
         if known is None or known.state is not WorkerState.UNHEALTHY:  # such a one stays in sight
-            await self._endpoint.worker_gone(self.id)
+            await self._endpoint.worker_gone(self.id, reason=how.replace("the worker", "it", 1))

@@ -239,4 +239,4 @@ class ServerWorker:
             await self._balancer.worker_broken(self.id, text)
             return
         log.warning("%s: %s%s", self._balancer.fleet.numbers.name(self.id), how, block(taken))
-        await self._balancer.worker_gone(self.id)
+        await self._balancer.worker_gone(self.id, how.replace("the worker", "it", 1))

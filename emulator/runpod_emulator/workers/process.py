@@ -30,7 +30,7 @@ import socket
 import orjson
 
 from runpod_emulator.core.errors import JobNotFound
-from runpod_emulator.core.fleet.worker import Said
+from runpod_emulator.core.fleet.worker import REPLACED, Said
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
@@ -125,7 +125,7 @@ class WorkerProcess:
         if not self._ended:
             self._ended = True
             self._caller.hang_up()
-            gone = self._endpoint.worker_gone(self.id, replace=self._wants_successor)
+            gone = self._endpoint.worker_gone(self.id, replace=self._wants_successor, reason=REPLACED)
             self._hand_over = asyncio.ensure_future(gone)
             self._end_process(None if self._jobs else self._program.stop_grace)
 
@@ -389,8 +389,9 @@ class WorkerProcess:
             return
         self._ended = True
         if self._was_ready:
-            log.warning("%s: the worker %s", self._endpoint.fleet.numbers.name(self.id), self._child.how_it_ended())
-            await self._endpoint.worker_gone(self.id)
+            how = self._child.how_it_ended()
+            log.warning("%s: the worker %s", self._endpoint.fleet.numbers.name(self.id), how)
+            await self._endpoint.worker_gone(self.id, reason=f"it {how}")
             return
         reason = self._broken or "\n".join((*self._child.last_lines, f"the worker {self._child.how_it_ended()}"))
         await self._endpoint.worker_broken(self.id, await self._program.not_started(reason))

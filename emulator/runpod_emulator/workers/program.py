@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from runpod_emulator.core.missing import how_to_install, missing_module
 from runpod_emulator.workers.child import STOP_GRACE
 from runpod_emulator.workers.debug_port import DebugPort
 from runpod_emulator.workers.environment import inherited
@@ -87,8 +88,12 @@ class Program:
 
     async def not_started(self, reason: str) -> str:
         """What is said of a handler that could not be started for this reason, with advice where there is some."""
-        advice = address_taken(reason) or await self._complaint()
-        return f"handler {self.handler} could not be started:\n{reason}{advice}"
+        advice = address_taken(reason) or self._missing(reason) or await self._complaint()
+        return f"handler {self.handler} could not be started:\n{reason.rstrip()}{advice}"
+
+    def _missing(self, reason: str) -> str:
+        module = missing_module(reason)
+        return f"\n{how_to_install(module, self.python)}" if module else ""
 
     async def _complaint(self) -> str:
         """Why the interpreter of `--python` can't run workers, if it is none; empty otherwise."""

@@ -193,7 +193,7 @@ class ScriptedWorker:
         """End in the middle of things; its jobs are lost, and a fresh worker comes."""
         if not self._ended.is_set():
             self.stop()
-            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True))
+            self._endpoint.later(self._endpoint.worker_gone(self.id, replace=True, reason="a stub or fault crashed it"))
 
     kill = replace
 

@@ -30,8 +30,8 @@ class Heard(Protocol):
 class GoneWorkers(Protocol):
     """For those who say that a worker has ended."""
 
-    async def worker_gone(self, worker: str, replace: bool = False) -> None:
-        """A worker ended; `replace` brings up a fresh one at once."""
+    async def worker_gone(self, worker: str, replace: bool = False, reason: str = "") -> None:
+        """A worker ended; `replace` brings up a fresh one at once, `reason` says how it ended."""
         ...
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -142,8 +142,8 @@ class BalancedRequests(Heard, Protocol):
         """A worker ended before it was up."""
         ...
 
-    async def worker_gone(self, worker: str) -> None:
-        """A worker ended without being asked to."""
+    async def worker_gone(self, worker: str, reason: str = "") -> None:
+        """A worker ended without being asked to; `reason` says how."""
         ...
 
     def worker_stopped(self, worker: str) -> None:

@@ -70,6 +70,7 @@ async def test_why_workers_have_gone():
     await world.worker()
     await world.advance(world.endpoint.settings.idle_timeout)
     await world.endpoint.work.worker_gone(await world.worker())
+    await world.endpoint.work.worker_gone(await world.worker(), reason="it exited with code 3")
     ill = await world.worker()
     await world.advance(world.endpoint.fleet.fell_ill(ill, "no memory"))
     await world.worker()
@@ -77,6 +78,7 @@ async def test_why_workers_have_gone():
     assert gone.reasons == [
         "idle for 5 s (idle_timeout)",
         "it ended by itself",
+        "it exited with code 3",
         "no memory",
         "the next job is to see a cold start",
     ]

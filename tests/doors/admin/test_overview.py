@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -198,6 +199,24 @@ async def test_a_life_as_json(it: Admin):
     assert [one["event"] for one in told["job"]["transitions"]] == ["Submitted", "Taken", "Emitted", "Completed"]
     answer = await it.http.get("/__emulator/jobs/nobody/trace")
     assert answer.status_code == 404
+
+
+async def test_a_look_at_a_job_says_how_its_workers_went_and_what_it_lacks(it: Admin):
+    worker, job = await begun(it.world, Submission(b"{}"))
+    assert (await it.ask(f"/timeline/{job.id}"))["workers"] == {worker: {"number": 1, "gone": None}}
+    await it.world.endpoint.work.worker_gone(worker, reason="it was killed by SIGKILL")
+    await it.world.advance(3_500)
+    second = it.world.launcher.started[-1]
+    await it.world.endpoint.work.worker_ready(second, 1)
+    (job,) = await it.world.take(second)
+    error = json.dumps({"error_message": "x", "error_traceback": "…\nModuleNotFoundError: No module named 'cv2.aruco'"})
+    await it.fail(job, error)
+    told = await it.ask(f"/timeline/{job.id}")
+    assert told["workers"] == {
+        worker: {"number": 1, "gone": "it was killed by SIGKILL"},
+        second: {"number": 2, "gone": None},
+    }
+    assert told["missing"].endswith("has no module cv2.aruco: if it is of a package, pip install opencv-python")
 
 
 async def test_a_life_as_a_trace_that_perfetto_opens(it: Admin):

@@ -196,12 +196,12 @@ class Balancer:
         """A worker ended before it was up."""
         await self.workforce.worker_broken(worker, reason)
 
-    async def worker_gone(self, worker: str) -> None:
-        """The worker's process ended without being asked to."""
+    async def worker_gone(self, worker: str, reason: str = "") -> None:
+        """The worker's process ended without being asked to; `reason` says how."""
         await self._now()
         self._forget(worker)
         self.workforce.release.failed(worker)
-        self.fleet.forget(worker)
+        self.fleet.forget(worker, reason)
         self._room.call(("balancer", self.id))
         await self._balance()
 

@@ -92,8 +92,8 @@ class JobSource(Protocol):
         """A worker is up, or wants another number of jobs at once."""
         ...
 
-    async def worker_gone(self, worker: str) -> None:
-        """A worker has ended."""
+    async def worker_gone(self, worker: str, replace: bool = False, reason: str = "") -> None:
+        """A worker has ended; `reason` says how."""
         ...
 
     def refresh(self, worker: str) -> None:
@@ -366,7 +366,7 @@ class PollingWorkers:
             if known is not None and known.ours:
                 self._endpoint.refresh(worker)
             else:
-                self._endpoint.later(self._endpoint.worker_gone(worker))
+                self._endpoint.later(self._endpoint.worker_gone(worker, reason="it fell silent"))
 
     def _refused(self, worker: str, job_id: str, event: object) -> None:
         if not isinstance(event, Progressed):

@@ -200,14 +200,17 @@ class Work:
         """A worker failed its own fitness check and leaves."""
         await self.workforce.worker_unhealthy(worker, reason)
 
-    async def worker_gone(self, worker: str, replace: bool = False) -> None:
-        """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once."""
+    async def worker_gone(self, worker: str, replace: bool = False, reason: str = "") -> None:
+        """A worker ended: its jobs are tried once more, or fail. `replace` brings up a fresh one at once.
+
+        `reason` says how it ended, as "it was killed by SIGKILL", where that is known.
+        """
         if self.stray_runs.workers:
             self.stray_runs.end_all(worker)
         at = await self._now()
         self.polling.forget(worker)
         self.workforce.release.failed(worker)
-        for job_id in sorted(self.fleet.forget(worker)):
+        for job_id in sorted(self.fleet.forget(worker, reason)):
             await self._lose(job_id, lambda job: job.worker == worker, at)
         if replace:
             self.workforce.autoscaler.start_one()

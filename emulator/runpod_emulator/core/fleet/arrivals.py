@@ -35,6 +35,8 @@ class Arrival:
     """When it had a machine, and its container began to start."""
     program_at: int | None = None
     ready_at: int | None = None
+    gone: str = ""
+    """Why it went, "" for one that is here."""
 
 
 class Arrivals:
@@ -113,6 +115,11 @@ class Arrivals:
         if worker.is_coming_up and (arrival := self._known.get(worker.id)) is not None:
             arrival.ready_at = self._timeline.now()
         self.end(worker)
+
+    def gone(self, worker: str, reason: str) -> None:
+        """The worker went, for this reason: who lost a job with it wants to know."""
+        if (arrival := self._known.get(worker)) is not None:
+            arrival.gone = reason
 
     def end(self, worker: Worker) -> None:
         """The worker is up, or gone before that."""

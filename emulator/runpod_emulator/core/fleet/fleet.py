@@ -9,7 +9,7 @@ from runpod_emulator.core.fleet.backoff import Backoff
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.numbers import Numbers
-from runpod_emulator.core.fleet.worker import Worker, WorkerCounts, WorkerState
+from runpod_emulator.core.fleet.worker import ENDED_BY_ITSELF, Worker, WorkerCounts, WorkerState
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.timeline import Timeline
 
@@ -172,7 +172,7 @@ class Fleet:
             self.arrivals.end(worker)
         return self.backoff.failed(self._timeline.now())
 
-    def forget(self, worker_id: str, reason: str = "it ended by itself") -> set[str]:
+    def forget(self, worker_id: str, reason: str = "") -> set[str]:
         """A worker is gone; returns the jobs it held."""
         worker = self.workers.pop(worker_id, None)
         if worker is None:
@@ -183,14 +183,18 @@ class Fleet:
         if self._holds_time(worker):
             for _ in jobs:
                 self._timeline.end()
-        worker.leave(reason)
+        self._leaves(worker, reason or ENDED_BY_ITSELF)
         return jobs
+
+    def _leaves(self, worker: Worker, reason: str) -> None:
+        worker.leave(reason)
+        self.arrivals.gone(worker.id, worker.reason)
 
     def dismiss(self, worker: Worker, reason: str = "") -> None:
         """End a worker that holds no job, for this reason, and forget it."""
         del self.workers[worker.id]
         self._let_go(worker)
-        worker.leave(reason)
+        self._leaves(worker, reason)
         self._launcher.stop(worker.id)
 
     def outdate(self, worker: Worker, reason: str = "") -> None:

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 from runpod_emulator.core.time.timers import Timer
 
+ENDED_BY_ITSELF = "it ended by itself"
+REPLACED = "a fresh one took its place"
+"""Why workers go of whom nothing better is known."""
+
 
 class WorkerState(str, Enum):
     """What /health counts a worker as."""

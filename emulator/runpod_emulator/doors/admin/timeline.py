@@ -16,6 +16,7 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound, NotFound
 from runpod_emulator.core.fidelity import LEDGER, weakest
 from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.missing import how_to_install, missing_module
 from runpod_emulator.core.records.history import KEPT, Moment
 from runpod_emulator.core.records.phases import COLD_START, Phase, phases
 from runpod_emulator.core.records.streams import Piece
@@ -115,8 +116,33 @@ async def misses(world: Chosen) -> list[dict[str, str]]:
 
 @router.get("/{job_id}")
 async def job(world: Chosen, job_id: str) -> Response:
-    """One job with every change, as in `/jobs/{job_id}`, but nobody counts as having seen its end."""
-    return listings.answer(listings.json_of(await shapes.one_job(world, job_id, shapes.folded, is_look=True)))
+    """One job with every change, as in `/jobs/{job_id}`, but nobody counts as having seen its end.
+
+    `workers` are those that had it, by id: the number of each, and why it went, null for one that is here. `missing`
+    says how to install the module for want of which it has failed, null for another end.
+    """
+    told = await shapes.one_job(world, job_id, shapes.folded, is_look=True)
+    endpoint = _endpoint_of(world, job_id)
+    more = {"workers": _workers(world, endpoint, job_id), "missing": _missing(world, endpoint, told.get("error") or "")}
+    return listings.answer(listings.json_of({**told, **more}))
+
+
+def _missing(world: World, endpoint: str, error: str) -> str | None:
+    module, program = missing_module(error), world.endpoints.programs.get(endpoint)
+    return world.masks.text(how_to_install(module, program.python if program else "")) if module else None
+
+
+def _workers(world: World, endpoint: str, job_id: str) -> dict[str, dict[str, Any]]:
+    fleet = world.endpoints.queues[endpoint].fleet
+    had = dict.fromkeys(one.worker for one in world.history.of(endpoint, job_id) if one.worker)
+    arrivals = {worker: fleet.arrivals.of(worker) for worker in had}
+    return {
+        world.masks.text(worker): {
+            "number": fleet.numbers.of(worker),
+            "gone": None if arrival is None else world.masks.text(arrival.gone) or None,
+        }
+        for worker, arrival in arrivals.items()
+    }
 
 
 @router.get("/{job_id}/pieces")

@@ -2,7 +2,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import uPlot from "uplot";
 import { colours } from "./draw.js";
-import { duration } from "./format.js";
+import { clock, duration } from "./format.js";
 import { onTheme } from "./theme.js";
 
 const MOST = 2_000;
@@ -50,7 +50,8 @@ function Chart({ title, data, options, label }) {
   useEffect(() => onTheme(() => setThemed((one) => one + 1)), []);
   useLayoutEffect(() => {
     const palette = colours();
-    const axis = { stroke: palette.muted, grid: { stroke: palette.grid, width: 1 }, ticks: { stroke: palette.grid }, font: "11px system-ui" };
+    const times = (_, seconds, __, ___, step) => seconds.map((one) => clock(one * 1000, step < 1));
+    const axis = { space: 78, size: 32, values: times, stroke: palette.muted, grid: { stroke: palette.grid, width: 1 }, ticks: { stroke: palette.grid }, font: "11px system-ui" };
     plot.current = new uPlot({ width: box.current.clientWidth, height: HEIGHT, cursor: { drag: { x: false, y: false } }, legend: { show: false },
       ...options(palette, axis) }, data, box.current);
     const watch = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height: HEIGHT }));
@@ -67,7 +68,7 @@ function Chart({ title, data, options, label }) {
 
 export function Depth({ told }) {
   const options = (palette, axis) => ({
-    axes: [axis, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
+    axes: [axis, { ...axis, space: 30, values: null, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
     scales: { y: { range: (_, low, high) => [0, Math.max(1, high)] } },
     series: [{}, { stroke: palette.accent, fill: `color-mix(in srgb, ${palette.accent} 18%, transparent)`, width: 1.5, points: { show: false },
       paths: uPlot.paths.stepped({ align: 1 }) }],
@@ -78,7 +79,7 @@ export function Depth({ told }) {
 
 export function Delays({ told }) {
   const options = (palette, axis) => ({
-    axes: [axis, { ...axis, size: 62, values: (_, values) => values.map((one) => duration(one)) }],
+    axes: [axis, { ...axis, space: 30, size: 62, values: (_, values) => values.map((one) => duration(one)) }],
     scales: { y: { range: (_, low, high) => [0, Math.max(5, high * 1.05)] } },
     series: [{}, { stroke: palette.cold, width: 0, paths: () => null, points: { show: true, size: 5, fill: palette.cold, stroke: palette.cold } }],
   });

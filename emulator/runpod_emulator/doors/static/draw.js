@@ -79,7 +79,7 @@ export function drawLife(context, scale, life, y, { now, shift, palette }) {
   }
   for (const [from, to] of life.cold) block(context, scale, from - shift, to - shift, y - 3, 6, palette.cold);
   drawTicks(context, scale, life.ticks, shift, top, palette.tick);
-  for (const [at, kind] of life.marks) mark(context, scale.x(at - shift), y, kind, palette);
+  drawMarks(context, scale, life.marks, shift, y, palette);
   for (const [at, known] of life.hooks) diamond(context, scale.x(at - shift), y, known ? palette.hook : palette.bad);
 }
 
@@ -106,14 +106,27 @@ function drawTicks(context, scale, times, shift, top, colour) {
   }
 }
 
-function mark(context, x, y, kind, palette) {
-  if (kind === "progress") {
-    context.fillStyle = palette.tick;
-    context.beginPath();
-    context.arc(x, y, 2.2, 0, 7);
-    context.fill();
-    return;
+// Progress as dots that stay apart; the end of a run that was lost or retried as a line.
+function drawMarks(context, scale, marks, shift, y, palette) {
+  let last = -10;
+  for (const [at, kind] of marks) {
+    const x = scale.x(at - shift);
+    if (kind !== "progress") cutOff(context, x, y, kind, palette);
+    else if (x - last >= 7) {
+      last = x;
+      dot(context, x, y, palette.tick);
+    }
   }
+}
+
+function dot(context, x, y, colour) {
+  context.fillStyle = colour;
+  context.beginPath();
+  context.arc(x, y, 2.2, 0, 7);
+  context.fill();
+}
+
+function cutOff(context, x, y, kind, palette) {
   context.strokeStyle = kind === "lost" ? palette.lost : palette.accent;
   context.lineWidth = 1.5;
   context.setLineDash([3, 2]);

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "./html.js";
 import { part } from "./api.js";
 import { Delays, Depth, series } from "./charts.js";
-import { count, cut, duration, visible } from "./format.js";
+import { count, cut, duration, shortId, visible } from "./format.js";
 import { LogLines } from "./jobparts.js";
 import { Empty, Problem, jobLink, useAsked } from "./parts.js";
 import { world } from "./world.js";
@@ -33,7 +33,7 @@ function Endpoint({ one, isAlone }) {
       ${isQueue ? html`<a class="button" href=${`#/try/${part(one.id)}`}>Try it</a>` : null}
       <button type="button" class="button" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>${open ? "Less" : "More"}</button></header>
     <div class="body stack">
-      ${one.flaw ? html`<p class="problem">${visible(one.flaw)}</p>` : null}
+      ${one.flaw ? html`<div class="problem"><pre class="text">${visible(one.flaw.trimEnd())}</pre></div>` : null}
       <div class="endpoint-grid">
         <div class="stack"><${Workers} one=${one} /><p class="small"><b>Autoscaler</b> <span class="muted">${visible(one.scaler.words)}</span></p></div>
         <${Counts} one=${one} />
@@ -47,8 +47,8 @@ function Workers({ one }) {
   return html`<div class="workers">${one.workers.map((worker) => html`<div class="worker" key=${worker.id}>
     <span class="muted mono">#${worker.number}</span>
     <span class=${`pill ${STATES[worker.state] ?? ""}`}>${worker.state}${worker.outdated ? ", old code" : ""}</span>
-    <span class="small muted">${visible(cut(worker.reason ?? "", 400))}
-      ${worker.jobs.map((id) => html` <a href=${jobLink(one.id, id)} class="mono">${visible(id.slice(0, 8))}</a>`)}</span>
+    <span class="small muted">${visible(worker.reason && worker.reason === one.flaw ? "could not be started, as said above" : cut(worker.reason ?? "", 400))}
+      ${worker.jobs.map((id) => html` <a href=${jobLink(one.id, id)} class="mono">${visible(shortId(id))}</a>`)}</span>
     <span class="small muted number-cell">${worker.since === null ? "" : `for ${duration(Math.max(0, world.now() - worker.since))}`}</span></div>`)}</div>`;
 }
 

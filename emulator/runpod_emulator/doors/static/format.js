@@ -31,8 +31,9 @@ export function size(bytes) {
   return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 }
 
+// As in the log: what all ids of /runsync begin with tells none from another.
 export function shortId(id) {
-  return id.length > 12 ? id.slice(0, 8) : id;
+  return id.length > 12 ? id.replace(/^sync-/, "").slice(0, 8) : id;
 }
 
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -2,12 +2,13 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { admin, ask, call, part } from "./api.js";
 import { duration, moment, visible } from "./format.js";
-import { Evidence, Failure, Hooks, Lines, Requests, Steps, Stream } from "./jobparts.js";
+import { Evidence, Hooks, Lines, Requests, Steps, Stream } from "./jobparts.js";
 import { keyOf } from "./life.js";
 import { Act, Code, Copy, Problem, Status, Tabs, jobLink, save } from "./parts.js";
 import { go } from "./place.js";
 import { LANGUAGES } from "./repeat.js";
 import { Tree } from "./tree.js";
+import { Failure, Waits, nameOf } from "./why.js";
 import { world } from "./world.js";
 
 const SOON = 200;
@@ -84,6 +85,12 @@ function Actions({ job, failed }) {
   </div>`;
 }
 
+// A worker by its number, which the log has, and its id.
+function workerOf(job, worker) {
+  const name = worker ? nameOf(job, worker) : "–";
+  return name.startsWith("#") ? `${name} ${worker}` : name;
+}
+
 function Facts({ job }) {
   const life = world.lives.get(keyOf(job.endpoint, job.id));
   const lengths = life?.lengths(world.now()) ?? { queued: null, worked: null };
@@ -91,11 +98,11 @@ function Facts({ job }) {
     ["Submitted", moment(job.submittedAt).split(" ")[1]],
     ["In the queue", duration(lengths.queued)],
     ["Work", life?.spans.some((span) => span.kind !== "queued") ? duration(lengths.worked) : "–"],
-    ["Worker", job.worker ?? life?.worker ?? "–"],
-    ["Retries", job.retries],
-    ["Kept until", job.keptUntil ? moment(job.keptUntil).split(" ")[1].slice(0, 8) : "–"],
+    ["Worker", workerOf(job, job.worker ?? life?.worker)],
+    ...(job.executionTimeout ? [["May take", duration(job.executionTimeout)]] : []),
+    ...(job.retries ? [["Retries", job.retries]] : []),
+    ...(job.keptUntil ? [["Kept until", moment(job.keptUntil).split(" ")[1].slice(0, 8)]] : []),
   ];
-  if (job.executionTimeout) rows.splice(5, 0, ["Timeout", duration(job.executionTimeout)]);
   return html`<dl class="facts">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class=${name === "Worker" ? "name" : ""}>${visible(value ?? "–")}</dd></div>`)}</dl>`;
 }
 
@@ -117,6 +124,7 @@ function Sections({ job }) {
   return html`<div class="sections" tabindex="0" role="region" aria-label="About the job">
     ${isGone ? html`<p class="muted">The record is gone: what is left is what happened.</p>` : html`<${Facts} job=${job} />`}
     ${job.error ? html`<${Failure} job=${job} />` : null}
+    ${job.status === "IN_QUEUE" ? html`<${Waits} job=${job} />` : null}
     <${Stream} job=${job} />
     ${!isGone && job.output !== null ? html`<${Value} title=${job.status === "IN_PROGRESS" ? "Progress" : "Output"} value=${job.output} />` : null}
     ${isGone ? null : html`<${Value} title="Input" value=${job.input} />`}

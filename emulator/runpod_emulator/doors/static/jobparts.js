@@ -4,26 +4,11 @@ import { admin, part } from "./api.js";
 import { clock, count, cut, duration, visible } from "./format.js";
 import { At, useAsked } from "./parts.js";
 import { Tree } from "./tree.js";
+import { nameOf } from "./why.js";
 import { world } from "./world.js";
 
 const MOST_CHUNKS = 2_000;
 const MOST_LINES = 500;
-
-// A handler's exception comes as JSON with its kind, its text and its traceback.
-export function Failure({ job }) {
-  let raised = {};
-  try {
-    raised = JSON.parse(job.error) ?? {};
-  } catch {
-    raised = {};
-  }
-  const kind = raised.error_type ? String(raised.error_type).replace(/^<class '(.*)'>$/, "$1") : "";
-  const trace = raised.error_traceback ? String(raised.error_traceback) : "";
-  return html`<section class="card error-card"><header><h3>${job.status === "FAILED" ? "Why it failed" : "Error"}</h3>
-    ${kind ? html`<code>${visible(kind)}</code>` : null}</header>
-    <div class="body stack"><div class="message">${visible(cut(String(raised.error_message ?? job.error), 4000))}</div>
-    ${trace ? html`<div class="code"><pre tabindex="0">${visible(trace)}</pre></div>` : null}</div></section>`;
-}
 
 // What the job has said so far. Looking takes nothing from the client that reads the stream.
 export function Stream({ job }) {
@@ -52,14 +37,16 @@ export function Stream({ job }) {
 
 const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
+const ending = (job, taken) => job.workers?.[taken?.worker]?.gone ?? "nobody knows why";
+
 const CAUSES = {
   Submitted: () => "a client handed it in",
   Released: () => "a stub or fault that held it has let it go",
-  Taken: (one, before) => html`worker <code>${visible(one.worker ?? "")}</code> took it after ${duration(one.at - before.at)}`,
+  Taken: (one, before, taken, job) => html`worker <b>${visible(nameOf(job, one.worker))}</b> took it after ${duration(one.at - before.at)}`,
   Returned: () => "it could not be handed over: back to the head of the queue",
-  Requeued: () => "its worker was lost: back to the head of the queue",
-  Completed: (one, before, taken) => `the handler returned after ${duration(one.at - taken)}`,
-  Failed: (one, before, taken) => (taken ? `after ${duration(one.at - taken)} of work; the error says why` : "before a worker had it"),
+  Requeued: (one, before, taken, job) => `its worker was lost: ${visible(ending(job, taken))}. Back to the head of the queue`,
+  Completed: (one, before, taken) => (taken ? `the handler returned after ${duration(one.at - taken.at)}` : "without a worker"),
+  Failed: (one, before, taken) => (taken ? `after ${duration(one.at - taken.at)} of work; the error says why` : "before a worker had it"),
   Cancelled: (one, before) => (before?.status === "IN_PROGRESS" ? "somebody cancelled it; its worker was told to stop" : "somebody cancelled it in the queue"),
   TimedOut: () => "a deadline has passed",
   Retried: () => "a client asked for another run",
@@ -86,8 +73,8 @@ export function Steps({ job }) {
   let taken = null;
   return html`<section class="card"><header><h3>What happened</h3></header><div class="body"><ol class="steps">
     ${steps.map((one, index) => {
-      const why = CAUSES[one.event]?.(one, steps[index - 1], taken) ?? "";
-      if (one.event === "Taken") taken = one.at;
+      const why = CAUSES[one.event]?.(one, steps[index - 1], taken, job) ?? "";
+      if (one.event === "Taken") taken = one;
       return html`<li key=${index}><${At} at=${one.at} /><span class="since">+${duration(one.at - first.at)}</span>
         <span class=${`knot ${one.status}`} aria-hidden="true"></span><span><b>${one.event}</b> <span class="muted">${why}</span></span></li>`;
     })}</ol></div></section>`;

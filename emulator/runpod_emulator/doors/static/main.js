@@ -62,10 +62,12 @@ function Late({ load, name, ...more }) {
 function Dialog({ open, close, label, children }) {
   const dialog = useRef(null);
   useEffect(() => {
-    if (open && !dialog.current.open) dialog.current.showModal();
-    else if (!open && dialog.current.open) dialog.current.close();
+    if (open && !dialog.current.open) {
+      dialog.current.showModal();
+      (dialog.current.querySelector("input") ?? dialog.current).focus();
+    } else if (!open && dialog.current.open) dialog.current.close();
   }, [open]);
-  return html`<dialog ref=${dialog} aria-label=${label} onClose=${close} onClick=${(event) => event.target === dialog.current && close()}>
+  return html`<dialog ref=${dialog} tabindex="-1" aria-label=${label} onClose=${close} onClick=${(event) => event.target === dialog.current && close()}>
     ${open ? children : null}
   </dialog>`;
 }
@@ -98,6 +100,7 @@ function Help() {
       <i class="thin"></i><span>waits in the queue</span><i class="cold"></i><span>waits for a worker that starts: a cold start</span>
       <i class="run"></i><span>runs</span><i class="good"></i><span>ran: completed, failed</span>
       <i class="ticks"></i><span>chunks of a stream; dots are progress updates</span><i class="diamond"></i><span>a webhook call, red if refused</span>
+      <i class="broken"></i><span>its worker was lost, or a client asked for a retry</span>
     </div>
     <p class="small muted">Drag on the time axis to look closer; double-click to look at everything again.${" "}
       <a href="/__emulator/docs" target="_blank" rel="noreferrer">The admin API</a>,${" "}
@@ -140,6 +143,7 @@ function App() {
     return () => removeEventListener("keydown", pressed);
   }, []);
   const isJob = parts[0] === "job";
+  useEffect(() => document.querySelector(".views [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [parts[0]]);
   const view = VIEWS.find(([name]) => name === (isJob ? "timeline" : parts[0])) ?? VIEWS[0];
   return html`
     <header class="top">

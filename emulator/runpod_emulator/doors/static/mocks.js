@@ -21,25 +21,29 @@ function List({ kind, title, about, example, counts, body, more, marked }) {
   const { data, error, again } = useAsked(`/${kind}`, ["transition", "request"]);
   const [failed, setFailed] = useState(null);
   const [adding, setAdding] = useState(false);
-  const then = (act) => async () => {
-    await act();
+  async function act(one, method, sent) {
+    await admin(`/${kind}/${part(one.id)}`, { method, body: sent });
     again();
-  };
-  return html`<section class="card" aria-label=${title}><header><h3>${title}</h3><span class="pill">${data?.length ?? 0}</span><span class="muted small grow">${about}</span>
+  }
+  return html`<section class="card" aria-label=${title}><header><h3>${title}</h3><span class="pill">${data?.length ?? 0}</span><span class="muted small desk">${about}</span><span class="grow"></span>
       <button type="button" class="button" aria-expanded=${String(adding)} onClick=${() => setAdding(!adding)}>${adding ? "Close" : `New ${title.toLowerCase().slice(0, -1)}`}</button></header>
     ${adding ? html`<${New} kind=${kind} example=${example} done=${() => { setAdding(false); again(); }} />` : null}
     <${Problem} error=${failed ?? error} />
-    ${data?.length ? html`<div class="wide" tabindex="0" role="region" aria-label=${`List of ${kind}`}><table>
-      <thead><tr><th>On</th><th>Name</th><th>Counts</th><th>As written</th><th><span class="hidden-text">Actions</span></th></tr></thead>
-      <tbody>${data.map((one) => html`<tr key=${one.id} class=${`${one.id === marked ? "marked" : ""} ${one.on ? "" : "off"}`}>
-        <td><label class="switch"><input type="checkbox" checked=${one.on} aria-label=${`Use ${visible(one.id)}`}
-          onChange=${(event) => { const on = event.target.checked; then(() => admin(`/${kind}/${part(one.id)}`, { method: "PATCH", body: { on } }))().catch(setFailed); }} /></label></td>
-        <td><b>${visible(cut(one.id, 100))}</b><br /><span class="small muted">${visible(more(one) ?? "")}</span></td>
-        <td class="small">${counts(one)}${one.problem ? html`<p class="problem">${visible(one.problem)}</p>` : null}</td>
-        <td><${Tree} value=${body(one)} label=${`As written: ${visible(one.id)}`} /></td>
-        <td><${Act} class="danger" failed=${setFailed} act=${then(() => admin(`/${kind}/${part(one.id)}`, { method: "DELETE" }))} aria-label=${`Remove ${visible(one.id)}`}>Remove</${Act}></td></tr>`)}</tbody></table></div>`
+    ${data?.length ? html`<ul class="mocks" aria-label=${`List of ${kind}`}>${data.map((one) => html`<${Row} key=${one.id} one=${one} isMarked=${one.id === marked}
+      counts=${counts(one)} more=${more(one)} written=${body(one)} change=${(on) => act(one, "PATCH", { on })} remove=${() => act(one, "DELETE")} failed=${setFailed} />`)}</ul>`
       : data ? html`<${Empty} title=${`No ${kind}`}><p>${kind === "stubs" ? html`Write one here, in a file (<code>--stubs</code>), in a test, or make one of <a href="#/requests">a request</a>.`
         : html`Write one here, in a file, or in a test.`}</p></${Empty}>` : null}</section>`;
+}
+
+function Row({ one, isMarked, counts, more, written, change, remove, failed }) {
+  const name = visible(one.id);
+  return html`<li class=${`${isMarked ? "marked" : ""} ${one.on ? "" : "off"}`}>
+    <div class="row"><label class="switch"><input type="checkbox" checked=${one.on} aria-label=${`Use ${name}`}
+        onChange=${(event) => change(event.target.checked).catch(failed)} /><b>${cut(name, 100)}</b></label>
+      <span class="small muted">${visible(more ?? "")}</span><span class="grow"></span><span class="small">${counts}</span>
+      <${Act} class="danger quiet" failed=${failed} act=${remove} aria-label=${`Remove ${name}`}>Remove</${Act}></div>
+    <${Problem} error=${one.problem} />
+    <${Tree} value=${written} label=${`As written: ${name}`} /></li>`;
 }
 
 function New({ kind, example, done }) {
@@ -50,7 +54,7 @@ function New({ kind, example, done }) {
     done();
   }
   return html`<div class="body stack"><label class="field"><span>${kind === "stubs" ? "A stub" : "A fault"}, as JSON: one, or a list</span>
-    <textarea class="mono" rows="9" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
+    <textarea class="mono" rows="13" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
     <${Problem} error=${failed} /><div class="row"><${Act} class="main" act=${add} failed=${setFailed}>Add</${Act}>
     <span class="small muted">Every key and every kind: <a href="/__emulator/docs" target="_blank" rel="noreferrer">the admin API</a></span></div></div>`;
 }

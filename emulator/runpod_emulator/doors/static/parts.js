@@ -4,7 +4,7 @@ import { clock, moment, visible } from "./format.js";
 import { admin } from "./api.js";
 import { world } from "./world.js";
 
-const WORDS = { IN_QUEUE: "in queue", IN_PROGRESS: "in progress", COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled",
+export const WORDS = { IN_QUEUE: "in queue", IN_PROGRESS: "in progress", COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled",
   TIMED_OUT: "timed out", GONE: "gone" };
 
 export const statusWord = (status) => WORDS[status] ?? status;

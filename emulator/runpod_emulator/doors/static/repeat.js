@@ -16,8 +16,9 @@ function curl(job, base) {
     -d ${quoted(JSON.stringify(body(job)))}`;
 }
 
-// A JSON text within a literal of another language: every escape of JSON is one of theirs, and what could end it is escaped.
-const literal = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+// A text as a literal of another language: every escape of JSON is one of theirs. Emoji stay as they are, for Go takes no
+// halves of a pair.
+const literal = (text) => JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 function python(job, base) {
   return `import json
@@ -35,8 +36,8 @@ print(job.output())  # waits until it has ended
 }
 
 function pythonText(text) {
-  const plain = !/\\|"""/.test(text) && !text.endsWith('"');
-  return plain ? `"""${text}"""` : `r'''${text}'''`.includes("'''", 4) && text.includes("'''") ? literal(text) : `r'''${text}'''`;
+  if (!/\\|"""/.test(text)) return `"""${text}"""`;
+  return text.includes("'''") ? literal(text) : `r'''${text}'''`;
 }
 
 function javascript(job, base) {
@@ -45,7 +46,7 @@ function javascript(job, base) {
 const runpod = runpodSdk(process.env.${KEY} ?? "any-key", { baseUrl: ${literal(base)} });
 const endpoint = runpod.endpoint(${literal(job.endpoint)});
 const job = await endpoint.run(${indented(JSON.stringify(body(job), null, 2), "")});
-console.log(await endpoint.status(job.id));
+console.log(await endpoint.statusSync(job.id)); // waits until it has ended
 `;
 }
 
@@ -63,21 +64,31 @@ import (
 )
 
 func main() {
+	key := os.Getenv("${KEY}")
+	if key == "" {
+		key = "any-key"
+	}
 	endpoint, err := rpEndpoint.New(
-		&config.Config{ApiKey: sdk.String(os.Getenv("${KEY}"))},
+		&config.Config{ApiKey: &key},
 		&rpEndpoint.Option{EndpointId: sdk.String(${literal(job.endpoint)}), EndpointUrl: sdk.String(${literal(base)})},
 	)
 	if err != nil {
 		panic(err)
 	}
-	var input rpEndpoint.RunInput
-	text := ${goText(JSON.stringify({ input: { input: job.input } }))}
-	_ = json.Unmarshal([]byte(text), &input)
-	answer, err := endpoint.Run(&input)
+	var job rpEndpoint.JobInput
+	if err := json.Unmarshal([]byte(${goText(JSON.stringify(body(job)))}), &job); err != nil {
+		panic(err)
+	}
+	accepted, err := endpoint.Run(&rpEndpoint.RunInput{JobInput: &job})
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(*answer.Id)
+	ended, err := endpoint.StatusSync(&rpEndpoint.StatusSyncInput{Id: accepted.Id}) // waits until it has ended
+	if err != nil {
+		panic(err)
+	}
+	told, _ := json.Marshal(ended)
+	fmt.Println(string(told))
 }
 `;
 }

@@ -1,7 +1,7 @@
 // What clients sent: each request with its answer, and the jobs that no stub took.
 import { html, useState } from "./html.js";
 import { admin, part } from "./api.js";
-import { cut, duration, visible } from "./format.js";
+import { cut, duration, shortId, visible } from "./format.js";
 import { Answered } from "./jobparts.js";
 import { Act, At, Empty, Problem, jobLink, useAsked } from "./parts.js";
 import { go } from "./place.js";
@@ -36,7 +36,7 @@ function Row({ one }) {
   return html`<tr><td><${At} at=${one.at} /></td>
     <td><code>${one.method} ${visible(one.path)}${one.query ? `?${visible(cut(one.query, 120))}` : ""}</code></td>
     <td><${Answered} one=${one} /></td><td class="number-cell">${duration(one.took)}</td>
-    <td>${one.job ? html`<a class="mono" href=${jobLink(one.endpoint, one.job)}>${visible(one.job.slice(0, 8))}</a>` : null}</td>
+    <td>${one.job ? html`<a class="mono" href=${jobLink(one.endpoint, one.job)}>${visible(shortId(one.job))}</a>` : null}</td>
     <td><button type="button" class="button quiet" aria-expanded=${String(open)} aria-label=${`Details of request ${one.number}`} onClick=${() => setOpen(!open)}>${open ? "▾" : "▸"}</button></td></tr>
     ${open ? html`<tr><td colspan="6"><${Details} one=${one} /></td></tr>` : null}`;
 }
@@ -53,8 +53,8 @@ function Details({ one }) {
     ${canStub ? html`<div class="row"><${Act} act=${stub} failed=${setError} title="A stub that takes such jobs, and answers as this one was answered">Make a stub of it</${Act}></div>` : null}
     <${Problem} error=${error} />
     ${one.bodyCut ? html`<p class="muted small">The body is not here: ${visible(one.bodyCut.reason)}</p>` : null}
-    ${one.body !== null ? html`<${Tree} value=${one.body} label="Body" />` : null}
-    <${Tree} value=${one.headers} label="Headers" /></div>`;
+    ${one.body !== null ? html`<div><h4>Body</h4><${Tree} value=${one.body} label="Body" /></div>` : null}
+    <div><h4>Headers</h4><${Tree} value=${one.headers} label="Headers" /></div></div>`;
 }
 
 // What a stub should answer: what the job of this request came to, if it has ended.

@@ -7,7 +7,7 @@ import { Job } from "./job.js";
 import { STATUSES, keyOf } from "./life.js";
 import { First } from "./first.js";
 import { Status, jobLink, statusWord } from "./parts.js";
-import { go, isWriting } from "./place.js";
+import { go, isWriting, place } from "./place.js";
 import { AXES, chosen, range, sight } from "./rows.js";
 import { onTheme } from "./theme.js";
 import { world } from "./world.js";
@@ -35,7 +35,7 @@ export function Timeline({ job }) {
   const endpoints = useMemo(() => [...new Set([...world.lives.values()].map((one) => one.endpoint))].sort(), [world.lives.size, world.age]);
   const waiting = frozen ? [...world.lives.keys()].filter((key) => !frozen.lives.has(key)).length : 0;
   const key = job ? keyOf(job.endpoint, job.id) : null;
-  useKeys(list, key, pause);
+  useKeys(list, pause);
   const isEmpty = world.lives.size === 0 && world.state === "live";
   return html`<div class=${`timeline ${job ? "with-job" : ""}`}>
     <section class="jobs" aria-label="Timeline of jobs">
@@ -69,15 +69,21 @@ function useFound(text) {
   return found;
 }
 
-function useKeys(list, key, pause) {
+// Keys may come faster than the page is drawn: which job is chosen is asked of the address, not of what is shown.
+function chosenNow() {
+  const [view, endpoint, id] = place();
+  return view === "job" ? keyOf(endpoint, id) : null;
+}
+
+function useKeys(list, pause) {
   const latest = useRef(null);
-  latest.current = { list, key, pause };
+  latest.current = { list, pause };
   useEffect(() => {
     function pressed(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       if (event.key === "Escape") {
         if (isWriting(event.target)) event.target.blur();
-        else if (latest.current.key) go("/timeline");
+        else if (chosenNow()) go("/timeline");
         return;
       }
       if (isWriting(event.target)) return;
@@ -89,8 +95,9 @@ function useKeys(list, key, pause) {
       event.preventDefault();
     }
     function move(step) {
-      const { list: rows, key: at } = latest.current;
+      const { list: rows } = latest.current;
       if (!rows.length) return;
+      const at = chosenNow();
       const index = rows.findIndex((one) => one.key === at);
       const next = rows[index < 0 ? rows.length - 1 : Math.min(rows.length - 1, Math.max(0, index + step))];
       go(jobLink(next.endpoint, next.id).slice(1));
@@ -214,7 +221,7 @@ function Tracks({ lives, first, view, rowHeight, from, to, now, axis }) {
     const width = track.clientWidth;
     const context = sharp(canvas.current, width, view.height);
     const [scale, palette] = [new Scale(from, to, width), colours()];
-    drawGrid(context, scale, view.height, palette);
+    if (!narrow.matches) drawGrid(context, scale, view.height, palette);
     const middle = narrow.matches ? rowHeight - 14 : rowHeight / 2;
     lives.forEach((life, index) => drawLife(context, scale, life, (first + index) * rowHeight - view.top + middle, {
       now, palette, shift: axis === "start" ? life.from : 0,

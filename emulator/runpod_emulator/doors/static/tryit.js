@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { call, events, keep, kept, part } from "./api.js";
 import { ANY_INPUT } from "./first.js";
 import { duration, visible } from "./format.js";
-import { Act, Code, Empty, Problem, Tabs, jobLink, useAsked } from "./parts.js";
+import { Act, Code, Empty, Problem, Status, Tabs, WORDS, jobLink, useAsked } from "./parts.js";
 import { Tree } from "./tree.js";
 
 const WAYS = ["run", "runsync", "stream", "OpenAI chat"];
@@ -149,6 +149,7 @@ function Head({ answer }) {
   if (answer.waits) return html`<span class="pill running">waits</span>`;
   if (!answer.status) return null;
   return html`<span class=${`pill ${answer.status < 400 ? "good" : "bad"}`}>${answer.status}</span>
+    ${answer.value?.status in WORDS ? html`<${Status} status=${answer.value.status} />` : null}
     <span class="small muted">${duration(answer.took)}</span>${answer.ended ? html`<span class="pill">${visible(answer.ended)}</span>` : null}
     <span class="small muted ellipsis">${visible(answer.fidelity)}</span>`;
 }

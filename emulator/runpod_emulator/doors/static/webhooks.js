@@ -1,7 +1,7 @@
 // Webhook calls that were made, and what the built-in receiver has got.
 import { html, useState } from "./html.js";
 import { admin, part } from "./api.js";
-import { count, cut, visible } from "./format.js";
+import { count, cut, shortId, visible } from "./format.js";
 import { Act, At, Code, Empty, Problem, jobLink, useAsked } from "./parts.js";
 import { Tree } from "./tree.js";
 
@@ -28,7 +28,7 @@ function Calls() {
 function Call({ one, failed }) {
   const [open, setOpen] = useState(false);
   const resend = () => admin(`/timeline/${part(one.job)}/resend`, { method: "POST" });
-  return html`<tr><td><${At} at=${one.at} /></td><td><a href=${jobLink(one.endpoint, one.job)}>${visible(one.endpoint)} <span class="mono">${visible(one.job.slice(0, 8))}</span></a></td>
+  return html`<tr><td><${At} at=${one.at} /></td><td><a href=${jobLink(one.endpoint, one.job)}>${visible(one.endpoint)} <span class="mono">${visible(shortId(one.job))}</span></a></td>
     <td><code>${visible(cut(one.url, 100))}</code></td><td>${one.attempt}</td>
     <td>${one.acknowledged ? html`<span class="pill good">acknowledged</span>` : html`<span class="pill bad">${visible(cut(one.problem ?? "", 300))}</span>`}
       ${one.isLast && one.status === "OWED" ? html` <span class="small muted">tried again later</span>` : null}</td>

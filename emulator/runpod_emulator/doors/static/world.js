@@ -3,13 +3,16 @@ import { ask, admin, events, kept } from "./api.js";
 import { Life, keyOf, overlap } from "./life.js";
 
 const MOST = 10_000;
-const KINDS = "transition,request,worker,webhook,log,reset";
+const KINDS = "transition,worker,webhook,reset";
+// They come with every request and every line: the server is asked to tell of them only while something shows them.
+const ASIDE = ["request", "log"];
+const SETTLED = 50;
 const GRACE = 10_000;
 const LONGEST_PAUSE = 5_000;
 const BURST = 100;
 const COMINGS = 2_000;
 // Kinds of which it does no harm to have missed some: what shows them asks for them.
-const ASKED_FOR = new Set(["request", "worker", "log"]);
+const ASKED_FOR = new Set(["worker"]);
 // Under load the whole picture is dear: it is asked for after so many times as long as it took, in ms at most.
 const SHARE = 20;
 const LONGEST_REST = 10_000;
@@ -28,6 +31,7 @@ export class World {
     this.listeners = new Map();
     this.dirty = new Set();
     this.connection = null;
+    this.aside = { kinds: "", connection: null };
     this.pause = 0;
     document.addEventListener("visibilitychange", () => this.#seen());
     // A page that the browser keeps to come back to must not hold one of its six connections to the server.
@@ -38,7 +42,11 @@ export class World {
   // Calls `listener` at most ten times a second, once there is news of one of these kinds; returns what ends that.
   listen(kinds, listener) {
     this.listeners.set(listener, new Set(kinds));
-    return () => this.listeners.delete(listener);
+    this.#attend();
+    return () => {
+      this.listeners.delete(listener);
+      this.#attend();
+    };
   }
 
   // The time in the emulator, as far as is known: only a real clock goes on by itself.
@@ -57,6 +65,32 @@ export class World {
   stop() {
     this.connection?.abort();
     this.connection = null;
+    this.#hear("");
+  }
+
+  // Follows what somebody listens for now, once the views have come and gone.
+  #attend() {
+    clearTimeout(this.attending);
+    this.attending = setTimeout(() => {
+      const wanted = ASIDE.filter((kind) => [...this.listeners.values()].some((kinds) => kinds.has(kind)));
+      this.#hear(this.state === "live" ? wanted.join() : "");
+    }, SETTLED);
+  }
+
+  async #hear(kinds) {
+    if (kinds === this.aside.kinds) return;
+    this.aside.connection?.abort();
+    const connection = new AbortController();
+    this.aside = { kinds, connection };
+    if (!kinds) return;
+    try {
+      const answer = await ask(`/events?kinds=${kinds}`, { signal: connection.signal, accept: "text/event-stream" });
+      this.#tell(...kinds.split(","));
+      for await (const { event } of events(answer)) this.#tell(...(event === "left-out" ? kinds.split(",") : [event]));
+    } catch {
+      // Whether the server is there at all is found out by the other stream.
+    }
+    if (!connection.signal.aborted) this.aside = { kinds: "", connection: null };
   }
 
   // Another namespace, or other keys: nothing that was known counts.
@@ -231,6 +265,7 @@ export class World {
   #become(state, problem = "") {
     this.state = state;
     this.problem = problem;
+    this.#attend();
     this.#tell("connection");
   }
 
