@@ -220,5 +220,7 @@ async def test_the_keys_go_through_the_views(screen: Screen) -> None:
     await screen.open()
     await screen.press("?")
     await screen.see("light or dark", within="dialog")
-    await screen.press("Escape", "7")
+    await screen.press("Escape")
+    await screen.sees("dialog[open]", 0)
+    await screen.press("7")
     await screen.see("Due next")
