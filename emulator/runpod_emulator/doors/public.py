@@ -18,9 +18,8 @@ from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.http import wire
-from runpod_emulator.http.call import FIDELITY, JOB, Call
+from runpod_emulator.http.call import FIDELITY, JOB, STUB, Call
 from runpod_emulator.http.guards import BalancedVerb, Find, Verb, endpoint_in_path, guarded
-from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import Door
 from runpod_emulator.world.world import World
 
@@ -178,7 +177,7 @@ def note_job(call: Call, job: Job) -> None:
     """Note of which job a request is, and the stub that this one plays."""
     call.request.scope[JOB] = job.id
     if job.script is not None:
-        remarks_of(call.request.scope).stub = job.script.stub or ""
+        call.request.scope[STUB] = job.script.stub or ""
 
 
 def _envelope(call: Call, operation: Operation, job: Job, at: int, status: int = 200) -> Response:

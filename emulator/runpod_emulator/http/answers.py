@@ -17,7 +17,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.access import world_of_client
 from runpod_emulator.http.bodies import BODY, LET_IN, UNREAD, Unread, has_body
 from runpod_emulator.http.bounded import HEAD
-from runpod_emulator.http.call import FIDELITY, JOB, HttpCaller
+from runpod_emulator.http.call import FIDELITY, JOB, STUB, HttpCaller
 from runpod_emulator.http.remarks import REMARKS, Remarks, remarks_of
 from runpod_emulator.http.strays import log_stray
 from runpod_emulator.http.why import why
@@ -118,16 +118,16 @@ def note(request: HTTPConnection, endpoint_id: str, operation: str, status: int)
     if UNREAD in scope:
         left: Unread = scope[UNREAD]
         unread, size = left.reason, max(size, left.size)
-    fault = stub = reason = ""
+    fault = reason = ""
     if REMARKS in scope:
         remarks: Remarks = scope[REMARKS]
         remarks.noted = True
-        fault, stub, reason = remarks.fault, remarks.stub, remarks.why
+        fault, reason = remarks.fault, remarks.why
     at = emulator.timeline.now()
     entry = Entry(
         emulator.requests, at, endpoint_id, operation, method, path, query, scope["headers"],
         body if size <= LONGEST_BODY else body[:LONGEST_BODY], status, job, size, scope.get(HEAD, 0), unread,
-        fault, at - scope.get(LET_IN, at), stub, reason,
+        fault, at - scope.get(LET_IN, at), scope.get(STUB, ""), reason,
     )  # fmt: skip
     for answered in emulator.news.answered:
         answered(entry)

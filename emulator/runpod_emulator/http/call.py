@@ -24,8 +24,8 @@ FIDELITY = "X-Emulator-Fidelity"
 _FIDELITY, _JSON = FIDELITY.lower().encode(), (b"content-type", b"application/json")
 _AT_ONCE = 1 << 20
 """Bytes whose nesting is checked on the loop; a text that is made for it takes 20 ms then."""
-JOB = "emulator.job"
-"""Where the scope of a request has the job that it made."""
+JOB, STUB = "emulator.job", "emulator.stub"
+"""Where the scope of a request has the job that it made, and the id of the stub that a job plays."""
 
 
 class HttpCaller(Caller):

@@ -16,8 +16,6 @@ class Remarks:
 
     fault: str = ""
     """The id of the fault that has changed the answer."""
-    stub: str = ""
-    """The id of the stub that the job plays."""
     why: str = ""
     """Why it was refused, in words."""
     noted: bool = False

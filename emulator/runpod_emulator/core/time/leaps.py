@@ -54,7 +54,8 @@ class Leaps:
         self.in_vain: Callable[[], None] | None = None
         """Called when somebody waits for time to pass, nothing runs, and time does not pass by itself."""
         self._timeline = timeline
-        self._impatient = 0
+        self.impatient = 0
+        """How many wait for time to pass."""
         self._coming = 0
         """How many requests have come, and neither wait nor are answered yet."""
         self._came = float("-inf")
@@ -66,12 +67,12 @@ class Leaps:
 
     def begin_waiting(self) -> None:
         """Somebody waits for time to pass."""
-        self._impatient += 1
+        self.impatient += 1
         self.hurry()
 
     def end_waiting(self) -> None:
         """Somebody waits no more."""
-        self._impatient -= 1
+        self.impatient -= 1
 
     def come(self) -> None:
         """A request has come, which is not to be left behind."""
@@ -84,7 +85,7 @@ class Leaps:
 
     def hurry(self) -> None:
         """Leave out the time until the next deadline, if the clock is automatic, somebody waits and nothing runs."""
-        if not self._impatient or self._timeline.running or self._closed:
+        if not self.impatient or self._timeline.running or self._closed:
             return
         if self._jumping:
             self._again = True
@@ -118,7 +119,7 @@ class Leaps:
     async def _jump(self) -> None:
         await self._hear()
         self._again = False
-        if self._impatient and await self.leap():
+        if self.impatient and await self.leap():
             self._again = True
 
     async def _hear(self) -> None:

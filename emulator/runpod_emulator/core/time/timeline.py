@@ -293,7 +293,8 @@ class Timeline:
             for waiter in calm:
                 if not waiter.done():
                     waiter.set_result(None)
-            self.leaps.hurry()
+            if self.leaps.impatient:
+                self.leaps.hurry()
 
     async def settle(self, seconds: float | None = None) -> bool:
         """Wait until no activity is counted, for so many seconds of real time at most; returns whether that is so."""

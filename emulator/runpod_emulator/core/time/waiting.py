@@ -111,7 +111,8 @@ class WaitingRoom:
             waiter.timer = self.timeline.at(until, lambda: waiter.end(Outcome.DEADLINE))
         if caller is not None:
             caller.attach(waiter)
-            caller.arrive()
+            if caller.coming is not None:
+                caller.arrive()
         hurries = caller is not None and caller.hurries
         if hurries:
             self.timeline.leaps.begin_waiting()
