@@ -69,12 +69,21 @@ function Counts({ one }) {
 function Charts({ id }) {
   const [age, set] = useState(0);
   useEffect(() => {
-    let last = 0;
-    return world.listen(["transition", "reset"], () => {
-      if (performance.now() - last < 1000) return;
-      last = performance.now();
+    let timer = null;
+    let next = 0;
+    const look = () => {
+      timer = null;
+      next = performance.now() + 1000;
       set((one) => one + 1);
+    };
+    const leave = world.listen(["transition", "reset"], () => {
+      timer ??= setTimeout(look, next - performance.now());
     });
+    look(); // what has come between the first drawing and this
+    return () => {
+      clearTimeout(timer);
+      leave();
+    };
   }, []);
   const told = useMemo(() => series([...world.lives.values()].filter((life) => life.endpoint === id)), [id, age]);
   if (!told) return html`<p class="muted small">No job of it is remembered: there is nothing to draw yet.</p>`;
