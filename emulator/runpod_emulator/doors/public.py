@@ -182,7 +182,7 @@ def note_job(call: Call, job: Job) -> None:
 
 def _envelope(call: Call, operation: Operation, job: Job, at: int, status: int = 200) -> Response:
     if job.script is not None:
-        note_job(call, job)
+        call.request.scope[STUB] = job.script.stub or ""
     if call.emulator.polls is not None:
         call.emulator.polls.seen(job)
     return call.reply(_ROWS[operation, job.status], wire.envelope(job, at, call.platform), status)

@@ -85,6 +85,8 @@ class JobLog(Effect):
             log.info(said, name, job.status.value, delay, run, tail, extra=facts)
 
     def _warn(self, job: Job, text: str, *words: str, event: str) -> None:
+        if not log.isEnabledFor(logging.WARNING):
+            return
         whole = self._names.introduced(job.id)
         name = f"{self._name(job)} ({whole})" if whole else self._name(job)
         log.warning(text, name, *words, extra=self._facts(job, event))

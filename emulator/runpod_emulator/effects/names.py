@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from runpod_emulator.core.jobs.ids import SYNC
 
 _SHORTEST, _LONGEST = 4, 8
@@ -14,7 +16,7 @@ class JobNames:
     """The beginnings of the ids of jobs, each of as many characters as tell it from all that were named lately."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._names: OrderedDict[str, str] = OrderedDict()
         self._jobs: dict[str, str] = {}
         self._introduced: set[str] = set()
 
@@ -26,7 +28,8 @@ class JobNames:
         """The whole id where nobody was told of it yet, else ""."""
         if job in self._introduced:
             return ""
-        self.short(job)
+        if job not in self._names:
+            self._named(job)
         self._introduced.add(job)
         return job
 
@@ -34,13 +37,14 @@ class JobNames:
         if not job:
             return ""
         if len(self._names) >= _KEPT:
-            oldest = next(iter(self._names))
+            oldest, name = self._names.popitem(last=False)
             self._introduced.discard(oldest)
-            if self._jobs.get(name := self._names.pop(oldest)) == oldest:
+            if self._jobs.get(name) == oldest:
                 del self._jobs[name]
         begun = job.removeprefix(SYNC)
-        lengths = range(_SHORTEST, _LONGEST + 1)
-        name = next((begun[:length] for length in lengths if begun[:length] not in self._jobs), begun[:_LONGEST])
+        name = begun[:_SHORTEST]
+        while name in self._jobs and len(name) < _LONGEST:
+            name = begun[: len(name) + 1]
         self._names[job] = name
         self._jobs.setdefault(name, job)
         return name
