@@ -184,7 +184,7 @@ class Settings(ServerOptions):
         if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
         if not found and not self.stubs:
-            way_out = "name a handler, as in 'runpod-emulator serve handler.py'"
+            way_out = "name a handler, as in 'runpod-emulator serve handler.py', or --endpoint ID=handler.py"
             if self.flash_resources:
                 way_out = "the Flash app has images only, which are not served by themselves"
             raise ConfigurationError(f"nothing to serve: {way_out}")
