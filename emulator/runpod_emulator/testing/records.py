@@ -59,6 +59,7 @@ class Request:
     at: float
     endpoint: str
     operation: str
+    """What it asked for; empty where no route has the path."""
     method: str
     path: str
     query: str
