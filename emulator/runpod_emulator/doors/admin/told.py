@@ -13,6 +13,8 @@ from runpod_emulator.core.secrets.masks import Masks
 _POLLS = frozenset(
     one.value for one in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM, Operation.HEALTH)
 )  # fmt: skip
+_LONGEST = 200
+"""Characters of a path, and of a reason, that are told."""
 
 
 @dataclass(slots=True)
@@ -28,13 +30,17 @@ class Fold:
     def line(self, masks: Masks, began_at: int | None = None) -> str:
         """The line, without secrets; with the seconds since `began_at`, if that is given."""
         one, number = self.first, f"#{self.first.number}{_after(self.first, began_at)}"
-        path = masks.text(one.path)
+        path = _cut(masks.text(one.path))
         job = f", job {masks.text(one.job)}" if one.job and one.job not in one.path else ""
-        fault = f" by fault {masks.text(one.fault)}" if one.fault else ""
-        told = f"{one.method} {path}: {one.status or 'connection reset'}{fault}{job}"
+        why = f" by fault {masks.text(one.fault)}" if one.fault else one.why and f" ({_cut(masks.text(one.why))})"
+        told = f"{one.method} {path}: {one.status or 'connection reset'}{why}{job}"
         if self.count == 1:
             return f"{number} {told}{self.rest}"
         return f"{self.count} x {told}, {number} to #{self.last.number}{_after(self.last, began_at)}{self.rest}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _after(entry: Entry, began_at: int | None) -> str:
@@ -46,7 +52,8 @@ def folded(entries: Iterable[tuple[Entry, str]]) -> list[Fold]:
     folds: list[Fold] = []
     alike: dict[tuple[str, str, int, str, str], Fold] = {}
     for entry, rest in entries:
-        key = entry.method, entry.path, entry.status, entry.job, f"{entry.fault} {rest}"
+        why = "" if entry.operation in _POLLS else entry.why  # that of a poll says how long ago
+        key = entry.method, entry.path, entry.status, entry.job, f"{entry.fault} {why} {rest}"
         if key in alike:
             alike[key].count += 1
             alike[key].last = entry
