@@ -87,7 +87,7 @@ def hook_line(world: World, last: Attempt) -> str:
 def _next(delivery: Delivery, now: int) -> str:
     if delivery.status is DeliveryStatus.GIVEN_UP:
         return "given up"
-    return f"the next in {length(delivery.due - now)}"
+    return "the next is on its way" if delivery.due <= now else f"the next in {length(delivery.due - now)}"
 
 
 def stub_of(job: Job) -> str:
