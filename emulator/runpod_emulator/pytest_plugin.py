@@ -248,12 +248,12 @@ def _seed(config: pytest.Config, test: str) -> int:
 
 def _marked(node: pytest.Item) -> tuple[list[str], dict[str, Any]]:
     """The endpoints of all marks, and their options: a nearer mark goes before one that is further away."""
-    endpoints: dict[str, None] = {}
+    endpoints: list[str] = []  # whatever a mark has, which need not be hashable
     options: dict[str, Any] = {}
     for mark in reversed(list(node.iter_markers(_FIXTURE))):
-        endpoints |= dict.fromkeys(mark.args)
+        endpoints += [one for one in mark.args if one not in endpoints]
         options |= mark.kwargs
-    return list(endpoints), options
+    return endpoints, options
 
 
 @pytest.fixture(scope="session")

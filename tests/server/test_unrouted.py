@@ -28,7 +28,14 @@ UNROUTED = {
     "batch": ("POST", "/v2/ep/batch", 501, "ep", "the batch API exists on RunPod"),
     "GraphQL": ("POST", "/graphql", 501, "", "the management API (GraphQL) exists on RunPod"),
 }
-OF_NOBODY = ["/__emulator/nope", "/__emulator/ui/nope.js", "/favicon.ico", "/.well-known/x", "/docs/x", "/openapi.json/x"]
+OF_NOBODY = [
+    "/__emulator/nope",
+    "/__emulator/ui/nope.js",
+    "/favicon.ico",
+    "/.well-known/x",
+    "/docs/x",
+    "/openapi.json/x",
+]
 
 
 @table("name", UNROUTED)
@@ -38,7 +45,12 @@ async def test_it_is_a_request_like_any_other(name: str) -> None:
     world = doors.world.emulator
     assert (await doors.http.request(method, path, content=JOB)).status_code == status
     (entry,) = world.journal
-    assert (entry.method, entry.path, entry.status, entry.endpoint) == (method, path.rstrip("/") or "/", status, endpoint)
+    assert (entry.method, entry.path, entry.status, entry.endpoint) == (
+        method,
+        path.rstrip("/") or "/",
+        status,
+        endpoint,
+    )
     assert entry.operation == "" and entry.why.startswith(why) and entry.body == (JOB if method == "POST" else b"")
     assert f"{method} {entry.path}: {status}" in await story(world)
     assert [f"{method} {entry.path}: {status}" in reason for reason in unmet(world, ())] == [True]

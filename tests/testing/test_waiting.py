@@ -88,7 +88,7 @@ def test_nobody_waits_for_webhooks_that_no_job_has_asked_for(clock: Any, monkeyp
         emu.stub(endpoint="llm", respond={"output": 1})
         client = Client(emu)
         client.run()
-        with pytest.raises(TimeoutError, match=r"0 of 1 webhook calls were acknowledged: jobs came, .* has asked for a"):
+        with pytest.raises(TimeoutError, match=r"^0 of 1 webhook calls .*: jobs came, .* has asked for a webhook"):
             emu.wait_for(webhooks=1, timeout="1h")
         client.run(webhook=emu.webhooks.url)
         emu.wait_for(webhooks=1)
@@ -96,7 +96,7 @@ def test_nobody_waits_for_webhooks_that_no_job_has_asked_for(clock: Any, monkeyp
 
 def test_it_waits_for_the_first_job(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(unasked, "_GRACE", 0.02)
-    with Emulator("llm", patience=0.2) as emu, pytest.raises(TimeoutError, match="not over after 0.2 s of real time"):
+    with Emulator("llm", patience=0.2) as emu, pytest.raises(TimeoutError, match="not over after"):
         emu.wait_for(webhooks=1)
 
 
@@ -113,7 +113,7 @@ def test_the_next_attempt_is_never_in_the_past(emu: Emulator, client: Client):
 
 async def test_who_blocks_the_own_loop_is_told():
     with Emulator("llm", patience=0.1) as emu:
-        with pytest.raises(TimeoutError, match="This call blocks the event loop of its own thread, .*await emu.aio"):
+        with pytest.raises(TimeoutError, match=r"This call blocks the event loop .*await emu\.aio"):
             emu.wait_for(webhooks=1)
         with pytest.raises(TimeoutError) as told:
             await emu.aio.wait_for(webhooks=1)

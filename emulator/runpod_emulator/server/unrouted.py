@@ -19,7 +19,8 @@ from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.world.world import World
 
 _OF_PAGES = (
-    "/docs", "/openapi.json", "/static-offline-docs/", "/favicon.ico", "/robots.txt", "/apple-touch-icon", "/.well-known/",
+    "/docs", "/openapi.json", "/static-offline-docs/", "/favicon.ico", "/robots.txt", "/apple-touch-icon",
+    "/.well-known/",
 )  # fmt: skip
 """How paths begin that are the API page's, or for which browsers ask unasked."""
 

@@ -125,7 +125,7 @@ def job(shown: Mapping[str, Any]) -> Job:
 def _gone(job_id: str, endpoint: str, told: tuple[Transition, ...]) -> Job:
     """A job of which only its changes are known."""
     taken = [one for one in told if one.event == "Taken"]
-    before = told[-2] if len(told) > 1 and told[-2].status not in ("IN_QUEUE", "IN_PROGRESS") else None
+    ended = [one for one in told[-2:-1] if one.status not in ("IN_QUEUE", "IN_PROGRESS")]
     return Job(
         id=job_id,
         endpoint=endpoint,
@@ -134,7 +134,7 @@ def _gone(job_id: str, endpoint: str, told: tuple[Transition, ...]) -> Job:
         retries=told[-1].retries,
         submitted_at=told[0].at if told[0].event == "Submitted" else None,
         taken_at=taken[-1].at if taken else None,
-        ended_at=None if before is None else before.at,
+        ended_at=ended[-1].at if ended else None,
         transitions=told,
     )
 

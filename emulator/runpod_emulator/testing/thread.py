@@ -262,7 +262,7 @@ class Link:
 
 
 def blocking() -> str:
-    """What to add to a complaint where this thread runs an event loop, which stands as long as it waits; "" elsewhere."""
+    """What to add to a complaint where this thread runs an event loop, which stands as long as it waits; or ""."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

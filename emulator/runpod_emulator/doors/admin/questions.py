@@ -33,6 +33,7 @@ from runpod_emulator.mocking.checks import input_check, input_regex_check
 from runpod_emulator.mocking.forms import Pattern
 from runpod_emulator.mocking.models import Header, HeaderPattern
 from runpod_emulator.mocking.patterns import TooSlow, found
+from runpod_emulator.mocking.words import kind_of
 from runpod_emulator.values import Exact, Milliseconds, nearest
 from runpod_emulator.world.standing import WAYS, held_by, in_vain, late
 from runpod_emulator.world.stillness import Stillness
@@ -116,6 +117,13 @@ class Filter(Parameters):
     headers: dict[str, HeaderText] = Field(
         {}, description="headers that must be there with these values, or {regex: pattern}"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_mapping(cls, given: Any) -> Any:
+        if not isinstance(given, dict | cls):
+            raise ValueError(f"write a mapping, such as {{operation: run}}; this is {kind_of(given)}")
+        return given
 
     def check(self, world: World) -> None:
         """Raise ConfigurationError for an endpoint that nobody knows: what is asked of it would hold for ever."""

@@ -31,9 +31,8 @@ class Unasked:
     async def is_so(self) -> bool:
         """Whether that is so by now; where it may become so, those who wait for news are woken then."""
         world = self._world
-        if world.store.has_work() or len(world.attempts) or not any(world.history.jobs()):
-            self._stop()
-        elif await world.store.deliveries.owes():
+        is_quiet = any(world.history.jobs()) and not (world.store.has_work() or len(world.attempts))
+        if not is_quiet or await world.store.deliveries.owes():
             self._stop()
         elif self._mark != world.requests:
             self._stop()
