@@ -80,6 +80,11 @@ LEAKS = """
 import pytest
 
 
+@pytest.mark.runpod_emulator(["images", "texts"])
+def test_a_list(runpod_emulator):
+    pass
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_each_finds_the_start(runpod_emulator, number):
     emu = runpod_emulator
@@ -99,7 +104,8 @@ def test_all_of_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_marks=MARKS, test_factory=FACTORY, test_leaks=LEAKS)
     usual = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers", "-o", "asyncio_mode=auto")
     outcome = pytester.runpytest_subprocess(*usual, "-n", "2", "--dist", "loadfile")
-    outcome.assert_outcomes(passed=10, failed=2)
+    outcome.assert_outcomes(passed=10, failed=2, errors=1)
+    outcome.stdout.fnmatch_lines(["*endpoint: *'images', 'texts'? is no text: write 'images', 'texts'"])
     outcome.stdout.fnmatch_lines(
         ["clients that were made at import call http://127.0.0.1:*, and not that of this test*"]
     )

@@ -97,6 +97,16 @@ def test_it_says_why_requests_were_refused(emu: Emulator, client: Client):
     ]
 
 
+def test_what_clients_wrote_makes_no_lines_and_no_colours(emu: Emulator, client: Client):
+    for path in ("/llm/ru%0A%1b[31mn", "/ll%0A%1b[31mm/run"):
+        client.ask("POST", path)
+    with pytest.raises(AssertionError) as nearest:
+        emu.assert_requested(status=200)
+    told = [emu.story(), *emu.unmet(), str(nearest.value)]
+    assert [text for text in told if not all(line.isprintable() for line in text.split("\n"))] == []
+    assert [len(text.split("\n")) for text in told] == [4, 1, 1, 3]
+
+
 def test_of_nothing_it_is_short(emu: Emulator):
     (line,) = emu.story().splitlines()
     assert line.startswith("seed 0, virtual clock at +0 s, ")

@@ -111,6 +111,13 @@ def test_the_next_attempt_is_never_in_the_past(emu: Emulator, client: Client):
     assert told.startswith(f"webhook of job {job} to") and told.endswith("(answered 500), the next is on its way")
 
 
+def test_it_says_that_no_job_has_asked_yet(emu: Emulator, client: Client):
+    emu.stub(endpoint="llm", respond={"delay": "1m", "output": 1})
+    assert in_vain(emu, webhooks=1)[1:] == ["  no job has asked for a webhook yet"]
+    client.run()
+    assert in_vain(emu, webhooks=1)[1:] == ["  no job has asked for a webhook yet"]
+
+
 async def test_who_blocks_the_own_loop_is_told():
     with Emulator("llm", patience=0.1) as emu:
         with pytest.raises(TimeoutError, match=r"This call blocks the event loop .*await emu\.aio"):

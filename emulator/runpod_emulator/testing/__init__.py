@@ -18,6 +18,6 @@ from runpod_emulator.testing.thread import NotRunning
 from runpod_emulator.testing.webhooks import Webhooks
 
 __all__ = [
-    "Clock", "Emulator", "EmulatorFactory", "Fault", "Job", "NotRunning", "Request", "Stub", "Transition", "WebhookCall",
-    "Webhooks",
+    "Clock", "Emulator", "EmulatorFactory", "Fault", "Job", "NotRunning", "Request", "Stub", "Transition",
+    "WebhookCall", "Webhooks",
 ]  # fmt: skip

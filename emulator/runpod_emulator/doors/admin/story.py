@@ -11,6 +11,7 @@ from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.news import Attempt, Entry
+from runpod_emulator.core.secrets.shown import visible
 from runpod_emulator.doors.admin.questions import mode
 from runpod_emulator.doors.admin.told import lines
 from runpod_emulator.doors.admin.whereabouts import hook_line, stub_of
@@ -129,4 +130,5 @@ def _hooks(world: World) -> list[Attempt]:
 
 
 def _cut(line: str) -> str:
+    line = visible(line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
