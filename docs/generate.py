@@ -16,10 +16,13 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from runpod_emulator.config.options import EndpointOptions, all_options, default_text, flag, form, kind
+from runpod_emulator.core import fidelity
+from runpod_emulator.core.balancer_errors import NoWorkerInTime, QueueCall
+from runpod_emulator.core.errors import BodyTooLarge, RequestError
 from runpod_emulator.core.fidelity import BEHAVIOURS, LEDGER, weakest
 from runpod_emulator.core.jobs.job import TRANSITIONS, Shortened
 from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind, Row
-from runpod_emulator.core.platform import Evidence, Platform, preset, source_of
+from runpod_emulator.core.platform import Evidence, Platform, Profile, preset, source_of
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE
 from runpod_emulator.mocking.faults import Fault
@@ -79,6 +82,18 @@ is more than one way; a recording of any of it is welcome.
 - `/status-sync`, which the clients call and the documentation left out in 2025.
 - Whether CANCELLED and TIMED_OUT jobs call their webhook.
 """
+
+
+_STATUSES = {
+    "worker.empty": "204",
+    "openai.waiting": "524",
+    "error.runsync_body_too_large": str(BodyTooLarge.status),
+    "error.balanced_body_too_large": str(BodyTooLarge.status),
+    "error.queue_call_run": str(QueueCall.status),
+    "error.strict_worker_timeout": str(NoWorkerInTime.status),
+    "error.fault": "that of the fault",
+}
+"""Of answers that are no errors, and no 200; and of errors that go by several rows."""
 
 
 def fidelity_page() -> str:
@@ -281,13 +296,30 @@ def _answers() -> str:
         "",
         f"{guesses} of {len(LEDGER)} are guesses.",
         "",
-        "| row | observed preset | documented preset | what is known | fields |",
-        "|---|---|---|---|---|",
+        "| row | HTTP status | observed preset | documented preset | what is known | fields |",
+        "|---|---|---|---|---|---|",
     ]
     for row in LEDGER.values():
         labels = f"{weakest(row, observed).label} | {weakest(row, documented).label}"
-        lines.append(f"| `{row.id}` | {labels} | {row.text} | {_names(row.fields)} |")
+        lines.append(f"| `{row.id}` | {statuses(row)} | {labels} | {row.text} | {_names(row.fields)} |")
     return "\n".join((*lines, ""))
+
+
+def statuses(row: fidelity.Row) -> str:
+    """The HTTP statuses of an answer, with commas between them."""
+    if row.id in _STATUSES:
+        return _STATUSES[row.id]
+    chosen = [name for name in row.fields if name.endswith("_status")]
+    found = {getattr(preset(profile), name) for name in chosen for profile in get_args(Profile)}
+    found = found or {error.status for error in _errors() if vars(error).get("row") == row.id}
+    return ", ".join(map(str, sorted(found))) or "200"
+
+
+def _errors(kind: type[RequestError] = RequestError) -> Iterator[type[RequestError]]:
+    """All errors that clients see."""
+    yield kind
+    for one in kind.__subclasses__():
+        yield from _errors(one)
 
 
 def _behaviours() -> str:

@@ -6,7 +6,7 @@ import functools
 import importlib
 import os
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from runpod_emulator.plugin.guard import Guard, RealServiceCalled
 from runpod_emulator.plugin.redirect import Redirect, Reserved, Settings, pointed_by_exec
 
 if TYPE_CHECKING:
-    from runpod_emulator.testing import Emulator
+    from runpod_emulator.testing import Emulator, EmulatorFactory
 
 _FIXTURE = "runpod_emulator"
 _FACTORY = "runpod_emulator_factory"
@@ -28,6 +28,10 @@ false: only while a test uses the fixture"""
 _GUARD = "let requests to RunPod's own hosts fail while a test uses the fixture"
 _SEED = f"{_FIXTURE}_seed"
 _SEED_HELP = "seed of ids and dice of tests that use the fixture; without it each test has one made of its name"
+_ELSEWHERE = (
+    f"clients that were made at import call {{at}}, an emulator that still lives, such as one of {_FACTORY}, and not "
+    "that of this test, {own}: make the client in the test, or let the other one end before"
+)
 _HERE = (None, "127.0.0.1", "localhost", "0.0.0.0")
 """Hosts to listen on that a client reaches by 127.0.0.1."""
 _RUN = pytest.StashKey["Run"]()
@@ -67,6 +71,13 @@ class Run:
             self.end_shared()
             options["port"] = self._lend()
         return Emulator(*endpoints, **options)
+
+    def elsewhere(self, emulator: Emulator) -> str:
+        """What to say where clients that were made early meet another emulator than a test's own; "" where not."""
+        if self._port is None or self.redirect is None or self._port.is_held:
+            return ""
+        at, own = self.redirect.base_url, emulator.link.server.base_url
+        return "" if at == own else _ELSEWHERE.format(at=at, own=own)
 
     def end_shared(self) -> None:
         """Stop the emulator of tests without options."""
@@ -233,11 +244,19 @@ def runpod_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     if not (endpoints or options):
         emulator = run.shared(_seed(request.config, request.node.nodeid))
         with _pointed_at(emulator, monkeypatch):
+            _tell(run, request.node, emulator)
             yield emulator
         return
     options.setdefault("seed", _seed(request.config, request.node.nodeid))
     with _own(run, endpoints, options) as emulator, _pointed_at(emulator, monkeypatch):
+        _tell(run, request.node, emulator)
         yield emulator
+
+
+def _tell(run: Run, node: pytest.Item, emulator: Emulator) -> None:
+    """Let the report of a failing test say who gets the requests that its emulator does not get."""
+    if said := run.elsewhere(emulator):
+        node.add_report_section("setup", _FIXTURE, said)
 
 
 def _seed(config: pytest.Config, test: str) -> int:
@@ -248,16 +267,16 @@ def _seed(config: pytest.Config, test: str) -> int:
 
 def _marked(node: pytest.Item) -> tuple[list[str], dict[str, Any]]:
     """The endpoints of all marks, and their options: a nearer mark goes before one that is further away."""
-    endpoints: dict[str, None] = {}
+    endpoints: list[str] = []  # whatever a mark has, which need not be hashable
     options: dict[str, Any] = {}
     for mark in reversed(list(node.iter_markers(_FIXTURE))):
-        endpoints |= dict.fromkeys(mark.args)
+        endpoints += [one for one in mark.args if one not in endpoints]
         options |= mark.kwargs
-    return list(endpoints), options
+    return endpoints, options
 
 
 @pytest.fixture(scope="session")
-def runpod_emulator_factory(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Emulator]]:
+def runpod_emulator_factory(request: pytest.FixtureRequest) -> EmulatorFactory:
     """Makes emulators for fixtures of a wider scope: `with runpod_emulator_factory("llm", clock="virtual") as emu:`.
 
     It takes what the mark takes, points RunPod clients at the emulator as long as the block lasts, and resets nothing.

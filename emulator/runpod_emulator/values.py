@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -116,12 +117,28 @@ def _with_unit(given: Any, info: ValidationInfo) -> Any:
 
 
 def _in_milliseconds(given: Any, info: ValidationInfo) -> Any:
-    return milliseconds(_with_unit(given, info))
+    with _told(given, info):
+        return milliseconds(_with_unit(given, info))
 
 
 def spanned(given: Any, info: ValidationInfo) -> Span:
     """The same as `span`; with units, where the context asks for them."""
-    return span(_with_unit(given, info))
+    with _told(given, info):
+        return span(_with_unit(given, info))
+
+
+@contextlib.contextmanager
+def _told(given: Any, info: ValidationInfo) -> Iterator[None]:
+    """Say what was given, and no more of bare milliseconds, where the context asks for units."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        if info.context != WITH_UNITS or not said.startswith(_HOW):
+            raise
+    else:
+        return
+    raise ValueError(f"{str(given)[:_LONGEST_NAME]!r}: {said.replace('milliseconds, or ', '', 1)}")
 
 
 def variables(given: Any) -> Any:

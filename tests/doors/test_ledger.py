@@ -16,6 +16,7 @@ from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.http.access import Access
 
+from tests.docs.test_generated import generate
 from tests.doors.doors import JOB, PROFILES, Doors, open_doors, until
 from tests.http.upstream import balanced_doors, talks
 from tests.tables import table
@@ -426,6 +427,8 @@ async def test_every_row_is_met_and_tells_its_label(name, profile):
     answer = await scenario(profile)
     label = observed if profile == "observed" else documented
     assert answer.headers.get_list("x-emulator-fidelity") == [f"{label}; row={name}"]
+    statuses = generate.statuses(LEDGER[name])
+    assert str(answer.status_code) in statuses.split(", ") or name == "error.fault", "as docs/fidelity.md says"
 
 
 def test_no_scenario_is_for_a_row_that_is_gone():

@@ -32,6 +32,13 @@ async def purged(doors: Doors) -> httpx.Response:
     return await doors.get(f"/status/{job}")
 
 
+async def outlived(doors: Doors) -> httpx.Response:
+    job = await doors.submit(b'{"input":{"a":1},"policy":{"ttl":10000}}')
+    await doors.take()
+    await doors.world.advance(15_000)
+    return await doors.get(f"/status/{job}")
+
+
 async def others(doors: Doors) -> httpx.Response:
     job = await doors.submit()
     doors.world.emulator.endpoints.add_mock_now("other")
@@ -53,7 +60,8 @@ async def too_many(doors: Doors) -> httpx.Response:
         (lambda doors: doors.http.get("/v2/x-y-z/health"), 404, "no endpoint x-y-z: there are ep"),
         (lambda doors: doors.get("/status/abc"), 404, "job ep/JOB was never here"),
         (expired, 404, "job ep/JOB expired 12 s ago"),
-        (purged, 404, "job ep/JOB was purged or expired, IN_QUEUE, 2.5 s ago"),
+        (purged, 404, "job ep/JOB was purged, IN_QUEUE, 2.5 s ago"),
+        (outlived, 404, "job ep/JOB expired IN_PROGRESS 5 s ago: its TTL of 10 s was over (policy.ttl, job_ttl)"),
         (others, 404, "job other/JOB is ep's"),
         (too_many, 429, "purge: 2 in 10 s"),
         (lambda doors: doors.post("/run", content=b"{"), 400, "body: invalid json: Input data was truncated"),

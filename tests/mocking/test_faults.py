@@ -118,7 +118,7 @@ def test_a_body_is_a_text_or_json(written: dict[str, Any], body: bytes | None, c
         ({"fault": "lost_job", "id": "a b"}, "should match pattern"),
         ({"fault": "status", "status": 500, "headers": {"a b": "c"}}, "no name of a header"),
         ({"fault": "status", "status": 500, "headers": {"a": "b\r\nc"}}, "printable ASCII"),
-        ({"fault": "status", "status": 500, "operations": ["jump"]}, "Input should be 'run'"),
+        ({"fault": "status", "status": 500, "operations": ["jump"]}, "there is no operation jump; the nearest is run"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_clear_words(written: dict[str, Any], words: str):

@@ -171,7 +171,7 @@ HEAD = "stubs:\n  - id: a\n    respond:\n"
         ("stub: []\n", ":1: stub: no such key; the nearest is stubs"),
         ("{}\n", ":1: there is neither stubs nor faults in this file"),
         ("- respond: {}\n", ":1: write the file as a mapping with stubs, such as {stubs: [...]}; this is a list"),
-        ("stubs: {}\n", ":1: stubs: Input should be a valid list"),
+        ("stubs: {}\n", ":1: stubs: write a list; this is a mapping"),
         (
             "stubs:\n  - respond: {}\n  - 5\n",
             ":3: stubs.1: write a stub as a mapping, such as {respond: {output: hello}}; this is a number",
@@ -179,7 +179,7 @@ HEAD = "stubs:\n  - id: a\n    respond:\n"
         ("stubs:\n  - id: a\n", ":2: stubs.0: respond is missing"),
         ("stubs:\n  - respond: hello\n", f":2: stubs.0.respond: {NOT_A_RESPONSE} a text"),
         ("stubs:\n  - respond:\n      - output: 1\n      - 5\n", f":4: stubs.0.respond.1: {NOT_A_RESPONSE} a number"),
-        ("stubs:\n  - respond: {}\n    times: many\n", ":3: stubs.0.times: Input should be a valid integer"),
+        ("stubs:\n  - respond: {}\n    times: many\n", ":3: stubs.0.times: write a whole number; this is a text"),
         (
             "stubs:\n  - respond: {}\n    match:\n      call: [1,\n        0]\n",
             ":5: stubs.0.match.call.1: Input should be greater than or equal to 1",
@@ -210,14 +210,14 @@ HEAD = "stubs:\n  - id: a\n    respond:\n"
             f"{HEAD}      stream:\n        - 'ok'\n        - '{{{{ x | nope }}}}'\n",
             ":6: stubs.0.respond.stream.1: a faulty template: No filter named 'nope'.",
         ),
-        (f"{HEAD}      error: [1]\n", ":4: stubs.0.respond.error: Input should be a valid string"),
+        (f"{HEAD}      error: [1]\n", ":4: stubs.0.respond.error: write a text; this is a list"),
         (f"{HEAD}      output: [.nan]\n", ":4: stubs.0.respond.output.0: JSON has no float such as nan"),
         (f"{HEAD}      output: !!binary aGVsbG8=\n", ":4: stubs.0.respond.output: JSON has no bytes such as b'hello'"),
         (
             f"{HEAD}      steps: [{{progress: 1, chunk: 2}}]\n",
             ":4: stubs.0.respond.steps.0: a step has either progress or chunk",
         ),
-        ("faults: [1]\nstubs: []\n", ":1: faults.0: Input should be a valid dictionary"),
+        ("faults: [1]\nstubs: []\n", ":1: faults.0: write a mapping; this is a number"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_key(text: str, message: str):
@@ -359,6 +359,6 @@ def test_what_is_wrong_with_a_fault_can_be_told_by_those_who_know_faults():
     with pytest.raises(ValidationError) as error:
         Strict.model_validate(fault.content)
     with pytest.raises(
-        ConfigurationError, match=r"^stubs/llm.yaml:3: faults.0.status: Input should be a valid integer"
+        ConfigurationError, match=r"^stubs/llm.yaml:3: faults.0.status: write a whole number; this is a text"
     ):
         refuse(fault.document, error.value, fault.keys)

@@ -67,12 +67,22 @@ def test_two(emu):
     assert len(emu.jobs()) == 2, "nothing is reset"
 
 
+def test_whose_client_calls_another(runpod_emulator):
+    assert ENDPOINT.run_sync({"input": {"a": 3}}) == "of the module"
+    runpod_emulator.assert_requested(operation="runsync")
+
+
 def test_the_service_is_out_of_reach(emu):
     httpx.get("https://api.runpod.ai/v2/llm/health")
 """
 
 LEAKS = """
 import pytest
+
+
+@pytest.mark.runpod_emulator(["images", "texts"])
+def test_a_list(runpod_emulator):
+    pass
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -94,5 +104,9 @@ def test_all_of_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_marks=MARKS, test_factory=FACTORY, test_leaks=LEAKS)
     usual = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "--strict-markers", "-o", "asyncio_mode=auto")
     outcome = pytester.runpytest_subprocess(*usual, "-n", "2", "--dist", "loadfile")
-    outcome.assert_outcomes(passed=10, failed=1)
+    outcome.assert_outcomes(passed=10, failed=2, errors=1)
+    outcome.stdout.fnmatch_lines(["*endpoint: *'images', 'texts'? is no text: write 'images', 'texts'"])
+    outcome.stdout.fnmatch_lines(
+        ["clients that were made at import call http://127.0.0.1:*, and not that of this test*"]
+    )
     outcome.stdout.fnmatch_lines(["FAILED test_factory.py::test_the_service_is_out_of_reach*"])

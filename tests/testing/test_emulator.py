@@ -14,10 +14,11 @@ import freezegun
 import httpx
 import pytest
 import runpod_emulator.testing
-from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.errors import ConfigurationError, JobNotFound
 from runpod_emulator.testing import Emulator
 
 from tests.plain import PLAIN
+from tests.testing.conftest import Client
 
 pytest_plugins = ["pytester"]
 
@@ -234,6 +235,20 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own_ov
         "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:randomly", "--strict-markers"
     )
     outcome.assert_outcomes(passed=4)
+
+
+def test_a_job_that_is_gone_still_tells_its_times(emu: Emulator):
+    emu.stub(endpoint="llm", respond={"delay": "2s", "output": 1})
+    job = Client(emu).run()
+    emu.clock.advance(3)
+    before = emu.job(job)
+    emu.clock.advance("1h")
+    gone = emu.job(job)
+    assert (gone.status, gone.input, gone.output) == ("GONE", None, None)
+    for name in ("submitted_at", "taken_at", "ended_at", "worker", "retries"):
+        assert getattr(gone, name) == getattr(before, name) is not None
+    with pytest.raises(JobNotFound, match="job 'nope' not found: it was never here"):
+        emu.job("nope")
 
 
 def test_the_event_feed_tells_every_transition(emu: Emulator):

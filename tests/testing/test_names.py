@@ -95,6 +95,41 @@ CALLS: list[tuple[Wrong, str]] = [
         "vlaue: no such key; the nearest is value",
     ),
     (lambda emu: emu.stub(respond={"stream": [{"polls": 2}]}), "chunk is missing"),
+    (
+        lambda emu: emu.stub(respond={"delay": "5 sec"}),
+        "respond.delay: '5 sec': write a number with ms, s, m, h or d",
+    ),
+    (lambda emu: emu.fault("latency", delay="soon"), "delay: 'soon': write a number with ms, s, m, h or d, or a range"),
+    (lambda emu: emu.fault("latency", delay="1s", ttl="1 week"), "ttl: '1 week': write a number with ms, s, m, h or d"),
+    (lambda emu: emu.stub(output="x"), "output: no such key; it belongs in respond: {output: …}"),
+    (lambda emu: emu.stub(respond={}, input={"a": 1}), "input: no such key; it belongs in match: {input: …}"),
+    (lambda emu: emu.stub(respond={"chunks": ["a"]}), "respond: chunks: no such key; it is written as stream"),
+    (lambda emu: emu.stub(respond={"status": 429}), "respond: status: no such key; an HTTP status is a fault"),
+    (lambda emu: emu.stub(respond={}, match={"prompt": "x"}), "match: prompt: no such key; a part of the input is "),
+    (lambda emu: emu.stub(respond={"stream": "abc"}), "respond.stream: write a list; this is a text"),
+    (lambda emu: emu.stub(respond=[]), "respond: write at least one; this list is empty"),
+    (lambda emu: emu.stub(respond={"error": {"code": 1}}), "respond.error: write a text; this is a mapping"),
+    (lambda emu: emu.stub(respond={"never": "yes"}), "respond.never: write true or false; this is a text"),
+    (lambda emu: emu.fault("rate_limit"), "there is no fault rate_limit; write the fault status with status 429"),
+    (lambda emu: emu.fault("rate-limited"), "there is no fault rate-limited; it is a profile of faults: profile("),
+    (lambda emu: emu.fault("timeout"), "there is no fault timeout; a job that exceeds its time is a stub's"),
+    (
+        lambda emu: emu.fault("status", status=429, operations=["/run"]),
+        "there is no operation /run; the nearest is run",
+    ),
+    (
+        lambda emu: emu.assert_order("run", "cancel"),
+        "order.0: write a mapping, such as {operation: run}; this",
+    ),
+    (lambda emu: emu.wait_for(status="DONE"), "status: Input should be 'IN_QUEUE', "),
+    (lambda emu: emu.webhooks.answer("5oo"), "status: 5oo is no answer of a webhook"),
+    (
+        lambda emu: emu.stub(match={"input_regex": {"a": re.compile(b"x")}}, respond={}),
+        "input_regex.a: write a",
+    ),
+    (lambda emu: Emulator("llm", set={"run_rate": 2}), "set: write a list, such as ['run_rate=2']"),
+    (lambda emu: Emulator(["images", "texts"]), "endpoint: ['images', 'texts'] is no text: write 'images', 'texts'"),
+    (lambda emu: Emulator(endpoints=["a"]), "there is no option endpoints; their ids come first: Emulator('llm', …)"),
 ]
 
 
@@ -115,6 +150,22 @@ def test_a_wrong_call_is_refused(emu: Emulator, wrong: Wrong, said: str) -> None
 def test_a_wrong_option_is_refused_in_the_words_of_python(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{re.escape(said)}"):
         Emulator("llm", **options).start()
+
+
+def test_what_is_clear_is_accepted(emu: Emulator) -> None:
+    emu.reset()
+    written: Any = emu
+    written.webhooks.answer("500")
+    stub = emu.stub(
+        endpoint="llm",
+        match={"input_regex": {"prompt": re.compile("^HEL", re.IGNORECASE)}, "headers": {"x-a": re.compile("b+")}},
+        respond={"output": 1},
+    )
+    for prompt, tenant in (("hello", "abba"), ("hello", "a"), ("help", "b"), ("shell", "b")):
+        client = {**emu.headers, "x-a": tenant}
+        httpx.post(emu.base_url + "/llm/run", json={"input": {"prompt": prompt}}, headers=client, **PLAIN)
+    emu.clock.run_until_idle()
+    assert stub.matched == 2
 
 
 def test_a_duration_may_be_a_text(emu: Emulator) -> None:

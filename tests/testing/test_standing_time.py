@@ -128,7 +128,9 @@ def test_on_an_automatic_clock_a_job_that_comes_later_is_waited_for_in_real_time
         thread.start()
         emu.wait_for(status="COMPLETED")
         thread.join()
-        with pytest.raises(TimeoutError, match=r"^0 of 1 webhook calls were acknowledged$"):
+        with pytest.raises(
+            TimeoutError, match=r"^0 of 1 webhook calls were acknowledged\n  no job has asked for a webhook yet$"
+        ):
             emu.wait_for(webhooks=1, timeout=0.2)
         with (
             impatient(emu, 0.2),

@@ -74,6 +74,39 @@ def test_it_hides_secrets(emu: Emulator, client: Client):
     assert "pass-of-the" not in emu.story()
 
 
+def test_it_says_what_a_request_that_was_held_was_answered():
+    with Emulator("llm") as emu:
+        client = Client(emu)
+        emu.stub(endpoint="llm", respond={"delay": "1m", "output": 1})
+        job = client.ask("POST", "/llm/runsync?wait=2000", HELLO).json()["id"]
+        client.ask("GET", f"/llm/status-sync/{job}")
+        held, asked = emu.story().splitlines()[2:4]
+    assert re.fullmatch(rf".* POST /v2/llm/runsync: 200, job {job}, IN_PROGRESS after 2(\.0\d*)? s", held)
+    assert re.fullmatch(rf".* GET /v2/llm/status-sync/{job}: 200, COMPLETED after 5[78][.\d]* s", asked)
+
+
+def test_it_says_why_requests_were_refused(emu: Emulator, client: Client):
+    client.ask("POST", "/lln/run", HELLO)
+    for _ in range(2):
+        client.ask("POST", "/llm/run", {"in": 1})
+    client.ask("POST", "/llm/run", {"input": 1})
+    assert emu.story().splitlines()[2:5] == [
+        "  #1 +0 s POST /v2/lln/run: 404 (no endpoint lln: did you mean llm?)",
+        "  2 x POST /v2/llm/run: 400 (body: input is required), #2 +0 s to #3 +0 s",
+        "  #4 +0 s POST /v2/llm/run: 400 (body: input must be an object)",
+    ]
+
+
+def test_what_clients_wrote_makes_no_lines_and_no_colours(emu: Emulator, client: Client):
+    for path in ("/llm/ru%0A%1b[31mn", "/ll%0A%1b[31mm/run"):
+        client.ask("POST", path)
+    with pytest.raises(AssertionError) as nearest:
+        emu.assert_requested(status=200)
+    told = [emu.story(), *emu.unmet(), str(nearest.value)]
+    assert [text for text in told if not all(line.isprintable() for line in text.split("\n"))] == []
+    assert [len(text.split("\n")) for text in told] == [4, 1, 1, 3]
+
+
 def test_of_nothing_it_is_short(emu: Emulator):
     (line,) = emu.story().splitlines()
     assert line.startswith("seed 0, virtual clock at +0 s, ")

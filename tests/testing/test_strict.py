@@ -69,7 +69,18 @@ DEEDS: dict[str, tuple[Deed, str]] = {
     "given up": (_given_up, r"webhook of job .* \(answered 500\), given up"),
     "refused": (
         lambda emu, client: client.ask("GET", "/nope/health"),
-        "a request was refused, and nobody asked for it: #1 GET /v2/nope/health: 404",
+        "a request was refused, and nobody asked for it: #1 GET /v2/nope/health: 404 (no endpoint nope: there are llm)",
+    ),
+    "no route": (
+        lambda emu, client: client.ask("POST", "/llm/runn", HELLO),
+        "a request was refused, and nobody asked for it: #1 POST /v2/llm/runn: 404 (route not found)",
+    ),
+    "no route, and asserted": (
+        lambda emu, client: (
+            client.ask("POST", "/llm/runn", HELLO),
+            emu.assert_requested(path="/v2/llm/runn", body=HELLO, count=1),
+        ),
+        "",
     ),
 }  # fmt: skip
 

@@ -21,7 +21,16 @@ from datetime import timedelta
 
 import pytest
 
-from runpod_emulator.testing import Clock, Emulator, Fault, Stub, Webhooks
+from runpod_emulator.testing import Clock, Emulator, EmulatorFactory, Fault, Stub, Webhooks
+
+
+@pytest.fixture(scope="module")
+def of_the_module(runpod_emulator_factory: EmulatorFactory) -> Iterator[Emulator]:
+    with runpod_emulator_factory("llm", clock="virtual", patience=5, workers_max=2) as emu:
+        emu.webhooks.answer("500")
+        pattern = re.compile("b")
+        emu.stub(match={"input_regex": {"a": pattern}, "headers": {"x": pattern}}, respond={"output": 1})
+        yield emu
 
 
 def in_a_program() -> None:

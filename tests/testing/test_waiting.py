@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from runpod_emulator.doors.admin import unasked
+from runpod_emulator.doors.admin.whereabouts import hook_line
 from runpod_emulator.testing import Emulator
 
 from tests.testing.conftest import Client
@@ -77,6 +79,52 @@ def test_nobody_waits_for_a_job_that_was_never_there(clock: Any):
         pytest.raises(TimeoutError, match="j1 was never there: who"),
     ):
         emu.wait_for(job="j1", timeout="1h")
+
+
+@pytest.mark.parametrize("clock", ["auto", "real", "virtual"])
+def test_nobody_waits_for_webhooks_that_no_job_has_asked_for(clock: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(unasked, "_GRACE", 0.02)
+    with Emulator("llm", clock=clock, patience=2) as emu:
+        emu.stub(endpoint="llm", respond={"output": 1})
+        client = Client(emu)
+        client.run()
+        with pytest.raises(TimeoutError, match=r"^0 of 1 webhook calls .*: jobs came, .* has asked for a webhook"):
+            emu.wait_for(webhooks=1, timeout="1h")
+        client.run(webhook=emu.webhooks.url)
+        emu.wait_for(webhooks=1)
+
+
+def test_it_waits_for_the_first_job(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(unasked, "_GRACE", 0.02)
+    with Emulator("llm", patience=0.2) as emu, pytest.raises(TimeoutError, match="not over after"):
+        emu.wait_for(webhooks=1)
+
+
+def test_the_next_attempt_is_never_in_the_past(emu: Emulator, client: Client):
+    emu.stub(endpoint="llm", respond={"output": 1})
+    emu.webhooks.answer(500)
+    job = client.run(webhook=emu.webhooks.url)
+    emu.clock.advance(0)
+    (last,) = emu.link.ask(lambda world: list(world.attempts))
+    late = last._replace(delivery=last.delivery._replace(due=last.at - 8_167))
+    told = emu.link.ask(lambda world: hook_line(world, late))
+    assert told.startswith(f"webhook of job {job} to") and told.endswith("(answered 500), the next is on its way")
+
+
+def test_it_says_that_no_job_has_asked_yet(emu: Emulator, client: Client):
+    emu.stub(endpoint="llm", respond={"delay": "1m", "output": 1})
+    assert in_vain(emu, webhooks=1)[1:] == ["  no job has asked for a webhook yet"]
+    client.run()
+    assert in_vain(emu, webhooks=1)[1:] == ["  no job has asked for a webhook yet"]
+
+
+async def test_who_blocks_the_own_loop_is_told():
+    with Emulator("llm", patience=0.1) as emu:
+        with pytest.raises(TimeoutError, match=r"This call blocks the event loop .*await emu\.aio"):
+            emu.wait_for(webhooks=1)
+        with pytest.raises(TimeoutError) as told:
+            await emu.aio.wait_for(webhooks=1)
+        assert "blocks" not in str(told.value)
 
 
 def test_many_are_counted(emu: Emulator, client: Client):

@@ -280,6 +280,12 @@ class JobNotFound(NotFound):
     detail = "job not found"
     row = "error.job_not_found"
 
+    def __init__(self, detail: str | None = None, *, job: str = "") -> None:
+        """Clients are told the `detail` alone, a program in Python which `job` it was."""
+        super().__init__(detail)
+        if job:
+            self.args = (f"job {job[:_SHOWN]!r} not found: it was never here, or a reset has forgotten it",)
+
 
 class NamespaceNotFound(NotFound):
     """Nobody has used this namespace yet, or it is gone."""

@@ -52,5 +52,9 @@ def _no_job(world: World, endpoint: str, job: str) -> str:
         return f"{name} was never here" if other is None else f"{name} is {other}'s"
     ago = length(max(0, world.timeline.now() - moments[-1].at))
     before = moments[-2].status if len(moments) > 1 else ""
-    how = "expired" if before in _ENDED else f"was purged or expired, {before}," if before else "went"
-    return f"{name} {how} {ago} ago"
+    if before in _ENDED:
+        return f"{name} expired {ago} ago"
+    if moments[-1].ttl:
+        life = f"its TTL of {length(moments[-1].ttl)} was over (policy.ttl, job_ttl)"
+        return f"{name} expired {before} {ago} ago: {life}"
+    return f"{name} was purged, {before}, {ago} ago" if before else f"{name} went {ago} ago"

@@ -33,6 +33,22 @@ _MOST = 1_000_000_000
 _LONGEST = 100
 """Characters of a wrong name that are shown."""
 _KINDS = {kind.value: kind for kind in FaultKind}
+_LIMIT = "write the fault status with status 429"
+_PROFILE = "it is a profile of faults: profile({!r}), or --fault-profile"
+_MEANT = {
+    "rate_limit": _LIMIT,
+    "too_many_requests": _LIMIT,
+    "429": _LIMIT,
+    "500": "write the fault status with status 500",
+    "503": "write the fault status with status 503",
+    "error": "write the fault status for an HTTP error; a job that fails is a stub's: respond: {error: …}",
+    "timeout": "a job that exceeds its time is a stub's: respond: {timeout: true}; a late answer is the fault latency",
+    **{
+        name.replace("-", "_"): _PROFILE.format(name)
+        for name in ("flaky-network", "cold-fleet", "rate-limited", "edge-timeouts", "worker-crashes")
+    },
+}
+"""What to say of a name that is no fault, where the nearest one would mislead."""
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
 _FRAMING = frozenset(
@@ -47,12 +63,20 @@ def _listed(given: Any) -> Any:
 
 
 def _operations(given: Any) -> Any:
-    return [one.replace("-", "_") if isinstance(one, str) else one for one in _listed(given)]
+    found = [one.replace("-", "_") if isinstance(one, str) else one for one in _listed(given)]
+    names = [operation.value for operation in Operation]
+    return [_operation(one, names) if isinstance(one, str) and one not in names else one for one in found]
+
+
+def _operation(name: str, names: list[str]) -> str:
+    raise ValueError(f"there is no operation {name[:_LONGEST]}{nearest(name.strip('/'), names)}")
 
 
 def _known(given: Any) -> Any:
     if isinstance(given, str) and given not in _KINDS:
-        raise ValueError(f"there is no fault {given[:_LONGEST]}{nearest(given, _KINDS)}")
+        meant = _MEANT.get(given.replace("-", "_"))
+        hint = nearest(given, _KINDS) if meant is None else f"; {meant}"
+        raise ValueError(f"there is no fault {given[:_LONGEST]}{hint}")
     return given
 
 

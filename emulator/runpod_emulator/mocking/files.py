@@ -15,6 +15,7 @@ from runpod_emulator.core.mocks.stubs import Stub as CoreStub
 from runpod_emulator.mocking.documents import Document, Key
 from runpod_emulator.mocking.forms import TAGS, Written
 from runpod_emulator.mocking.models import Stub
+from runpod_emulator.mocking.words import reason_of
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -75,7 +76,7 @@ def refuse(document: Document, error: ValidationError, keys: Sequence[Key] = ())
     first = error.errors()[0]
     context = first.get("ctx", {})
     location = [*keys, *(key for key in first["loc"] if key not in TAGS)]
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason_of(first)
     if first["type"] == "refused":
         location, reason = [*location, *context["keys"]], context["reason"]
     elif first["type"] == "missing":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -23,6 +25,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from runpod_emulator.core.settings import Span
 from runpod_emulator.mocking.patterns import Refused, check_pattern
 from runpod_emulator.mocking.templates import Unusable, check_json, value_of
+from runpod_emulator.mocking.words import kind_of
 from runpod_emulator.values import as_text, nearest, spanned
 
 _NEAR = 0.7
@@ -37,6 +40,8 @@ class Written(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     expected: ClassVar[str] = "a mapping"
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """What to say of keys that are none here: where they belong, where what is nearest would mislead."""
 
     @model_validator(mode="before")
     @classmethod
@@ -49,18 +54,10 @@ class Written(BaseModel):
             )
         for key in given:
             if key not in cls.model_fields:
-                raise refusal(f"no such key{nearest(str(key), cls.model_fields)}", (str(key),))
+                place = cls.elsewhere.get(str(key))
+                hint = nearest(str(key), cls.model_fields) if place is None else f"; {place}"
+                raise refusal(f"no such key{hint}", (str(key),))
         return given
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, in a user's words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    names = {str: "a text", int: "a number", float: "a number", list: "a list", tuple: "a list"}
-    return next((name for kind, name in names.items() if isinstance(value, kind)), "something else")
 
 
 def refusal(reason: str, keys: tuple[str | int, ...] = ()) -> PydanticCustomError:
@@ -86,6 +83,17 @@ def _json(written: Any) -> Any:
     return written
 
 
+_FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x", re.ASCII: "a"}
+
+
+def written_pattern(given: Any) -> Any:
+    """The text of a pattern that a test has compiled; anything else as it is."""
+    if not isinstance(given, re.Pattern) or not isinstance(given.pattern, str):
+        return given
+    flags = "".join(letter for flag, letter in _FLAGS.items() if given.flags & flag)
+    return f"(?{flags}){given.pattern}" if flags else given.pattern
+
+
 def _pattern(written: str) -> str:
     try:
         check_pattern(written)
@@ -107,8 +115,8 @@ Templated = Annotated[Any, AfterValidator(_templated)]
 """Any JSON, with templates in it."""
 TemplatedText = Annotated[str, Field(min_length=1), AfterValidator(_templated)]
 """A text that is a template or not."""
-Pattern = Annotated[str, AfterValidator(_pattern)]
-"""A regular expression of Python's, within the bounds of `patterns.py`."""
+Pattern = Annotated[str, BeforeValidator(written_pattern), AfterValidator(_pattern)]
+"""A regular expression of Python's, within the bounds of `patterns.py`; in Python also one that is compiled."""
 Time = Annotated[
     str | int | Span,
     GetPydanticSchema(lambda _source, _handler: core_schema.with_info_plain_validator_function(_span)),

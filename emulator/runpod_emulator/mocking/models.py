@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping
 from itertools import count
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.mocks.stubs import Check, is_pattern
@@ -29,8 +30,14 @@ class HeaderPattern(Written):
     regex: Pattern = Field(description="is searched in the value")
 
 
+def _header(given: Any) -> Any:
+    return {"regex": given} if isinstance(given, re.Pattern) else given
+
+
 Header = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[HeaderPattern, Tag("<mapping>")], Discriminator(mapping_or_text)
+    Annotated[str, Tag("<text>")] | Annotated[HeaderPattern, Tag("<mapping>")],
+    Discriminator(mapping_or_text),
+    BeforeValidator(_header),
 ]
 
 
@@ -38,6 +45,10 @@ class Match(Written):
     """The jobs that a stub is for: all that is written must hold."""
 
     expected: ClassVar[str] = "a match as a mapping, such as {input: {prompt: hello}}"
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        name: f"a part of the input is written below input: {{input: {{{name}: …}}}}"
+        for name in ("prompt", "text", "messages", "model", "image", "seed")
+    }
 
     input: Json = Field(
         default=None,
@@ -93,6 +104,11 @@ class Stub(Written):
     """Jobs that match get this response, whatever would run otherwise."""
 
     expected: ClassVar[str] = "a stub as a mapping, such as {respond: {output: hello}}"
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        name: f"it belongs in {place}: {{{name}: …}}"
+        for place, model in (("respond", Response), ("match", Match))
+        for name in model.model_fields
+    }
 
     id: str | None = Field(
         default=None, min_length=1, description="names the stub; made up if missing", examples=["greeting"]

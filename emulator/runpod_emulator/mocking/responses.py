@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -63,6 +63,13 @@ class Response(Written):
     """
 
     expected: ClassVar[str] = 'a response as a mapping, such as {output: "hello"}'
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "chunks": "it is written as stream",
+        "chunk": "it is written as stream, a list",
+        "status": "an HTTP status is a fault (fault: status), and a job that fails has an error",
+        "webhook": "the client says it, when it hands in the job",
+        "sleep": "it is written as delay",
+    }
 
     queue_delay: Time = Field(
         default=0, description="time in the queue before a worker may have the job", examples=["30s"]

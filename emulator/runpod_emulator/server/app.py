@@ -28,11 +28,11 @@ from runpod_emulator.http.answers import problem
 from runpod_emulator.http.bodies import Rest
 from runpod_emulator.http.head import HeadAsGet
 from runpod_emulator.http.names import OwnNames
-from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.http.routing import ExactRoute, ShortCut
 from runpod_emulator.http.safety_net import SafetyNet
 from runpod_emulator.http.shield import Shielded
 from runpod_emulator.http.strays import Strays
+from runpod_emulator.server.unrouted import refuse_unrouted
 from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
@@ -213,9 +213,7 @@ class TidyPath:
 
 def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        error = NotEmulated(name)
-        remarks_of(request.scope).why = error.why
-        return problem(error, request.app.state.worlds.first)
+        return await refuse_unrouted(request, NotEmulated(name))
 
     return answer
 
@@ -225,8 +223,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     ours: RequestError = RouteNotFound()
     if status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
-    remarks_of(request.scope).why = ours.why
-    return problem(ours, request.app.state.worlds.first)
+    return await refuse_unrouted(request, ours)
 
 
 def _allowed(request: Request) -> list[str]:

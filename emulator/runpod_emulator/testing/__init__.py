@@ -11,11 +11,13 @@ No client is pointed at it by itself: give yours `base_url`, or put `environment
 
 from runpod_emulator.testing.clock import Clock
 from runpod_emulator.testing.emulator import Emulator
+from runpod_emulator.testing.factory import EmulatorFactory
 from runpod_emulator.testing.handles import Fault, Stub
 from runpod_emulator.testing.records import Job, Request, Transition, WebhookCall
 from runpod_emulator.testing.thread import NotRunning
 from runpod_emulator.testing.webhooks import Webhooks
 
 __all__ = [
-    "Clock", "Emulator", "Fault", "Job", "NotRunning", "Request", "Stub", "Transition", "WebhookCall", "Webhooks",
+    "Clock", "Emulator", "EmulatorFactory", "Fault", "Job", "NotRunning", "Request", "Stub", "Transition",
+    "WebhookCall", "Webhooks",
 ]  # fmt: skip

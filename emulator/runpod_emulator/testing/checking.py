@@ -20,13 +20,14 @@ Value = TypeVar("Value")
 def checked(model: type[Model], given: Any) -> Model:
     """What a test has written, as its model; raises ConfigurationError."""
     from runpod_emulator.mocking.forms import TAGS
+    from runpod_emulator.mocking.words import reason_of
 
     try:
         return model.model_validate(given, context=WITH_UNITS)
     except ValidationError as error:
-        first = error.errors()[0]
+        first: Any = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part not in TAGS)
-        problem = f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        problem = f"{place}: {reason_of(first)}".removeprefix(": ")
     raise ConfigurationError(problem)  # out of the handler: its traceback would be shown first
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from runpod_emulator.testing.options import Options
 
 
+_ELSEWHERE: dict[str, str] = dict.fromkeys(("endpoints", "endpoint"), "; their ids come first: Emulator('llm', …)")
+"""What to say of names that are no options, where the nearest one would mislead."""
+
+
 class Emulator(Verbs):
     """A server on a free port of this machine, in a thread of its own, and its first world.
 
@@ -115,18 +119,21 @@ class Emulator(Verbs):
 def _check(endpoints: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Raise ConfigurationError for what is no endpoint, no option, or a time without a unit."""
     for endpoint in endpoints:
+        if isinstance(endpoint, list | tuple | set | frozenset):
+            raise ConfigurationError(f"endpoint: {endpoint!r} is no text: write {', '.join(map(repr, endpoint))}")
         check_id(text("endpoint", endpoint))
         if endpoints.count(endpoint) > 1:
             raise ConfigurationError(f"endpoint {endpoint} is named twice")
     for name, value in options.items():
         field = GivenOptions.model_fields.get(name)
         if field is None:
-            near = nearest(name, ["patience", "strict", *GivenOptions.model_fields])
+            near = _ELSEWHERE.get(name) or nearest(name, ["patience", "strict", *GivenOptions.model_fields])
             raise ConfigurationError(f"there is no option {name}{near}")
         if form(field) in ("TIME", "SPAN") and (problem := bare(value)):
             raise ConfigurationError(f"{name}: {problem}")
-        if isinstance(value, str) and get_origin(field.annotation) is list:
-            raise ConfigurationError(f"{name}: write a list, such as [{value!r}]")
+        if isinstance(value, str | Mapping) and get_origin(field.annotation) is list:
+            one = value if isinstance(value, str) else next((f"{key}={given}" for key, given in value.items()), "…")
+            raise ConfigurationError(f"{name}: write a list, such as [{one!r}]")
 
 
 def _set_level(level: int | str) -> int:

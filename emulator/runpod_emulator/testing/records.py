@@ -28,7 +28,7 @@ class Job:
     id: str
     endpoint: str
     status: str
-    """GONE where only its transitions are remembered."""
+    """GONE where only its transitions are remembered, and what these say."""
     input: Any = None
     output: Any = None
     error: str | None = None
@@ -59,6 +59,7 @@ class Request:
     at: float
     endpoint: str
     operation: str
+    """What it asked for; empty where no route has the path."""
     method: str
     path: str
     query: str
@@ -98,7 +99,7 @@ class WebhookCall:
 def job(shown: Mapping[str, Any]) -> Job:
     """The record of a job as the admin API shows it, with its transitions."""
     if shown["status"] == "GONE":
-        return Job(shown["id"], shown["endpoint"], "GONE", transitions=_transitions(shown))
+        return _gone(shown["id"], shown["endpoint"], _transitions(shown))
     return Job(
         id=shown["id"],
         endpoint=shown["endpoint"],
@@ -118,6 +119,23 @@ def job(shown: Mapping[str, Any]) -> Job:
         expires_at=_seconds(shown["expiresAt"]),
         kept_until=_seconds(shown["keptUntil"]),
         transitions=_transitions(shown),
+    )
+
+
+def _gone(job_id: str, endpoint: str, told: tuple[Transition, ...]) -> Job:
+    """A job of which only its changes are known."""
+    taken = [one for one in told if one.event == "Taken"]
+    ended = [one for one in told[-2:-1] if one.status not in ("IN_QUEUE", "IN_PROGRESS")]
+    return Job(
+        id=job_id,
+        endpoint=endpoint,
+        status="GONE",
+        worker=taken[-1].worker if taken else None,
+        retries=told[-1].retries,
+        submitted_at=told[0].at if told[0].event == "Submitted" else None,
+        taken_at=taken[-1].at if taken else None,
+        ended_at=ended[-1].at if ended else None,
+        transitions=told,
     )
 
 

@@ -26,7 +26,7 @@ _QUICK = 1.0
 """Seconds of real time in which what holds the time must be told."""
 _OWN = "it runs until that has returned, and time stands until then, so that would never end; do it in the test itself"
 _BLOCKED = (
-    "This call blocks the event loop of its own thread, so that nothing in that loop can answer: "
+    ". This call blocks the event loop of its own thread, so that nothing in that loop can answer: "
     "write `await emu.aio...` instead"
 )
 _END = 60.0
@@ -151,7 +151,7 @@ class ServerThread:
     def _late(self, patience: float, held_by: HeldBy | None) -> str:
         """What to tell of a call that took too long."""
         said = late(patience, self._holders(held_by))
-        return f"{said}. {_BLOCKED}" if _in_a_loop() else said
+        return said + blocking()
 
     def _holders(self, held_by: HeldBy | None) -> list[str]:
         if held_by is None or self._loop is None:
@@ -261,13 +261,13 @@ class Link:
         return f"{self.server.base_url.removesuffix('/v2')}/__emulator/hooks/{self._namespace or '-'}/{name}"
 
 
-def _in_a_loop() -> bool:
-    """Whether this thread runs an event loop, which stands as long as the thread waits."""
+def blocking() -> str:
+    """What to add to a complaint where this thread runs an event loop, which stands as long as it waits; or ""."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return ""
+    return _BLOCKED
 
 
 async def call(work: Callable[[], Value]) -> Value:

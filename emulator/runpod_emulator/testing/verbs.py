@@ -16,7 +16,7 @@ from runpod_emulator.testing.aio import AioClock, AioWebhooks, Awaited
 from runpod_emulator.testing.checking import asked, checked, text
 from runpod_emulator.testing.clock import Clock, in_milliseconds
 from runpod_emulator.testing.handles import Fault, Stub
-from runpod_emulator.testing.thread import Link
+from runpod_emulator.testing.thread import Link, blocking
 from runpod_emulator.testing.webhooks import Webhooks
 from runpod_emulator.workers.functions import Function
 from runpod_emulator.world.world import World
@@ -291,7 +291,7 @@ class Verbs:
         work = wait_until(self.link.world, given, Caller(), ways, patience)
         problem = self.link.do(work, patience + _LEFT)
         if problem:
-            raise TimeoutError(problem + self.link.do(whereabouts(self.link.world, given)))
+            raise TimeoutError(problem + self.link.do(whereabouts(self.link.world, given)) + blocking())
 
     def _patience(self, length: int | None) -> float:
         """Seconds of real time that a wait of so many ms may take: more than usual where time is real."""

@@ -47,7 +47,7 @@ class Webhooks:
 
     def answer(
         self,
-        status: int = 200,
+        status: int | str = 200,
         times: int = 1,
         *,
         name: str | None = None,
@@ -67,6 +67,7 @@ class Webhooks:
         """
         from runpod_emulator.doors.admin.calls import Answers
 
+        status = int(status) if isinstance(status, str) and re.fullmatch("[0-9]{3}", status) else status
         if not (isinstance(status, int) and 200 <= status <= 599):
             raise ConfigurationError(f"status: {status} is no answer of a webhook; write 200 to 599")
         if isinstance(times, bool) or not isinstance(times, int) or times < 0:

@@ -40,7 +40,7 @@ Json = Any
 class HeaderPattern(TypedDict):
     """A header whose value is one of many."""
 
-    regex: str
+    regex: str | Pattern[str]
 
 
 class Match(TypedDict, total=False):
@@ -48,9 +48,9 @@ class Match(TypedDict, total=False):
 
     input: Json
     """A part of the input."""
-    input_regex: Mapping[str, str]
+    input_regex: Mapping[str, str | Pattern[str]]
     """Patterns, by path in the input such as `options.0.name`."""
-    headers: Mapping[str, str | HeaderPattern]
+    headers: Mapping[str, str | HeaderPattern | Pattern[str]]
     call: int | Sequence[int]
     """The number, from 1, of the job among those that fit otherwise; or several numbers."""
 
@@ -154,7 +154,7 @@ class CallFilter(TypedDict, total=False):
     """Of the answer; 0 where the connection was dropped."""
     body: Json
     """A part of the JSON body."""
-    body_regex: Mapping[str, str]
+    body_regex: Mapping[str, str | Pattern[str]]
     headers: Mapping[str, str | HeaderPattern | Pattern[str]]
 
 
@@ -166,12 +166,12 @@ class Filter(TypedDict, total=False):
     operation: Operation
     method: str
     path: str | Pattern[str]
-    path_regex: str
+    path_regex: str | Pattern[str]
     status: int
     """Of the answer; 0 where the connection was reset."""
     job: str
     body: Json
     """A part of the JSON body."""
-    body_regex: Mapping[str, str]
+    body_regex: Mapping[str, str | Pattern[str]]
     """Patterns, by path in the body such as `input.prompt`."""
     headers: Mapping[str, str | HeaderPattern | Pattern[str]]

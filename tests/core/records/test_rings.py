@@ -89,7 +89,7 @@ def test_the_receiver_keeps_the_last_calls_whole():
 async def test_a_history_is_bounded_by_its_moments_too():
     world = make_world()
     job = await world.endpoint.submit(Submission(b"{}"))
-    history = History(150 * 100)
+    history = History(160 * 100)
     for number in range(20):
         other = job._replace(id=f"j{number}")
         for _ in range(10 if number < 19 else 1_000):

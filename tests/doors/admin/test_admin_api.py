@@ -211,7 +211,7 @@ async def test_a_wait_is_answered_as_soon_as_it_has_come(admin: Admin):
     [
         ({"job": "nope"}, "job nope was never there: whoever handed it in may have called another emulator"),
         ({"status": "COMPLETED", "count": 2}, "0 of 2 jobs were COMPLETED"),
-        ({"webhooks": 1}, "0 of 1 webhook calls were acknowledged"),
+        ({"webhooks": 1}, "0 of 1 webhook calls were acknowledged\n  no job has asked for a webhook yet"),
     ],
 )
 async def test_a_wait_in_vain_says_what_is_missing(admin: Admin, wish: dict[str, Any], said: str):

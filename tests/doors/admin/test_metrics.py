@@ -93,7 +93,7 @@ async def test_nobody_makes_series_without_end(it: Numbers):
         await it.http.get(f"/v2/unknown-{number}/health")
         await it.http.get(f"/v2/ep/no-such-verb-{number}")
     found = {labels: value for (name, labels), value in (await it.series()).items() if name == "requests_total"}
-    assert found == {",health,404": 50}
+    assert found == {",health,404": 50, "ep,,404": 50}
 
 
 async def test_a_reset_and_the_end_of_an_endpoint_end_series(it: Numbers):

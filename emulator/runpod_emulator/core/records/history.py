@@ -16,10 +16,10 @@ KEPT = 10_000
 """Jobs; those that came longest ago are forgotten."""
 
 
-_MOMENT = 150
+_MOMENT = 160
 """Bytes that a moment takes."""
 
-Noted = tuple[int, type[Any], "JobStatus | None", "str | None", int]
+Noted = tuple[int, type[Any], "JobStatus | None", "str | None", int, int]
 """A moment as it is noted with each transition: only what is asked for is put into words."""
 
 
@@ -32,6 +32,8 @@ class Moment(NamedTuple):
     """After it; GONE when the job was deleted."""
     worker: str | None
     retries: int
+    ttl: int = 0
+    """Milliseconds of the job's life (TTL), where that was over and so the job is gone."""
 
 
 class History(Effect):
@@ -52,7 +54,8 @@ class History(Effect):
             return
         job = transition.job
         status = None if transition.after is None else job.status
-        noted = transition.at, type(transition.event), status, job.worker, job.retries
+        ttl = 0 if status is not None or transition.at < job.expires_at else job.expires_at - job.submitted_at
+        noted = transition.at, type(transition.event), status, job.worker, job.retries, ttl
         key = job.endpoint, job.id
         self._count += 1
         if self._count > self._most:
@@ -81,8 +84,8 @@ class History(Effect):
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
         return [
-            Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries)
-            for at, event, status, worker, retries in self._noted.get((endpoint, job), ())
+            Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries, ttl)
+            for at, event, status, worker, retries, ttl in self._noted.get((endpoint, job), ())
         ]
 
     def last(self, endpoint: str, job: str) -> tuple[int, str]:

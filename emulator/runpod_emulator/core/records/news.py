@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     at: int
     endpoint: str
     operation: str
+    """Empty where no route has the path, or the route is not emulated."""
     method: str
     path: str
     query: str

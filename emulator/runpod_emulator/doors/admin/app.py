@@ -141,9 +141,9 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     from runpod_emulator.mocking.forms import TAGS
+    from runpod_emulator.mocking.words import reason_of
 
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", *TAGS))
-    reason = "no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    detail = f"{place}: {reason}".removeprefix(": ")
+    detail = f"{place}: {reason_of(first)}".removeprefix(": ")
     return _problem(400, "Bad Request", _shown(request, detail[:_LONGEST]))

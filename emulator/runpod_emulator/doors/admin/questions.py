@@ -28,10 +28,12 @@ from runpod_emulator.core.time.clock import AutoClock, VirtualClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin.listings import MOST, chosen
 from runpod_emulator.doors.admin.names import check_endpoint
+from runpod_emulator.doors.admin.unasked import SAID, Unasked
 from runpod_emulator.mocking.checks import input_check, input_regex_check
 from runpod_emulator.mocking.forms import Pattern
 from runpod_emulator.mocking.models import Header, HeaderPattern
 from runpod_emulator.mocking.patterns import TooSlow, found
+from runpod_emulator.mocking.words import kind_of
 from runpod_emulator.values import Exact, Milliseconds, nearest
 from runpod_emulator.world.standing import WAYS, held_by, in_vain, late
 from runpod_emulator.world.stillness import Stillness
@@ -115,6 +117,13 @@ class Filter(Parameters):
     headers: dict[str, HeaderText] = Field(
         {}, description="headers that must be there with these values, or {regex: pattern}"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_mapping(cls, given: Any) -> Any:
+        if not isinstance(given, dict | cls):
+            raise ValueError(f"write a mapping, such as {{operation: run}}; this is {kind_of(given)}")
+        return given
 
     def check(self, world: World) -> None:
         """Raise ConfigurationError for an endpoint that nobody knows: what is asked of it would hold for ever."""
@@ -255,22 +264,26 @@ async def wait_until(
     """
     problem = ""
     reached, clock = Reached(world, awaited), mode(world)
-    still = Stillness(world, patience)
+    still, unasked, is_unasked = Stillness(world, patience), Unasked(world), False
 
     async def done() -> bool:
-        nonlocal problem
+        nonlocal problem, is_unasked
         problem = await missing(world, awaited, reached)
+        is_unasked = awaited.webhooks is not None and awaited.status is None and await unasked.is_so()
         caller.hurries = clock != "auto" or world.store.has_work()
-        if not problem or still.is_late or (awaited.job is not None and not _moments(world, awaited.job)):
+        if not problem or is_unasked or still.is_late or (awaited.job is not None and not _moments(world, awaited.job)):
             return True
         return still.is_over and (clock == "virtual" or awaited.timeout is None)
 
     usual = _PATIENCE if clock == "real" else _VIRTUAL_PATIENCE
     until = world.timeline.now() + (usual if awaited.timeout is None else awaited.timeout)
-    with world.feeds.listening(reached.heard, _nothing), world.feeds.listening(still.heard, _nothing), still:
+    listening = world.feeds.listening
+    with listening(reached.heard, _nothing), listening(still.heard, _nothing), still, unasked:
         await world.feeds.wait_for(done, until, caller)
     if not problem:
         return ""
+    if is_unasked:
+        return f"{problem}: {SAID}"
     if still.is_late:
         longer = "; Emulator(patience=…) lets it last longer" if (awaited.timeout or 0) > (patience or 0) * 1000 else ""
         return f"{problem}: {late(patience or 0.0, await held_by(world))}{longer}"

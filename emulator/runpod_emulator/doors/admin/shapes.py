@@ -83,7 +83,7 @@ async def one_job(
         except JobNotFound:
             shown_job = {"id": job_id, "endpoint": world.masks.text(endpoint), "status": "GONE"}
         return _with_transitions(shown_job, world, (endpoint, job_id), drift)
-    raise JobNotFound
+    raise JobNotFound(job=job_id)
 
 
 def _with_transitions(shown_job: dict[str, Any], world: World, key: tuple[str, str], drift: int) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from runpod_emulator.core.durations import length
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import JobStatus
 from runpod_emulator.core.mocks.stubs import Stub
+from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.history import Moment
-from runpod_emulator.core.records.news import Attempt
+from runpod_emulator.core.records.news import Attempt, Entry
+from runpod_emulator.core.secrets.shown import visible
 from runpod_emulator.doors.admin.questions import mode
 from runpod_emulator.doors.admin.told import lines
 from runpod_emulator.doors.admin.whereabouts import hook_line, stub_of
@@ -21,6 +23,8 @@ _CHANGES = 6
 """Changes of a job that are told; of more the first and the last."""
 _HELD = ("end", "stream")
 """The topics of clients' requests whose answer is held, with the endpoint and the job."""
+_HOLDS = (Operation.RUNSYNC.value, Operation.STATUS_SYNC.value)
+"""Operations whose answer waits for the job, and says what that is."""
 _LONGEST = 220
 """Characters of a line."""
 
@@ -30,7 +34,7 @@ async def story(world: World) -> str:
     parts = [
         f"seed {world.faults.seed}, {await _clock(world)}",
         *_part(f"requests{_forgotten(world)}", len(world.journal), lines(
-            ((entry, "") for entry in world.journal), world.masks, _REQUESTS, world.began_at
+            ((entry, _held(world, entry)) for entry in world.journal), world.masks, _REQUESTS, world.began_at
         )),
         *_part("jobs", len(jobs := list(world.history.jobs())), [await _job(world, key) for key in jobs[-_JOBS:]]),
         *_part("stubs", len(stubs := list(world.stubs)), [_stub(world, stub) for stub in stubs[:_STUBS]]),
@@ -49,6 +53,14 @@ def _part(heading: str, count: int, told: list[str]) -> Iterator[str]:
         shown = len(told) if count > len(told) and not heading.startswith("requests") else count
         yield f"{heading}: {count}" if shown == count else f"{heading}: {shown} of {count}"
         yield from (f"  {line}" for line in told)
+
+
+def _held(world: World, entry: Entry) -> str:
+    """What the job of a request that was held was when that was answered, and how long that took."""
+    if entry.operation not in _HOLDS or not entry.took or entry.status >= 400:
+        return ""
+    states = [one.status for one in world.history.of(entry.endpoint, entry.job) if one.at <= entry.at]
+    return f", {states[-1]} after {length(entry.took)}" if states else ""
 
 
 def _forgotten(world: World) -> str:
@@ -118,4 +130,5 @@ def _hooks(world: World) -> list[Attempt]:
 
 
 def _cut(line: str) -> str:
+    line = visible(line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from runpod_emulator.core.jobs.deliveries import DeliveryStatus
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.records.news import Entry
+from runpod_emulator.core.secrets.shown import visible
 from runpod_emulator.doors.admin.told import lines
 from runpod_emulator.doors.admin.whereabouts import hook_line
 from runpod_emulator.mocking.profiles import PROFILES
@@ -20,7 +21,7 @@ _MOST = 10
 
 def unmet(world: World, asserted: Collection[int]) -> list[str]:
     """The reasons; `asserted` are the numbers of requests that the test has asked for. Secrets are masked."""
-    return [world.masks.text(reason) for reason in _reasons(world, asserted)]
+    return [visible(world.masks.text(reason)) for reason in _reasons(world, asserted)]
 
 
 def _reasons(world: World, asserted: Collection[int]) -> Iterator[str]:

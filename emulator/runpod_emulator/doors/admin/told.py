@@ -9,10 +9,13 @@ from runpod_emulator.core.durations import length
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.news import Entry
 from runpod_emulator.core.secrets.masks import Masks
+from runpod_emulator.core.secrets.shown import visible
 
 _POLLS = frozenset(
     one.value for one in (Operation.STATUS, Operation.STATUS_SYNC, Operation.STREAM, Operation.HEALTH)
 )  # fmt: skip
+_LONGEST = 200
+"""Characters of a path, and of a reason, that are told."""
 
 
 @dataclass(slots=True)
@@ -28,13 +31,19 @@ class Fold:
     def line(self, masks: Masks, began_at: int | None = None) -> str:
         """The line, without secrets; with the seconds since `began_at`, if that is given."""
         one, number = self.first, f"#{self.first.number}{_after(self.first, began_at)}"
-        path = masks.text(one.path)
-        job = f", job {masks.text(one.job)}" if one.job and one.job not in one.path else ""
-        fault = f" by fault {masks.text(one.fault)}" if one.fault else ""
-        told = f"{one.method} {path}: {one.status or 'connection reset'}{fault}{job}"
+        path = _shown(one.path, masks)
+        job = f", job {_shown(one.job, masks)}" if one.job and one.job not in one.path else ""
+        why = f" by fault {masks.text(one.fault)}" if one.fault else one.why and f" ({_shown(one.why, masks)})"
+        told = f"{one.method} {path}: {one.status or 'connection reset'}{why}{job}"
         if self.count == 1:
             return f"{number} {told}{self.rest}"
         return f"{self.count} x {told}, {number} to #{self.last.number}{_after(self.last, began_at)}{self.rest}"
+
+
+def _shown(text: str, masks: Masks) -> str:
+    """What a client has written, without secrets, and so that it makes no line and no colour of its own."""
+    text = visible(masks.text(text))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _after(entry: Entry, began_at: int | None) -> str:
@@ -46,7 +55,8 @@ def folded(entries: Iterable[tuple[Entry, str]]) -> list[Fold]:
     folds: list[Fold] = []
     alike: dict[tuple[str, str, int, str, str], Fold] = {}
     for entry, rest in entries:
-        key = entry.method, entry.path, entry.status, entry.job, f"{entry.fault} {rest}"
+        why = "" if entry.operation in _POLLS else entry.why  # that of a poll says how long ago
+        key = entry.method, entry.path, entry.status, entry.job, f"{entry.fault} {why} {rest}"
         if key in alike:
             alike[key].count += 1
             alike[key].last = entry

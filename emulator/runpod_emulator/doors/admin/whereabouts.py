@@ -9,6 +9,7 @@ from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.jobs.job import Job, JobStatus
 from runpod_emulator.core.mocks.stubs import fits
 from runpod_emulator.core.records.news import Attempt
+from runpod_emulator.core.secrets.shown import visible
 from runpod_emulator.doors.admin.questions import Awaited
 from runpod_emulator.world.world import World
 
@@ -33,9 +34,11 @@ async def whereabouts(world: World, awaited: Awaited) -> str:
         lines += _few(job_line(world, job) for job in meant if job.status is not awaited.status)
     elif awaited.webhooks is not None:
         lines += _few(job_line(world, job) for job in jobs if job.webhook and not job.status.terminal)
+        if not (len(world.attempts) or any(job.webhook for job in jobs)):
+            lines.append("no job has asked for a webhook yet")
     if awaited.idle or awaited.webhooks is not None:
         lines += _few(hook_lines(world, also_given_up=not awaited.idle))
-    return "".join(f"\n  {line}" for line in lines)
+    return "".join(f"\n  {visible(line)}" for line in lines)
 
 
 async def newest(world: World) -> list[Job]:
@@ -87,7 +90,7 @@ def hook_line(world: World, last: Attempt) -> str:
 def _next(delivery: Delivery, now: int) -> str:
     if delivery.status is DeliveryStatus.GIVEN_UP:
         return "given up"
-    return f"the next in {length(delivery.due - now)}"
+    return "the next is on its way" if delivery.due <= now else f"the next in {length(delivery.due - now)}"
 
 
 def stub_of(job: Job) -> str:
