@@ -62,6 +62,8 @@ async def test_what_is_not_for_the_service_is_none() -> None:
     for path in OF_NOBODY:
         assert (await doors.http.get(path)).status_code == 404
         assert (await doors.http.post("/__emulator/health")).status_code == 405
+    asks = {"origin": "http://x.test", "access-control-request-method": "POST"}
+    assert (await doors.http.options("/v2/ep/run", headers=asks)).status_code >= 400, "a browser's own question"
     assert list(doors.world.emulator.journal) == []
 
 

@@ -28,12 +28,13 @@ _OF_PAGES = (
 async def refuse_unrouted(request: Request, error: RequestError) -> Response:
     """An error as the answer; the journal has the request, with "" for its operation.
 
-    A world that nobody has named before is not made for it: then the log alone has the request.
+    A world that nobody has named before is not made for it: then the log alone has the request, as it has what browsers
+    ask of themselves before a page's request to another origin.
     """
     scope = request.scope
     remarks_of(scope).why = error.why
     first: World = request.app.state.worlds.first
-    if not (is_own(scope) or scope["path"].startswith(_OF_PAGES)):
+    if not (is_own(scope) or scope["path"].startswith(_OF_PAGES) or _is_preflight(scope)):
         world = known_world(request)
         age = None if world is None else world.resets
         if scope["method"] != "GET" and has_body(scope):
@@ -42,6 +43,10 @@ async def refuse_unrouted(request: Request, error: RequestError) -> Response:
             scope[WORLD] = world
             note(request, _endpoint_of(scope), "", error.status)
     return problem(error, first)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return scope["method"] == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in scope["headers"])
 
 
 def _endpoint_of(scope: Scope) -> str:
