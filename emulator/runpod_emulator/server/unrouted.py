@@ -46,7 +46,9 @@ async def refuse_unrouted(request: Request, error: RequestError) -> Response:
 
 
 def _is_preflight(scope: Scope) -> bool:
-    return scope["method"] == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in scope["headers"])
+    return scope["method"] == "OPTIONS" and any(
+        name == b"access-control-request-method" for name, _ in scope["headers"]
+    )
 
 
 def _endpoint_of(scope: Scope) -> str:
