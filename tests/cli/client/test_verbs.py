@@ -7,7 +7,7 @@ import re
 
 import pytest
 from runpod_emulator import Emulator
-from runpod_emulator.cli.client import following
+from runpod_emulator.cli.client import following, submitting
 from runpod_emulator.cli.client.calls import Calls
 
 from tests.cli.client.commands import run
@@ -260,6 +260,28 @@ def test_ctrl_c_ends_the_command_and_says_that_the_job_goes_on(
     assert f"The job goes on. To look at it:  runpod-emulator status {name} --url {emu.base_url}\n" in ran.err
     assert f"runpod-emulator cancel {name} --url {emu.base_url}\n" in ran.err
     assert emu.jobs()[0].status == "IN_PROGRESS"
+
+
+def test_the_wait_of_sync_has_one_end(emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([100.0, 105.5])
+    monkeypatch.setattr(submitting, "ticks", lambda: next(moments))
+    monkeypatch.setattr(following, "ticks", lambda: next(moments))
+    monkeypatch.setattr(Calls, "client", lambda *_, **__: b'{"id": "sync-1", "status": "IN_PROGRESS"}')
+    ran = asked("submit", "llm", "a=1", "--sync", "--timeout", "5")
+    assert (ran.code, "sync-1 has not ended after 5 s" in ran.err) == (5, True)
+
+
+def test_ctrl_c_names_the_job_that_sync_waits_for(emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(calls: Calls, method: str, path: str, body: object, held: float) -> bytes:
+        ask(calls, method, "llm/runsync?wait=1000", body)
+        raise KeyboardInterrupt
+
+    ask = Calls.client
+    emu.stub(endpoint="llm", respond={"never": True})
+    monkeypatch.setattr(Calls, "client", interrupted)
+    ran = asked("submit", "llm", "a=1", "--sync")
+    assert ran.code == 130
+    assert f"To cancel it:                    runpod-emulator cancel llm/{emu.jobs()[0].id} --url" in ran.err
 
 
 def test_what_is_said_of_a_job_to_come(emu: Emulator, asked: Asked) -> None:
