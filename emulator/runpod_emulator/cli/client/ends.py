@@ -47,9 +47,9 @@ class Late(Ended):
 
 
 class Refused(Ended):
-    """A server answered with an error: its `status`, and its `detail`."""
+    """A server answered with an error: its `status`, its `detail`, and a `note` on where it came from."""
 
-    def __init__(self, status: int, detail: str, where: str) -> None:
-        super().__init__(f"{where} answered {status}: {detail}" if detail else f"{where} answered {status}")
+    def __init__(self, status: int, detail: str, where: str, note: str = "") -> None:
+        super().__init__((f"{where} answered {status}: {detail}" if detail else f"{where} answered {status}") + note)
         self.status = status
         self.detail = detail

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from runpod_emulator.cli.client import asked
+from runpod_emulator.cli.client.advice import telling_why_it_waits
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
 from runpod_emulator.cli.client.calls import Calls, quoted
 from runpod_emulator.cli.client.ends import INTERRUPTED, Late, NoServer, WrongUse
@@ -80,7 +81,7 @@ def _held(calls: Calls, endpoint: str, body: dict[str, Any], seconds: float | No
         hold = max(_SHORTEST_HOLD, min(seconds, _LONGEST_HOLD))
         path += f"?wait={round(hold * 1_000)}"
     try:
-        with LiveLine(endpoint), telling_of_time(calls):
+        with LiveLine(endpoint), telling_of_time(calls), telling_why_it_waits(calls, endpoint):
             return calls.client("POST", path, body, held=hold)
     except NoServer as error:
         if not error.silent:
