@@ -21,6 +21,7 @@ from runpod_emulator.cli.client.named import Name, find_job, short
 from runpod_emulator.cli.client.shown import print_json, print_table, say
 
 _HEADINGS = ("submitted", "job", "status", "waited", "ran", "worker", "retries", "error")
+_SPARE = ("worker", "retries", "ran", "waited", "submitted")
 _STATES = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 _of_endpoint = click.option(
     "-e",
@@ -49,7 +50,7 @@ def jobs(calls: Calls, endpoint: str | None, status: str | None, follow: bool, l
     if as_json:
         _print_all(found, told, follow)
     elif found or not follow:
-        print_table(_HEADINGS, map(_job_row, found))
+        print_table(_HEADINGS, map(_job_row, found), _SPARE)
     if events is not None:
         _follow(events, "transition", lambda change: transition_line(change, _what(calls, change)), as_json)
 
