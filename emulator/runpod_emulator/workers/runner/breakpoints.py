@@ -163,6 +163,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
             given = [*args[1:3], kwargs.get("stdin"), kwargs.get("stdout")]
             self._borrows = all(stream is None for stream in given)
             self._is_first = True
+            self._held: list[Any] | None = None
             if len(args) < 5:
                 kwargs.setdefault("nosigint", True)
             super().__init__(*args, **kwargs)
@@ -184,7 +185,37 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
                 first, self._is_first = self._is_first, False
                 with borrowed.session(_place(frame, *args), first):
                     self.stdin, self.stdout = sys.stdin, sys.stdout
+                    held, self._held = self._held, None
+                    for told in held or ():
+                        self.message(told)
                     super().interaction(frame, *args, **kwargs)
+
+        def user_call(self, *args: Any) -> None:
+            with self._holding():
+                super().user_call(*args)
+
+        def user_return(self, *args: Any) -> None:
+            with self._holding():
+                super().user_return(*args)
+
+        def user_exception(self, *args: Any) -> None:
+            with self._holding():
+                super().user_exception(*args)
+
+        @contextlib.contextmanager
+        def _holding(self) -> Iterator[None]:
+            """What pdb says just before it stops, as `--Return--`, is for the terminal that it then has."""
+            self._held = [] if self._borrows else None
+            try:
+                yield
+            finally:
+                self._held = None
+
+        def message(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+            if self._held is None:
+                super().message(msg, *args, **kwargs)
+            else:
+                self._held.append(msg)
 
         def do_quit(self, arg: str) -> bool:
             """q: the job fails, and the worker goes on."""
