@@ -211,6 +211,11 @@ def test_a_refusal_names_the_fault_that_it_comes_from(emu: Emulator, asked: Aske
     assert f" answered 429: rate limit exceeded (by the fault {fault.id})\n" in asked("submit", "llm", "a=1").err
 
 
+def test_a_refused_time_is_told_as_it_was_written(asked: Asked) -> None:
+    ran = asked("submit", "llm", "a=1", "--execution-timeout", "2s")
+    assert (ran.code, ran.err.endswith(" (--execution-timeout 2s is 2000 ms)\n")) == (1, True)
+
+
 def test_how_the_workers_of_a_lost_job_ended_is_told(emu: Emulator, asked: Asked) -> None:
     emu.stub(endpoint="llm", respond={"crash": True})
     ran = asked("submit", "llm", "a=1", "--follow")

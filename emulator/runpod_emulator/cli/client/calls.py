@@ -61,9 +61,7 @@ class Calls:
                 return self._read(answer)
         except Refused as error:
             if error.status == 404 and error.detail == "endpoint not found":
-                where = f"{self.target.base_url}/{path}".partition("?")[0]
-                note = self._nearest(unquote(path.partition("/")[0]))
-                raise Refused(error.status, error.detail, where, note) from error
+                raise error.noted(self._nearest(unquote(path.partition("/")[0]))) from error
             raise
 
     def admin(self, method: str, path: str, body: Any = None, query: Mapping[str, object] | None = None) -> Any:

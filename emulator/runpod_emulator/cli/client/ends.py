@@ -53,3 +53,8 @@ class Refused(Ended):
         super().__init__((f"{where} answered {status}: {detail}" if detail else f"{where} answered {status}") + note)
         self.status = status
         self.detail = detail
+        self._where, self._note = where, note
+
+    def noted(self, note: str) -> Refused:
+        """The same with one more note."""
+        return Refused(self.status, self.detail, self._where, self._note + note)

@@ -11,7 +11,7 @@ from runpod_emulator.cli.client import asked
 from runpod_emulator.cli.client.advice import telling_why_it_waits
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
 from runpod_emulator.cli.client.calls import Calls, quoted
-from runpod_emulator.cli.client.ends import INTERRUPTED, Late, NoServer, WrongUse
+from runpod_emulator.cli.client.ends import INTERRUPTED, Late, NoServer, Refused, WrongUse
 from runpod_emulator.cli.client.envelope import ENDED, Envelope, read_envelope
 from runpod_emulator.cli.client.following import Follower, going_on, telling_of_time
 from runpod_emulator.cli.client.inputs import read_body
@@ -21,6 +21,8 @@ from runpod_emulator.cli.client.shown import say, seen_json
 from runpod_emulator.cli.client.watching import watch
 from runpod_emulator.core.time.clock import ticks
 
+_TIMES = {"execution_timeout": "executionTimeout", "ttl": "ttl"}
+"""Options that are times, and how they are sent."""
 _SHORTEST_HOLD, _LONGEST_HOLD = 1.0, 300.0
 """Seconds for which /runsync may be asked to hold its answer."""
 
@@ -60,7 +62,12 @@ def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None,
     if body["input"] == {}:
         say("The input is empty: RunPod takes such an input away, and no handler ever gets the job.")
     began = ticks()
-    answer = _held(calls, endpoint, body, options["timeout"]) if how == "sync" else _queued(calls, endpoint, body)
+    try:
+        answer = _held(calls, endpoint, body, options["timeout"]) if how == "sync" else _queued(calls, endpoint, body)
+    except Refused as error:
+        if error.status == 400 and (times := _as_sent(options)):
+            raise error.noted(times) from error
+        raise
     job = read_envelope(answer, calls.target.root)
     name = Name(endpoint, job.id)
     if how is None:
@@ -134,7 +141,7 @@ def _tell_name(calls: Calls, job: Envelope, name: Name, answer: bytes, as_json: 
 def _with_options(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The body with what the options say of the job."""
     policy: dict[str, Any] = {}
-    for option, member in (("execution_timeout", "executionTimeout"), ("ttl", "ttl")):
+    for option, member in _TIMES.items():
         if options[option] is not None:
             policy[member] = _milliseconds(option, options[option])
     if options["low_priority"]:
@@ -147,10 +154,21 @@ def _with_options(body: dict[str, Any], options: dict[str, Any]) -> dict[str, An
     return {**body, "policy": {**(written if isinstance(written, dict) else {}), **policy}}
 
 
+def _as_sent(options: dict[str, Any]) -> str:
+    """What was made of the times that were written, as a note to a refusal that says them in ms."""
+    given = {option: options[option] for option in _TIMES if options[option] is not None}
+    told = [f"{_flag(option)} {text} is {_milliseconds(option, text)} ms" for option, text in given.items()]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
 def _milliseconds(option: str, text: str) -> int:
     from runpod_emulator.values import milliseconds
 
     try:
         return int(milliseconds(text))
     except ValueError as error:
-        raise WrongUse(f"--{option.replace('_', '-')}: {error}") from error
+        raise WrongUse(f"{_flag(option)}: {error}") from error
