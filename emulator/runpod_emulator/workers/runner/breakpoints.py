@@ -155,15 +155,53 @@ class PdbFinder:
         return module.__spec__
 
 
+class _Announced:
+    """What pdb says just before it stops, as `--Return--`, is for the terminal that it then has."""
+
+    _borrows = False
+    _held: list[Any] | None = None
+
+    def user_call(self, *args: Any) -> None:
+        """A function is entered."""
+        self._hold_while("user_call", args)
+
+    def user_return(self, *args: Any) -> None:
+        """A function ends."""
+        self._hold_while("user_return", args)
+
+    def user_exception(self, *args: Any) -> None:
+        """An exception is raised."""
+        self._hold_while("user_exception", args)
+
+    def message(self, *args: Any, **kwargs: Any) -> None:
+        """Print, or keep until there is a terminal."""
+        above: Any = super()
+        if self._held is None:
+            above.message(*args, **kwargs)
+        else:
+            self._held.append((args, kwargs))
+
+    def _hold_while(self, step: str, args: Sequence[Any]) -> None:
+        self._held = [] if self._borrows else None
+        try:
+            getattr(super(), step)(*args)
+        finally:
+            self._held = None
+
+    def _tell_held(self) -> None:
+        held, self._held = self._held, None
+        for args, kwargs in held or ():
+            self.message(*args, **kwargs)
+
+
 def lend_to(pdb: Any, borrowed: Borrowed) -> None:
     """Make the module's debugger, and all that will be made of it, borrow the terminal while it waits for a command."""
 
-    class Pdb(pdb.Pdb):  # type: ignore[misc]
+    class Pdb(_Announced, pdb.Pdb):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             given = [*args[1:3], kwargs.get("stdin"), kwargs.get("stdout")]
             self._borrows = all(stream is None for stream in given)
             self._is_first = True
-            self._held: list[Any] | None = None
             if len(args) < 5:
                 kwargs.setdefault("nosigint", True)
             super().__init__(*args, **kwargs)
@@ -185,37 +223,8 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
                 first, self._is_first = self._is_first, False
                 with borrowed.session(_place(frame, *args), first):
                     self.stdin, self.stdout = sys.stdin, sys.stdout
-                    held, self._held = self._held, None
-                    for told in held or ():
-                        self.message(told)
+                    self._tell_held()
                     super().interaction(frame, *args, **kwargs)
-
-        def user_call(self, *args: Any) -> None:
-            with self._holding():
-                super().user_call(*args)
-
-        def user_return(self, *args: Any) -> None:
-            with self._holding():
-                super().user_return(*args)
-
-        def user_exception(self, *args: Any) -> None:
-            with self._holding():
-                super().user_exception(*args)
-
-        @contextlib.contextmanager
-        def _holding(self) -> Iterator[None]:
-            """What pdb says just before it stops, as `--Return--`, is for the terminal that it then has."""
-            self._held = [] if self._borrows else None
-            try:
-                yield
-            finally:
-                self._held = None
-
-        def message(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-            if self._held is None:
-                super().message(msg, *args, **kwargs)
-            else:
-                self._held.append(msg)
 
         def do_quit(self, arg: str) -> bool:
             """q: the job fails, and the worker goes on."""
