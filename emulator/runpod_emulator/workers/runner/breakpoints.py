@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import functools
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -155,49 +156,39 @@ class PdbFinder:
         return module.__spec__
 
 
-class _Announced:
-    """What pdb says just before it stops, as `--Return--`, is for the terminal that it then has."""
+def _announcing_in_time(debugger: Any) -> None:
+    """What a debugger of this class says just before it stops, as `--Return--`, is for the terminal to come."""
+    message = debugger.message
 
-    _borrows = False
-    _held: list[Any] | None = None
+    def announced(step: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(step)
+        def stop(self: Any, *args: Any) -> None:
+            self.held = [] if self._borrows else None
+            try:
+                step(self, *args)
+            finally:
+                self.held = None
 
-    def user_call(self, *args: Any) -> None:
-        """A function is entered."""
-        self._hold_while("user_call", args)
+        return stop
 
-    def user_return(self, *args: Any) -> None:
-        """A function ends."""
-        self._hold_while("user_return", args)
+    def keep(self: Any, *args: Any) -> None:
+        message(self, *args) if self.held is None else self.held.append(args)
 
-    def user_exception(self, *args: Any) -> None:
-        """An exception is raised."""
-        self._hold_while("user_exception", args)
+    debugger.held, debugger.message = None, keep
+    for name in ("user_call", "user_return", "user_exception"):
+        setattr(debugger, name, announced(getattr(debugger, name)))
 
-    def message(self, *args: Any, **kwargs: Any) -> None:
-        """Print, or keep until there is a terminal."""
-        above: Any = super()
-        if self._held is None:
-            above.message(*args, **kwargs)
-        else:
-            self._held.append((args, kwargs))
 
-    def _hold_while(self, step: str, args: Sequence[Any]) -> None:
-        self._held = [] if self._borrows else None
-        try:
-            getattr(super(), step)(*args)
-        finally:
-            self._held = None
-
-    def _tell_held(self) -> None:
-        held, self._held = self._held, None
-        for args, kwargs in held or ():
-            self.message(*args, **kwargs)
+def _tell_held(debugger: Any) -> None:
+    held, debugger.held = debugger.held, None
+    for args in held or ():
+        debugger.message(*args)
 
 
 def lend_to(pdb: Any, borrowed: Borrowed) -> None:
     """Make the module's debugger, and all that will be made of it, borrow the terminal while it waits for a command."""
 
-    class Pdb(_Announced, pdb.Pdb):  # type: ignore[misc]
+    class Pdb(pdb.Pdb):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             given = [*args[1:3], kwargs.get("stdin"), kwargs.get("stdout")]
             self._borrows = all(stream is None for stream in given)
@@ -223,7 +214,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
                 first, self._is_first = self._is_first, False
                 with borrowed.session(_place(frame, *args), first):
                     self.stdin, self.stdout = sys.stdin, sys.stdout
-                    self._tell_held()
+                    _tell_held(self)
                     super().interaction(frame, *args, **kwargs)
 
         def do_quit(self, arg: str) -> bool:
@@ -240,6 +231,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
             self.message("")
             return self.do_quit(arg)
 
+    _announcing_in_time(Pdb)
     Pdb.__name__ = Pdb.__qualname__ = "Pdb"
     Pdb.__module__ = pdb.__name__
     pdb.Pdb = Pdb
