@@ -647,5 +647,6 @@ def test_dev_is_ready_but_for_what_is_broken(start: Starter, tmp_path: Path, sou
     here = start("dev", "handler.py", ECHO, "--port", 0)
     said = here.out.line("Ready")
     assert said.startswith(f"Ready, but {told}")
+    assert said.endswith((".", "!", "?"))
     broken = here.http.get(f"{here.root_url}/__emulator/ready").json()["broken"]
-    assert (list(broken), said.endswith(broken["handler"])) == (["handler"], True)
+    assert (list(broken), said.removesuffix(".").endswith(broken["handler"])) == (["handler"], True)

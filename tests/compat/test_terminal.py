@@ -172,6 +172,8 @@ def test_a_breakpoint_has_the_terminal_until_it_goes_on(seat: Opener) -> None:
     terminal.sees(r"--KeyboardInterrupt--\s+\(Pdb\) ")
     terminal.type("n\n")
     assert "after" in terminal.sees(r"-> return x \+ 1\s+\(Pdb\) "), "what it prints is shown between two steps"
+    terminal.type("n\n")
+    assert re.search(r"^--Return--\r?\n> ", terminal.sees(r"--Return--[\s\S]*\(Pdb\) "), re.MULTILINE)
     terminal.type("c\n")
     assert answer.result()["output"] == 42
     terminal.type("h")

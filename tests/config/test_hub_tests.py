@@ -69,6 +69,7 @@ def hub(**test: Any) -> Any:
         ("[]", ": there is no test"),
         (7, ": Input should be"),
         ({"tests": [{"name": "a"}]}, ": tests[0].input: it is missing"),
+        ({"tests": [{"inptu": {}}]}, ": tests[0].inptu: there is no such key here; the nearest is input"),
         (hub(input=[]), ": tests[1].input: Input should be a valid dictionary"),
         (hub(inptu={}), ": tests[1].inptu: there is no such key here; the nearest is input"),
         (hub(timeout="10s"), ": tests[1].timeout: Input should be a valid integer"),

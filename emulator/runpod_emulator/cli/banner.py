@@ -78,7 +78,8 @@ def ready_line(server: Server) -> str:
     """That everything is up, or, with --reload, what is broken as it is."""
     broken = server.broken
     broken_ones = "; ".join(f"{visible(service)} is broken: {block(reason)}" for service, reason in broken.items())
-    return f"Ready, but {broken_ones}" if broken else "Ready."
+    end = "" if broken_ones.endswith((".", "!", "?")) else "."
+    return f"Ready, but {broken_ones}{end}" if broken else "Ready."
 
 
 async def farewell(server: Server) -> str:

@@ -165,8 +165,18 @@ def _checked(path: Path, kind: Any, said: Any) -> Any:
     try:
         return kind.model_validate(said)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _first(error)
         raise ConfigurationError(f"{path}: {_place(kind, first['loc'])}{_problem(kind, first)}") from error
+
+
+def _first(error: ValidationError) -> Any:
+    """The first error; for a key that is missing the one of an unknown key beside it, which may be meant for it."""
+    errors = error.errors()
+    first = errors[0]
+    if first["type"] != "missing":
+        return first
+    unknown = (one for one in errors if one["type"] == "extra_forbidden" and one["loc"][:-1] == first["loc"][:-1])
+    return next(unknown, first)
 
 
 def _place(kind: Any, location: tuple[int | str, ...]) -> str:

@@ -34,6 +34,8 @@ class Running(NamedTuple):
     admin_url: str
     started: int
     """When, in ms since the epoch."""
+    directory: str = ""
+    """Where it was started, "" where that is not known."""
 
 
 def folder() -> Path:
@@ -43,6 +45,15 @@ def folder() -> Path:
         return Path(runtime) / "runpod-emulator"
     state = os.environ.get("XDG_STATE_HOME", "") or os.path.expanduser("~/.local/state")
     return Path(state) / "runpod-emulator" / "running"
+
+
+def here() -> str:
+    """The directory of this process; "" for one that is gone, or too long for a file."""
+    try:
+        path = os.getcwd()
+    except OSError:
+        return ""
+    return path if len(json.dumps(path)) <= _LONGEST // 2 else ""
 
 
 def running() -> list[Running]:
@@ -56,7 +67,7 @@ class RunningFile:
 
     def __init__(self, port: int, base_url: str) -> None:
         self._told = Running(
-            os.getpid(), port, base_url, f"{base_url.removesuffix('/v2')}/__emulator", RealClock().now()
+            os.getpid(), port, base_url, f"{base_url.removesuffix('/v2')}/__emulator", RealClock().now(), here()
         )
         self._path: Path | None = None
         self._lock: int | None = None
@@ -113,10 +124,11 @@ def _read(path: Path) -> Running | None:
         if not _is_held(descriptor):
             return None
         told = json.loads(os.read(descriptor, _LONGEST))
+        told.setdefault("directory", "")
         one = Running(*(told[name] for name in Running._fields))
-        kinds = (int, int, str, str, int)
+        kinds = (int, int, str, str, int, str)
         return one if all(type(value) is kind for value, kind in zip(one, kinds, strict=True)) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     finally:
         os.close(descriptor)

@@ -11,6 +11,7 @@ from runpod_emulator.cli.client.calls import Calls, Event
 
 from tests.cli.client.commands import run
 from tests.cli.client.conftest import Asked
+from tests.tables import table
 
 EVENT = {"at": 1, "endpoint": "llm", "id": "8881c1a2-x", "event": "Completed", "status": "COMPLETED", "worker": "w"}
 
@@ -63,10 +64,29 @@ def test_jobs_are_followed_until_the_server_stops(
     events(monkeypatch, Event("left-out", {"count": 7}), Event("transition", EVENT), Event("unheard-of", 5))
     ran = asked("jobs", "--follow")
     assert ran.code == 3
-    assert ran.out.splitlines()[-1].endswith("llm/8881c1a2 COMPLETED  Completed  worker w")
+    assert ran.out.splitlines()[-1].endswith("llm/8881c1a2 COMPLETED  worker w")
     assert "7 left out" in ran.err
     assert "The server has stopped." in ran.err
     assert json.loads(asked("jobs", "--follow", "--json", "-n", "0").out) == EVENT
+
+
+@table(
+    "event, status, told, line",
+    [
+        ("Progressed", "IN_PROGRESS", {"output": {"step": 2}}, 'IN_PROGRESS  {"step": 2}  worker w'),
+        ("Progressed", "IN_PROGRESS", {"output": None}, "IN_PROGRESS  Progressed  worker w"),
+        ("Failed", "FAILED", {"error": "no memory\nat all"}, "FAILED  no memory  worker w"),
+        ("TimedOut", "TIMED_OUT", {"error": "job timed out"}, "TIMED_OUT  job timed out  worker w"),
+        ("Taken", "IN_PROGRESS", {}, "IN_PROGRESS  Taken  worker w"),
+    ],
+)
+def test_a_followed_change_says_its_progress_or_its_error(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, event: str, status: str, told: dict[str, object], line: str
+) -> None:
+    events(monkeypatch, Event("transition", {**EVENT, "event": event, "status": status}))
+    answers = {"jobs": {"jobs": []}, f"timeline/{EVENT['id']}": {"status": status, **told}}
+    monkeypatch.setattr(Calls, "admin", lambda calls, method, path, **_: answers[path])
+    assert asked("jobs", "--follow").out.splitlines()[-1].endswith(f"llm/8881c1a2 {line}")
 
 
 def test_ctrl_c_ends_following(jobs: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

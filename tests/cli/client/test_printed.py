@@ -7,11 +7,15 @@ import re
 import sys
 from io import StringIO
 
+import msgspec
 import pytest
+from rich.console import Console
+from rich.spinner import Spinner
 from runpod_emulator.cli.client.ends import NoServer
 from runpod_emulator.cli.client.envelope import Envelope, duration, read_chunks, read_envelope
 from runpod_emulator.cli.client.lines import log_line, print_line, request_line, time_of, transition_line
-from runpod_emulator.cli.client.live import bar, progress_text, share_of
+from runpod_emulator.cli.client.live import LiveLine, bar, progress_text, share_of
+from runpod_emulator.cli.client.looking import _HEADINGS, _SPARE
 from runpod_emulator.cli.client.named import Name
 from runpod_emulator.cli.client.shown import print_chunk, print_output, print_table, say, seen_json
 
@@ -149,6 +153,29 @@ def test_how_much_is_done(update: str, share: float | None) -> None:
 
 def test_a_bar() -> None:
     assert bar(0.5) == "━" * 10 + "╌" * 10
+
+
+def test_the_live_line_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    line = LiveLine("progress 8881c1a2")
+    line._job = Envelope("1", "IN_PROGRESS", msgspec.Raw(json.dumps({"step": 2, "of": 5, "what": "w" * 90}).encode()))
+    Console(file=terminal, width=40).print(Spinner("dots", line))
+    (shown,) = terminal.getvalue().splitlines()
+    assert "IN_PROGRESS" in shown
+    assert shown.rstrip().endswith("…")
+
+
+def test_a_narrow_terminal_leaves_out_what_matters_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ["17:00:00", "progress/8881c1a2", "IN_PROGRESS", "12.5 s", "1 min 30 s", "abcdefghijklmn", "1", "e" * 200]
+    for columns, left in ((80, (*_HEADINGS[:3], "waited", "error")), (200, _HEADINGS)):
+        terminal = on_terminal(monkeypatch)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(columns))
+        print_table(_HEADINGS, [row], _SPARE)
+        heading, first, *_ = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+        assert tuple(heading.split()) == left
+        assert "IN_PROGRESS" in first
+        assert "…" not in first
 
 
 @table("at, text", [(None, ""), ("soon", ""), (10**30, "")])

@@ -88,11 +88,22 @@ def test_the_one_that_runs_is_found_and_trusted_to_be_an_emulator(served: Callab
 
 def test_of_several_one_must_be_named(served: Callable[[int], RunningFile]) -> None:
     files = [served(8123), served(8124)]
-    with pytest.raises(WrongUse, match=r"2 emulators run here, on the ports 812[34], 812[34]: say which with --port"):
+    with pytest.raises(WrongUse, match=r"2 emulators run here, .*: say which, --port 812[34] \(of /"):
         find(Options())
     files[0].remove()
     assert find(Options()).base_url == "http://127.0.0.1:8124/v2"
     files[1].remove()
+
+
+def test_of_several_the_one_of_this_directory_is_meant(
+    served: Callable[[int], RunningFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [served(8123)]
+    monkeypatch.chdir(tmp_path)
+    files.append(served(8124))
+    assert find(Options()).base_url == "http://127.0.0.1:8124/v2"
+    for file in files:
+        file.remove()
 
 
 def test_what_a_killed_one_left_is_passed_over(runtime: Path) -> None:

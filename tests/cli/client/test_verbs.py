@@ -7,11 +7,15 @@ import re
 
 import pytest
 from runpod_emulator import Emulator
-from runpod_emulator.cli.client import following
+from runpod_emulator.cli.client import advice, following, submitting
+from runpod_emulator.cli.client.advice import telling_why_it_waits, why_it_failed
 from runpod_emulator.cli.client.calls import Calls
+from runpod_emulator.cli.client.named import Name
+from runpod_emulator.cli.client.target import Target
 
 from tests.cli.client.commands import run
 from tests.cli.client.conftest import Asked
+from tests.compat.servers import until
 from tests.tables import table
 
 _ID = r"[0-9a-f-]{36}-\w\w"
@@ -197,8 +201,60 @@ def test_wrong_use_and_refusals(asked: Asked, words: list[str], code: int) -> No
 
 
 def test_the_service_says_why(asked: Asked) -> None:
-    ran = asked("submit", "nowhere", "a=1")
-    assert ran.err.endswith("/v2/nowhere/run answered 404: endpoint not found\n")
+    ran = asked("submit", "quite", "a=1")
+    assert ran.err.endswith("/v2/quite/run answered 404: endpoint not found: there are llm, other\n")
+    assert asked("submit", "lllm", "a=1").err.endswith("endpoint not found: did you mean llm?\n")
+
+
+def test_a_refusal_names_the_fault_that_it_comes_from(emu: Emulator, asked: Asked) -> None:
+    fault = emu.fault("status", status=429, operations=["run"])
+    assert f" answered 429: rate limit exceeded (by the fault {fault.id})\n" in asked("submit", "llm", "a=1").err
+
+
+def test_a_refused_time_is_told_as_it_was_written(asked: Asked) -> None:
+    ran = asked("submit", "llm", "a=1", "--execution-timeout", "2s")
+    assert (ran.code, ran.err.endswith(" (--execution-timeout 2s is 2000 ms)\n")) == (1, True)
+
+
+def test_how_the_workers_of_a_lost_job_ended_is_told(emu: Emulator, asked: Asked) -> None:
+    emu.stub(endpoint="llm", respond={"crash": True})
+    ran = asked("submit", "llm", "a=1", "--follow")
+    end = "worker #{} had it and a stub or fault crashed it"
+    assert re.search(rf"job timed out after 1 retries\nW{end.format(1)[1:]}, then {end.format(2)}\.\n$", ran.err)
+
+
+def test_what_to_install_for_a_failed_job_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls(Target("http://127.0.0.1:1/v2", is_known=True))
+    monkeypatch.setattr(Calls, "admin", lambda *_: {"error": "x", "missing": "no module cv2: pip install it"})
+    assert why_it_failed(calls, Name("llm", "1")) == ["No module cv2: pip install it."]
+
+
+def test_who_waits_for_a_handler_that_cannot_be_imported_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(advice, "say", said.append)
+    flaw = "Traceback …\nModuleNotFoundError: No module named 'cv2'"
+    overview = {"endpoints": [{"id": "llm", "flaw": flaw, "workers": [{"state": "unhealthy"}]}]}
+    monkeypatch.setattr(advice, "_SOON", 0.01)
+    monkeypatch.setattr(Calls, "admin", lambda *_: overview)
+    with telling_why_it_waits(Calls(Target("http://127.0.0.1:1/v2", is_known=True)), "llm", "1"):
+        until(lambda: said)
+    (told,) = said
+    assert told.startswith("No worker of llm can start: ModuleNotFoundError: No module named 'cv2'\n")
+    assert "pip install opencv-python" in told
+
+
+def test_what_a_job_waits_for_is_told_after_a_while(
+    emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advice, "_SOON", 0.01)
+    monkeypatch.setattr(advice, "_LONG", 0.02)
+    with Emulator("llm", clock="virtual") as other:
+        other.stub(endpoint="llm", respond={"queue_delay": "1h"})
+        ran = run("submit", "llm", "a=1", "--follow", "--timeout", "0.2", "--url", other.base_url)
+    assert "\nIt waits: a stub or a fault holds it back; worker #1 is idle: " in ran.err
+    assert "; autoscaler: " in ran.err
 
 
 def test_a_key_goes_with_every_request(emu: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +316,28 @@ def test_ctrl_c_ends_the_command_and_says_that_the_job_goes_on(
     assert f"The job goes on. To look at it:  runpod-emulator status {name} --url {emu.base_url}\n" in ran.err
     assert f"runpod-emulator cancel {name} --url {emu.base_url}\n" in ran.err
     assert emu.jobs()[0].status == "IN_PROGRESS"
+
+
+def test_the_wait_of_sync_has_one_end(emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([100.0, 105.5])
+    monkeypatch.setattr(submitting, "ticks", lambda: next(moments))
+    monkeypatch.setattr(following, "ticks", lambda: next(moments))
+    monkeypatch.setattr(Calls, "client", lambda *_, **__: b'{"id": "sync-1", "status": "IN_PROGRESS"}')
+    ran = asked("submit", "llm", "a=1", "--sync", "--timeout", "5")
+    assert (ran.code, "sync-1 has not ended after 5 s" in ran.err) == (5, True)
+
+
+def test_ctrl_c_names_the_job_that_sync_waits_for(emu: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(calls: Calls, method: str, path: str, body: object, held: float) -> bytes:
+        ask(calls, method, "llm/runsync?wait=1000", body)
+        raise KeyboardInterrupt
+
+    ask = Calls.client
+    emu.stub(endpoint="llm", respond={"never": True})
+    monkeypatch.setattr(Calls, "client", interrupted)
+    ran = asked("submit", "llm", "a=1", "--sync")
+    assert ran.code == 130
+    assert f"To cancel it:                    runpod-emulator cancel llm/{emu.jobs()[0].id} --url" in ran.err
 
 
 def test_what_is_said_of_a_job_to_come(emu: Emulator, asked: Asked) -> None:

@@ -47,6 +47,25 @@ async def test_one_of_the_first_workers_that_cannot_start_is_a_mistake():
         await answer(check)
 
 
+async def test_a_flaw_is_told_whole_once_and_then_in_short(caplog: pytest.LogCaptureFixture):
+    world = world_with()
+    workforce = world.endpoint.workforce
+    workforce.begin()
+    flaw = "handler h.py could not be started:\nSyntaxError: x"
+    for _ in range(3):
+        workforce.autoscaler.start_one(at_once=True)
+        await world.endpoint.work.worker_broken(world.launcher.started[-1], flaw)
+    assert [record.getMessage().splitlines()[0] for record in caplog.records] == [
+        "handler h.py could not be started:",
+        "ep: still broken: SyntaxError: x; no job waits",
+    ]
+    workforce.fleet.version += 1
+    workforce.autoscaler.start_one(at_once=True)
+    await world.endpoint.work.worker_broken(world.launcher.started[-1], flaw)
+    assert caplog.records[-1].getMessage() == "ep: still broken: SyntaxError: x; no job waits"
+    assert len(caplog.records) == 3
+
+
 async def test_without_simulated_delays_the_first_worker_stays_for_the_first_job():
     world = world_with()
     await first(world)

@@ -10,8 +10,11 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
+
+import click
 
 from runpod_emulator.cli.client.ends import NoServer, Refused, WrongUse
 from runpod_emulator.cli.client.target import Target
@@ -24,6 +27,8 @@ every 15 s that it is there."""
 _LONGEST = 256 * 1024 * 1024
 """Bytes of an answer."""
 _LONGEST_LINE = 16 * 1024 * 1024
+_NAMED, _LONGEST_NAME = 8, 100
+"""Endpoints that are named where one was not found; characters of its name that are looked at."""
 _SHOWN = 2_000
 """Characters of an answer that is no JSON."""
 
@@ -51,8 +56,13 @@ class Calls:
 
     def client(self, method: str, path: str, body: Any = None, held: float = 0.0) -> bytes:
         """The answer of the queue API below its base URL, as bytes, which may be `held` for seconds."""
-        with self._open(method, f"{self.target.base_url}/{path}", self.target.api_key, body, held) as answer:
-            return self._read(answer)
+        try:
+            with self._open(method, f"{self.target.base_url}/{path}", self.target.api_key, body, held) as answer:
+                return self._read(answer)
+        except Refused as error:
+            if error.status == 404 and error.detail == "endpoint not found":
+                raise error.noted(self._nearest(unquote(path.partition("/")[0]))) from error
+            raise
 
     def admin(self, method: str, path: str, body: Any = None, query: Mapping[str, object] | None = None) -> Any:
         """The answer of the emulator's own API, None where it says nothing; raises WrongUse where there is none."""
@@ -77,6 +87,18 @@ class Calls:
             except Refused:
                 return False
         return self._is_emulator
+
+    def _nearest(self, endpoint: str) -> str:
+        """Which endpoint may be meant by one that an emulator does not know; "" where none is asked."""
+        try:
+            names = [str(one["id"]) for one in self.admin("GET", "endpoints")] if self.is_emulator else []
+        except click.ClickException:
+            return ""
+        near = get_close_matches(endpoint[:_LONGEST_NAME], names, n=1)
+        if near:
+            return f": did you mean {near[0]}?"
+        more = ", …" if len(names) > _NAMED else ""
+        return f": there are {', '.join(names[:_NAMED])}{more}" if names else ""
 
     def _need_emulator(self) -> None:
         if self.target.is_runpod:
@@ -190,14 +212,16 @@ def _refused(error: urllib.error.HTTPError, url: str) -> Refused:
     except (OSError, http.client.HTTPException):
         text = b""
     where = url.partition("?")[0]
+    fault = error.headers.get("X-Emulator-Fault")
+    note = f" (by the fault {fault})" if fault else ""
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
-        return Refused(error.code, " ".join(text.decode("utf-8", "replace").split())[:_SHOWN], where)
+        return Refused(error.code, " ".join(text.decode("utf-8", "replace").split())[:_SHOWN], where, note)
     detail = (
         next((told[name] for name in ("detail", "error", "title") if told.get(name)), "") if _is_map(told) else told
     )
-    return Refused(error.code, detail if isinstance(detail, str) else json.dumps(detail)[:_SHOWN], where)
+    return Refused(error.code, detail if isinstance(detail, str) else json.dumps(detail)[:_SHOWN], where, note)
 
 
 def _is_map(value: object) -> bool:

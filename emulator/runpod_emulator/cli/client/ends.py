@@ -47,9 +47,14 @@ class Late(Ended):
 
 
 class Refused(Ended):
-    """A server answered with an error: its `status`, and its `detail`."""
+    """A server answered with an error: its `status`, its `detail`, and a `note` on where it came from."""
 
-    def __init__(self, status: int, detail: str, where: str) -> None:
-        super().__init__(f"{where} answered {status}: {detail}" if detail else f"{where} answered {status}")
+    def __init__(self, status: int, detail: str, where: str, note: str = "") -> None:
+        super().__init__((f"{where} answered {status}: {detail}" if detail else f"{where} answered {status}") + note)
         self.status = status
         self.detail = detail
+        self._where, self._note = where, note
+
+    def noted(self, note: str) -> Refused:
+        """The same with one more note."""
+        return Refused(self.status, self.detail, self._where, self._note + note)

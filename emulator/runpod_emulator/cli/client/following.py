@@ -30,13 +30,13 @@ _TRIES = 6
 
 
 class Follower:
-    """Follows one job; `seconds` is how long, None for as long as it takes."""
+    """Follows one job; `seconds` is how long from now, or from `since`; None for as long as it takes."""
 
-    def __init__(self, calls: Calls, name: Name, seconds: float | None = None) -> None:
+    def __init__(self, calls: Calls, name: Name, seconds: float | None = None, since: float | None = None) -> None:
         self._calls = calls
         self._name = name
         self._seconds = seconds
-        self._until = None if seconds is None else ticks() + seconds
+        self._until = None if seconds is None else (ticks() if since is None else since) + seconds
         self._pause = _SHORTEST
         self._failures = 0
         self.body = b""

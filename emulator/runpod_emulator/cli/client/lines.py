@@ -13,6 +13,8 @@ from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.core.secrets.shown import visible
 
 _MASKS = Masks()
+PROGRESSED = "Progressed"
+"""The change of a job that has told how far it is."""
 _OF_LEVEL = {"error": "red", "warning": "yellow"}
 
 
@@ -44,17 +46,20 @@ def log_line(line: dict[str, Any]) -> list[Part]:
     return [_time(line), Part(prefix, "cyan"), Part(" │ ", "dim"), Part(str(line.get("text", "")), style)]
 
 
-def transition_line(told: dict[str, Any]) -> list[Part]:
-    """A change of a job: `15:04:05 echo/8881c1a2 COMPLETED  worker abc`."""
+def transition_line(told: dict[str, Any], what: str = "") -> list[Part]:
+    """A change of a job: `15:04:05 echo/8881c1a2 COMPLETED  worker abc`; `what` is its progress, or its error."""
     status = str(told.get("status"))
     more = [f"worker {told['worker']}"] if told.get("worker") else []
     more += [f"retries {told['retries']}"] if told.get("retries") else []
     event = str(told.get("event") or "")
+    if event.upper() == status.replace("_", "") or (what and event == PROGRESSED):
+        event = ""
     return [
         _time(told),
         Part(f"{told.get('endpoint')}/{short(str(told.get('id')))} "),
         Part(status, STYLES.get(status, "")),
-        Part(f"  {event}", "dim"),
+        Part(f"  {event}" if event else "", "dim"),
+        Part(f"  {what}" if what else "", "red" if status in ("FAILED", "TIMED_OUT") else ""),
         Part("".join(f"  {one}" for one in more), "dim"),
     ]
 

@@ -64,7 +64,7 @@ class LiveLine:
         """The line at this moment."""
         from rich.text import Text
 
-        line = Text(f"{self._label} ")
+        line = Text(f"{self._label} ", no_wrap=True, overflow="ellipsis")
         if self._job is not None:
             line.append(self._job.status, STYLES.get(self._job.status, ""))
         line.append(f"  {duration((ticks() - self._began) * 1_000)}", "dim")

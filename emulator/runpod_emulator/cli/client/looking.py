@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,14 +12,16 @@ import click
 
 from runpod_emulator.cli.client import asked
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples, jobs_begun
-from runpod_emulator.cli.client.calls import Calls, Event
+from runpod_emulator.cli.client.calls import Calls, Event, quoted
 from runpod_emulator.cli.client.ends import NO_SERVER
 from runpod_emulator.cli.client.envelope import duration, problem_of
-from runpod_emulator.cli.client.lines import log_line, print_line, request_line, time_of, transition_line
+from runpod_emulator.cli.client.lines import PROGRESSED, log_line, print_line, request_line, time_of, transition_line
+from runpod_emulator.cli.client.live import progress_text
 from runpod_emulator.cli.client.named import Name, find_job, short
 from runpod_emulator.cli.client.shown import print_json, print_table, say
 
 _HEADINGS = ("submitted", "job", "status", "waited", "ran", "worker", "retries", "error")
+_SPARE = ("worker", "retries", "ran", "waited", "submitted")
 _STATES = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 _of_endpoint = click.option(
     "-e",
@@ -47,9 +50,9 @@ def jobs(calls: Calls, endpoint: str | None, status: str | None, follow: bool, l
     if as_json:
         _print_all(found, told, follow)
     elif found or not follow:
-        print_table(_HEADINGS, map(_job_row, found))
+        print_table(_HEADINGS, map(_job_row, found), _SPARE)
     if events is not None:
-        _follow(events, "transition", transition_line, as_json)
+        _follow(events, "transition", lambda change: transition_line(change, _what(calls, change)), as_json)
 
 
 @click.command(epilog=examples("logs", "logs -f echo", "logs 8881"))
@@ -97,6 +100,21 @@ def requests(calls: Calls, endpoint: str | None, follow: bool, limit: int, as_js
             print_line(request_line(one))
     if events is not None:
         _follow(_new(events, found), "request", request_line, as_json)
+
+
+def _what(calls: Calls, change: dict[str, Any]) -> str:
+    """The progress that a job has told, or the error that it ended with, which the news of it do not hold."""
+    has_failed = change.get("status") in ("FAILED", "TIMED_OUT")
+    if not has_failed and change.get("event") != PROGRESSED:
+        return ""
+    try:
+        told = calls.admin("GET", f"timeline/{quoted(str(change.get('id')))}")
+    except click.ClickException:
+        return ""
+    if has_failed:
+        return problem_of(str(told.get("error") or "")).partition("\n")[0]
+    output = told.get("output")
+    return "" if output is None or told.get("status") != change.get("status") else progress_text(json.dumps(output))
 
 
 def _meant(calls: Calls, what: str | None) -> tuple[str | None, str | None]:

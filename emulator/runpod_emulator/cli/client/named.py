@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from runpod_emulator.cli.client.calls import Calls, quoted
 from runpod_emulator.cli.client.ends import Refused, WrongUse
 
-_SYNC = "sync-"
+SYNC = "sync-"
+"""How the ids of /runsync begin."""
 _SHORT = 8
 _MANY = 20
 """Jobs of the same first characters that are looked at."""
@@ -34,7 +35,7 @@ class Name(NamedTuple):
 
 def short(job_id: str) -> str:
     """The first characters of an id that tell something: /runsync's all begin alike."""
-    return job_id.removeprefix(_SYNC)[:_SHORT]
+    return job_id.removeprefix(SYNC)[:_SHORT]
 
 
 def find_job(calls: Calls, text: str) -> Name:
@@ -54,7 +55,7 @@ def _begun(calls: Calls, begun: str, endpoint: str) -> Name:
     found = [
         Name(str(job["endpoint"]), str(job["id"]))
         for job in _jobs(calls, begun, endpoint)
-        if any(str(job["id"]).startswith(start) for start in (begun, _SYNC + begun))
+        if any(str(job["id"]).startswith(start) for start in (begun, SYNC + begun))
     ]
     if len(found) == 1 or any(name.id == begun for name in found):
         return next((name for name in found if name.id == begun), found[0])

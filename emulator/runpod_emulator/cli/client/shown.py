@@ -22,6 +22,8 @@ _BETWEEN_VALUES = "\t\n\r"
 """Unseen characters that JSON has between its values."""
 _WIDE = 100_000
 """Columns of what is piped: each row stays on its line."""
+_LAST, _GAP = 24, 2
+"""Columns of a terminal that a table's last column may well have, and that are between two."""
 _MASKS = Masks()
 
 
@@ -68,21 +70,43 @@ def console(stream: Any = None) -> Console:
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output, whose last column takes what room there is; piped, each row is one line."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> None:
+    """A table on standard output, whose last column takes what room there is; piped, each row is one line.
+
+    Of `spare` headings the first are left out where a terminal has no room for them.
+    """
     if not sys.stdout.isatty():
         _print_columns([headings, *([visible(_MASKS.text(cell)) for cell in row] for row in rows)])
         return
     from rich.table import Table
     from rich.text import Text
 
+    screen = console()
+    seen = [[visible(_MASKS.text(cell)) for cell in row] for row in rows]
+    headings, seen = _with_room(headings, seen, spare, screen.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         last = number == len(headings) - 1
         table.add_column(heading, no_wrap=not last, overflow="fold" if last else "ellipsis")
-    for row in rows:
-        table.add_row(*(Text(visible(_MASKS.text(cell)), style=STYLES.get(cell, "")) for cell in row))
-    console().print(table)
+    for row in seen:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    screen.print(table)
+
+
+def _with_room(
+    headings: Sequence[str], rows: list[list[str]], spare: Sequence[str], width: int
+) -> tuple[list[str], list[list[str]]]:
+    """The columns that a terminal so wide has room for, the last with at least some of it."""
+    from rich.cells import cell_len
+
+    columns = dict(zip(headings, zip(headings, *rows, strict=True), strict=True))
+    widths = {name: max(map(cell_len, cells)) for name, cells in columns.items()}
+    widths[headings[-1]] = min(widths[headings[-1]], _LAST)
+    for name in spare:
+        if sum(widths.values()) + _GAP * (len(widths) - 1) <= width:
+            break
+        del widths[name], columns[name]
+    return list(columns), [list(row) for row in list(zip(*columns.values(), strict=True))[1:]]
 
 
 STYLES = {"COMPLETED": "green", "FAILED": "red", "TIMED_OUT": "red", "CANCELLED": "yellow", "IN_PROGRESS": "cyan"}

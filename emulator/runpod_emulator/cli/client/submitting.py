@@ -8,17 +8,21 @@ from typing import Any
 import click
 
 from runpod_emulator.cli.client import asked
+from runpod_emulator.cli.client.advice import telling_why_it_waits
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
 from runpod_emulator.cli.client.calls import Calls, quoted
-from runpod_emulator.cli.client.ends import INTERRUPTED, Late, NoServer, WrongUse
-from runpod_emulator.cli.client.envelope import Envelope, read_envelope
-from runpod_emulator.cli.client.following import Follower, telling_of_time
+from runpod_emulator.cli.client.ends import INTERRUPTED, Late, NoServer, Refused, WrongUse
+from runpod_emulator.cli.client.envelope import ENDED, Envelope, read_envelope
+from runpod_emulator.cli.client.following import Follower, going_on, telling_of_time
 from runpod_emulator.cli.client.inputs import read_body
 from runpod_emulator.cli.client.live import LiveLine
-from runpod_emulator.cli.client.named import Name
+from runpod_emulator.cli.client.named import SYNC, Name
 from runpod_emulator.cli.client.shown import say, seen_json
 from runpod_emulator.cli.client.watching import watch
+from runpod_emulator.core.time.clock import ticks
 
+_TIMES = {"execution_timeout": "executionTimeout", "ttl": "ttl"}
+"""Options that are times, and how they are sent."""
 _SHORTEST_HOLD, _LONGEST_HOLD = 1.0, 300.0
 """Seconds for which /runsync may be asked to hold its answer."""
 
@@ -57,13 +61,19 @@ def submit(calls: Calls, endpoint: str, words: tuple[str, ...], how: str | None,
     body = _with_options(read_body(words) if words else _example(calls, endpoint), options)
     if body["input"] == {}:
         say("The input is empty: RunPod takes such an input away, and no handler ever gets the job.")
-    answer = _held(calls, endpoint, body, options["timeout"]) if how == "sync" else _queued(calls, endpoint, body)
+    began = ticks()
+    try:
+        answer = _held(calls, endpoint, body, options["timeout"]) if how == "sync" else _queued(calls, endpoint, body)
+    except Refused as error:
+        if error.status == 400 and (times := _as_sent(options)):
+            raise error.noted(times) from error
+        raise
     job = read_envelope(answer, calls.target.root)
     name = Name(endpoint, job.id)
     if how is None:
         _tell_name(calls, job, name, answer, options["as_json"])
         return
-    follower = Follower(calls, name, options["timeout"])
+    follower = Follower(calls, name, options["timeout"], began)
     watch(calls, name, follower, how == "stream", options["raw"], options["as_json"], (job, answer))
 
 
@@ -77,17 +87,40 @@ def _held(calls: Calls, endpoint: str, body: dict[str, Any], seconds: float | No
     if seconds is not None:
         hold = max(_SHORTEST_HOLD, min(seconds, _LONGEST_HOLD))
         path += f"?wait={round(hold * 1_000)}"
-    goes_on = f"The job goes on. To find it:  runpod-emulator jobs{calls.target.words}"
     try:
-        with LiveLine(endpoint), telling_of_time(calls):
+        with LiveLine(endpoint), telling_of_time(calls), telling_why_it_waits(calls, endpoint):
             return calls.client("POST", path, body, held=hold)
     except NoServer as error:
         if not error.silent:
             raise
-        raise Late(f"{endpoint} has not answered after {hold:g} s. {goes_on}") from None
+        raise Late(f"{endpoint} has not answered after {hold:g} s. {_to_find_it(calls)}") from None
     except KeyboardInterrupt:
-        say(f"\n{goes_on}")
-        raise SystemExit(INTERRUPTED) from None
+        name = _held_job(calls, endpoint, body)
+        if name is None:
+            say(f"\n{_to_find_it(calls)}")
+            raise SystemExit(INTERRUPTED) from None
+        with going_on(calls, name):
+            raise
+
+
+def _to_find_it(calls: Calls) -> str:
+    return f"The job goes on. To find it:  runpod-emulator jobs{calls.target.words}"
+
+
+def _held_job(calls: Calls, endpoint: str, body: dict[str, Any]) -> Name | None:
+    """The job that /runsync did not live to name, where an emulator has just one such that has not ended."""
+    try:
+        told = (
+            calls.admin("GET", "jobs", query={"endpoint": endpoint, "limit": 100})["jobs"] if calls.is_emulator else []
+        )
+    except (click.ClickException, KeyboardInterrupt):
+        return None
+    alike = [
+        Name(endpoint, str(job["id"]))
+        for job in told
+        if str(job["id"]).startswith(SYNC) and job["status"] not in ENDED and job.get("input") == body["input"]
+    ]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _example(calls: Calls, endpoint: str) -> dict[str, Any]:
@@ -108,7 +141,7 @@ def _tell_name(calls: Calls, job: Envelope, name: Name, answer: bytes, as_json: 
 def _with_options(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The body with what the options say of the job."""
     policy: dict[str, Any] = {}
-    for option, member in (("execution_timeout", "executionTimeout"), ("ttl", "ttl")):
+    for option, member in _TIMES.items():
         if options[option] is not None:
             policy[member] = _milliseconds(option, options[option])
     if options["low_priority"]:
@@ -121,10 +154,21 @@ def _with_options(body: dict[str, Any], options: dict[str, Any]) -> dict[str, An
     return {**body, "policy": {**(written if isinstance(written, dict) else {}), **policy}}
 
 
+def _as_sent(options: dict[str, Any]) -> str:
+    """What was made of the times that were written, as a note to a refusal that says them in ms."""
+    given = {option: options[option] for option in _TIMES if options[option] is not None}
+    told = [f"{_flag(option)} {text} is {_milliseconds(option, text)} ms" for option, text in given.items()]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
 def _milliseconds(option: str, text: str) -> int:
     from runpod_emulator.values import milliseconds
 
     try:
         return int(milliseconds(text))
     except ValueError as error:
-        raise WrongUse(f"--{option.replace('_', '-')}: {error}") from error
+        raise WrongUse(f"{_flag(option)}: {error}") from error

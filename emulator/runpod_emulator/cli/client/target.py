@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from runpod_emulator.cli.client.ends import WrongUse
 from runpod_emulator.http.names import is_local
-from runpod_emulator.server.running_file import Running, running
+from runpod_emulator.server.running_file import Running, here, running
 
 _USUAL_PORT = 8000
 _ANY_KEY = "runpod-emulator"
@@ -102,10 +102,15 @@ def _url(options: Options) -> tuple[str, str, bool]:
 
 
 def _only(servers: list[Running]) -> Running:
-    if len(servers) > 1:
-        ports = ", ".join(str(one.port) for one in servers)
-        raise WrongUse(f"{len(servers)} emulators run here, on the ports {ports}: say which with --port")
-    return servers[0]
+    """The one that runs, or of several the one that was started in this directory."""
+    if len(servers) == 1:
+        return servers[0]
+    directory = here()
+    of_here = [one for one in servers if one.directory and one.directory == directory]
+    if len(of_here) == 1:
+        return of_here[0]
+    told = ", ".join(f"--port {one.port}" + (f" (of {one.directory})" if one.directory else "") for one in servers)
+    raise WrongUse(f"{len(servers)} emulators run here, none of them alone in this directory: say which, {told}")
 
 
 def _base_url(url: str) -> str:

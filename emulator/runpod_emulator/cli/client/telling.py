@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from runpod_emulator.cli.client import asked
 from runpod_emulator.cli.client.asked import asks_server, endpoints_begun, examples
@@ -89,12 +90,21 @@ def _list_stubs(calls: Calls, as_json: bool) -> None:
     print_table(("id", "asked", "matched", "played", "written in"), rows)
 
 
+def _faults_begun(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The kinds of faults, and the profiles, for a shell."""
+    from runpod_emulator.core.mocks.fault_kinds import FaultKind
+    from runpod_emulator.mocking.profiles import PROFILES
+
+    names = [*(one.value for one in FaultKind), *PROFILES]
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
+
+
 @click.command(
     epilog=examples(
         "fault status status=429 operations='[\"run\"]' times=2", "fault flaky-network", "fault", "fault --clear"
     )
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_faults_begun)
 @click.argument("words", nargs=-1, metavar="[FIELD=VALUE...]")
 @click.option("--clear", is_flag=True, help="Drop all that there are first.")
 @asked.as_json
@@ -167,6 +177,8 @@ def advance(calls: Calls, by: str | None, until_idle: bool, as_json: bool) -> No
     """
     if (by is None) != until_idle:
         raise WrongUse("say how far: a time such as 10m, or --until-idle")
+    if by is not None:
+        _check_time(by)
     told = (
         calls.admin("POST", "clock/run-until-idle", {})
         if by is None
@@ -176,6 +188,15 @@ def advance(calls: Calls, by: str | None, until_idle: bool, as_json: bool) -> No
         print_json(told)
     fired = len(told.get("fired", []))
     say(f"it is {time_of(told.get('now'))} now; {fired} {'deadline' if fired == 1 else 'deadlines'} passed")
+
+
+def _check_time(text: str) -> None:
+    from runpod_emulator.values import milliseconds
+
+    try:
+        milliseconds(text)
+    except ValueError as error:
+        raise WrongUse(f"{text!r}: {error}") from error
 
 
 @click.command(epilog=examples("reset", "reset echo"))

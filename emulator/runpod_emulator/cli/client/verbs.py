@@ -38,7 +38,7 @@ def status(calls: Calls, job: str, follow: bool, timeout: float | None, raw: boo
     follower = Follower(calls, name, timeout)
     if follow:
         watch(calls, name, follower, False, raw, as_json)
-    end(follower.status(), name, follower.body, raw, as_json)
+    end(calls, follower.status(), name, follower.body, raw, as_json)
 
 
 @click.command(epilog=examples("stream llm/8881c1a2-…-u1", "stream 8881 --raw > answer.txt"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from runpod_emulator.cli.client.advice import telling_why_it_waits, why_it_failed
 from runpod_emulator.cli.client.calls import Calls
 from runpod_emulator.cli.client.envelope import Envelope
 from runpod_emulator.cli.client.following import Follower, going_on, telling_of_time
@@ -29,7 +30,8 @@ def watch(
     job, answer = known or (None, b"")
     chunks = 0
     if job is None or not job.has_ended or stream:
-        with going_on(calls, name), telling_of_time(calls), LiveLine(f"{name.endpoint} {name.short}") as line:
+        told = telling_of_time(calls), telling_why_it_waits(calls, name.endpoint, name.id)
+        with going_on(calls, name), told[0], told[1], LiveLine(f"{name.endpoint} {name.short}") as line:
             if job is not None:
                 line.tell(job)
             for chunk in follower.chunks(line) if stream else ():
@@ -39,10 +41,12 @@ def watch(
                 print(flush=True)
             job, answer = follower.ended(line), follower.body
     assert job is not None
-    end(job, name, answer, raw, as_json, chunks > 0)
+    end(calls, job, name, answer, raw, as_json, chunks > 0)
 
 
-def end(job: Envelope, name: Name, answer: bytes, raw: bool, as_json: bool, was_streamed: bool = False) -> NoReturn:
+def end(
+    calls: Calls, job: Envelope, name: Name, answer: bytes, raw: bool, as_json: bool, was_streamed: bool = False
+) -> NoReturn:
     """Print what became of a job, or how it is now, and exit as that says."""
     if as_json:
         print(seen_json(answer.decode("utf-8", "replace").strip()), flush=True)
@@ -51,6 +55,8 @@ def end(job: Envelope, name: Name, answer: bytes, raw: bool, as_json: bool, was_
     say(job.told(name))
     if job.problem:
         say(job.problem.rstrip())
+        for known in why_it_failed(calls, name):
+            say(known)
     sys.exit(job.exit_code)
 
 

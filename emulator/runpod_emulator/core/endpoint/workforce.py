@@ -14,6 +14,7 @@ from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
 from runpod_emulator.core.fleet.worker import Line, Said, Worker, WorkerChange, WorkerCounts, WorkerState
+from runpod_emulator.core.reasons import gist
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
 from runpod_emulator.core.time.waiting import Outcome
@@ -47,6 +48,8 @@ class Workforce:
         self._checked = False
         """Whether the import check is over: until then its caller tells what went wrong."""
         self._flaws = shared.flaws
+        self._said_still = ""
+        """What was said last of a flaw that was known already."""
         self.launcher = launcher
         self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
@@ -203,10 +206,22 @@ class Workforce:
 
     def _broken(self, worker: str, reason: str) -> None:
         if self._checked:
-            log.error("%s", block(reason))
+            self._log_flaw(reason)
         known = self.fleet.workers.get(worker)
         if known is not None and known.version == self.fleet.version:
             self._flaws[self.id] = reason
         self.autoscaler.try_again_in(self.fleet.failed(worker, reason))
         self.release.failed(worker)
         self._room.call(("fleet", self.id))
+
+    def _log_flaw(self, reason: str) -> None:
+        """A known flaw is a short line, and that once for each version and number of jobs that wait."""
+        if reason != self.flaw:
+            log.error("%s", block(reason))
+            self._said_still = ""
+            return
+        waiting = self.fleet.queued
+        jobs = f"{waiting} {'job waits' if waiting == 1 else 'jobs wait'}" if waiting else "no job waits"
+        if (version_and_jobs := f"{self.fleet.version} {jobs}") != self._said_still:
+            log.error("%s: still broken: %s; %s", self.id, block(gist(reason)), jobs)
+        self._said_still = version_and_jobs

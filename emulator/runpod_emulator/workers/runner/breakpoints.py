@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import functools
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -155,6 +156,35 @@ class PdbFinder:
         return module.__spec__
 
 
+def _announcing_in_time(debugger: Any) -> None:
+    """What a debugger of this class says just before it stops, as `--Return--`, is for the terminal to come."""
+    message = debugger.message
+
+    def announced(step: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(step)
+        def stop(self: Any, *args: Any) -> None:
+            self.held = [] if self._borrows else None
+            try:
+                step(self, *args)
+            finally:
+                self.held = None
+
+        return stop
+
+    def keep(self: Any, *args: Any) -> None:
+        message(self, *args) if self.held is None else self.held.append(args)
+
+    debugger.held, debugger.message = None, keep
+    for name in ("user_call", "user_return", "user_exception"):
+        setattr(debugger, name, announced(getattr(debugger, name)))
+
+
+def _tell_held(debugger: Any) -> None:
+    held, debugger.held = debugger.held, None
+    for args in held or ():
+        debugger.message(*args)
+
+
 def lend_to(pdb: Any, borrowed: Borrowed) -> None:
     """Make the module's debugger, and all that will be made of it, borrow the terminal while it waits for a command."""
 
@@ -184,6 +214,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
                 first, self._is_first = self._is_first, False
                 with borrowed.session(_place(frame, *args), first):
                     self.stdin, self.stdout = sys.stdin, sys.stdout
+                    _tell_held(self)
                     super().interaction(frame, *args, **kwargs)
 
         def do_quit(self, arg: str) -> bool:
@@ -200,6 +231,7 @@ def lend_to(pdb: Any, borrowed: Borrowed) -> None:
             self.message("")
             return self.do_quit(arg)
 
+    _announcing_in_time(Pdb)
     Pdb.__name__ = Pdb.__qualname__ = "Pdb"
     Pdb.__module__ = pdb.__name__
     pdb.Pdb = Pdb
