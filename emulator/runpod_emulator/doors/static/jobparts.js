@@ -46,7 +46,7 @@ const CAUSES = {
   Returned: () => "it could not be handed over: back to the head of the queue",
   Requeued: (one, before, taken, job) => `its worker was lost: ${visible(ending(job, taken))}. Back to the head of the queue`,
   Completed: (one, before, taken) => (taken ? `the handler returned after ${duration(one.at - taken.at)}` : "without a worker"),
-  Failed: (one, before, taken) => (taken ? `after ${duration(one.at - taken.at)} of work; the error says why` : "before a worker had it"),
+  Failed: (one, before, taken, job) => (taken ? `after ${duration(one.at - taken.at)} of work${job.error ? "; the error says why" : ""}` : "before a worker had it"),
   Cancelled: (one, before) => (before?.status === "IN_PROGRESS" ? "somebody cancelled it; its worker was told to stop" : "somebody cancelled it in the queue"),
   TimedOut: () => "a deadline has passed",
   Retried: () => "a client asked for another run",

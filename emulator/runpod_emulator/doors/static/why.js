@@ -27,12 +27,15 @@ export function Failure({ job }) {
   const kind = raised.error_type ? String(raised.error_type).replace(/^<class '(.*)'>$/, "$1") : "";
   const trace = raised.error_traceback ? String(raised.error_traceback).trimEnd() : "";
   const advice = adviceOn(job, kind);
-  return html`<section class="card error-card" aria-label="Why it failed"><header><h3>${job.status === "TIMED_OUT" ? "Why it timed out" : "Why it failed"}</h3>
+  return html`<section class="card error-card" aria-label="Why it failed"><header><h3>${endOf(job) === "TIMED_OUT" ? "Why it timed out" : "Why it failed"}</h3>
     ${kind ? html`<code>${visible(kind)}</code>` : null}</header>
     <div class="body stack"><div class="message">${visible(cut(String(raised.error_message ?? job.error), LONGEST))}</div>
     ${advice.map((one) => html`<p class="advice">${one}</p>`)}
     ${trace ? html`<div class="code"><pre tabindex="0">${visible(trace)}</pre></div>` : null}</div></section>`;
 }
+
+// What the job had come to, also when it is gone since.
+const endOf = (job) => job.transitions.filter((one) => one.status !== "GONE").at(-1)?.status ?? job.status;
 
 export const nameOf = (job, worker) => (job.workers?.[worker]?.number ? `#${job.workers[worker].number}` : worker ?? "?");
 
