@@ -8,7 +8,7 @@ import { Act, Code, Copy, Problem, Status, Tabs, jobLink, save } from "./parts.j
 import { go } from "./place.js";
 import { LANGUAGES } from "./repeat.js";
 import { Tree } from "./tree.js";
-import { Failure, Waits, nameOf } from "./why.js";
+import { Dropped, Failure, Waits, nameOf } from "./why.js";
 import { world } from "./world.js";
 
 const SOON = 200;
@@ -127,6 +127,7 @@ function Sections({ job }) {
       : "The record is gone: what is left is what happened."}</p>` : null}
     ${isKnown ? html`<${Facts} job=${job} />` : null}
     ${job.error ? html`<${Failure} job=${job} />` : null}
+    ${job.endedAt && !job.error && job.output === null ? html`<${Dropped} job=${job} />` : null}
     ${job.status === "IN_QUEUE" ? html`<${Waits} job=${job} />` : null}
     <${Stream} job=${job} />
     ${isKnown && job.output !== null ? html`<${Value} title=${job.status === "IN_PROGRESS" ? "Progress" : "Output"} value=${job.output} />` : null}

@@ -89,6 +89,14 @@ function adviceOnTimeout(job) {
     A job may take longer with <code>"policy": {"executionTimeout": ms}</code>, all of them with <code>--execution-timeout</code>.`];
 }
 
+// Why a job that has ended well has no output: its worker's log says so where RunPod would have dropped it.
+export function Dropped({ job }) {
+  const { data } = useAsked(`/logs?job=${part(job.id)}`, ["log"], [job.id]);
+  const told = data?.lines?.findLast((one) => one.level === "warning" && one.text.startsWith("the result is above "));
+  return told ? html`<section class="card error-card" aria-label="Why there is no output"><header><h3>Why there is no output</h3></header>
+    <div class="body"><p>${visible(sentence(told.text))}</p></div></section>` : null;
+}
+
 // Why nobody has taken a job that waits; not for one that is taken in a moment.
 export function Waits({ job }) {
   const [is, set] = useState(false);
