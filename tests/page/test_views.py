@@ -112,7 +112,7 @@ async def test_stubs_and_faults_are_made_switched_and_removed(screen: Screen, se
 async def test_webhooks_are_listed_received_and_sent_again(screen: Screen, send: Send, emu: Emulator) -> None:
     await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
     await screen.open("/webhooks")
-    await screen.see("No webhook was called yet", "Nothing came yet")
+    await screen.see("No webhook was called yet", "takes calls at http", "Nothing came yet")
     await screen.click("Set")
     await screen.see("The next call is answered 500.")
     await send("llm/runsync", input={"n": 1}, webhook=f"{screen.root}/__emulator/hooks/-/mine")

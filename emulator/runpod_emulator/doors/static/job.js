@@ -130,7 +130,7 @@ function Sections({ job }) {
     ${job.endedAt && !job.error && job.output === null ? html`<${Dropped} job=${job} />` : null}
     ${job.status === "IN_QUEUE" ? html`<${Waits} job=${job} />` : null}
     <${Stream} job=${job} />
-    ${isKnown && job.output !== null ? html`<${Value} title=${job.status === "IN_PROGRESS" ? "Progress" : "Output"} value=${job.output} />` : null}
+    ${isKnown && job.output !== null && job.status !== "IN_PROGRESS" ? html`<${Value} title="Output" value=${job.output} />` : null}
     ${isKnown ? html`<${Value} title="Input" value=${job.input} />` : null}
     <${Steps} job=${job} />
     <${Lines} job=${job} />

@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "./html.js";
 import { part } from "./api.js";
 import { cut, duration, visible } from "./format.js";
 import { Problem, useAsked } from "./parts.js";
+import { world } from "./world.js";
 
 const SOON = 700;
 const LONGEST = 4000;
@@ -99,7 +100,7 @@ export function Dropped({ job }) {
 
 // Why nobody has taken a job that waits; not for one that is taken in a moment.
 export function Waits({ job }) {
-  const [is, set] = useState(false);
+  const [is, set] = useState(world.now() - job.submittedAt > SOON);
   useEffect(() => {
     const timer = setTimeout(() => set(true), SOON);
     return () => clearTimeout(timer);
@@ -110,10 +111,10 @@ export function Waits({ job }) {
 function Reasons({ job }) {
   const { data, error } = useAsked("/overview", ["transition", "worker"]);
   const served = data?.endpoints.find((one) => one.id === job.endpoint);
-  if (!served) return html`<${Problem} error=${error} />`;
+  if (!served) return html`<section class="card waits" aria-label="Why it waits"><header><h3>Why it waits</h3></header><div class="body"><${Problem} error=${error} /></div></section>`;
   const ill = served.workers.filter((one) => one.state === "unhealthy");
   const others = served.workers.filter((one) => one.state !== "unhealthy");
-  return html`<section class=${`card ${served.flaw ? "error-card" : ""}`} aria-label="Why it waits"><header><h3>Why it waits</h3></header><div class="body stack">
+  return html`<section class=${`card waits ${served.flaw ? "error-card" : ""}`} aria-label="Why it waits"><header><h3>Why it waits</h3></header><div class="body stack">
     ${served.flaw ? html`<div class="message">No worker can start.</div><div class="code"><pre class="wraps" tabindex="0">${visible(served.flaw.trimEnd())}</pre></div>
       <p class="advice">Mend the file and save it: <code>runpod-emulator dev</code> starts it again at once, and the job goes on. With <code>serve</code>, start the server again.</p>` : null}
     ${job.held ? html`<p>A stub or fault holds it back for now.</p>` : null}
