@@ -46,6 +46,10 @@ async def test_a_job_is_handed_in_in_every_way(screen: Screen) -> None:
     await screen.click("OpenAI chat")
     await screen.click("Send")
     await screen.see("hello", "done", within=".answer")
+    await screen.go("/try/shouts")  # which does not speak it: what it says is shown as it came
+    await screen.click("OpenAI chat")
+    await screen.click("Send")
+    await screen.see("openai_route", "done", within=".answer")
 
 
 async def test_a_wrong_input_is_named_before_it_is_sent(screen: Screen) -> None:
