@@ -278,7 +278,7 @@ def _own_field(row: Row, name: str) -> str:
     if name == "operations" and set(row.strikes) != set(Operation):
         return f"`{name}` ({', '.join(one.value for one in row.strikes)})"
     usual = name == "delay" and row.usual_delay != AT_ONCE
-    return f"`{name}` ({as_text(row.usual_delay)} ms)" if usual else f"`{name}`"
+    return f"`{name}` ({as_text(row.usual_delay)})" if usual else f"`{name}`"
 
 
 def _between(text: str, name: str, content: str) -> str:

@@ -209,17 +209,20 @@ def test_what_is_a_file() -> None:
         (["a", "b"], "a,b"),
         ((), ""),
         ({"A": "1", "B": "2"}, "A=1,B=2"),
-        (Span(5, 5), "5"),
-        (Span(5, 9), "5-9"),
-        (Span(5, 9, 7), "5-9 seed 7"),
-        (Span(5, 9, 0), "5-9 seed 0"),
-        (Span(), "0"),
+        (Span(5, 5), "5ms"),
+        (Span(5, 9), "5ms-9ms"),
+        (Span(5, 9, 7), "5ms-9ms seed 7"),
+        (Span(0, 90_000, 0), "0s-90s seed 0"),
+        (Span(1_000, 3_000), "1s-3s"),
+        (Span(7_200_000, 86_400_000), "2h-1d"),
+        (Span(2_800, 2_800), "2800ms"),
+        (Span(), "0s"),
     ],
 )
 def test_a_value_as_text(value: Any, text: str) -> None:
     assert as_text(value) == text
 
 
-@pytest.mark.parametrize("value", [Span(), Span(5, 5), Span(5, 9), Span(5, 9, 7), Span(5, 5, 0)], ids=as_text)
+@pytest.mark.parametrize("value", [Span(), Span(5, 5), Span(5, 9_000), Span(5, 9, 7), Span(5, 5, 0)], ids=as_text)
 def test_a_span_can_be_written_and_read_back(value: Span) -> None:
     assert span(as_text(value)) == value

@@ -232,10 +232,19 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Span):
-        length = str(value.low) if value.low == value.high else f"{value.low}-{value.high}"
+        length = _with_best_unit(value.low)
+        if value.low != value.high:
+            length += f"-{_with_best_unit(value.high)}"
         return length if value.seed is None else f"{length} seed {value.seed}"
     if isinstance(value, Mapping):
         return ",".join(f"{name}={value}" for name, value in value.items())
     if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value)
+
+
+def _with_best_unit(duration: int) -> str:
+    """Milliseconds in the largest unit in which they are a whole number: 90s, 120ms, 2h."""
+    fitting = [(size, unit) for unit, size in _UNITS.items() if unit and duration % size == 0]
+    size, unit = max(fitting) if duration else (SECOND, "s")
+    return f"{duration // size}{unit}"

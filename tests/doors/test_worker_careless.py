@@ -150,7 +150,9 @@ async def test_a_result_above_the_limit_is_refused(
     shown = await status(doors, job)
     assert {name: shown[name] for name in ("status", "output", "error") if name in shown} == ENDS[profile]
     assert "upload it and return its URL" in caplog.text
-    assert f"ep/{job}: the result is above {LIMIT} bytes" in caplog.text
+    (line,) = doors.world.emulator.lines
+    assert (line.job, line.worker, line.level) == (job, "w1", "warning")
+    assert line.text.startswith(f"the result is above {LIMIT} bytes")
 
 
 async def test_a_result_at_the_limit_is_accepted() -> None:

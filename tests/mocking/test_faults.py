@@ -126,7 +126,7 @@ def test_what_makes_no_sense_is_refused_in_clear_words(written: dict[str, Any], 
 
 
 def test_a_fault_can_be_shown_as_it_was_written():
-    written = {"fault": "latency", "delay": "1000-3000", "ttl": 30_000, "times": 2}
+    written = {"fault": "latency", "delay": "1s-3s", "ttl": 30_000, "times": 2}
     assert Fault.model_validate(written).model_dump(mode="json", exclude_unset=True) == written
     assert Fault.model_validate({"fault": "lost_job"}).model_dump(exclude_unset=True) == {"fault": FaultKind.LOST_JOB}
 
@@ -168,7 +168,7 @@ def test_the_schema_describes_each_kind():
     described = {one["title"]: one for one in Fault.model_json_schema()["oneOf"]}
     assert list(described) == [kind.value for kind in FaultKind]
     assert described["latency"]["description"] == "The answer comes later by `delay`. One call is a client's request."
-    assert described["late_timeout"]["properties"]["delay"]["default"] == "2800-11800"
+    assert described["late_timeout"]["properties"]["delay"]["default"] == "2800ms-11800ms"
     forms = described["latency"]["properties"]["delay"]["anyOf"]
     assert {"type": "null"} not in forms and described["latency"]["required"] == ["fault", "delay"]
 

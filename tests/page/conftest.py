@@ -25,6 +25,8 @@ def handler(job):
     print("it begins", job["input"])
     if job["input"].get("dies"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if job["input"].get("large"):
+        return "x" * job["input"]["large"]
     if job["input"].get("fail"):
         raise ValueError("no such model: " + str(job["input"]["fail"]))
     return {"said": job["input"]}

@@ -84,9 +84,50 @@ async def test_a_job_that_no_worker_can_take_says_why_until_the_handler_is_mende
         await screen.press("j")
         await screen.see("No module named 'nothing_here'", "-m pip install nothing-here", within=".error-card")
         await screen.see("save it", within=".error-card .advice")
+        await screen.sees("a.job-row.stuck", 1)
+        await screen.see("Endpoint broken: its handler can't be imported", "ModuleNotFoundError", within=".banner")
         handler.write_text("import runpod\nrunpod.serverless.start({'handler': lambda job: 'mended'})\n")
         await screen.see("mended", "completed", within=".job")
+        await screen.sees("a.job-row.stuck, .banner", 0)
         await screen.open("about:blank")
+
+
+async def test_a_job_that_expired_is_shown_with_its_last_record_and_run_again(screen: Screen, tab: Page) -> None:
+    async with Emulator("llm", clock="virtual") as emu:
+        await asyncio.to_thread(emu.stub, endpoint="llm", respond={"delay": "1s", "error": "no such model"})
+        await screen.open("/try/llm", root=root_of(emu))
+        await screen.click("run", within="[role=tablist]")
+        await screen.click("Send")
+        await screen.see("run.accepted")
+        await asyncio.to_thread(emu.clock.advance, "2d")
+        await screen.click("Look at the job")
+        await screen.see("gone", "Clients are told 404", "no such model", "Input", "Repeat it", within=".job")
+        await screen.click("Run again")
+        await screen.sees("a.job-row", 2)
+        await screen.go("/endpoints")
+        await screen.see("1 job that clients can ask for, 1 gone")
+        await screen.open("about:blank")
+
+
+async def test_an_output_that_is_dropped_for_its_size_says_so(screen: Screen, send: Send) -> None:
+    job = (await send("shouts/run", input={"large": 21 << 20}))["id"]
+    await screen.open(f"/job/shouts/{job}")
+    await screen.see("Why there is no output", "The result is above 20971520 bytes", "1 line", within=".job")
+
+
+async def test_bars_are_no_ticks_after_a_pause(screen: Screen) -> None:
+    await screen.open()
+    spans = await screen.page.run(
+        """const { range } = await import("/__emulator/ui/rows.js");
+        const old = Array.from({ length: 3 }, (_, index) => ({ from: index * 50, to: index * 50 + 40 }));
+        const fresh = { from: 60000, to: 60100 };
+        return ["fit", "all"].map((axis) => [[...old, fresh], [fresh], old].map((lives) => {
+            const [from, to] = range(axis, lives, 60200);
+            return Math.round((to - from) / 100);
+        }));"""
+    )
+    assert spans[0] == [1, 1, 1]
+    assert spans[1][0] > 600
 
 
 async def test_a_job_that_runs_is_cancelled(screen: Screen, send: Send, emu: Emulator) -> None:

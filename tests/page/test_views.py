@@ -46,6 +46,10 @@ async def test_a_job_is_handed_in_in_every_way(screen: Screen) -> None:
     await screen.click("OpenAI chat")
     await screen.click("Send")
     await screen.see("hello", "done", within=".answer")
+    await screen.go("/try/shouts")  # which does not speak it: what it says is shown as it came
+    await screen.click("OpenAI chat")
+    await screen.click("Send")
+    await screen.see("openai_route", "done", within=".answer")
 
 
 async def test_a_wrong_input_is_named_before_it_is_sent(screen: Screen) -> None:
@@ -112,7 +116,7 @@ async def test_stubs_and_faults_are_made_switched_and_removed(screen: Screen, se
 async def test_webhooks_are_listed_received_and_sent_again(screen: Screen, send: Send, emu: Emulator) -> None:
     await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
     await screen.open("/webhooks")
-    await screen.see("No webhook was called yet", "Nothing came yet")
+    await screen.see("No webhook was called yet", "takes calls at http", "Nothing came yet")
     await screen.click("Set")
     await screen.see("The next call is answered 500.")
     await send("llm/runsync", input={"n": 1}, webhook=f"{screen.root}/__emulator/hooks/-/mine")

@@ -237,14 +237,14 @@ def test_the_fixture_is_cleared_for_each_test_and_a_mark_gives_one_of_its_own_ov
     outcome.assert_outcomes(passed=4)
 
 
-def test_a_job_that_is_gone_still_tells_its_times(emu: Emulator):
+def test_a_job_that_is_gone_still_tells_its_times_and_its_last_record(emu: Emulator):
     emu.stub(endpoint="llm", respond={"delay": "2s", "output": 1})
     job = Client(emu).run()
     emu.clock.advance(3)
     before = emu.job(job)
     emu.clock.advance("1h")
     gone = emu.job(job)
-    assert (gone.status, gone.input, gone.output) == ("GONE", None, None)
+    assert (gone.status, gone.input, gone.output) == ("GONE", before.input, 1)
     for name in ("submitted_at", "taken_at", "ended_at", "worker", "retries"):
         assert getattr(gone, name) == getattr(before, name) is not None
     with pytest.raises(JobNotFound, match="job 'nope' not found: it was never here"):

@@ -211,13 +211,14 @@ async def test_twenty_megabytes_go_through_a_stream(workshop: Opener) -> None:
     assert [len(chunk) for chunk in chunks] == [1_000_002] * 20
 
 
-async def test_a_result_over_the_limit_is_dropped(workshop: Opener, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_result_over_the_limit_is_dropped_and_a_line_of_the_job_says_so(workshop: Opener) -> None:
     shop = await workshop(platform={"run_result_limit": 1_000})
     job = await shop.ended(await shop.do("'x' * 998"))
     assert (job.status, len(job.output)) == (JobStatus.COMPLETED, 1_000)
     job = await shop.ended(await shop.do("'x' * 999"))
     assert (job.status, job.output, job.error) == (JobStatus.COMPLETED, None, None)
-    assert any(f"ep/{job.id}: the result is above 1000 bytes" in text for text in caplog.messages)
+    (line,) = shop.emulator.lines
+    assert (line.job, line.level, line.text[:34]) == (job.id, "warning", "the result is above 1000 bytes: Ru")
 
 
 async def test_a_result_over_the_limit_fails_by_the_documentation(workshop: Opener) -> None:

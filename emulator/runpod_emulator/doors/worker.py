@@ -18,8 +18,17 @@ from starlette.responses import Response
 from runpod_emulator.core.door_errors import NoOutsideWorkers
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import BodyTooLarge, InvalidBody
+from runpod_emulator.core.fleet.worker import Said
 from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Progressed
-from runpod_emulator.core.jobs.results import NOT_FINITE, ending, is_oversized, oversized, result_limit, split_chunk
+from runpod_emulator.core.jobs.results import (
+    NOT_FINITE,
+    ending,
+    is_oversized,
+    oversized,
+    result_limit,
+    split_chunk,
+    told_of_its_size,
+)
 from runpod_emulator.core.secrets.tokens import WorkerTokens
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access, bare_key, world_of_worker
@@ -168,10 +177,10 @@ async def _body(visit: Visit) -> bytes:
 
 
 def _too_large(visit: Visit) -> BodyTooLarge:
-    limit = result_limit(visit.job, visit.endpoint.platform)
-    log.warning("%s/%s: the result is above %d bytes, so it is refused as RunPod refuses it: upload it and "
-                "return its URL", visit.endpoint.id, visit.job, limit)  # fmt: skip
-    return BodyTooLarge(limit)
+    platform = visit.endpoint.platform
+    told = Said(told_of_its_size(visit.job, platform), level="warning")
+    visit.endpoint.work.printed(visit.worker, visit.job, told)
+    return BodyTooLarge(result_limit(visit.job, platform))
 
 
 def _event(lease: int, report: wire.WorkerReport, visit: Visit) -> Progressed | Completed | Failed:

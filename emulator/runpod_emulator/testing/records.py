@@ -28,7 +28,7 @@ class Job:
     id: str
     endpoint: str
     status: str
-    """GONE where only its transitions are remembered, and what these say."""
+    """GONE where clients are told of it no more; where it was purged, only its transitions are remembered."""
     input: Any = None
     output: Any = None
     error: str | None = None
@@ -98,7 +98,7 @@ class WebhookCall:
 
 def job(shown: Mapping[str, Any]) -> Job:
     """The record of a job as the admin API shows it, with its transitions."""
-    if shown["status"] == "GONE":
+    if shown["status"] == "GONE" and "input" not in shown:
         return _gone(shown["id"], shown["endpoint"], _transitions(shown))
     return Job(
         id=shown["id"],

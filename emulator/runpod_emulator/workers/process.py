@@ -34,7 +34,7 @@ from runpod_emulator.core.fleet.worker import REPLACED, Said
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
-from runpod_emulator.core.jobs.results import ending, is_oversized, result_limit, split_chunk
+from runpod_emulator.core.jobs.results import ending, is_oversized, split_chunk, told_of_its_size
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.child import CLOSING_GRACE, Child
 from runpod_emulator.workers.environment import host_name, joined
@@ -280,10 +280,7 @@ class WorkerProcess:
         platform = self._endpoint.platform
         if lease is not None:
             if is_oversized(job, result.output, platform):
-                log.warning(
-                    "%s/%s: the result is above %d bytes: RunPod drops it, so upload it and return its URL",
-                    self._endpoint.id, job, result_limit(job, platform),
-                )  # fmt: skip
+                self._printed(job, Said(told_of_its_size(job, platform), level="warning"))
             await self._endpoint.report(job, ending(job, lease, result.output, result.error, platform))
         if result.stop_worker:
             self._take_no_more()

@@ -143,6 +143,19 @@ async def test_a_worker_crashes_after_a_while_and_the_job_is_tried_again():
     mocked.expect_sound()
 
 
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [(FaultKind.WORKER_CRASH, "(worker_crash) ended it"), (FaultKind.ZOMBIE, "(zombie) has it given up")],
+)
+async def test_a_worker_that_a_fault_has_ended_says_which(kind: FaultKind, how: str):
+    mocked = Mocked()
+    fault = mocked.fault(kind, delay=2_000, times=1)
+    await mocked.history()
+    worker = next(one.job.worker for one in mocked.heard if type(one.event).__name__ == "Taken")
+    arrival = mocked.endpoint.fleet.arrivals.of(str(worker))
+    assert arrival is not None and arrival.gone == f"fault {fault.id} {how}"
+
+
 async def test_a_crash_that_comes_after_the_end_harms_nobody():
     mocked = Mocked()
     mocked.fault(FaultKind.WORKER_CRASH, delay=WORK + 1)

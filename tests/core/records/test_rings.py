@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.jobs.job import Job, Progressed
+from runpod_emulator.core.jobs.job import Job, JobStatus, Progressed
+from runpod_emulator.core.records.expired import Expired
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.lines import Lines
@@ -123,3 +124,20 @@ def test_lines_are_bounded_and_forgotten_by_endpoint():
     for number in range(100):
         lines.printed(Line(number, "a", "w", "", "\N{GRINNING FACE}" * 600))
     assert len(lines) == 3  # a character of it takes 4 bytes
+
+
+def expired_job(endpoint: str, name: str, size: int) -> Job:
+    return Job(endpoint, name, JobStatus.COMPLETED, b"x" * size, 0, 1, 0, 0, 0)
+
+
+def test_the_records_of_expired_jobs_are_bounded_by_their_bytes():
+    expired = Expired(250_000)
+    for number in range(5):
+        expired.add(expired_job("e", str(number), 100_000))
+    assert [number for number in range(5) if expired.get(("e", str(number)))] == [3, 4]
+    expired.add(expired_job("other", "0", 1_000_000))
+    assert [expired.get(key) is None for key in (("e", "4"), ("other", "0"))] == [True, False]
+    expired.clear("e")
+    assert expired.get(("other", "0")) is not None
+    expired.clear(None)
+    assert expired.get(("other", "0")) is None

@@ -219,6 +219,30 @@ async def test_a_look_at_a_job_says_how_its_workers_went_and_what_it_lacks(it: A
     assert told["missing"].endswith("has no module cv2.aruco: if it is of a package, pip install opencv-python")
 
 
+async def test_a_job_that_expired_is_gone_for_clients_and_its_last_record_is_told(it: Admin):
+    _, job = await begun(it.world, Submission(b'{"a":1}'))
+    await it.fail(job, "why")
+    await it.world.advance(2 * 86_400_000)
+    assert (await it.http.get(f"/v2/{job.endpoint}/status/{job.id}", headers={"authorization": "k"})).status_code == 404
+    for told in (
+        await it.ask(f"/timeline/{job.id}"),
+        await it.ask(f"/jobs/{job.id}"),
+        (await it.ask(f"/jobs/{job.id}/trace"))["job"],
+    ):
+        assert (told["status"], told["input"], told["error"]) == ("GONE", {"a": 1}, "why")
+    again = await it.http.post(f"/__emulator/timeline/{job.id}/again")
+    assert again.status_code == 201, again.text
+    assert (await it.ask(f"/jobs/{again.json()['id']}"))["input"] == {"a": 1}
+    await it.http.post("/__emulator/reset")
+    assert (await it.http.get(f"/__emulator/jobs/{job.id}")).status_code == 404
+
+
+async def test_a_purged_job_leaves_no_record(it: Admin):
+    job = await it.world.endpoint.submit(Submission(b'{"a":1}'))
+    assert await it.world.endpoint.purge() == 1
+    assert "input" not in await it.ask(f"/jobs/{job.id}")
+
+
 async def test_a_life_as_a_trace_that_perfetto_opens(it: Admin):
     job = await whole(it)
     told = await it.ask(f"/jobs/{job}/trace", format="chrome")

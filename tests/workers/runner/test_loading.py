@@ -69,6 +69,18 @@ def test_its_future_is_its_own(start: Any) -> None:
     assert child.run().output == b'{"x": 1}'
 
 
+@pytest.mark.parametrize("spec", ["handler.py", "handler.py:handler", "handler:handler"])
+def test_a_traceback_quotes_the_lines_that_run_though_the_file_is_another_by_then(
+    start: Any, tmp_path: Path, spec: str
+) -> None:
+    child = start("def handler(job):\n    raise ValueError('old')\n", spec=spec)
+    child.ready()
+    (tmp_path / "handler.py").write_text("def handler(job):\n    raise KeyError('the new line')\n")
+    error = child.run("x").error or ""
+    assert "raise ValueError('old')" in error
+    assert "the new line" not in error
+
+
 @pytest.mark.parametrize("source", [ECHO, ECHO + "import runpod\nrunpod.serverless.start({'handler': handler})"])
 def test_a_file_is_served_with_and_without_start(start: Any, source: str) -> None:
     child = start(source)

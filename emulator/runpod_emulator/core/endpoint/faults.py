@@ -7,6 +7,7 @@ fault can make a history that it forbids.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Container
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.rates import Operation
 
+log = logging.getLogger("runpod_emulator.worker")
+
 _KEPT = 1_000
 """Jobs of which second runs are remembered."""
 
@@ -54,6 +57,8 @@ class _Run:
     worker: str
     chunks_left: int | None = None
     """Chunks until the worker dies."""
+    killer: str = ""
+    """The fault that has it die, in words; "" for none."""
     doomed: bool = False
     """Whether its worker is as good as dead: nothing it says arrives."""
     mute: bool | None = None
@@ -154,13 +159,15 @@ class Faults(Hooks):
             self._work.next_job.look_again()
         crash = self._draw(FaultKind.WORKER_CRASH)
         job_id, lease = job.id, job.lease  # a timer keeps no input alive that is forgotten since
+        run.killer = "" if crash is None else _named(crash)
         if crash is not None and crash.count is not None:
             run.chunks_left = crash.count
         elif crash is not None:
             self._timeline.at(at + crash.draw_delay(), lambda: self._crash(job_id, lease))
         zombie = self._draw(FaultKind.ZOMBIE)
         if zombie is not None:
-            self._timeline.at(at + zombie.draw_delay(), lambda: self._work.later(self._give_up(job_id, lease)))
+            cause = _named(zombie)
+            self._timeline.at(at + zombie.draw_delay(), lambda: self._work.later(self._give_up(job_id, lease, cause)))
 
     # Workers
 
@@ -170,6 +177,9 @@ class Faults(Hooks):
             return
         run.doomed = True
         known = self._work.fleet.workers.get(run.worker)
+        if known is not None:
+            known.reason = f"{run.killer} ended it"
+        log.warning("%s: %s ends it with job %s", self._work.fleet.numbers.name(run.worker), run.killer, job_id)
         launcher = self._work.workforce.launcher
         if isinstance(launcher, Killer):
             launcher.kill(run.worker)
@@ -178,7 +188,7 @@ class Faults(Hooks):
         else:
             self._work.later(self._work.worker_gone(run.worker))
 
-    async def _give_up(self, job_id: str, lease: int) -> None:
+    async def _give_up(self, job_id: str, lease: int, cause: str) -> None:
         """A worker counts as lost: all its jobs are tried again, while it goes on with them."""
         run = self.runs.get(job_id)
         worker = self._work.fleet.workers.get(run.worker) if run is not None else None
@@ -190,7 +200,7 @@ class Faults(Hooks):
             with suppress(JobNotFound):
                 await self._lose(await self._work.shared.store.get(self._work.id, held), worker.id, at)
         if worker.ours and not worker.outdated:
-            self._work.fleet.outdate(worker, "a fault has it given up")
+            self._work.fleet.outdate(worker, f"{cause} has it given up")
         await self._work.balance()
 
     async def _lose(self, job: Job, worker: str, at: int) -> None:
@@ -303,3 +313,7 @@ class Faults(Hooks):
 
     def _draw(self, kind: FaultKind, operation: Operation | None = None) -> Fault | None:
         return self._book.draw(kind, self._work.id, operation)
+
+
+def _named(fault: Fault) -> str:
+    return f"fault {fault.id} ({fault.kind.value})"

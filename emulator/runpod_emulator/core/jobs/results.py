@@ -38,6 +38,12 @@ def oversized(job_id: str, lease: int, platform: Platform, error: str | None = N
     return Failed(error, None, lease) if error else Completed(lease)
 
 
+def told_of_its_size(job_id: str, platform: Platform) -> str:
+    """What to tell whoever looks at a job whose output was dropped."""
+    limit = result_limit(job_id, platform)
+    return f"the result is above {limit} bytes: RunPod drops it, so upload it and return its URL"
+
+
 def is_oversized(job_id: str, output: bytes | None, platform: Platform) -> bool:
     """Whether `ending` would drop this output."""
     return output is not None and len(output) > result_limit(job_id, platform)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.freeing import free_later
-from runpod_emulator.core.jobs.job import JobStatus, Transition
+from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
 from runpod_emulator.core.jobs.script_state import INWARD
+from runpod_emulator.core.records.expired import Expired
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.records.ring import KEPT_BYTES
 
@@ -37,7 +38,7 @@ class Moment(NamedTuple):
 
 
 class History(Effect):
-    """The moments of one emulator's jobs, in `most_bytes` of memory."""
+    """The moments of one emulator's jobs, and the records of those that expired: in `most_bytes` of memory each."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._most = max(2, most_bytes // _MOMENT)
@@ -45,6 +46,7 @@ class History(Effect):
         self._noted: dict[tuple[str, str], list[Noted]] = {}
         self._order: deque[tuple[str, str]] = deque()
         """The jobs, first come first: a dictionary that loses its first key again and again gets slow."""
+        self._expired = Expired(most_bytes)
         self.age = 0
         """How often jobs were forgotten other than for their number."""
 
@@ -57,6 +59,8 @@ class History(Effect):
         ttl = 0 if status is not None or transition.at < job.expires_at else job.expires_at - job.submitted_at
         noted = transition.at, type(transition.event), status, job.worker, job.retries, ttl
         key = job.endpoint, job.id
+        if status is None and (ttl or job.status.terminal):  # else a user has purged it, or a fault has lost it
+            self._expired.add(job)
         self._count += 1
         if self._count > self._most:
             self._forget(key)
@@ -67,19 +71,28 @@ class History(Effect):
         self._noted[key] = [noted]
         self._order.append(key)
         if len(self._order) > KEPT:
-            self._count -= len(self._noted.pop(self._order.popleft()))
+            self._drop_oldest()
 
     def _forget(self, present: tuple[str, str]) -> None:
         """Make room: forget the oldest job, or what is oldest of this one but for its beginning."""
         oldest = self._order[0]
         if oldest != present:
-            self._count -= len(self._noted.pop(self._order.popleft()))
+            self._drop_oldest()
             return
         moments = self._noted[present]
         half = len(moments) // 2
         del moments[1:half]
         self._count -= max(0, half - 1)
         self._order.rotate(-1)  # the next one's turn comes first
+
+    def _drop_oldest(self) -> None:
+        oldest = self._order.popleft()
+        self._count -= len(self._noted.pop(oldest))
+        self._expired.forget(oldest)
+
+    def record(self, endpoint: str, job: str) -> Job | None:
+        """The last record of a job whose time was over; None for any other, and for one that expired long ago."""
+        return self._expired.get((endpoint, job))
 
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
@@ -114,6 +127,7 @@ class History(Effect):
         """Forget all, or the jobs of one endpoint."""
         kept = {} if endpoint is None else {key: value for key, value in self._noted.items() if key[0] != endpoint}
         self.age += 1
+        self._expired.clear(endpoint)
         free_later([self._noted, self._order])
         self._noted, self._order = kept, deque(kept)
         self._count = sum(map(len, kept.values()))

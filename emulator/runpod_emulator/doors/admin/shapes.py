@@ -71,6 +71,7 @@ async def one_job(
 ) -> dict[str, Any]:
     """One job with its transitions, also when it is gone; raises JobNotFound for one that nobody remembers.
 
+    Of one that is gone because its time was over the last record is told as well, as long as there is room for it.
     With `is_look` nobody counts as having seen how it has ended.
     """
     drift = world.timeline.drift()
@@ -81,7 +82,9 @@ async def one_job(
             found = await world.store.get(endpoint, job_id)
             shown_job = record(found, world.masks, drift, read) if is_look else read_record(world, found, drift, read)
         except JobNotFound:
-            shown_job = {"id": job_id, "endpoint": world.masks.text(endpoint), "status": "GONE"}
+            last = world.history.record(endpoint, job_id)
+            known = {} if last is None else record(last, world.masks, drift, read)
+            shown_job = {**known, "id": job_id, "endpoint": world.masks.text(endpoint), "status": "GONE"}
         return _with_transitions(shown_job, world, (endpoint, job_id), drift)
     raise JobNotFound(job=job_id)
 

@@ -82,7 +82,7 @@ def _shown(world: World, job: Job, drift: int) -> dict[str, Any]:
 
 @router.get("/jobs/{job_id}")
 async def job(world: Chosen, job_id: str) -> Response:
-    """One job with every transition and its time, also when it is gone."""
+    """One job with every transition and its time, also when it is gone: then with what its record said at last."""
     return listings.answer(listings.json_of(await shapes.one_job(world, job_id, shapes.folded)))
 
 

@@ -161,9 +161,12 @@ async def pieces(world: Chosen, job_id: str, offset: Offset = 0) -> Response:
 
 @router.post("/{job_id}/again", status_code=201)
 async def again(world: Chosen, job_id: str) -> dict[str, str]:
-    """Hand the same in once more: its input, webhook and policy as they came, which nobody is shown whole."""
+    """Hand the same in once more: its input, webhook and policy as they came, which nobody is shown whole.
+
+    Also one that is gone because its time was over, as long as its last record is kept.
+    """
     endpoint = world.endpoints.queue(_endpoint_of(world, job_id))
-    old = await world.store.get(endpoint.id, job_id)
+    old = world.history.record(endpoint.id, job_id) or await world.store.get(endpoint.id, job_id)
     submission = Submission(
         old.input,
         old.webhook,

@@ -72,6 +72,7 @@ export function drawGrid(context, scale, height, palette) {
 // One life; `y` is the middle of its row, `shift` is taken from all its times.
 export function drawLife(context, scale, life, y, { now, shift, palette }) {
   const top = y - HEIGHT / 2;
+  if (life.to !== null && life.to - shift < scale.from) return earlier(context, y, palette.muted);
   for (const span of life.spans) {
     const to = span.to ?? Math.max(now, span.from);
     if (span.kind === "queued") block(context, scale, span.from - shift, to - shift, y - 2, 4, palette.queued);
@@ -81,6 +82,16 @@ export function drawLife(context, scale, life, y, { now, shift, palette }) {
   drawTicks(context, scale, life.ticks, shift, top, palette.tick);
   drawMarks(context, scale, life.marks, shift, y, palette);
   for (const [at, known] of life.hooks) diamond(context, scale.x(at - shift), y, known ? palette.hook : palette.bad);
+}
+
+// What was over before the axis begins.
+function earlier(context, y, colour) {
+  context.fillStyle = colour;
+  context.beginPath();
+  context.moveTo(1, y);
+  context.lineTo(6, y - 4);
+  context.lineTo(6, y + 4);
+  context.fill();
 }
 
 function block(context, scale, from, to, top, height, colour, goesOn = false) {

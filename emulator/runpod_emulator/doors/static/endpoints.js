@@ -16,12 +16,18 @@ export function View({ parts }) {
   if (!data) return html`<div class="page"><div class="inner"><${Problem} error=${error} /></div></div>`;
   const shown = data.endpoints.filter((one) => !only || one.id === only);
   return html`<div class="page" tabindex="-1"><div class="inner">
-    <div class="page-head"><h2>Endpoints</h2><span class="muted">${count(data.endpoints.length, "endpoint")}, ${count(data.counts.jobs, "job")}</span>
+    <div class="page-head"><h2>Endpoints</h2><span class="muted">${count(data.endpoints.length, "endpoint")}, ${jobsOf(data)}</span>
       ${only ? html`<span class="grow"></span><a class="button" href="#/endpoints">All endpoints</a>` : null}</div>
     <${Problem} error=${error} />
     ${shown.length ? shown.map((one) => html`<${Endpoint} key=${one.id} one=${one} isAlone=${shown.length === 1} />`)
       : html`<div class="card"><${Empty} title="No endpoint is served"><p>Start the server with a handler, or make one with a stub.</p></${Empty}></div>`}
   </div></div>`;
+}
+
+// Rows of the timeline stay when the service has forgotten the jobs.
+function jobsOf(data) {
+  const gone = world.lives.size - data.counts.jobs;
+  return `${count(data.counts.jobs, "job")}${gone > 0 ? ` that clients can ask for, ${gone.toLocaleString("en")} gone` : ""}`;
 }
 
 function Endpoint({ one, isAlone }) {

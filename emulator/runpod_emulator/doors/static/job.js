@@ -8,7 +8,7 @@ import { Act, Code, Copy, Problem, Status, Tabs, jobLink, save } from "./parts.j
 import { go } from "./place.js";
 import { LANGUAGES } from "./repeat.js";
 import { Tree } from "./tree.js";
-import { Failure, Waits, nameOf } from "./why.js";
+import { Dropped, Failure, Waits, nameOf } from "./why.js";
 import { world } from "./world.js";
 
 const SOON = 200;
@@ -76,7 +76,7 @@ function Actions({ job, failed }) {
     save(`${job.endpoint}-${job.id}${format === "chrome" ? ".trace" : ""}.json`, await answer.text());
   }
   return html`<div class="row">
-    <${Act} class="main" act=${again} failed=${failed} disabled=${job.status === "GONE"} title="A new job with the same input">Run again</${Act}>
+    <${Act} class="main" act=${again} failed=${failed} disabled=${job.input === undefined} title="A new job with the same input">Run again</${Act}>
     ${isLost ? html`<${Act} act=${() => verb(job, "retry")} failed=${failed} title="The same job once more, as /retry">Retry</${Act}>` : null}
     ${isOpen ? html`<${Act} class="danger" act=${() => verb(job, "cancel")} failed=${failed}>Cancel</${Act}>` : null}
     <span class="grow"></span>
@@ -120,18 +120,23 @@ function Repeat({ job }) {
 }
 
 function Sections({ job }) {
+  const isKnown = job.input !== undefined;
   const isGone = job.status === "GONE";
   return html`<div class="sections" tabindex="0" role="region" aria-label="About the job">
-    ${isGone ? html`<p class="muted">The record is gone: what is left is what happened.</p>` : html`<${Facts} job=${job} />`}
+    ${isGone ? html`<p class="muted">${isKnown ? "Clients are told 404: the service forgets a job when its time is over. This is what its record said at last."
+      : "The record is gone: what is left is what happened."}</p>` : null}
+    ${isKnown ? html`<${Facts} job=${job} />` : null}
     ${job.error ? html`<${Failure} job=${job} />` : null}
+    ${job.endedAt && !job.error && job.output === null ? html`<${Dropped} job=${job} />` : null}
     ${job.status === "IN_QUEUE" ? html`<${Waits} job=${job} />` : null}
     <${Stream} job=${job} />
-    ${!isGone && job.output !== null ? html`<${Value} title=${job.status === "IN_PROGRESS" ? "Progress" : "Output"} value=${job.output} />` : null}
-    ${isGone ? null : html`<${Value} title="Input" value=${job.input} />`}
+    ${isKnown && job.output !== null && job.status !== "IN_PROGRESS" ? html`<${Value} title="Output" value=${job.output} />` : null}
+    ${isKnown ? html`<${Value} title="Input" value=${job.input} />` : null}
     <${Steps} job=${job} />
     <${Lines} job=${job} />
     <${Hooks} job=${job} />
     <${Requests} job=${job} />
-    ${isGone ? null : html`<${Evidence} job=${job} /><${Repeat} job=${job} />`}
+    ${isGone ? null : html`<${Evidence} job=${job} />`}
+    ${isKnown ? html`<${Repeat} job=${job} />` : null}
   </div>`;
 }

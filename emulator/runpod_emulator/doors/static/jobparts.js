@@ -28,7 +28,8 @@ export function Stream({ job }) {
   return html`
     ${progress.length ? html`<section class="card"><header><h3>Progress</h3><span class="pill">${count(progress.length, "update")}</span></header>
       <div class="body"><ol class="steps">${progress.slice(-50).map((one) => html`<li><${At} at=${one.at} />
-        <span class="since">+${duration(one.at - job.submittedAt)}</span><span class="knot IN_PROGRESS"></span><code>${visible(cut(textOf(one.output), 300))}</code></li>`)}</ol></div></section>` : null}
+        <span class="since">+${duration(one.at - job.submittedAt)}</span><span class="knot IN_PROGRESS"></span><code>${visible(cut(textOf(one.output), 300))}</code></li>`)}</ol>
+        ${job.status === "IN_PROGRESS" && textOf(job.output).length > 300 ? html`<${Tree} value=${job.output} label="Latest progress" />` : null}</div></section>` : null}
     ${chunks.length ? html`<section class="card"><header><h3>Stream</h3><span class="pill">${count(chunks.length, "chunk")}</span></header>
       <div class="body">${chunks.every((one) => typeof one.output === "string")
         ? html`<div class="chunks" tabindex="0" role="log" aria-label="Stream">${visible(chunks.map((one) => one.output).join(""))}</div>`
@@ -46,7 +47,7 @@ const CAUSES = {
   Returned: () => "it could not be handed over: back to the head of the queue",
   Requeued: (one, before, taken, job) => `its worker was lost: ${visible(ending(job, taken))}. Back to the head of the queue`,
   Completed: (one, before, taken) => (taken ? `the handler returned after ${duration(one.at - taken.at)}` : "without a worker"),
-  Failed: (one, before, taken) => (taken ? `after ${duration(one.at - taken.at)} of work; the error says why` : "before a worker had it"),
+  Failed: (one, before, taken, job) => (taken ? `after ${duration(one.at - taken.at)} of work${job.error ? "; the error says why" : ""}` : "before a worker had it"),
   Cancelled: (one, before) => (before?.status === "IN_PROGRESS" ? "somebody cancelled it; its worker was told to stop" : "somebody cancelled it in the queue"),
   TimedOut: () => "a deadline has passed",
   Retried: () => "a client asked for another run",

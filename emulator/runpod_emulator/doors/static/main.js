@@ -1,11 +1,11 @@
 // The frame of the page: which view is shown, what the keyboard does, whether the server answers, who may look.
 import { html, render, useEffect, useRef, useState } from "./html.js";
-import { keep, kept, onClosed } from "./api.js";
+import { keep, kept, onClosed, part } from "./api.js";
 import { world } from "./world.js";
 import { chooseNamespace, go, isWriting, place } from "./place.js";
 import { Timeline } from "./timeline.js";
 import { toggleTheme } from "./theme.js";
-import { visible } from "./format.js";
+import { cut, visible } from "./format.js";
 import { useAsked } from "./parts.js";
 
 const VIEWS = [
@@ -122,6 +122,18 @@ function Connection({ state, problem }) {
   return html`<span class=${`connection ${state}`} role="status" title=${problem}><span class="dot"></span><span class="word">${word}</span></span>`;
 }
 
+const NAMES_ERROR = /^[\w.]*(Error|Exception|Exit)\b/;
+
+// Endpoints whose workers can't start: their jobs wait in vain.
+function Flaws({ endpoints }) {
+  return endpoints.map((one) => {
+    const lines = one.flaw.trimEnd().split("\n");
+    const what = /^Traceback /m.test(one.flaw) ? "its handler can't be imported" : "its workers can't start";
+    return html`<div class="banner flaw" role="alert" key=${one.id}><span>Endpoint <a href=${`#/endpoints/${part(one.id)}`}>${visible(one.id)}</a>: ${what}:${" "}
+      <code>${visible(cut(lines.findLast((line) => NAMES_ERROR.test(line)) ?? lines.at(-1), 300))}</code></span></div>`;
+  });
+}
+
 function App() {
   const parts = usePlace();
   const connection = useConnection();
@@ -142,6 +154,7 @@ function App() {
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
   }, []);
+  const flawed = useAsked("/overview", ["worker"]).data?.endpoints.filter((one) => one.flaw) ?? [];
   const isJob = parts[0] === "job";
   useEffect(() => document.querySelector(".views [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [parts[0]]);
   const view = VIEWS.find(([name]) => name === (isJob ? "timeline" : parts[0])) ?? VIEWS[0];
@@ -159,8 +172,9 @@ function App() {
     </header>
     ${connection.state === "lost" ? html`<div class="banner" role="alert">
       <span>${visible(connection.problem)}. What is shown is what was known before; the page goes on trying.</span></div>` : null}
+    <${Flaws} endpoints=${flawed} />
     <main>${view[2] ? html`<${Late} key=${view[0]} name=${view[0]} load=${view[2]} parts=${parts} />`
-      : html`<${Timeline} job=${isJob ? { endpoint: parts[1], id: parts[2] } : null} />`}</main>
+      : html`<${Timeline} job=${isJob ? { endpoint: parts[1], id: parts[2] } : null} flawed=${flawed.map((one) => one.id)} />`}</main>
     <${Dialog} open=${help} close=${() => setHelp(false)} label="Keys"><${Help} /></${Dialog}>
     <${Dialog} open=${refused !== null} close=${() => setRefused(null)} label="Admin key">
       ${refused ? html`<${Key} refused=${refused} done=${() => setRefused(null)} />` : null}</${Dialog}>`;

@@ -23,7 +23,7 @@ export function View() {
       <label class="switch"><input type="checkbox" checked=${filter.refused} onChange=${(event) => setFilter({ ...filter, refused: event.target.checked })} /> refused only</label></div>
     <${Problem} error=${error} />
     <${Misses} />
-    <section class="card wide" tabindex="0" role="region" aria-label="Requests">${shown.length ? html`<table>
+    <section class="card wide" tabindex="0" role="region" aria-label="Requests">${shown.length ? html`<table class="stacks">
       <thead><tr><th>Time</th><th>Request</th><th>Answer</th><th class="number-cell">Took</th><th>Job</th><th><span class="hidden-text">Details</span></th></tr></thead>
       <tbody>${shown.map((one) => html`<${Row} key=${one.number} one=${one} />`)}</tbody></table>`
       : html`<${Empty} title=${data?.total ? "No request fits the filter" : "No client has asked anything yet"}><p>Requests to the queue API, to workers' routes and to load-balancing endpoints are listed here.</p></${Empty}>`}</section>

@@ -2,8 +2,11 @@
 import { STATUSES } from "./life.js";
 
 const LEAST_SPAN = 40;
+// A pause is left out if it is so long, in ms, and no bar would be wider than a sixtieth of the axis.
+const PAUSE = 1000;
+const THINNEST = 60;
 const WINDOWS = { "1m": 60_000, "10m": 600_000 };
-export const AXES = { fit: "Fit to the rows", start: "Each from its start", "1m": "Last minute", "10m": "Last 10 minutes" };
+export const AXES = { fit: "Fit to the rows", all: "All rows in sight", start: "Each from its start", "1m": "Last minute", "10m": "Last 10 minutes" };
 
 // The lives that fit, oldest first, and how many there are of each status but for the choice of statuses.
 export function chosen(lives, { text, endpoint, statuses, found }) {
@@ -24,7 +27,22 @@ export function range(axis, lives, now) {
   if (axis in WINDOWS) return [now - WINDOWS[axis], now];
   if (!lives.length) return axis === "start" ? [0, 1000] : [now - 60_000, now];
   if (axis === "start") return padded(0, Math.max(...lives.map((life) => (life.to ?? now) - life.from)));
-  return padded(Math.min(...lives.map((life) => life.from)), Math.max(...lives.map((life) => life.to ?? now)));
+  const shown = axis === "fit" ? sinceLastPause(lives, now) : lives;
+  return padded(Math.min(...shown.map((life) => life.from)), Math.max(...shown.map((life) => life.to ?? now)));
+}
+
+// The newest lives: after a pause all of them would be thin ticks.
+function sinceLastPause(lives, now) {
+  const newest = [...lives].sort((one, other) => other.from - one.from);
+  const end = Math.max(...lives.map((life) => life.to ?? now));
+  let [from, longest] = [newest[0].from, 0];
+  for (const [index, life] of newest.entries()) {
+    const to = life.to ?? now;
+    longest = Math.max(longest, to - life.from, LEAST_SPAN);
+    if (from - to > PAUSE && end - life.from > THINNEST * longest) return newest.slice(0, index);
+    from = Math.min(from, life.from);
+  }
+  return lives;
 }
 
 function padded(from, to) {

@@ -22,7 +22,7 @@ function useNews() {
   useEffect(() => world.listen(["transition", "reset", "webhook", "worker", "clock"], () => set((one) => one + 1)), []);
 }
 
-export function Timeline({ job }) {
+export function Timeline({ job, flawed }) {
   useNews();
   const [filter, setFilter] = useState(remembered);
   const [frozen, setFrozen] = useState(null);
@@ -41,7 +41,7 @@ export function Timeline({ job }) {
     <section class="jobs" aria-label="Timeline of jobs">
       <${Bar} filter=${filter} choose=${choose} counts=${counts} endpoints=${endpoints} frozen=${frozen} pause=${pause} waiting=${waiting} />
       ${isEmpty ? html`<div class="scroll"><${First} /></div>`
-        : html`<${Rows} list=${list} now=${now} axis=${filter.axis} frozen=${frozen !== null} chosen=${key} filtered=${world.lives.size > 0} />`}
+        : html`<${Rows} list=${list} now=${now} axis=${filter.axis} frozen=${frozen !== null} chosen=${key} filtered=${world.lives.size > 0} flawed=${flawed} />`}
     </section>
     ${job ? html`<${Job} key=${key} endpoint=${job.endpoint} id=${job.id} close=${() => go("/timeline")} />` : null}
   </div>`;
@@ -133,7 +133,8 @@ function Bar({ filter, choose, counts, endpoints, frozen, pause, waiting }) {
   </div>`;
 }
 
-function Rows({ list, now, axis, frozen, chosen: key, filtered }) {
+function Rows({ list, now, axis, frozen, chosen: key, filtered, flawed }) {
+  const isStuck = (life) => life.status === "IN_QUEUE" && !life.gone && flawed.includes(life.endpoint);
   const scroll = useRef(null);
   const [view, setView] = useState({ top: 0, height: 600, width: 1000 });
   const [zoom, setZoom] = useState(null);
@@ -154,22 +155,22 @@ function Rows({ list, now, axis, frozen, chosen: key, filtered }) {
     <div class="scroll" ref=${scroll} onScroll=${(event) => setView((before) => ({ ...before, top: event.target.scrollTop }))}
       role="listbox" aria-label=${`Jobs, newest first: ${list.length}`} tabindex="0" aria-activedescendant=${key ? "chosen-job" : undefined}>
       <div class="over"><${Tracks} lives=${inSight} first=${first} view=${view} rowHeight=${rowHeight} from=${from} to=${to}
-        now=${present} axis=${axis} /></div>
+        now=${present} axis=${axis} isStuck=${isStuck} /></div>
       <div class="rows" style=${{ height: `${list.length * rowHeight}px` }}>
         ${inSight.map((life, index) => html`<${Row} key=${life.key} life=${life} top=${(first + index) * rowHeight}
-          place=${first + index + 1} of=${list.length} isChosen=${life.key === key} now=${present} version=${life.moments.length} />`)}
+          place=${first + index + 1} of=${list.length} isChosen=${life.key === key} isStuck=${isStuck(life)} now=${present} version=${life.moments.length} />`)}
       </div>
       ${list.length === 0 ? html`<p class="nothing muted">${filtered ? "No job fits the filter." : "Connecting…"}</p>` : null}
     </div>`;
 }
 
-function Row({ life, top, place, of, isChosen, now }) {
+function Row({ life, top, place, of, isChosen, isStuck, now }) {
   const { queued, worked } = life.lengths(now);
   const took = life.spans.some((span) => span.kind !== "queued") ? worked : queued;
-  return html`<a class=${`job-row ${isChosen ? "chosen" : ""} ${life.gone ? "gone" : ""}`} id=${isChosen ? "chosen-job" : undefined}
+  return html`<a class=${`job-row ${isChosen ? "chosen" : ""} ${life.gone ? "gone" : ""} ${isStuck ? "stuck" : ""}`} id=${isChosen ? "chosen-job" : undefined}
     style=${{ transform: `translateY(${top}px)` }} href=${jobLink(life.endpoint, life.id)} role="option" aria-selected=${String(isChosen)}
     aria-posinset=${place} aria-setsize=${of} tabindex="-1" draggable="false">
-    <span class="status ${life.status}"><i aria-hidden="true"></i><span class="hidden-text">${statusWord(life.status)}</span></span>${" "}
+    <span class="status ${life.status}"><i aria-hidden="true"></i><span class="hidden-text">${statusWord(life.status)}${isStuck ? ", no worker can start" : ""}</span></span>${" "}
     <span class="ellipsis name">${visible(life.endpoint)}</span>${" "}
     <span class="mono ellipsis id">${visible(shortId(life.id))}</span>${" "}
     <span class="track"></span>
@@ -210,7 +211,7 @@ function Axis({ from, to, axis, zoom, setZoom, width }) {
   </div>`;
 }
 
-function Tracks({ lives, first, view, rowHeight, from, to, now, axis }) {
+function Tracks({ lives, first, view, rowHeight, from, to, now, axis, isStuck }) {
   const canvas = useRef(null);
   useRedrawnWithTheme();
   useLayoutEffect(() => {
@@ -224,7 +225,7 @@ function Tracks({ lives, first, view, rowHeight, from, to, now, axis }) {
     if (!narrow.matches) drawGrid(context, scale, view.height, palette);
     const middle = narrow.matches ? rowHeight - 14 : rowHeight / 2;
     lives.forEach((life, index) => drawLife(context, scale, life, (first + index) * rowHeight - view.top + middle, {
-      now, palette, shift: axis === "start" ? life.from : 0,
+      now, palette: isStuck(life) ? { ...palette, queued: palette.bad } : palette, shift: axis === "start" ? life.from : 0,
     }));
   });
   return html`<canvas class="tracks" ref=${canvas} aria-hidden="true"></canvas>`;

@@ -129,13 +129,17 @@ async function chatted(id, given, show, signal) {
     show({ ...head, ...parsed(await answer.text()), took: took() });
     return;
   }
-  const chunks = [];
+  const [said, raw] = [[], []];
   for await (const { data } of events(answer)) {
     if (data === "[DONE]") break;
-    chunks.push(parsed(data).value?.choices?.[0]?.delta?.content ?? "");
-    show({ ...head, chunks: [...chunks], took: took() });
+    const { value, text } = parsed(data);
+    raw.push(value ?? text ?? null);
+    said.push(String(value?.choices?.[0]?.delta?.content ?? ""));
+    show({ ...head, chunks: said.some(Boolean) ? [...said] : [...raw], took: took() });
   }
-  show({ ...head, chunks: [...chunks], ended: "done", took: took() });
+  // A handler that does not speak OpenAI streams something else, which is shown as it came.
+  const chunks = said.some(Boolean) ? said : raw;
+  show({ ...head, chunks: chunks.length ? chunks : null, text: chunks.length ? "" : "The stream has ended without a word.", ended: "done", took: took() });
 }
 
 const SENDERS = {

@@ -21,7 +21,7 @@ function Calls() {
     <div class="wide" tabindex="0" role="region" aria-label="Webhook calls">${calls.length ? html`<table>
       <thead><tr><th>Time</th><th>Job</th><th>URL</th><th>Attempt</th><th>Result</th><th><span class="hidden-text">Actions</span></th></tr></thead>
       <tbody>${calls.map((one, index) => html`<${Call} key=${`${one.job} ${one.attempt} ${one.at}`} one=${one} failed=${setFailed} />`)}</tbody></table>`
-      : html`<${Empty} title="No webhook was called yet"><p>A job with <code>"webhook"</code> has it called when it ends. The built-in receiver takes calls at
+      : html`<${Empty} title="No webhook was called yet"><p>A job with <code>"webhook"</code> has it called when it ends. The built-in receiver takes calls at${" "}
         <code>${location.origin}/__emulator/hooks/-/NAME</code>.</p></${Empty}>`}</div></section>`;
 }
 

@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "./html.js";
 import { part } from "./api.js";
 import { cut, duration, visible } from "./format.js";
 import { Problem, useAsked } from "./parts.js";
+import { world } from "./world.js";
 
 const SOON = 700;
 const LONGEST = 4000;
@@ -27,12 +28,15 @@ export function Failure({ job }) {
   const kind = raised.error_type ? String(raised.error_type).replace(/^<class '(.*)'>$/, "$1") : "";
   const trace = raised.error_traceback ? String(raised.error_traceback).trimEnd() : "";
   const advice = adviceOn(job, kind);
-  return html`<section class="card error-card" aria-label="Why it failed"><header><h3>${job.status === "TIMED_OUT" ? "Why it timed out" : "Why it failed"}</h3>
+  return html`<section class="card error-card" aria-label="Why it failed"><header><h3>${endOf(job) === "TIMED_OUT" ? "Why it timed out" : "Why it failed"}</h3>
     ${kind ? html`<code>${visible(kind)}</code>` : null}</header>
     <div class="body stack"><div class="message">${visible(cut(String(raised.error_message ?? job.error), LONGEST))}</div>
     ${advice.map((one) => html`<p class="advice">${one}</p>`)}
     ${trace ? html`<div class="code"><pre tabindex="0">${visible(trace)}</pre></div>` : null}</div></section>`;
 }
+
+// What the job had come to, also when it is gone since.
+const endOf = (job) => job.transitions.filter((one) => one.status !== "GONE").at(-1)?.status ?? job.status;
 
 export const nameOf = (job, worker) => (job.workers?.[worker]?.number ? `#${job.workers[worker].number}` : worker ?? "?");
 
@@ -86,9 +90,17 @@ function adviceOnTimeout(job) {
     A job may take longer with <code>"policy": {"executionTimeout": ms}</code>, all of them with <code>--execution-timeout</code>.`];
 }
 
+// Why a job that has ended well has no output: its worker's log says so where RunPod would have dropped it.
+export function Dropped({ job }) {
+  const { data } = useAsked(`/logs?job=${part(job.id)}`, ["log"], [job.id]);
+  const told = data?.lines?.findLast((one) => one.level === "warning" && one.text.startsWith("the result is above "));
+  return told ? html`<section class="card error-card" aria-label="Why there is no output"><header><h3>Why there is no output</h3></header>
+    <div class="body"><p>${visible(sentence(told.text))}</p></div></section>` : null;
+}
+
 // Why nobody has taken a job that waits; not for one that is taken in a moment.
 export function Waits({ job }) {
-  const [is, set] = useState(false);
+  const [is, set] = useState(world.now() - job.submittedAt > SOON);
   useEffect(() => {
     const timer = setTimeout(() => set(true), SOON);
     return () => clearTimeout(timer);
@@ -99,10 +111,10 @@ export function Waits({ job }) {
 function Reasons({ job }) {
   const { data, error } = useAsked("/overview", ["transition", "worker"]);
   const served = data?.endpoints.find((one) => one.id === job.endpoint);
-  if (!served) return html`<${Problem} error=${error} />`;
+  if (!served) return html`<section class="card waits" aria-label="Why it waits"><header><h3>Why it waits</h3></header><div class="body"><${Problem} error=${error} /></div></section>`;
   const ill = served.workers.filter((one) => one.state === "unhealthy");
   const others = served.workers.filter((one) => one.state !== "unhealthy");
-  return html`<section class=${`card ${served.flaw ? "error-card" : ""}`} aria-label="Why it waits"><header><h3>Why it waits</h3></header><div class="body stack">
+  return html`<section class=${`card waits ${served.flaw ? "error-card" : ""}`} aria-label="Why it waits"><header><h3>Why it waits</h3></header><div class="body stack">
     ${served.flaw ? html`<div class="message">No worker can start.</div><div class="code"><pre class="wraps" tabindex="0">${visible(served.flaw.trimEnd())}</pre></div>
       <p class="advice">Mend the file and save it: <code>runpod-emulator dev</code> starts it again at once, and the job goes on. With <code>serve</code>, start the server again.</p>` : null}
     ${job.held ? html`<p>A stub or fault holds it back for now.</p>` : null}

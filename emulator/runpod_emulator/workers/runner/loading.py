@@ -6,12 +6,14 @@ A SPEC is `path/file.py` (run as `__main__`), `path/file.py:function` or `packag
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import importlib
+import linecache
 import os
 import sys
 from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import decode_source, module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
@@ -37,7 +39,9 @@ def run_file(path: str, arguments: list[str]) -> ModuleType:
     source = _absolute(path)
     _warn_of_its_name(path)
     loader = SourceFileLoader("__main__", source)
-    code = compile(loader.get_data(source), source, "exec", dont_inherit=True)
+    text = loader.get_data(source)
+    _keep_for_tracebacks(source, text)
+    code = compile(text, source, "exec", dont_inherit=True)
     module = ModuleType("__main__")
     vars(module).update(__file__=source, __loader__=loader, __spec__=None, __builtins__=builtins, __cached__=None)
     sys.modules["__main__"] = module
@@ -55,6 +59,7 @@ def load_function(place: str, name: str, arguments: list[str]) -> Any:
     else:
         sys.path.insert(0, os.getcwd())
         module = importlib.import_module(place)
+        _keep_source_of(module)
     try:
         return functools.reduce(getattr, name.split("."), module)
     except AttributeError:
@@ -68,11 +73,27 @@ def _import_file(path: str) -> ModuleType:
     if stem in sys.modules and stem != "__main__":
         raise HandlerError(f"{path} has the name of a module that is loaded already ({stem}): rename the file.")
     sys.path.insert(0, os.path.dirname(os.path.realpath(source)))
-    spec = spec_from_loader(stem, SourceFileLoader(stem, source))
+    loader = SourceFileLoader(stem, source)
+    _keep_for_tracebacks(source, loader.get_data(source))
+    spec = spec_from_loader(stem, loader)
     assert spec is not None and spec.loader is not None
     module = sys.modules[stem] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _keep_source_of(module: ModuleType) -> None:
+    source = getattr(module, "__file__", None) or ""
+    if source.endswith(".py"):
+        with contextlib.suppress(OSError), open(source, "rb") as file:
+            _keep_for_tracebacks(source, file.read())
+
+
+def _keep_for_tracebacks(path: str, source: bytes) -> None:
+    """Let tracebacks quote the lines that run, also when the file is another one by then, as under `dev`."""
+    with contextlib.suppress(SyntaxError, UnicodeDecodeError):  # whoever compiles it says so
+        text = decode_source(source)
+        linecache.cache[path] = len(source), None, text.splitlines(keepends=True), path
 
 
 def _absolute(path: str) -> str:
