@@ -228,3 +228,18 @@ async def test_the_keys_go_through_the_views(screen: Screen) -> None:
     await screen.sees("dialog[open]", 0)
     await screen.press("7")
     await screen.see("Due next")
+
+
+async def test_requests_fit_on_a_phone(screen: Screen, send: Send) -> None:
+    await send("shouts/runsync", input={"n": 1})
+    await screen.page.call(
+        "Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True
+    )
+    try:
+        await screen.open("/requests")
+        await screen.sees(".stacks tbody tr", 1)
+        table = "document.querySelector('.stacks').parentElement"
+        assert await screen.value(f"{table}.scrollWidth <= {table}.clientWidth")
+    finally:
+        wide = {"width": 1360, "height": 860, "deviceScaleFactor": 1, "mobile": False}
+        await screen.page.call("Emulation.setDeviceMetricsOverride", **wide)
