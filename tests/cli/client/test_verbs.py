@@ -252,7 +252,7 @@ def test_what_a_job_waits_for_is_told_after_a_while(
     monkeypatch.setattr(advice, "_LONG", 0.02)
     with Emulator("llm", clock="virtual") as other:
         other.stub(endpoint="llm", respond={"queue_delay": "1h"})
-        ran = run("submit", "llm", "a=1", "--follow", "--timeout", "0.2", "--url", other.base_url)
+        ran = run("submit", "llm", "a=1", "--follow", "--timeout", "1", "--url", other.base_url)
     assert "\nIt waits: a stub or a fault holds it back; worker #1 is idle: " in ran.err
     assert "; autoscaler: " in ran.err
 

@@ -92,7 +92,7 @@ async def test_a_stub_and_a_virtual_clock_from_afar(admin: Admin):
     assert (told["status"], told["output"]) == ("COMPLETED", "hello")
     assert [step["event"] for step in told["transitions"]] == ["Submitted", "Taken", "Completed"]
     (listed,) = await admin.ask("GET", "/stubs")
-    assert (listed["id"], listed["matched"], listed["stub"]["respond"]["delay"]) == ("stub-1", 1, "60000")
+    assert (listed["id"], listed["matched"], listed["stub"]["respond"]["delay"]) == ("stub-1", 1, "1m")
 
 
 async def test_stubs_without_an_id_do_not_replace_each_other(admin: Admin):
