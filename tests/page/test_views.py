@@ -222,6 +222,7 @@ async def test_light_and_dark_are_chosen_and_kept(screen: Screen) -> None:
 
 async def test_the_keys_go_through_the_views(screen: Screen) -> None:
     await screen.open()
+    await screen.see("live")  # by then it listens to keys
     await screen.press("?")
     await screen.see("light or dark", within="dialog")
     await screen.press("Escape")
