@@ -112,7 +112,21 @@ async def test_a_job_that_expired_is_shown_with_its_last_record_and_run_again(sc
 async def test_an_output_that_is_dropped_for_its_size_says_so(screen: Screen, send: Send) -> None:
     job = (await send("shouts/run", input={"large": 21 << 20}))["id"]
     await screen.open(f"/job/shouts/{job}")
-    await screen.see("Why there is no output", "The result is above 20971520 bytes", "1 line", within=".job")
+    await screen.see("Why there is no output", "The result is above 20971520 bytes", within=".job")
+    await screen.see("the result is above 20971520 bytes", within=".job")
+
+
+async def test_what_the_stream_tells_late_is_not_added_again(screen: Screen) -> None:
+    await screen.open()
+    had = await screen.page.run(
+        """const { Life } = await import("/__emulator/ui/life.js");
+        const life = new Life("llm", "1");
+        const all = [[5, "Submitted", "IN_QUEUE", null, 0], [5, "Taken", "IN_PROGRESS", "w", 0],
+            [6, "Emitted", "IN_PROGRESS", "w", 0], [6, "Emitted", "IN_PROGRESS", "w", 0]];
+        for (const moment of all) life.add(moment);
+        return [all[1], all[2], [6, "Renewed", "IN_PROGRESS", "w", 0], all[3], all[3]].map((one) => life.has(one));"""
+    )
+    assert had == [True, True, True, True, False], "the fifth is a third chunk"
 
 
 async def test_bars_are_no_ticks_after_a_pause(screen: Screen) -> None:

@@ -7,16 +7,6 @@ export function keyOf(endpoint, id) {
   return `${endpoint}/${id}`;
 }
 
-// How many changes at the end of `known` are the first of `heard`: those came while the others were fetched.
-export function overlap(known, heard) {
-  for (let length = Math.min(known.length, heard.length); length > 0; length--) {
-    const from = known.length - length;
-    if (heard.slice(0, length).every((one, index) => isSame(one, known[from + index]))) return length;
-  }
-  return 0;
-}
-
-// The time of day that is told of a moment may differ by a millisecond, for the system's clock is set meanwhile.
 function isSame(one, other) {
   return Math.abs(one[0] - other[0]) <= 2 && one[1] === other[1] && one[2] === other[2] && one[3] === other[3];
 }
@@ -37,6 +27,7 @@ export class Life {
     this.text = this.key.toLowerCase();
     this.ended = null;
     this.worker = null;
+    this.unheard = 0;
   }
 
   get from() {
@@ -52,6 +43,20 @@ export class Life {
     if (this.ended === null) return null;
     const hook = this.hooks.at(-1);
     return hook ? Math.max(this.ended, hook[0]) : this.ended;
+  }
+
+  // Whether a change that is heard while lives are fetched is among those fetched: then it is not to be added again. The
+  // stream tells of a job's changes in their order, and may be behind what was fetched.
+  has(moment) {
+    if (moment[1] === HEARTBEAT) return true;
+    for (let index = this.unheard; index < this.moments.length; index++) {
+      if (isSame(this.moments[index], moment)) {
+        this.unheard = index + 1;
+        return true;
+      }
+    }
+    this.unheard = this.moments.length;
+    return false;
   }
 
   // One change more: `[at, event, status, worker, retries]`.

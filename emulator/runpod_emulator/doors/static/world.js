@@ -1,6 +1,6 @@
 // What the page knows: lives of jobs, and news of everything else, from one stream of events.
 import { ask, admin, events, kept } from "./api.js";
-import { Life, keyOf, overlap } from "./life.js";
+import { Life, keyOf } from "./life.js";
 
 const MOST = 10_000;
 const KINDS = "transition,worker,webhook,reset";
@@ -15,6 +15,8 @@ const COMINGS = 2_000;
 const ASKED_FOR = new Set(["worker"]);
 // Under load the whole picture is dear: it is asked for after so many times as long as it took, in ms at most.
 const SHARE = 20;
+// For so long after the whole picture has come, in ms, the stream may still tell what is in it.
+const OVERLAP = 2_000;
 const LONGEST_REST = 10_000;
 
 export class World {
@@ -197,17 +199,8 @@ export class World {
       this.latest = Math.max(this.latest, told.moments.at(-1)?.[0] ?? 0);
     }
     this.lives = lives;
-    const byJob = new Map();
-    for (const one of heard) {
-      const key = keyOf(one.endpoint, one.id);
-      if (!byJob.has(key)) byJob.set(key, []);
-      byJob.get(key).push(one);
-    }
-    for (const [key, list] of byJob) {
-      const known = lives.get(key)?.moments ?? [];
-      const changes = list.filter((one) => one.event !== "Renewed");
-      for (const one of changes.slice(overlap(known, changes.map(momentOf)))) this.#change(one);
-    }
+    this.restored = performance.now();
+    for (const one of heard) this.#change(one);
     this.age += 1;
     this.#tell("transition", "reset", "request", "webhook", "log", "worker");
   }
@@ -229,7 +222,12 @@ export class World {
       this.lives.set(key, life);
       if (this.lives.size > MOST) this.lives.delete(this.lives.keys().next().value);
     }
-    life.add(momentOf(one));
+    const moment = momentOf(one);
+    if (performance.now() - this.restored < OVERLAP) {
+      if (life.has(moment)) return;
+      life.unheard = life.moments.length + 1;
+    }
+    life.add(moment);
     if (one.event === "Taken") this.#warm(life, one);
     this.latest = Math.max(this.latest, one.at);
   }
