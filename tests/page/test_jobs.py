@@ -26,7 +26,7 @@ async def test_the_first_job_is_sent_from_the_page_and_appears(screen: Screen) -
     await screen.see("Waiting for the first job", f"{screen.root}/v2", "llm")
     await screen.click("Send it from here")
     await screen.sees("a.job-row", 1)
-    await screen.see("live")
+    assert await screen.see("live")
 
 
 async def test_a_job_is_seen_as_it_goes_on(screen: Screen, send: Send) -> None:
@@ -61,7 +61,7 @@ async def test_a_failing_job_is_understood_run_again_and_retried(screen: Screen,
     await screen.click("Run again")
     await screen.until(f"location.hash.startsWith('#/job/shouts/') && !location.hash.endsWith('{job}')")
     await screen.see("no such model: flux", within=".job")
-    await screen.sees("a.job-row", 2)
+    assert await screen.sees("a.job-row", 2)
 
 
 async def test_a_job_whose_workers_die_says_how_and_what_to_look_for(screen: Screen, send: Send) -> None:
@@ -69,7 +69,7 @@ async def test_a_job_whose_workers_die_says_how_and_what_to_look_for(screen: Scr
     await screen.open(f"/job/shouts/{job}")
     await screen.see("job timed out after 1 retries", "was killed by SIGKILL, then worker", within=".error-card")
     await screen.see("takes too much memory", within=".error-card")
-    await screen.see("Requeued its worker was lost: it was killed by SIGKILL", within=".steps")
+    assert await screen.see("Requeued its worker was lost: it was killed by SIGKILL", within=".steps")
 
 
 async def test_a_job_that_no_worker_can_take_says_why_until_the_handler_is_mended(
@@ -88,7 +88,7 @@ async def test_a_job_that_no_worker_can_take_says_why_until_the_handler_is_mende
         await screen.see("Endpoint broken: its handler can't be imported", "ModuleNotFoundError", within=".banner")
         handler.write_text("import runpod\nrunpod.serverless.start({'handler': lambda job: 'mended'})\n")
         await screen.see("mended", "completed", within=".job")
-        await screen.sees("a.job-row.stuck, .banner", 0)
+        assert await screen.sees("a.job-row.stuck, .banner", 0) == 0
         await screen.open("about:blank")
 
 
@@ -105,7 +105,7 @@ async def test_a_job_that_expired_is_shown_with_its_last_record_and_run_again(sc
         await screen.click("Run again")
         await screen.sees("a.job-row", 2)
         await screen.go("/endpoints")
-        await screen.see("1 job that clients can ask for, 1 gone")
+        assert await screen.see("1 job that clients can ask for, 1 gone")
         await screen.open("about:blank")
 
 
@@ -113,7 +113,7 @@ async def test_an_output_that_is_dropped_for_its_size_says_so(screen: Screen, se
     job = (await send("shouts/run", input={"large": 21 << 20}))["id"]
     await screen.open(f"/job/shouts/{job}")
     await screen.see("Why there is no output", "The result is above 20971520 bytes", within=".job")
-    await screen.see("the result is above 20971520 bytes", within=".job")
+    assert await screen.see("the result is above 20971520 bytes", within=".job")
 
 
 async def test_what_the_stream_tells_late_is_not_added_again(screen: Screen) -> None:
@@ -160,7 +160,7 @@ async def test_progress_images_and_webhooks_are_part_of_a_job(screen: Screen, se
     await screen.see("2 updates", '{"step":1,"of":2}', "Webhook", "attempt 1", "acknowledged", within=".job")
     picture = (await send("picture/runsync", input={"prompt": "a house"}))["id"]
     await screen.go(f"/job/picture/{picture}")
-    await screen.until("document.querySelector('.job img')?.naturalWidth === 64")
+    assert await screen.until("document.querySelector('.job img')?.naturalWidth === 64")
 
 
 async def test_rows_are_chosen_by_text_status_endpoint_and_keys(screen: Screen, send: Send, emu: Emulator) -> None:
@@ -198,7 +198,7 @@ async def test_a_pause_holds_the_rows_and_counts_what_is_new(screen: Screen, sen
     await screen.see("Go on (1 new job)")
     await screen.sees("a.job-row", 1)
     await screen.press("p")
-    await screen.sees("a.job-row", 2)
+    assert await screen.sees("a.job-row", 2)
 
 
 async def test_a_life_is_saved_as_json_and_as_a_trace(screen: Screen, send: Send) -> None:
@@ -268,4 +268,4 @@ async def test_a_reset_forgets_all_jobs(screen: Screen, send: Send, emu: Emulato
     await screen.open()
     await screen.sees("a.job-row", 1)
     await asyncio.to_thread(emu.reset)
-    await screen.see("Waiting for the first job")
+    assert await screen.see("Waiting for the first job")

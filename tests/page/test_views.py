@@ -24,7 +24,7 @@ async def test_endpoints_show_workers_queue_scaling_and_the_log(screen: Screen, 
     await screen.see("shouts", "handler", "shouts.py", "#1", "idle", "Autoscaler", "Completed 1", "it begins {'n': 1}")
     await screen.sees(".uplot canvas", 2)
     await screen.click("All endpoints")
-    await screen.sees("section.card[aria-label^=Endpoint]", 6)
+    assert await screen.sees("section.card[aria-label^=Endpoint]", 6)
 
 
 async def test_a_job_is_handed_in_in_every_way(screen: Screen) -> None:
@@ -49,7 +49,7 @@ async def test_a_job_is_handed_in_in_every_way(screen: Screen) -> None:
     await screen.go("/try/shouts")  # which does not speak it: what it says is shown as it came
     await screen.click("OpenAI chat")
     await screen.click("Send")
-    await screen.see("openai_route", "done", within=".answer")
+    assert await screen.see("openai_route", "done", within=".answer")
 
 
 async def test_a_wrong_input_is_named_before_it_is_sent(screen: Screen) -> None:
@@ -77,7 +77,7 @@ async def test_jobs_that_met_no_stub_say_what_the_nearest_wanted(screen: Screen,
     await asyncio.to_thread(emu.stub, endpoint="llm", match={"input": {"prompt": "hello"}}, respond={"output": "hi"})
     await send("llm/runsync", input={"prompt": "bye"})
     await screen.open("/requests")
-    await screen.see("Near misses", "the nearest is stub-1", 'expected "hello"')
+    assert await screen.see("Near misses", "the nearest is stub-1", 'expected "hello"')
 
 
 async def test_stubs_and_faults_are_made_switched_and_removed(screen: Screen, send: Send, emu: Emulator) -> None:
@@ -122,7 +122,7 @@ async def test_webhooks_are_listed_received_and_sent_again(screen: Screen, send:
     await send("llm/runsync", input={"n": 1}, webhook=f"{screen.root}/__emulator/hooks/-/mine")
     await screen.see("mine", "500", "tried again later")
     await screen.click("Send again")
-    await screen.see("acknowledged", "2 calls", "200")
+    assert await screen.see("acknowledged", "2 calls", "200")
 
 
 async def test_time_is_moved_and_says_what_is_due(screen: Screen, tab: Page) -> None:
@@ -136,7 +136,7 @@ async def test_time_is_moved_and_says_what_is_due(screen: Screen, tab: Page) -> 
         await screen.see("virtual", "Due next", "5 min 0 s")
         await screen.click("+10m")
         await screen.go("/timeline")
-        await screen.see("5 min 0 s", within=".job-row")
+        assert await screen.see("5 min 0 s", within=".job-row")
         await screen.open("about:blank")
 
 
@@ -151,7 +151,7 @@ async def test_a_namespace_is_a_world_of_its_own(screen: Screen, emu: Emulator) 
     await screen.click("Send it from here")
     await screen.sees("a.job-row", 1)
     await screen.fill("select[aria-label=Namespace]", "")
-    await screen.see("Waiting for the first job")
+    assert await screen.see("Waiting for the first job")
     await asyncio.to_thread(emu.drop_namespaces)
 
 
@@ -180,7 +180,7 @@ async def test_a_server_that_goes_is_missed_and_found_again(screen: Screen, tab:
         await screen.see("live", "Waiting for the first job")
     await screen.see("no connection", "the page goes on trying")
     with Emulator("llm", "more", port=port):
-        await screen.see("live", "more")
+        assert await screen.see("live", "more")
         await screen.open("about:blank")
     tab.log.clear()  # each vain try is an entry of the console
 
@@ -228,7 +228,7 @@ async def test_the_keys_go_through_the_views(screen: Screen) -> None:
     await screen.press("Escape")
     await screen.sees("dialog[open]", 0)
     await screen.press("7")
-    await screen.see("Due next")
+    assert await screen.see("Due next")
 
 
 async def test_requests_fit_on_a_phone(screen: Screen, send: Send) -> None:

@@ -328,12 +328,20 @@ class Backend:
         await send({"type": "http.response.body", "body": b""})
 
 
+async def comes_true(condition: Callable[[], bool]) -> None:
+    """Wait, in this loop, until a condition holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came true")
+
+
 @contextlib.asynccontextmanager
 async def served(app: Any) -> Any:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     task = asyncio.ensure_future(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await comes_true(lambda: server.started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hook"
     server.should_exit = True
     await task
@@ -368,16 +376,13 @@ async def test_the_loop_goes_on_and_a_cancelled_wait_leaves_no_thread(emu: Emula
     held = Held(emu)
     threads = threading.active_count()
     moving = asyncio.ensure_future(emu.aio.clock.advance(5))
-    turns = 0
-    while turns < 20:
-        await asyncio.sleep(0.001)
-        turns += 1
+    for _ in range(20):
+        await asyncio.sleep(0)
     assert not moving.done()
     moving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await moving
-    while threading.active_count() > threads:
-        await asyncio.sleep(0.001)
+    await comes_true(lambda: threading.active_count() <= threads)
     held.gate.set()
     await emu.aio.wait_for(idle=True)
 

@@ -102,7 +102,8 @@ def test_what_a_strict_emulator_finds(name: str):
 
 def test_others_are_not_strict():
     with Emulator("llm", clock="virtual") as emu:
-        emu.stub(endpoint="llm", respond={"output": 1})
+        stub = emu.stub(endpoint="llm", respond={"output": 1})
+        assert stub.asked == 0, "which a strict one would have said"
 
 
 def test_another_error_goes_before():
@@ -124,8 +125,9 @@ async def test_an_asynchronous_block_is_as_strict():
 def test_a_reset_begins_anew():
     with Emulator("llm", strict=True) as emu:
         emu.stub(id="s", endpoint="llm", respond={"output": 1})
-        httpx.get(emu.base_url + "/nope/health", headers=emu.headers, **PLAIN)
+        assert httpx.get(emu.base_url + "/nope/health", headers=emu.headers, **PLAIN).status_code == 404
         emu.reset()
+        assert emu.requests() == []
 
 
 LITTLE = [f"-pno:{name}" for name in ("cacheprovider", "schemathesis", "hypothesispytest", "xdist", "anyio")]

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Container
 
-from runpod_emulator.core.jobs.job import Job, JobStatus, Requeued, Submitted, Transition, is_empty_object
+from runpod_emulator.core.jobs.job import Job, JobStatus, Requeued, Submitted, Transition
 from runpod_emulator.core.jobs.listeners import ENDS
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
@@ -62,7 +62,7 @@ class JobLog(Effect):
             self._submitted(transition.job)
 
     def _submitted(self, job: Job) -> None:
-        if self._strips and job.script is None and is_empty_object(job.input):
+        if self._strips and job.script is None and job.input_is_empty:
             self._warn(job, _EMPTY_INPUT, event="surprise")
         if job.endpoint in self._flawed and (reason := self._hopeless(job.endpoint)):
             waits = "%s: it waits for a handler that can be imported: %s"

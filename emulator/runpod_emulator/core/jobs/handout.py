@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runpod_emulator.core.jobs.job import Job, is_empty_object
+from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.platform import Platform
 
 
@@ -13,7 +13,7 @@ def handout(job: Job, platform: Platform) -> bytes:
     refuses the job.
     """
     parts = [b'{"id":"', job.id.encode(), b'"']
-    if platform.strip_empty_input == "keep" or not is_empty_object(job.input):
+    if platform.strip_empty_input == "keep" or not job.input_is_empty:
         parts += (b',"input":', job.input)
     if job.s3_config is not None:
         parts += (b',"s3Config":', job.s3_config)

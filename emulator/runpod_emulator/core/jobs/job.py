@@ -18,8 +18,7 @@ from runpod_emulator.core.jobs.script_state import Looked, Paused, ScriptState, 
 if TYPE_CHECKING:
     from runpod_emulator.core.jobs.deliveries import Delivery
 
-is_empty_object = re.compile(rb"\{[ \t\r\n]*\}").fullmatch
-"""Finds something in the JSON of an object without members, as an input may be, and in no other."""
+_empty_object = re.compile(rb"\{[ \t\r\n]*\}").fullmatch
 
 BEHIND = 1 << 50
 """Added to the queue rank of a job of low priority; far above any other rank, and exact in a double too."""
@@ -110,7 +109,7 @@ class Job(NamedTuple):
     @property
     def input_is_empty(self) -> bool:
         """Whether the input is an object without members."""
-        return is_empty_object(self.input) is not None
+        return _empty_object(self.input) is not None
 
 
 @dataclass(frozen=True, slots=True)
