@@ -153,7 +153,7 @@ function Rows({ list, now, axis, frozen, chosen: key, filtered, flawed }) {
   return html`
     <${Axis} from=${from} to=${to} axis=${axis} zoom=${zoom} setZoom=${setZoom} width=${view.width} />
     <div class="scroll" ref=${scroll} onScroll=${(event) => setView((before) => ({ ...before, top: event.target.scrollTop }))}
-      role="listbox" aria-label=${`Jobs, newest first: ${list.length}`} tabindex="0" aria-activedescendant=${key ? "chosen-job" : undefined}>
+      role=${list.length ? "listbox" : "region"} aria-label=${`Jobs, newest first: ${list.length}`} tabindex="0" aria-activedescendant=${key ? "chosen-job" : undefined}>
       <div class="over"><${Tracks} lives=${inSight} first=${first} view=${view} rowHeight=${rowHeight} from=${from} to=${to}
         now=${present} axis=${axis} isStuck=${isStuck} /></div>
       <div class="rows" style=${{ height: `${list.length * rowHeight}px` }}>
