@@ -1,4 +1,5 @@
-"""One error tree. What is about load-balancing endpoints is in `balancer_errors.py`, about doors in `door_errors.py`.
+"""One error tree. What is about load-balancing endpoints is in `balancer_errors.py`, about doors in `door_errors.py`,
+about stores in `store_errors.py`.
 
 ::
 
@@ -17,6 +18,7 @@
     │   ├── TooManyRequests     429  RateLimited, QueueFull, NamespacesFull
     │   ├── InternalError       500  and beside it JobFailed
     │   ├── BadGateway          502  WorkerFailed, AnswerTooLarge
+    │   ├── Unavailable         503  StoreAway, StoreFull
     │   ├── AnswerTooLate       524
     │   └── NotEmulated         501
     ├── IllegalTransition       a job cannot do that now

@@ -11,6 +11,7 @@ from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
 from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
 from runpod_emulator.core.time.schedule import Schedule
+from runpod_emulator.stores.counting import count
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
@@ -58,6 +59,9 @@ class MemoryStore:
         self._places = 0
         self.deliveries = MemoryDeliveries()
 
+    def follow(self, endpoint: str) -> None:
+        """Nothing to do: every write is heard of."""
+
     def listen(self, listener: Listener) -> None:
         """Call `listener` after every write, in the same step."""
         self._listeners.append(listener)
@@ -75,7 +79,7 @@ class MemoryStore:
         """Write a new job, unless `admit` raises; returns the endpoint's counters."""
         shelf = self._shelf(transition.job.endpoint)
         if admit is not None:
-            admit(shelf.counts)
+            admit.check(shelf.counts)
         self._write(shelf, transition)
         return shelf.counts
 
@@ -184,6 +188,9 @@ class MemoryStore:
         """Take the job out of the deadlines until it is written again: what should happen then has failed."""
         self._deadlines.set((endpoint, job), None)
 
+    async def close(self) -> None:
+        """Nothing to do."""
+
     def _shelf(self, endpoint: str) -> _Shelf:
         shelf = self._shelves.get(endpoint)
         if shelf is None:
@@ -200,7 +207,7 @@ class MemoryStore:
     def _write(self, shelf: _Shelf, transition: Transition) -> None:
         before, after = transition.before, transition.after
         job = transition.job
-        _count(shelf.counts, before, after, transition)
+        count(shelf.counts, transition)
         if after is None:
             del shelf.jobs[job.id]
             self._drop_chunks(shelf, job.id)
@@ -233,39 +240,3 @@ class MemoryStore:
         if shelf.chunks or shelf.taken:
             shelf.chunks.pop(job_id, None)
             shelf.taken.pop(job_id, None)
-
-
-def _count(counts: Counts, before: Job | None, after: Job | None, transition: Transition) -> None:
-    counts.writes += 1
-    if before is not None:
-        _add(counts, before, -1)
-    if after is not None:
-        _add(counts, after, 1)
-        if transition.ended:
-            counts.ended[after.status] += 1
-    if type(transition.event) is Requeued:
-        counts.requeued += 1
-
-
-def _add(counts: Counts, job: Job, number: int) -> None:
-    """Count a job `number` times more."""
-    if job.status is JobStatus.IN_QUEUE:
-        counts.queued += number
-        if job.held or job.low_priority or job.script is not None:
-            _add_waiting(counts, job, number)
-    elif job.status is JobStatus.IN_PROGRESS:
-        counts.running += number
-    else:
-        counts.kept[job.status] += number
-
-
-def _add_waiting(counts: Counts, job: Job, number: int) -> None:
-    if job.held:
-        counts.held += number
-        counts.queued_unscaled += number
-        return
-    if job.low_priority:
-        counts.queued_unscaled += number
-    if job.script is not None:
-        counts.scripted += number
-        counts.scripted_scaled += number * (not job.low_priority)

@@ -1,6 +1,6 @@
 """Jobs, events and deliveries as JSON, for stores that keep them outside of this process.
 
-What clients and workers have sent (input, output, `s3Config`, stream chunks, bodies of webhooks) is JSON text already and
+What clients and workers have sent (input, output, `s3Config`, stream chunks, bodies of webhooks) is JSON already and
 may be large: it stands beside the rest, as it came. All other fields are one array, in their order in the class. That
 order may only change with `FORMAT`: whoever reads another format refuses it.
 """
@@ -82,6 +82,11 @@ def event_values(event: Event) -> tuple[str, list[Any], list[bytes]]:
         else:
             fields.append(_script_values(value) if isinstance(value, ScriptState) else value)
     return kind.__name__, fields, texts
+
+
+def event_names(kind: str) -> tuple[str, ...]:
+    """The names of an event's fields, in their order; raises KeyError for a kind that there is not."""
+    return _FIELDS[_KINDS[kind]]
 
 
 def event_of(kind: str, fields: Sequence[Any], texts: Sequence[bytes]) -> Event:

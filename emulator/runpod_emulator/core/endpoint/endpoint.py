@@ -49,7 +49,7 @@ from runpod_emulator.core.jobs.job import (
 )  # fmt: skip
 from runpod_emulator.core.jobs.listeners import ALL, LEAVES, QUEUES, Kinds, Listener, by_kind
 from runpod_emulator.core.jobs.script_state import Looked, ScriptState
-from runpod_emulator.core.jobs.store import Counts
+from runpod_emulator.core.jobs.store import Admit, Counts
 from runpod_emulator.core.jobs.tracing import parent_in
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.rates import Limits
@@ -91,6 +91,7 @@ class Endpoint:
         self._hears = by_kind(row for row in hears if row is not of_scripts)
         """Of jobs without a script."""
         self._store = shared.store
+        self._store.follow(self.id)
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False
@@ -130,7 +131,7 @@ class Endpoint:
             raise EndpointPaused
         known = self._engine.counts
         if self._is_limited and known is not None and known.queued > self._queue_limit:  # before anything is drawn
-            self._admit(await self._store.counts(self.id))
+            self._check_room(await self._store.counts(self.id))
         ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
         job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
@@ -154,7 +155,7 @@ class Endpoint:
         )
         job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
         try:
-            await self._engine.create(job, self._admit)
+            await self._engine.create(job, self._admit())
         except RequestError:
             self.scripts.forgo(job_id)
             raise
@@ -364,12 +365,13 @@ class Endpoint:
         if self._closed:
             raise EndpointNotFound
 
-    def _admit(self, counts: Counts) -> None:
-        """Whether a job may come in, with what there is; raises EndpointNotFound, QueueFull."""
+    def _admit(self) -> Admit:
+        """Whether a job may come in; its check raises EndpointNotFound, QueueFull."""
+        return Admit(self._check_room, self._queue_limit if self._is_limited else None)
+
+    def _check_room(self, counts: Counts) -> None:
         self._check_open()
-        if not self._is_limited:
-            return
-        if counts.queued > self._queue_limit:
+        if self._is_limited and counts.queued > self._queue_limit:
             raise QueueFull(self._queue_limit)
 
     @property

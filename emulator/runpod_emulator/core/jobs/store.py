@@ -66,8 +66,13 @@ class Claimed(NamedTuple):
     counts: Counts
 
 
-Admit = Callable[[Counts], None]
-"""Raises an error if no job may come in now; it is given what there is in that very step."""
+class Admit(NamedTuple):
+    """Whether a job may come in."""
+
+    check: Callable[[Counts], None]
+    """Raises an error if it may not; it is given what there is in that very step."""
+    most_waiting: int | None = None
+    """How many jobs may wait and still let it in, None for any number: what of `check` a distant store can decide."""
 
 
 class Unread(NamedTuple):
@@ -151,8 +156,15 @@ class JobStore(Protocol):
         """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
         ...
 
+    def follow(self, endpoint: str) -> None:
+        """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
+        ...
+
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with every transition that is heard of."""
+        """Call `listener` with every transition that is heard of, those of an endpoint in the order of the writes.
+
+        Of a write of this process it is heard before the write returns.
+        """
         ...
 
     def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
@@ -164,7 +176,7 @@ class JobStore(Protocol):
         ...
 
     async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
-        """Write a new job, unless `admit` raises: it is asked in the step that writes, so nothing comes in between.
+        """Write a new job, unless `admit` raises: that is asked in the step that writes, so nothing comes in between.
 
         Returns the endpoint's counters, not to be changed.
         """
@@ -230,4 +242,8 @@ class JobStore(Protocol):
 
     async def give_up_deadline(self, endpoint: str, job: str) -> None:
         """Take the job out of the deadlines until it is written again: what should happen then has failed."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store: no call follows."""
         ...

@@ -1,9 +1,12 @@
-"""The memory store: records, indexes that follow them, and no step that suspends."""
+"""What every store does: records, and indexes that follow them. On the memory store no step suspends."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import pytest
 from runpod_emulator.core.errors import IllegalTransition, JobNotFound
@@ -31,42 +34,54 @@ from runpod_emulator.core.jobs.script_state import ScriptState
 from runpod_emulator.core.jobs.store import Cleared, DeliveryStore, JobStore
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
+from runpod_emulator.stores.redis.deliveries import RedisDeliveries
+from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.core.jobs.test_job import QUEUED
 from tests.core.steps import finish
+from tests.stores.servers import shared_server
 
 
 class Shelf:
     """A store with one endpoint's jobs, and every transition that was heard of."""
 
-    def __init__(self) -> None:
-        self.store = MemoryStore()
+    def __init__(self, store: JobStore, do: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self.store: Any = store
+        self.do = do
+        """Runs a call of the store."""
         self.heard: list[Transition] = []
         self.store.listen(self.heard.append)
 
     def create(self, job_id: str, **changes: object) -> Job:
-        place = finish(self.store.next_place())
+        place = self.do(self.store.next_place())
         job = QUEUED._replace(id=job_id, place=place, lease=0, retries=0, **changes)
-        assert finish(self.store.create(submit(job))) == finish(self.store.counts("ep"))
+        assert self.do(self.store.create(submit(job))) == self.do(self.store.counts("ep"))
         return job
 
     def update(self, job_id: str, event: Event, at: int = 2_000) -> Transition:
-        written = finish(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
-        assert written.transition is not None and written.counts == finish(self.store.counts("ep"))
+        written = self.do(self.store.update("ep", job_id, lambda job: apply(job, event, at)))
+        assert written.transition is not None and written.counts == self.do(self.store.counts("ep"))
         return written.transition
 
     def claim(self, most: int, worker: str = "w1") -> list[str]:
-        claimed = finish(self.store.claim("ep", most, lambda job: apply(job, Taken(worker), 2_000)))
-        assert claimed.counts == finish(self.store.counts("ep"))
+        claimed = self.do(self.store.claim("ep", most, lambda job: apply(job, Taken(worker), 2_000)))
+        assert claimed.counts == self.do(self.store.counts("ep"))
         return [transition.job.id for transition in claimed.transitions]
 
     def queued(self) -> list[str]:
-        return finish(self.store.queued("ep"))
+        return self.do(self.store.queued("ep"))
 
 
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+@pytest.fixture(params=["memory", "redis"])
+def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    if request.param == "memory":
+        yield Shelf(MemoryStore(), finish)
+        return
+    loop = asyncio.new_event_loop()
+    store = RedisStore(shared_server().address())
+    yield Shelf(store, loop.run_until_complete)
+    loop.run_until_complete(store.close())
+    loop.close()
 
 
 def methods(kind: type) -> set[str]:
@@ -82,22 +97,22 @@ def test_it_is_a_job_store():
 
 def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
     job = shelf.create("a")
-    assert finish(shelf.store.get("ep", "a")) == job
+    assert shelf.do(shelf.store.get("ep", "a")) == job
     for endpoint, job_id in (("ep", "b"), ("other", "a")):
         with pytest.raises(JobNotFound):
-            finish(shelf.store.get(endpoint, job_id))
+            shelf.do(shelf.store.get(endpoint, job_id))
 
 
 @pytest.mark.parametrize("verb", ["get", "unread", "update"])
 def test_what_is_not_there_raises(shelf: Shelf, verb: str):
     arguments = [lambda job: apply(job, Cancelled(), 1)] if verb == "update" else []
     with pytest.raises(JobNotFound):
-        finish(getattr(shelf.store, verb)("ep", "nobody", *arguments))
+        shelf.do(getattr(shelf.store, verb)("ep", "nobody", *arguments))
     assert shelf.heard == []
 
 
 def test_places_rise(shelf: Shelf):
-    places = [finish(shelf.store.next_place()) for _ in range(5)]
+    places = [shelf.do(shelf.store.next_place()) for _ in range(5)]
     assert places == sorted(set(places))
 
 
@@ -106,14 +121,14 @@ def test_a_change_that_raises_writes_nothing(shelf: Shelf):
     before = len(shelf.heard)
     with pytest.raises(IllegalTransition):
         shelf.update("a", Completed(0))
-    assert finish(shelf.store.get("ep", "a")) == job
+    assert shelf.do(shelf.store.get("ep", "a")) == job
     assert len(shelf.heard) == before
 
 
 def test_a_claim_that_raises_writes_nothing(shelf: Shelf):
     shelf.create("a")
     with pytest.raises(IllegalTransition):
-        finish(shelf.store.claim("ep", 1, lambda job: apply(job, Completed(0), 1)))
+        shelf.do(shelf.store.claim("ep", 1, lambda job: apply(job, Completed(0), 1)))
     assert shelf.queued() == ["a"]
 
 
@@ -129,7 +144,7 @@ def test_jobs_are_claimed_in_the_order_of_their_places(shelf: Shelf):
 
 
 def test_claiming_an_unknown_endpoint_gives_nothing(shelf: Shelf):
-    assert finish(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))).transitions == []
+    assert shelf.do(shelf.store.claim("other", 5, lambda job: apply(job, Taken("w"), 1))).transitions == []
 
 
 @pytest.mark.parametrize(
@@ -156,9 +171,9 @@ def test_a_retried_job_waits_at_its_new_place(shelf: Shelf):
         shelf.create(job_id)
     shelf.claim(1)
     shelf.update("a", Failed("boom", None, 1))
-    shelf.update("a", Retried(finish(shelf.store.next_place())))
+    shelf.update("a", Retried(shelf.do(shelf.store.next_place())))
     assert shelf.queued() == ["b", "a"]
-    assert finish(shelf.store.queued("ep", 1)) == ["b"]
+    assert shelf.do(shelf.store.queued("ep", 1)) == ["b"]
 
 
 def test_a_claim_that_ends_a_job_goes_on_with_the_next(shelf: Shelf):
@@ -168,7 +183,7 @@ def test_a_claim_that_ends_a_job_goes_on_with_the_next(shelf: Shelf):
     def step(job: Job) -> Transition:
         return apply(job, Forgotten() if job.expires_at < 2_000 else Taken("w1"), 2_000)
 
-    claimed = finish(shelf.store.claim("ep", 2, step))
+    claimed = shelf.do(shelf.store.claim("ep", 2, step))
     assert [(transition.job.id, transition.after is None) for transition in claimed.transitions] == [
         ("a", True),
         ("b", False),
@@ -182,10 +197,10 @@ def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
     def step(job: Job) -> Transition | None:
         return apply(job, Taken("w1"), 2_000) if job.id in "bd" else None
 
-    claimed = finish(shelf.store.claim("ep", 5, step))
+    claimed = shelf.do(shelf.store.claim("ep", 5, step))
     assert [transition.job.id for transition in claimed.transitions] == ["b", "d"]
     assert shelf.queued() == ["a", "c"]
-    assert finish(shelf.store.claim("ep", 5, lambda job: None)).transitions == []
+    assert shelf.do(shelf.store.claim("ep", 5, lambda job: None)).transitions == []
     assert shelf.claim(5) == ["a", "c"]
 
 
@@ -193,28 +208,28 @@ def test_jobs_that_a_claim_leaves_stay_where_they_were(shelf: Shelf):
 
 
 def test_the_earliest_deadline_follows_the_records(shelf: Shelf):
-    assert finish(shelf.store.next_due()) is None
+    assert shelf.do(shelf.store.next_due()) is None
     shelf.create("a", expires_at=9_000)
     shelf.create("b", expires_at=8_000, execution_timeout=3_000)
-    assert finish(shelf.store.next_due()) == 8_000
+    assert shelf.do(shelf.store.next_due()) == 8_000
     shelf.update("b", Taken("w1", 6_500), 2_000)
-    assert finish(shelf.store.next_due()) == 5_000
+    assert shelf.do(shelf.store.next_due()) == 5_000
     shelf.update("b", Completed(1), 3_000)
-    assert finish(shelf.store.next_due()) == 9_000
+    assert shelf.do(shelf.store.next_due()) == 9_000
     shelf.update("b", Shortened(1_000), 3_000)
-    assert finish(shelf.store.next_due()) == 4_000
+    assert shelf.do(shelf.store.next_due()) == 4_000
     shelf.update("b", Forgotten(), 4_000)
     shelf.update("a", Forgotten(), 4_000)
-    assert finish(shelf.store.next_due()) is None
+    assert shelf.do(shelf.store.next_due()) is None
 
 
 def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
     for job_id, expires_at in (("a", 9_000), ("b", 8_000), ("c", 8_500)):
         shelf.create(job_id, expires_at=expires_at)
-    assert finish(shelf.store.due(7_999)) is None
-    assert finish(shelf.store.due(8_000)) == ("ep", "b")
+    assert shelf.do(shelf.store.due(7_999)) is None
+    assert shelf.do(shelf.store.due(8_000)) == ("ep", "b")
     shelf.update("b", Forgotten())
-    assert finish(shelf.store.due(9_000)) == ("ep", "c")
+    assert shelf.do(shelf.store.due(9_000)) == ("ep", "c")
 
 
 # Chunks
@@ -222,14 +237,14 @@ def test_due_is_the_earliest_that_is_not_later_than_now(shelf: Shelf):
 
 def drain(shelf: Shelf) -> tuple[str, list[bytes]]:
     """What a reader gets who takes all that there is."""
-    read = finish(shelf.store.unread("ep", "a"))
-    assert finish(shelf.store.acknowledge(read))
+    read = shelf.do(shelf.store.unread("ep", "a"))
+    assert shelf.do(shelf.store.acknowledge(read))
     return read.job.status.value, read.chunks
 
 
 def test_chunks_are_drained_once_with_the_status_of_that_moment(shelf: Shelf):
     shelf.create("a")
-    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
+    assert shelf.do(shelf.store.unread("ep", "a"))[1:] == ([], 0)
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1", b"2")))
     shelf.update("a", Emitted(1, (b"3",)))
@@ -246,7 +261,7 @@ def test_a_new_run_starts_with_an_empty_stream(shelf: Shelf, event: Event):
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", event)
-    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
+    assert shelf.do(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
@@ -255,7 +270,7 @@ def test_a_retried_job_starts_with_an_empty_stream(shelf: Shelf):
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", Failed("boom", None, 1))
     shelf.update("a", Retried(9))
-    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
+    assert shelf.do(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
@@ -264,20 +279,20 @@ def test_the_chunks_of_a_deleted_job_do_not_come_back_with_its_id(shelf: Shelf):
     shelf.update("a", Emitted(1, (b"1",)))
     shelf.update("a", Forgotten())
     shelf.create("a")
-    assert finish(shelf.store.unread("ep", "a"))[1:] == ([], 0)
+    assert shelf.do(shelf.store.unread("ep", "a"))[1:] == ([], 0)
 
 
 def test_chunks_that_were_read_stay_until_they_are_taken(shelf: Shelf):
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1", b"2")))
-    first, second = (finish(shelf.store.unread("ep", "a")) for _ in range(2))
+    first, second = (shelf.do(shelf.store.unread("ep", "a")) for _ in range(2))
     assert first == second and first.chunks == [b"1", b"2"]
     shelf.update("a", Emitted(1, (b"3",)))
     assert first.chunks == [b"1", b"2"]
-    assert finish(shelf.store.acknowledge(first))
-    assert not finish(shelf.store.acknowledge(second))
-    assert not finish(shelf.store.acknowledge(first))
+    assert shelf.do(shelf.store.acknowledge(first))
+    assert not shelf.do(shelf.store.acknowledge(second))
+    assert not shelf.do(shelf.store.acknowledge(first))
     assert drain(shelf)[1] == [b"3"]
 
 
@@ -301,11 +316,11 @@ def test_only_chunks_of_the_present_run_are_taken(shelf: Shelf, events: list[Eve
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
-    read = finish(shelf.store.unread("ep", "a"))
+    read = shelf.do(shelf.store.unread("ep", "a"))
     for event in events:
         shelf.update("a", event)
-    assert finish(shelf.store.acknowledge(read)) is taken
-    assert finish(shelf.store.unread("ep", "a")).chunks == left
+    assert shelf.do(shelf.store.acknowledge(read)) is taken
+    assert shelf.do(shelf.store.unread("ep", "a")).chunks == left
 
 
 @pytest.mark.parametrize("clears", [True, False])
@@ -313,16 +328,16 @@ def test_chunks_of_a_job_that_is_gone_take_none_of_a_later_one_with_its_id(shelf
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"1",)))
-    read = finish(shelf.store.unread("ep", "a"))
+    read = shelf.do(shelf.store.unread("ep", "a"))
     if clears:
-        finish(shelf.store.clear())
+        shelf.do(shelf.store.clear())
     else:
         shelf.update("a", Forgotten())
-    assert not finish(shelf.store.acknowledge(read))
+    assert not shelf.do(shelf.store.acknowledge(read))
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Emitted(1, (b"2",)))
-    assert not finish(shelf.store.acknowledge(read))
+    assert not shelf.do(shelf.store.acknowledge(read))
     assert drain(shelf)[1] == [b"2"]
 
 
@@ -333,7 +348,7 @@ def test_counts_follow_every_transition(shelf: Shelf):
     store = shelf.store
 
     def counted() -> tuple[int, int, int, int, int]:
-        counts = finish(store.counts("ep"))
+        counts = shelf.do(store.counts("ep"))
         ended = {status.value: count for status, count in counts.ended.items() if count}
         assert set(ended) <= {"COMPLETED", "FAILED", "CANCELLED"}
         return counts.queued, counts.running, counts.queued_unscaled, counts.requeued, sum(ended.values())
@@ -356,12 +371,12 @@ def test_counts_follow_every_transition(shelf: Shelf):
     for job_id in "abc":
         shelf.update(job_id, Forgotten())
     assert counted() == (0, 0, 0, 1, 2)
-    assert Counter(finish(store.counts("ep")).now.values()) == {0: len(JobStatus)}
+    assert Counter(shelf.do(store.counts("ep")).now.values()) == {0: len(JobStatus)}
 
 
 def test_jobs_that_wait_for_a_worker_to_play_a_script_are_counted(shelf: Shelf):
     def counted() -> tuple[int, int, int]:
-        counts = finish(shelf.store.counts("ep"))
+        counts = shelf.do(shelf.store.counts("ep"))
         return counts.scripted, counts.scripted_scaled, counts.held
 
     script = ScriptState("s")
@@ -388,7 +403,7 @@ def test_a_returned_claim_counts_as_no_second_try(shelf: Shelf):
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Returned(1))
-    assert finish(shelf.store.counts("ep")).requeued == 0
+    assert shelf.do(shelf.store.counts("ep")).requeued == 0
 
 
 def test_recent_jobs_come_newest_first(shelf: Shelf):
@@ -397,42 +412,55 @@ def test_recent_jobs_come_newest_first(shelf: Shelf):
     shelf.update("c", Forgotten())
 
     def page(offset: int, limit: int) -> tuple[str, int]:
-        jobs, total = finish(shelf.store.recent("ep", offset, limit))
+        jobs, total = shelf.do(shelf.store.recent("ep", offset, limit))
         return "".join(job.id for job in jobs), total
 
     assert page(0, 10) == ("edba", 4)
     assert page(1, 2) == ("db", 4)
     assert page(9, 2) == ("", 4)
-    assert finish(shelf.store.recent("other", 0, 10)) == ([], 0)
+    assert shelf.do(shelf.store.recent("other", 0, 10)) == ([], 0)
 
 
 # Listeners
 
 
-def test_every_listener_hears_of_every_write_in_order_and_finds_it_written(shelf: Shelf):
+def test_every_listener_hears_of_every_write_in_order(shelf: Shelf):
+    others: list[Transition] = []
+    shelf.store.listen(others.append)
+    shelf.create("a")
+    shelf.claim(1)
+    shelf.update("a", Completed(1))
+    assert [type(news.event).__name__ for news in shelf.heard] == ["Submitted", "Taken", "Completed"]
+    assert others == shelf.heard
+
+
+def test_who_is_told_of_a_write_finds_it_written_on_the_memory_store():
+    shelf = Shelf(MemoryStore(), finish)
     found: list[JobStatus] = []
     shelf.store.listen(lambda news: found.append(finish(shelf.store.get("ep", news.job.id)).status))
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Completed(1))
-    assert [type(news.event).__name__ for news in shelf.heard] == ["Submitted", "Taken", "Completed"]
     assert [status.value for status in found] == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 
 
 def test_who_listens_to_clears_hears_of_each_with_what_was_running(shelf: Shelf):
-    clears: list[object] = []
+    clears: list[Cleared] = []
     for job_id in "abc":
         shelf.create(job_id)
     shelf.claim(1)
-    shelf.store.listen_to_clears(lambda cleared: clears.append((cleared, shelf.queued())))
-    running = finish(shelf.store.get("ep", "a"))
-    finish(shelf.store.clear("other"))
-    assert clears.pop() == (Cleared("other", []), ["b", "c"])
-    for endpoint in ("ep", None):
-        finish(shelf.store.clear(endpoint))
-        assert clears.pop() == (Cleared(endpoint, [running] if endpoint else []), [])
-    finish(shelf.store.drop("ep"))
-    assert clears == []
+    shelf.store.listen_to_clears(clears.append)
+    running = shelf.do(shelf.store.get("ep", "a"))
+    shelf.do(shelf.store.clear("other"))
+    assert clears == [Cleared("other", [])] and shelf.queued() == ["b", "c"]
+    shelf.do(shelf.store.clear("ep"))
+    assert clears[1].endpoint == "ep" and [job.id for job in clears[1].running] == [running.id]
+    assert shelf.queued() == []
+    shelf.do(shelf.store.clear())
+    assert clears[-1] == Cleared(None, [])
+    told = len(clears)
+    shelf.do(shelf.store.drop("ep"))
+    assert len(clears) == told
 
 
 # Deliveries
@@ -442,7 +470,7 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
     """A job that ends and owes a delivery."""
     shelf.create(job_id)
     delivery = Delivery("ep", job_id, serial, "http://127.0.0.1/hook", b"{}", due=due)
-    finish(
+    shelf.do(
         shelf.store.update(
             "ep",
             job_id,
@@ -453,15 +481,15 @@ def owe(shelf: Shelf, job_id: str, due: int, serial: int = 1) -> Delivery:
 
 
 def claim(shelf: Shelf, now: int, most: int = 10, until: int | None = None) -> list[Delivery]:
-    return finish(shelf.store.deliveries.claim(now, most, until))
+    return shelf.do(shelf.store.deliveries.claim(now, most, until))
 
 
 def record(shelf: Shelf, delivery: Delivery, **changes: object) -> bool:
-    return finish(shelf.store.deliveries.record(delivery._replace(attempts=1, **changes)))
+    return shelf.do(shelf.store.deliveries.record(delivery._replace(attempts=1, **changes)))
 
 
 def next_due(shelf: Shelf) -> int | None:
-    return finish(shelf.store.deliveries.next_due())
+    return shelf.do(shelf.store.deliveries.next_due())
 
 
 def test_due_deliveries_are_given_out_once_earliest_first(shelf: Shelf):
@@ -492,7 +520,7 @@ def test_a_settled_delivery_is_dropped(shelf: Shelf, status: DeliveryStatus, unt
     (given,) = claim(shelf, 2_000, until=until)
     assert record(shelf, given, status=status)
     assert next_due(shelf) is None
-    assert not shelf.store.deliveries.owes_any
+    assert not shelf.do(shelf.store.deliveries.owes())
     assert not record(shelf, given, status=status)
 
 
@@ -512,16 +540,16 @@ def test_a_delivery_whose_sender_says_nothing_more_is_due_again_as_it_was(shelf:
     (again,) = claim(shelf, 9_000, until=12_000)
     assert again == delivery._replace(attempts=1, due=7_000, lease=3)
     assert not record(shelf, given, status=DeliveryStatus.DELIVERED)
-    finish(shelf.store.deliveries.renew([given], 60_000))
+    shelf.do(shelf.store.deliveries.renew([given], 60_000))
     assert next_due(shelf) == 12_000
     assert record(shelf, again, status=DeliveryStatus.DELIVERED)
-    assert not shelf.store.deliveries.owes_any
+    assert not shelf.do(shelf.store.deliveries.owes())
 
 
 def test_a_sender_that_renews_keeps_a_delivery(shelf: Shelf):
     owe(shelf, "a", 2_000)
     (given,) = claim(shelf, 2_000, until=5_000)
-    finish(shelf.store.deliveries.renew([given], 8_000))
+    shelf.do(shelf.store.deliveries.renew([given], 8_000))
     assert claim(shelf, 7_999, until=9_000) == []
     assert record(shelf, given, status=DeliveryStatus.DELIVERED)
 
@@ -536,8 +564,8 @@ def test_what_a_sender_says_late_counts_if_nobody_else_was_given_it(shelf: Shelf
 def test_a_delivery_that_was_cleared_stays_so(shelf: Shelf):
     owe(shelf, "a", 2_000)
     (given,) = claim(shelf, 2_000, until=3_000)
-    finish(shelf.store.clear("ep"))
-    finish(shelf.store.deliveries.renew([given], 8_000))
+    shelf.do(shelf.store.clear("ep"))
+    shelf.do(shelf.store.deliveries.renew([given], 8_000))
     assert not record(shelf, given, due=7_000)
     assert next_due(shelf) is None
 
@@ -546,4 +574,4 @@ def test_a_refused_change_owes_nothing(shelf: Shelf):
     shelf.create("a")
     with pytest.raises(IllegalTransition):
         shelf.update("a", Completed(1))
-    assert finish(shelf.store.deliveries.next_due()) is None
+    assert shelf.do(shelf.store.deliveries.next_due()) is None

@@ -1,0 +1,57 @@
+"""Where a store is: the URL of `--store`, and what its keys begin with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from runpod_emulator.core.errors import ConfigurationError
+
+SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+PREFIX = "runpod-emulator"
+"""What keys begin with, if the URL does not say."""
+_OWN = ("prefix", "cluster")
+"""Parameters of the URL that are ours; the others are the library's."""
+
+
+class Address(NamedTuple):
+    """A server; its URL may hold a password, so it is never shown."""
+
+    url: str
+    prefix: str
+    cluster: bool
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown!r}, {self.prefix!r})"
+
+    @property
+    def shown(self) -> str:
+        """The URL as people may see it: scheme, host, port and database."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+    def base(self, namespace: str, endpoint: str) -> str:
+        """What the keys of an endpoint begin with; what is in braces decides their place in a cluster."""
+        return f"{self.world(namespace)}:{{{endpoint}}}"
+
+    def world(self, namespace: str) -> str:
+        """What the keys of a world begin with."""
+        return f"{self.prefix}:{namespace}" if namespace else self.prefix
+
+
+def read_address(text: str) -> Address:
+    """The address of a `--store`; raises ConfigurationError, which does not repeat what may be a password."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - it raises for a port that is none
+    except ValueError:
+        raise ConfigurationError("--store: not a URL: write redis://host:6379/0") from None
+    if parts.scheme not in SCHEMES:
+        raise ConfigurationError(f"--store: write {'://, '.join(SCHEMES)}://, as redis://127.0.0.1:6379/0")
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    prefix = given.get("prefix", PREFIX)
+    if not prefix or any(letter in "{}" or letter.isspace() for letter in prefix):
+        raise ConfigurationError("--store: prefix must not be empty, nor hold spaces or braces")
+    others = urlencode([(name, value) for name, value in given.items() if name not in _OWN])
+    url = parts._replace(scheme=parts.scheme.replace("valkey", "redis"), query=others).geturl()
+    return Address(url, prefix, given.get("cluster", "").lower() in ("1", "true", "yes"))

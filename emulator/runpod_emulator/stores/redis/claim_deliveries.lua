@@ -1,0 +1,19 @@
+-- Gives out owed deliveries that are due, each to one sender for a time.
+-- KEYS[1]: what the keys of the endpoint begin with. ARGV: now, how many at most, and until when they are the sender's
+-- ("" for good).
+-- Returns {record, body, lease} of each, the earliest first.
+local base, given = KEYS[1], {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', base .. ':owes', '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+  local record, body = redis.call('HGET', base .. ':owed', name), redis.call('HGET', base .. ':bodies', name)
+  if record and body then
+    if ARGV[3] ~= '' then
+      redis.call('ZADD', base .. ':owes', ARGV[3], name)
+    else
+      redis.call('ZREM', base .. ':owes', name)
+    end
+    given[#given + 1] = {record, body, redis.call('HINCRBY', base .. ':leases', name, 1)}
+  else
+    redis.call('ZREM', base .. ':owes', name)
+  end
+end
+return given

@@ -1,0 +1,244 @@
+"""What happens to jobs, in the order of the writes, at every server over the store.
+
+Each write has a number within its endpoint, and leaves a piece of news under that number in the endpoint's stream. A
+server tells its listeners of each number once, in their order, whoever has written. So a position, the last number that
+was told, says all:
+
+    told ... 41 42 | 43 (own, written just now) 44 45 ...
+                   ^ position
+
+What this process has written itself is `written` with its number, and told at once where nothing of others comes
+before it; else it waits for the reader. One task reads the streams of all endpoints, with one command that blocks until
+there is something (in a cluster one for each endpoint). Behind a lost connection it goes on at its position.
+
+Where news is gone (the stream was cut while this server slept, or the store has forgotten its last writes) `missed` is
+told the endpoint: then everybody has to look for themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from redis import exceptions
+
+from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.store import Cleared
+from runpod_emulator.core.store_errors import StoreAway
+from runpod_emulator.core.time.clock import wait_really
+from runpod_emulator.stores.redis.address import Address
+from runpod_emulator.stores.redis.connection import TIMEOUT, Connection, made
+
+log = logging.getLogger("runpod_emulator")
+
+BLOCK = 2_000
+"""Milliseconds after which a reader that has heard nothing asks again, and so sees that its server is gone."""
+MOST = 500
+"""Pieces of news that are read at once, of each endpoint."""
+REST = 0.2
+"""Seconds until a reader that has lost its server tries again."""
+Piece = Transition | Cleared
+_UNKNOWN = 1 << 62
+
+
+class _Line:
+    """The news of one endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.position: int | None = None
+        """The number that was told last; None until it is known where to begin."""
+        self.early: dict[int, Piece | None] = {}
+        """What has come before its turn; None for what nobody is told."""
+        self.waiters: list[tuple[int, asyncio.Future[None]]] = []
+
+    def release(self) -> None:
+        """Let nobody wait any longer: it is not known when news will come."""
+        waiters, self.waiters = self.waiters, []
+        for _, waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class NewsReader:
+    """Tells `tell` every piece of news of the endpoints it follows, and `missed` where there was some that is lost.
+
+    `decoded` makes a piece of the fields of one that another server has written.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        base: Callable[[str], str],
+        decoded: Callable[[str, Mapping[bytes, bytes]], Piece],
+        tell: Callable[[Piece], None],
+        missed: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._base = base
+        self._decoded = decoded
+        self._tell = tell
+        self._missed = missed
+        self._lines: dict[str, _Line] = {}
+        self._readers: dict[str, _Reader] = {}
+        self._is_away = False
+
+    async def follow(self, endpoint: str) -> None:
+        """Begin with the news that comes from now on; returns once every write that follows will be told."""
+        line = self._lines.get(endpoint)
+        if line is None:
+            line = self._lines[endpoint] = _Line(endpoint)
+        if line.position is None:
+            written = await self._connection.do("HGET", self._base(endpoint) + ":counts", "writes")
+            if line.position is None:
+                line.position = int(written or 0)
+                await self._read(endpoint)
+
+    def forget(self, endpoint: str) -> None:
+        """Follow an endpoint no more."""
+        line = self._lines.pop(endpoint, None)
+        if line is not None:
+            line.release()
+
+    async def written(self, endpoint: str, last: int, pieces: Sequence[Piece | None]) -> None:
+        """This process has written these, the last of them under that number; returns once they were told."""
+        line = self._lines.get(endpoint)
+        if line is None or line.position is None:
+            return
+        for number, piece in zip(range(last - len(pieces) + 1, last + 1), pieces, strict=True):
+            if number > line.position:
+                line.early[number] = piece
+        self._go_on(line)
+        await self.told(endpoint, last)
+
+    async def told(self, endpoint: str, number: int) -> None:
+        """Wait until the news of this number was told, but not while the server is away."""
+        line = self._lines.get(endpoint)
+        if line is not None and line.position is not None and line.position < number and not self._is_away:
+            waiter = asyncio.get_running_loop().create_future()
+            line.waiters.append((number, waiter))
+            await waiter
+
+    def position(self, endpoint: str) -> int:
+        """The number of the news that was told last; far above any, if the endpoint is not followed."""
+        line = self._lines.get(endpoint)
+        return _UNKNOWN if line is None or line.position is None else line.position
+
+    async def close(self) -> None:
+        """Read no more."""
+        for reader in self._readers.values():
+            assert reader.task is not None
+            reader.task.cancel()
+            await asyncio.wait([reader.task])
+            await reader.end()
+        for endpoint in list(self._lines):
+            self.forget(endpoint)
+
+    # Telling
+
+    def _go_on(self, line: _Line) -> None:
+        """Tell what is there and next in order."""
+        while line.position is not None and line.position + 1 in line.early:
+            piece = line.early.pop(line.position + 1)
+            line.position += 1
+            if piece is not None:
+                self._tell(piece)
+        self._wake(line)
+
+    @staticmethod
+    def _wake(line: _Line) -> None:
+        if not line.waiters or line.position is None:
+            return
+        for number, waiter in line.waiters:
+            if number <= line.position and not waiter.done():
+                waiter.set_result(None)
+        line.waiters = [(number, waiter) for number, waiter in line.waiters if not waiter.done()]
+
+    def _jump(self, line: _Line, to: int) -> None:
+        """News was lost: go on behind the number `to`."""
+        line.early = {number: piece for number, piece in line.early.items() if number > to}
+        line.position = to
+        self._missed(line.endpoint)
+        self._wake(line)
+
+    # Reading
+
+    async def _read(self, endpoint: str) -> None:
+        """Let a reader follow the endpoint too: each has its own in a cluster, else one reads for all."""
+        group = endpoint if self._connection.address.cluster else ""
+        reader = self._readers.get(group)
+        if reader is None:
+            reader = self._readers[group] = _Reader(self._connection.address)
+            reader.task = asyncio.ensure_future(self._keep_reading(reader, group))
+        elif reader.number:
+            await self._connection.do("CLIENT", "UNBLOCK", reader.number)
+
+    async def _keep_reading(self, reader: _Reader, group: str) -> None:
+        while True:
+            try:
+                await self._look_for_losses(group)
+                self._is_away = False
+                await reader.begin()
+                while True:
+                    lines = self._known(group)
+                    positions = {key: f"{line.position}-0" for key, line in lines.items()}
+                    for key, entries in await reader.client.xread(positions, MOST, BLOCK):
+                        self._heard(lines[key.decode()], entries)
+            except (exceptions.RedisError, OSError, StoreAway) as error:
+                if not self._is_away:
+                    log.warning("the store at %s is away: %s", self._connection.address.shown, error)
+                self._is_away = True
+                for line in self._lines.values():
+                    line.release()
+                await wait_really(REST)
+
+    async def _look_for_losses(self, group: str) -> None:
+        """A server that was restarted may not know its last writes any more."""
+        for line in self._known(group).values():
+            written = int(await self._connection.do("HGET", self._base(line.endpoint) + ":counts", "writes") or 0)
+            if line.position is not None and written < line.position:
+                self._jump(line, written)
+
+    def _known(self, group: str) -> dict[str, _Line]:
+        return {
+            self._base(line.endpoint) + ":news": line
+            for line in self._lines.values()
+            if line.position is not None and group in ("", line.endpoint)
+        }
+
+    def _heard(self, line: _Line, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        for name, fields in entries:
+            number = int(name.partition(b"-")[0])
+            assert line.position is not None
+            if number <= line.position or number in line.early:
+                continue
+            if number > line.position + 1:
+                log.warning("%d pieces of news of %s were lost", number - line.position - 1, line.endpoint)
+                self._jump(line, number - 1)
+            line.early[number] = self._decoded(line.endpoint, fields)
+            self._go_on(line)
+
+
+class _Reader:
+    """What reads for one endpoint, or for all."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self.client: Any = None
+        self.number = 0
+        """By which the server knows its connection; 0 where nobody needs to tell it to look again."""
+        self.task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Have a new connection."""
+        await self.end()
+        self.client = made(self._address, BLOCK / 1000 + TIMEOUT, single=True)
+        self.number = 0 if self._address.cluster else await self.client.client_id()
+
+    async def end(self) -> None:
+        """Let go of the connection."""
+        client, self.client, self.number = self.client, None, 0
+        if client is not None:
+            await client.aclose()
