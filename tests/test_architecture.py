@@ -45,8 +45,8 @@ ROOMS: dict[str, set[str]] = {
         "values", "config", "mocking", "world", "http",
     },
     "server": {
-        "core", "core.time", "core.secrets", "core.fleet", "core.mocks", "core.records", "effects", "config", "mocking",
-        "workers", "world", "http", "doors",
+        "core", "core.time", "core.secrets", "core.fleet", "core.mocks", "core.records", "stores", "effects", "config",
+        "mocking", "workers", "world", "http", "doors",
     },
     "cli": {
         "core", "core.time", "core.secrets", "core.jobs", "core.mocks", "values", "config", "mocking", "workers",

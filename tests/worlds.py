@@ -20,6 +20,7 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
+from tests.stores.counted import CountedStore
 from tests.stores.shared import View
 from tests.stores.yielding import YieldingStore
 
@@ -113,7 +114,7 @@ class TestWorld:
         return await timeline.advance(timeline.now() + milliseconds)
 
 
-STORE: Callable[[], YieldingStore] | None = None
+STORE: Callable[[], YieldingStore | CountedStore] | None = None
 """What makes the store of each world, where not the memory store does."""
 
 

@@ -156,6 +156,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "reload": (_switch("reload", True), _switch("reload", False)),
     "debug": (_number("debug", 5678), _number("debug", 7000)),
     "seed": (_number("seed", 7), _number("seed", 8)),
+    "store": (_text("store", "redis://127.0.0.1:6379/0"), _text("store", "valkeys://user:word@h:1/2?prefix=p")),
     "otel": (_text("otel", "http://localhost:4318"), _text("otel", "http://c:1/v1/traces")),
     "log_level": (_text("log_level", "debug"), _text("log_level", "error")),
     "log_requests": (_text("log_requests", "all"), _text("log_requests", "none")),

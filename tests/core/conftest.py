@@ -6,3 +6,4 @@ from tests.stores import both
 passing = passing_time.passing
 store = both.store
 pytest_generate_tests = both.pytest_generate_tests
+closed_stores = both.closed_stores

@@ -49,7 +49,7 @@ class Mocked:
         self.emulator.stubs.add(Stub("all", scripts or (script(),)))
         self.began = self.timeline.now()
         self.heard: list[Transition] = []
-        self.emulator.store.listen(self.heard.append)
+        self.emulator.store.news.transitions.append(self.heard.append)
 
     def fault(self, kind: FaultKind, delay: int = 0, **rule: Any) -> Fault:
         """Switch a fault on."""

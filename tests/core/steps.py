@@ -16,6 +16,7 @@ from runpod_emulator.core.settings import default_settings
 from runpod_emulator.http import wire
 
 from tests import worlds
+from tests.stores.counted import CountedStore, rest
 from tests.worlds import RecordingLauncher, TestWorld, make_world
 
 Value = TypeVar("Value")
@@ -33,6 +34,8 @@ def finish(coroutine: Coroutine[Any, Any, Value]) -> Value:
 
 async def turns(count: int = 10) -> None:
     """Let everything run that is ready; where each call of the store takes some turns, many more."""
+    if worlds.STORE is CountedStore:
+        await rest()
     for _ in range(20 * count if worlds.STORE else count):
         await asyncio.sleep(0)
 

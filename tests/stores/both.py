@@ -1,20 +1,21 @@
-"""Tests that run on two stores: that of one process, and one whose calls suspend as over a network.
+"""Tests that run on three stores: that of one process, one whose calls suspend as over a network, and a real server's.
 
-A folder's `conftest.py` names both functions. Its tests that make worlds (their file knows `tests.worlds`) run twice.
-Left out are those marked `one_step`, which say that nothing suspends or are slow, and those of `OWN_STORE`.
+A folder's `conftest.py` names the three functions. Its tests that make worlds (their file knows `tests.worlds`) run on
+each. Left out are those marked `one_step`, which say that nothing suspends or are slow, and those of `OWN_STORE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 
 import pytest
 
 from tests import worlds
+from tests.stores.counted import CountedStore, close_made
 from tests.stores.yielding import YieldingStore
 
-STORES = {"memory": None, "yielding": YieldingStore}
+STORES = {"memory": None, "yielding": YieldingStore, "redis": CountedStore}
 OWN_STORE = (
     "test_balancer", "test_clears", "test_endpoint_model", "test_endpoint_steps", "test_interleaved", "test_leases",
     "test_two_worlds",
@@ -39,3 +40,9 @@ def store(request: pytest.FixtureRequest) -> Iterator[None]:
     worlds.STORE = STORES[getattr(request, "param", "memory")]
     yield
     worlds.STORE = None
+
+
+@pytest.fixture(autouse=True)
+async def closed_stores() -> AsyncIterator[None]:
+    yield
+    await close_made()

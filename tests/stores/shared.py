@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.jobs.owners import LEASE, Numbers
-from runpod_emulator.core.jobs.store import Cleared, Listener
+from runpod_emulator.core.jobs.store import Cleared, StoreNews
 from runpod_emulator.stores.memory import MemoryStore
 
 from tests.stores.yielding import YieldingStore
@@ -25,7 +25,7 @@ class SharedStore:
         """The jobs that have an owner."""
         self._most = most
         self._views = 0
-        self.memory.listen(self._follow)
+        self.memory.news.transitions.append(self._follow)
 
     def view(self) -> View:
         """The store as one server more sees it."""
@@ -46,18 +46,11 @@ class View(YieldingStore):
         super().__init__(seed, most, shared.memory)
         self.owners: ViewedOwners = ViewedOwners(self, shared)
         self.deliveries.shared = True
-        self._listeners: list[Listener] = []
-        self._of_clears: list[Callable[[Cleared], None]] = []
+        self.news = StoreNews()
         self._missed: list[Transition | Cleared] | None = None
         self.dead = False
-        shared.memory.listen(self._hear)
-        shared.memory.listen_to_clears(self._hear)
-
-    def listen(self, listener: Listener) -> None:
-        self._listeners.append(listener)
-
-    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
-        self._of_clears.append(listener)
+        shared.memory.news.transitions.append(self._hear)
+        shared.memory.news.clears.append(self._hear)
 
     def sleep(self) -> None:
         self._missed = []
@@ -73,10 +66,10 @@ class View(YieldingStore):
         elif self.dead:
             return
         elif isinstance(news, Cleared):
-            for of_clears in self._of_clears:
+            for of_clears in self.news.clears:
                 of_clears(news)
         else:
-            for listener in self._listeners:
+            for listener in self.news.transitions:
                 listener(news)
 
 

@@ -34,7 +34,6 @@ from runpod_emulator.core.jobs.script_state import ScriptState
 from runpod_emulator.core.jobs.store import Cleared, DeliveryStore, JobStore
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
-from runpod_emulator.stores.redis.deliveries import RedisDeliveries
 from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.core.jobs.test_job import QUEUED
@@ -50,7 +49,7 @@ class Shelf:
         self.do = do
         """Runs a call of the store."""
         self.heard: list[Transition] = []
-        self.store.listen(self.heard.append)
+        self.store.news.transitions.append(self.heard.append)
 
     def create(self, job_id: str, **changes: object) -> Job:
         place = self.do(self.store.next_place())
@@ -426,7 +425,7 @@ def test_recent_jobs_come_newest_first(shelf: Shelf):
 
 def test_every_listener_hears_of_every_write_in_order(shelf: Shelf):
     others: list[Transition] = []
-    shelf.store.listen(others.append)
+    shelf.store.news.transitions.append(others.append)
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Completed(1))
@@ -437,7 +436,7 @@ def test_every_listener_hears_of_every_write_in_order(shelf: Shelf):
 def test_who_is_told_of_a_write_finds_it_written_on_the_memory_store():
     shelf = Shelf(MemoryStore(), finish)
     found: list[JobStatus] = []
-    shelf.store.listen(lambda news: found.append(finish(shelf.store.get("ep", news.job.id)).status))
+    shelf.store.news.transitions.append(lambda news: found.append(finish(shelf.store.get("ep", news.job.id)).status))
     shelf.create("a")
     shelf.claim(1)
     shelf.update("a", Completed(1))
@@ -449,7 +448,7 @@ def test_who_listens_to_clears_hears_of_each_with_what_was_running(shelf: Shelf)
     for job_id in "abc":
         shelf.create(job_id)
     shelf.claim(1)
-    shelf.store.listen_to_clears(clears.append)
+    shelf.store.news.clears.append(clears.append)
     running = shelf.do(shelf.store.get("ep", "a"))
     shelf.do(shelf.store.clear("other"))
     assert clears == [Cleared("other", [])] and shelf.queued() == ["b", "c"]

@@ -11,7 +11,7 @@ from typing import TypeVar
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.jobs.owners import Owners
-from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Counts, Unread, Written
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -35,6 +35,7 @@ class YieldingStore:
 
     def __init__(self, seed: int = 0, most: int = 1, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
+        self.news = self._store.news
         self.deliveries = YieldingDeliveries(self, self._store.deliveries)
         self._dice = random.Random(seed)
         self._most = most
@@ -62,11 +63,14 @@ class YieldingStore:
         for _ in range(self._dice.randint(min(1, self._most), self._most)):
             await asyncio.sleep(0)
 
-    def listen(self, listener: Listener) -> None:
-        self._store.listen(listener)
+    def follow(self, endpoint: str) -> None:
+        self._store.follow(endpoint)
 
-    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
-        self._store.listen_to_clears(listener)
+    async def open(self) -> None:
+        await self._store.open()
+
+    async def close(self) -> None:
+        await self._store.close()
 
     def has_work(self) -> bool:
         return self._store.has_work()

@@ -66,7 +66,7 @@ class Workshop:
         chosen = preset("observed", **platform)
         self.clock = SkippingClock()
         self.emulator = World(chosen, wire.webhook_body, clock=self.clock)
-        self.emulator.store.listen(self._heard)
+        self.emulator.store.news.transitions.append(self._heard)
         self._awaited: list[tuple[type[Event], str, asyncio.Future[Transition]]] = []
         own = dataclasses.replace(default_settings("ep", chosen), **settings)
         self._program = Program(handler, python, self._family.environment, stop_grace=stop_grace)

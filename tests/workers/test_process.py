@@ -376,7 +376,7 @@ async def test_it_never_holds_more_jobs_than_it_asked_for(workshop: Opener) -> N
         most = max(most, len(worker.jobs))
 
     shop.endpoint.work.report = report_and_submit
-    shop.emulator.store.listen(noted)
+    shop.emulator.store.news.transitions.append(noted)
     await shop.ended(first)
     await until(lambda: len(worker.jobs) == 2)
     await shop.submit({"seconds": 30})

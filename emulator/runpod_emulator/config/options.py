@@ -141,6 +141,14 @@ class ServerOptions(EndpointOptions):
         "Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs.",
         shown="auto where only stubs serve, else real",
     )
+    store: str | None = _option(
+        None,
+        "Keep jobs on a Valkey or Redis server, as redis://host:6379/0, where other emulators share them; "
+        "needs `runpod-emulator[redis]`.",
+        "URL",
+        shown="in memory",
+        repr=False,
+    )
     namespaces: Literal["header", "key"] = _option(
         "header", "What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."
     )

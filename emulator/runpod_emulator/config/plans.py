@@ -92,7 +92,7 @@ def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual"
     """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real."""
     if settings.clock is not None:
         return settings.clock
-    return "auto" if all(plan.service.mock for plan in plans) else "real"
+    return "auto" if settings.store is None and all(plan.service.mock for plan in plans) else "real"
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:

@@ -35,6 +35,7 @@ from runpod_emulator.server.app import Application
 from runpod_emulator.server.otel import Export
 from runpod_emulator.server.port import Port
 from runpod_emulator.server.port_file import PortFile
+from runpod_emulator.server.shared import StoreMaker
 from runpod_emulator.workers.command import Command
 from runpod_emulator.workers.debug_port import DebugPort
 from runpod_emulator.workers.environment import past_proxies, server_environment, worker_environment
@@ -93,6 +94,7 @@ class Server:
         self._log = LogOptions(settings.log_requests or "errors", settings.namespaces == "key")
         self.masks = Masks(settings.secrets)
         self._traces = Export(settings.otel)
+        self._store = None if settings.store is None else StoreMaker(settings.store, self.clock)
         self.emulator = self._make_world("")
         self.worlds = Worlds(
             self.emulator, self._open_world, settings.namespaces == "key", self.key, settings.max_namespaces
@@ -191,9 +193,11 @@ class Server:
         """A world with the server's endpoints and stubs, and the server's seed."""
         settings = self.settings
         is_key = bool(name) and settings.namespaces == "key"
+        shared = {} if self._store is None else self._store.parts_of(name)
         world = World(
             settings.platform(),
             wire.webhook_body,
+            **shared,
             clock=_CLOCKS[self.clock](),
             own_calls=self._take_own,
             reach=Reach(settings.webhook_allow, settings.webhook_deny),
@@ -330,6 +334,7 @@ class Server:
         self._offer_volumes(*self.plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
+        await self.emulator.open()
         await self.emulator.endpoints.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self._port_file is not None:

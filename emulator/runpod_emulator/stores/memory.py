@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, StoreNews, Unread, Written
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.counting import count
 from runpod_emulator.stores.deliveries import MemoryDeliveries
@@ -54,21 +54,13 @@ class MemoryStore:
     def __init__(self) -> None:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
-        self._listeners: list[Listener] = []
-        self._clear_listeners: list[Callable[[Cleared], None]] = []
+        self.news = StoreNews()
+        self._listeners = self.news.transitions
         self._places = 0
         self.deliveries = MemoryDeliveries()
 
     def follow(self, endpoint: str) -> None:
         """Nothing to do: every write is heard of."""
-
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` after every write, in the same step."""
-        self._listeners.append(listener)
-
-    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
-        """Call `listener` after every `clear`, in the same step."""
-        self._clear_listeners.append(listener)
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
@@ -173,7 +165,7 @@ class MemoryStore:
         else:
             await self.drop(endpoint)
         self.deliveries.clear(endpoint)
-        for listener in self._clear_listeners:
+        for listener in self.news.clears:
             listener(Cleared(endpoint, running))
 
     async def drop(self, endpoint: str) -> None:
@@ -187,6 +179,9 @@ class MemoryStore:
     async def give_up_deadline(self, endpoint: str, job: str) -> None:
         """Take the job out of the deadlines until it is written again: what should happen then has failed."""
         self._deadlines.set((endpoint, job), None)
+
+    async def open(self) -> None:
+        """Nothing to do."""
 
     async def close(self) -> None:
         """Nothing to do."""

@@ -31,6 +31,9 @@ class Options(TypedDict, total=False):
     """Faults of a named profile (repeatable)."""
     clock: Literal["real", "virtual", "auto"]
     """Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs."""
+    store: str
+    """Keep jobs on a Valkey or Redis server, as redis://host:6379/0, where other emulators share them; needs
+    `runpod-emulator[redis]`."""
     namespaces: Literal["header", "key"]
     """What chooses a world of its own: the header X-Emulator-Namespace, or the key of a client too."""
     max_namespaces: int

@@ -183,10 +183,10 @@ class World:
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
-        self.store.listen(self._heard)
-        self.store.listen_to_clears(self._cleared)
+        self.store.news.transitions.append(self._heard)
+        self.store.news.clears.append(self._cleared)
         if self.store.deliveries.shared:
-            self.store.listen(self.webhooks.owed)
+            self.store.news.transitions.append(self.webhooks.owed)
 
     def _sender(self, post: Post, own_calls: Take, platform: Platform, per_host: int) -> Webhooks:
         own_post = OwnPost(post, own_calls, self._pass_time, platform.webhook_timeout)
@@ -289,8 +289,16 @@ class World:
         self.room.close()
         self.feeds.hang_up()
 
-    async def stop(self) -> None:
-        """End waits, workers and webhook calls; leaves no process behind."""
+    async def open(self) -> None:
+        """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
+        await self.store.open()
+        self.timeline.expect(await self.store.next_due())
+        self.webhooks.wake()
+        for endpoint in self.endpoints.queues.values():
+            await endpoint.work.balance()
+
+    async def stop(self, forgets: bool = False) -> None:
+        """End waits, workers and webhook calls; leaves no process behind. If it `forgets`, the store is emptied."""
         self._is_over = True
         self.hang_up()
         await self.endpoints.stop()
@@ -298,6 +306,9 @@ class World:
         if self._heartbeat is not None:
             await self._heartbeat.close()
         self.timeline.close()
+        if forgets:
+            await self.store.clear()
+        await self.store.close()
 
     async def run_until_idle(self, most: int) -> list[int]:
         """Move a virtual clock until `idle`, by at most `most` ms; returns the deadlines that fired."""
@@ -320,6 +331,11 @@ class World:
             yield
         finally:
             self.open_requests -= 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may be at work in it, so that its jobs live on without this one."""
+        return self.store.owners is not None
 
     @property
     def is_in_use(self) -> bool:

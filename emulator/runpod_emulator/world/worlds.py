@@ -149,10 +149,9 @@ class Worlds:
         task.add_done_callback(self._tasks.discard)
 
     async def _end(self, name: str, world: World) -> None:
-        await world.stop()
+        await world.stop(forgets=not world.is_shared)
         if self._leaving.get(name) is world:
             del self._leaving[name]
-        await world.store.clear()
 
     def _watch(self) -> None:
         if self._alarm is None:
@@ -170,10 +169,9 @@ class Worlds:
         if kept is None:
             return False
         world = kept.world
-        await world.stop()
+        await world.stop(forgets=True)  # without it, what is left is a ring, which only a look for garbage finds
         if self._named.get(namespace) is kept:  # until now, for its own workers would make another of its name
             del self._named[namespace]
-        await world.store.clear()  # the rest is a ring, which only a look for garbage finds
         return True
 
     def hang_up(self) -> None:

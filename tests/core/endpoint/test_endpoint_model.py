@@ -76,7 +76,7 @@ class Town:
         self.queue: list[str] = []
         self.totals = Counter[str]()
         self.ends = Counter[tuple[str, int]]()
-        self.world.emulator.store.listen(self.note_end)
+        self.world.emulator.store.news.transitions.append(self.note_end)
         self.workers = [self.new_worker(), self.new_worker()]
 
     def note_end(self, transition: Transition) -> None:

@@ -22,6 +22,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.world.world import World
 
 from tests import worlds
+from tests.stores.counted import CountedStore
 from tests.stores.yielding import YieldingStore
 from tests.worlds import RecordingPost
 
@@ -52,7 +53,7 @@ class Mock:
             numbers, wire.webhook_body, clock=clock or VirtualClock(), store=store, post=self.post, seed=1,
             rate_limits=False,
         )  # fmt: skip
-        if isinstance(store, YieldingStore):
+        if isinstance(store, YieldingStore | CountedStore):
             store.timeline = self.emulator.timeline
         self.endpoint: Endpoint = self.emulator.endpoints.add_mock(default_settings("ep", numbers))
 

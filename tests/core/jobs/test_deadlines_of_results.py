@@ -180,7 +180,9 @@ VERBS = {
 async def test_whichever_verb_comes_first_notices_a_passed_limit(passing: Passing, verb: str):
     world = passing.world(settings=with_limit(5 * SECOND))
     ends: list[tuple[str, int]] = []
-    world.emulator.store.listen(lambda news: news.ended and ends.append((news.job.status.value, news.at)))
+    world.emulator.store.news.transitions.append(
+        lambda news: news.ended and ends.append((news.job.status.value, news.at))
+    )
     _, job = await world.running()
     await passing.by(HOUR - 30 * MINUTE)
     await VERBS[verb](world, job)

@@ -154,7 +154,7 @@ def test_every_cell_of_the_matrix(status: JobStatus, name: str):
     end = CELLS[status.value, name]
     store = store_with(status)
     heard: list[Transition] = []
-    store.listen(heard.append)
+    store.news.transitions.append(heard.append)
     before = contents(store)
     event = EVENTS[name]
     if end == "-":

@@ -246,7 +246,7 @@ async def test_an_endpoint_that_is_taken_away_cancels_its_jobs(admin: Admin):
     await admin.ask("POST", "/stubs", 201, json={"respond": {"never": True}})
     job = await admin.run(HELLO)
     heard: list[Transition] = []
-    admin.first.store.listen(heard.append)
+    admin.first.store.news.transitions.append(heard.append)
     await admin.ask("DELETE", "/endpoints/llm", 204)
     assert (await admin.http.get(f"/v2/llm/status/{job}", headers={"authorization": "k"})).status_code == 404
     assert (heard[-1].job.id, heard[-1].event) == (job, Cancelled())

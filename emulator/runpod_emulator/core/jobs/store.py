@@ -98,6 +98,18 @@ class Cleared(NamedTuple):
     """Those that workers held until now."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreNews:
+    """Whom a store calls with what it hears of, wherever that comes from. None of them waits or raises."""
+
+    transitions: list[Listener] = field(default_factory=list)
+    """Those of one endpoint in the order of the writes."""
+    clears: list[Callable[[Cleared], None]] = field(default_factory=list)
+    """Each clear in its place among the transitions."""
+    losses: list[Callable[[str], None]] = field(default_factory=list)
+    """An endpoint of which transitions were lost: this process was away for long, or the store has forgotten them."""
+
+
 class DeliveryStore(Protocol):
     """Keeps what is owed to webhooks. A `JobStore` adds to it, in the step that ends a job."""
 
@@ -156,19 +168,13 @@ class JobStore(Protocol):
         """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
         ...
 
+    @property
+    def news(self) -> StoreNews:
+        """Who is told of what happens; of a write of this process before the write returns."""
+        ...
+
     def follow(self, endpoint: str) -> None:
         """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
-        ...
-
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with every transition that is heard of, those of an endpoint in the order of the writes.
-
-        Of a write of this process it is heard before the write returns.
-        """
-        ...
-
-    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
-        """Call `listener` after every `clear`, in the order in which it came among the transitions."""
         ...
 
     async def next_place(self) -> int:
@@ -242,6 +248,10 @@ class JobStore(Protocol):
 
     async def give_up_deadline(self, endpoint: str, job: str) -> None:
         """Take the job out of the deadlines until it is written again: what should happen then has failed."""
+        ...
+
+    async def open(self) -> None:
+        """Look whether the store will do, before the first call; raises ConfigurationError if it won't."""
         ...
 
     async def close(self) -> None:

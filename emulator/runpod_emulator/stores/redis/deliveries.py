@@ -35,7 +35,9 @@ class RedisDeliveries:
         for endpoint in await self._endpoints():
             if len(claimed) == most:
                 break
-            given = await self._connection.run(_CLAIM, self._base(endpoint), now, most - len(claimed), "" if until is None else until)
+            given = await self._connection.run(
+                _CLAIM, self._base(endpoint), now, most - len(claimed), "" if until is None else until
+            )
             for record, body, lease in given:
                 claimed.append(delivery_read(record, body)._replace(lease=lease))
         return sorted(claimed, key=lambda delivery: (delivery.due, delivery.key))

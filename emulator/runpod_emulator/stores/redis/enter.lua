@@ -1,9 +1,10 @@
 -- Counts a request of one row of an endpoint, and first those that have ended since.
--- KEYS[1]: the row's key. ARGV: now, requests in a window, at once (0 for any number), length of a window in
+-- KEYS[1]: what the keys of the endpoint begin with. ARGV: now, requests in a window, at once (0 for any number), length of a window in
 -- milliseconds, whether windows begin at whole multiples of that ("" for no), the server, how many of its requests
--- have ended, and 1 for a request that comes in.
+-- have ended, 1 for a request that comes in, and the row.
 -- Returns -1 if it was counted, -2 if there are too many at once, else in how many milliseconds there is room.
-local key, now, rate, most, window = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local key = KEYS[1] .. ':rate:' .. ARGV[9]
+local now, rate, most, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local own, ended, comes = 'in:' .. ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local fields = redis.call('HMGET', key, 'opened', 'count', own)
 local opened, count, inside = tonumber(fields[1] or -1), tonumber(fields[2] or 0), tonumber(fields[3] or 0)
@@ -26,4 +27,6 @@ if most > 0 then
 end
 redis.call('HSET', key, 'opened', opened, 'count', count + 1, own, inside + 1)
 redis.call('PEXPIRE', key, window + 3600000)
+redis.call('SADD', KEYS[1] .. ':rows', ARGV[9])
+redis.call('PEXPIRE', KEYS[1] .. ':rows', window + 3600000)
 return -1

@@ -39,6 +39,8 @@ MOST = 500
 """Pieces of news that are read at once, of each endpoint."""
 REST = 0.2
 """Seconds until a reader that has lost its server tries again."""
+_LOST_CANCEL = 0.1
+"""Seconds after which a reader that was to end is told so again."""
 Piece = Transition | Cleared
 _UNKNOWN = 1 << 62
 
@@ -130,8 +132,9 @@ class NewsReader:
         """Read no more."""
         for reader in self._readers.values():
             assert reader.task is not None
-            reader.task.cancel()
-            await asyncio.wait([reader.task])
+            while not reader.task.done():  # the library may take a cancel for an answer that came just then
+                reader.task.cancel()
+                await asyncio.wait([reader.task], timeout=_LOST_CANCEL)
             await reader.end()
         for endpoint in list(self._lines):
             self.forget(endpoint)

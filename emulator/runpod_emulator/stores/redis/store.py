@@ -18,17 +18,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Mapping
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, Listener, Unread, Written
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, StoreNews, Unread, Written
 from runpod_emulator.core.store_errors import StoreAway
 from runpod_emulator.stores.redis.address import Address
 from runpod_emulator.stores.redis.connection import Connection, Script
+from runpod_emulator.stores.redis.counter import RedisCounter
 from runpod_emulator.stores.redis.deliveries import RedisDeliveries
 from runpod_emulator.stores.redis.jobs import Records
 from runpod_emulator.stores.redis.news import NewsReader, Piece
+from runpod_emulator.stores.redis.opening import check_server
 from runpod_emulator.stores.redis.owners import RedisOwners
 from runpod_emulator.stores.redis.replies import scored
 from runpod_emulator.stores.redis.transitions import KEPT, cleared_read, counts_of, run_of, transition_read
@@ -41,23 +44,23 @@ _PAGE = 200
 
 
 class RedisStore:
-    """The jobs of the world `namespace` at the server of `address`."""
+    """The jobs of the world `namespace` at the server of `address`, for the emulator that calls itself `owner`."""
 
-    def __init__(self, address: Address, namespace: str = "") -> None:
+    def __init__(self, address: Address, namespace: str = "", owner: str = "") -> None:
         self.address = address
         self.connection = Connection(address)
         self._world = address.world(namespace)
         self._namespace = namespace
         self._bases: dict[str, str] = {}
-        self._listeners: list[Listener] = []
-        self._clear_listeners: list[Callable[[Cleared], None]] = []
-        self._loss_listeners: list[Callable[[str], None]] = []
+        self.news = StoreNews()
         self._followed: dict[str, bool] = {}
         """The endpoints that are served here, and whether their news is read."""
         self._following: set[asyncio.Task[None]] = set()
-        self._news = NewsReader(self.connection, self.base, self._decoded, self._tell, self._missed)
-        self._records = Records(self.connection, self.base, self._news)
+        self._reader = NewsReader(self.connection, self.base, self._decoded, self._tell, self._missed)
+        self._records = Records(self.connection, self.base, self._reader)
         self.deliveries = RedisDeliveries(self.connection, self.endpoints, self.base)
+        self.owner = owner or secrets.token_hex(8)
+        self.counter = RedisCounter(self.connection, self.base, self.owner)
         self.owners = RedisOwners(self.connection, self._world, self.endpoints, self.base)
 
     def base(self, endpoint: str) -> str:
@@ -81,18 +84,6 @@ class RedisStore:
             following = asyncio.get_running_loop().create_task(self._follow_quietly(endpoint))
             self._following.add(following)
             following.add_done_callback(self._following.discard)
-
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with every transition, those of an endpoint in the order of the writes."""
-        self._listeners.append(listener)
-
-    def listen_to_clears(self, listener: Callable[[Cleared], None]) -> None:
-        """Call `listener` after every `clear`."""
-        self._clear_listeners.append(listener)
-
-    def listen_to_losses(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with an endpoint of which transitions were lost: nobody here was told of them."""
-        self._loss_listeners.append(listener)
 
     # Jobs
 
@@ -219,34 +210,46 @@ class RedisStore:
 
     async def clear(self, endpoint: str | None = None) -> None:
         """Forget jobs, counters and deliveries, of one endpoint or all, and tell whoever listens to clears."""
-        for one in await self.endpoints() if endpoint is None else [endpoint]:
+        if endpoint is not None:
+            await self._ready(endpoint)
+            await self._forget(endpoint, is_told=True, is_all=False)
+            return
+        running: list[Job] = []
+        for one in await self.endpoints():
             await self._ready(one)
-            await self._forget(one, is_told=True)
-        if endpoint is None:
-            for listener in self._clear_listeners:
-                listener(Cleared(None, []))
+            running += await self._forget(one, is_told=True, is_all=True)
+        self._tell(Cleared(None, running))
 
     async def drop(self, endpoint: str) -> None:
         """Forget an endpoint's jobs and counters, of which nobody hears; deliveries stay owed."""
-        await self._forget(endpoint, is_told=False)
+        await self._forget(endpoint, is_told=False, is_all=False)
+
+    async def open(self) -> None:
+        """Look whether the server will do, and hear of what happens; raises ConfigurationError if it won't."""
+        await check_server(self.connection)
+        for endpoint in list(self._followed):
+            await self._ready(endpoint)
 
     async def close(self) -> None:
         """Let go of the server."""
         for following in self._following:
             following.cancel()
-        await self._news.close()
+        await self._reader.close()
+        await self.counter.close()
         await self.connection.close()
 
-    async def _forget(self, endpoint: str, is_told: bool) -> None:
+    async def _forget(self, endpoint: str, is_told: bool, is_all: bool) -> list[Job]:
+        """Forget the jobs of an endpoint; returns those that ran. Of all endpoints at once, nobody is told here."""
         told = "1" if is_told else ""
-        written, gone, running = await self.connection.run(_CLEAR, self.base(endpoint), told, told, KEPT)
+        written, gone, records = await self.connection.run(_CLEAR, self.base(endpoint), told, told, KEPT)
         self._records.known.clear()
         self._records.counts.pop(endpoint, None)
+        cleared = cleared_read(endpoint, {b"clear": b"[" + b",".join(records) + b"]"})
         if is_told:
-            cleared = cleared_read(endpoint, {b"clear": b"[" + b",".join(running) + b"]"})
-            await self._news.written(endpoint, written, [cleared])
+            await self._reader.written(endpoint, written, [None if is_all else cleared])
         while await self.connection.run(_SWEEP, self.base(endpoint), gone, _PAGE):
             pass
+        return cleared.running
 
     # News
 
@@ -261,23 +264,23 @@ class RedisStore:
 
     def _tell(self, piece: Piece) -> None:
         if isinstance(piece, Cleared):
-            for of_clears in self._clear_listeners:
+            for of_clears in self.news.clears:
                 of_clears(piece)
             return
-        for listener in self._listeners:
+        for listener in self.news.transitions:
             listener(piece)
 
     def _missed(self, endpoint: str) -> None:
         self._records.known.clear()
         self._records.counts.pop(endpoint, None)
-        for listener in self._loss_listeners:
+        for listener in self.news.losses:
             listener(endpoint)
 
     async def _ready(self, endpoint: str) -> None:
         """Hear of an endpoint before anything is written to it."""
         if not self._followed.get(endpoint):
             await self.connection.do("SADD", f"{self._world}:endpoints", endpoint)
-            await self._news.follow(endpoint)
+            await self._reader.follow(endpoint)
             self._followed[endpoint] = True
 
     async def _follow_quietly(self, endpoint: str) -> None:
@@ -287,7 +290,7 @@ class RedisStore:
     def _may_wait(self, endpoint: str, passed_over: int) -> bool:
         """Whether more jobs may wait than these; False only where it is known, up to what was told last."""
         counts = self._records.counts.get(endpoint)
-        if counts is None or counts.writes < self._news.position(endpoint):
+        if counts is None or counts.writes < self._reader.position(endpoint):
             return True
         return counts.queued - counts.held > passed_over
 
