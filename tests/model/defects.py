@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.jobs.job import Forgotten, JobStatus, Retried, Transition
-from runpod_emulator.core.jobs.store import Change, Unread, Written
+from runpod_emulator.core.jobs.store import Change, FirstDue, Unread, Written
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.worlds import Worlds
 
@@ -18,17 +18,13 @@ LATE = 700
 
 def late_deadlines(patch: pytest.MonkeyPatch) -> None:
     """A deadline of a job fires too late."""
-    due, next_due = MemoryStore.due, MemoryStore.next_due
+    first_due = MemoryStore.first_due
 
-    async def late_due(self: MemoryStore, now: int) -> tuple[str, str] | None:
-        return await due(self, now - LATE)
+    async def late_first_due(self: MemoryStore) -> FirstDue | None:
+        first = await first_due(self)
+        return None if first is None else (first[0] + LATE, first[1])
 
-    async def late_next_due(self: MemoryStore) -> int | None:
-        first = await next_due(self)
-        return None if first is None else first + LATE
-
-    patch.setattr(MemoryStore, "due", late_due)
-    patch.setattr(MemoryStore, "next_due", late_next_due)
+    patch.setattr(MemoryStore, "first_due", late_first_due)
 
 
 def chunks_twice(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.jobs.owners import Owners
-from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Counts, Unread, Written
+from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Counts, FirstDue, Unread, Written
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.stores.deliveries import MemoryDeliveries
 from runpod_emulator.stores.memory import MemoryStore
@@ -107,11 +107,8 @@ class YieldingStore:
     async def acknowledge(self, read: Unread) -> bool:
         return await self.step("acknowledge", lambda: self._store.acknowledge(read))
 
-    async def due(self, now: int) -> tuple[str, str] | None:
-        return await self.step("due", lambda: self._store.due(now))
-
-    async def next_due(self) -> int | None:
-        return await self.step("next_due", self._store.next_due)
+    async def first_due(self) -> FirstDue | None:
+        return await self.step("first_due", self._store.first_due)
 
     async def counts(self, endpoint: str) -> Counts:
         async def call() -> Counts:

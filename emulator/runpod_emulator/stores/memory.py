@@ -9,7 +9,17 @@ from typing import Any
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
-from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, StoreNews, Unread, Written
+from runpod_emulator.core.jobs.store import (
+    Admit,
+    Change,
+    Claimed,
+    Cleared,
+    Counts,
+    FirstDue,
+    StoreNews,
+    Unread,
+    Written,
+)
 from runpod_emulator.core.time.schedule import Schedule
 from runpod_emulator.stores.counting import count
 from runpod_emulator.stores.deliveries import MemoryDeliveries
@@ -122,15 +132,9 @@ class MemoryStore:
         shelf.taken[job_id] = read.taken + taken
         return True
 
-    async def due(self, now: int) -> tuple[str, str] | None:
-        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
-        first = self._deadlines.first()
-        return first[1] if first is not None and first[0] <= now else None
-
-    async def next_due(self) -> int | None:
+    async def first_due(self) -> FirstDue | None:
         """The earliest deadline of any job."""
-        first = self._deadlines.first()
-        return None if first is None else first[0]
+        return self._deadlines.first()
 
     def has_work(self) -> bool:
         """Whether a job waits or runs, or a delivery is owed."""

@@ -24,14 +24,15 @@ class Deadlines:
 
     async def next_due(self) -> int | None:
         """The earliest deadline of any job."""
-        return await self._store.next_due()
+        first = await self._store.first_due()
+        return None if first is None else first[0]
 
     async def expire_next(self, now: int) -> None:
         """Let the job with the earliest deadline meet it; a step that fails is logged, and not tried again."""
-        due = await self._store.due(now)
-        if due is None:
+        first = await self._store.first_due()
+        if first is None or first[0] > now:
             return
-        endpoint_id, job_id = due
+        endpoint_id, job_id = first[1]
         endpoint = self._endpoints.get(endpoint_id)
         if endpoint is None:  # it was taken away
             await self._store.drop(endpoint_id)
@@ -42,9 +43,10 @@ class Deadlines:
             pass  # another server over the store was faster
         except Exception:
             log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
-            if await self._store.due(now) == due:
+            if await self._store.first_due() == first:
                 await self._store.give_up_deadline(endpoint_id, job_id)
 
     async def may_skip_to(self, due: int) -> bool:
         """Whether the time until `due` may be left out: not past the end of a result that nobody has read."""
-        return await self._store.due(due) not in self._unread
+        first = await self._store.first_due()
+        return first is None or first[0] > due or first[1] not in self._unread

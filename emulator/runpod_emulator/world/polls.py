@@ -88,7 +88,8 @@ class Polls(Effect):
     async def _may_leap(self, due: int) -> bool:
         """Whether no client that still polls would miss something: a state, or its result."""
         over = ticks() - _STILL
-        expiring = await self._store.due(due)
+        first = await self._store.first_due()
+        expiring = None if first is None or first[0] > due else first[1]
         if expiring is not None and (last := self._seen.get(expiring)) and last.status.terminal and last.at > over:
             return False
         polled = (job for key, job in self._unseen.items() if self._seen[key].at > over)

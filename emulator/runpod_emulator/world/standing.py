@@ -40,10 +40,9 @@ async def held_by(world: World) -> list[str]:
     found = [*_running(world), *_starting(world), *_calls(world)]
     if world.timeline.running and not found:
         found = ["a step that is about to end: of a stub, of a worker, or of a handler that was told to stop"]
-    due = await world.store.next_due()
-    expiring = None if due is None else await world.store.due(due)
-    if expiring is not None and expiring in world.unread:
-        found.append(f"the result of job {expiring[1]}, which nobody has read: it is what expires next")
+    first = await world.store.first_due()
+    if first is not None and first[1] in world.unread:
+        found.append(f"the result of job {first[1][1]}, which nobody has read: it is what expires next")
     return found + waiting(world)
 
 
@@ -59,11 +58,10 @@ async def deadlines(world: World, most: int) -> list[Due]:
     """
     found = list(_steps(world))
     keys: dict[tuple[str, str], Job] = {}
-    first = await world.store.next_due()
-    key = None if first is None else await world.store.due(first)
-    if key is not None:
+    first = await world.store.first_due()
+    if first is not None:
         with contextlib.suppress(JobNotFound):
-            keys[key] = await world.store.get(*key)
+            keys[first[1]] = await world.store.get(*first[1])
     for endpoint in world.endpoints.values():
         found += _of_workers(endpoint)
         if isinstance(endpoint, Endpoint):
@@ -188,15 +186,14 @@ def _coming(endpoint: Endpoint | Balancer) -> Iterator[Due]:
 
 async def _first_end(world: World) -> list[Due]:
     """The earliest deadline of a job, if that has not ended: one, or none."""
-    first = await world.store.next_due()
-    key = None if first is None else await world.store.due(first)
-    if key is None or first is None:
+    first = await world.store.first_due()
+    if first is None:
         return []
     try:
-        job = await world.store.get(*key)
+        job = await world.store.get(*first[1])
     except JobNotFound:
         return []
-    return [] if job.status.terminal else [Due(first, _deadline(job))]
+    return [] if job.status.terminal else [Due(first[0], _deadline(job))]
 
 
 def _deadline(job: Job) -> str:

@@ -292,7 +292,7 @@ class World:
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
-        self.timeline.expect(await self.store.next_due())
+        self.timeline.expect(await self.deadlines.next_due())
         self.webhooks.wake()
         for endpoint in self.endpoints.queues.values():
             await endpoint.work.balance()

@@ -337,9 +337,9 @@ async def test_a_deadline_that_is_set_as_the_store_is_asked_for_the_next_is_met(
     _, job = await world.running(JOB._replace(execution_timeout=20_000))
 
     async def at_the_second() -> None:
-        after(world, "next_due", lambda: world.endpoint.submit(JOB._replace(ttl=5_000)))
+        after(world, "first_due", lambda: world.endpoint.submit(JOB._replace(ttl=5_000)))
 
-    after(world, "next_due", at_the_second)  # the first asks for what is due now, the second for what comes next
+    after(world, "first_due", at_the_second)  # the first asks for what is due now, the second for what comes next
     timeline = world.emulator.timeline
     world.clock.move_to(world.clock.now() + 1)
     timeline.at(world.clock.now(), lambda: None)

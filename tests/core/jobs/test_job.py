@@ -137,7 +137,7 @@ def contents(store: MemoryStore) -> tuple[object, ...]:
     return (
         finish(store.recent("ep", 0, 10)),
         finish(store.queued("ep")),
-        finish(store.next_due()),
+        finish(store.first_due()),
         finish(store.deliveries.next_due()),
         copy.deepcopy(finish(store.counts("ep"))),
     )

@@ -90,6 +90,10 @@ class Unread(NamedTuple):
         return same and job is not None and job.status is not JobStatus.IN_QUEUE
 
 
+FirstDue = tuple[int, tuple[str, str]]
+"""When a deadline is, and endpoint and id of its job."""
+
+
 class Cleared(NamedTuple):
     """The store has forgotten the jobs of an endpoint, or without one all of its jobs."""
 
@@ -168,10 +172,8 @@ class JobStore(Protocol):
         """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
         ...
 
-    @property
-    def news(self) -> StoreNews:
-        """Who is told of what happens; of a write of this process before the write returns."""
-        ...
+    news: StoreNews
+    """Who is told of what happens; of a write of this process before the write returns."""
 
     def follow(self, endpoint: str) -> None:
         """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
@@ -214,12 +216,8 @@ class JobStore(Protocol):
         """
         ...
 
-    async def due(self, now: int) -> tuple[str, str] | None:
-        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
-        ...
-
-    async def next_due(self) -> int | None:
-        """The earliest deadline of any job."""
+    async def first_due(self) -> FirstDue | None:
+        """The earliest deadline of any job of the endpoints that are followed."""
         ...
 
     def has_work(self) -> bool:

@@ -1,7 +1,8 @@
 -- Forgets the jobs and counts of an endpoint in one step. The records themselves are deleted afterwards, piece by piece:
 -- without their place in the list of all jobs they are not found any more.
 -- KEYS[1]: what the keys of the endpoint begin with. ARGV: whether others are told ("" for no), whether deliveries are
--- forgotten too ("" for no), and milliseconds that keys outlive the last write.
+-- forgotten too ("" for no), milliseconds that keys outlive the last write, and the server that forgets all endpoints at
+-- once ("" where it is this one alone).
 -- Returns {number of the write, key with the ids of the jobs, records of those that ran}.
 local base, keep = KEYS[1], ARGV[3]
 local running = {}
@@ -12,7 +13,7 @@ end
 local writes = tonumber(redis.call('HGET', base .. ':counts', 'writes') or 0)
 if ARGV[1] ~= '' then
   writes = writes + 1
-  redis.call('XADD', base .. ':news', writes .. '-0', 'clear', '[' .. table.concat(running, ',') .. ']')
+  redis.call('XADD', base .. ':news', writes .. '-0', 'clear', '[' .. table.concat(running, ',') .. ']', 'by', ARGV[4])
 end
 local gone = base .. ':gone:' .. writes
 if redis.call('EXISTS', base .. ':all') == 1 then

@@ -67,14 +67,14 @@ class _Line:
 class NewsReader:
     """Tells `tell` every piece of news of the endpoints it follows, and `missed` where there was some that is lost.
 
-    `decoded` makes a piece of the fields of one that another server has written.
+    `decoded` makes a piece of the fields of one that another server has written, None for what nobody is told.
     """
 
     def __init__(
         self,
         connection: Connection,
         base: Callable[[str], str],
-        decoded: Callable[[str, Mapping[bytes, bytes]], Piece],
+        decoded: Callable[[str, Mapping[bytes, bytes]], Piece | None],
         tell: Callable[[Piece], None],
         missed: Callable[[str], None],
     ) -> None:

@@ -23,7 +23,17 @@ from collections.abc import Mapping
 
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.store import Admit, Change, Claimed, Cleared, Counts, StoreNews, Unread, Written
+from runpod_emulator.core.jobs.store import (
+    Admit,
+    Change,
+    Claimed,
+    Cleared,
+    Counts,
+    FirstDue,
+    StoreNews,
+    Unread,
+    Written,
+)
 from runpod_emulator.core.store_errors import StoreAway
 from runpod_emulator.stores.redis.address import Address
 from runpod_emulator.stores.redis.connection import Connection, Script
@@ -180,15 +190,12 @@ class RedisStore:
 
     # Deadlines
 
-    async def due(self, now: int) -> tuple[str, str] | None:
-        """Endpoint and id of the job with the earliest deadline, if that is not later than `now`."""
-        first = await self._first_due()
-        return first[1:] if first is not None and first[0] <= now else None
-
-    async def next_due(self) -> int | None:
+    async def first_due(self) -> FirstDue | None:
         """The earliest deadline of any job of the endpoints that are served here."""
-        first = await self._first_due()
-        return None if first is None else first[0]
+        endpoints = list(self._followed)
+        keys = [("ZRANGE", f"{self.base(endpoint)}:due", 0, 0, "WITHSCORES") for endpoint in endpoints]
+        firsts = zip(endpoints, map(scored, await self.connection.all(keys)), strict=True)
+        return min(((due, (endpoint, name)) for endpoint, one in firsts for name, due in one), default=None)
 
     async def give_up_deadline(self, endpoint: str, job: str) -> None:
         """Take the job out of the deadlines until it is written again."""
@@ -241,7 +248,8 @@ class RedisStore:
     async def _forget(self, endpoint: str, is_told: bool, is_all: bool) -> list[Job]:
         """Forget the jobs of an endpoint; returns those that ran. Of all endpoints at once, nobody is told here."""
         told = "1" if is_told else ""
-        written, gone, records = await self.connection.run(_CLEAR, self.base(endpoint), told, told, KEPT)
+        by = self.owner if is_all else ""
+        written, gone, records = await self.connection.run(_CLEAR, self.base(endpoint), told, told, KEPT, by)
         self._records.known.clear()
         self._records.counts.pop(endpoint, None)
         cleared = cleared_read(endpoint, {b"clear": b"[" + b",".join(records) + b"]"})
@@ -253,10 +261,12 @@ class RedisStore:
 
     # News
 
-    def _decoded(self, endpoint: str, fields: Mapping[bytes, bytes]) -> Piece:
+    def _decoded(self, endpoint: str, fields: Mapping[bytes, bytes]) -> Piece | None:
         """A piece of news by another server: what is known of its job is known no more."""
         if b"clear" in fields:
             self._records.known.clear()
+            if fields[b"by"] == self.owner.encode():  # of all at once: it is told as one
+                return None
             return cleared_read(endpoint, fields)
         transition = transition_read(fields)
         self._records.known.forget(endpoint, transition.job.id)
@@ -293,13 +303,6 @@ class RedisStore:
         if counts is None or counts.writes < self._reader.position(endpoint):
             return True
         return counts.queued - counts.held > passed_over
-
-    async def _first_due(self) -> tuple[int, str, str] | None:
-        endpoints = list(self._followed)
-        keys = [("ZRANGE", f"{self.base(endpoint)}:due", 0, 0, "WITHSCORES") for endpoint in endpoints]
-        found = await self.connection.all(keys)
-        firsts = zip(endpoints, map(scored, found), strict=True)
-        return min(((due, endpoint, name) for endpoint, one in firsts for name, due in one), default=None)
 
 
 def _tried(change: Change, job: Job) -> Transition | None:
