@@ -330,11 +330,11 @@ class Server:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""
         if warning := exposure(self.settings, self._http.address):
             log.warning("%s", warning)
+        await self.emulator.open()
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
         self._offer_volumes(*self.plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
-        await self.emulator.open()
         await self.emulator.endpoints.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self._port_file is not None:
