@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,7 +93,12 @@ class TestWorld:
 
     async def worker(self, concurrency: int = 1) -> str:
         """Bring up one worker more and return its id."""
+        number = len(self.launcher.started)
         self.endpoint.autoscaler.start_one()
+        for _ in range(1_000):  # over a store that others use too it needs a place first
+            if len(self.launcher.started) > number:
+                break
+            await asyncio.sleep(0)
         worker = self.launcher.started[-1]
         await self.endpoint.work.worker_ready(worker, concurrency)
         return worker

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from runpod_emulator.core.endpoint.crew import Crew
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.owners import BEAT, LEASE, Owners
 from runpod_emulator.core.records.news import Effect
@@ -61,6 +62,8 @@ class Heartbeat(Effect):
             await asyncio.wait([self._beating])
         now = self._timeline.now()
         try:
+            for crew in self._crews():
+                await crew.resign()
             await self._owners.beat(self._owner, now, {})
             await self._give_up(self._owner, now)
         except Exception:  # the store is away: the others see that nobody beats
@@ -86,10 +89,12 @@ class Heartbeat(Effect):
         now = self._timeline.clock.now()  # the time line's own may be that of a deadline which is met late
         try:
             endpoints = self._endpoints().values()
-            workers = {endpoint.id: endpoint.worker_counts for endpoint in endpoints}
+            workers = {endpoint.id: endpoint.own_counts for endpoint in endpoints}
             await self._owners.beat(self._owner, now + LEASE, workers)
             for owner in await self._owners.over(now):
                 await self._give_up(owner, now)
+            for crew in self._crews():
+                await crew.attend()
         finally:
             self._beat_at(now + BEAT)
 
@@ -99,6 +104,9 @@ class Heartbeat(Effect):
         if not beat.cancelled() and beat.exception() is not None:
             log.error("a heartbeat failed", exc_info=beat.exception())
 
+    def _crews(self) -> list[Crew]:
+        return [queue.work.crew for queue in self._endpoints().queues.values() if queue.work.crew is not None]
+
     async def _give_up(self, owner: str, now: int) -> None:
         """Lose the owner's jobs; forget it once it has none, for others may serve what this server does not."""
         lost = 0
@@ -106,6 +114,8 @@ class Heartbeat(Effect):
             endpoint = self._endpoints().queues.get(job.endpoint)
             if endpoint is not None:
                 lost += await endpoint.work.owner_gone(job)
+        for crew in self._crews():
+            await crew.owner_gone(owner)
         if lost:
             log.warning("server %s is gone; %d of its jobs are tried again or have failed", owner, lost)
         if not await self._owners.held(owner):

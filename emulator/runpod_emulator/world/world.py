@@ -12,6 +12,7 @@ from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
 from runpod_emulator.core.fleet.arrivals import Arrival
 from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.jobs.crews import Word
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
 from runpod_emulator.core.jobs.job import Job, Transition
@@ -196,6 +197,7 @@ class World:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
+        self.store.news.words.append(self._told)
         self.store.news.past.append(self._remembered)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
@@ -280,6 +282,12 @@ class World:
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown
+
+    def _told(self, word: Word) -> None:
+        """A server has told of a worker of one endpoint."""
+        endpoint = self.endpoints.queues.get(word.endpoint)
+        if endpoint is not None and endpoint.work.crew is not None:
+            endpoint.work.crew.heard(word)
 
     def _remembered(self, piece: Transition | Cleared) -> None:
         """Something happened before this server was there: only those hear of it who keep what was."""

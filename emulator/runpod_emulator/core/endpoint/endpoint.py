@@ -18,6 +18,7 @@ from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.submission import Health, Submission
 from runpod_emulator.core.endpoint.waiters import Waiters
 from runpod_emulator.core.endpoint.work import Work
+from runpod_emulator.core.endpoint.workforce import follow
 from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
@@ -28,7 +29,6 @@ from runpod_emulator.core.errors import (  # fmt: skip
     QueueFull,
     RequestError,
 )
-from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import WorkerCounts
 from runpod_emulator.core.jobs.job import (
@@ -86,6 +86,8 @@ class Endpoint:
             (self._waiters.heard, self._waiters.events),
             (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
         )
+        if self.work.crew is not None:
+            hears = (*hears, (self.work.crew.heard_job, ALL))
         """Who hears of which events of the jobs, in this order."""
         self._hears_of_scripted = by_kind(hears)
         self._hears = by_kind(row for row in hears if row is not of_scripts)
@@ -104,8 +106,13 @@ class Endpoint:
 
     @property
     def worker_counts(self) -> WorkerCounts:
-        """The workers of this server."""
+        """The workers that this server knows, also those that poll at any."""
         return self.fleet.counts()
+
+    @property
+    def own_counts(self) -> WorkerCounts:
+        """The workers that only this server knows."""
+        return self.fleet.counts(shared=False)
 
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
@@ -379,15 +386,6 @@ class Endpoint:
         """Jobs that may wait and still let another one in."""
         platform = self.platform
         return max(platform.queue_limit_floor, self.workforce.settings.workers_max * platform.queue_limit_per_worker)
-
-
-def follow(fleet: Fleet, transition: Transition) -> None:
-    """Let the fleet know to which worker a job has come, or from which it has gone."""
-    event, before = transition.event, transition.before
-    if type(event) is Taken:
-        fleet.give(event.worker, transition.job.id)
-    elif transition.left_worker and before is not None and before.worker is not None:
-        fleet.release(before.worker, before.id, transition.at)
 
 
 def _cancel_unended(job: Job) -> Cancelled | None:

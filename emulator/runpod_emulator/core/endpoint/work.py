@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
+from runpod_emulator.core.endpoint.crew import Crew
 from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
 from runpod_emulator.core.endpoint.hooks import Hooks
@@ -72,6 +73,9 @@ class Work:
             (self.polling.visitors, self.polling.bars),
             (self.stray_runs.workers, lambda job_id: True),
         )
+        owners = shared.store.owners
+        self.crew = None if owners is None else Crew(self, owners.crews)
+        self.demand.crew = self.workforce.crew = self.polling.crew = self.fleet.everywhere = self.crew
         self._store = shared.store
         self.tracing = shared.tracing
         self._owner = shared.owner
@@ -81,6 +85,20 @@ class Work:
     def settings(self) -> EndpointSettings:
         """The settings of the endpoint as they are now."""
         return self.workforce.settings
+
+    @property
+    def kind(self) -> str:
+        """What its workers are."""
+        return self.workforce.launcher.kind
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing starts any more."""
+        return self.workforce.autoscaler.is_stopped
+
+    async def waiting(self) -> int:
+        """How many jobs wait for workers."""
+        return await self.demand.waiting()
 
     @property
     def is_faulty(self) -> bool:
@@ -161,6 +179,10 @@ class Work:
             await self.engine.change_if(
                 job_id, lambda job: Renewed(job.lease, lease_until) if job.worker == worker else None, at
             )
+
+    async def give_back(self, jobs: list[Job]) -> None:
+        """A worker that was given these may not have them: the next one may."""
+        await self._give_back([], jobs)
 
     async def drop(self, worker: str, job: Job, reason: str) -> None:
         """A worker has let go of a job on which it will never report, for a reason that clients may see."""
