@@ -20,7 +20,8 @@ from tests.stores.servers import shared_server
 from tests.stores.test_news import until
 
 ENTRY = Entry(
-    7, 1_000, "ep", "run", "POST", "/v2/ep/run", "api_key=secretsecretsecret", ((b"Authorization", b"Bearer abcdefgh12345"),),
+    7, 1_000, "ep", "run", "POST", "/v2/ep/run", "api_key=secretsecretsecret",
+    ((b"Authorization", b"Bearer abcdefgh12345"),),
     b'{"input":{}}', 200, "job-1", 12, took=3,
 )  # fmt: skip
 ATTEMPT = Attempt(2_000, Delivery("ep", "job-1", 1, "http://127.0.0.1/hook", b"{}", due=1_500), "refused")

@@ -321,10 +321,9 @@ class World:
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
-        self.timeline.expect(await self.deadlines.next_due())
-        self.webhooks.wake()
-        for endpoint in self.endpoints.queues.values():
-            await endpoint.work.balance()
+        if self.is_shared:  # its jobs may be older than this server
+            self.timeline.expect(await self.deadlines.next_due())
+            self.webhooks.wake()
 
     async def stop(self, forgets: bool = False) -> None:
         """End waits, workers and webhook calls; leaves no process behind. If it `forgets`, the store is emptied."""
