@@ -89,7 +89,7 @@ class Heartbeat(Effect):
         now = self._timeline.clock.now()  # the time line's own may be that of a deadline which is met late
         try:
             endpoints = self._endpoints().values()
-            workers = {endpoint.id: endpoint.own_counts for endpoint in endpoints}
+            workers = {endpoint.id: endpoint.worker_counts for endpoint in endpoints}
             await self._owners.beat(self._owner, now + LEASE, workers)
             for owner in await self._owners.over(now):
                 await self._give_up(owner, now)

@@ -159,11 +159,6 @@ class Balancer:
         )
 
     @property
-    def own_counts(self) -> WorkerCounts:
-        """The same: they are this server's own."""
-        return self.worker_counts
-
-    @property
     def healthy(self) -> list[str]:
         """The workers that get requests."""
         return [worker.id for worker in self.fleet.workers.values() if self._serves(worker)]

@@ -14,8 +14,8 @@ what is known here is what the store says.
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
 
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.steps import Steps
@@ -50,39 +50,23 @@ class Polled(Protocol):
         ...
 
 
-class Team(Protocol):
+class Team(NamedTuple):
     """What is asked of the endpoint."""
 
     id: str
     shared: Shared
     fleet: Fleet
-
-    @property
-    def polling(self) -> Polled:
-        """Its workers that poll."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """What its workers are."""
-        ...
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether nothing starts any more."""
-        ...
-
-    async def balance(self) -> None:
-        """Start the workers that are needed now."""
-        ...
-
-    async def waiting(self) -> int:
-        """How many jobs wait for workers."""
-        ...
-
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this soon; virtual time waits for it."""
-        ...
+    polling: Polled
+    kind: str
+    """What its workers are."""
+    is_stopped: Callable[[], bool]
+    """Whether nothing starts any more."""
+    balance: Callable[[], Awaitable[None]]
+    """Starts the workers that are needed now."""
+    waiting: Callable[[], Awaitable[int]]
+    """How many jobs wait for workers."""
+    later: Callable[[Coroutine[Any, Any, None]], None]
+    """Does this soon; virtual time waits for it."""
 
 
 class Crew:
@@ -158,7 +142,7 @@ class Crew:
     async def attend(self) -> None:
         """Be one of the servers that start workers, if this one does, and see who leads and which workers there are."""
         now = self._timeline.now()
-        if self._fleet.settings.starts_workers and not self._team.is_stopped:
+        if self._fleet.settings.starts_workers and not self._team.is_stopped():
             lead = await self._crews.lead(self._id, self._team.kind, self._owner, now, now + LEASE)
             self._hosts = list(lead.hosts)
             self._deaf &= {*self._hosts}
@@ -198,14 +182,16 @@ class Crew:
             member = Member("", worker.concurrency, True, now)
             self._do(lambda: self._crews.join(self._id, worker.id, member))
 
-    def last_heard(self, worker: str) -> int:
-        """When a polling worker was last heard anywhere, as far as is known here; 0 if it is not."""
-        member = self.members.get(worker)
-        return 0 if member is None else member.heard
+    async def last_heard(self, worker: str, since: int) -> int:
+        """When a polling worker was heard anywhere, at the latest that is known; 0 if that is not after this time.
 
-    async def is_silent(self, worker: str, since: int) -> bool:
-        """Whether nobody has heard of a polling worker since that time; then it has left for all servers."""
-        return await self._crews.leave(self._id, worker, unheard_since=since)
+        Then it has left for all servers.
+        """
+        member = self.members.get(worker)
+        heard = 0 if member is None else member.heard
+        if heard > since:
+            return heard
+        return 0 if await self._crews.leave(self._id, worker, unheard_since=since) else since + 1
 
     def freed(self, worker: str, jobs: list[str]) -> None:
         """A polling worker has let go of jobs that it was to stop: the others may forget that too."""
@@ -307,7 +293,7 @@ class Crew:
 
     async def _let_go(self, worker: Worker, fewest: int) -> None:
         if await self._team.waiting():
-            self._fleet.stay(worker)
+            self._fleet.go(worker, waits=True)
         elif await self._crews.spare(self._id, worker.id, fewest):
             self._said[worker.id] = worker.concurrency, False
             if not self._fleet.go(worker):
@@ -364,7 +350,7 @@ class Crew:
             self._leave(worker)
         elif not member.heard:
             self._do(lambda: self._obey(worker, member.slots))
-        elif self._team.is_stopped:
+        elif self._team.is_stopped():
             self._leave(worker)
         else:
             self._started.add(worker)

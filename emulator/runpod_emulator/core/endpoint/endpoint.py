@@ -106,12 +106,7 @@ class Endpoint:
 
     @property
     def worker_counts(self) -> WorkerCounts:
-        """The workers that this server knows, also those that poll at any."""
-        return self.fleet.counts()
-
-    @property
-    def own_counts(self) -> WorkerCounts:
-        """The workers that only this server knows."""
+        """The workers of this server, without those that come to any."""
         return self.fleet.counts(shared=False)
 
     def heard(self, transition: Transition) -> None:
@@ -303,7 +298,7 @@ class Endpoint:
             completed=counts.ended[JobStatus.COMPLETED],
             failed=failed,
             retried=counts.requeued,
-            workers=await self.workforce.with_others(self.worker_counts),
+            workers=await self.workforce.with_others(self.fleet.counts()),
             timed_out=counts.ended[JobStatus.TIMED_OUT],
         )
 
@@ -360,7 +355,7 @@ class Endpoint:
         self.workforce.leave()
 
     async def _running_workers(self) -> int:
-        return (await self.workforce.with_others(self.worker_counts)).running
+        return (await self.workforce.with_others(self.fleet.counts())).running
 
     @property
     def _behind(self) -> int:

@@ -14,9 +14,9 @@ Each job of a known worker is held, then perhaps must be stopped (`must_stop`), 
 or a late result shows. `stops` says a job's id again every SAY_AGAIN until then. A worker that says that it is
 idle has dropped what it was given: those jobs count as its own, but it need not be told to stop them.
 
-Over a store that other servers use too, a worker from elsewhere comes to any of them. So each knows all of them (`crew`):
-it is told who has come to another, whose jobs it hears of like everybody, what a worker has let go of, and who is gone.
-Silence is decided by when it was last heard at any server. A ping renews what the records say that the worker holds.
+Over a store that other servers use too, a worker from elsewhere comes to any of them. So each knows all (`crew`): it is
+told who has come to another, what a worker has let go of, and who is gone; of jobs it hears like everybody. Silence is
+decided by when the worker was last heard at any server. A ping renews what the records say that the worker holds.
 
 `doors/worker.py` calls `take`, `stops`, `ping` and `report`. `Work` calls `must_stop` and `forget` as jobs and
 workers go. Workers that were started from a command (`workers/command.py`) call `dismiss`, `retire` and `left`.
@@ -115,8 +115,6 @@ class PollingWorkers:
             lease = self._endpoint.platform.worker_lease
             # A program can't play a script.
             jobs = await self._endpoint.take(worker, most, until, caller, lease, visitor.stopping, scripted=False)
-            if visitor.stopping:
-                jobs = await self._without_barred(jobs, visitor)
             visitor.dropped.difference_update(job.id for job in jobs)
             return jobs
         finally:
@@ -266,19 +264,12 @@ class PollingWorkers:
         if visitor is not None and any([visitor.stopping.pop(job_id, None) is not None for job_id in jobs]):
             self._next_job.look_again()
 
-    async def _without_barred(self, jobs: list[Job], visitor: Visitor) -> list[Job]:
-        """Give back what the worker has lost elsewhere so lately that it was not known here as it asked."""
-        barred = [job for job in jobs if job.id in visitor.stopping]
-        if barred:
-            await self._endpoint.give_back(barred)
-        return [job for job in jobs if job not in barred]
-
     async def _ask_whether_silent(self, worker: str, visitor: Visitor) -> None:
         """It has not come here for long: perhaps it has come to others."""
         assert self.crew is not None
         now, lease = self._timeline.now(), self._endpoint.platform.worker_lease
-        heard = self.crew.last_heard(worker)
-        if heard + lease > now or not await self.crew.is_silent(worker, now - lease):
+        heard = await self.crew.last_heard(worker, now - lease)
+        if heard:
             if self.visitors.get(worker) is visitor:
                 self._watch(worker, visitor, max(heard, now - lease + BEAT))
             return

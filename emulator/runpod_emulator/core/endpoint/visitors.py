@@ -52,10 +52,6 @@ class JobSource(Protocol):
         """The worker has let go of the job, and will never report on it."""
         ...
 
-    async def give_back(self, jobs: list[Job]) -> None:
-        """A worker that was given these may not have them."""
-        ...
-
     async def worker_ready(self, worker: str, concurrency: int) -> None:
         """A worker is up, or wants another number of jobs at once."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from runpod_emulator.core.endpoint.crew import Crew
+from runpod_emulator.core.endpoint.crew import Crew, Team
 from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
 from runpod_emulator.core.endpoint.hooks import Hooks
@@ -74,7 +74,7 @@ class Work:
             (self.stray_runs.workers, lambda job_id: True),
         )
         owners = shared.store.owners
-        self.crew = None if owners is None else Crew(self, owners.crews)
+        self.crew = None if owners is None else Crew(self._team(), owners.crews)
         self.demand.crew = self.workforce.crew = self.polling.crew = self.fleet.everywhere = self.crew
         self._store = shared.store
         self.tracing = shared.tracing
@@ -86,19 +86,12 @@ class Work:
         """The settings of the endpoint as they are now."""
         return self.workforce.settings
 
-    @property
-    def kind(self) -> str:
-        """What its workers are."""
-        return self.workforce.launcher.kind
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether nothing starts any more."""
-        return self.workforce.autoscaler.is_stopped
-
-    async def waiting(self) -> int:
-        """How many jobs wait for workers."""
-        return await self.demand.waiting()
+    def _team(self) -> Team:
+        workforce = self.workforce
+        return Team(
+            self.id, self.shared, self.fleet, self.polling, workforce.launcher.kind,
+            lambda: workforce.autoscaler.is_stopped, lambda: self.balance(), self.demand.waiting, workforce.later,
+        )  # fmt: skip
 
     @property
     def is_faulty(self) -> bool:
@@ -179,10 +172,6 @@ class Work:
             await self.engine.change_if(
                 job_id, lambda job: Renewed(job.lease, lease_until) if job.worker == worker else None, at
             )
-
-    async def give_back(self, jobs: list[Job]) -> None:
-        """A worker that was given these may not have them: the next one may."""
-        await self._give_back([], jobs)
 
     async def drop(self, worker: str, job: Job, reason: str) -> None:
         """A worker has let go of a job on which it will never report, for a reason that clients may see."""
@@ -296,6 +285,9 @@ class Work:
         if caller.gone:  # while the store was asked
             await self._give_back(first, jobs)
             return []
+        if self.crew is not None and (late := [job for job in jobs if job.id in barred]):
+            await self._give_back([], late)  # the worker has lost them elsewhere, as was heard only now
+            jobs = [job for job in jobs if job not in late]
         if self.shared.faults.rules:
             for job in jobs:
                 self.hooks.handed_out(job, at)

@@ -101,7 +101,7 @@ class Workforce:
             await self.worker_broken(worker, reason)
 
     async def with_others(self, own: WorkerCounts) -> WorkerCounts:
-        """The workers of all servers over the store, given this one's `own`."""
+        """The workers of all servers over the store, given those that this one knows, `own` and shared."""
         if self._owners is None:
             return own
         all_workers = {**await self._owners.workers(self.id, self._timeline.now()), self._owner: own}

@@ -313,17 +313,18 @@ class Fleet:
         elif self.queued:
             self._start_idling(worker)
 
-    def go(self, worker: Worker) -> bool:
-        """End a worker whose idle timeout is over, unless it has got a job meanwhile; returns whether it goes."""
-        if worker.id in self.workers and worker.state is WorkerState.IDLE and not worker.jobs:
-            self.dismiss(worker, f"idle for {self.settings.idle_timeout / 1000:g} s (idle_timeout)")
-            return True
-        return False
+    def go(self, worker: Worker, waits: bool = False) -> bool:
+        """End a worker whose idle timeout is over, unless it has got a job meanwhile; returns whether it goes.
 
-    def stay(self, worker: Worker) -> None:
-        """Let the idle timeout begin anew: jobs wait."""
-        if worker.id in self.workers and worker.state is WorkerState.IDLE:
+        While a job `waits` it stays, and its idle timeout begins anew.
+        """
+        if worker.id not in self.workers or worker.state is not WorkerState.IDLE:
+            return False
+        if waits:
             self._start_idling(worker)
+            return False
+        self.dismiss(worker, f"idle for {self.settings.idle_timeout / 1000:g} s (idle_timeout)")
+        return True
 
     def _fewest(self, lends: bool = False) -> int:
         """How many must be up besides one that goes. A warm one `lends` its place."""
