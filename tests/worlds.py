@@ -40,6 +40,7 @@ class RecordingLauncher:
     processes: bool = True
     kind: str = "remote"
     start_script_worker: None = None
+    on_start: Callable[[], object] = lambda: None
 
     def launch(self, endpoint: object) -> RecordingLauncher:
         """This launcher, whatever the endpoint."""
@@ -47,6 +48,7 @@ class RecordingLauncher:
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
+        self.on_start()
 
     def stop(self, worker: str) -> None:
         self.stopped.append(worker)

@@ -64,7 +64,7 @@ class RedisCrews:
         written, leader, *hosts = await self._connection.run(_LEAD, self._base(endpoint), KEPT, kind, owner, now, until)
         if written:
             await self._news.written(endpoint, written, [Word(endpoint)])
-        return Lead(leader.decode(), [host.decode() for host in hosts])
+        return Lead(leader.decode(), sorted(host.decode() for host in hosts))
 
     async def polled(self, endpoint: str) -> list[Job]:
         """The jobs that workers without an owner hold."""
