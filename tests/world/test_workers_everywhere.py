@@ -188,6 +188,26 @@ async def test_the_server_where_a_worker_came_first_dies_and_the_worker_works_on
     assert await report(there, job)
 
 
+async def test_the_server_where_a_worker_came_first_ends_and_the_others_know_the_worker(servers: Servers):
+    here, there, job = await polls(servers)
+    await here.emulator.stop()
+    del servers.worlds["a"]
+    await servers.settle()
+    assert there.endpoint.fleet.workers["w"].jobs == {job.id}
+    await there.endpoint.cancel(job.id)
+    assert await there.endpoint.polling.stops("w", servers.clock.now(), Caller()) == [job.id]
+
+
+async def test_who_has_lost_news_looks_at_the_store(servers: Servers):
+    _, there, job = await polls(servers)
+    there.endpoint.fleet.workers.clear()  # as if it had heard of nobody
+    there.endpoint.polling.visitors.clear()
+    for lost in servers.views["b"].news.losses:
+        lost("ep")
+    await servers.settle()
+    assert there.endpoint.fleet.workers["w"].jobs == {job.id}
+
+
 async def test_that_a_worker_was_heard_is_written_once_a_second_and_told_to_nobody(servers: Servers):
     here, _, job = await polls(servers)
     words = len(servers.store.words)
@@ -351,3 +371,28 @@ async def test_servers_that_start_and_end_at_any_moment_never_have_more_workers_
     await servers.settle()
     assert fewest <= sum(alive(servers).values()) <= most
     assert len(servers.store.crews["ep"]) == sum(alive(servers).values())
+
+
+async def test_who_looks_on_sees_what_the_workers_of_others_do(servers: Servers):
+    here, there = [await servers.start(name, settings=bounded(3)) for name in "ab"]
+    elsewhere = here.endpoint.work.crew.elsewhere
+
+    async def told() -> list[tuple[str, str, list[str]]]:
+        await servers.settle()
+        return [(one.server, one.state.value, one.jobs) for one in elsewhere.workers()]
+
+    there.endpoint.autoscaler.start_one()
+    assert await told() == [("b", "initializing", [])]
+    worker = there.launcher.started[-1]
+    await there.endpoint.work.worker_ready(worker, 1)
+    assert await told() == [("b", "idle", [])]
+    job = await there.endpoint.submit(INPUT)
+    await there.take(worker)
+    assert await told() == [("b", "running", [job.id])]
+    await here.emulator.reset("ep")
+    assert await told() == [("b", "idle", [])]
+    await there.endpoint.work.worker_unhealthy(worker, "no GPU")
+    await there.endpoint.work.worker_broken(worker, "no GPU")
+    assert await told() == [("b", "unhealthy", [])]
+    await there.endpoint.work.worker_gone(worker)
+    assert await told() == []

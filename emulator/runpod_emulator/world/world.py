@@ -198,6 +198,7 @@ class World:
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
         self.store.news.words.append(self._told)
+        self.store.news.losses.append(lambda endpoint: self._told(Word(endpoint)))
         self.store.news.past.append(self._remembered)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)

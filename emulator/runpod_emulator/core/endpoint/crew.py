@@ -17,6 +17,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
+from runpod_emulator.core.endpoint.elsewhere import Elsewhere
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.steps import Steps
 from runpod_emulator.core.fleet.fleet import Fleet
@@ -80,6 +81,7 @@ class Crew:
         self._timeline = team.shared.timeline
         self._fleet = team.fleet
         self.members: dict[str, Member] = {}
+        self.elsewhere = Elsewhere(self._owner, self.members)
         self._hosts: list[str] = []
         self._deaf: set[str] = set()
         """Servers that have not taken up an order."""
@@ -93,7 +95,8 @@ class Crew:
         """Slots of our members, and whether they are up, as the store is told."""
         self._noted: dict[str, int] = {}
         """When it was noted last that a polling worker was heard."""
-        self._do = Steps(team.later).add
+        self._steps = Steps(team.later)
+        self._do = self._steps.add
         self._is_dirty = False
         self._reads: list[set[str]] = []
         """For each read of the store that is under way the workers of whom a word came, and jobs that left theirs."""
@@ -159,6 +162,7 @@ class Crew:
 
     async def resign(self) -> None:
         """Start no worker any more, and decide nothing: this server ends."""
+        await self._steps.close()
         now, self._leads_until = self._timeline.now(), 0
         if self._hosts:
             await self._crews.lead(self._id, self._team.kind, self._owner, now, now)

@@ -86,8 +86,10 @@ class Endpoint:
             (self._waiters.heard, self._waiters.events),
             (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
         )
-        if self.work.crew is not None:
-            hears = (*hears, (self.work.crew.heard_job, ALL))
+        crew = self.work.crew
+        if crew is not None:
+            leaves: Kinds = (Taken, *LEAVES)
+            hears = (*hears, (crew.heard_job, {*QUEUES, *leaves}), (crew.elsewhere.heard, leaves))
         """Who hears of which events of the jobs, in this order."""
         self._hears_of_scripted = by_kind(hears)
         self._hears = by_kind(row for row in hears if row is not of_scripts)
@@ -330,6 +332,8 @@ class Endpoint:
         """Begin anew after every job was forgotten: those who wait for one are told."""
         self._waiters.reset()
         self.scripts.clear()
+        if self.work.crew is not None:
+            self.work.crew.elsewhere.clear()
         self._engine.counts = None
         self.later(self.work.balance())
 

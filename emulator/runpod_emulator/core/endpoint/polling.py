@@ -227,7 +227,9 @@ class PollingWorkers:
             visitor.silence.cancel()
 
     def close(self) -> None:
-        """Let go of every worker: the endpoint is gone."""
+        """Let go of every worker: the endpoint is gone here; other servers may know its workers still."""
+        for known in self._endpoint.fleet.workers.values():
+            known.is_shared = False
         for worker in list(self.visitors):
             self.release_polls(worker)
             self.forget(worker)
@@ -261,8 +263,11 @@ class PollingWorkers:
     def freed(self, worker: str, jobs: Iterable[str]) -> None:
         """The worker has let go of jobs, as another server has heard."""
         visitor = self.visitors.get(worker)
-        if visitor is not None and any([visitor.stopping.pop(job_id, None) is not None for job_id in jobs]):
-            self._next_job.look_again()
+        if visitor is None:
+            return
+        for job_id in jobs:
+            visitor.stopping.pop(job_id, None)
+        self._next_job.look_again()
 
     async def _ask_whether_silent(self, worker: str, visitor: Visitor) -> None:
         """It has not come here for long: perhaps it has come to others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,16 +21,26 @@ class Steps:
     def __init__(self, later: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         self._later = later
         self._steps: deque[Step] = deque()
-        self._is_working = False
+        self._is_closed = False
+        self._over: asyncio.Future[None] | None = None
+        """When the last of those is done that are under way; None where none is."""
 
     def add(self, step: Step) -> None:
         """Do this behind all that was added before."""
+        if self._is_closed:
+            return
         self._steps.append(step)
-        if not self._is_working:
-            self._is_working = True
-            self._later(self._work())
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+            self._later(self._work(self._over))
 
-    async def _work(self) -> None:
+    async def close(self) -> None:
+        """Do what was added, and nothing after that."""
+        self._is_closed = True
+        if self._over is not None:
+            await self._over
+
+    async def _work(self, over: asyncio.Future[None]) -> None:
         try:
             while self._steps:
                 try:
@@ -37,4 +48,5 @@ class Steps:
                 except Unavailable:  # the next heartbeat finds what differs
                     log.debug("the store was not told of a worker")
         finally:
-            self._is_working = False
+            self._over = None
+            over.set_result(None)

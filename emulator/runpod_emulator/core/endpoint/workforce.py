@@ -54,7 +54,7 @@ class Workforce:
         """What was said last of a flaw that was known already."""
         self.launcher = launcher
         self.crew: Crew | None = None
-        """The workers of all servers over the store; None where that is this server's own, and where there is no queue."""
+        """The workers of all servers over the store; None where that is one's own, and where there is no queue."""
         self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
         self._timeline = shared.timeline
