@@ -21,10 +21,8 @@ class Deadlines:
         self._store = store
         self._endpoints = endpoints
         self._unread = unread
-
-    async def next_due(self) -> int | None:
+        self.next_due = store.next_due
         """The earliest deadline of any job."""
-        return await self._store.next_due()
 
     async def expire_next(self, now: int) -> None:
         """Let the job with the earliest deadline meet it; a step that fails is logged, and not tried again."""
