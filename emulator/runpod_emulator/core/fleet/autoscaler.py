@@ -105,7 +105,7 @@ class Autoscaler:
         return None if self._delay is None else self._delay.due
 
     def start_one(self, at_once: bool = False) -> bool:
-        """Bring up one worker now, within the maximum; returns whether it comes. `at_once` is without simulated delays."""
+        """Bring up one worker now, within the maximum, if there may be one; `at_once` without simulated delays."""
         if self._stopped or self._fleet.hindrance:
             return False
         self._fleet.start(self._new_worker(), at_once)

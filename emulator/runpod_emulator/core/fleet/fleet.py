@@ -308,7 +308,7 @@ class Fleet:
         fewest = max(keeps, self.settings.workers_min)
         if not worker.ours or worker.state is not WorkerState.IDLE or self.queued:
             return False
-        return not fewest or self._up > fewest
+        return (not fewest and worker.counts) or self._up > fewest
 
     @property
     def _up(self) -> int:
