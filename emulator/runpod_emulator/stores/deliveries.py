@@ -27,8 +27,9 @@ class MemoryDeliveries:
 
     def owe(self, delivery: Delivery) -> None:
         """Keep a delivery, which is due then."""
-        self._kept[delivery.key] = delivery
-        self._owed.set(delivery.key, delivery.due)
+        key = delivery.key
+        self._kept[key] = delivery
+        self._owed.set(key, delivery.due)
 
     def clear(self, endpoint: str | None = None) -> None:
         """Forget the deliveries of one endpoint, or all."""
@@ -49,8 +50,7 @@ class MemoryDeliveries:
                 break
             key = first[1]
             self._owed.set(key, until)
-            delivery = self._kept[key]
-            self._kept[key] = delivery = delivery._replace(lease=delivery.lease + 1)
+            self._kept[key] = delivery = self._kept[key].given_out()
             claimed.append(delivery)
         return claimed
 
@@ -67,8 +67,9 @@ class MemoryDeliveries:
         if delivery.status is DeliveryStatus.OWED:
             self.owe(delivery)
         else:
-            del self._kept[delivery.key]
-            self._owed.set(delivery.key, None)
+            key = delivery.key
+            del self._kept[key]
+            self._owed.set(key, None)
         return True
 
     def _is_held(self, delivery: Delivery) -> bool:

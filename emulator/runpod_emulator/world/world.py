@@ -314,7 +314,7 @@ class World:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
         if self.is_shared:  # its jobs may be older than this server
-            self.timeline.expect(await self.deadlines.next_due())
+            self.timeline.expect(await self.timeline.next_due())
             self.webhooks.wake()
 
     async def stop(self, forgets: bool = False) -> None:
