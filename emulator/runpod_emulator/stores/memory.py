@@ -70,9 +70,6 @@ class MemoryStore:
         self._places = 0
         self.deliveries = MemoryDeliveries()
 
-    def follow(self, endpoint: str) -> None:
-        """Nothing to do: every write is heard of."""
-
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
         self._places += 1
