@@ -50,6 +50,7 @@ from runpod_emulator.world.unread import Unread
 
 if TYPE_CHECKING:
     from runpod_emulator.effects.traces import Traces
+    from runpod_emulator.world.snapshot import Snapshot
 
 _ANSWER = ("answer",)
 """The topic of webhook calls whose answer is held."""
@@ -72,6 +73,10 @@ class World:
     """Those of clients that have been answered since the last reset."""
     resets = 0
     """How often everything was forgotten."""
+    loads = 0
+    """How often it has come back from a snapshot."""
+    unserved: Snapshot | None = None
+    """What a snapshot had of endpoints that nobody serves here, at shown times: kept for the next one."""
     _is_over = False
 
     def __init__(
@@ -251,6 +256,7 @@ class World:
             self._restart()
             await self.endpoints.starts.restore()
             self.requests = 0
+            self.unserved = None
             self.resets += 1
             self.began_at = self.timeline.now()
 
@@ -260,6 +266,19 @@ class World:
         self.faults.seed = seed
         for queue in self.endpoints.queues.values():
             queue.scripts.reseed(f"{seed} {queue.id} plays")
+
+    def go_on(self, loads: int, shown: int) -> None:
+        """Be a world that has come back from a snapshot, for so many times now, which was taken at the time `shown`.
+
+        No id is given that was given before, and a clock that can be moved goes on from that time.
+        """
+        self.loads = loads
+        self._shared.ids.go_on(loads)
+        clock = self.timeline.clock
+        clock.go_on(shown)
+        if not clock.runs:
+            for queue in self.endpoints.queues.values():
+                queue.limits.shown = clock.drift()
 
     def _restart(self) -> None:
         """Let time begin anew."""

@@ -33,6 +33,10 @@ class IdSource(Protocol):
         """Take another seed: the ids of jobs begin anew with the next reset."""
         ...
 
+    def go_on(self, loads: int) -> None:
+        """Mint none of those that were minted before the world was loaded for this time, the `loads`th."""
+        ...
+
     def job(self, suffix: str, sync: bool) -> str:
         """The id of a job, with the region `suffix`; `sync` is /runsync."""
         ...
@@ -55,13 +59,19 @@ class Ids:
     def reset(self) -> None:
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         if self._first is not None:
-            self._jobs.reset()
+            self._jobs = Dice(self._first)
 
     def reseed(self, seed: int) -> None:
         """Take another seed: the ids of jobs begin anew with the next reset."""
         self.seed = seed
         self._first = f"{seed} {self._owner}" if self._owner else seed
         self._jobs.reseed(self._first)
+
+    def go_on(self, loads: int) -> None:
+        """Mint none of those that were minted before the world was loaded for this time, until the next reset."""
+        if self._first is not None:
+            self._jobs = Dice(f"{self._first} after {loads}")
+            self._workers = Dice(f"{self._first} workers after {loads}")
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""
