@@ -1,7 +1,8 @@
 """What a snapshot tells of secrets.
 
-The file of a server is for that server alone, and must bring back jobs that can still run: it tells all but the headers
-that open something, which no job needs to run. Whoever is given a snapshot is told what people are shown everywhere else.
+The file of a server is for that server alone, and must bring back jobs that can still run: it tells all but the
+headers that open something, which no job needs to run. Whoever is given a snapshot is told what people are shown
+everywhere else.
 """
 
 from __future__ import annotations

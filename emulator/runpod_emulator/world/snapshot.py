@@ -72,6 +72,12 @@ class Snapshot(NamedTuple):
         """How many jobs are in it."""
         return sum(len(shelf.jobs) for shelf in self.store.shelves)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has happened in it: a namespace that is made anew is the same."""
+        since = [one for one in self.stubs if not one.of_start], [one for one in self.faults if not one.of_start]
+        return not (self.jobs or self.told.noted or self.store.deliveries or any(since))
+
     def of(self, endpoints: Collection[str]) -> Snapshot:
         """The jobs of these endpoints, with all that is kept of them, and nothing else."""
         store = Contents(0, [shelf for shelf in self.store.shelves if shelf.endpoint in endpoints], [])

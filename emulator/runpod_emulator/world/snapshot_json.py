@@ -36,7 +36,7 @@ from runpod_emulator.stores.snapshot import (
     text_of,
 )
 from runpod_emulator.world.covers import Cover, Masked
-from runpod_emulator.world.snapshot import Key, KeptFault, KeptStub, Snapshot
+from runpod_emulator.world.snapshot import KeptFault, KeptStub, Key, Snapshot
 
 FORMAT = "runpod-emulator state"
 VERSION = 1

@@ -1,7 +1,7 @@
 """How an endpoint goes on with jobs that a server before this one has left: those of a snapshot.
 
-Their workers have ended with that server, so jobs that ran come back as those of lost workers do, once. A worker that was
-started elsewhere may live on: its jobs stay its own, as long as it is not silent for its lease.
+Their workers have ended with that server, so jobs that ran come back as those of lost workers do, once. A worker that
+was started elsewhere may live on: its jobs stay its own, as long as it is not silent for its lease.
 """
 
 from __future__ import annotations
