@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -52,10 +53,8 @@ class Life:
 
     def do(self, verb: str, number: int) -> None:
         """One step; what is not possible now does nothing."""
-        try:
+        with contextlib.suppress(RequestError):
             getattr(self, verb)(number)
-        except RequestError:
-            pass
 
     def submit(self, number: int) -> None:
         hook = HOOK if number % 2 else None
