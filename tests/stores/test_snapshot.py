@@ -162,7 +162,7 @@ def through_json(contents: Contents) -> Contents:
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 50)), max_size=60))
-def test_whatever_has_happened_a_fresh_store_that_loads_it_answers_the_same(steps: list[tuple[str, int]]) -> None:
+async def test_whatever_has_happened_a_fresh_store_that_loads_it_answers_the_same(steps: list[tuple[str, int]]) -> None:
     life = Life()
     for verb, number in steps:
         life.do(verb, number)
@@ -180,7 +180,7 @@ def test_whatever_has_happened_a_fresh_store_that_loads_it_answers_the_same(step
     assert told(by_json, ids) == expected
 
 
-def test_a_dump_stays_as_it_was_whatever_follows() -> None:
+async def test_a_dump_stays_as_it_was_whatever_follows() -> None:
     life = Life()
     for verb in ("submit", "submit", "take", "emit"):
         life.do(verb, 1)
