@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -40,8 +39,8 @@ from runpod_emulator.world.snapshot import KeptFault, KeptStub, Key, Snapshot
 
 FORMAT = "runpod-emulator state"
 VERSION = 1
-_ROWS = 32
-"""Rows that are written at once: a third of a millisecond for usual jobs."""
+_PIECE = 8_192
+"""Bytes that are written at once: a tenth of a millisecond for usual jobs."""
 _KINDS = {kind.__name__: kind for kind in ALL}
 _Moment = tuple[int, str, JobStatus | None, str | None, int, int]
 _WRONG = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
@@ -101,11 +100,16 @@ def _pieces(snapshot: Snapshot, cover: Cover | Masked) -> Iterator[bytes]:
 def _section(name: str, rows: Iterable[Any]) -> Iterator[bytes]:
     """A list under a name."""
     yield b',"%s":[' % name.encode()
-    rest, between = iter(rows), b""
-    while some := list(islice(rest, _ROWS)):
-        yield between + _dumped(some)[1:-1]
+    parts, length, between = list[bytes](), 0, b""
+    for row in rows:
+        text = _dumped(row)
+        parts += between, text
         between = b","
-    yield b"]"
+        length += len(text)
+        if length > _PIECE:
+            yield b"".join(parts)
+            parts, length = [], 0
+    yield b"".join((*parts, b"]"))
 
 
 def _stub(kept: KeptStub, cover: Cover | Masked) -> dict[str, Any]:
