@@ -73,7 +73,8 @@ class Keeper:
         self._tell(where, loaded)
 
     def _tell(self, where: str, loaded: Loaded) -> None:
-        ran = f", of which {loaded.lost} ran and lost their worker" if loaded.lost else ""
+        whose = "its worker" if loaded.lost == 1 else "their workers"
+        ran = f", of which {loaded.lost} ran and lost {whose}" if loaded.lost else ""
         jobs = "1 job is" if loaded.jobs == 1 else f"{loaded.jobs} jobs are"
         log.info("%s back from %s%s%s", jobs, where, self._file.given, ran)
         for endpoint, count in loaded.unserved.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import itertools
 import os
 import stat
 import threading
@@ -83,7 +84,9 @@ class StateFile:
 
     def _put_aside(self) -> Path:
         stamp = datetime.datetime.fromtimestamp(RealClock().now() / 1000, datetime.timezone.utc)
-        aside = self._path.with_name(f"{self._path.name}.broken-{stamp:%Y%m%dT%H%M%S.%fZ}")
+        name = f"{self._path.name}.broken-{stamp:%Y%m%dT%H%M%SZ}"
+        names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        aside = next(path for path in map(self._path.with_name, names) if not path.exists())
         try:
             self._path.rename(aside)
         except OSError as error:
