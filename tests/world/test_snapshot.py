@@ -193,6 +193,16 @@ async def test_no_id_is_given_twice_and_the_same_snapshot_gives_the_same_ids() -
     assert places == sorted(set(places))
 
 
+async def test_workers_live_on_whatever_is_loaded_and_get_no_id_of_another() -> None:
+    before, after = here(), here(workers_max=9)
+    snapshot = saved(before)
+    workers = [await after.worker()]
+    for _ in range(3):
+        await bring_back(after.emulator, snapshot, NO_MOCKS, restarts=False)
+        workers.append(await after.worker())
+    assert len(set(workers)) == len(after.endpoint.fleet.workers) == 4
+
+
 # Workers that were started elsewhere
 
 
@@ -399,6 +409,12 @@ async def test_jobs_of_endpoints_that_nobody_serves_are_kept_for_the_next_server
     assert [one.event for one in after.emulator.history.of("other", other.id)] == ["Submitted"]
     await between.emulator.reset()
     assert taken(between.emulator).snapshot().jobs == 0
+
+
+async def test_an_endpoint_without_jobs_is_missed_by_nobody() -> None:
+    before, after = here(), here()
+    await before.emulator.store.counts("other")
+    assert await restarted(before, after) == Loaded(jobs=0, lost=0, unserved={})
 
 
 async def test_a_store_that_is_shared_is_not_saved() -> None:

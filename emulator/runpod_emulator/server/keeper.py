@@ -101,6 +101,8 @@ class Keeper:
                     "--state %s: %s: the file is as it was, and the next save may be better", self._file.given, problem
                 )
             self._problem = problem
+        except Exception:
+            log.exception("--state %s: what there is could not be saved", self._file.given)
         else:
             if self._problem:
                 log.info("--state %s: saved again", self._file.given)

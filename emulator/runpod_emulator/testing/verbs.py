@@ -48,11 +48,11 @@ class Verbs:
         """The way to the world itself, for those who need more than these verbs."""
         self.clock = Clock(link)
         self.webhooks = Webhooks(link)
-        self.aio = Aio(self)
-        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._asserted: set[int] = set()
         """The numbers of requests that the test has asked for."""
         self.state = State(link, self._asserted)
+        self.aio = Aio(self)
+        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._is_first = others is None
         self._named: dict[str, Verbs] = {} if others is None else others
         """The other worlds that were asked for, by their names."""

@@ -182,7 +182,7 @@ async def bring_back(world: World, snapshot: Snapshot, mocks: Mocks, restarts: b
     for told in world.news.loaded:
         told(snapshot.jobs)
     aside = () if world.unserved is None else world.unserved.store.shelves
-    return Loaded(snapshot.jobs, lost, {shelf.endpoint: len(shelf.jobs) for shelf in aside})
+    return Loaded(snapshot.jobs, lost, {shelf.endpoint: len(shelf.jobs) for shelf in aside if shelf.jobs})
 
 
 def _served(world: World, snapshot: Snapshot) -> Snapshot:
@@ -218,6 +218,7 @@ def _keep(world: World, snapshot: Snapshot) -> None:
     world.history.load(snapshot.told)
     world.streams.load(snapshot.said)
     world.attempts.load(snapshot.calls)
+    world.began_at = min([world.began_at, *(noted[0][0] for _, noted in snapshot.told.noted if noted)])
     if isinstance(world.timeline.clock, AutoClock):
         ended = {(job.endpoint, job.id) for shelf in snapshot.store.shelves for job in shelf.jobs if job.ended_at}
         world.unread.jobs |= ended & snapshot.unread if snapshot.mode == "auto" else ended
