@@ -23,7 +23,8 @@ from runpod_emulator.core.time.clock import AutoClock, RealClock
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.stores.snapshot import Contents, Shelf
 from runpod_emulator.world.covers import Cover, Masked
-from runpod_emulator.world.snapshot import KeptStub, Loaded, Mocks, Snapshot, bring_back, moved, taken
+from runpod_emulator.world.saving import Loaded, Mocks, bring_back, taken
+from runpod_emulator.world.snapshot import KeptStub, Snapshot, moved
 from runpod_emulator.world.snapshot_json import NoSnapshot, OtherVersion, pieces_of, snapshots_in
 
 from tests.stores.yielding import YieldingStore

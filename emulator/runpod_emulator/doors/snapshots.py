@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from runpod_emulator.core.errors import EmulatorError
 from runpod_emulator.core.mocks.faults import Fault as CoreFault
 from runpod_emulator.core.mocks.stubs import Stub as CoreStub
-from runpod_emulator.world.snapshot import KeptFault, KeptStub, Loaded, Mocks, Snapshot, bring_back
+from runpod_emulator.world.saving import Loaded, Mocks, bring_back
+from runpod_emulator.world.snapshot import KeptFault, KeptStub, Snapshot
 from runpod_emulator.world.snapshot_json import NoSnapshot, snapshots_in
 from runpod_emulator.world.world import World
 

@@ -10,7 +10,8 @@ from runpod_emulator.core.errors import ConfigurationError, RequestError
 from runpod_emulator.doors.snapshots import go_on_from
 from runpod_emulator.server.state_file import StateFile
 from runpod_emulator.world.covers import Cover
-from runpod_emulator.world.snapshot import Loaded, Snapshot, Taken, taken
+from runpod_emulator.world.saving import Loaded, taken
+from runpod_emulator.world.snapshot import Snapshot, Taken
 from runpod_emulator.world.snapshot_json import NoSnapshot, pieces_of
 from runpod_emulator.world.worlds import Worlds
 

@@ -11,7 +11,7 @@ from runpod_emulator.core.secrets.masks import Masks
 from runpod_emulator.doors.snapshots import replace_by
 from runpod_emulator.testing import records
 from runpod_emulator.world.covers import Cover
-from runpod_emulator.world.snapshot import taken
+from runpod_emulator.world.saving import taken
 from runpod_emulator.world.snapshot_json import NoSnapshot, pieces_of
 
 if TYPE_CHECKING:

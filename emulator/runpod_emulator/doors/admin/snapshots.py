@@ -16,7 +16,7 @@ from runpod_emulator.doors.admin.listings import slowly
 from runpod_emulator.doors.admin.state import Chosen
 from runpod_emulator.doors.snapshots import replace_by
 from runpod_emulator.world.covers import Masked
-from runpod_emulator.world.snapshot import taken
+from runpod_emulator.world.saving import taken
 from runpod_emulator.world.snapshot_json import NoSnapshot, pieces_of
 from runpod_emulator.world.worlds import Worlds
 
