@@ -123,6 +123,14 @@ async def test_a_job_that_ran_comes_back_once_and_then_fails_as_a_lost_workers_d
     assert (health.failed, health.retried, health.running) == (1, 1, 0)
 
 
+async def test_a_program_that_polls_has_ended_too_where_the_server_had_started_it() -> None:
+    before, after = here(), here()
+    sent = await before.endpoint.submit(JOB)
+    await before.take(await before.worker(), lease=40_000)
+    assert (await restarted(before, after)).lost == 1
+    assert (await after.endpoint.status(sent.id)).status is JobStatus.IN_QUEUE
+
+
 async def test_an_old_report_does_not_count_for_a_job_that_came_back() -> None:
     before, after = here(), here()
     _, job = await before.running(JOB)

@@ -18,7 +18,6 @@ from runpod_emulator.doors.admin.app import admin_app
 from tests.doors.admin.test_admin_api import Admin
 from tests.doors.admin.test_feed import Reader
 from tests.doors.doors import Doors, open_doors
-from tests.tables import table
 
 KEY = "rpa_ABCDEFGHIJKLMNOPQRSTUVWXYZ123456"
 
@@ -264,6 +263,8 @@ def test_both_are_described() -> None:
     assert list(described["get"]["responses"]["200"]["content"]) == ["application/json"]
 
 
-@table("path", ["/state", "/clock"])
-def test_only_the_snapshot_may_be_large(path: str) -> None:
-    assert ("/__emulator" + path).endswith(bodies._SNAPSHOT) is (path == "/state")
+async def test_only_the_snapshot_may_be_large(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_LONGEST", 10)
+    for method, path in (("DELETE", "/stubs/state"), ("POST", "/faults/profiles/state"), ("POST", "/reset")):
+        answer = await doors.http.request(method, f"/__emulator{path}", content=b'"' + b"x" * 20 + b'"')
+        assert (answer.status_code, "max body size of 10 bytes" in answer.json()["detail"]) == (400, True), answer.text

@@ -36,7 +36,7 @@ class JsonBodies:
             await self.app(scope, receive, send)
             return
         try:
-            is_snapshot = scope["path"].endswith(_SNAPSHOT)
+            is_snapshot = scope["path"].removeprefix(scope.get("root_path", "")) == _SNAPSHOT
             body = await read_body(Request(scope, receive), _LONGEST_SNAPSHOT if is_snapshot else _LONGEST)
             if not is_snapshot:
                 _check(body)
