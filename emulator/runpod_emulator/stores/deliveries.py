@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.time.schedule import Schedule
@@ -40,6 +42,15 @@ class MemoryDeliveries:
         for key in [key for key in self._kept if key[1] == endpoint]:
             del self._kept[key]
             self._owed.set(key, None)
+
+    def dump(self) -> list[Delivery]:
+        """All that are owed, those that senders have too."""
+        return list(self._kept.values())
+
+    def load(self, deliveries: Iterable[Delivery]) -> None:
+        """Owe these too, each when it was due: a sender that had one is gone."""
+        for delivery in deliveries:
+            self.owe(delivery)
 
     async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
         """Owed deliveries that are due, `most` at most; each is given out until the time `until`, if any."""
