@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
-MOST = 10_000
+MOST = 3_000
 """Pieces of news that wait to be read; then what comes is left out, until all that waits has been read."""
 FEW = 1_000
 """The same for kinds that come with every request."""

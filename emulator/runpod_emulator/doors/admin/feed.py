@@ -2,7 +2,8 @@
 
 While nobody reads, nobody is told. While somebody does, a piece of news costs hardly more than its place in a queue:
 it is put into words as it is sent, in pieces, for which only a small part of the time is spent. What comes faster
-waits, up to a bound. What goes beyond that is counted, and told where it is missing.
+waits, up to a bound. What goes beyond that is counted, and told where it is missing. Then pieces are sent less often,
+and news of which each costs more than a count is not listened to until all that waited has been read.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import orjson
 
 from runpod_emulator.core.time.clock import work_time
 from runpod_emulator.doors.admin.backlog import Backlog
-from runpod_emulator.doors.admin.happenings import KINDS, Kind, Source
+from runpod_emulator.doors.admin.happenings import DEAR, KINDS, Kind, Source
 from runpod_emulator.world.world import World
 
 PAUSE = 0.05
 """Seconds between two pieces of what a reader is sent."""
+CROWDED_PAUSE = 0.25
+"""The same while more comes than can be told: a piece costs the same however large it is."""
 WORK = 0.00025
-"""Seconds of work for one piece: with PAUSE, half a hundredth of the time."""
+"""Seconds of work for one piece, and for more in a longer pause: with PAUSE, half a hundredth of the time."""
 
 
 class Feed:
@@ -36,7 +39,11 @@ class Feed:
         self._sent_at = float("-inf")
         """When the last piece went out, by the loop's time."""
         source = Source(world, endpoint, self._backlog)
-        self._effects = [KINDS[kind](source) for kind in dict.fromkeys(kinds)]
+        effects = {kind: KINDS[kind](source) for kind in dict.fromkeys(kinds)}
+        self._effects = list(effects.values())
+        self._dear = {kind: effect for kind, effect in effects.items() if kind in DEAR}
+        self._is_aside = False
+        """Whether those are not told, for more comes than can be read."""
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -55,6 +62,7 @@ class Feed:
             await self._ready.wait()
             self._ready.clear()
             if self._backlog.news and not room.closed:
+                self._step_aside()
                 yield self._piece()
                 self._sent_at = asyncio.get_running_loop().time()
             self._backlog.is_awake = False
@@ -62,15 +70,32 @@ class Feed:
                 self._wake()
 
     def _wake(self) -> None:
-        """Send what waits: in the next turn of the loop, or PAUSE after the last piece."""
+        """Send what waits: in the next turn of the loop, or a pause after the last piece."""
         self._backlog.is_awake = True
         loop = asyncio.get_running_loop()
-        self._alarm = loop.call_at(max(loop.time(), self._sent_at + PAUSE), self._ready.set)
+        self._alarm = loop.call_at(max(loop.time(), self._sent_at + self._pause), self._ready.set)
+
+    @property
+    def _pause(self) -> float:
+        return CROWDED_PAUSE if self._backlog.is_crowded else PAUSE
+
+    def _step_aside(self) -> None:
+        """Listen to no dear news while so much waits; what is missed then counts as one."""
+        if self._backlog.is_crowded and not self._is_aside and self._dear:
+            self._is_aside = True
+            self._world.news.leave(self._dear.values())
+            for kind in self._dear:
+                self._backlog.left_out[kind] += 1
+
+    def _step_back(self) -> None:
+        if self._is_aside:
+            self._is_aside = False
+            self._world.news.tell(list(self._dear.values()))
 
     def _piece(self) -> bytes:
         told: list[bytes] = []
         backlog = self._backlog
-        until = work_time() + WORK
+        until = work_time() + WORK * (self._pause / PAUSE if PAUSE else 1)
         while backlog.news and (not told or work_time() < until):
             kind, written, kept, _ = backlog.take()
             told.append(self._event(kind, written(kept)))
@@ -78,6 +103,7 @@ class Feed:
             kinds = dict(backlog.left_out)
             told.append(self._event("left-out", {"count": sum(kinds.values()), "kinds": kinds}))
             backlog.left_out.clear()
+            self._step_back()
         return b"".join(told)
 
     def _event(self, kind: str, data: dict[str, Any]) -> bytes:

@@ -53,9 +53,10 @@ def _life(world: World) -> Callable[[tuple[str, str]], dict[str, Any]]:
         return one.at + drift, one.event, one.status, one.worker and masked(one.worker), one.retries
 
     def shape(key: tuple[str, str]) -> dict[str, Any]:
-        told = [moment(one) for one in _few(world.history.of(*key))]
+        moments = world.history.of(*key)
+        told = [moment(one) for one in _few(moments)]
         calls = [[at + drift, is_known] for at, is_known in hooks.get(key, ())]
-        cold = [[one.began + drift, one.ended + drift] for one in _colds(world, key) if one.ended is not None]
+        cold = [[one.began + drift, one.ended + drift] for one in _colds(world, key[0], moments) if one.ended]
         more = {"hooks": calls, "cold": cold}
         return {
             "endpoint": masked(key[0]),
@@ -67,12 +68,17 @@ def _life(world: World) -> Callable[[tuple[str, str]], dict[str, Any]]:
     return shape
 
 
-def _colds(world: World, key: tuple[str, str]) -> list[Phase]:
-    """When the job waited for a worker that came up for it."""
-    served = world.endpoints.queues.get(key[0])
-    if served is None:
+def _colds(world: World, endpoint: str, moments: list[Moment]) -> list[Phase]:
+    """When the job waited for a worker that came up for it; most find theirs up, which is seen at a glance."""
+    served = world.endpoints.queues.get(endpoint)
+    if served is None or not moments:
         return []
-    return [one for one in phases(world.history.of(*key), served.fleet.arrivals.of) if one.name == COLD_START]
+    arrival_of, came_at = served.fleet.arrivals.of, moments[0].at
+    for worker in {one.worker for one in moments if one.worker}:
+        arrival = arrival_of(worker)
+        if arrival is not None and (arrival.ready_at is None or arrival.ready_at > came_at):
+            return [one for one in phases(moments, arrival_of) if one.name == COLD_START]
+    return []
 
 
 def _few(moments: list[Moment]) -> Iterator[Moment]:
