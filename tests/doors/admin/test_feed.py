@@ -195,6 +195,52 @@ async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypa
     assert told[-1].data == {"count": 3, "kinds": {"request": 3}}
 
 
+async def test_in_a_rush_nobody_listens_to_workers_until_all_that_waits_is_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backlog, "FEW", 8)
+    monkeypatch.setattr(feed_module, "PAUSE", 0.001)
+    monkeypatch.setattr(feed_module, "CROWDED_PAUSE", 0.001)
+    monkeypatch.setattr(feed_module, "WORK", 0)
+    world = make_world()
+    listeners = world.emulator.news.worker_changed
+    reader = Reader(world.emulator, "transition", "worker")
+    with reader.feed.reading():
+        worker = await life(world)
+        assert (len(listeners), reader.feed._backlog.is_crowded) == (1, True)
+        told = await reader.piece()
+        assert listeners == []
+        await world.endpoint.submit(Submission(b"{}"))
+        (job,) = await world.take(worker)
+        while told[-1].kind != "left-out":
+            told += await reader.piece()
+        assert {kind: [one.kind for one in told].count(kind) for kind in ("transition", "worker")} == {
+            "transition": 6, "worker": 4,
+        }  # fmt: skip
+        assert told[-1].data["kinds"]["worker"] == 2, "the one that found it full, and at least one since"
+        assert len(listeners) == 1
+        await world.endpoint.work.report(job.id, Completed(job.lease, b"2"))
+        assert "idle" in [one.data.get("state") for one in await reader.piece() + await reader.piece()]
+    assert listeners == []
+
+
+async def test_in_a_rush_pieces_are_larger_and_come_less_often(monkeypatch: pytest.MonkeyPatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(feed_module, "WORK", 1)
+    monkeypatch.setattr(feed_module, "PAUSE", 0.01)
+    monkeypatch.setattr(feed_module, "CROWDED_PAUSE", 0.02)
+    monkeypatch.setattr(feed_module, "work_time", lambda: next(ticks) / 4)
+    monkeypatch.setattr(backlog, "FEW", 10)
+    world = make_world()
+    reader, loop = Reader(world.emulator, "transition"), asyncio.get_running_loop()
+    with reader.feed.reading():
+        for _ in range(10):
+            await world.endpoint.submit(Submission(b"{}"))
+        pieces = [await reader.piece()]
+        began = loop.time()
+        pieces.append(await reader.piece())
+    assert [len(piece) for piece in pieces] == [8, 2]
+    assert loop.time() - began > feed_module.CROWDED_PAUSE * 0.9
+
+
 async def test_long_lines_that_nobody_reads_take_bounded_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "WORK", 60)
     monkeypatch.setattr(backlog, "MOST_BYTES", 1_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast
 
 from runpod_emulator.core.errors import ConfigurationError
@@ -184,8 +184,8 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
     "log": Logs,
     "reset": Resets,
 }
-DEAR: Collection[Kind] = ("worker",)
-"""Kinds of which each piece is made for who listens, twice with every job: a microsecond, where a count takes a tenth."""
+DEAR: tuple[Kind, ...] = ("worker",)
+"""Kinds whose pieces are made for who listens, twice with every job: each a microsecond, where a count takes a tenth."""
 
 
 def known_kinds(text: str) -> list[Kind]:
