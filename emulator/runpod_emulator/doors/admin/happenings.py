@@ -185,7 +185,7 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
     "reset": Resets,
 }
 DEAR: tuple[Kind, ...] = ("worker",)
-"""Kinds whose pieces are made for who listens, twice with every job: each a microsecond, where a count takes a tenth."""
+"""Kinds whose pieces are made for those who listen, twice with every job: each takes 1 µs, a count a tenth."""
 
 
 def known_kinds(text: str) -> list[Kind]:
