@@ -43,12 +43,14 @@ class Watcher:
         self._server = server
         self._feed = feed
         self._has_news, self._is_stale, self._is_over = threading.Event(), threading.Event(), threading.Event()
+        self._is_open = threading.Event()
         work = self._read, self._overview, self._picture
         self._threads = [threading.Thread(target=one, daemon=True) for one in work]
 
     def __enter__(self) -> Watcher:
         for thread in self._threads:
             thread.start()
+        self._is_open.wait(30)  # to open it is dearer than to have it open
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -79,6 +81,7 @@ class Watcher:
             began = time.monotonic()
             self._server.ask("GET", "/__emulator/clock")
             self._server.ask("GET", f"/__emulator/timeline?limit={_of_the_page('MOST').replace('_', '')}")
+            self._is_open.set()
             self._is_over.wait(min(self._longest_rest, self._share * (time.monotonic() - began)))
 
     def _next(self, event: threading.Event) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.freeing import free_later
@@ -100,6 +100,10 @@ class History(Effect):
             Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries, ttl)
             for at, event, status, worker, retries, ttl in self._noted.get((endpoint, job), ())
         ]
+
+    def noted(self, endpoint: str, job: str) -> Sequence[Noted]:
+        """The same as they were noted, for somebody who asks for ten thousand jobs."""
+        return self._noted.get((endpoint, job), ())
 
     def last(self, endpoint: str, job: str) -> tuple[int, str]:
         """How many moments of a job are known, and what the last one made of it; 0 and "" for none."""

@@ -6,9 +6,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
-MOST = 3_000
+MOST = 1_000
 """Pieces of news that wait to be read; then what comes is left out, until all that waits has been read."""
-FEW = 1_000
+FEW = 500
 """The same for kinds that come with every request."""
 MOST_BYTES = 4 << 20
 """Of the texts among them that may be long."""
