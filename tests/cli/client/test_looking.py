@@ -66,7 +66,7 @@ def test_jobs_are_followed_until_the_server_stops(
     ran = asked("jobs", "--follow")
     assert ran.code == 3
     assert ran.out.splitlines()[-1].endswith("llm/8881c1a2 COMPLETED  worker w")
-    assert "7 left out" in ran.err
+    assert "7 or more left out" in ran.err
     assert "The server has stopped." in ran.err
     assert json.loads(asked("jobs", "--follow", "--json", "-n", "0").out) == EVENT
 

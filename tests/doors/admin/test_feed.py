@@ -200,32 +200,45 @@ async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypa
     assert told[-1].data == {"count": 3, "kinds": {"request": 3}}
 
 
-async def test_in_a_rush_nobody_listens_to_workers_until_all_that_waits_is_read(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(backlog, "FEW", 8)
+async def test_in_a_rush_nobody_listens_until_all_that_waits_is_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backlog, "FEW", 4)
+    monkeypatch.setattr(backlog, "MOST", 8)
     monkeypatch.setattr(feed_module, "PAUSE", 0.001)
     monkeypatch.setattr(feed_module, "CROWDED_PAUSE", 0.001)
     monkeypatch.setattr(feed_module, "WORK", 0)
     monkeypatch.setattr(feed_module, "CROWDED_WORK", 0)
     world = make_world()
-    listeners = world.emulator.news.worker_changed
+    news = world.emulator.news
+    before = len(news.heard[Completed])
     reader = Reader(world.emulator, "transition", "worker")
+
+    def listeners() -> tuple[int, int]:
+        return len(news.worker_changed), len(news.heard[Completed]) - before
+
     with reader.feed.reading():
-        worker = await life(world)
-        assert (len(listeners), reader.feed._backlog.is_crowded) == (1, True)
+        worker = await world.worker()
+        for _ in range(2):
+            await world.endpoint.submit(Submission(b"{}"))
+        assert (reader.feed._backlog.is_crowded, listeners()) == (True, (1, 1))
         told = await reader.piece()
-        assert listeners == []
+        assert listeners() == (0, 1), "what comes with every job has more room"
+        jobs = [await world.endpoint.submit(Submission(b"{}")) for _ in range(6)]
+        told += await reader.piece()
+        assert listeners() == (0, 0)
         await world.endpoint.submit(Submission(b"{}"))
         (job,) = await world.take(worker)
         while told[-1].kind != "left-out":
             told += await reader.piece()
-        assert {kind: [one.kind for one in told].count(kind) for kind in ("transition", "worker")} == {
-            "transition": 6, "worker": 4,
-        }  # fmt: skip
-        assert told[-1].data["kinds"]["worker"] == 2, "the one that found it full, and at least one since"
-        assert len(listeners) == 1
+        submitted = [one.data["id"] for one in told if one.kind == "transition"]
+        assert submitted[-4:] == [one.id for one in jobs[:4]], "the fifth found it full"
+        assert told[-1].data == {"count": 4, "kinds": {"worker": 2, "transition": 2}}, "at least"
+        assert listeners() == (1, 1)
         await world.endpoint.work.report(job.id, Completed(job.lease, b"2"))
-        assert "idle" in [one.data.get("state") for one in await reader.piece() + await reader.piece()]
-    assert listeners == []
+        last = await reader.piece() + await reader.piece()
+        assert [(one.kind, one.data.get("state") or one.data["event"]) for one in last] == [
+            ("transition", "Completed"), ("worker", "idle"),
+        ]  # fmt: skip
+    assert listeners() == (0, 0)
 
 
 async def test_in_a_rush_pieces_are_larger_and_come_less_often(monkeypatch: pytest.MonkeyPatch):
@@ -236,6 +249,7 @@ async def test_in_a_rush_pieces_are_larger_and_come_less_often(monkeypatch: pyte
     monkeypatch.setattr(feed_module, "CROWDED_PAUSE", 0.02)
     monkeypatch.setattr(feed_module, "work_time", lambda: next(ticks) / 4)
     monkeypatch.setattr(backlog, "FEW", 10)
+    monkeypatch.setattr(backlog, "MOST", 10)
     world = make_world()
     reader, loop = Reader(world.emulator, "transition"), asyncio.get_running_loop()
     with reader.feed.reading():
@@ -244,7 +258,7 @@ async def test_in_a_rush_pieces_are_larger_and_come_less_often(monkeypatch: pyte
         pieces = [await reader.piece()]
         began = loop.time()
         pieces.append(await reader.piece())
-    assert [len(piece) for piece in pieces] == [8, 2]
+    assert [[one.kind for one in piece] for piece in pieces] == [["transition"] * 8, ["transition"] * 2 + ["left-out"]]
     assert loop.time() - began > feed_module.CROWDED_PAUSE * 0.9
 
 

@@ -168,7 +168,7 @@ def _follow(events: Iterable[Event], kind: str, line: Callable[[dict[str, Any]],
     try:
         for event in events:
             if event.kind == "left-out":
-                say(f"{event.data.get('count')} left out: they came faster than they were read")
+                say(f"{event.data.get('count')} or more left out: they came faster than they were read")
             elif event.kind == kind and as_json:
                 print_json(event.data)
             elif event.kind == kind:

@@ -25,7 +25,7 @@ class Backlog:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.news: deque[Waiting] = deque()
         self.left_out: defaultdict[str, int] = defaultdict(int)
-        """How many, by their kind, after all that waits: whoever has read that is to be told."""
+        """How many at least, by their kind, after all that waits: whoever has read that is to be told."""
         self.is_awake = False
         """Whether the reader comes anyway."""
         self._wake = wake

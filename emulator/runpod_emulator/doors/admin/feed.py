@@ -2,8 +2,8 @@
 
 While nobody reads, nobody is told. While somebody does, a piece of news costs hardly more than its place in a queue:
 it is put into words as it is sent, in pieces, for which only a small part of the time is spent. What comes faster
-waits, up to a bound. What goes beyond that is counted, and told where it is missing. Then pieces are sent less often,
-and news of which each costs more than a count is not listened to until all that waited has been read.
+waits, up to a bound. That there was more is told where it is missing. Then pieces are sent less often, and news that
+comes with every job is not even listened to until all that waits has been read.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 import orjson
 
+from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.time.clock import work_time
 from runpod_emulator.doors.admin.backlog import Backlog
-from runpod_emulator.doors.admin.happenings import DEAR, KINDS, Kind, Source
+from runpod_emulator.doors.admin.happenings import EVERY_JOB, EVERY_REQUEST, KINDS, Kind, Source
 from runpod_emulator.world.world import World
 
 PAUSE = 0.05
@@ -40,15 +41,14 @@ class Feed:
         """When the last piece went out, by the loop's time."""
         source = Source(world, endpoint, self._backlog)
         effects = {kind: KINDS[kind](source) for kind in dict.fromkeys(kinds)}
-        self._effects = list(effects.values())
-        self._dear = {kind: effect for kind, effect in effects.items() if kind in DEAR}
-        self._is_aside = False
-        """Whether those are not told, for more comes than can be read."""
+        self._effects = effects
+        self._aside: dict[Kind, Effect] = {}
+        """Those of them that are not told now, for more comes than can be read."""
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Be told what happens until this is left."""
-        with self._world.feeds.reading(self._ready.set), self._world.news.telling(self._effects):
+        with self._world.feeds.reading(self._ready.set), self._world.news.telling(list(self._effects.values())):
             try:
                 yield
             finally:
@@ -77,25 +77,28 @@ class Feed:
 
     @property
     def _pause(self) -> float:
-        return CROWDED_PAUSE if self._backlog.is_crowded else PAUSE
+        return CROWDED_PAUSE if self._backlog.is_full else PAUSE
 
     def _step_aside(self) -> None:
-        """Listen to no dear news while so much waits; what is missed then counts as one."""
-        if self._backlog.is_crowded and not self._is_aside and self._dear:
-            self._is_aside = True
-            self._world.news.leave(self._dear.values())
-            for kind in self._dear:
-                self._backlog.left_out[kind] += 1
+        """Listen no more to kinds that are left out anyway, and count each as one, at least: to count all is dear."""
+        backlog = self._backlog
+        flooding = (*EVERY_REQUEST, *EVERY_JOB) if backlog.is_full else EVERY_REQUEST if backlog.is_crowded else ()
+        leaving = {kind: one for kind, one in self._effects.items() if kind in flooding and kind not in self._aside}
+        if leaving:
+            self._world.news.leave(leaving.values())
+            self._aside |= leaving
+            for kind in leaving:
+                backlog.left_out[kind] += not backlog.left_out[kind]
 
     def _step_back(self) -> None:
-        if self._is_aside:
-            self._is_aside = False
-            self._world.news.tell(list(self._dear.values()))
+        if self._aside:
+            self._world.news.tell(list(self._aside.values()))
+            self._aside = {}
 
     def _piece(self) -> bytes:
         told: list[bytes] = []
         backlog = self._backlog
-        until = work_time() + (CROWDED_WORK if backlog.is_crowded else WORK)
+        until = work_time() + (CROWDED_WORK if backlog.is_full else WORK)
         while backlog.news and (not told or work_time() < until):
             kind, written, kept, _ = backlog.take()
             told.append(self._event(kind, written(kept)))

@@ -184,8 +184,10 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
     "log": Logs,
     "reset": Resets,
 }
-DEAR: tuple[Kind, ...] = ("worker",)
-"""Kinds whose pieces are made for those who listen, twice with every job: each takes 1 µs, a count a tenth."""
+EVERY_REQUEST: tuple[Kind, ...] = ("request", "worker")
+"""Kinds that come with every request."""
+EVERY_JOB: tuple[Kind, ...] = ("transition",)
+"""Kinds that come with every job."""
 
 
 def known_kinds(text: str) -> list[Kind]:
