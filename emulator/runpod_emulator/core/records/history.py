@@ -94,6 +94,10 @@ class History(Effect):
         """The last record of a job whose time was over; None for any other, and for one that expired long ago."""
         return self._expired.get((endpoint, job))
 
+    def expired(self) -> Iterator[Job]:
+        """Those records, oldest first."""
+        return iter(self._expired)
+
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
         return [

@@ -107,8 +107,14 @@ async def fidelity(world: Chosen) -> dict[str, dict[str, str]]:
 
 @router.get("/search")
 async def search(world: Chosen, q: Annotated[str, Query(max_length=1_000)]) -> Response:
-    """Which jobs hold a text in their id, their endpoint or their input: `[endpoint, id]` of each, newest first."""
-    found, _ = await listings.jobs_of(world, None, None, 0, KEPT, listings.telling(q, None))
+    """Which jobs hold a text in their id, their endpoint or their input: `[endpoint, id]` of each, newest first.
+
+    Those that are gone because their time was over come last.
+    """
+    is_meant = listings.telling(q, None)
+    found, _ = await listings.jobs_of(world, None, None, 0, KEPT, is_meant)
+    expired = list(world.history.expired())[::-1]
+    found += await listings.chosen(expired, lambda one: is_meant is None or is_meant(one))
     return await listings.listed("jobs", found, lambda one: [world.masks.text(one.endpoint), one.id])
 
 
