@@ -1,5 +1,6 @@
 // What the page knows: lives of jobs, and news of everything else, from one stream of events.
 import { ask, admin, events, kept } from "./api.js";
+import { Comings } from "./comings.js";
 import { Life, keyOf } from "./life.js";
 
 const MOST = 10_000;
@@ -10,7 +11,6 @@ const SETTLED = 50;
 const GRACE = 10_000;
 const LONGEST_PAUSE = 5_000;
 const BURST = 100;
-const COMINGS = 2_000;
 // Kinds of which it does no harm to have missed some: what shows them asks for them.
 const ASKED_FOR = new Set(["worker"]);
 // The whole picture is dear: under load it is asked for after so many times as long as it took, in ms at most.
@@ -27,7 +27,7 @@ export class World {
     this.clock = { mode: "real", now: Date.now() };
     this.skew = 0;
     this.latest = 0;
-    this.comings = new Map();
+    this.comings = new Comings();
     this.version = 0;
     this.age = 0;
     this.listeners = new Map();
@@ -98,7 +98,7 @@ export class World {
   // Another namespace, or other keys: nothing that was known counts.
   restart() {
     this.lives = new Map();
-    this.comings = new Map();
+    this.comings = new Comings();
     this.latest = 0;
     this.age += 1;
     this.#tell("reset", "transition");
@@ -231,7 +231,7 @@ export class World {
   #apply(event, data) {
     if (event === "transition") this.#change(data);
     else if (event === "webhook") this.#called(data);
-    else if (event === "worker") this.#came(data);
+    else if (event === "worker") this.comings.came(data);
     else if (event === "reset") this.#forget(data.endpoint ?? null);
     this.latest = Math.max(this.latest, data.at ?? 0);
     this.#tell(event);
@@ -251,30 +251,13 @@ export class World {
       life.unheard = life.moments.length + 1;
     }
     life.add(moment);
-    if (one.event === "Taken") this.#warm(life, one);
+    if (one.event === "Taken") this.comings.warm(life, one);
     this.latest = Math.max(this.latest, one.at);
   }
 
   #called(one) {
     const hooks = this.lives.get(keyOf(one.endpoint, one.job))?.hooks;
     if (hooks && !hooks.some((known) => known[0] === one.at)) hooks.push([one.at, one.acknowledged]);
-  }
-
-  // A wait that ends with a worker that came up meanwhile was a cold start.
-  #warm(life, taken) {
-    const [wait, coming] = [life.spans.at(-2), this.comings.get(taken.worker)];
-    if (wait?.kind !== "queued" || !coming || coming.ready === null) return;
-    const [from, to] = [Math.max(coming.from, wait.from), Math.min(coming.ready, wait.to)];
-    if (from < to) life.cold.push([from, to]);
-  }
-
-  // When each worker came up: the wait of the job that it took first was a cold start.
-  #came(one) {
-    const known = this.comings.get(one.worker);
-    if (!known) {
-      this.comings.set(one.worker, { from: one.at, ready: null });
-      if (this.comings.size > COMINGS) this.comings.delete(this.comings.keys().next().value);
-    } else if (known.ready === null && (one.state === "idle" || one.state === "running")) known.ready = one.at;
   }
 
   #forget(endpoint) {
