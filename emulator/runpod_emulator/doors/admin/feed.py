@@ -87,7 +87,7 @@ class Feed:
         leaving = {kind: self._effects[kind] for kind in flooding if kind in self._effects and kind not in self._aside}
         if leaving:
             self._world.news.leave(leaving.values())
-            self._aside |= leaving
+            self._aside.update(leaving)
             for kind in leaving:
                 backlog.left_out[kind] += not backlog.left_out[kind]
 
