@@ -40,8 +40,8 @@ class Feed:
         self._sent_at = float("-inf")
         """When the last piece went out, by the loop's time."""
         source = Source(world, endpoint, self._backlog)
-        self._effects: dict[Kind, Effect] = {kind: KINDS[kind](source) for kind in kinds}
-        self._aside: dict[Kind, Effect] = {}
+        self._effects: dict[str, Effect] = {kind: KINDS[kind](source) for kind in kinds}
+        self._aside: dict[str, Effect] = {}
         """Those of them that are not told now, for more comes than can be read."""
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ class Feed:
     def _step_aside(self) -> None:
         """Listen no more to kinds that are left out anyway, and count each as one, at least: to count all is dear."""
         backlog = self._backlog
-        flooding: tuple[Kind, ...] = ()
+        flooding: tuple[str, ...] = ()
         if backlog.is_crowded:
             flooding = (*EVERY_REQUEST, *EVERY_JOB) if backlog.is_full else EVERY_REQUEST
         leaving = {kind: self._effects[kind] for kind in flooding if kind in self._effects and kind not in self._aside}
