@@ -213,12 +213,15 @@ class World:
             shown=self.masks.text, tracing=self._traces,
         )  # fmt: skip
 
-    def stub(self, stub: Stub) -> str:
-        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id."""
+    def stub(self, stub: Stub, stays: bool = False) -> str:
+        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id.
+
+        One that `stays` takes the place of the one of its id.
+        """
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.endpoints.add_mock_now(stub.endpoint)
             self.endpoints.starts.let_pass(stub.endpoint)
-        self.stubs.add(stub)
+        (self.stubs.change if stays else self.stubs.add)(stub)
         return stub.id
 
     def fault(self, fault: Fault) -> Fault:

@@ -62,6 +62,19 @@ def test_a_stub_that_is_replaced_is_the_youngest_of_its_new_priority():
     assert [stub.id for stub in stubs] == ["c", "b", "a"]
 
 
+def test_a_stub_that_is_changed_keeps_its_place_unless_its_priority_is_another():
+    stubs = StubBook()
+    for name in ("c", "b", "a"):
+        stubs.add(Stub(name, DONE))
+    stubs.get("b").is_off = True  # type: ignore[union-attr]
+    stubs.change(new := Stub("b", DONE, endpoint="llm"))
+    assert [stub.id for stub in stubs] == ["a", "b", "c"]
+    assert (stubs.get("b"), new.is_off) == (new, True)
+    stubs.change(Stub("c", DONE, priority=1))
+    stubs.change(Stub("b", DONE, priority=1))
+    assert [(stub.id, stub.is_off) for stub in stubs] == [("b", True), ("c", False), ("a", False)]
+
+
 def test_a_fault_that_has_ended_leaves_its_id_free():
     clock = VirtualClock()
     faults = FaultBook(1, Timeline(clock))

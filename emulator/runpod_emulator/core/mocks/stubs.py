@@ -213,6 +213,16 @@ class StubBook:
         self._stubs.insert(bisect_left(self._stubs, -stub.priority, key=lambda one: -one.priority), stub)
         self._ids.add(stub.id)
 
+    def change(self, stub: Stub) -> None:
+        """Put a stub in the place of the one of its id, on or off as that; one of another priority is the youngest."""
+        old = self.get(stub.id)
+        if old is not None:
+            stub.is_off = old.is_off
+        if old is None or old.priority != stub.priority:
+            self.add(stub)
+        else:
+            self._put(stub if one is old else one for one in self._stubs)
+
     def remove(self, stub_id: str) -> bool:
         """Drop a stub; returns whether there was one."""
         if stub_id not in self._ids:  # or many are added in the square of their number

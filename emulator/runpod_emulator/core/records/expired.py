@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job
@@ -34,6 +35,9 @@ class Expired:
         self._held += _size(job)
         while self._held > self._most and len(self._jobs) > 1:
             self.forget(self._order[0])
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs.values())
 
     def get(self, key: Key) -> Job | None:
         """The record; None where none is kept."""

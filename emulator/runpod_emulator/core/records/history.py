@@ -101,12 +101,20 @@ class History(Effect):
         """The last record of a job whose time was over; None for any other, and for one that expired long ago."""
         return self._expired.get((endpoint, job))
 
+    def expired(self) -> Iterator[Job]:
+        """Those records, oldest first."""
+        return iter(self._expired)
+
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
         return [
             Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries, ttl)
             for at, event, status, worker, retries, ttl in self._noted.get((endpoint, job), ())
         ]
+
+    def noted(self, endpoint: str, job: str) -> Sequence[Noted]:
+        """The same as they were noted, for somebody who asks for ten thousand jobs."""
+        return self._noted.get((endpoint, job), ())
 
     def last(self, endpoint: str, job: str) -> tuple[int, str]:
         """How many moments of a job are known, and what the last one made of it; 0 and "" for none."""

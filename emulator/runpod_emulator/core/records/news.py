@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.fleet.worker import Line as Line
@@ -149,15 +149,19 @@ class News:
         self._effects += effects
         self._ask()
 
+    def leave(self, effects: Collection[Effect]) -> None:
+        """Tell these no more."""
+        self._effects = [one for one in self._effects if one not in effects]
+        self._ask()
+
     @contextlib.contextmanager
     def telling(self, effects: Sequence[Effect]) -> Iterator[None]:
-        """The same until this is left."""
+        """Tell these effects until this is left."""
         self.tell(effects)
         try:
             yield
         finally:
-            self._effects = [one for one in self._effects if one not in effects]
-            self._ask()
+            self.leave(effects)
 
     def _ask(self) -> None:
         for name in ("won", "heard"):

@@ -192,6 +192,10 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
     "log": Logs,
     "reset": Resets,
 }
+EVERY_REQUEST: tuple[Kind, ...] = ("request", "worker")
+"""Kinds that come with every request."""
+EVERY_JOB: tuple[Kind, ...] = ("transition",)
+"""Kinds that come with every job."""
 
 
 def known_kinds(text: str) -> list[Kind]:
