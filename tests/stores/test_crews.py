@@ -28,7 +28,7 @@ class Server:
         self.crews: Crews = store.owners.crews
         self.words: list[Word] = []
         store.news.words.append(self.words.append)
-        store.follow("ep")
+        store.news.follow("ep")
 
     async def hears(self, *words: Word) -> None:
         """It has heard just these words since it was asked last."""

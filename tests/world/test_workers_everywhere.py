@@ -1,4 +1,4 @@
-"""Workers of several servers over one store: those that poll come to any, and those of ours are as many as there may be."""
+"""Workers of several servers over one store: those that poll come to any, those of ours are not too many."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ from collections.abc import Callable
 
 from runpod_emulator.core.endpoint.crew import Crew
 from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.jobs.crews import Word
 from runpod_emulator.core.jobs.owners import BEAT, LEASE, Owners
+from runpod_emulator.core.jobs.store import StoreNews
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
@@ -35,6 +37,7 @@ class Heartbeat(Effect):
         self,
         owner: str,
         owners: Owners,
+        news: StoreNews,
         timeline: Timeline,
         endpoints: Callable[[], Endpoints],
         wake: Callable[[], None],
@@ -47,11 +50,19 @@ class Heartbeat(Effect):
         self._next: tuple[int, Timer] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closed = False
+        news.words.append(self.told)
+        news.losses.append(lambda endpoint: self.told(Word(endpoint)))  # look at what the store says
         self._beat_at(timeline.now())
 
     def worker_changed(self, change: WorkerChange) -> None:
         """A worker is in another state: others are told soon."""
         self._beat_at(self._timeline.now() + SOON)
+
+    def told(self, word: Word) -> None:
+        """A server has told of a worker of one endpoint."""
+        queue = self._endpoints().queues.get(word.endpoint)
+        if queue is not None and queue.work.crew is not None:
+            queue.work.crew.heard(word)
 
     async def close(self) -> None:
         """Leave: what this server's workers still hold is lost now, for they have ended."""

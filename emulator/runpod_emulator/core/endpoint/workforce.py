@@ -202,8 +202,6 @@ class Workforce:
     def _changed(self, worker: Worker, state: WorkerState | None) -> None:
         if self.crew is not None:
             self.crew.changed(worker, state)
-        if not self._on_worker:
-            return
         change = WorkerChange(
             self._timeline.now(), self.id, worker.id, state, self.fleet.numbers.of(worker.id), worker.reason
         )

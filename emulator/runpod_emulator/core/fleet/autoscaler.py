@@ -51,28 +51,31 @@ class Autoscaler:
             self._end_delay()
             return
         while fleet.settings.workers_min and self._alive < fleet.settings.workers_min and not fleet.hindrance:
-            self._start_anywhere()
+            self.start_one(here=False)
         decision = self.decide(waiting, running)
         if decision is ENOUGH:
             if self._delay is not None:
                 self._end_delay()
             return
         for _ in range(decision.now):
-            if fleet.hindrance:
+            if not self.start_one(here=False):
                 break
-            self._start_anywhere()
         if decision.later is not None and self._delay is None and not fleet.hindrance:
             self._delay = self._timeline.at(self._timeline.now() + decision.later, self._delay_over)
 
     def decide(self, waiting: int, running: int) -> Decision:
         """What the jobs need beyond the workers that are always on. It changes nothing: `balance` acts on it."""
-        fleet = self._fleet
-        short = waiting - self._free_slots(running) if waiting else 0
+        if not waiting:
+            return ENOUGH
+        settings = self._fleet.settings
+        by_number = settings.scaler == "REQUEST_COUNT"
+        most = self._for_requests(waiting + running) - self._alive if by_number else 1
+        # slots are only counted where a worker may be missing
+        short = waiting - self._free_slots(running) if most > 0 else 0
         if short <= 0:
             return ENOUGH
-        settings = fleet.settings
-        if settings.scaler == "REQUEST_COUNT":
-            return Decision(min(-(-short // settings.share), self._for_requests(waiting + running) - self._alive))
+        if by_number:
+            return Decision(min(-(-short // settings.share), most))
         return Decision(0 if self._alive else 1, later=settings.scaler_delay)
 
     def _for_requests(self, unfinished: int) -> int:
@@ -107,13 +110,18 @@ class Autoscaler:
         """When it looks again because a shortage has lasted; None where it waits for nothing."""
         return None if self._delay is None else self._delay.due
 
-    def start_one(self, at_once: bool = False) -> None:
-        """Bring up one worker now, within the maximum; `at_once` without simulated delays."""
-        if not self._stopped and not self._fleet.hindrance:
-            if self._fleet.everywhere is not None:
-                self._fleet.everywhere.start_one(here=True, at_once=at_once)
-            else:
-                self._fleet.start(self._new_worker(), at_once)
+    def start_one(self, at_once: bool = False, here: bool = True) -> bool:
+        """Bring up one worker now, within the maximum, if there may be one; `at_once` without simulated delays.
+
+        Not `here`, it is where of all servers over the store there are the fewest.
+        """
+        if self._stopped or self._fleet.hindrance:
+            return False
+        if self._fleet.everywhere is not None:
+            self._fleet.everywhere.start_one(here, at_once)
+        else:
+            self._fleet.start(self._new_worker(), at_once)
+        return True
 
     def start_candidate(self) -> str | None:
         """Bring up a worker that tries new code, at once, one above the maximum if need be; returns its id."""
@@ -150,12 +158,6 @@ class Autoscaler:
         fleet = self._fleet
         return fleet.free_slots if fleet.everywhere is None else fleet.everywhere.free_slots(running)
 
-    def _start_anywhere(self) -> None:
-        if self._fleet.everywhere is None:
-            self.start_one()
-        else:
-            self._fleet.everywhere.start_one(here=False)
-
     def _try_again(self) -> None:
         if self._fleet.everywhere is not None:
             self._fleet.everywhere.give_up_broken()
@@ -165,8 +167,8 @@ class Autoscaler:
     def _delay_over(self) -> None:
         self._delay = None
         leads = self._fleet.everywhere is None or self._fleet.everywhere.leads
-        if leads and self._waiting > self._free_slots(self._running) and not self._fleet.hindrance:
-            self._start_anywhere()
+        if leads and self._waiting > self._free_slots(self._running):
+            self.start_one(here=False)
         self.balance(self._waiting, self._running)
 
     def _end_delay(self) -> None:
