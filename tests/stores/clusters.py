@@ -20,19 +20,17 @@ LIMIT = 30.0
 
 
 class StoreCluster:
-    """Three servers, up and agreed."""
+    """Three servers, up and agreed, with these options."""
 
-    def __init__(self) -> None:
-        self.buses = [free_port() for _ in range(NODES)]
-        self.nodes = [
-            StoreServer("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "5000")
-            for bus in self.buses
-        ]
+    def __init__(self, *options: str) -> None:
+        buses = [free_port() for _ in range(NODES)]
+        clustered = "--cluster-enabled", "yes", "--cluster-node-timeout", "5000", *options
+        self.nodes = [StoreServer(*clustered, "--cluster-port", str(bus)) for bus in buses]
         self._clients = [redis.Redis(port=node.port, protocol=2) for node in self.nodes]
         for number, client in enumerate(self._clients):
             last = SLOTS * (number + 1) // NODES - 1
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", SLOTS * number // NODES, last)
-        for node, bus in zip(self.nodes[1:], self.buses[1:], strict=True):
+        for node, bus in zip(self.nodes[1:], buses[1:], strict=True):
             self._clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
         _until(self._is_agreed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 import time
@@ -11,9 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+from runpod_emulator.core.jobs.job import submit
+from runpod_emulator.core.jobs.store import Counts
+from runpod_emulator.core.store_errors import StoreAway
 from runpod_emulator.stores.redis.address import Address, read_address
+from runpod_emulator.stores.redis.store import RedisStore
 from runpod_emulator.testing import Emulator
 
+from tests.core.jobs.test_job import QUEUED
 from tests.plain import PLAIN
 from tests.stores.clusters import NODES, StoreCluster, shared_cluster
 
@@ -109,3 +115,45 @@ def test_a_cancel_at_one_emulator_stops_the_job_at_a_worker_of_another_in_a_clus
     assert ask(other, "POST", f"/held/cancel/{job}")["status"] == "CANCELLED"
     assert ask(other, "POST", "/held/runsync", {"input": {"x": 1}})["output"] == "done"
     assert ask(working, "GET", f"/held/status/{job}")["status"] == "CANCELLED"
+
+
+async def test_a_server_of_a_cluster_that_was_away_is_found_again_by_writers_and_readers():
+    cluster = StoreCluster("--appendonly", "yes", "--appendfsync", "always")
+    address = cluster.address()
+    writes, hears = RedisStore(address), RedisStore(address)
+    heard: list[str] = []
+    hears.news.transitions.append(lambda transition: heard.append(transition.job.id))
+    hears.follow("ep")
+    node = cluster.nodes[cluster.owner(address.base("", "ep"))]
+    try:
+        await hears.counts("ep")
+        assert (await created(writes, "a")).queued == 1
+        node.stop(hard=True)
+        with pytest.raises(StoreAway):
+            await writes.counts("ep")
+        node.start()
+        assert (await created(writes, "b")).queued == 2
+        await until_heard(heard, ["a", "b"])
+    finally:
+        await writes.close()
+        await hears.close()
+        cluster.close()
+
+
+async def created(store: RedisStore, job: str) -> Counts:
+    """The counts behind a job more, whenever the store is there."""
+    end = time.monotonic() + LIMIT
+    while True:
+        try:
+            place = await store.next_place()
+            return await store.create(submit(QUEUED._replace(id=job, place=place)))
+        except StoreAway:
+            assert time.monotonic() < end, "the server is not found again"
+            await asyncio.sleep(0.05)
+
+
+async def until_heard(heard: list[str], wanted: list[str]) -> None:
+    end = time.monotonic() + LIMIT
+    while heard != wanted:
+        assert time.monotonic() < end, f"heard of {heard} only"
+        await asyncio.sleep(0.01)

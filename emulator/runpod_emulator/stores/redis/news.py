@@ -211,7 +211,7 @@ class NewsReader:
                     positions = {key: f"{line.position}-0" for key, line in lines.items()}
                     for key, entries in await reader.client.xread(positions, MOST, BLOCK):
                         self._heard(lines[key.decode()], entries)
-            except (exceptions.RedisError, OSError, StoreAway) as error:
+            except (exceptions.RedisError, exceptions.RedisClusterException, OSError, StoreAway) as error:
                 if not self._is_away:
                     log.warning("the store at %s is away: %s", self._connection.address.shown, error)
                 self._is_away = True
