@@ -28,6 +28,8 @@ class RedisOwners:
         self._connection = connection
         self._until = f"{world}:servers"
         self._workers = f"{world}:workers"
+        self._kept = f"{world}:endpoints", f"{world}:places"
+        """What lives as long as some server does."""
         self._endpoints = endpoints
         self._base = base
 
@@ -37,8 +39,7 @@ class RedisOwners:
         commands: list[tuple[Any, ...]] = [
             ("ZADD", self._until, until, owner),
             ("HSET", self._workers, owner, told),
-            ("PEXPIRE", self._until, KEPT),
-            ("PEXPIRE", self._workers, KEPT),
+            *(("PEXPIRE", key, KEPT) for key in (self._until, self._workers, *self._kept)),
         ]
         await self._connection.all(commands)
 
