@@ -36,6 +36,7 @@ _AWAY = (
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.ClusterDownError,
+    exceptions.RedisClusterException,
     OSError,
 )
 
@@ -121,7 +122,7 @@ class Connection:
             pipeline.execute_command(*command)
         try:
             answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        except (exceptions.RedisError, OSError) as error:
+        except Exception as error:  # a cluster's are of no common kind, and whoever waits has to be told
             return [error] * len(commands)
         return answers
 

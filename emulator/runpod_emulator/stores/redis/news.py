@@ -223,7 +223,7 @@ class NewsReader:
                             side.heard(entries)
                         else:
                             self._heard(lines[key.decode()], entries)
-            except (exceptions.RedisError, OSError, StoreAway) as error:
+            except (exceptions.RedisError, exceptions.RedisClusterException, OSError, StoreAway) as error:
                 if not self._is_away:
                     log.warning("the store at %s is away: %s", self._connection.address.shown, error)
                 self._is_away = True
