@@ -70,6 +70,12 @@ class YieldingStore:
     async def open(self) -> None:
         await self._store.open()
 
+    async def back(self) -> None:
+        await self._store.back()
+
+    def hang_up(self) -> None:
+        self._store.hang_up()
+
     async def close(self) -> None:
         await self._store.close()
 
@@ -88,9 +94,9 @@ class YieldingStore:
     async def get(self, endpoint: str, job: str) -> Job:
         return await self.step("get", lambda: self._store.get(endpoint, job))
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         async def call() -> Written:
-            written = await self._store.update(endpoint, job, change)
+            written = await self._store.update(endpoint, job, change, patient)
             return written._replace(counts=_now(written.counts))
 
         return await self.step("update", call)

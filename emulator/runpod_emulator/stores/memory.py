@@ -90,7 +90,7 @@ class MemoryStore:
         """The record; raises JobNotFound."""
         return self._find(self._shelf(endpoint), job)
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
         shelf = self._shelf(endpoint)
         transition = change(self._find(shelf, job))
@@ -186,6 +186,12 @@ class MemoryStore:
         self._deadlines.set((endpoint, job), None)
 
     async def open(self) -> None:
+        """Nothing to do."""
+
+    async def back(self) -> None:
+        """Nothing to do: it never fails."""
+
+    def hang_up(self) -> None:
         """Nothing to do."""
 
     async def close(self) -> None:

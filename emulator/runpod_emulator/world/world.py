@@ -190,13 +190,17 @@ class World:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake)
+        return Heartbeat(
+            self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform.worker_lease
+        )
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
         self.store.news.past.append(self._remembered)
+        self.store.news.losses.append(self._lost)
+        self.store.news.backs.append(self._back)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -301,6 +305,23 @@ class World:
         for endpoint in self._queues(cleared.endpoint):
             endpoint.reset()
 
+    def _lost(self, endpoint_id: str) -> None:
+        """Nobody can be told what has happened to some jobs of an endpoint: whoever waits for it looks for itself."""
+        for endpoint in self._queues(endpoint_id):
+            endpoint.look_again()
+        self.timeline.ask_again()
+        self.webhooks.wake()
+
+    def _back(self) -> None:
+        """The store was away: go on with what had to wait for it."""
+        if self._heartbeat is not None:
+            self._heartbeat.beat_now()
+        self.timeline.ask_again()
+        self.webhooks.wake()
+        for endpoint in self.endpoints.queues.values():
+            endpoint.work.next_job.look_again()
+            endpoint.later(endpoint.work.balance())
+
     def _queues(self, endpoint_id: str | None) -> list[Endpoint]:
         """The queue-based endpoint of this id, if there is one; without an id, all."""
         return [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
@@ -309,6 +330,7 @@ class World:
         """End every wait at once: the server is about to stop."""
         self.room.close()
         self.feeds.hang_up()
+        self.store.hang_up()
 
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""

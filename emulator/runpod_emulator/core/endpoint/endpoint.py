@@ -82,6 +82,7 @@ class Endpoint:
             (self._forget_faults, LEAVES),
             (functools.partial(follow, self.fleet), (Taken, *LEAVES)),
             of_scripts,
+            *([] if shared.store.owners is None else [(self.work.let_go, LEAVES)]),
             (self.work.next_job.heard, QUEUES),
             (self._waiters.heard, self._waiters.events),
             (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
@@ -309,7 +310,7 @@ class Endpoint:
 
     async def change(self, job_id: str, event: Event) -> None:
         """Apply what a script causes; raises IllegalTransition, JobNotFound."""
-        await self._engine.change(job_id, event, await self._now())
+        await self._engine.change(job_id, event, await self._now(), patient=True)
         await self.work.balance(self._engine.counts)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -330,6 +331,12 @@ class Endpoint:
         self.scripts.clear()
         self._engine.counts = None
         self.later(self.work.balance())
+
+    def look_again(self) -> None:
+        """News of jobs were lost: who waits for one looks, and workers stop what is not theirs any more."""
+        self._waiters.reset()
+        self._engine.counts = None
+        self.later(self.work.look_again())
 
     async def close(self) -> None:
         """Cancel every job, and start no worker any more: the endpoint is about to be taken away.

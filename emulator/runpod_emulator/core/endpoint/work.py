@@ -40,7 +40,9 @@ from runpod_emulator.core.jobs.job import (
     Transition,
 )  # fmt: skip
 from runpod_emulator.core.jobs.results import Report
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.waiting import Caller, Outcome
 
 log = logging.getLogger("runpod_emulator.worker")
@@ -75,6 +77,8 @@ class Work:
         self._store = shared.store
         self.tracing = shared.tracing
         self._owner = shared.owner
+        self._held: dict[str, Job] = {}
+        """What workers took here, without its texts; only where other servers use the store."""
         self._now = shared.timeline.present
 
     @property
@@ -108,8 +112,27 @@ class Work:
         `lease` is how long the worker may stay silent, in ms; None for one whose
         process is watched. It is given none of the `barred` jobs, where `scripted` is
         True only jobs that play scripts, where it is False none of these. A caller
-        who left gets nothing.
+        who left gets nothing. While the store is away, one whose process is watched waits; others get Unavailable.
         """
+        if lease is not None:
+            return await self._take(worker, most, until, caller, lease, barred, scripted)
+        try:
+            return await patiently(
+                self._store, lambda: self._take(worker, most, until, caller, lease, barred, scripted)
+            )
+        except Unavailable:  # nobody shall wait any more
+            return []
+
+    async def _take(
+        self,
+        worker: str,
+        most: int,
+        until: int | None,
+        caller: Caller,
+        lease: int | None,
+        barred: Container[str],
+        scripted: bool | None,
+    ) -> list[Job]:
         while True:
             since = self.next_job.calls
             at = await self._now()
@@ -120,6 +143,8 @@ class Work:
             taken = Taken(worker, until_silent, self._owner if lease is None else None)
             claimed = await self._claim(most, taken, at, barred, scripted, caller)
             if claimed:
+                if self._store.owners is not None:
+                    self._held.update((job.id, job._replace(input=b"", output=None)) for job in claimed)
                 await self.balance(self.engine.counts)
                 return claimed
             outcome = await self.next_job.wait(until, caller, since, at)
@@ -131,7 +156,10 @@ class Work:
         return await self.engine.load(job_id, await self._now())
 
     async def report(self, job_id: str, event: Report) -> bool:
-        """What a worker says of a job it holds; False when that comes too late to count."""
+        """What a worker says of a job it holds; False when that comes too late to count.
+
+        While the store is away it is kept, and delivered after: the table says whether it is too late by then.
+        """
         instead = self.hooks.reported(job_id, event) if self.is_faulty else None
         return await self.accept(job_id, event) if instead is None else await instead
 
@@ -139,7 +167,7 @@ class Work:
         """A report has arrived; False when that is too late to count."""
         at = await self._now()
         try:
-            await self.engine.change(job_id, event, at)
+            await self.engine.change(job_id, event, at, patient=True)
         except (IllegalTransition, JobNotFound):
             return False
         return True
@@ -149,7 +177,7 @@ class Work:
         at = await self._now()
         with suppress(IllegalTransition, JobNotFound):
             overrun = overrun_event(self.platform)
-            await self.engine.change_if(job_id, lambda job: overrun if job.lease == lease else None, at)
+            await self.engine.change_if(job_id, lambda job: overrun if job.lease == lease else None, at, True)
         await self.balance(self.engine.counts)
         self.stray_runs.end(job_id, lease)
 
@@ -180,7 +208,7 @@ class Work:
             return
         at = await self._now()
         try:
-            await self.engine.change(job_id, Renewed(lease, at + self.platform.worker_lease), at)
+            await self.engine.change(job_id, Renewed(lease, at + self.platform.worker_lease), at, patient=True)
         except (IllegalTransition, JobNotFound):
             return
         self.fleet.release(worker, job_id)
@@ -248,7 +276,31 @@ class Work:
             self.polling.must_stop(job.worker, job.id)
             self.workforce.launcher.stop_job(job.worker, job.id, job.lease)
 
+    async def look_again(self) -> None:
+        """News of jobs were lost: take from workers what is not theirs any more, and see what there is for them."""
+        self.next_job.look_again()
+        for job in list(self._held.values()):
+            assert job.worker is not None
+            if await self._is_theirs(job):
+                self.fleet.give(job.worker, job.id)
+            elif self._held.pop(job.id, None) is not None:
+                self.fleet.release(job.worker, job.id)
+                self._stop_unless_stray(job)
+        await self.balance()
+
+    async def _is_theirs(self, held: Job) -> bool:
+        """Whether a worker of ours still has the job as it took it."""
+        try:
+            job = await patiently(self._store, lambda: self._store.get(self.id, held.id))
+        except JobNotFound:
+            return False
+        return job.status is JobStatus.IN_PROGRESS and (job.worker, job.lease) == (held.worker, held.lease)
+
     # What is heard of
+
+    def let_go(self, transition: Transition) -> None:
+        """A worker has a job no more."""
+        self._held.pop(transition.job.id, None)
 
     def stopped(self, transition: Transition) -> None:
         """A worker may hold a job that it does not know to be lost."""
@@ -286,7 +338,7 @@ class Work:
         at = await self._now()
         for job in reversed(jobs):
             with suppress(IllegalTransition, JobNotFound):
-                await self.engine.change(job.id, Returned(job.lease), at)
+                await self.engine.change(job.id, Returned(job.lease), at, patient=True)
         await self.balance()
 
     async def _lose(self, job_id: str, is_held: Callable[[Job], bool], at: int) -> bool:
@@ -295,7 +347,7 @@ class Work:
             return lost_event(job, self.platform) if is_lost else None
 
         with suppress(JobNotFound):
-            return await self.engine.change_if(job_id, lost, at) is not None
+            return await self.engine.change_if(job_id, lost, at, patient=True) is not None
         return False
 
 
