@@ -1,4 +1,4 @@
-"""The store's server is away, hangs, is full, loses its memory, or its answers: what callers are told, and what is left."""
+"""The store's server is away, hangs, is full, or loses its memory or its answers: what is told, and what is left."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from runpod_emulator.core.jobs.job import (
     apply,
     submit,
 )
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.store_errors import StoreAway, StoreFull
 from runpod_emulator.stores.redis import connection
 from runpod_emulator.stores.redis.store import RedisStore
@@ -86,9 +87,19 @@ def taken(at: Job) -> Transition:
 
 
 async def until(says: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
+    async def look() -> None:
         while not says():
             await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), SECONDS)
+
+
+async def repeated(ask: Callable[[], Awaitable[object]], is_it: Callable[[object], bool]) -> None:
+    async def look() -> None:
+        while not is_it(await ask()):
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), SECONDS)
 
 
 async def create(store: RedisStore, name: str = "a", place: int = 1) -> None:
@@ -244,8 +255,7 @@ async def test_a_patient_update_waits_until_the_server_is_back(relay: Relay, see
     await asyncio.sleep(0.3)
     assert not report.done()
     await relay.begin()
-    async with asyncio.timeout(SECONDS):
-        assert (await report).transition is not None
+    assert (await asyncio.wait_for(report, SECONDS)).transition is not None
     assert (await seen.store.get("ep", "a")).output == b'"out"'
 
 
@@ -255,9 +265,8 @@ async def test_who_waits_for_the_server_stops_when_the_store_hangs_up(relay: Rel
     report = asyncio.ensure_future(seen.store.update("ep", "a", taken, patient=True))
     await asyncio.sleep(0.2)
     seen.store.hang_up()
-    async with asyncio.timeout(SECONDS):
-        with pytest.raises(StoreAway):
-            await report
+    with pytest.raises(StoreAway):
+        await asyncio.wait_for(report, SECONDS)
 
 
 # Losses
@@ -308,8 +317,7 @@ async def test_a_stopped_server_goes_on_where_it_was(server: StoreServer, seen: 
     await asyncio.sleep(0.3)
     assert not waits.done()
     server.process.send_signal(signal.SIGCONT)
-    async with asyncio.timeout(SECONDS):
-        assert (await waits).transition is not None
+    assert (await asyncio.wait_for(waits, SECONDS)).transition is not None
 
 
 async def test_a_server_that_only_reads_is_left_for_the_one_that_has_its_place(relay: Relay, seen: Seen):
@@ -318,19 +326,12 @@ async def test_a_server_that_only_reads_is_left_for_the_one_that_has_its_place(r
         await create(seen.store)
         follower = RedisStore(new.address())
         await follower.connection.do("REPLICAOF", "127.0.0.1", old.port)
-        async with asyncio.timeout(SECONDS):
-            while (await follower.connection.do("EXISTS", f"{seen.store.base('ep')}:counts")) != 1:
-                await asyncio.sleep(0.02)
+        counts = f"{seen.store.base('ep')}:counts"
+        await repeated(lambda: follower.connection.do("EXISTS", counts), lambda answer: answer == 1)
         await follower.connection.do("REPLICAOF", "NO", "ONE")
         relay.server = new
         await seen.store.connection.do("REPLICAOF", "127.0.0.1", new.port)
-        async with asyncio.timeout(SECONDS):
-            while True:
-                try:
-                    await seen.store.update("ep", "a", taken)
-                    break
-                except StoreAway:
-                    await asyncio.sleep(0.05)
+        await patiently(seen.store, lambda: seen.store.update("ep", "a", taken))
         await create(follower_of(follower, seen), "b", 2)
         await until(lambda: seen.events == ["Submitted", "Taken", "Submitted"])
         await follower.close()
