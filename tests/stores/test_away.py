@@ -58,7 +58,7 @@ class Seen:
         self.backs = 0
         store.news.transitions.append(self.heard.append)
         store.news.losses.append(self.losses.append)
-        store.news.backs.append(self._back)
+        store.outage.on_back.append(self._back)
         store.follow("ep")
 
     def _back(self) -> None:
@@ -264,7 +264,7 @@ async def test_who_waits_for_the_server_stops_when_the_store_hangs_up(relay: Rel
     await relay.refuse()
     report = asyncio.ensure_future(seen.store.update("ep", "a", taken, patient=True))
     await asyncio.sleep(0.2)
-    seen.store.hang_up()
+    seen.store.outage.hang_up()
     with pytest.raises(StoreAway):
         await asyncio.wait_for(report, SECONDS)
 

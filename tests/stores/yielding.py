@@ -37,6 +37,7 @@ class YieldingStore:
     def __init__(self, seed: int = 0, most: int = 1, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
         self.news = self._store.news
+        self.outage = self._store.outage
         self.deliveries = YieldingDeliveries(self, self._store.deliveries)
         self._dice = random.Random(seed)
         self._most = most
@@ -64,17 +65,8 @@ class YieldingStore:
         for _ in range(self._dice.randint(min(1, self._most), self._most)):
             await asyncio.sleep(0)
 
-    def follow(self, endpoint: str) -> None:
-        self._store.follow(endpoint)
-
     async def open(self) -> None:
         await self._store.open()
-
-    async def back(self) -> None:
-        await self._store.back()
-
-    def hang_up(self) -> None:
-        self._store.hang_up()
 
     async def close(self) -> None:
         await self._store.close()

@@ -53,7 +53,8 @@ class Leases:
     async def record(self, delivery: Delivery) -> bool:
         """Write what an attempt made of a delivery; False if it was another sender's by then, or was cleared."""
         recorded = await self._store.record(delivery)
-        self._held.pop(delivery.key, None)  # until then it is renewed
+        if self._held:  # until then it is renewed
+            self._held.pop(delivery.key, None)
         return recorded
 
     def cleared(self, endpoint: str | None) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.owners import BEAT, LEASE, Owners
+from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.timeline import Timeline
@@ -43,15 +44,15 @@ class Heartbeat(Effect):
         timeline: Timeline,
         endpoints: Callable[[], Endpoints],
         wake: Callable[[], None],
-        lease: int = LEASE,
+        platform: Platform,
     ) -> None:
-        """`lease` is what `worker_lease` of the platform says, where that is shorter than ours."""
+        """A `worker_lease` of the platform that is shorter than ours counts for servers too."""
         self._owner = owner
         self._owners = owners
         self._timeline = timeline
         self._endpoints = endpoints
         self._wake = wake
-        self._lease = min(lease, LEASE)
+        self._lease = min(platform.worker_lease, LEASE)
         self._between = self._lease * BEAT // LEASE
         """Milliseconds between two beats."""
         self._beats_since: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,14 @@ from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.others import Others
+from runpod_emulator.world.outages import resume_after_outages
+from runpod_emulator.world.past import remember
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
 if TYPE_CHECKING:
     from runpod_emulator.effects.traces import Traces
+    from runpod_emulator.world.snapshot import Snapshot
 
 _ANSWER = ("answer",)
 """The topic of webhook calls whose answer is held."""
@@ -73,6 +77,10 @@ class World:
     """Those of clients that have been answered since the last reset."""
     resets = 0
     """How often everything was forgotten."""
+    loads = 0
+    """How often it has come back from a snapshot."""
+    unserved: Snapshot | None = None
+    """What a snapshot had of endpoints that nobody serves here, at shown times: kept for the next one."""
     _is_over = False
 
     def __init__(
@@ -153,10 +161,8 @@ class World:
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _others(self) -> Others | None:
-        if self.store.board is None:
-            return None
         records = {"answered": self.journal, "tried": self.attempts, "printed": self.lines}
-        return Others(self.store.board, self.masks, self._next_request, records)
+        return None if self.store.board is None else Others(self.store.board, self.masks, self._next_request, records)
 
     def _next_request(self) -> int:
         self.requests += 1
@@ -190,17 +196,14 @@ class World:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(
-            self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform.worker_lease
-        )
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform)
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
-        self.store.news.past.append(self._remembered)
-        self.store.news.losses.append(self._lost)
-        self.store.news.backs.append(self._back)
+        self.store.news.past.append(functools.partial(remember, (self.history, self.streams)))
+        resume_after_outages(self.store, self.timeline, self.webhooks, self._heartbeat, self.endpoints.queues)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -267,6 +270,7 @@ class World:
             self._restart()
             await self.endpoints.starts.restore()
             self.requests = 0
+            self.unserved = None
             self.resets += 1
             self.began_at = self.timeline.now()
 
@@ -277,6 +281,19 @@ class World:
         for queue in self.endpoints.queues.values():
             queue.scripts.reseed(f"{seed} {queue.id} plays")
 
+    def go_on(self, loads: int, shown: int) -> None:
+        """Be a world that has come back from a snapshot, for so many times now, which was taken at the time `shown`.
+
+        No id is given that was given before, and a clock that can be moved goes on from that time.
+        """
+        self.loads = loads
+        self._shared.ids.go_on(loads)
+        clock = self.timeline.clock
+        clock.go_on(shown)
+        if not clock.runs:
+            for queue in self.endpoints.queues.values():
+                queue.limits.shown = clock.drift()
+
     def _restart(self) -> None:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
@@ -284,15 +301,6 @@ class World:
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown
-
-    def _remembered(self, piece: Transition | Cleared) -> None:
-        """Something happened before this server was there: only those hear of it who keep what was."""
-        records = self.history, self.streams
-        for record in records:
-            if isinstance(piece, Cleared):
-                record.cleared(piece.endpoint)
-            elif type(piece.event) in record.events:
-                record.heard(piece)
 
     def _cleared(self, cleared: Cleared) -> None:
         """The store has forgotten jobs, here or elsewhere: so does all that knows of them."""
@@ -305,23 +313,6 @@ class World:
         for endpoint in self._queues(cleared.endpoint):
             endpoint.reset()
 
-    def _lost(self, endpoint_id: str) -> None:
-        """Nobody can be told what has happened to some jobs of an endpoint: whoever waits for it looks for itself."""
-        for endpoint in self._queues(endpoint_id):
-            endpoint.look_again()
-        self.timeline.ask_again()
-        self.webhooks.wake()
-
-    def _back(self) -> None:
-        """The store was away: go on with what had to wait for it."""
-        if self._heartbeat is not None:
-            self._heartbeat.beat_now()
-        self.timeline.ask_again()
-        self.webhooks.wake()
-        for endpoint in self.endpoints.queues.values():
-            endpoint.work.next_job.look_again()
-            endpoint.later(endpoint.work.balance())
-
     def _queues(self, endpoint_id: str | None) -> list[Endpoint]:
         """The queue-based endpoint of this id, if there is one; without an id, all."""
         return [one for one in self.endpoints.queues.values() if endpoint_id in (None, one.id)]
@@ -330,13 +321,13 @@ class World:
         """End every wait at once: the server is about to stop."""
         self.room.close()
         self.feeds.hang_up()
-        self.store.hang_up()
+        self.store.outage.hang_up()
 
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
         if self.is_shared:  # its jobs may be older than this server
-            self.timeline.expect(await self.deadlines.next_due())
+            self.timeline.expect(await self.timeline.next_due())
             self.webhooks.wake()
 
     async def stop(self, forgets: bool = False) -> None:
@@ -405,6 +396,5 @@ class World:
             heard(transition)
         for follow in tuple(self.feeds.followers.values()):
             follow(transition)
-        endpoint = self.endpoints.queues.get(transition.job.endpoint)
-        if endpoint is not None:
+        if (endpoint := self.endpoints.queues.get(transition.job.endpoint)) is not None:
             endpoint.heard(transition)

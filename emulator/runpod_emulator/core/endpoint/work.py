@@ -14,6 +14,7 @@ from typing import Any
 
 from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
+from runpod_emulator.core.endpoint.held import HeldHere
 from runpod_emulator.core.endpoint.hooks import Hooks
 from runpod_emulator.core.endpoint.next_job import NextJob
 from runpod_emulator.core.endpoint.polling import Either, PollingWorkers
@@ -77,8 +78,7 @@ class Work:
         self._store = shared.store
         self.tracing = shared.tracing
         self._owner = shared.owner
-        self._held: dict[str, Job] = {}
-        """What workers took here, without its texts; only where other servers use the store."""
+        self.held = HeldHere(self, self._stop_unless_stray)
         self._now = shared.timeline.present
 
     @property
@@ -144,7 +144,7 @@ class Work:
             claimed = await self._claim(most, taken, at, barred, scripted, caller)
             if claimed:
                 if self._store.owners is not None:
-                    self._held.update((job.id, job._replace(input=b"", output=None)) for job in claimed)
+                    self.held.took(claimed)
                 await self.balance(self.engine.counts)
                 return claimed
             outcome = await self.next_job.wait(until, caller, since, at)
@@ -276,31 +276,7 @@ class Work:
             self.polling.must_stop(job.worker, job.id)
             self.workforce.launcher.stop_job(job.worker, job.id, job.lease)
 
-    async def look_again(self) -> None:
-        """News of jobs were lost: take from workers what is not theirs any more, and see what there is for them."""
-        self.next_job.look_again()
-        for job in list(self._held.values()):
-            assert job.worker is not None
-            if await self._is_theirs(job):
-                self.fleet.give(job.worker, job.id)
-            elif self._held.pop(job.id, None) is not None:
-                self.fleet.release(job.worker, job.id)
-                self._stop_unless_stray(job)
-        await self.balance()
-
-    async def _is_theirs(self, held: Job) -> bool:
-        """Whether a worker of ours still has the job as it took it."""
-        try:
-            job = await patiently(self._store, lambda: self._store.get(self.id, held.id))
-        except JobNotFound:
-            return False
-        return job.status is JobStatus.IN_PROGRESS and (job.worker, job.lease) == (held.worker, held.lease)
-
     # What is heard of
-
-    def let_go(self, transition: Transition) -> None:
-        """A worker has a job no more."""
-        self._held.pop(transition.job.id, None)
 
     def stopped(self, transition: Transition) -> None:
         """A worker may hold a job that it does not know to be lost."""

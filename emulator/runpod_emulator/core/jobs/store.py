@@ -109,16 +109,44 @@ class Cleared(NamedTuple):
 class StoreNews:
     """Whom a store calls with what it hears of, wherever that comes from. None of them waits or raises."""
 
+    follow: Callable[[str], None] = lambda endpoint: None
+    """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
     transitions: list[Listener] = field(default_factory=list)
     """Those of one endpoint in the order of the writes."""
     clears: list[Callable[[Cleared], None]] = field(default_factory=list)
     """Each clear in its place among the transitions."""
     past: list[Callable[[Transition | Cleared], None]] = field(default_factory=list)
     """What happened to an endpoint before this process followed it, as far as the store knows it still."""
-    backs: list[Callable[[], None]] = field(default_factory=list)
-    """The store was away, and is there again."""
     losses: list[Callable[[str], None]] = field(default_factory=list)
     """An endpoint of which transitions were lost: this process was away for long, or the store has forgotten them."""
+
+
+class Outage(Protocol):
+    """When a store fails."""
+
+    on_back: list[Callable[[], None]]
+    """Who is called when it was away, and answers again."""
+
+    async def back(self) -> None:
+        """Wait until a store that has failed may be asked again; raises StoreAway after `hang_up`."""
+        ...
+
+    def hang_up(self) -> None:
+        """Let nobody wait for the store any more: the end is near."""
+        ...
+
+
+class NoOutage:
+    """That of a store which never fails."""
+
+    def __init__(self) -> None:
+        self.on_back: list[Callable[[], None]] = []
+
+    async def back(self) -> None:
+        """Nothing to wait for."""
+
+    def hang_up(self) -> None:
+        """Nobody waits."""
 
 
 class DeliveryStore(Protocol):
@@ -184,12 +212,9 @@ class JobStore(Protocol):
         """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
         ...
 
+    outage: Outage
     news: StoreNews
     """Who is told of what happens; of a write of this process before the write returns."""
-
-    def follow(self, endpoint: str) -> None:
-        """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
-        ...
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
@@ -270,14 +295,6 @@ class JobStore(Protocol):
         """Look whether the store will do, before the first call; raises ConfigurationError if it won't."""
         ...
 
-    async def back(self) -> None:
-        """Wait until a store that has failed may be asked again; raises StoreAway after `hang_up`."""
-        ...
-
-    def hang_up(self) -> None:
-        """Let nobody wait for the store any more: the end is near."""
-        ...
-
     async def close(self) -> None:
         """Let go of the store: no call follows."""
         ...
@@ -289,4 +306,4 @@ async def patiently(store: JobStore, step: Callable[[], Awaitable[Value]]) -> Va
         try:
             return await step()
         except Unavailable:
-            await store.back()
+            await store.outage.back()

@@ -158,6 +158,17 @@ class Stub:
         """The script of the run of this number."""
         return self.scripts[min(run, len(self.scripts)) - 1]
 
+    def counted(self) -> list[Any]:
+        """What it has counted so far, and whether it is off: for `count_on`, as what JSON can hold."""
+        return [self.asked, self.matched, self.played, self._drawn, list(self._given_back), self.is_off, self.problem]
+
+    def count_on(self, counted: Sequence[Any]) -> None:
+        """Go on from what one of its kind had `counted`; raises TypeError or ValueError for anything else."""
+        asked, matched, played, drawn, given_back, is_off, problem = counted
+        self.asked, self.matched, self.played, self._drawn = int(asked), int(matched), int(played), int(drawn)
+        self._given_back = sorted(map(int, given_back))
+        self.is_off, self.problem = bool(is_off), str(problem)
+
     def begin(self) -> None:
         """Count anew."""
         self.asked = self.matched = self.played = self._drawn = 0

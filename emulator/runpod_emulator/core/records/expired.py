@@ -47,6 +47,10 @@ class Expired:
         while self._order and self._order[0] not in self._jobs:
             self._order.popleft()
 
+    def dump(self) -> list[Job]:
+        """All of them, those that expired longest ago first."""
+        return list(self._jobs.values())
+
     def clear(self, endpoint: str | None) -> None:
         """Forget all, or those of one endpoint."""
         kept = {} if endpoint is None else {key: job for key, job in self._jobs.items() if key[0] != endpoint}

@@ -67,8 +67,8 @@ def _task() -> asyncio.Task[Any] | None:
 class JobDeadlines(Protocol):
     """The deadlines that live in a store's index rather than here."""
 
-    async def next_due(self) -> int | None:
-        """The earliest deadline of any job."""
+    async def first_due(self) -> tuple[int, object] | None:
+        """The earliest deadline of any job, and which job that is."""
         ...
 
     async def expire_next(self, now: int) -> None:
@@ -181,28 +181,28 @@ class Timeline:
     async def next_due(self) -> int | None:
         """The earliest deadline there is."""
         first = self._timers.first_due()
-        job_due = await self._next_due_of_jobs() if self._jobs else None
-        if first is None or (job_due is not None and job_due <= first):
-            return job_due
-        return first
+        of_jobs = await self._first_due_of_jobs() if self._jobs else None
+        if of_jobs is None or (first is not None and first < of_jobs):
+            return first
+        return of_jobs
 
     def ask_again(self) -> None:
         """The store of the jobs answers again, or has lost some: ask it what is due."""
         self._asks_at = 0
         self.expect(self.clock.now())
 
-    async def _next_due_of_jobs(self) -> int | None:
+    async def _first_due_of_jobs(self) -> int | None:
         assert self._jobs is not None
         if self._asks_at and self.clock.now() < self._asks_at:
             self.expect(self._asks_at)
             return None
         try:
-            due = await self._jobs.next_due()
+            first = await self._jobs.first_due()
         except Unavailable:
             self._ask_later()
             return None
         self._asks_at = 0
-        return due
+        return None if first is None else first[0]
 
     def _ask_later(self) -> None:
         self._asks_at = self.clock.now() + AGAIN
@@ -249,18 +249,22 @@ class Timeline:
             await turn()
 
     async def _fire_batch(self, now: int) -> int | None:
-        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due."""
+        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due.
+
+        Of the first nobody asks: it is known when that is, and where it was cancelled since, nothing fires.
+        """
         over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
+        due: int | None = self._earliest
         try:
             for _ in range(BATCH):
-                due = await self._ask()
                 if due is None or due > now:
-                    return due
+                    break
                 self._stand(due)
                 await self._fire(due)
+                due = await self._ask()
                 if work_time() > over:
                     break
-            return await self._ask()
+            return due
         finally:
             self._firing_at = None
             self.now = self.clock.now if self._within is None else self._present
@@ -289,7 +293,8 @@ class Timeline:
             raise ConfigurationError(f"a clock moves from now, {shown}, up to {LATEST}, the end of the year 9999")
         fired: list[int] = []
         while True:
-            await self.settle()
+            if self.running:
+                await self.settle()
             due = await self.next_due()
             if self.running:  # begun while the store was asked
                 continue
@@ -348,11 +353,11 @@ class Timeline:
     async def _fire(self, due: int) -> None:
         first = self._timers.first_due()
         if first is None or first > due:
-            assert self._jobs is not None
-            try:
-                await self._jobs.expire_next(due)
-            except Unavailable:
-                self._ask_later()
+            if self._jobs is not None:
+                try:
+                    await self._jobs.expire_next(due)
+                except Unavailable:
+                    self._ask_later()
             return
         try:
             self._timers.pop()()

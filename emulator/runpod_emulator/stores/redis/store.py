@@ -31,6 +31,7 @@ from runpod_emulator.core.jobs.store import (
     Cleared,
     Counts,
     FirstDue,
+    Outage,
     StoreNews,
     Unread,
     Written,
@@ -62,11 +63,11 @@ class RedisStore:
     def __init__(self, address: Address, namespace: str = "", owner: str = "") -> None:
         self.address = address
         self.connection = Connection(address)
-        self.connection.on_back.append(self._is_back)
+        self.outage: Outage = self.connection
         self._world = address.world(namespace)
         self._namespace = namespace
         self._bases: dict[str, str] = {}
-        self.news = StoreNews()
+        self.news = StoreNews(self._follow)
         self._followed: dict[str, bool] = {}
         """The endpoints that are served here, and whether their news is read."""
         self._following: set[asyncio.Task[None]] = set()
@@ -92,7 +93,7 @@ class RedisStore:
 
     # Who is told
 
-    def follow(self, endpoint: str) -> None:
+    def _follow(self, endpoint: str) -> None:
         """Hear of this endpoint's jobs from now on; where no loop runs yet, from the first call on."""
         self._followed.setdefault(endpoint, False)
         with contextlib.suppress(RuntimeError):
@@ -257,14 +258,6 @@ class RedisStore:
             await self._ready(endpoint)
         await self._reader.follow_board(self.board)
 
-    async def back(self) -> None:
-        """Wait until the server answers again, or may have room again; raises StoreAway after `hang_up`."""
-        await self.connection.back()
-
-    def hang_up(self) -> None:
-        """Let nobody wait for the server any more."""
-        self.connection.hang_up()
-
     async def close(self) -> None:
         """Let go of the server."""
         for following in self._following:
@@ -320,10 +313,6 @@ class RedisStore:
             self._followed[endpoint] = False  # the server may not know of it any more
         for listener in self.news.losses:
             listener(endpoint)
-
-    def _is_back(self) -> None:
-        for listener in self.news.backs:
-            listener()
 
     async def _ready(self, endpoint: str) -> None:
         """Hear of an endpoint before anything is written to it."""
