@@ -47,6 +47,7 @@ from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.others import Others
+from runpod_emulator.world.outages import resume_after_outages
 from runpod_emulator.world.past import remember
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
@@ -195,13 +196,14 @@ class World:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake)
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform)
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
         self.store.news.past.append(functools.partial(remember, (self.history, self.streams)))
+        resume_after_outages(self.store, self.timeline, self.webhooks, self._heartbeat, self.endpoints.queues)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -322,6 +324,7 @@ class World:
         """End every wait at once: the server is about to stop."""
         self.room.close()
         self.feeds.hang_up()
+        self.store.outage.hang_up()
 
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
@@ -396,6 +399,5 @@ class World:
             heard(transition)
         for follow in tuple(self.feeds.followers.values()):
             follow(transition)
-        endpoint = self.endpoints.queues.get(transition.job.endpoint)
-        if endpoint is not None:
+        if (endpoint := self.endpoints.queues.get(transition.job.endpoint)) is not None:
             endpoint.heard(transition)
