@@ -85,6 +85,8 @@ class Crew:
         self._hosts: list[str] = []
         self._deaf: set[str] = set()
         """Servers that have not taken up an order."""
+        self._lease = min(team.shared.platform.worker_lease, LEASE)
+        """Milliseconds for which this server starts workers, and may decide, after each heartbeat."""
         self._leads_until = 0
         self._pending = 0
         """Workers to be started that have no place yet."""
@@ -146,10 +148,10 @@ class Crew:
         """Be one of the servers that start workers, if this one does, and see who leads and which workers there are."""
         now = self._timeline.now()
         if self._fleet.settings.starts_workers and not self._team.is_stopped():
-            lead = await self._crews.lead(self._id, self._team.kind, self._owner, now, now + LEASE)
+            lead = await self._crews.lead(self._id, self._team.kind, self._owner, now, now + self._lease)
             self._hosts = list(lead.hosts)
             self._deaf &= {*self._hosts}
-            self._leads_until = now + LEASE - BEAT if lead.leader == self._owner else 0
+            self._leads_until = now + self._lease - self._lease * BEAT // LEASE if lead.leader == self._owner else 0
         await self._sync()
         if self.leads:
             self.look()

@@ -11,6 +11,7 @@ from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.jobs.store import Counts, JobStore
+from runpod_emulator.core.store_errors import Unavailable
 
 
 class Demand:
@@ -30,10 +31,14 @@ class Demand:
     async def balance(self, counts: Counts | None = None) -> None:
         """Start the workers that are needed now, and let those go that are not.
 
-        `counts` are what a write of this endpoint has just left; without them the store is asked.
+        `counts` are what a write of this endpoint has just left; without them the store is asked. One that fails is
+        asked again when it is back (`World`).
         """
         if counts is None:
-            counts = await self._store.counts(self._id)
+            try:
+                counts = await self._store.counts(self._id)
+            except Unavailable:
+                return
         if self.crew is not None:
             self.crew.looked()
         queued, scaled = self._waiting(counts)
