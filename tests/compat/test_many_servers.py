@@ -76,7 +76,7 @@ def test_an_official_worker_whose_every_call_goes_to_another_server(tmp_path: Pa
 def test_two_servers_that_start_at_once_share_the_workers(tmp_path: Path, store: StoreServer) -> None:
     (tmp_path / "echo.py").write_text(ECHO)
     with commands(tmp_path) as start:
-        options = ("--store", store.url, "--port", 0, "--workers-max", 2, "--scaler-value", 1, "--idle-timeout", 60)
+        options = ("--store", store.url, "--port", 0, "--workers-max", 2, "--scaler-value", 1, "--idle-timeout", "60s")
         servers = [start("serve", "echo.py", *options) for _ in range(2)]
         for server in servers:
             server.ready()

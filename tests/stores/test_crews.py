@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 from runpod_emulator.core.jobs.crews import Crews, Lead, Member, Word
 from runpod_emulator.core.jobs.job import Taken, apply, submit
 from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.time.clock import RealClock
 from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.core.jobs.test_job import QUEUED
 from tests.stores.servers import shared_server
 from tests.stores.shared import SharedStore
+from tests.worlds import make_world
 
 OURS = Member("a", 2, False, 1_000)
 STRANGER = Member("", 1, True, 1_000)
@@ -146,3 +150,19 @@ async def test_the_jobs_of_workers_without_an_owner_are_found(pair: Pair):
         if taken is not None:
             await here.store.update("ep", name, lambda job, taken=taken: apply(job, taken, 2_000))
     assert [(job.id, job.worker) for job in await there.crews.polled("ep")] == [("j1", "w")]
+
+
+async def test_a_worker_of_a_fleet_goes_when_its_idle_timeout_is_over(pair: Pair):
+    here, _ = pair
+    world = make_world(clock=RealClock(), store=here.store, owner="a", settings=briefly_idle)
+    worker = await world.worker()
+    for _ in range(5_000):
+        if worker in world.launcher.stopped:
+            break
+        await asyncio.sleep(0.001)
+    assert (world.launcher.stopped, await here.crews.members("ep")) == ([worker], {})
+    await world.emulator.stop()
+
+
+def briefly_idle(settings: EndpointSettings) -> EndpointSettings:
+    return dataclasses.replace(settings, idle_timeout=10)

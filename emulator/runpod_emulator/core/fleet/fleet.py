@@ -327,7 +327,7 @@ class Fleet:
 
     def _fewest(self, lends: bool = False) -> int:
         """How many must be up besides one that goes. A warm one `lends` its place."""
-        return max(self.keeps_last or (self.settings.keeps_warm and not lends), self.settings.workers_min)
+        return max(int(self.keeps_last or (self.settings.keeps_warm and not lends)), self.settings.workers_min)
 
     def _may_go(self, worker: Worker, lends: bool = False) -> bool:
         """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
