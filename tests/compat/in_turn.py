@@ -59,6 +59,10 @@ class InTurn:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
+    def spread(self, verb: str, fewest: int) -> bool:
+        """Whether calls of a verb have gone to so many servers."""
+        return len({number for seen, number in self.seen.copy() if seen == verb}) >= fewest
+
     def close(self) -> None:
         """Pass nothing on any more."""
         self._server.shutdown()
