@@ -8,7 +8,7 @@ import json
 import pytest
 from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
-from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, JobStatus
+from runpod_emulator.core.jobs.job import Completed, Emitted, Failed, Job, JobStatus
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.script import Ending, Scene, Script
 
@@ -220,6 +220,29 @@ async def test_a_zombie_loses_all_its_jobs_and_takes_no_other():
     assert len({record.worker for record in records} | {mocked.heard[2].job.worker}) == 2
     await mocked.world.advance(100_000)
     mocked.expect_sound()
+
+
+@pytest.mark.one_step
+async def test_a_worker_that_goes_while_it_is_given_up_is_gone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    mocked = Mocked(workers=1)
+    mocked.fault(FaultKind.ZOMBIE, delay=1_000, times=1)
+    await mocked.submit()
+    await mocked.world.advance(500)
+    (worker,) = mocked.endpoint.fleet.workers
+    store = mocked.emulator.store
+    get = store.get
+
+    async def gone_meanwhile(endpoint: str, job: str) -> Job:
+        monkeypatch.undo()
+        await mocked.endpoint.work.worker_gone(worker)
+        return await get(endpoint, job)
+
+    monkeypatch.setattr(store, "get", gone_meanwhile)
+    await mocked.world.advance(600)
+    assert store.get == get and worker not in mocked.endpoint.fleet.workers
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 # Reports
