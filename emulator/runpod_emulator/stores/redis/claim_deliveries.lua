@@ -1,6 +1,6 @@
 -- Gives out owed deliveries that are due, each to one sender for a time.
--- KEYS[1]: what the keys of the endpoint begin with. ARGV: now, how many at most, and until when they are the sender's
--- ("" for good).
+-- KEYS[1]: what the keys of the endpoint begin with. ARGV: now, how many at most, until when they are the sender's
+-- ("" for good), and milliseconds that keys outlive the last write.
 -- Returns {record, body, lease} of each, the earliest first.
 local base, given = KEYS[1], {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', base .. ':owes', '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
@@ -16,4 +16,5 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', base .. ':owes', '-inf', ARGV[
     redis.call('ZREM', base .. ':owes', name)
   end
 end
+redis.call('PEXPIRE', base .. ':leases', ARGV[4], 'NX')
 return given

@@ -14,6 +14,7 @@ local writes = tonumber(redis.call('HGET', base .. ':counts', 'writes') or 0)
 if ARGV[1] ~= '' then
   writes = writes + 1
   redis.call('XADD', base .. ':news', writes .. '-0', 'clear', '[' .. table.concat(running, ',') .. ']', 'by', ARGV[4])
+  redis.call('PEXPIRE', base .. ':news', keep)
 end
 local gone = base .. ':gone:' .. writes
 if redis.call('EXISTS', base .. ':all') == 1 then

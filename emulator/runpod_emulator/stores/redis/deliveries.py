@@ -9,9 +9,9 @@ from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.stores.records import delivery_read, delivery_written
 from runpod_emulator.stores.redis.connection import Connection, Script
 from runpod_emulator.stores.redis.replies import scored
-from runpod_emulator.stores.redis.transitions import delivery_name
+from runpod_emulator.stores.redis.transitions import KEPT, delivery_name
 
-_CLAIM, _RECORD = Script("claim_deliveries"), Script("record_delivery")
+_CLAIM, _RECORD, _OWE = Script("claim_deliveries"), Script("record_delivery"), Script("owe_again")
 
 
 class RedisDeliveries:
@@ -36,7 +36,7 @@ class RedisDeliveries:
             if len(claimed) == most:
                 break
             given = await self._connection.run(
-                _CLAIM, self._base(endpoint), now, most - len(claimed), "" if until is None else until
+                _CLAIM, self._base(endpoint), now, most - len(claimed), "" if until is None else until, KEPT
             )
             for record, body, lease in given:
                 claimed.append(delivery_read(record, body)._replace(lease=lease))
@@ -54,15 +54,8 @@ class RedisDeliveries:
 
     async def owe_again(self, delivery: Delivery) -> None:
         """Owe a delivery once more, as it is given here; one of its key that is still owed gives way to it."""
-        base, name = self._base(delivery.endpoint), delivery_name(delivery)
-        await self._connection.all(
-            [
-                ("HSET", f"{base}:bodies", name, delivery.body),
-                ("HSET", f"{base}:owed", name, delivery_written(delivery)),
-                ("HSET", f"{base}:leases", name, delivery.lease),
-                ("ZADD", f"{base}:owes", delivery.due, name),
-            ]
-        )
+        arguments = delivery_name(delivery), delivery.lease, delivery.due, delivery_written(delivery), delivery.body
+        await self._connection.run(_OWE, self._base(delivery.endpoint), *arguments, KEPT)
 
     async def owes(self) -> bool:
         """Whether any delivery is owed."""
@@ -81,4 +74,4 @@ class RedisDeliveries:
     async def _write(self, delivery: Delivery, due: int | str, record: bytes) -> bool:
         key = self._base(delivery.endpoint)
         name = delivery_name(delivery)
-        return bool(await self._connection.run(_RECORD, key, name, delivery.lease, due, record))
+        return bool(await self._connection.run(_RECORD, key, name, delivery.lease, due, record, KEPT))

@@ -28,6 +28,11 @@ class RedisOwners:
         self._connection = connection
         self._until = f"{world}:servers"
         self._workers = f"{world}:workers"
+        self._kept = (
+            *(f"{world}:{name}" for name in ("servers", "workers", "endpoints", "places")),
+            f"{connection.address.prefix}:format",
+        )
+        """Keys of the world that live while any server does."""
         self._endpoints = endpoints
         self._base = base
 
@@ -37,9 +42,8 @@ class RedisOwners:
         commands: list[tuple[Any, ...]] = [
             ("ZADD", self._until, until, owner),
             ("HSET", self._workers, owner, told),
-            ("PEXPIRE", self._until, KEPT),
-            ("PEXPIRE", self._workers, KEPT),
         ]
+        commands += [("PEXPIRE", key, KEPT) for key in self._kept]
         await self._connection.all(commands)
 
     async def over(self, now: int) -> list[str]:

@@ -99,7 +99,10 @@ class RedisStore:
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
-        return int(await self.connection.do("INCR", f"{self._world}:places"))
+        place = int(await self.connection.do("INCR", f"{self._world}:places"))
+        if place == 1:
+            await self.connection.do("PEXPIRE", f"{self._world}:places", KEPT)
+        return place
 
     async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
         """Write a new job, unless `admit` raises; returns the endpoint's counters."""
@@ -289,7 +292,8 @@ class RedisStore:
     async def _ready(self, endpoint: str) -> None:
         """Hear of an endpoint before anything is written to it."""
         if not self._followed.get(endpoint):
-            await self.connection.do("SADD", f"{self._world}:endpoints", endpoint)
+            key = f"{self._world}:endpoints"
+            await self.connection.all([("SADD", key, endpoint), ("PEXPIRE", key, KEPT)])
             await self._reader.follow(endpoint)
             self._followed[endpoint] = True
 

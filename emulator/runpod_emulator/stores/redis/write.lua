@@ -69,8 +69,15 @@ local function put(job, field, value)
   end
 end
 
+local touched = {}  -- keys that may be new, and then live for ever if nobody says otherwise
+
 local function index(name, score, id)
-  if score ~= '' then redis.call('ZADD', base .. name, score, id) else redis.call('ZREM', base .. name, id) end
+  if score ~= '' then
+    redis.call('ZADD', base .. name, score, id)
+    touched[name] = true
+  else
+    redis.call('ZREM', base .. name, id)
+  end
 end
 
 local function owned(step)
@@ -79,7 +86,7 @@ local function owned(step)
   if step.owner ~= '' then
     redis.call('SADD', base .. ':held:' .. step.owner, step.id)
     redis.call('PEXPIRE', base .. ':held:' .. step.owner, keep)
-    redis.call('ZADD', base .. ':owners', step.taken_at, step.owner)
+    index(':owners', step.taken_at, step.owner)
   end
 end
 
@@ -103,7 +110,7 @@ local function write(step, job)
     return
   end
   redis.call('HSET', job, 'v', writes, 'r', step.record, 'w', token, 'k', step.run)
-  if step.expected == '' then redis.call('ZADD', base .. ':all', writes, step.id) end
+  if step.expected == '' then index(':all', writes, step.id) end
   if step.input ~= '' then put(job, 'i', step.input) end
   if step.s3 ~= '' then put(job, 's', step.s3) end
   if step.output[1] == 'set' then put(job, 'o', step.output[2]) end
@@ -127,14 +134,20 @@ for _, step in ipairs(steps) do
   index(':queue', step.held == '' and step.place or '', step.id)
   index(':held', step.held ~= '' and step.place or '', step.id)
   index(':due', step.due, step.id)
-  redis.call(step.running ~= '' and 'SADD' or 'SREM', base .. ':running', step.id)
+  if step.running ~= '' then
+    redis.call('SADD', base .. ':running', step.id)
+    touched[':running'] = true
+  else
+    redis.call('SREM', base .. ':running', step.id)
+  end
   owned(step)
   for n = 1, #step.counts, 2 do redis.call('HINCRBY', counts, step.counts[n], step.counts[n + 1]) end
   if #step.delivery > 0 then
     local name, due, record, body = unpack(step.delivery)
     redis.call('HSET', base .. ':owed', name, record)
     redis.call('HSET', base .. ':bodies', name, body)
-    redis.call('ZADD', base .. ':owes', due, name)
+    index(':owes', due, name)
+    touched[':owed'], touched[':bodies'] = true, true
   end
 end
 redis.call('HSET', counts, 'writes', writes)
@@ -145,5 +158,7 @@ if redis.call('PTTL', counts) < keep - RENEWED_EACH then
   }) do
     redis.call('PEXPIRE', base .. ':' .. name, keep)
   end
+else
+  for name in pairs(touched) do redis.call('PEXPIRE', base .. name, keep, 'NX') end
 end
 return {1, writes, redis.call('HGETALL', counts)}
