@@ -185,6 +185,7 @@ class World:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
+        self.store.news.past.append(self._remembered)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -268,6 +269,15 @@ class World:
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown
+
+    def _remembered(self, piece: Transition | Cleared) -> None:
+        """Something happened before this server was there: only those hear of it who keep what was."""
+        records = self.history, self.streams
+        for record in records:
+            if isinstance(piece, Cleared):
+                record.cleared(piece.endpoint)
+            elif type(piece.event) in record.events:
+                record.heard(piece)
 
     def _cleared(self, cleared: Cleared) -> None:
         """The store has forgotten jobs, here or elsewhere: so does all that knows of them."""

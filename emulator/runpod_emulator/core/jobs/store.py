@@ -110,6 +110,8 @@ class StoreNews:
     """Those of one endpoint in the order of the writes."""
     clears: list[Callable[[Cleared], None]] = field(default_factory=list)
     """Each clear in its place among the transitions."""
+    past: list[Callable[[Transition | Cleared], None]] = field(default_factory=list)
+    """What happened to an endpoint before this process followed it, as far as the store knows it still."""
     losses: list[Callable[[str], None]] = field(default_factory=list)
     """An endpoint of which transitions were lost: this process was away for long, or the store has forgotten them."""
 

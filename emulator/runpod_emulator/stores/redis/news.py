@@ -35,6 +35,8 @@ log = logging.getLogger("runpod_emulator")
 
 BLOCK = 2_000
 """Milliseconds after which a reader that has heard nothing asks again, and so sees that its server is gone."""
+PAST = 2_000
+"""Pieces of news of an endpoint that are told of the time before it was followed."""
 MOST = 500
 """Pieces of news that are read at once, of each endpoint."""
 REST = 0.2
@@ -52,6 +54,8 @@ class _Line:
         self.endpoint = endpoint
         self.position: int | None = None
         """The number that was told last; None until it is known where to begin."""
+        self.begun: asyncio.Future[None] | None = None
+        """What finds that out."""
         self.early: dict[int, Piece | None] = {}
         """What has come before its turn; None for what nobody is told."""
         self.waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -67,6 +71,8 @@ class _Line:
 class NewsReader:
     """Tells `tell` every piece of news of the endpoints it follows, and `missed` where there was some that is lost.
 
+    As it begins to follow one, `past` is told what happened last, the oldest first.
+
     `decoded` makes a piece of the fields of one that another server has written, None for what nobody is told.
     """
 
@@ -75,12 +81,14 @@ class NewsReader:
         connection: Connection,
         base: Callable[[str], str],
         decoded: Callable[[str, Mapping[bytes, bytes]], Piece | None],
+        past: Callable[[Piece], None],
         tell: Callable[[Piece], None],
         missed: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._base = base
         self._decoded = decoded
+        self._past = past
         self._tell = tell
         self._missed = missed
         self._lines: dict[str, _Line] = {}
@@ -92,11 +100,25 @@ class NewsReader:
         line = self._lines.get(endpoint)
         if line is None:
             line = self._lines[endpoint] = _Line(endpoint)
-        if line.position is None:
-            written = await self._connection.do("HGET", self._base(endpoint) + ":counts", "writes")
-            if line.position is None:
-                line.position = int(written or 0)
-                await self._read(endpoint)
+            line.begun = asyncio.ensure_future(self._begin(line))
+        assert line.begun is not None
+        await asyncio.shield(line.begun)
+
+    async def _begin(self, line: _Line) -> None:
+        """Tell what has happened last, and go on behind it; raises StoreAway, and then the endpoint is not followed."""
+        base = self._base(line.endpoint)
+        try:
+            written = int(await self._connection.do("HGET", f"{base}:counts", "writes") or 0)
+            entries = await self._connection.do("XREVRANGE", f"{base}:news", f"{written}-0", "-", "COUNT", PAST)
+            for _, fields in reversed(entries):
+                piece = self._decoded(line.endpoint, fields)
+                if piece is not None:
+                    self._past(piece)
+        except BaseException:
+            self._lines.pop(line.endpoint, None)
+            raise
+        line.position = written
+        await self._read(line.endpoint)
 
     def forget(self, endpoint: str) -> None:
         """Follow an endpoint no more."""

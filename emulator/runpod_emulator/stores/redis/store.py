@@ -66,7 +66,7 @@ class RedisStore:
         self._followed: dict[str, bool] = {}
         """The endpoints that are served here, and whether their news is read."""
         self._following: set[asyncio.Task[None]] = set()
-        self._reader = NewsReader(self.connection, self.base, self._decoded, self._tell, self._missed)
+        self._reader = NewsReader(self.connection, self.base, self._decoded, self._tell_past, self._tell, self._missed)
         self._records = Records(self.connection, self.base, self._reader)
         self.deliveries = RedisDeliveries(self.connection, self.endpoints, self.base)
         self.owner = owner or secrets.token_hex(8)
@@ -274,6 +274,10 @@ class RedisStore:
         transition = transition_read(fields)
         self._records.known.forget(endpoint, transition.job.id)
         return transition
+
+    def _tell_past(self, piece: Piece) -> None:
+        for listener in self.news.past:
+            listener(piece)
 
     def _tell(self, piece: Piece) -> None:
         if isinstance(piece, Cleared):
