@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections.abc import Awaitable, Callable, Iterable
+import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runpod_emulator.core.errors import RequestError
+from runpod_emulator.core.errors import IllegalTransition, RequestError
 from runpod_emulator.core.jobs.deliveries import Delivery
-from runpod_emulator.core.jobs.job import Job, Transition
-from runpod_emulator.core.jobs.listeners import ALL
+from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.store import Claimed, Cleared, Counts, Unread, Written
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.stores.redis.store import RedisStore
@@ -86,10 +86,10 @@ class Twins:
 
         A `fresh` one has heard of everything before it is asked.
         """
-        expected = await _answer(call(self.memory))
         store = dice.choice(self.stores)
         if fresh:
             await self.settle(store)
+        expected = await _answer(call(self.memory))
         found = await _answer(call(store))
         assert _plain(found) == _plain(expected), f"expected {_short(expected)}\nfound {_short(found)}"
         return expected, found
@@ -159,7 +159,7 @@ def as_told(piece: Piece) -> Piece:
 async def _answer(call: Awaitable[Any]) -> Any:
     try:
         return await call
-    except RequestError as error:
+    except (RequestError, IllegalTransition) as error:
         return type(error).__name__, str(error)
 
 
@@ -173,9 +173,4 @@ def _plain(answer: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 3_000 else f"{text[:1_500]} ... {text[-1_500:]}"
-
-
-KINDS: Iterable[type[Any]] = ALL
-__all__ = ["ENDPOINTS", "KINDS", "Job", "Piece", "Refused", "Twins", "as_told"]
+    return re.sub(r"((?:.|\\\\x..){1,4}?)\1{9,}", r"\1...", repr(value))[:3_000]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
@@ -31,16 +32,14 @@ class RedisDeliveries:
 
     async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
         """Owed deliveries that are due, `most` at most, each given to one sender until the time `until`."""
-        claimed: list[Delivery] = []
-        for endpoint in await self._endpoints():
-            if len(claimed) == most:
-                break
+        claimed: list[tuple[int, Delivery]] = []
+        for endpoint, number in (await self._due(now, most)).items():
             given = await self._connection.run(
-                _CLAIM, self._base(endpoint), now, most - len(claimed), "" if until is None else until, KEPT
+                _CLAIM, self._base(endpoint), now, number, "" if until is None else until, KEPT
             )
-            for record, body, lease in given:
-                claimed.append(delivery_read(record, body)._replace(lease=lease))
-        return sorted(claimed, key=lambda delivery: (delivery.due, delivery.key))
+            for record, body, lease, since in given:
+                claimed.append((int(float(since)), delivery_read(record, body)._replace(lease=lease)))
+        return [delivery for _, delivery in sorted(claimed, key=lambda one: (one[0], one[1].key))]
 
     async def renew(self, deliveries: list[Delivery], until: int) -> None:
         """Leave deliveries to the sender who has them, until then."""
@@ -70,6 +69,22 @@ class RedisDeliveries:
         dues = [due for found in await self._connection.all(keys) for _, due in scored(found)]
         self.owes_any = bool(dues)
         return min(dues, default=None)
+
+    async def _due(self, now: int, most: int) -> dict[str, int]:
+        """How many each endpoint has of those that are due, the earliest of all, `most` at most.
+
+        So an endpoint that owes many does not keep the others waiting.
+        """
+        endpoints = await self._endpoints()
+        if len(endpoints) == 1:
+            return {endpoints[0]: most}
+        keys = [
+            ("ZRANGEBYSCORE", f"{self._base(endpoint)}:owes", "-inf", now, "WITHSCORES", "LIMIT", 0, most)
+            for endpoint in endpoints
+        ]
+        found = zip(endpoints, map(scored, await self._connection.all(keys)), strict=True)
+        due = sorted((since, name, endpoint) for endpoint, some in found for name, since in some)
+        return Counter(endpoint for _, _, endpoint in due[:most])
 
     async def _write(self, delivery: Delivery, due: int | str, record: bytes) -> bool:
         key = self._base(delivery.endpoint)

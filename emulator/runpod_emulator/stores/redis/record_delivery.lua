@@ -3,7 +3,7 @@
 -- next ("" for one that is settled), its record ("" for one that is as it was), and milliseconds that keys outlive the
 -- last write. Returns 1 if it was written, else 0.
 local base, name, lease, due, record = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if redis.call('HGET', base .. ':leases', name) ~= lease or redis.call('HEXISTS', base .. ':owed', name) == 0 then
+if (redis.call('HGET', base .. ':leases', name) or '0') ~= lease or redis.call('HEXISTS', base .. ':owed', name) == 0 then
   return 0
 end
 if due == '' then
@@ -11,7 +11,7 @@ if due == '' then
   for _, kept in ipairs({':owed', ':bodies', ':leases'}) do redis.call('HDEL', base .. kept, name) end
 else
   redis.call('ZADD', base .. ':owes', due, name)
-  redis.call('PEXPIRE', base .. ':owes', ARGV[6], 'NX')
+  redis.call('PEXPIRE', base .. ':owes', ARGV[5], 'NX')
   if record ~= '' then redis.call('HSET', base .. ':owed', name, record) end
 end
 return 1

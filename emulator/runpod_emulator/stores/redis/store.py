@@ -265,12 +265,15 @@ class RedisStore:
     # News
 
     def _decoded(self, endpoint: str, fields: Mapping[bytes, bytes]) -> Piece | None:
-        """A piece of news by another server: what is known of its job is known no more."""
+        """A piece of news: after one by another server, what is known of its job is known no more."""
         if b"clear" in fields:
             self._records.known.clear()
             if fields[b"by"] == self.owner.encode():  # of all at once: it is told as one
                 return None
             return cleared_read(endpoint, fields)
+        own = self._records.own(fields[b"w"])
+        if own is not None:
+            return own
         transition = transition_read(fields)
         self._records.known.forget(endpoint, transition.job.id)
         return transition

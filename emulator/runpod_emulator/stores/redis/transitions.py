@@ -32,6 +32,8 @@ TOLD = 2_048
 """Bytes of the texts of one transition that are told along with its news."""
 NOT_TOLD = b"null"
 """Stands for an input that is not told."""
+_OTHERS = 3
+"""Fields of news that are no texts of an event."""
 _DROPS = (Requeued, Retried, Returned)
 """Events after which no chunk of the job is left."""
 
@@ -112,7 +114,7 @@ def news(transition: Transition) -> list[Any]:
 def transition_read(fields: Mapping[bytes, bytes]) -> Transition:
     """The transition of which this is the news; raises KeyError for an event that there is not."""
     kind, of_event, at, values, changed, flags, due, owed = orjson.loads(fields[b"m"])
-    texts = [fields[b"t%d" % number] for number in range(len(fields) - 2)]
+    texts = [fields[b"t%d" % number] for number in range(len(fields) - _OTHERS)]
     event = event_of(kind, of_event if texts else _without_texts(kind, of_event), texts)
     output = getattr(event, "output", None)
     job = job_of(values, Texts(fields[b"i"], output, None))

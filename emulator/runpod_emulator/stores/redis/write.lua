@@ -126,10 +126,10 @@ local function write(step, job)
   if #step.chunks > 0 then redis.call('PEXPIRE', job .. ':chunks', step.lives) end
 end
 
-for _, step in ipairs(steps) do
+for n, step in ipairs(steps) do
   writes = writes + 1
   -- the first write of all: a server that is full refuses it, and then nothing was written
-  redis.call('XADD', news, 'MAXLEN', '~', NEWS_KEPT, writes .. '-0', unpack(step.news))
+  redis.call('XADD', news, 'MAXLEN', '~', NEWS_KEPT, writes .. '-0', 'w', token .. ':' .. n, unpack(step.news))
   write(step, base .. ':job:' .. step.id)
   index(':queue', step.held == '' and step.place or '', step.id)
   index(':held', step.held ~= '' and step.place or '', step.id)
