@@ -256,8 +256,7 @@ class RedisStore:
         self._records.known.clear()
         self._records.counts.pop(endpoint, None)
         cleared = cleared_read(endpoint, {b"clear": b"[" + b",".join(records) + b"]"})
-        if is_told:
-            await self._reader.written(endpoint, written, [None if is_all else cleared])
+        await self._reader.written(endpoint, written, [None if is_all or not is_told else cleared])
         while await self.connection.run(_SWEEP, self.base(endpoint), gone, _PAGE):
             pass
         return cleared.running
@@ -266,6 +265,9 @@ class RedisStore:
 
     def _decoded(self, endpoint: str, fields: Mapping[bytes, bytes]) -> Piece | None:
         """A piece of news: after one by another server, what is known of its job is known no more."""
+        if b"dropped" in fields:
+            self._records.known.clear()
+            return None
         if b"clear" in fields:
             self._records.known.clear()
             if fields[b"by"] == self.owner.encode():  # of all at once: it is told as one
