@@ -32,6 +32,7 @@ class YieldingStore:
     """
 
     owners: Owners | None = None
+    board = None
 
     def __init__(self, seed: int = 0, most: int = 1, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()

@@ -269,6 +269,8 @@ class Server:
         """A world that is made while the server runs; its workers come when there are jobs."""
         world = self._make_world(name)
         world.endpoints.open()
+        if self._store is not None:
+            self._store.open_later(world)
         return world
 
     def _add(self, world: World, namespace: str, plan: Plan) -> None:
@@ -330,11 +332,11 @@ class Server:
         """Serve the ports, then import every handler; raises ConfigurationError when one is broken."""
         if warning := exposure(self.settings, self._http.address):
             log.warning("%s", warning)
+        await self.emulator.open()
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
         self._offer_volumes(*self.plans)
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
-        await self.emulator.open()
         await self.emulator.endpoints.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self._port_file is not None:
@@ -352,6 +354,8 @@ class Server:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        if self._store is not None:
+            await self._store.close()
         await self.worlds.end_workers()
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()

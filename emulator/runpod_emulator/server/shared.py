@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,9 @@ from runpod_emulator.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from runpod_emulator.stores.redis.address import Address
+    from runpod_emulator.world.world import World
+
+log = logging.getLogger("runpod_emulator")
 
 _MISSING = "--store needs a library: pip install 'runpod-emulator[redis]'"
 
@@ -31,6 +36,24 @@ class StoreMaker:
         self.address: Address = read_address(url)
         self.owner = secrets.token_hex(8)
         """This server, as the others know it."""
+        self._opening: set[asyncio.Future[None]] = set()
+
+    def open_later(self, world: World) -> None:
+        """Open a world that is made while the server runs: what fails is logged, and its calls try again."""
+        opening = asyncio.ensure_future(world.open())
+        self._opening.add(opening)
+        opening.add_done_callback(self._opened)
+
+    def _opened(self, opening: asyncio.Future[None]) -> None:
+        self._opening.discard(opening)
+        if not opening.cancelled() and (error := opening.exception()) is not None:
+            log.error("a namespace was not opened: %s", error)
+
+    async def close(self) -> None:
+        """Open nothing any more."""
+        for opening in self._opening:
+            opening.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
 
     def parts_of(self, namespace: str) -> dict[str, Any]:
         """What `World` is given for the world of this name."""

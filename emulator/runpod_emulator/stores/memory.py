@@ -59,6 +59,7 @@ class MemoryStore:
     """A `JobStore` in this process's memory."""
 
     owners = None
+    board = None
     """Nobody else can look at it."""
 
     def __init__(self) -> None:

@@ -45,6 +45,7 @@ from runpod_emulator.world.deadlines import Deadlines
 from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
+from runpod_emulator.world.others import Others
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
@@ -148,8 +149,18 @@ class World:
         logs = job_log, WorkerLog(self.log.names), surprises, *request_log(self.log, self.history)
         records = self.history, self.journal, self.attempts, self.lines, self.streams
         always: list[Effect] = [*logs, self.webhooks, self.feeds, *records]
-        always += [one for one in (self._heartbeat, self._traces) if one is not None]
+        always += [one for one in (self._heartbeat, self._traces, self._others()) if one is not None]
         return [self.unread, self.polls, *always] if self.polls else always
+
+    def _others(self) -> Others | None:
+        if self.store.board is None:
+            return None
+        records = {"answered": self.journal, "tried": self.attempts, "printed": self.lines}
+        return Others(self.store.board, self.masks, self._next_request, records)
+
+    def _next_request(self) -> int:
+        self.requests += 1
+        return self.requests
 
     def _number(self, endpoint: str, worker: str) -> int:
         known = self.endpoints.get(endpoint)
@@ -302,10 +313,9 @@ class World:
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
-        self.timeline.expect(await self.deadlines.next_due())
-        self.webhooks.wake()
-        for endpoint in self.endpoints.queues.values():
-            await endpoint.work.balance()
+        if self.is_shared:  # its jobs may be older than this server
+            self.timeline.expect(await self.deadlines.next_due())
+            self.webhooks.wake()
 
     async def stop(self, forgets: bool = False) -> None:
         """End waits, workers and webhook calls; leaves no process behind. If it `forgets`, the store is emptied."""

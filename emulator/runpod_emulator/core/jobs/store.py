@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from runpod_emulator.core.jobs.board import Board
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
 from runpod_emulator.core.jobs.owners import Owners
@@ -168,6 +169,11 @@ class JobStore(Protocol):
     @property
     def deliveries(self) -> DeliveryStore:
         """What the jobs of this store owe to webhooks."""
+        ...
+
+    @property
+    def board(self) -> Board | None:
+        """Where the servers that use this store tell each other the rest; None as for `owners`."""
         ...
 
     @property

@@ -29,6 +29,7 @@ from runpod_emulator.core.jobs.store import Cleared
 from runpod_emulator.core.store_errors import StoreAway
 from runpod_emulator.core.time.clock import wait_really
 from runpod_emulator.stores.redis.address import Address
+from runpod_emulator.stores.redis.board import RedisBoard
 from runpod_emulator.stores.redis.connection import TIMEOUT, Connection, made
 
 log = logging.getLogger("runpod_emulator")
@@ -92,6 +93,7 @@ class NewsReader:
         self._tell = tell
         self._missed = missed
         self._lines: dict[str, _Line] = {}
+        self._boards: dict[str, _Side] = {}
         self._readers: dict[str, _Reader] = {}
         self._is_away = False
 
@@ -191,7 +193,7 @@ class NewsReader:
     # Reading
 
     async def _read(self, endpoint: str) -> None:
-        """Let a reader follow the endpoint too: each has its own in a cluster, else one reads for all."""
+        """Let a reader follow the endpoint, or a board, too: each has its own in a cluster, else one reads for all."""
         group = endpoint if self._connection.address.cluster else ""
         reader = self._readers.get(group)
         if reader is None:
@@ -200,6 +202,12 @@ class NewsReader:
         elif reader.number:
             await self._connection.do("CLIENT", "UNBLOCK", reader.number)
 
+    async def follow_board(self, board: RedisBoard) -> None:
+        """Read the board of the world along with the news; in a cluster with a reader of its own."""
+        if board.key not in self._boards:
+            self._boards[board.key] = _Side(board, await board.begin())
+            await self._read(board.key)
+
     async def _keep_reading(self, reader: _Reader, group: str) -> None:
         while True:
             try:
@@ -207,10 +215,14 @@ class NewsReader:
                 self._is_away = False
                 await reader.begin()
                 while True:
-                    lines = self._known(group)
+                    lines, boards = self._known(group), self._boards_of(group)
                     positions = {key: f"{line.position}-0" for key, line in lines.items()}
+                    positions |= {key: side.position for key, side in boards.items()}
                     for key, entries in await reader.client.xread(positions, MOST, BLOCK):
-                        self._heard(lines[key.decode()], entries)
+                        if (side := boards.get(key.decode())) is not None:
+                            side.heard(entries)
+                        else:
+                            self._heard(lines[key.decode()], entries)
             except (exceptions.RedisError, OSError, StoreAway) as error:
                 if not self._is_away:
                     log.warning("the store at %s is away: %s", self._connection.address.shown, error)
@@ -233,6 +245,9 @@ class NewsReader:
             if line.position is not None and group in ("", line.endpoint)
         }
 
+    def _boards_of(self, group: str) -> dict[str, _Side]:
+        return {key: side for key, side in self._boards.items() if group in ("", key)}
+
     def _heard(self, line: _Line, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
         for name, fields in entries:
             number = int(name.partition(b"-")[0])
@@ -244,6 +259,23 @@ class NewsReader:
                 self._jump(line, number - 1)
             line.early[number] = self._decoded(line.endpoint, fields)
             self._go_on(line)
+
+
+class _Side:
+    """A board, and how far it was read."""
+
+    def __init__(self, board: RedisBoard, position: str) -> None:
+        self._board = board
+        self.position = position
+
+    def heard(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        """There is more of it."""
+        for name, fields in entries:
+            self.position = name.decode()
+            try:
+                self._board.heard(fields)
+            except Exception:  # written by another version
+                log.exception("a piece that another server has told is not understood")
 
 
 class _Reader:

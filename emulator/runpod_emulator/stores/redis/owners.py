@@ -28,11 +28,8 @@ class RedisOwners:
         self._connection = connection
         self._until = f"{world}:servers"
         self._workers = f"{world}:workers"
-        self._kept = (
-            *(f"{world}:{name}" for name in ("servers", "workers", "endpoints", "places")),
-            f"{connection.address.prefix}:format",
-        )
-        """Keys of the world that live while any server does."""
+        self._kept = f"{world}:endpoints", f"{world}:places", f"{connection.address.prefix}:format"
+        """What lives as long as some server does."""
         self._endpoints = endpoints
         self._base = base
 
@@ -42,8 +39,8 @@ class RedisOwners:
         commands: list[tuple[Any, ...]] = [
             ("ZADD", self._until, until, owner),
             ("HSET", self._workers, owner, told),
+            *(("PEXPIRE", key, KEPT) for key in (self._until, self._workers, *self._kept)),
         ]
-        commands += [("PEXPIRE", key, KEPT) for key in self._kept]
         await self._connection.all(commands)
 
     async def over(self, now: int) -> list[str]:

@@ -36,6 +36,7 @@ from runpod_emulator.core.jobs.store import (
 )
 from runpod_emulator.core.store_errors import StoreAway
 from runpod_emulator.stores.redis.address import Address
+from runpod_emulator.stores.redis.board import RedisBoard
 from runpod_emulator.stores.redis.connection import Connection, Script
 from runpod_emulator.stores.redis.counter import RedisCounter
 from runpod_emulator.stores.redis.deliveries import RedisDeliveries
@@ -70,6 +71,7 @@ class RedisStore:
         self._records = Records(self.connection, self.base, self._reader)
         self.deliveries = RedisDeliveries(self.connection, self.endpoints, self.base)
         self.owner = owner or secrets.token_hex(8)
+        self.board = RedisBoard(self.connection, self._world, self.owner)
         self.counter = RedisCounter(self.connection, self.base, self.owner)
         self.owners = RedisOwners(self.connection, self._world, self.endpoints, self.base)
 
@@ -239,12 +241,14 @@ class RedisStore:
         await check_server(self.connection)
         for endpoint in list(self._followed):
             await self._ready(endpoint)
+        await self._reader.follow_board(self.board)
 
     async def close(self) -> None:
         """Let go of the server."""
         for following in self._following:
             following.cancel()
         await self._reader.close()
+        await self.board.close()
         await self.counter.close()
         await self.connection.close()
 
