@@ -33,13 +33,13 @@ def program() -> str | None:
 class StoreServer:
     """One server; `restart` keeps what was written if it has `--appendonly yes`."""
 
-    def __init__(self, *options: str) -> None:
-        found = program()
+    def __init__(self, *options: str, named: str | None = None) -> None:
+        found = named or program()
         assert found is not None, "no Valkey or Redis server is here"
         self._program = found
         self._options = options
         self.folder = tempfile.mkdtemp(prefix="store-")
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -75,7 +75,7 @@ def shared_server() -> StoreServer:
     return server
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -88,7 +88,7 @@ def _wait_until_up(port: int) -> None:
         try:
             with socket.create_connection(("127.0.0.1", port), 1) as sock:
                 sock.sendall(b"PING\r\n")
-                if sock.recv(100).startswith(b"+PONG"):
+                if sock.recv(100).startswith((b"+PONG", b"-NOAUTH")):
                     return
         except OSError:
             pass
