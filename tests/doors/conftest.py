@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
 import pytest
 
-from tests import worlds
-from tests.stores.both import STORES
-from tests.stores.counted import close_made
+from tests.stores import both
 
 LIMIT = 60
-
-
-@pytest.fixture(autouse=True)
-async def store_of_the_run(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """The whole run may be on a store other than that in memory; a test that can't be says why in `MEMORY_ONLY`."""
-    chosen = STORES[os.environ.get("EMULATOR_TEST_STORE", "memory")]
-    worlds.STORE = chosen
-    yield
-    worlds.STORE = None
-    await close_made()
+store_of_the_run = both.store_of_the_run
 
 
 @pytest.fixture(autouse=True)

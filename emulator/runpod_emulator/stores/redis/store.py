@@ -167,7 +167,8 @@ class RedisStore:
         base, run = self.base(read.job.endpoint), run_of(read.job)
         if not run:
             return False
-        return bool(await self.connection.run(_ACKNOWLEDGE, base, read.job.id, run, read.taken, len(read.chunks)))
+        arguments = read.job.id, run, read.taken, len(read.chunks), secrets.token_hex(8)
+        return bool(await self.connection.run(_ACKNOWLEDGE, base, *arguments))
 
     async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
         """Ids of the waiting jobs, `most` at most, first in the queue first."""

@@ -94,7 +94,7 @@ local function keep_chunks(step, job)
   local chunks = job .. ':chunks'
   if step.drops_chunks ~= '' then
     redis.call('UNLINK', chunks)
-    redis.call('HDEL', job, 't')
+    redis.call('HDEL', job, 't', 'a')
   end
   for n = 1, #step.chunks, 1000 do
     redis.call('RPUSH', chunks, unpack(step.chunks, n, math.min(n + 999, #step.chunks)))
