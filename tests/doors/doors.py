@@ -15,7 +15,7 @@ from runpod_emulator.http.call import FIDELITY
 from runpod_emulator.server.app import Application
 from runpod_emulator.world.worlds import Worlds
 
-from tests.stores.counted import MADE, rest
+from tests.stores.counted import MADE, close_made, rest
 from tests.worlds import TestWorld, make_world
 
 KEY = "rpa_KEY"
@@ -103,6 +103,18 @@ def open_doors(
 ) -> Doors:
     """A fresh world behind fresh doors; `options` are those of `make_world`."""
     return Doors(make_world(profile, **options), access or Access(), key)
+
+
+def live(life: Coroutine[Any, Any, None]) -> None:
+    """Run this in a loop of its own, and let go of the stores that it has made."""
+
+    async def whole() -> None:
+        try:
+            await life
+        finally:
+            await close_made()
+
+    asyncio.run(whole())
 
 
 async def until(condition: Callable[[], bool]) -> None:
