@@ -103,6 +103,21 @@ def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
             shelf.do(shelf.store.get(endpoint, job_id))
 
 
+@pytest.mark.parametrize("job_id", ["\ud800", "", "\x00", "x" * 5_000])
+def test_odd_names_are_not_there(shelf: Shelf, job_id: str):
+    with pytest.raises(JobNotFound):
+        shelf.do(shelf.store.get("ep", job_id))
+
+
+def test_half_a_surrogate_pair_in_an_error_is_kept(shelf: Shelf):
+    shelf.create("a", webhook="http://h/\udc00", trace="\ud800")
+    shelf.claim(1)
+    shelf.update("a", Failed("\ud83d", None, 1))
+    job = shelf.do(shelf.store.get("ep", "a"))
+    assert (job.error, job.webhook, job.trace) == ("\ud83d", "http://h/\udc00", "\ud800")
+    assert shelf.do(shelf.store.recent("ep", 0, 9)) == ([job], 1)
+
+
 @pytest.mark.parametrize("verb", ["get", "unread", "update"])
 def test_what_is_not_there_raises(shelf: Shelf, verb: str):
     arguments = [lambda job: apply(job, Cancelled(), 1)] if verb == "update" else []

@@ -130,7 +130,8 @@ def made(address: Address, timeout: float, single: bool = False) -> Any:
     """A client of the library; a command may take so many seconds. A `single` one has one connection, kept as it is."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 0 if single else TRIES)
     options: dict[str, Any] = {
-        "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2
+        "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2,
+        "encoding_errors": "surrogatepass",
     }  # fmt: skip
     if address.cluster:
         return client.RedisCluster.from_url(address.url, **options)
