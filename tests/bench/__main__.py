@@ -13,6 +13,7 @@ import time
 from tests.bench import (  # fmt: skip
     report,
     rows_day,
+    rows_kept,
     rows_processes,
     rows_requests,
     rows_stored,
@@ -28,6 +29,7 @@ ROWS: tuple[Row, ...] = (
     *rows_streams.ROWS,
     *rows_processes.ROWS,
     *rows_stored.ROWS,
+    *rows_kept.ROWS,
     *rows_transfer.ROWS,
     *rows_webhooks.ROWS,
     *rows_watched.ROWS,

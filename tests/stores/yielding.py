@@ -64,9 +64,6 @@ class YieldingStore:
         for _ in range(self._dice.randint(min(1, self._most), self._most)):
             await asyncio.sleep(0)
 
-    def follow(self, endpoint: str) -> None:
-        self._store.follow(endpoint)
-
     async def open(self) -> None:
         await self._store.open()
 

@@ -46,7 +46,8 @@ class Leases:
 
     async def record(self, delivery: Delivery) -> bool:
         """Write what an attempt made of a delivery; False if it was another sender's by then, or was cleared."""
-        self._held.pop(delivery.key, None)
+        if self._held:
+            self._held.pop(delivery.key, None)
         return await self._store.record(delivery)
 
     def cleared(self, endpoint: str | None) -> None:

@@ -175,8 +175,11 @@ class Webhooks(Effect):
     async def _sort(self) -> None:
         """Move what is due into its host's line, and be back for the next."""
         self._sorting = False
-        while claimed := await self._leases.claim(_CLAIM):
-            for delivery in claimed:
+        claimed = _CLAIM
+        while claimed == _CLAIM:
+            deliveries = await self._leases.claim(_CLAIM)
+            claimed = len(deliveries)
+            for delivery in deliveries:
                 self._pass_on(delivery)
         due = await self._store.deliveries.next_due()
         if due is not None:
@@ -243,8 +246,8 @@ class Webhooks(Effect):
                 self._lines.pop(host, None)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        age = self._age
-        self.calls[delivery.key] = delivery
+        age, key = self._age, delivery.key
+        self.calls[key] = delivery
         if self._tracing is not None:
             PRESENT_TRACE.set(self._tracing.calling(delivery, self._timeline.now()))
         try:
@@ -253,7 +256,7 @@ class Webhooks(Effect):
             log.exception("a webhook call failed")
             problem = _said(error)
         finally:
-            self.calls.pop(delivery.key, None)
+            self.calls.pop(key, None)
         if age == self._age:
             await self._attempted(delivery, problem)
 

@@ -21,11 +21,8 @@ class Deadlines:
         self._store = store
         self._endpoints = endpoints
         self._unread = unread
-
-    async def next_due(self) -> int | None:
-        """The earliest deadline of any job."""
-        first = await self._store.first_due()
-        return None if first is None else first[0]
+        self.first_due = store.first_due
+        """The earliest deadline of any job, and which job that is."""
 
     async def expire_next(self, now: int) -> None:
         """Let the job with the earliest deadline meet it; a step that fails is logged, and not tried again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,13 @@ from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.others import Others
+from runpod_emulator.world.past import remember
 from runpod_emulator.world.polls import Polls
 from runpod_emulator.world.unread import Unread
 
 if TYPE_CHECKING:
     from runpod_emulator.effects.traces import Traces
+    from runpod_emulator.world.snapshot import Snapshot
 
 _ANSWER = ("answer",)
 """The topic of webhook calls whose answer is held."""
@@ -73,6 +76,10 @@ class World:
     """Those of clients that have been answered since the last reset."""
     resets = 0
     """How often everything was forgotten."""
+    loads = 0
+    """How often it has come back from a snapshot."""
+    unserved: Snapshot | None = None
+    """What a snapshot had of endpoints that nobody serves here, at shown times: kept for the next one."""
     _is_over = False
 
     def __init__(
@@ -153,10 +160,8 @@ class World:
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _others(self) -> Others | None:
-        if self.store.board is None:
-            return None
         records = {"answered": self.journal, "tried": self.attempts, "printed": self.lines}
-        return Others(self.store.board, self.masks, self._next_request, records)
+        return None if self.store.board is None else Others(self.store.board, self.masks, self._next_request, records)
 
     def _next_request(self) -> int:
         self.requests += 1
@@ -196,7 +201,7 @@ class World:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
-        self.store.news.past.append(self._remembered)
+        self.store.news.past.append(functools.partial(remember, (self.history, self.streams)))
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -208,12 +213,15 @@ class World:
             shown=self.masks.text, tracing=self._traces,
         )  # fmt: skip
 
-    def stub(self, stub: Stub) -> str:
-        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id."""
+    def stub(self, stub: Stub, stays: bool = False) -> str:
+        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id.
+
+        One that `stays` takes the place of the one of its id.
+        """
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.endpoints.add_mock_now(stub.endpoint)
             self.endpoints.starts.let_pass(stub.endpoint)
-        self.stubs.add(stub)
+        (self.stubs.change if stays else self.stubs.add)(stub)
         return stub.id
 
     def fault(self, fault: Fault) -> Fault:
@@ -263,6 +271,7 @@ class World:
             self._restart()
             await self.endpoints.starts.restore()
             self.requests = 0
+            self.unserved = None
             self.resets += 1
             self.began_at = self.timeline.now()
 
@@ -273,6 +282,19 @@ class World:
         for queue in self.endpoints.queues.values():
             queue.scripts.reseed(f"{seed} {queue.id} plays")
 
+    def go_on(self, loads: int, shown: int) -> None:
+        """Be a world that has come back from a snapshot, for so many times now, which was taken at the time `shown`.
+
+        No id is given that was given before, and a clock that can be moved goes on from that time.
+        """
+        self.loads = loads
+        self._shared.ids.go_on(loads)
+        clock = self.timeline.clock
+        clock.go_on(shown)
+        if not clock.runs:
+            for queue in self.endpoints.queues.values():
+                queue.limits.shown = clock.drift()
+
     def _restart(self) -> None:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
@@ -280,15 +302,6 @@ class World:
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown
-
-    def _remembered(self, piece: Transition | Cleared) -> None:
-        """Something happened before this server was there: only those hear of it who keep what was."""
-        records = self.history, self.streams
-        for record in records:
-            if isinstance(piece, Cleared):
-                record.cleared(piece.endpoint)
-            elif type(piece.event) in record.events:
-                record.heard(piece)
 
     def _cleared(self, cleared: Cleared) -> None:
         """The store has forgotten jobs, here or elsewhere: so does all that knows of them."""
@@ -314,7 +327,7 @@ class World:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
         if self.is_shared:  # its jobs may be older than this server
-            self.timeline.expect(await self.deadlines.next_due())
+            self.timeline.expect(await self.timeline.next_due())
             self.webhooks.wake()
 
     async def stop(self, forgets: bool = False) -> None:

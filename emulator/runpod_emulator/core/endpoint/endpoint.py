@@ -91,7 +91,7 @@ class Endpoint:
         self._hears = by_kind(row for row in hears if row is not of_scripts)
         """Of jobs without a script."""
         self._store = shared.store
-        self._store.follow(self.id)
+        self._store.news.follow(self.id)
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False

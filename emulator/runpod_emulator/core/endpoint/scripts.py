@@ -212,6 +212,13 @@ class RunningScripts:
             self._calls += 1
             self._room.call(("poll", self._jobs.id, job_id))
 
+    def resumed(self, job: Job) -> None:
+        """A job that waits was handed in before this process began: the number that it keeps is its own again."""
+        stub = job.script and self._in_book(job.script)
+        if stub and job.script and job.script.run:
+            known = self._known[job.id] = _Known(_question(job), stub)
+            known.run = job.script.run
+
     def reseed(self, seed: str) -> None:
         """Throw the dice from another seed, from the next reset on."""
         self._dice.reseed(seed)

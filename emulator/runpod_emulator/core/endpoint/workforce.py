@@ -190,8 +190,6 @@ class Workforce:
                 self.fleet.dismiss(worker, "the next job is to see a cold start")
 
     def _changed(self, worker: Worker, state: WorkerState | None) -> None:
-        if not self._on_worker:
-            return
         change = WorkerChange(
             self._timeline.now(), self.id, worker.id, state, self.fleet.numbers.of(worker.id), worker.reason
         )

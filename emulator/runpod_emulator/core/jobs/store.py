@@ -108,6 +108,8 @@ class Cleared(NamedTuple):
 class StoreNews:
     """Whom a store calls with what it hears of, wherever that comes from. None of them waits or raises."""
 
+    follow: Callable[[str], None] = lambda endpoint: None
+    """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
     transitions: list[Listener] = field(default_factory=list)
     """Those of one endpoint in the order of the writes."""
     clears: list[Callable[[Cleared], None]] = field(default_factory=list)
@@ -183,10 +185,6 @@ class JobStore(Protocol):
 
     news: StoreNews
     """Who is told of what happens; of a write of this process before the write returns."""
-
-    def follow(self, endpoint: str) -> None:
-        """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
-        ...
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""

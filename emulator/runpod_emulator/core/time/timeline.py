@@ -62,8 +62,8 @@ def _task() -> asyncio.Task[Any] | None:
 class JobDeadlines(Protocol):
     """The deadlines that live in a store's index rather than here."""
 
-    async def next_due(self) -> int | None:
-        """The earliest deadline of any job."""
+    async def first_due(self) -> tuple[int, object] | None:
+        """The earliest deadline of any job, and which job that is."""
         ...
 
     async def expire_next(self, now: int) -> None:
@@ -174,10 +174,10 @@ class Timeline:
     async def next_due(self) -> int | None:
         """The earliest deadline there is."""
         first = self._timers.first_due()
-        job_due = await self._jobs.next_due() if self._jobs else None
-        if first is None or (job_due is not None and job_due <= first):
-            return job_due
-        return first
+        of_jobs = await self._jobs.first_due() if self._jobs else None
+        if of_jobs is None or (first is not None and first < of_jobs[0]):
+            return first
+        return of_jobs[0]
 
     async def catch_up(self) -> None:
         """Fire all that is due, each at its own time; after every batch others get their turn.
@@ -220,18 +220,22 @@ class Timeline:
             await turn()
 
     async def _fire_batch(self, now: int) -> int | None:
-        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due."""
+        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due.
+
+        Of the first nobody asks: it is known when that is, and where it was cancelled since, nothing fires.
+        """
         over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
+        due: int | None = self._earliest
         try:
             for _ in range(BATCH):
-                due = await self._ask()
                 if due is None or due > now:
-                    return due
+                    break
                 self._stand(due)
                 await self._fire(due)
+                due = await self._ask()
                 if work_time() > over:
                     break
-            return await self._ask()
+            return due
         finally:
             self._firing_at = None
             self.now = self.clock.now if self._within is None else self._present
@@ -260,7 +264,8 @@ class Timeline:
             raise ConfigurationError(f"a clock moves from now, {shown}, up to {LATEST}, the end of the year 9999")
         fired: list[int] = []
         while True:
-            await self.settle()
+            if self.running:
+                await self.settle()
             due = await self.next_due()
             if self.running:  # begun while the store was asked
                 continue
@@ -319,8 +324,8 @@ class Timeline:
     async def _fire(self, due: int) -> None:
         first = self._timers.first_due()
         if first is None or first > due:
-            assert self._jobs is not None
-            await self._jobs.expire_next(due)
+            if self._jobs is not None:
+                await self._jobs.expire_next(due)
             return
         try:
             self._timers.pop()()

@@ -63,7 +63,7 @@ class RedisStore:
         self._world = address.world(namespace)
         self._namespace = namespace
         self._bases: dict[str, str] = {}
-        self.news = StoreNews()
+        self.news = StoreNews(self._follow)
         self._followed: dict[str, bool] = {}
         """The endpoints that are served here, and whether their news is read."""
         self._following: set[asyncio.Task[None]] = set()
@@ -89,7 +89,7 @@ class RedisStore:
 
     # Who is told
 
-    def follow(self, endpoint: str) -> None:
+    def _follow(self, endpoint: str) -> None:
         """Hear of this endpoint's jobs from now on; where no loop runs yet, from the first call on."""
         self._followed.setdefault(endpoint, False)
         with contextlib.suppress(RuntimeError):
