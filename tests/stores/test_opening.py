@@ -110,7 +110,9 @@ async def test_a_server_that_is_not_there_is_named():
 
 
 @pytest.mark.parametrize("user", ["", ":wrong@", "nobody:wrong@", f"nobody:{SECRET}@"])
-async def test_a_wrong_password_is_told_and_not_shown(guarded: StoreServer, user: str, caplog: pytest.LogCaptureFixture):
+async def test_a_wrong_password_is_told_and_not_shown(
+    guarded: StoreServer, user: str, caplog: pytest.LogCaptureFixture
+):
     said = await refused(f"redis://{user}127.0.0.1:{guarded.port}/0")
     assert said.startswith(f"--store: redis://127.0.0.1:{guarded.port}/0 ") and "the password right?" in said
     for secret in (SECRET, "wrong"):
@@ -251,14 +253,13 @@ class Told:
 
 
 FINE: dict[str, Any] = {
-    "PING": True, "INFO": {"redis_version": "8.0.1"}, "SET": True, "GET": str(FORMAT).encode(), "save": ["save", b"60 1"],
+    "PING": True, "INFO": {"redis_version": "8.0.1"}, "SET": True, "GET": str(FORMAT).encode(),
+    "save": ["save", b"60 1"],
     "maxmemory_policy": {"maxmemory-policy": "noeviction"}, "maxmemory": [b"maxmemory", b"0"],
     "appendonly": [b"appendonly", b"no"],
 }  # fmt: skip
 MAY_THROW_AWAY = "redis://h/0 may throw away jobs when it is full: set maxmemory-policy to noeviction (now %s)"
-KEEPS_NOTHING = (
-    "redis://h/0 keeps nothing over a restart of its own: set appendonly to yes if jobs must survive it"
-)
+KEEPS_NOTHING = "redis://h/0 keeps nothing over a restart of its own: set appendonly to yes if jobs must survive it"
 
 
 @pytest.mark.parametrize(

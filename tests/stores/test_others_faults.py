@@ -69,9 +69,8 @@ async def _move(crowd: Crowd) -> None:
         (job,) = await crowd.claim("w", 1) or [None]
         if job is None:
             continue
-        await asyncio.gather(
-            *(crowd.update("a", event) for event in (Requeued(job.lease), Returned(job.lease), Failed("no", lease=job.lease)))
-        )
+        ends = Requeued(job.lease), Returned(job.lease), Failed("no", lease=job.lease)
+        await asyncio.gather(*(crowd.update("a", event) for event in ends))
         if (await crowd.store.get("ep", "a")).status is JobStatus.FAILED:
             place = await crowd.store.next_place()
             await asyncio.gather(*(crowd.update("a", Retried(place)) for _ in range(3)))

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.deliveries import Delivery
-from runpod_emulator.core.jobs.job import Completed, Emitted, Forgotten, Job, Progressed, Taken, Transition, apply, submit
+from runpod_emulator.core.jobs.job import (
+    Completed,
+    Emitted,
+    Forgotten,
+    Job,
+    Progressed,
+    Taken,
+    Transition,
+    apply,
+    submit,
+)
 from runpod_emulator.core.jobs.store import Cleared
 from runpod_emulator.stores.redis.store import RedisStore
 

@@ -66,6 +66,7 @@ class Crowd:
 
     async def create(self, job_id: str, limit: int | None = None, **changes: Any) -> None:
         """Hand a job in, and again while too many wait."""
+
         def check(counts: Counts) -> None:
             if limit is not None and counts.queued > limit:
                 raise Refused

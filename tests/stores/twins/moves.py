@@ -113,18 +113,19 @@ async def claim(twins: Twins, dice: random.Random) -> None:
     """A worker asks for jobs: perhaps not for every one, and perhaps some are over."""
     endpoint, most, at = dice.choice(ENDPOINTS), dice.choice([1, 1, 1, 2, 3, 30]), twins.now
     bar = dice.choice([None, None, "low", "script", "some", "all"])
-    taken = Taken(f"w{dice.randrange(3)}", dice.choice([None, at + 700]), dice.choice([None, *SERVERS]), dice.randrange(3))
+    until, owner = dice.choice([None, at + 700]), dice.choice([None, *SERVERS])
+    taken = Taken(f"w{dice.randrange(3)}", until, owner, dice.randrange(3))
 
     def change(job: Job) -> Transition | None:
         if job.expires_at <= at:
-            return _changed(job, dice_free_end(job), at)
+            return _changed(job, _over(job), at)
         barred = {"low": job.low_priority, "script": job.script is not None, "some": len(job.id) % 2, "all": True}
         return None if bar is not None and barred[bar] else apply(job, taken, at)
 
     await twins.ask(dice, lambda store: store.claim(endpoint, most, change), fresh=True)
 
 
-def dice_free_end(job: Job) -> Event:
+def _over(job: Job) -> Event:
     """How a job ends whose time is over: the same on every store."""
     return TimedOut("too late") if len(job.id) % 2 else Forgotten()
 
@@ -166,11 +167,15 @@ async def pass_time(twins: Twins, dice: random.Random) -> None:
         due, _ = await twins.ask(dice, lambda store: store.first_due())
         if due is None or due[0] > twins.now:
             return
-        key, at = due[1], twins.now
         if dice.random() < 0.3:
-            await twins.ask(dice, lambda store, key=key: store.give_up_deadline(*key))
+            await twins.ask(dice, lambda store, key=due[1]: store.give_up_deadline(*key))
         else:
-            await twins.ask(dice, lambda store, key=key: store.update(*key, lambda job: _changed(job, _late(job), at)))
+            await _meet(twins, dice, due[1])
+
+
+async def _meet(twins: Twins, dice: random.Random, key: tuple[str, str]) -> None:
+    at = twins.now
+    await twins.ask(dice, lambda store: store.update(*key, lambda job: _changed(job, _late(job), at)))
 
 
 def _late(job: Job) -> Event:
@@ -263,7 +268,9 @@ _MADE: dict[type[Any], Callable[[random.Random, int, int], Event]] = {
     Emitted: lambda dice, lease, now: Emitted(lease, tuple(text(dice) for _ in range(dice.choice([0, 1, 2, 40])))),
     Paused: lambda dice, lease, now: Paused(lease, dice.randrange(3)),
     Completed: lambda dice, lease, now: Completed(lease, dice.choice([None, text(dice)])),
-    Failed: lambda dice, lease, now: Failed(dice.choice(["böse", "\ud83d"]), dice.choice([None, text(dice)]), dice.choice([None, lease])),
+    Failed: lambda dice, lease, now: Failed(
+        dice.choice(["böse", "\ud83d"]), dice.choice([None, text(dice)]), dice.choice([None, lease])
+    ),
     Cancelled: lambda dice, lease, now: Cancelled(),
     TimedOut: lambda dice, lease, now: TimedOut(dice.choice(["late", "\udc00"])),
     Retried: lambda dice, lease, now: Retried(1),

@@ -150,9 +150,7 @@ def as_told(piece: Piece) -> Piece:
     text = piece.job.input if len(piece.job.input) <= TOLD else NOT_TOLD
     job = piece.job._replace(input=text, output=output, s3_config=None)
     before = piece.before and piece.before._replace(input=text, output=None, s3_config=None)
-    owed = piece.delivery and Delivery(
-        job.endpoint, job.id, job.place, piece.delivery.url, b"", due=piece.delivery.due
-    )
+    owed = piece.delivery and Delivery(job.endpoint, job.id, job.place, piece.delivery.url, b"", due=piece.delivery.due)
     return piece._replace(before=before, event=event, after=piece.after and job, job=job, delivery=owed)
 
 
