@@ -16,6 +16,7 @@ from tests.bench import (  # fmt: skip
     rows_kept,
     rows_processes,
     rows_requests,
+    rows_shared,
     rows_stored,
     rows_streams,
     rows_transfer,
@@ -34,6 +35,7 @@ ROWS: tuple[Row, ...] = (
     *rows_webhooks.ROWS,
     *rows_watched.ROWS,
     *rows_day.ROWS,
+    *rows_shared.ROWS,
 )
 """Every row of the table, in its order. A new one is a `Row` of some module, named here."""
 

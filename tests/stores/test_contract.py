@@ -39,6 +39,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.core.jobs.test_job import QUEUED
 from tests.core.steps import finish
+from tests.stores.clusters import shared_cluster
 from tests.stores.servers import shared_server
 
 
@@ -72,13 +73,14 @@ class Shelf:
         return self.do(self.store.queued("ep"))
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
     if request.param == "memory":
         yield Shelf(MemoryStore(), finish)
         return
     loop = asyncio.new_event_loop()
-    store = RedisStore(shared_server().address())
+    server = shared_server() if request.param == "redis" else shared_cluster()
+    store = RedisStore(server.address())
     yield Shelf(store, loop.run_until_complete)
     loop.run_until_complete(store.close())
     loop.close()
@@ -601,7 +603,7 @@ def test_a_delivery_that_nobody_was_given_yet_may_be_settled_or_kept_back(shelf:
 def test_deliveries_of_all_endpoints_are_given_out_earliest_first(shelf: Shelf):
     dues = [("a", 3_000), ("b", 2_000), ("a", 1_000), ("b", 3_000), ("a", 2_000)]
     for serial, (endpoint, due) in enumerate(dues):
-        shelf.store.follow(endpoint)
+        shelf.store.news.follow(endpoint)
         delivery = Delivery(endpoint, "j", serial, "http://h/", b"{}", due=due)
         shelf.do(shelf.store.deliveries.owe_again(delivery))
     given = [claim(shelf, 5_000, most=most, until=9_000) for most in (1, 2, 5)]

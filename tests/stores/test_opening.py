@@ -132,7 +132,7 @@ async def test_a_password_is_not_logged_when_its_server_goes(caplog: pytest.LogC
     server = StoreServer("--requirepass", SECRET)
     try:
         store = await opened(f"redis://:{SECRET}@127.0.0.1:{server.port}/0")
-        store.follow("ep")
+        store.news.follow("ep")
         await store.counts("ep")
         server.stop()
 
@@ -341,7 +341,7 @@ async def test_worlds_share_a_server_and_nothing_else(two: tuple[RedisStore, Red
     heard: list[Any] = []
     second.news.transitions.append(heard.append)
     for store in two:
-        store.follow("ep")
+        store.news.follow("ep")
         assert await store.next_place() == 1
     await first.create(submit(QUEUED))
     with pytest.raises(JobNotFound):

@@ -38,7 +38,7 @@ async def two() -> AsyncIterator[list[RedisStore]]:
     address = shared_server().address()
     stores = [RedisStore(address, owner=owner) for owner in ("s1", "s2")]
     for store in stores:
-        store.follow("ep")
+        store.news.follow("ep")
         await store.open()
     yield stores
     for store in stores:
@@ -168,7 +168,7 @@ async def test_what_is_forgotten_leaves_nothing(two: list[RedisStore]):
 async def test_a_store_that_is_closed_at_once_leaves_no_reader():
     for turns in range(12):
         store = RedisStore(shared_server().address())
-        store.follow("ep")
+        store.news.follow("ep")
         for _ in range(turns):
             await asyncio.sleep(0)
         await store.close()

@@ -151,7 +151,7 @@ async def a_crowd(seed: int = 1, servers: int = 2) -> AsyncIterator[Crowd]:
     address = shared_server().address()
     stores = [RedisStore(address, owner=f"server-{number}") for number in range(servers)]
     for store in stores:
-        store.follow("ep")
+        store.news.follow("ep")
         await store.open()
     try:
         yield Crowd(stores, seed)

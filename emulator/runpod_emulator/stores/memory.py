@@ -16,6 +16,8 @@ from runpod_emulator.core.jobs.store import (
     Cleared,
     Counts,
     FirstDue,
+    NoOutage,
+    Outage,
     StoreNews,
     Unread,
     Written,
@@ -88,6 +90,7 @@ class MemoryStore:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self.news = StoreNews()
+        self.outage: Outage = NoOutage()
         self._listeners = self.news.transitions
         self._places = 0
         self.deliveries = MemoryDeliveries()
@@ -109,7 +112,7 @@ class MemoryStore:
         """The record; raises JobNotFound."""
         return self._find(self._shelf(endpoint), job)
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
         shelf = self._shelf(endpoint)
         transition = change(self._find(shelf, job))

@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.store import FirstDue, JobStore
+from runpod_emulator.core.store_errors import Unavailable
 
 log = logging.getLogger("runpod_emulator")
 
@@ -38,6 +39,8 @@ class Deadlines:
             await endpoint.expire(job_id, now)
         except JobNotFound:  # another server over the store was faster, or a record was lost: others wait behind it
             await self._give_up(first)
+        except Unavailable:  # it is met once the store is back
+            raise
         except Exception:
             log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
             await self._give_up(first)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
-from runpod_emulator.core.fleet.arrivals import Arrival
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
@@ -47,12 +46,13 @@ from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.others import Others
+from runpod_emulator.world.outages import resume_after_outages
 from runpod_emulator.world.past import remember
 from runpod_emulator.world.polls import Polls
+from runpod_emulator.world.tracing import traces_by
 from runpod_emulator.world.unread import Unread
 
 if TYPE_CHECKING:
-    from runpod_emulator.effects.traces import Traces
     from runpod_emulator.world.snapshot import Snapshot
 
 _ANSWER = ("answer",)
@@ -116,7 +116,7 @@ class World:
         self.log = log or LogOptions()
         self._remember(keep_bytes)
         self.polls = self._polls()
-        self._traces = None if tracer is None else self._made_by(tracer)
+        self._traces = None if tracer is None else traces_by(tracer, self._queue, self.timeline.drift, self.masks.text)
         self.webhooks = self._sender(
             post or LatePost(platform.webhook_timeout, reach), own_calls, platform, calls_per_host
         )
@@ -179,29 +179,23 @@ class World:
         """Those for whom an automatic clock leaves out time; None where another one goes."""
         if not isinstance(self.timeline.clock, AutoClock):
             return None
-        return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
+        return Polls(self.timeline, self.store, self.unread, self._queue)
 
-    def _made_by(self, tracer: Any) -> Traces:
-        """What makes a trace of each job, with a tracer of OpenTelemetry, which is only loaded for this."""
-        from runpod_emulator.effects.traces import Traces
-
-        def arrival_of(endpoint: str, worker: str) -> Arrival | None:
-            queue = self.endpoints.queues.get(endpoint)
-            return None if queue is None else queue.fleet.arrivals.of(worker)
-
-        return Traces(tracer, arrival_of, self.timeline.drift, self.masks.text)
+    def _queue(self, endpoint: str) -> Endpoint | None:
+        return self.endpoints.queues.get(endpoint)
 
     def _beating(self) -> Heartbeat | None:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake)
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform)
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
         self.store.news.past.append(functools.partial(remember, (self.history, self.streams)))
+        resume_after_outages(self.store, self.timeline, self.webhooks, self._heartbeat, self.endpoints.queues)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -322,6 +316,7 @@ class World:
         """End every wait at once: the server is about to stop."""
         self.room.close()
         self.feeds.hang_up()
+        self.store.outage.hang_up()
 
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
@@ -396,6 +391,5 @@ class World:
             heard(transition)
         for follow in tuple(self.feeds.followers.values()):
             follow(transition)
-        endpoint = self.endpoints.queues.get(transition.job.endpoint)
-        if endpoint is not None:
+        if (endpoint := self.endpoints.queues.get(transition.job.endpoint)) is not None:
             endpoint.heard(transition)

@@ -72,7 +72,7 @@ class Twins:
     async def open(self) -> None:
         for store in self.stores:
             for endpoint in ENDPOINTS:
-                store.follow(endpoint)
+                store.news.follow(endpoint)
             await store.open()
 
     async def close(self) -> None:

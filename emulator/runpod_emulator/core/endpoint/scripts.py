@@ -21,12 +21,14 @@ from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
 from runpod_emulator.core.jobs.script_state import Paused, ScriptState
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
 if TYPE_CHECKING:
+    from runpod_emulator.core.endpoint.shared import Shared
     from runpod_emulator.core.jobs.job import Event
     from runpod_emulator.core.time.timeline import Timeline
 
@@ -35,6 +37,7 @@ class Jobs(Protocol):
     """What running scripts need of their endpoint."""
 
     id: str
+    shared: Shared
 
     async def change(self, job_id: str, event: Event) -> None:
         """Apply an event to a job; raises IllegalTransition, JobNotFound."""
@@ -299,7 +302,7 @@ class RunningScripts:
 
     async def _waits_for_polls(self, run: Job) -> bool:
         try:
-            job = await self._jobs.status(run.id)
+            job = await patiently(self._jobs.shared.store, lambda: self._jobs.status(run.id))
         except JobNotFound:
             return False
         is_same = job.lease == run.lease and not job.status.terminal

@@ -18,7 +18,9 @@ What runs is counted (`begin`, `end`), never guessed: a job in a process, a webh
 `advance` waits before each deadline until that count is zero. An automatic clock moves by itself (`leaps`).
 
 Verbs of endpoints call `present`. Waits and workers set timers (`at`). An endpoint says of each transition what
-is due (`expect`). Tests and the admin API call `advance`. `close` is the end: no alarm is set any more.
+is due (`expect`). While a store that fails can't tell the deadlines of jobs, it is asked again each AGAIN, and timers
+fire all the same; `ask_again` is for who knows that it is back. Tests and the admin API call `advance`. `close` is the
+end: no alarm is set any more.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.clock import Clock, RealClock, VirtualClock, turn, work_time
 from runpod_emulator.core.time.leaps import Leaps
 from runpod_emulator.core.time.timers import Timer, Timers
@@ -42,6 +45,8 @@ BATCH = 400
 """Deadlines fired before the loop gets its turn."""
 LONGEST_BATCH = 0.005
 """Seconds after which it gets its turn earlier, where time runs: a deadline takes 30 µs; of a million jobs, 200."""
+AGAIN = 1_000
+"""Milliseconds until a store that has failed is asked for deadlines again."""
 
 LATEST = 253_402_300_799_000
 """The last second that has a date, in ms since the epoch."""
@@ -84,6 +89,8 @@ class Timeline:
         """The present time; while a deadline fires, that deadline."""
         self._jobs: JobDeadlines | None = None
         self._timers = Timers()
+        self._asks_at = 0
+        """When the deadlines of jobs are asked for again: later than now only while their store fails."""
         self._earliest = _NEVER
         self.expected = _NEVER
         """The earliest that was expected since the store was asked last: of what is due later, nobody needs to tell."""
@@ -174,10 +181,32 @@ class Timeline:
     async def next_due(self) -> int | None:
         """The earliest deadline there is."""
         first = self._timers.first_due()
-        of_jobs = await self._jobs.first_due() if self._jobs else None
-        if of_jobs is None or (first is not None and first < of_jobs[0]):
+        of_jobs = await self._first_due_of_jobs() if self._jobs else None
+        if of_jobs is None or (first is not None and first < of_jobs):
             return first
-        return of_jobs[0]
+        return of_jobs
+
+    def ask_again(self) -> None:
+        """The store of the jobs answers again, or has lost some: ask it what is due."""
+        self._asks_at = 0
+        self.expect(self.clock.now())
+
+    async def _first_due_of_jobs(self) -> int | None:
+        assert self._jobs is not None
+        if self._asks_at and self.clock.now() < self._asks_at:
+            self.expect(self._asks_at)
+            return None
+        try:
+            first = await self._jobs.first_due()
+        except Unavailable:
+            self._ask_later()
+            return None
+        self._asks_at = 0
+        return None if first is None else first[0]
+
+    def _ask_later(self) -> None:
+        self._asks_at = self.clock.now() + AGAIN
+        self.expect(self._asks_at)
 
     async def catch_up(self) -> None:
         """Fire all that is due, each at its own time; after every batch others get their turn.
@@ -325,7 +354,10 @@ class Timeline:
         first = self._timers.first_due()
         if first is None or first > due:
             if self._jobs is not None:
-                await self._jobs.expire_next(due)
+                try:
+                    await self._jobs.expire_next(due)
+                except Unavailable:
+                    self._ask_later()
             return
         try:
             self._timers.pop()()
