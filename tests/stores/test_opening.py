@@ -246,7 +246,8 @@ class Told:
         self._answers = answers
 
     async def do(self, *command: Any) -> Any:
-        answer = self._answers[command[0] if command[0] != "CONFIG" else command[2].replace("-", "_")]
+        name = command[-1].replace("-", "_") if command[0].startswith("CONFIG") else command[0]
+        answer = self._answers[name]
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -32,7 +32,7 @@ async def check_keys(twins: Twins) -> None:
         assert number == len(jobs)
         await _check_indexes(store, endpoint, jobs)
         expected |= {f"{store.base(endpoint)}:job:{job.id}" for job in jobs}
-    records = {name for name in kept if ":job:" in name and not name.endswith((":i", ":o", ":s", ":chunks"))}
+    records = {name for name in kept if ":job:" in name and not name.endswith((":i", ":o", ":s", ":w", ":chunks"))}
     assert records == expected
     assert not [name for name in kept if ":gone:" in name]
 

@@ -95,7 +95,7 @@ class Records:
         token = f"{self._own}-{next(self._calls)}"
         self._under_way[token] = [transition for _, transition in changes]
         try:
-            return await self._write(endpoint, changes, most_waiting, token)
+            return await self._write(endpoint, changes, most_waiting, token, patient)
         finally:
             del self._under_way[token]
 
@@ -106,7 +106,12 @@ class Records:
         return None if under_way is None else under_way[int(number) - 1]
 
     async def _write(
-        self, endpoint: str, changes: Sequence[tuple[str, Transition]], most_waiting: int | None, token: str
+        self,
+        endpoint: str,
+        changes: Sequence[tuple[str, Transition]],
+        most_waiting: int | None,
+        token: str,
+        patient: bool,
     ) -> Outcome:
         arguments: list[Any] = [KEPT, token, "" if most_waiting is None else most_waiting, len(changes)]
         for version, transition in changes:
