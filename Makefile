@@ -7,13 +7,19 @@ CASES ?= 100
 # Empty: bytecode is kept, also where the environment says otherwise. Without it each process of the tests compiles them anew, for 8 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: serve test compat parity chaos soak mutants bench lint format docs screenshots all-pythons lowest clean
+.PHONY: serve test stores compat parity chaos soak mutants bench lint format docs screenshots all-pythons lowest clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# The API on a Valkey or Redis server, which RUNPOD_EMULATOR_STORE_SERVER may name, and all else that runs on one.
+stores: $(VENV)/.test
+	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest tests/doors tests/http
+	$(BIN)/python -m pytest -k redis tests/core tests/effects tests/world
+	$(BIN)/python -m pytest tests/stores
 
 compat: $(VENV)/.test $(VENV)/.sdk2
 	$(BIN)/python -m pytest -m compat tests
