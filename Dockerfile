@@ -16,7 +16,7 @@ RUN pip install --no-cache-dir --prefix=/install '.[redis]'
 
 FROM python:3.12-slim
 ENV PYTHONUNBUFFERED=1
-RUN useradd --create-home --uid 1000 emulator
+RUN useradd --create-home --uid 1000 emulator && install --directory --owner emulator /state
 COPY --from=build /install /usr/local
 COPY handlers/*.py /handlers/
 USER emulator

@@ -54,8 +54,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "plugin": {"workers"},
     "testing": {
-        "core", "core.time", "core.mocks", "core.records", "values", "effects", "config", "mocking", "workers", "world",
-        "doors", "server",
+        "core", "core.time", "core.secrets", "core.mocks", "core.records", "values", "effects", "config", "mocking",
+        "workers", "world", "doors", "server",
     },
     "pytest_plugin": {"plugin", "testing"},
     "__main__": {"cli"},

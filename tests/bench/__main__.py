@@ -13,8 +13,10 @@ import time
 from tests.bench import (  # fmt: skip
     report,
     rows_day,
+    rows_kept,
     rows_processes,
     rows_requests,
+    rows_shared,
     rows_stored,
     rows_streams,
     rows_transfer,
@@ -28,10 +30,12 @@ ROWS: tuple[Row, ...] = (
     *rows_streams.ROWS,
     *rows_processes.ROWS,
     *rows_stored.ROWS,
+    *rows_kept.ROWS,
     *rows_transfer.ROWS,
     *rows_webhooks.ROWS,
     *rows_watched.ROWS,
     *rows_day.ROWS,
+    *rows_shared.ROWS,
 )
 """Every row of the table, in its order. A new one is a `Row` of some module, named here."""
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -80,14 +80,16 @@ class Output:
 
 
 class Command:
-    """`python -m runpod_emulator ARGUMENTS`, running."""
+    """`python -m runpod_emulator ARGUMENTS`, or another `program` of Python with these, running."""
 
-    def __init__(self, *arguments: str, cwd: Path, **environment: str) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, program: Sequence[str] = ("-m", "runpod_emulator"), **environment: str
+    ) -> None:
         self._family = Family()
         self.folder = cwd
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runpod_emulator", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=cwd,
             env={**clean, **_OWN, **self._family.environment, "XDG_RUNTIME_DIR": _runtime(), **environment},
             stdin=subprocess.DEVNULL,

@@ -139,6 +139,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "allowed_host": (_list("allowed_host", "emulator.test", "*.emulator.test"), _list("allowed_host", "10.0.0.5")),
     "port": (_number("port", 9000), _number("port", 0)),
     "port_file": (_text("port_file", "port.txt", Path("port.txt")), _text("port_file", "p", Path("p"))),
+    "state": (_text("state", "state.json", Path("state.json")), _text("state", "s", Path("s"))),
     "keep_alive": (_text("keep_alive", "75s", 75_000), _number("keep_alive", 5_000)),
     "tls": (_switch("tls", True), _switch("tls", False)),
     "tls_port": (_number("tls_port", 9443), _number("tls_port", 0)),

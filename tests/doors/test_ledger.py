@@ -14,6 +14,7 @@ from runpod_emulator.core.fidelity import LEDGER
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.settings import default_settings
+from runpod_emulator.core.store_errors import StoreAway
 from runpod_emulator.http.access import Access
 
 from tests.docs.test_generated import generate
@@ -410,6 +411,17 @@ async def _(profile):
         raise ZeroDivisionError
 
     doors.endpoint.health = fault
+    return await doors.get("/health")
+
+
+@row("error.unavailable", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+
+    async def away():
+        raise StoreAway
+
+    doors.endpoint.health = away
     return await doors.get("/health")
 
 

@@ -69,6 +69,7 @@ async def test_an_empty_list_is_no_answer_and_the_log_says_what_to_do(failure: s
         (b'"plain"', b"plain"),
         (b"[[1,2],3]", b"[1,2]"),
         (b'{"code":404,"object":"error"}', b'{"code":404,"object":"error"}'),
+        (b'["half \\ud83d of one"]', b"half \xed\xa0\xbd of one"),
         (None, b"null"),
     ],
 )

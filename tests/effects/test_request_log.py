@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,6 +121,33 @@ def test_polls_that_go_on_are_told_of_once_a_minute(lines: Callable[[], list[str
         == ["GET echo/status 200 0 ms, 8881 IN_QUEUE"]
         + ["GET echo/status 200 0 ms, 8881 IN_QUEUE, before that 59 polls IN_QUEUE in 1 min"] * 3
     )
+
+
+def forgotten(job: str) -> Any:
+    """What the store tells of a job that is gone."""
+    return SimpleNamespace(job=SimpleNamespace(endpoint="echo", id=job))
+
+
+@table("goes_on", [
+    lambda log: (log.answered(entry("health", at=62_999)), log.answered(entry("health", at=63_000))),
+    lambda log: log.answered(entry("status", job="other", at=4_000)),
+    lambda log: (log.heard(forgotten("other")), log.heard(forgotten(JOB))),
+])  # fmt: skip
+def test_polls_of_a_client_that_stops_are_told_of(
+    lines: Callable[[], list[str]], past: Past, monkeypatch: pytest.MonkeyPatch, goes_on: Callable[[RequestLog], None]
+) -> None:
+    monkeypatch.setattr(module, "_FOLLOWED", 1)
+    log = RequestLog(JobNames(), past)  # type: ignore[arg-type]
+    past.known[JOB] = 1, "IN_QUEUE"
+    for at in (0, 1_000, 2_000, 3_000):
+        log.answered(entry("status", job=JOB, at=at))
+    past.known[JOB] = 3, "COMPLETED"
+    lines()
+    goes_on(log)
+    told = [line for line in lines() if "8881" in line]
+    assert told == ["GET echo/status 200 0 ms, 8881 IN_QUEUE, before that 2 polls IN_QUEUE in 3 s, the last of them"]
+    goes_on(log)
+    assert not any("8881" in line for line in lines())
 
 
 def test_polls_of_other_jobs_and_ways_are_counted_apart(lines: Callable[[], list[str]], past: Past) -> None:

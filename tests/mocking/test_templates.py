@@ -91,6 +91,18 @@ def test_templates_know_their_job_and_have_dice(written: str, value: Any):
     assert made(written) == value
 
 
+def test_the_time_is_asked_for_once_and_only_where_a_template_names_it():
+    looks: list[int] = []
+
+    def clock() -> int:
+        looks.append(NOW + len(looks))
+        return looks[-1]
+
+    assert made({"a": "{{ input.n }}"}, clock=clock) == {"a": 3} and looks == []
+    assert made(["{{ now }}", "{{ now_iso }}", "{{ now }}"], clock=clock) == [NOW, "2023-11-14T22:13:20.000Z", NOW]
+    assert looks == [NOW]
+
+
 ALL_DICE = ["{{ random() }}", "{{ randint(1, 10**12) }}", "{{ choice(range(1000)) }}", "{{ uuid() }}"]
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from runpod_emulator.doors.admin import backlog
 from runpod_emulator.testing import Emulator
 
 from tests.page.conftest import Send, root_of
 from tests.page.screen import Screen
 from tests.security.browser import Page
+from tests.timing import expect_within, timed
 
 pytestmark = [pytest.mark.compat, pytest.mark.asyncio(loop_scope="module")]
 
@@ -256,11 +259,61 @@ async def test_nothing_is_missed_and_nothing_doubled_while_jobs_rush_in(
     await screen.open()
     await rush
     await screen.until("document.querySelector('.chip:nth-child(3) b').textContent === '150'")
-    told = await screen.value("""(await (await fetch('/__emulator/timeline')).json()).jobs
-        .map((one) => `${one.id} ${one.moments.map((moment) => moment[1])}`).sort()""")
-    known = await screen.value("""[...(await import('/__emulator/ui/world.js')).world.lives.values()]
-        .map((one) => `${one.id} ${one.moments.map((moment) => moment[1])}`).sort()""")
+    told = await screen.value(_TOLD)
+    await screen.page.run(_GET_WORLD)
+    known = await screen.value(_KNOWN)
     assert known == told
+
+
+async def test_a_rush_is_left_out_of_the_stream_and_seen_in_the_end(
+    screen: Screen, send: Send, emu: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MOST", 60)
+    monkeypatch.setattr(backlog, "FEW", 30)
+    await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
+    await screen.open()
+    await screen.see("live")
+    for _ in range(3):
+        await asyncio.gather(*(send("llm/runsync", input={"n": n}) for n in range(150)))
+    await screen.until("document.querySelector('.chip:nth-child(3) b').textContent === '450'")
+    await screen.until(f"{_ASKED}('/timeline?') > 1")
+    assert len(emu.link.world.feeds) == 1, "the page stays on its stream"
+    told = await screen.value(_TOLD)
+    await screen.page.run(_GET_WORLD)
+    await screen.until(f"JSON.stringify({_KNOWN}) === {json.dumps(json.dumps(told, separators=(',', ':')))}")
+    assert len(told) == 450
+
+
+@timed
+async def test_a_change_is_seen_at_once(screen: Screen, emu: Emulator) -> None:
+    await asyncio.to_thread(emu.stub, endpoint="llm", respond={"output": "ok"})
+    await screen.open()
+    await screen.see("live")
+    took = await screen.page.run(_SEEN_AFTER)
+    expect_within(took / 1000, 0.1, "what a client sent, until it was seen")
+
+
+_ASKED = "((part) => performance.getEntriesByType('resource').filter((one) => one.name.includes(part)).length)"
+_TOLD = """(await (await fetch('/__emulator/timeline')).json()).jobs
+    .map((one) => `${one.id} ${one.moments.map((moment) => moment[1])}`).sort()"""
+_KNOWN = (
+    """[...window.world.lives.values()].map((one) => `${one.id} ${one.moments.map((moment) => moment[1])}`).sort()"""
+)
+_GET_WORLD = "window.world = (await import('/__emulator/ui/world.js')).world; return 0"
+_SEEN_AFTER = """
+const took = [];
+for (let count = 1; count < 6; count++) {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const seen = new Promise((resolve) => new MutationObserver((_, watch) => {
+        if (document.querySelectorAll("a.job-row").length === count) { watch.disconnect(); resolve(performance.now()); }
+    }).observe(document.body, { childList: true, subtree: true }));
+    const sent = { method: "POST", headers: { "Content-Type": "application/json", Authorization: "Bearer any" } };
+    await fetch("/v2/llm/run", { ...sent, body: JSON.stringify({ input: { count } }) });
+    const began = performance.now();
+    took.push(await seen - began);
+}
+return took.sort((one, other) => one - other)[2];
+"""
 
 
 async def test_a_reset_forgets_all_jobs(screen: Screen, send: Send, emu: Emulator) -> None:

@@ -95,6 +95,17 @@ async def test_stubs_and_faults_are_made_switched_and_removed(screen: Screen, se
     await screen.click("Use mine")
     await screen.sees("li.off", 0)
     await screen.see("asked 1, took 1, played 1", within="[aria-label=Stubs]")
+    await screen.click("Edit mine")
+    assert '"stubbed"' in await screen.value("document.querySelector('.mocks textarea').value")
+    await screen.fill(".mocks textarea", '{"respond": {"outputs": 1}}')
+    await screen.click("Save")
+    await screen.see("respond: outputs: no such key", within=".mocks .problem")
+    screen.page.log.clear()  # a refused request is an entry of the console
+    await screen.fill(".mocks textarea", '{"endpoint": "llm", "respond": {"output": "edited"}}')
+    await screen.click("Save")
+    await screen.sees(".mocks textarea", 0)
+    await screen.see("asked 0, took 0, played 0", "edited", within=".mocks li:has([aria-label='Remove mine'])")
+    assert (await send("llm/runsync", input={"n": 1}))["output"] == "edited"
     await screen.click("Remove mine")
     await screen.until("!document.body.innerText.includes('mine')")
     await screen.click("New fault")

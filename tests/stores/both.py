@@ -18,7 +18,7 @@ from tests.stores.yielding import YieldingStore
 STORES = {"memory": None, "yielding": YieldingStore, "redis": CountedStore}
 OWN_STORE = (
     "test_balancer", "test_clears", "test_endpoint_model", "test_endpoint_steps", "test_interleaved", "test_leases",
-    "test_two_worlds",
+    "test_store_away", "test_two_worlds",
 )  # fmt: skip
 """How the names of test files begin that choose their store themselves, or need none."""
 

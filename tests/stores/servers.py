@@ -39,7 +39,7 @@ class StoreServer:
         self._program = found
         self._options = options
         self.folder = tempfile.mkdtemp(prefix="store-")
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -75,7 +75,8 @@ def shared_server() -> StoreServer:
     return server
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody has just now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

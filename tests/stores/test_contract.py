@@ -38,6 +38,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.core.jobs.test_job import QUEUED
 from tests.core.steps import finish
+from tests.stores.clusters import shared_cluster
 from tests.stores.servers import shared_server
 
 
@@ -71,13 +72,14 @@ class Shelf:
         return self.do(self.store.queued("ep"))
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
     if request.param == "memory":
         yield Shelf(MemoryStore(), finish)
         return
     loop = asyncio.new_event_loop()
-    store = RedisStore(shared_server().address())
+    server = shared_server() if request.param == "redis" else shared_cluster()
+    store = RedisStore(server.address())
     yield Shelf(store, loop.run_until_complete)
     loop.run_until_complete(store.close())
     loop.close()
@@ -88,7 +90,8 @@ def methods(kind: type) -> set[str]:
 
 
 def test_it_is_a_job_store():
-    assert methods(MemoryStore) == methods(JobStore)
+    assert methods(MemoryStore) - methods(JobStore) == {"dump", "load"}
+    assert methods(JobStore) <= methods(MemoryStore)
     for store, protocol in ((MemoryStore, JobStore), (MemoryDeliveries, DeliveryStore)):
         for name in methods(protocol):
             assert inspect.signature(getattr(store, name)) == inspect.signature(getattr(protocol, name))

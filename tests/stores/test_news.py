@@ -24,7 +24,7 @@ class Emulator:
         store.news.transitions.append(self.heard.append)
         store.news.clears.append(self.heard.append)
         store.news.past.append(self.past.append)
-        store.follow("ep")
+        store.news.follow("ep")
 
     async def create(self, job_id: str, **changes: object) -> Job:
         place = await self.store.next_place()

@@ -37,6 +37,7 @@ class YieldingStore:
     def __init__(self, seed: int = 0, most: int = 1, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
         self.news = self._store.news
+        self.outage = self._store.outage
         self.deliveries = YieldingDeliveries(self, self._store.deliveries)
         self._dice = random.Random(seed)
         self._most = most
@@ -64,9 +65,6 @@ class YieldingStore:
         for _ in range(self._dice.randint(min(1, self._most), self._most)):
             await asyncio.sleep(0)
 
-    def follow(self, endpoint: str) -> None:
-        self._store.follow(endpoint)
-
     async def open(self) -> None:
         await self._store.open()
 
@@ -88,9 +86,9 @@ class YieldingStore:
     async def get(self, endpoint: str, job: str) -> Job:
         return await self.step("get", lambda: self._store.get(endpoint, job))
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         async def call() -> Written:
-            written = await self._store.update(endpoint, job, change)
+            written = await self._store.update(endpoint, job, change, patient)
             return written._replace(counts=_now(written.counts))
 
         return await self.step("update", call)

@@ -123,6 +123,23 @@ def test_code_that_is_broken_at_the_start_does_not_stop_the_server(code: ServedC
     assert code.server.log and not any(f"{here.submit('NUMBER')}: it waits" in line for line in code.server.log)
 
 
+def test_a_file_saved_beside_broken_code_is_one_line_of_what_is_broken_still(code: ServedCode) -> None:
+    code.write("notes.py", "")
+    code.write_main("raise RuntimeError('no model')")
+    here = code.serve()
+    code.server.line("RuntimeError: no model")
+    said = len(code.server.log)
+    code.write("notes.py", "1\n")
+    until(lambda: code.said("still broken") == 1)
+    code.write("notes.py", "1\n2\n")
+    until(lambda: code.said("still broken") == 2)
+    told = [line.split(": ", 1)[1] for line in code.server.log[said:] if line.startswith("ep: ")]
+    still = "still broken: RuntimeError: no model; no job waits"
+    assert told == ["notes.py changed", still] * 2
+    code.write_main("NUMBER = 2")
+    assert here.output("NUMBER") == 2
+
+
 def test_a_function_of_a_package_may_be_broken_at_the_start(handler_code: ServedCode) -> None:
     code = handler_code
     code.write("package/__init__.py", "")

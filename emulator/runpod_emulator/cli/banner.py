@@ -83,7 +83,7 @@ def ready_line(server: Server) -> str:
 
 
 async def farewell(server: Server) -> str:
-    """That the server stops, and which jobs it leaves unfinished."""
+    """That the server stops, and which jobs it leaves unfinished, or keeps."""
     jobs: list[str] = []
     for world in server.worlds:
         for endpoint in world.endpoints.queues if world.store.has_work() else ():
@@ -94,7 +94,9 @@ async def farewell(server: Server) -> str:
         return "Stopping."
     more = f", and {len(jobs) - _ABANDONED} more" if len(jobs) > _ABANDONED else ""
     what = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-    return visible(f"Stopping: {what} abandoned ({', '.join(jobs[:_ABANDONED])}{more})")
+    file = server.settings.state
+    end = "abandoned" if file is None else f"kept in {file}"
+    return visible(f"Stopping: {what} {end} ({', '.join(jobs[:_ABANDONED])}{more})")
 
 
 def _line(name: str, text: str) -> str:

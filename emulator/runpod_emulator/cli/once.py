@@ -34,7 +34,9 @@ def own_server(options: Mapping[str, Any]) -> Server:
 
     own = {"port": 0, "port_file": None, "tls": None, "reload": None, "no_rate_limits": True}
     changes = [*AT_ONCE, *(options.get("set") or ())]
-    return Server(settings_of({**options, **own, "set": changes}), loans_of_terminal())
+    settings = settings_of({**options, **own, "set": changes})
+    settings.state = None  # of a file, where it is that of a server which lasts
+    return Server(settings, loans_of_terminal())
 
 
 @contextlib.asynccontextmanager

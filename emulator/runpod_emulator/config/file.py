@@ -130,7 +130,7 @@ def _from_here(file: ConfigFile) -> ConfigFile:
 
 
 def _moved(table: Table, folder: Path, **changes: Any) -> Table:
-    for name in ("directory", "volume", "port_file", "tls_folder"):
+    for name in ("directory", "volume", "port_file", "state", "tls_folder"):
         value = getattr(table, name, None)
         if value is not None:
             changes[name] = Path(os.path.relpath(folder / value))

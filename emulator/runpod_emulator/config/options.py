@@ -171,6 +171,9 @@ class ServerOptions(EndpointOptions):
     )
     port: int = _option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65_535)
     port_file: _File | None = _option(None, "Write the port there once everything is ready.", "FILE")
+    state: _File | None = _option(
+        None, "Keep jobs, queues and stubs there for the next start: written each minute, and at the end.", "FILE"
+    )
     keep_alive: Milliseconds = _option(
         120_000,
         "Life of an idle connection: longer than any client keeps it, or a client that blocks loses what it sends.",

@@ -112,6 +112,7 @@ _ROWS = (
     Row("error.bad_gateway", _GUESS, "502 is documented for misconfigured ports, the body is not", ("balancer_body_limit",)),
     Row("error.answer_too_late", _GUESS, "older docs: 524; newer ones: the connection is cut", ("balancer_answer_limit",)),
     Row("error.not_emulated", _GUESS, "the emulator's own answer for routes it does not have"),
+    Row("error.unavailable", _GUESS, "the emulator's own answer while the server of --store is away or full"),
     Row("error.internal", _GUESS, "a fault of the emulator"),
     Row("error.fault", _GUESS, "an answer that a fault makes because it was told to"),
 )  # fmt: skip

@@ -154,21 +154,23 @@ async def _answer(
 ) -> Response:
     balancer = _admitted(request, target, world)
     request.scope["path_params"] = {"endpoint_id": balancer.id}
-    request.scope[LET_IN] = world.timeline.now()
+    request.scope[LET_IN] = at = await world.timeline.present()
     serve = functools.partial(_serve, target, ahead, closing, request, balancer, caller)
     if not world.faults.rules:
-        return await serve()
+        return await serve(at)
     made, refused = functools.partial(problem, emulator=world), functools.partial(refusal, request, world)
     return await Edge(request, balancer, Operation.BALANCED, caller, made, refused).answer(serve)
 
 
 async def _serve(
-    target: Target, ahead: ReadAhead, closing: AsyncExitStack, request: Request, balancer: Balancer, caller: HttpCaller
-) -> Response:
+    target: Target, ahead: ReadAhead, closing: AsyncExitStack, request: Request, balancer: Balancer, caller: HttpCaller,
+    at: int | None = None,
+) -> Response:  # fmt: skip
+    """The worker's answer; `at` is the present, if it was read."""
     from runpod_emulator.http.forwarding import forward, url_at
 
     affinity = affinity_of(request.headers.get("x-runpod-worker-id", ""))
-    seat = await balancer.admit(affinity, caller)
+    seat = await balancer.admit(affinity, caller, at=at)
     if seat is None:
         return Response(status_code=499)
     closing.push_async_callback(balancer.release, seat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 
@@ -77,11 +78,11 @@ def _answer(call: Call, job: Job) -> Response:
         return _failed(call, _reason(job))
     output, row = job.output or b"null", "openai.completed"
     if output.startswith(b"["):
-        items = _list.decode(output)
+        items = _items(output)
         if not items:
             log.warning("%s/%s: %s", job.endpoint, job.id, _EMPTY)
             return _failed(call, _EMPTY)
-        output, row = bytes(items[0]), row if len(items) == 1 else "openai.reshaped"
+        output, row = items[0], row if len(items) == 1 else "openai.reshaped"
     return call.reply(row, _verbatim(output))
 
 
@@ -89,8 +90,19 @@ def _verbatim(output: bytes) -> bytes:
     """What is in a JSON string, or the JSON of anything else."""
     if not output.startswith(b'"'):
         return output
-    text: str = msgspec.json.decode(output)
+    try:
+        text: str = msgspec.json.decode(output)
+    except msgspec.DecodeError:  # half of a surrogate pair: a token may end in the middle of an emoji
+        text = json.loads(output)
     return text.encode("utf-8", "surrogatepass")
+
+
+def _items(output: bytes) -> list[bytes]:
+    """The JSON of each item of a list."""
+    try:
+        return [bytes(item) for item in _list.decode(output)]
+    except msgspec.DecodeError:  # the same
+        return [json.dumps(item).encode() for item in json.loads(output)]
 
 
 def _reason(job: Job) -> str:
@@ -166,8 +178,8 @@ async def _ending(call: Call, job_id: str, status: JobStatus, sent: int) -> Asyn
         yield b"data: %s\n\n" % _problem(JobFailed.detail if hides else _reason(job))
     elif not sent and job.output is not None:
         output = job.output
-        for item in _list.decode(output) if output.startswith(b"[") else [output]:
-            yield _event(bytes(item))
+        for item in _items(output) if output.startswith(b"[") else [output]:
+            yield _event(item)
 
 
 def _event(chunk: bytes) -> bytes:

@@ -9,24 +9,30 @@ to another one soon, and those of a slow receiver stay where they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.store import DeliveryStore
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
 
 LEASE = 30_000
 """Milliseconds after which a process that says nothing has lost its deliveries; our own choice."""
-_RENEW = LEASE // 3
 
 
 class Leases:
     """What one sender has of a store; `spawn` runs what a timer causes."""
 
     def __init__(
-        self, store: DeliveryStore, timeline: Timeline, spawn: Callable[[Coroutine[Any, Any, None]], None]
+        self,
+        store: DeliveryStore,
+        timeline: Timeline,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        lease: int = LEASE,
     ) -> None:
+        self.lease = lease
         self._store = store
         self._timeline = timeline
         self._spawn = spawn
@@ -39,15 +45,17 @@ class Leases:
         now = self._timeline.now()
         if not self._store.shared:
             return await self._store.claim(now, most, None)
-        claimed = await self._store.claim(now, most, now + LEASE)
+        claimed = await self._store.claim(now, most, now + self.lease)
         self._held.update((delivery.key, delivery) for delivery in claimed)
         self._wait()
         return claimed
 
     async def record(self, delivery: Delivery) -> bool:
         """Write what an attempt made of a delivery; False if it was another sender's by then, or was cleared."""
-        self._held.pop(delivery.key, None)
-        return await self._store.record(delivery)
+        recorded = await self._store.record(delivery)
+        if self._held:  # until then it is renewed
+            self._held.pop(delivery.key, None)
+        return recorded
 
     def cleared(self, endpoint: str | None) -> None:
         """Those of an endpoint, or all, are owed no more."""
@@ -59,11 +67,12 @@ class Leases:
             self._timer.cancel()
         held, self._held = self._held, {}
         if held:
-            await self._store.renew(list(held.values()), self._timeline.now())
+            with suppress(Unavailable):  # then they are left to others once the lease is over
+                await self._store.renew(list(held.values()), self._timeline.now())
 
     def _wait(self) -> None:
         if self._held and self._timer is None:
-            self._timer = self._timeline.at(self._timeline.now() + _RENEW, self._ring)
+            self._timer = self._timeline.at(self._timeline.now() + self.lease // 3, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
@@ -71,5 +80,7 @@ class Leases:
             self._spawn(self._renew())
 
     async def _renew(self) -> None:
-        await self._store.renew(list(self._held.values()), self._timeline.now() + LEASE)
-        self._wait()
+        try:
+            await self._store.renew(list(self._held.values()), self._timeline.now() + self.lease)
+        finally:
+            self._wait()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runpod_emulator.core.durations import length
+from runpod_emulator.core.jobs.job import Forgotten, Transition
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.records.history import History
 from runpod_emulator.core.records.news import Effect, Entry
@@ -28,6 +29,7 @@ _LONGEST_FACT = 4_000
 _OF_NAMESPACE = re.compile(r"(/__emulator/+(?:hooks|namespaces)/+)([^/]+)")
 _STILL = 60_000
 """Milliseconds after which polls that say nothing new are told of again."""
+_THE_LAST = "the last of them"
 _FOLLOWED = 1_000
 """Jobs whose polls are counted at once."""
 
@@ -55,30 +57,30 @@ class RequestLines:
         self._names = names
         self._history = history
 
-    def write(self, entry: Entry, *more: str, polls: int = 0) -> None:
-        """Log a request; `more` is said of it beside, and `polls` before it had no line."""
+    def write(self, entry: Entry, *more: str, polls: int = 0, was: str = "") -> None:
+        """Log a request; `more` is said of it beside, and `polls` before it had no line. Its job `was` so then."""
         if not log.isEnabledFor(logging.INFO):
             return
         path, query = _path(entry), f"?{entry.query[:_LONGEST]}" if entry.query else ""
         status = entry.status or "reset"
-        tail = ", ".join(filter(None, (*self._told(entry), *more)))
+        tail = ", ".join(filter(None, (*self._told(entry, was), *more)))
         log.info(
             "%s %s%s %s%s", entry.method, path, query, status, tail and f" {tail}",
             extra={"facts": _facts(entry, polls)},
         )  # fmt: skip
 
-    def _told(self, entry: Entry) -> tuple[str, ...]:
+    def _told(self, entry: Entry, was: str) -> tuple[str, ...]:
         """What else there is to say: the reason, or the time and the job; what was done on purpose."""
         took = "" if entry.why and not entry.took else f"{entry.took} ms"
         fault, stub = entry.fault and f"fault {entry.fault}", entry.stub and f"stub {entry.stub}"
-        return entry.why, took, self._job(entry), stub, fault
+        return entry.why, took, self._job(entry, was), stub, fault
 
-    def _job(self, entry: Entry) -> str:
+    def _job(self, entry: Entry, was: str) -> str:
         if not entry.job or entry.status >= 400:
             return ""
         if entry.operation in _SUBMITS:
             return f"job {self._names.introduced(entry.job) or self._names.short(entry.job)}"
-        return f"{self._names.short(entry.job)} {self._history.last(entry.endpoint, entry.job)[1]}".rstrip()
+        return f"{self._names.short(entry.job)} {was or self._history.last(entry.endpoint, entry.job)[1]}".rstrip()
 
 
 class RefusalLog(Effect):
@@ -98,6 +100,7 @@ class _Fold:
 
     said: tuple[Any, ...]
     since: int
+    last: Entry
     count: int = 0
     """Polls that have no line."""
 
@@ -105,8 +108,11 @@ class _Fold:
 class RequestLog(Effect):
     """Logs every request; polls of one job that say nothing new are counted, and told of with the next that does.
 
-    Where nothing new comes, they are told of once a minute.
+    Where nothing new comes, they are told of once a minute; where no poll comes any more, with the first request after
+    that time, or as the job is forgotten.
     """
+
+    events = (Forgotten,)
 
     def __init__(self, names: JobNames, history: History) -> None:
         self._lines = RequestLines(names, history)
@@ -115,6 +121,11 @@ class RequestLog(Effect):
 
     def answered(self, entry: Entry) -> None:
         """Log a request, or count a poll."""
+        self._log(entry)
+        if self._folds:
+            self._tell_of_old(entry.at)
+
+    def _log(self, entry: Entry) -> None:
         if entry.operation not in _POLLS or not entry.job:
             self._lines.write(entry)
             return
@@ -123,20 +134,41 @@ class RequestLog(Effect):
         said = entry.status, entry.fault, changes, status
         fold = self._folds.pop(key, None)
         if fold is None:
-            self._folds[key] = _Fold(said, entry.at)
+            self._folds[key] = _Fold(said, entry.at, entry)
             self._make_room()
             self._lines.write(entry)
         elif fold.said == said and entry.at - fold.since < _STILL:
             fold.count += 1
+            fold.last = entry
             self._folds[key] = fold
         else:
-            self._folds[key] = _Fold(said, entry.at)
+            self._folds[key] = _Fold(said, entry.at, entry)
             self._lines.write(entry, _before(fold, entry.at), polls=fold.count)
 
     def _make_room(self) -> None:
         """The polls that came longest ago are no longer counted: nobody seems to wait for that job."""
         if len(self._folds) > _FOLLOWED:
-            del self._folds[next(iter(self._folds))]
+            self._give_up(next(iter(self._folds)))
+
+    def _tell_of_old(self, now: int) -> None:
+        """The polls that came longest ago come no more."""
+        first = next(iter(self._folds))
+        if now - self._folds[first].last.at >= _STILL:
+            self._give_up(first)
+
+    def _give_up(self, key: tuple[str, str, str]) -> None:
+        fold = self._folds.pop(key)
+        if fold.count:
+            polls, fold.count = fold.count, fold.count - 1
+            before = _before(fold, fold.last.at)
+            self._lines.write(fold.last, before, _THE_LAST, polls=polls, was=fold.said[3])
+
+    def heard(self, transition: Transition) -> None:
+        """A job is gone: no poll of it says anything new."""
+        for operation in _POLLS:
+            key = transition.job.endpoint, operation, transition.job.id
+            if key in self._folds:
+                self._give_up(key)
 
     def cleared(self, endpoint: str | None) -> None:
         """The jobs are gone, and their polls are no longer counted."""

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus, attempted
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.listeners import ENDS
-from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.store import JobStore, patiently
 from runpod_emulator.core.jobs.tracing import Tracing
 from runpod_emulator.core.networks import Reach
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.clock import turn
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
@@ -32,6 +33,8 @@ log = logging.getLogger("runpod_emulator.webhooks")
 
 AT_ONCE = 64
 PER_HOST = 4
+AGAIN = 1_000
+"""Milliseconds until a store that has failed is asked again what is owed."""
 REST = 50
 """Milliseconds between two bursts of calls to a host that fails: called job by job it would slow every request."""
 PRESENT_TRACE: ContextVar[str] = ContextVar("PRESENT_TRACE", default="")
@@ -119,7 +122,8 @@ class Webhooks(Effect):
         self._alarm: tuple[int, Timer] | None = None
         self._sorting = False
         self._closed = False
-        self._leases = Leases(store.deliveries, timeline, self._spawn)
+        lease = min(LEASE, platform.worker_lease * 3 // 4)  # who has workers given up sooner wants these back sooner
+        self._leases = Leases(store.deliveries, timeline, self._spawn, lease)
         self._age = 0
         """How often everything was forgotten: what was on the wire then is nobody's."""
 
@@ -131,7 +135,7 @@ class Webhooks(Effect):
     def owed(self, transition: Transition) -> None:
         """Look later whether a delivery was made by whoever has won it: its process may have died."""
         if transition.delivery is not None and not self._closed:
-            self._wake_at(transition.delivery.due + LEASE)
+            self._wake_at(transition.delivery.due + self._leases.lease)
 
     @property
     def next_call(self) -> int | None:
@@ -175,10 +179,16 @@ class Webhooks(Effect):
     async def _sort(self) -> None:
         """Move what is due into its host's line, and be back for the next."""
         self._sorting = False
-        while claimed := await self._leases.claim(_CLAIM):
-            for delivery in claimed:
-                self._pass_on(delivery)
-        due = await self._store.deliveries.next_due()
+        claimed = _CLAIM
+        try:
+            while claimed == _CLAIM:
+                deliveries = await self._leases.claim(_CLAIM)
+                claimed = len(deliveries)
+                for delivery in deliveries:
+                    self._pass_on(delivery)
+            due = await self._store.deliveries.next_due()
+        except Unavailable:
+            due = self._timeline.now() + AGAIN
         if due is not None:
             self._wake_at(due)
 
@@ -243,8 +253,8 @@ class Webhooks(Effect):
                 self._lines.pop(host, None)
 
     async def _attempt(self, delivery: Delivery) -> None:
-        age = self._age
-        self.calls[delivery.key] = delivery
+        age, key = self._age, delivery.key
+        self.calls[key] = delivery
         if self._tracing is not None:
             PRESENT_TRACE.set(self._tracing.calling(delivery, self._timeline.now()))
         try:
@@ -253,7 +263,7 @@ class Webhooks(Effect):
             log.exception("a webhook call failed")
             problem = _said(error)
         finally:
-            self.calls.pop(delivery.key, None)
+            self.calls.pop(key, None)
         if age == self._age:
             await self._attempted(delivery, problem)
 
@@ -265,7 +275,7 @@ class Webhooks(Effect):
             self._rests.pop(_host(delivery.url), None)
         delays = self._platform.webhook_retry_delays
         after = attempted(delivery, not problem, now, delays)
-        await self._leases.record(after)
+        await patiently(self._store, lambda: self._leases.record(after))
         self._tried(after, problem)
         _log_attempt(after, problem, len(delays) + 1, self._shown)
         if after.status is DeliveryStatus.OWED:
@@ -280,8 +290,9 @@ class Webhooks(Effect):
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._timeline.end()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("webhook sender failed", exc_info=task.exception())
+        failed = None if task.cancelled() else task.exception()
+        if failed is not None and not isinstance(failed, Unavailable):  # of a store that is away is told once
+            log.error("webhook sender failed", exc_info=failed)
 
 
 def _said(error: Exception) -> str:

@@ -6,14 +6,14 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import Template, TemplateError, TemplateSyntaxError, Undefined, nodes
 
 from runpod_emulator.core.mocks.script import Scene, ScriptError, Text, Value
 from runpod_emulator.mocking.costs import TooCostly, check_length, limited, settled, write_down
-from runpod_emulator.mocking.names import Names, names_of
+from runpod_emulator.mocking.names import FOR_FILTERS, Names, names_of
 from runpod_emulator.mocking.sandbox import Sandbox
 
 Key = str | int
@@ -43,11 +43,12 @@ def value_of(written: Any, name: str = "value") -> Value:
     A string that is one `{{ expression }}` and nothing else gives the value itself, any
     other gives a text. Raises Unusable.
     """
-    made = _Compiler(name).made(written, ())
+    compiler = _Compiler(name)
+    made = compiler.made(written, ())
     if made is None:
         encoded = encode(written)
         return lambda scene: encoded
-    return functools.partial(_evaluate, made, name)
+    return functools.partial(_evaluate, made, frozenset(compiler.asked), name)
 
 
 def text_of(written: str, name: str = "error") -> Text:
@@ -87,6 +88,8 @@ class _Compiler:
     def __init__(self, name: str | None) -> None:
         self._name = name
         self._count = 0
+        self.asked = set(FOR_FILTERS)
+        """The names for which the templates ask."""
 
     def made(self, value: Any, keys: tuple[Key, ...]) -> Made | None:
         """What makes a value; None where it is the same each time. Raises Unusable."""
@@ -125,22 +128,39 @@ class _Compiler:
             template = _compiled(value)
         except (TemplateError, RecursionError) as error:
             raise Unusable(keys, f"a faulty template: {_reason(error)}") from error
-        return functools.partial(_render, template, value, ".".join(map(str, (self._name, *keys))))
+        self.asked |= template.asked
+        return functools.partial(_render, template.made, value, ".".join(map(str, (self._name, *keys))))
 
 
 def _is_template(text: str) -> bool:
     return "{{" in text or "{%" in text
 
 
+class _Template(NamedTuple):
+    """What makes the value of one string, and the names that it may ask for."""
+
+    made: Made
+    asked: frozenset[str]
+
+
 @functools.lru_cache(maxsize=1024)
-def _compiled(text: str) -> Made:
+def _compiled(text: str) -> _Template:
     tree = _sandbox.parsed(text)
+    asked = frozenset(name.name for name in tree.find_all(nodes.Name))
     expression = _one_expression(tree)
     if expression is None:
-        return _sandbox.from_string(tree).render
+        return _Template(_loaded(tree).render, asked)
     result = nodes.Assign(nodes.Name("result", "store", lineno=1), expression, lineno=1)
-    template = _sandbox.from_string(nodes.Template([result], lineno=1))
+    return _Template(_value_of(_loaded(nodes.Template([result], lineno=1))), asked)
 
+
+def _loaded(tree: nodes.Template) -> Template:
+    template = _sandbox.from_string(tree)
+    template.globals = dict(template.globals)  # each run copies them, and Jinja's chain of mappings is slow to copy
+    return template
+
+
+def _value_of(template: Template) -> Made:
     def value(names: Names) -> Any:
         context = template.new_context(names)
         for _ in template.root_render_func(context):
@@ -175,9 +195,9 @@ def _settled(value: Any) -> Any:
     return json.loads(encode(value))
 
 
-def _evaluate(made: Made, name: str, scene: Scene) -> bytes:
+def _evaluate(made: Made, asked: frozenset[str], name: str, scene: Scene) -> bytes:
     try:
-        names = names_of(scene)
+        names = names_of(scene, asked)
         with limited():
             value = made(names)
             write_down(value)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from runpod_emulator.core.mocks.stubs import Stub
     from runpod_emulator.mocking.faults import Fault
     from runpod_emulator.mocking.start import Mocking
+    from runpod_emulator.server.keeper import Keeper
     from runpod_emulator.server.loans import Loans
 
 log = logging.getLogger("runpod_emulator")
@@ -107,6 +108,21 @@ class Server:
         self.app.state.serve = self.serve
         self.app.state.worker_key = self.worker_key
         self._watching: asyncio.Task[None] | None = None
+        self._keeper = self._kept()
+
+    def _kept(self) -> Keeper | None:
+        """What keeps the worlds in a file, where that is wanted; its part of the program is loaded for that."""
+        if self.settings.state is None:
+            return None
+        from runpod_emulator.server.keeper import Keeper
+        from runpod_emulator.server.state_file import StateFile
+
+        try:
+            return Keeper(StateFile(self.settings.state))
+        except ConfigurationError:
+            for port in self._ports:
+                port.release()
+            raise
 
     def _take_ports(self) -> tuple[Port, Port | None]:
         settings = self.settings
@@ -333,8 +349,10 @@ class Server:
         if warning := exposure(self.settings, self._http.address):
             log.warning("%s", warning)
         await self.emulator.open()
-        await asyncio.gather(*(port.open(self.app) for port in self._ports))
         self._offer_volumes(*self.plans)
+        if self._keeper is not None:
+            await self._keeper.begin(self.worlds)
+        await asyncio.gather(*(port.open(self.app) for port in self._ports))
         if self.settings.stubs:
             self._watching = asyncio.ensure_future(self._watch_mocking())
         await self.emulator.endpoints.start(lenient=self.settings.reload)
@@ -360,6 +378,8 @@ class Server:
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()
         await self.worlds.stop()
+        if self._keeper is not None:
+            await self._keeper.end()
         await self._traces.close()
         self._volume.remove()
 

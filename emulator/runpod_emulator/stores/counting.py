@@ -11,16 +11,16 @@ def count(counts: Counts, transition: Transition) -> None:
     before, after = transition.before, transition.after
     counts.writes += 1
     if before is not None:
-        _add(counts, before, -1)
+        add(counts, before, -1)
     if after is not None:
-        _add(counts, after, 1)
+        add(counts, after, 1)
         if transition.ended:
             counts.ended[after.status] += 1
     if type(transition.event) is Requeued:
         counts.requeued += 1
 
 
-def _add(counts: Counts, job: Job, number: int) -> None:
+def add(counts: Counts, job: Job, number: int) -> None:
     """Count a job `number` times more."""
     if job.status is JobStatus.IN_QUEUE:
         counts.queued += number

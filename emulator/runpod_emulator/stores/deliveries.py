@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.deliveries import Delivery, DeliveryStatus
 from runpod_emulator.core.time.schedule import Schedule
@@ -27,8 +29,9 @@ class MemoryDeliveries:
 
     def owe(self, delivery: Delivery) -> None:
         """Keep a delivery, which is due then."""
-        self._kept[delivery.key] = delivery
-        self._owed.set(delivery.key, delivery.due)
+        key = delivery.key
+        self._kept[key] = delivery
+        self._owed.set(key, delivery.due)
 
     def clear(self, endpoint: str | None = None) -> None:
         """Forget the deliveries of one endpoint, or all."""
@@ -40,6 +43,15 @@ class MemoryDeliveries:
             del self._kept[key]
             self._owed.set(key, None)
 
+    def dump(self) -> list[Delivery]:
+        """All that are owed, those that senders have too."""
+        return list(self._kept.values())
+
+    def load(self, deliveries: Iterable[Delivery]) -> None:
+        """Owe these too, each when it was due: a sender that had one is gone."""
+        for delivery in deliveries:
+            self.owe(delivery)
+
     async def claim(self, now: int, most: int, until: int | None) -> list[Delivery]:
         """Owed deliveries that are due, `most` at most; each is given out until the time `until`, if any."""
         claimed: list[Delivery] = []
@@ -49,8 +61,7 @@ class MemoryDeliveries:
                 break
             key = first[1]
             self._owed.set(key, until)
-            delivery = self._kept[key]
-            self._kept[key] = delivery = delivery._replace(lease=delivery.lease + 1)
+            self._kept[key] = delivery = self._kept[key].given_out()
             claimed.append(delivery)
         return claimed
 
@@ -67,8 +78,9 @@ class MemoryDeliveries:
         if delivery.status is DeliveryStatus.OWED:
             self.owe(delivery)
         else:
-            del self._kept[delivery.key]
-            self._owed.set(delivery.key, None)
+            key = delivery.key
+            del self._kept[key]
+            self._owed.set(key, None)
         return True
 
     def _is_held(self, delivery: Delivery) -> bool:

@@ -16,13 +16,16 @@ from runpod_emulator.core.jobs.store import (
     Cleared,
     Counts,
     FirstDue,
+    NoOutage,
+    Outage,
     StoreNews,
     Unread,
     Written,
 )
 from runpod_emulator.core.time.schedule import Schedule
-from runpod_emulator.stores.counting import count
+from runpod_emulator.stores.counting import add, count
 from runpod_emulator.stores.deliveries import MemoryDeliveries
+from runpod_emulator.stores.snapshot import Contents, Shelf
 
 _ABOUT_CHUNKS = (Emitted, Requeued, Retried, Returned)
 """Events that add unread chunks to a job, or take all of them away."""
@@ -50,6 +53,27 @@ class _Shelf:
         running = (job for job in reversed(self.jobs.values()) if job.status is JobStatus.IN_PROGRESS)
         return islice(running, self.counts.running)
 
+    def dump(self, endpoint: str) -> Shelf:
+        """All there is, as it is in this step."""
+        chunks = {job: tuple(chunks) for job, chunks in self.chunks.items()}
+        counts = self.counts
+        return Shelf(endpoint, list(self.jobs.values()), chunks, dict(self.taken), dict(counts.ended), counts.requeued)
+
+    def load(self, kept: Shelf) -> None:
+        """Put it all into its place."""
+        for job in kept.jobs:
+            self.jobs[job.id] = job
+            add(self.counts, job, 1)
+            if job.status is _QUEUED and job.held:
+                self.held[job.id] = job.place
+            elif job.status is _QUEUED:
+                self.queue.set(job.id, job.place)
+        self.chunks.update({job: list(chunks) for job, chunks in kept.chunks.items()})
+        self.taken.update(kept.taken)
+        self.counts.ended.update(kept.ended)
+        self.counts.requeued = kept.requeued
+        self.counts.writes += 1
+
     def remains(self) -> list[dict[Any, Any] | list[Any]]:
         """What is to be freed once nobody uses it any more."""
         return [self.jobs, self.held, self.chunks, self.taken, *self.queue.remains()]
@@ -66,12 +90,10 @@ class MemoryStore:
         self._shelves: dict[str, _Shelf] = {}
         self._deadlines: Schedule[tuple[str, str]] = Schedule()
         self.news = StoreNews()
+        self.outage: Outage = NoOutage()
         self._listeners = self.news.transitions
         self._places = 0
         self.deliveries = MemoryDeliveries()
-
-    def follow(self, endpoint: str) -> None:
-        """Nothing to do: every write is heard of."""
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
@@ -90,7 +112,7 @@ class MemoryStore:
         """The record; raises JobNotFound."""
         return self._find(self._shelf(endpoint), job)
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
         shelf = self._shelf(endpoint)
         transition = change(self._find(shelf, job))
@@ -190,6 +212,21 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to do."""
+
+    def dump(self) -> Contents:
+        """All there is, as it is in this step; what is written afterwards does not change it."""
+        shelves = [shelf.dump(endpoint) for endpoint, shelf in self._shelves.items()]
+        return Contents(self._places, shelves, self.deliveries.dump())
+
+    def load(self, contents: Contents) -> None:
+        """Keep this too, of which nobody hears. Its endpoints have no jobs yet."""
+        self._places = max(self._places, contents.places)
+        for kept in contents.shelves:
+            shelf = self._shelf(kept.endpoint)
+            shelf.load(kept)
+            for job in kept.jobs:
+                self._deadlines.set((job.endpoint, job.id), job.next_deadline)
+        self.deliveries.load(contents.deliveries)
 
     def _shelf(self, endpoint: str) -> _Shelf:
         shelf = self._shelves.get(endpoint)

@@ -1,8 +1,8 @@
 """Jobs, events and deliveries as JSON, for stores that keep them outside of this process.
 
-What clients and workers have sent (input, output, `s3Config`, stream chunks, bodies of webhooks) is JSON already and
-may be large: it stands beside the rest, as it came. All other fields are one array, in their order in the class. That
-order may only change with `FORMAT`: whoever reads another format refuses it.
+What clients and workers have sent (input, output, `s3Config`, stream chunks, bodies of webhooks) is JSON text already
+and may be large: it stands beside the rest, as it came. All other fields are one array, in their order in the class.
+That order may only change with `FORMAT`: whoever reads another format refuses it.
 """
 
 from __future__ import annotations

@@ -13,11 +13,12 @@ from runpod_emulator.testing.clock import Clock
 from runpod_emulator.testing.emulator import Emulator
 from runpod_emulator.testing.factory import EmulatorFactory
 from runpod_emulator.testing.handles import Fault, Stub
-from runpod_emulator.testing.records import Job, Request, Transition, WebhookCall
+from runpod_emulator.testing.records import Job, Loaded, Request, Transition, WebhookCall
+from runpod_emulator.testing.state import Snapshot, State
 from runpod_emulator.testing.thread import NotRunning
 from runpod_emulator.testing.webhooks import Webhooks
 
 __all__ = [
-    "Clock", "Emulator", "EmulatorFactory", "Fault", "Job", "NotRunning", "Request", "Stub", "Transition",
-    "WebhookCall", "Webhooks",
+    "Clock", "Emulator", "EmulatorFactory", "Fault", "Job", "Loaded", "NotRunning", "Request", "Snapshot", "State",
+    "Stub", "Transition", "WebhookCall", "Webhooks",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from runpod_emulator.testing.clock import Clock
 from runpod_emulator.testing.records import WebhookCall
+from runpod_emulator.testing.state import State
 from runpod_emulator.testing.thread import ASKING, Asking
 from runpod_emulator.testing.webhooks import Webhooks
 
@@ -71,6 +72,16 @@ class AioWebhooks:
     async def received(self) -> list[WebhookCall]:
         """The calls that came, oldest first."""
         return await in_thread(lambda: self.subject.received)
+
+
+class AioState:
+    """What takes a world, and brings it back."""
+
+    def __init__(self, subject: State) -> None:
+        self.subject = subject
+
+    take = Awaited(State.take)
+    load = Awaited(State.load)
 
 
 async def in_thread(work: Callable[[], Value]) -> Value:

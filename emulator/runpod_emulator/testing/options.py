@@ -51,6 +51,8 @@ class Options(TypedDict, total=False):
     """Port to listen on; 0 takes a free one."""
     port_file: str | Path
     """Write the port there once everything is ready."""
+    state: str | Path
+    """Keep jobs, queues and stubs there for the next start: written each minute, and at the end."""
     keep_alive: str | timedelta
     """Life of an idle connection: longer than any client keeps it, or a client that blocks loses what it sends."""
     tls: bool

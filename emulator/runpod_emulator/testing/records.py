@@ -170,3 +170,15 @@ def _transitions(shown: Mapping[str, Any]) -> tuple[Transition, ...]:
 
 def _seconds(at: int | None) -> float | None:
     return None if at is None else at / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What has come of a snapshot."""
+
+    jobs: int
+    """Those that are there now."""
+    lost: int
+    """Those of them that ran: their workers are lost."""
+    unserved: Mapping[str, int]
+    """Endpoints that nobody serves here, and how many jobs of each are kept for the next snapshot."""

@@ -184,6 +184,11 @@ class Link:
         self._namespace = namespace
 
     @property
+    def namespace(self) -> str:
+        """The world's name, "" for the first."""
+        return self._namespace
+
+    @property
     def server(self) -> Server:
         """The server; raises NotRunning."""
         return self._thread.server

@@ -12,10 +12,11 @@ from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors.admin import shapes
 from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.testing import records
-from runpod_emulator.testing.aio import AioClock, AioWebhooks, Awaited
+from runpod_emulator.testing.aio import AioClock, AioState, AioWebhooks, Awaited
 from runpod_emulator.testing.checking import asked, checked, text
 from runpod_emulator.testing.clock import Clock, in_milliseconds
 from runpod_emulator.testing.handles import Fault, Stub
+from runpod_emulator.testing.state import State
 from runpod_emulator.testing.thread import Link, blocking
 from runpod_emulator.testing.webhooks import Webhooks
 from runpod_emulator.workers.functions import Function
@@ -47,10 +48,11 @@ class Verbs:
         """The way to the world itself, for those who need more than these verbs."""
         self.clock = Clock(link)
         self.webhooks = Webhooks(link)
-        self.aio = Aio(self)
-        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._asserted: set[int] = set()
         """The numbers of requests that the test has asked for."""
+        self.state = State(link, self._asserted)
+        self.aio = Aio(self)
+        """What blocks, to be awaited: `await emu.aio.wait_for(idle=True)`, `await emu.aio.clock.advance(5)`."""
         self._is_first = others is None
         self._named: dict[str, Verbs] = {} if others is None else others
         """The other worlds that were asked for, by their names."""
@@ -306,6 +308,7 @@ class Aio:
         self.subject = subject
         self.clock = AioClock(subject.clock)
         self.webhooks = AioWebhooks(subject.webhooks)
+        self.state = AioState(subject.state)
 
     stub = Awaited(Verbs.stub)
     fault = Awaited(Verbs.fault)

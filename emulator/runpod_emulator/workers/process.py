@@ -35,6 +35,7 @@ from runpod_emulator.core.jobs.drops import EMPTY_INPUT
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
 from runpod_emulator.core.jobs.results import ending, is_oversized, split_chunk, told_of_its_size
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.child import CLOSING_GRACE, Child
 from runpod_emulator.workers.environment import host_name, joined
@@ -248,7 +249,7 @@ class WorkerProcess:
         lease = self._release(job_id)
         if lease is not None and not leaves:
             with contextlib.suppress(JobNotFound):
-                job = await self._endpoint.status(job_id)
+                job = await patiently(self._endpoint.shared.store, lambda: self._endpoint.status(job_id))
                 if job.lease == lease and job.status is JobStatus.IN_PROGRESS:
                     await self._endpoint.drop(self.id, job, reason)
         if leaves:

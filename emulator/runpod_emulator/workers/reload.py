@@ -170,6 +170,7 @@ class Reloader:
     async def _reload(self, code: _Code, changed: list[str]) -> None:
         endpoint = code.endpoint
         log.info("%s: %s changed", endpoint.id, ", ".join(changed))
+        flaw = endpoint.flaw
         good = await endpoint.reload()
         if good is None:
             return
@@ -177,6 +178,8 @@ class Reloader:
         self._follow()
         if good:
             log.info("%s: new jobs run the new code", endpoint.id)
+        elif flaw and endpoint.flaw == flaw:
+            return  # that it is still broken is told already
         elif endpoint.has_good_worker:
             log.error("%s: the new code can't be started; the last good workers stay until a file changes", endpoint.id)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.elsewhere import WorkersElsewhere
 from runpod_emulator.workers.pool import Pool
@@ -92,6 +93,7 @@ class WithScriptWorkers:
     async def _left(self, worker: str) -> None:
         endpoint = self._endpoint
         await endpoint.worker_gone(worker)
-        counts = await endpoint.shared.store.counts(endpoint.id)
+        store = endpoint.shared.store
+        counts = await patiently(store, lambda: store.counts(endpoint.id))
         if counts.scripted and not endpoint.shared.room.closed:
             self.start_script_worker()

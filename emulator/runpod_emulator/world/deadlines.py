@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.store_errors import Unavailable
 
 log = logging.getLogger("runpod_emulator")
 
@@ -21,11 +22,8 @@ class Deadlines:
         self._store = store
         self._endpoints = endpoints
         self._unread = unread
-
-    async def next_due(self) -> int | None:
-        """The earliest deadline of any job."""
-        first = await self._store.first_due()
-        return None if first is None else first[0]
+        self.first_due = store.first_due
+        """The earliest deadline of any job, and which job that is."""
 
     async def expire_next(self, now: int) -> None:
         """Let the job with the earliest deadline meet it; a step that fails is logged, and not tried again."""
@@ -41,6 +39,8 @@ class Deadlines:
             await endpoint.expire(job_id, now)
         except JobNotFound:
             pass  # another server over the store was faster
+        except Unavailable:  # it is met once the store is back
+            raise
         except Exception:
             log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
             if await self._store.first_due() == first:

@@ -4,6 +4,9 @@ It says that this server lives, and what its workers are. At each beat it looks 
 `core/jobs/owners.py`). One that was given up while it only slept beats again, and is an owner like any other: the jobs
 that it has lost it hears of like everybody, so that its workers stop them, and what it reports on them comes too late.
 
+A store that was away, or has just been started, knows of no beats of late: so a server gives up nobody before its own
+beats have gone through for as long as lies between two. By then all who live have beaten again.
+
 Over a store of this process alone there is no heartbeat: nobody could look.
 """
 
@@ -15,13 +18,17 @@ from collections.abc import Callable
 
 from runpod_emulator.core.fleet.worker import WorkerChange
 from runpod_emulator.core.jobs.owners import BEAT, LEASE, Owners
+from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.timeline import Timeline
 from runpod_emulator.core.time.timers import Timer
 from runpod_emulator.world.endpoints import Endpoints
 
 log = logging.getLogger("runpod_emulator")
 
+AGAIN = 1_000
+"""Milliseconds until the next beat after one that did not go through."""
 SOON = 100
 """Milliseconds until others are told of a worker's new state: less than somebody notices who looks at /health, and many
 states of busy workers are one write."""
@@ -37,12 +44,19 @@ class Heartbeat(Effect):
         timeline: Timeline,
         endpoints: Callable[[], Endpoints],
         wake: Callable[[], None],
+        platform: Platform,
     ) -> None:
+        """A `worker_lease` of the platform that is shorter than ours counts for servers too."""
         self._owner = owner
         self._owners = owners
         self._timeline = timeline
         self._endpoints = endpoints
         self._wake = wake
+        self._lease = min(platform.worker_lease, LEASE)
+        self._between = self._lease * BEAT // LEASE
+        """Milliseconds between two beats."""
+        self._beats_since: int | None = None
+        """Since when every beat has gone through; None before the first, and while the store is away."""
         self._next: tuple[int, Timer] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closed = False
@@ -51,6 +65,10 @@ class Heartbeat(Effect):
     def worker_changed(self, change: WorkerChange) -> None:
         """A worker is in another state: others are told soon."""
         self._beat_at(self._timeline.now() + SOON)
+
+    def beat_now(self) -> None:
+        """The store is back: tell it at once that this server lives."""
+        self._beat_at(self._timeline.clock.now())
 
     async def close(self) -> None:
         """Leave: what this server's workers still hold is lost now, for they have ended."""
@@ -63,8 +81,9 @@ class Heartbeat(Effect):
         try:
             await self._owners.beat(self._owner, now, {})
             await self._give_up(self._owner, now)
-        except Exception:  # the store is away: the others see that nobody beats
-            log.exception("the store was not told that this server ends")
+        except Unavailable:  # the others see that nobody beats
+            log.warning("the store was not told that this server ends: its jobs are tried again in %g s",
+                        self._lease / 1000)  # fmt: skip
 
     def _beat_at(self, due: int) -> None:
         if self._closed or (self._next is not None and self._next[0] <= due):
@@ -84,14 +103,20 @@ class Heartbeat(Effect):
 
     async def _beat(self) -> None:
         now = self._timeline.clock.now()  # the time line's own may be that of a deadline which is met late
+        again = self._between
         try:
             endpoints = self._endpoints().values()
             workers = {endpoint.id: endpoint.worker_counts for endpoint in endpoints}
-            await self._owners.beat(self._owner, now + LEASE, workers)
-            for owner in await self._owners.over(now):
-                await self._give_up(owner, now)
+            await self._owners.beat(self._owner, now + self._lease, workers)
+            if self._beats_since is None:
+                self._beats_since = now
+            if now >= self._beats_since + self._between:
+                for owner in await self._owners.over(now):
+                    await self._give_up(owner, now)
+        except Unavailable:
+            self._beats_since, again = None, AGAIN
         finally:
-            self._beat_at(now + BEAT)
+            self._beat_at(now + min(again, self._between))
 
     def _beaten(self, beat: asyncio.Task[None]) -> None:
         self._beating = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.fidelity import Ledger
-from runpod_emulator.core.fleet.arrivals import Arrival
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.ids import Ids
@@ -46,11 +46,14 @@ from runpod_emulator.world.endpoints import Endpoints
 from runpod_emulator.world.feeds import Feeds
 from runpod_emulator.world.heartbeat import Heartbeat
 from runpod_emulator.world.others import Others
+from runpod_emulator.world.outages import resume_after_outages
+from runpod_emulator.world.past import remember
 from runpod_emulator.world.polls import Polls
+from runpod_emulator.world.tracing import traces_by
 from runpod_emulator.world.unread import Unread
 
 if TYPE_CHECKING:
-    from runpod_emulator.effects.traces import Traces
+    from runpod_emulator.world.snapshot import Snapshot
 
 _ANSWER = ("answer",)
 """The topic of webhook calls whose answer is held."""
@@ -73,6 +76,10 @@ class World:
     """Those of clients that have been answered since the last reset."""
     resets = 0
     """How often everything was forgotten."""
+    loads = 0
+    """How often it has come back from a snapshot."""
+    unserved: Snapshot | None = None
+    """What a snapshot had of endpoints that nobody serves here, at shown times: kept for the next one."""
     _is_over = False
 
     def __init__(
@@ -109,7 +116,7 @@ class World:
         self.log = log or LogOptions()
         self._remember(keep_bytes)
         self.polls = self._polls()
-        self._traces = None if tracer is None else self._made_by(tracer)
+        self._traces = None if tracer is None else traces_by(tracer, self._queue, self.timeline.drift, self.masks.text)
         self.webhooks = self._sender(
             post or LatePost(platform.webhook_timeout, reach), own_calls, platform, calls_per_host
         )
@@ -153,10 +160,8 @@ class World:
         return [self.unread, self.polls, *always] if self.polls else always
 
     def _others(self) -> Others | None:
-        if self.store.board is None:
-            return None
         records = {"answered": self.journal, "tried": self.attempts, "printed": self.lines}
-        return Others(self.store.board, self.masks, self._next_request, records)
+        return None if self.store.board is None else Others(self.store.board, self.masks, self._next_request, records)
 
     def _next_request(self) -> int:
         self.requests += 1
@@ -174,29 +179,23 @@ class World:
         """Those for whom an automatic clock leaves out time; None where another one goes."""
         if not isinstance(self.timeline.clock, AutoClock):
             return None
-        return Polls(self.timeline, self.store, self.unread, lambda endpoint: self.endpoints.queues.get(endpoint))
+        return Polls(self.timeline, self.store, self.unread, self._queue)
 
-    def _made_by(self, tracer: Any) -> Traces:
-        """What makes a trace of each job, with a tracer of OpenTelemetry, which is only loaded for this."""
-        from runpod_emulator.effects.traces import Traces
-
-        def arrival_of(endpoint: str, worker: str) -> Arrival | None:
-            queue = self.endpoints.queues.get(endpoint)
-            return None if queue is None else queue.fleet.arrivals.of(worker)
-
-        return Traces(tracer, arrival_of, self.timeline.drift, self.masks.text)
+    def _queue(self, endpoint: str) -> Endpoint | None:
+        return self.endpoints.queues.get(endpoint)
 
     def _beating(self) -> Heartbeat | None:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake)
+        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform)
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
-        self.store.news.past.append(self._remembered)
+        self.store.news.past.append(functools.partial(remember, (self.history, self.streams)))
+        resume_after_outages(self.store, self.timeline, self.webhooks, self._heartbeat, self.endpoints.queues)
         if self.store.deliveries.shared:
             self.store.news.transitions.append(self.webhooks.owed)
 
@@ -208,12 +207,15 @@ class World:
             shown=self.masks.text, tracing=self._traces,
         )  # fmt: skip
 
-    def stub(self, stub: Stub) -> str:
-        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id."""
+    def stub(self, stub: Stub, stays: bool = False) -> str:
+        """Add a stub, and serve the endpoint that it names by stubs alone if nobody serves it; returns its id.
+
+        One that `stays` takes the place of the one of its id.
+        """
         if stub.names_endpoint and stub.endpoint not in self.endpoints:
             self.endpoints.add_mock_now(stub.endpoint)
             self.endpoints.starts.let_pass(stub.endpoint)
-        self.stubs.add(stub)
+        (self.stubs.change if stays else self.stubs.add)(stub)
         return stub.id
 
     def fault(self, fault: Fault) -> Fault:
@@ -263,6 +265,7 @@ class World:
             self._restart()
             await self.endpoints.starts.restore()
             self.requests = 0
+            self.unserved = None
             self.resets += 1
             self.began_at = self.timeline.now()
 
@@ -273,6 +276,19 @@ class World:
         for queue in self.endpoints.queues.values():
             queue.scripts.reseed(f"{seed} {queue.id} plays")
 
+    def go_on(self, loads: int, shown: int) -> None:
+        """Be a world that has come back from a snapshot, for so many times now, which was taken at the time `shown`.
+
+        No id is given that was given before, and a clock that can be moved goes on from that time.
+        """
+        self.loads = loads
+        self._shared.ids.go_on(loads)
+        clock = self.timeline.clock
+        clock.go_on(shown)
+        if not clock.runs:
+            for queue in self.endpoints.queues.values():
+                queue.limits.shown = clock.drift()
+
     def _restart(self) -> None:
         """Let time begin anew."""
         for endpoint in self.endpoints.values():
@@ -280,15 +296,6 @@ class World:
         shown = self.timeline.clock.restart()
         for queue in self.endpoints.queues.values():
             queue.limits.shown = shown
-
-    def _remembered(self, piece: Transition | Cleared) -> None:
-        """Something happened before this server was there: only those hear of it who keep what was."""
-        records = self.history, self.streams
-        for record in records:
-            if isinstance(piece, Cleared):
-                record.cleared(piece.endpoint)
-            elif type(piece.event) in record.events:
-                record.heard(piece)
 
     def _cleared(self, cleared: Cleared) -> None:
         """The store has forgotten jobs, here or elsewhere: so does all that knows of them."""
@@ -309,12 +316,13 @@ class World:
         """End every wait at once: the server is about to stop."""
         self.room.close()
         self.feeds.hang_up()
+        self.store.outage.hang_up()
 
     async def open(self) -> None:
         """Begin with what the store holds already; raises ConfigurationError for a store that won't do."""
         await self.store.open()
         if self.is_shared:  # its jobs may be older than this server
-            self.timeline.expect(await self.deadlines.next_due())
+            self.timeline.expect(await self.timeline.next_due())
             self.webhooks.wake()
 
     async def stop(self, forgets: bool = False) -> None:
@@ -383,6 +391,5 @@ class World:
             heard(transition)
         for follow in tuple(self.feeds.followers.values()):
             follow(transition)
-        endpoint = self.endpoints.queues.get(transition.job.endpoint)
-        if endpoint is not None:
+        if (endpoint := self.endpoints.queues.get(transition.job.endpoint)) is not None:
             endpoint.heard(transition)

@@ -77,6 +77,10 @@ class Worlds:
         """Every namespace there is, but for the first world."""
         return list(self._named)
 
+    def items(self) -> list[tuple[str, World]]:
+        """Every namespace and its world, but for the first."""
+        return [(name, kept.world) for name, kept in self._named.items()]
+
     def shown(self, name: str) -> str:
         """A namespace as it may be seen by others: where keys choose worlds, its name is a client's key."""
         return masked(name) if self.by_key else self.first.masks.text(name)

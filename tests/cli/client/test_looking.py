@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from runpod_emulator import Emulator
@@ -65,7 +66,7 @@ def test_jobs_are_followed_until_the_server_stops(
     ran = asked("jobs", "--follow")
     assert ran.code == 3
     assert ran.out.splitlines()[-1].endswith("llm/8881c1a2 COMPLETED  worker w")
-    assert "7 left out" in ran.err
+    assert "7 or more left out" in ran.err
     assert "The server has stopped." in ran.err
     assert json.loads(asked("jobs", "--follow", "--json", "-n", "0").out) == EVENT
 
@@ -123,9 +124,26 @@ def test_lines_of_one_job(jobs: Emulator, asked: Asked, monkeypatch: pytest.Monk
     events(monkeypatch, Event("log", line("other", "x")), Event("log", line("own", "8881c1a2-0000")))
     ran = asked("logs", "llm/8881c1a2-0000", "--follow")
     assert ran.out.count("│") == 1
-    assert asks == [{"endpoint": "llm", "job": "8881c1a2-0000", "limit": 50}]
-    asked("logs", "llm")
-    assert asks[-1] == {"endpoint": "llm", "job": None, "limit": 50}
+    assert asks == [{"endpoint": "llm", "job": "8881c1a2-0000", "limit": 20}]
+
+
+@table("words, limit", [
+    (["logs"], 50), (["logs", "-f"], 20), (["logs", "--tail", "7"], 7), (["logs", "-f", "--tail", "0"], 0),
+    (["logs", "-f", "-n", "7"], 7), (["logs", "--limit", "7"], 7), (["logs", "llm"], 50),
+])  # fmt: skip
+def test_the_last_lines_come_first(
+    jobs: Emulator, asked: Asked, monkeypatch: pytest.MonkeyPatch, words: list[str], limit: int
+) -> None:
+    asks: list[Any] = []
+
+    def admin(self: Calls, method: str, path: str, body: object = None, query: object = None) -> object:
+        asks.append(query)
+        return {"lines": [line("old")]} if path == "logs" else [{"id": "llm"}]
+
+    monkeypatch.setattr(Calls, "admin", admin)
+    events(monkeypatch, Event("log", line("new")))
+    ran = asked(*words)
+    assert (asks[-1]["limit"], ran.out.count("new")) == (limit, "-f" in words)
 
 
 def test_an_endpoint_that_nobody_serves(asked: Asked) -> None:

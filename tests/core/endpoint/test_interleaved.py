@@ -226,7 +226,7 @@ async def test_a_job_that_is_handed_in_as_its_endpoint_is_taken_away_is_not_left
     with pytest.raises(EndpointNotFound):
         await world.endpoint.submit(JOB)
     assert await world.emulator.store.recent("ep", 0, 9) == ([], 0)
-    assert await world.emulator.deadlines.next_due() is None
+    assert await world.emulator.deadlines.first_due() is None
 
 
 @pytest.mark.parametrize("call", ["recent", "update"])

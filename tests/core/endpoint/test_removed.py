@@ -41,7 +41,7 @@ async def test_no_deadline_of_its_jobs_is_left(status: JobStatus):
     await world.emulator.endpoints.remove("b")
     await world.advance(8 * DAY)
     assert (await world.endpoint.health()).queued == 0
-    assert await world.emulator.deadlines.next_due() is None
+    assert await world.emulator.deadlines.first_due() is None
 
 
 async def test_added_again_it_begins_anew():

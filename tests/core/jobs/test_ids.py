@@ -55,3 +55,31 @@ def test_without_a_seed_no_two_worlds_mint_the_same():
     assert minted(None) != minted(None)
     ids = Ids()
     assert len({ids.job("", False) for _ in range(10_000)}) == 10_000
+
+
+def test_after_a_load_ids_come_from_another_series_until_a_reset():
+    series = []
+    for loads in (0, 1, 2):
+        ids = Ids(7)
+        if loads:
+            ids.go_on(loads)
+        series.append([ids.job("", False), ids.worker(), ids.job("", False), ids.worker()])
+    assert len({one for minted in series for one in minted}) == 12
+    ids = Ids(7)
+    worker = ids.worker()
+    ids.go_on(1)
+    assert [ids.job("", False), ids.worker()] == [series[1][0], series[0][3]]  # a worker is there: theirs go on
+    assert worker == series[0][1]
+    ids.reset()
+    assert ids.job("", False) == series[0][0]
+    other = Ids(7)
+    other.go_on(1)
+    other.reseed(8)
+    other.reset()
+    assert other.job("", False) == Ids(8).job("", False)
+
+
+def test_without_a_seed_there_is_nothing_to_go_on_from():
+    ids = Ids()
+    ids.go_on(1)
+    assert len({ids.job("", False) for _ in range(100)}) == 100

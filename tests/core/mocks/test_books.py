@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault, FaultBook
 from runpod_emulator.core.mocks.script import Ending, Script
@@ -12,6 +14,7 @@ from runpod_emulator.core.mocks.stubs import Stub, StubBook
 from runpod_emulator.core.time.clock import VirtualClock
 from runpod_emulator.core.time.timeline import Timeline
 
+from tests.tables import table
 from tests.timing import expect_within, timed
 
 MANY = 10_000
@@ -59,6 +62,19 @@ def test_a_stub_that_is_replaced_is_the_youngest_of_its_new_priority():
     assert [stub.id for stub in stubs] == ["c", "b", "a"]
 
 
+def test_a_stub_that_is_changed_keeps_its_place_unless_its_priority_is_another():
+    stubs = StubBook()
+    for name in ("c", "b", "a"):
+        stubs.add(Stub(name, DONE))
+    stubs.get("b").is_off = True  # type: ignore[union-attr]
+    stubs.change(new := Stub("b", DONE, endpoint="llm"))
+    assert [stub.id for stub in stubs] == ["a", "b", "c"]
+    assert (stubs.get("b"), new.is_off) == (new, True)
+    stubs.change(Stub("c", DONE, priority=1))
+    stubs.change(Stub("b", DONE, priority=1))
+    assert [(stub.id, stub.is_off) for stub in stubs] == [("b", True), ("c", False), ("a", False)]
+
+
 def test_a_fault_that_has_ended_leaves_its_id_free():
     clock = VirtualClock()
     faults = FaultBook(1, Timeline(clock))
@@ -67,3 +83,31 @@ def test_a_fault_that_has_ended_leaves_its_id_free():
     assert not faults.remove("a")
     again = faults.add(Fault("a", FaultKind.LATENCY))
     assert list(faults) == [again]
+
+
+def test_a_stub_counts_on_from_what_another_one_had_counted():
+    one, other = Stub("a", DONE, times=9), Stub("a", DONE, times=9)
+    for _ in range(3):
+        one.draw()
+    for number in (3, 1):
+        one.give_back(number)
+    one.asked, one.matched, one.played, one.is_off, one.problem = 4, 3, 2, True, "slow"
+    other.count_on(one.counted())
+    assert other == one
+    assert [other.draw() for _ in range(3)] == [1, 3, 4]
+    other.begin()
+    assert other.counted() == Stub("a", DONE).counted()
+
+
+def test_a_fault_counts_on_from_what_another_one_had_counted():
+    one, other = Fault("a", FaultKind.STATUS), Fault("a", FaultKind.STATUS)
+    one.asked, one.struck, one.is_off = 5, 2, True
+    other.count_on(one.counted())
+    assert other == one
+
+
+@table("counted", [[], [1], None, 7, ["a"] * 7, [0, 0, 0, 0, 7, False, ""], [None] * 3])
+def test_what_is_no_list_of_counts_is_refused(counted: Any):
+    for mock in (Stub("a", DONE), Fault("a", FaultKind.STATUS)):
+        with pytest.raises((TypeError, ValueError)):
+            mock.count_on(counted)

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from runpod_emulator.core.endpoint.submission import Submission
-from runpod_emulator.core.jobs.job import Job, JobStatus, Progressed
+from runpod_emulator.core.jobs.job import Completed, Job, JobStatus, Progressed
 from runpod_emulator.core.records.expired import Expired
-from runpod_emulator.core.records.history import History
+from runpod_emulator.core.records.history import History, Told
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.lines import Lines
 from runpod_emulator.core.records.news import LONGEST_BODY, Entry, Line
 from runpod_emulator.core.records.receiver import Receiver
 from runpod_emulator.core.records.ring import Ring
+from runpod_emulator.core.records.streams import Piece, Streams
 
 from tests.worlds import make_world
 
@@ -141,3 +142,48 @@ def test_the_records_of_expired_jobs_are_bounded_by_their_bytes():
     assert expired.get(("other", "0")) is not None
     expired.clear(None)
     assert expired.get(("other", "0")) is None
+
+
+async def history_of(jobs: int) -> History:
+    """The history of so many jobs, of which the first is over."""
+    world = make_world(rate_limits=False, workers_max=9_999, run_retention=1)
+    _, first = await world.running(Submission(b'{"a":1}'))
+    await world.endpoint.work.report(first.id, Completed(first.lease, b"1"))
+    await world.advance(1)
+    for _ in range(jobs - 1):
+        await world.endpoint.submit(Submission(b'{"a":1}'))
+    return world.emulator.history
+
+
+async def test_a_history_that_loads_another_one_remembers_it_as_older():
+    told = (await history_of(3)).dump()
+    (first, _, _) = [key for key, _ in told.noted]
+    fresh = History()
+    fresh.load(told)
+    assert fresh.dump() == told
+    assert [one.event for one in fresh.of(*first)] == ["Submitted", "Taken", "Completed", "Forgotten"]
+    assert fresh.record(*first) == told.expired[0]
+    beside = await history_of(2)
+    own = list(beside.jobs())
+    age = beside.age
+    beside.load(Told([(("ep", f"old-{number}"), told.noted[1][1]) for number in range(3)], []))
+    assert list(beside.jobs()) == [("ep", "old-0"), ("ep", "old-1"), ("ep", "old-2"), *own]
+    assert beside.age == age + 1
+
+
+async def test_a_history_loads_no_more_than_it_has_room_for():
+    told = (await history_of(30)).dump()
+    small = History(160 * 10)
+    small.load(told)
+    assert list(small.jobs()) == [key for key, _ in told.noted[-10:]]
+    assert small.dump().expired == []
+
+
+def test_pieces_that_are_loaded_come_before_others_and_are_bounded():
+    said = [(("ep", name), (Piece(1, False, b"x" * 40), Piece(2, True, b"y" * 40))) for name in "abc"]
+    streams = Streams(1_000)
+    streams.load(said[:2])
+    assert streams.dump() == said[:2]
+    streams.load(said[2:])
+    assert streams.dump() == said[1:]
+    assert streams.of("ep", "c") == list(said[2][1])

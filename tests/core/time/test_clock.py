@@ -93,6 +93,38 @@ def test_virtual_time_moves_only_when_told_and_never_back():
     assert clock.now() == 750
 
 
+def test_a_virtual_clock_shows_a_saved_time_again_and_never_goes_back():
+    clock = VirtualClock(500)
+    clock.go_on(900)
+    assert (clock.now(), clock.drift()) == (900, 0)
+    clock.move_to(2_000)
+    clock.go_on(1_200)
+    assert (clock.now(), clock.now() + clock.drift()) == (2_000, 1_200)
+    clock.move_to(2_100)
+    assert clock.now() + clock.drift() == 1_300
+
+
+@pytest.mark.usefixtures("standing")
+def test_an_automatic_clock_leaves_out_what_it_has_left_out_before():
+    clock = AutoClock()
+    now = clock.now()
+    clock.go_on(now + 5_000)
+    assert (clock.now(), clock.skipped) == (now + 5_000, 5_000)
+    clock.go_on(now)
+    assert clock.now() == now + 5_000
+    clock.restart()
+    clock.go_on(now + 1_000)
+    assert clock.now() + clock.drift() == now + 1_000
+
+
+@pytest.mark.usefixtures("standing")
+def test_a_real_clock_is_not_moved():
+    clock = RealClock()
+    now = clock.now()
+    clock.go_on(now + 5_000)
+    assert (clock.now(), clock.drift()) == (now, 0)
+
+
 def test_alarms_are_worth_setting_only_where_time_runs():
     assert RealClock.runs and not VirtualClock.runs
 

@@ -97,7 +97,7 @@ async def test_of_an_endpoint_that_is_gone(caplog: pytest.LogCaptureFixture):
     del world.emulator.endpoints.queues["b"]
     await world.advance(DAY)
     assert (await world.endpoint.health()).queued == 0
-    assert await world.emulator.deadlines.next_due() is None
+    assert await world.emulator.deadlines.first_due() is None
 
 
 # Timers

@@ -26,11 +26,11 @@ class SlowJobs:
         for _ in range(self._dice.randint(1, 4)):
             await asyncio.sleep(0)
 
-    async def next_due(self) -> int | None:
+    async def first_due(self) -> tuple[int, str] | None:
         await self._suspend()
-        due = min(self.dues.values(), default=None)
+        first = min(((due, name) for name, due in self.dues.items()), default=None)
         await self._suspend()
-        return due
+        return first
 
     async def expire_next(self, now: int) -> None:
         await self._suspend()

@@ -162,8 +162,8 @@ class JobDeadline:
         self.due = due
         self.notes = notes
 
-    async def next_due(self) -> int | None:
-        return self.due
+    async def first_due(self) -> tuple[int, str] | None:
+        return None if self.due is None else (self.due, "job")
 
     async def expire_next(self, now: int) -> None:
         self.notes.append(("job", now))

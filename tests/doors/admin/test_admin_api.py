@@ -329,6 +329,38 @@ async def test_a_stub_is_listed_without_its_secrets_and_matches_with_them(admin:
 # Who may call
 
 
+async def test_a_stub_is_written_anew_in_its_place_and_what_is_masked_stays(admin: Admin):
+    secret = "sk-abcdefghijklmnopqrstuvwx"
+    match = {"input": {"key": secret, "api_key": "abcdefghijklmnop"}}
+    for name in ("mine", "other"):
+        await admin.ask("POST", "/stubs", 201, json={"id": name, "match": match, "respond": {"output": [1, secret]}})
+    await admin.ask("PATCH", "/stubs/mine", 204, json={"on": False})
+    listed = (await admin.ask("GET", "/stubs"))[1]["stub"]
+    assert (listed["match"]["input"]["api_key"], secret in str(listed)) == ("****mnop", False)
+    listed["respond"] = {"output": [listed["respond"]["output"][1], "new"]}
+    del listed["id"]
+    await admin.ask("PUT", "/stubs/mine", 204, json=listed)
+    (first, second) = admin.first.stubs
+    assert (first.id, second.id, second.is_off) == ("other", "mine", True)
+    assert second.source == {"id": "mine", "match": match, "respond": {"output": [secret, "new"]}}
+    told = [
+        (await admin.ask("PUT", f"/stubs/{name}", expected, json=given))["detail"]
+        for name, expected, given in [
+            ("nobody", 404, {"respond": {"output": 1}}),
+            ("mine", 400, {"id": "hers", "respond": {"output": 1}}),
+            ("mine", 400, {"respond": {"output": "****wxyz"}}),
+            ("mine", 400, {"respond": {"outputs": 1}}),
+        ]
+    ]
+    assert told == [
+        "there is no stub nobody",
+        "id: it is mine, and stays so; add a stub of another id, and remove this one",
+        "'****wxyz' is masked, and stands for nothing known: write it out",
+        "respond: outputs: no such key; the nearest is output",
+    ]
+    assert list(admin.first.stubs) == [first, second]
+
+
 async def test_without_a_key_only_this_machine_is_let_in():
     it = Admin(client=("10.0.0.9", 1))
     answer = await it.ask("GET", "/jobs", 403)

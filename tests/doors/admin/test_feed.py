@@ -59,6 +59,7 @@ async def life(world: TestWorld, webhook: str | None = None) -> str:
 
 async def test_what_is_sent_of_each_kind(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 60)
     world = make_world()
     reader = Reader(world.emulator)
     now = world.emulator.timeline.now()
@@ -104,6 +105,7 @@ async def test_what_is_sent_of_each_kind(monkeypatch: pytest.MonkeyPatch):
 
 async def test_only_the_wanted_kinds_and_endpoints_are_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 60)
     world = make_world()
     jobs, none, both = (
         Reader(world.emulator, "transition"),
@@ -138,6 +140,7 @@ async def test_what_comes_together_goes_out_together_and_the_next_piece_a_little
 ):
     world = make_world()
     monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 60)
     reader, loop = Reader(world.emulator, "transition"), asyncio.get_running_loop()
     with reader.feed.reading():
         for _ in range(20):
@@ -168,6 +171,7 @@ async def test_a_piece_costs_little_and_the_rest_waits_for_the_next(monkeypatch:
 
 async def test_a_reader_who_does_not_read_is_told_what_was_left_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 60)
     monkeypatch.setattr(backlog, "MOST", 3)
     monkeypatch.setattr(backlog, "FEW", 3)
     world = make_world()
@@ -183,6 +187,7 @@ async def test_a_reader_who_does_not_read_is_told_what_was_left_out(monkeypatch:
 
 async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 60)
     monkeypatch.setattr(backlog, "FEW", 2)
     world = make_world()
     reader = Reader(world.emulator, "request", "transition")
@@ -195,8 +200,71 @@ async def test_what_floods_in_is_left_out_before_it_crowds_out_the_rest(monkeypa
     assert told[-1].data == {"count": 3, "kinds": {"request": 3}}
 
 
+async def test_in_a_rush_nobody_listens_until_all_that_waits_is_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backlog, "FEW", 4)
+    monkeypatch.setattr(backlog, "MOST", 8)
+    monkeypatch.setattr(feed_module, "PAUSE", 0.001)
+    monkeypatch.setattr(feed_module, "CROWDED_PAUSE", 0.001)
+    monkeypatch.setattr(feed_module, "WORK", 0)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 0)
+    world = make_world()
+    news = world.emulator.news
+    before = len(news.heard[Completed])
+    reader = Reader(world.emulator, "transition", "worker")
+
+    def listeners() -> tuple[int, int]:
+        return len(news.worker_changed), len(news.heard[Completed]) - before
+
+    with reader.feed.reading():
+        worker = await world.worker()
+        for _ in range(2):
+            await world.endpoint.submit(Submission(b"{}"))
+        assert (reader.feed._backlog.is_crowded, listeners()) == (True, (1, 1))
+        told = await reader.piece()
+        assert listeners() == (0, 1), "what comes with every job has more room"
+        jobs = [await world.endpoint.submit(Submission(b"{}")) for _ in range(6)]
+        told += await reader.piece()
+        assert listeners() == (0, 0)
+        await world.endpoint.submit(Submission(b"{}"))
+        (job,) = await world.take(worker)
+        while told[-1].kind != "left-out":
+            told += await reader.piece()
+        submitted = [one.data["id"] for one in told if one.kind == "transition"]
+        assert submitted[-4:] == [one.id for one in jobs[:4]], "the fifth found it full"
+        assert told[-1].data == {"count": 4, "kinds": {"worker": 2, "transition": 2}}, "at least"
+        assert listeners() == (1, 1)
+        await world.endpoint.work.report(job.id, Completed(job.lease, b"2"))
+        last = await reader.piece() + await reader.piece()
+        assert [(one.kind, one.data.get("state") or one.data["event"]) for one in last] == [
+            ("transition", "Completed"), ("worker", "idle"),
+        ]  # fmt: skip
+    assert listeners() == (0, 0)
+
+
+async def test_in_a_rush_pieces_are_larger_and_come_less_often(monkeypatch: pytest.MonkeyPatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(feed_module, "WORK", 1)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 2)
+    monkeypatch.setattr(feed_module, "PAUSE", 0.01)
+    monkeypatch.setattr(feed_module, "CROWDED_PAUSE", 0.02)
+    monkeypatch.setattr(feed_module, "work_time", lambda: next(ticks) / 4)
+    monkeypatch.setattr(backlog, "FEW", 10)
+    monkeypatch.setattr(backlog, "MOST", 10)
+    world = make_world()
+    reader, loop = Reader(world.emulator, "transition"), asyncio.get_running_loop()
+    with reader.feed.reading():
+        for _ in range(10):
+            await world.endpoint.submit(Submission(b"{}"))
+        pieces = [await reader.piece()]
+        began = loop.time()
+        pieces.append(await reader.piece())
+    assert [[one.kind for one in piece] for piece in pieces] == [["transition"] * 8, ["transition"] * 2 + ["left-out"]]
+    assert loop.time() - began > feed_module.CROWDED_PAUSE * 0.9
+
+
 async def test_long_lines_that_nobody_reads_take_bounded_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "WORK", 60)
+    monkeypatch.setattr(feed_module, "CROWDED_WORK", 60)
     monkeypatch.setattr(backlog, "MOST_BYTES", 1_000)
     world = make_world().emulator
     reader = Reader(world, "log")

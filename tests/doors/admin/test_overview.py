@@ -223,6 +223,9 @@ async def test_a_job_that_expired_is_gone_for_clients_and_its_last_record_is_tol
     _, job = await begun(it.world, Submission(b'{"a":1}'))
     await it.fail(job, "why")
     await it.world.advance(2 * 86_400_000)
+    found = await it.submit(b'{"input":{"a":1}}')
+    assert (await it.ask("/timeline/search", q='"a":1'))["jobs"] == [["ep", found], ["ep", job.id]]
+    assert (await it.ask("/timeline/search", q='"a":2'))["jobs"] == []
     assert (await it.http.get(f"/v2/{job.endpoint}/status/{job.id}", headers={"authorization": "k"})).status_code == 404
     for told in (
         await it.ask(f"/timeline/{job.id}"),

@@ -33,6 +33,16 @@ _of_endpoint = click.option(
 _many = click.option(
     "-n", "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="The last so many."
 )
+_LINES, _FOLLOWED = 50, 20
+_tail = click.option(
+    "-n",
+    "--tail",
+    "--limit",
+    "tail",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"The last so many lines first.  [default: {_LINES}, or {_FOLLOWED} with --follow]",
+)
 
 
 @click.command(epilog=examples("jobs", "jobs --endpoint echo --status FAILED", "jobs --follow"))
@@ -55,19 +65,20 @@ def jobs(calls: Calls, endpoint: str | None, status: str | None, follow: bool, l
         _follow(events, "transition", lambda change: transition_line(change, _what(calls, change)), as_json)
 
 
-@click.command(epilog=examples("logs", "logs -f echo", "logs 8881"))
+@click.command(epilog=examples("logs", "logs -f echo", "logs -f --tail 0", "logs 8881"))
 @click.argument("what", required=False, metavar="[ENDPOINT|JOB]", shell_complete=jobs_begun)
 @click.option("-f", "--follow", is_flag=True, help="Then print each line as it comes.")
-@_many
+@_tail
 @asked.as_json
 @asks_server
-def logs(calls: Calls, what: str | None, follow: bool, limit: int, as_json: bool) -> None:
+def logs(calls: Calls, what: str | None, follow: bool, tail: int | None, as_json: bool) -> None:
     """Print what workers have printed.
 
     They are all workers of the emulator, or those of ENDPOINT, or those that had JOB.
     """
     endpoint, job = _meant(calls, what)
     events = calls.events({"kinds": "log", "endpoint": endpoint}) if follow else None
+    limit = tail if tail is not None else _FOLLOWED if follow else _LINES
     told = calls.admin("GET", "logs", query={"endpoint": endpoint, "job": job, "limit": limit})
     found = told.get("lines", [])
     if as_json:
@@ -157,7 +168,7 @@ def _follow(events: Iterable[Event], kind: str, line: Callable[[dict[str, Any]],
     try:
         for event in events:
             if event.kind == "left-out":
-                say(f"{event.data.get('count')} left out: they came faster than they were read")
+                say(f"{event.data.get('count')} or more left out: they came faster than they were read")
             elif event.kind == kind and as_json:
                 print_json(event.data)
             elif event.kind == kind:

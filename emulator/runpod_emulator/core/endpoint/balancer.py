@@ -104,13 +104,16 @@ class Balancer:
 
     # What clients do
 
-    async def admit(self, affinity: Affinity, caller: Caller, counts: bool = True) -> Seat | None:
+    async def admit(
+        self, affinity: Affinity, caller: Caller, counts: bool = True, at: int | None = None
+    ) -> Seat | None:
         """A place at a healthy worker, waiting for one; None for a caller who left.
 
-        One that does not count needs no room at a worker and takes none. Raises NoWorkers, NoWorkerInTime,
-        Overloaded, AffinityGone.
+        `at` is the present, if it was read. One that does not count needs no room at a worker and takes none. Raises
+        NoWorkers, NoWorkerInTime, Overloaded, AffinityGone.
         """
-        at = await self._now()
+        if at is None:
+            at = await self._now()
         until = at + (self.platform.balancer_strict_wait if affinity.strict else self.platform.balancer_wait)
         scales = not affinity.strict  # no other worker than that one will do
         self._waiting += scales

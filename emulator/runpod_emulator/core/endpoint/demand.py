@@ -10,6 +10,7 @@ from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.jobs.store import Counts, JobStore
+from runpod_emulator.core.store_errors import Unavailable
 
 
 class Demand:
@@ -27,10 +28,14 @@ class Demand:
     async def balance(self, counts: Counts | None = None) -> None:
         """Start the workers that are needed now, and let those go that are not.
 
-        `counts` are what a write of this endpoint has just left; without them the store is asked.
+        `counts` are what a write of this endpoint has just left; without them the store is asked. One that fails is
+        asked again when it is back (`World`).
         """
         if counts is None:
-            counts = await self._store.counts(self._id)
+            try:
+                counts = await self._store.counts(self._id)
+            except Unavailable:
+                return
         queued, scaled = self._waiting(counts)
         self._fleet.queued = queued
         if self._fleet.capacity.waiting:

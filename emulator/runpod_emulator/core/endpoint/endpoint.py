@@ -76,14 +76,15 @@ class Endpoint:
         self._engine = self.work.engine
         self.polling = self.work.polling
         self.work.hooks = self._hooks = Faults(self.work)
-        self._waiters = Waiters(self.id, shared.room, shared.platform.stream_wakes_on_status)
+        self.waiters = Waiters(self.id, shared.room, shared.platform.stream_wakes_on_status)
         of_scripts = (self.scripts.heard, ALL)
         hears: tuple[tuple[Listener, Kinds], ...] = (
             (self._forget_faults, LEAVES),
             (functools.partial(follow, self.fleet), (Taken, *LEAVES)),
             of_scripts,
+            *([] if shared.store.owners is None else [(self.work.held.let_go, LEAVES)]),
             (self.work.next_job.heard, QUEUES),
-            (self._waiters.heard, self._waiters.events),
+            (self.waiters.heard, self.waiters.events),
             (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
         )
         """Who hears of which events of the jobs, in this order."""
@@ -91,7 +92,7 @@ class Endpoint:
         self._hears = by_kind(row for row in hears if row is not of_scripts)
         """Of jobs without a script."""
         self._store = shared.store
-        self._store.follow(self.id)
+        self._store.news.follow(self.id)
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False
@@ -188,14 +189,14 @@ class Endpoint:
 
         `at` is the present, if it was read. Raises JobNotFound.
         """
-        with self._waiters:
+        with self.waiters:
             while True:
-                since = self._waiters.calls
+                since = self.waiters.calls
                 at = await self._now() if at is None else at
                 job = await self._engine.load(job_id, at)
                 if job.status.terminal:
                     return job
-                if await self._waiters.end(job_id, until, caller, since, at) is not Outcome.NEWS:
+                if await self.waiters.end(job_id, until, caller, since, at) is not Outcome.NEWS:
                     return await self.status(job_id)
                 at = None
 
@@ -208,10 +209,10 @@ class Endpoint:
         left meanwhile takes none; one who leaves as the store takes them has lost them, as
         one does who leaves while they are sent. Raises JobNotFound.
         """
-        with self._waiters:
+        with self.waiters:
             outcome = None
             while True:
-                since = self._waiters.calls
+                since = self.waiters.calls
                 at = await self._now()
                 job = await self._engine.load(job_id, at)
                 if caller is not None and caller.gone:
@@ -226,7 +227,7 @@ class Endpoint:
                     return status, chunks
                 if self.platform.stream_wakes_on_status and outcome is Outcome.NEWS:
                     return status, chunks
-                outcome = await self._waiters.chunk(job_id, until, caller, since, at)
+                outcome = await self.waiters.chunk(job_id, until, caller, since, at)
 
     async def cancel(self, job_id: str) -> Job:
         """End the job; one that has ended stays as it is. Raises JobNotFound, NotCancellable."""
@@ -309,7 +310,7 @@ class Endpoint:
 
     async def change(self, job_id: str, event: Event) -> None:
         """Apply what a script causes; raises IllegalTransition, JobNotFound."""
-        await self._engine.change(job_id, event, await self._now())
+        await self._engine.change(job_id, event, await self._now(), patient=True)
         await self.work.balance(self._engine.counts)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -326,7 +327,7 @@ class Endpoint:
 
     def reset(self) -> None:
         """Begin anew after every job was forgotten: those who wait for one are told."""
-        self._waiters.reset()
+        self.waiters.reset()
         self.scripts.clear()
         self._engine.counts = None
         self.later(self.work.balance())
@@ -344,7 +345,7 @@ class Endpoint:
             if not job.status.terminal:
                 with suppress(JobNotFound):
                     await self._engine.change_if(job.id, _cancel_unended, at)
-        await self._waiters.answered()
+        await self.waiters.answered()
 
     def leave(self) -> None:
         """Let go of all workers, of whom those from elsewhere get their polls answered, and of the scripts."""

@@ -15,7 +15,8 @@ from runpod_emulator.core.endpoint.workforce import Balance
 from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery, within_ttl
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit
-from runpod_emulator.core.jobs.store import Admit, Counts
+from runpod_emulator.core.jobs.store import Admit, Change, Counts
+from runpod_emulator.core.store_errors import Unavailable
 
 Decide = Callable[[Job], Event | None]
 """What happens to a job as it is; None for nothing."""
@@ -41,22 +42,22 @@ class Engine:
         self._note(await self._store.create(transition, admit))
         self._won(transition)
 
-    async def change(self, job_id: str, event: Event, at: int) -> Transition:
-        """Apply the event; raises IllegalTransition, JobNotFound."""
-        transition, counts = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at))
+    async def change(self, job_id: str, event: Event, at: int, patient: bool = False) -> Transition:
+        """Apply the event, as `patient` as the store's `update`; raises IllegalTransition, JobNotFound."""
+        transition, counts = await self._store.update(self._id, job_id, lambda job: self._step(job, event, at), patient)
         assert transition is not None
         self._note(counts)
         self._won(transition)
         return transition
 
-    async def change_if(self, job_id: str, decide: Decide, at: int) -> Transition | None:
+    async def change_if(self, job_id: str, decide: Decide, at: int, patient: bool = False) -> Transition | None:
         """Apply what `decide` says of the record as it is; raises IllegalTransition, JobNotFound."""
 
         def step(job: Job) -> Transition | None:
             event = decide(job)
             return None if event is None else self._step(job, event, at)
 
-        return await self._update(job_id, step)
+        return await self._update(job_id, step, patient)
 
     async def load(self, job_id: str, at: int) -> Job:
         """The record as it is at the time `at`; raises JobNotFound."""
@@ -100,7 +101,12 @@ class Engine:
 
         jobs: list[Job] = []
         while len(jobs) < most:
-            transitions, counts = await self._store.claim(self._id, most - len(jobs), step)
+            try:
+                transitions, counts = await self._store.claim(self._id, most - len(jobs), step)
+            except Unavailable:
+                if not jobs:
+                    raise
+                break  # these are the worker's already
             if not transitions:
                 break
             self._note(counts)
@@ -110,8 +116,8 @@ class Engine:
                     jobs.append(transition.job)
         return jobs
 
-    async def _update(self, job_id: str, step: Callable[[Job], Transition | None]) -> Transition | None:
-        transition, counts = await self._store.update(self._id, job_id, step)
+    async def _update(self, job_id: str, step: Change, patient: bool = False) -> Transition | None:
+        transition, counts = await self._store.update(self._id, job_id, step, patient)
         self._note(counts)
         if transition is not None:
             self._won(transition)

@@ -258,6 +258,15 @@ class PollingWorkers:
         """Whether some worker may not have this job now."""
         return any(job_id in visitor.stopping for visitor in self.visitors.values())
 
+    def resume(self, worker: str, job_id: str) -> None:
+        """A worker that was started elsewhere had this job before this server began: silence ends that, as ever."""
+        fleet = self._endpoint.fleet
+        if worker not in fleet.workers:
+            fleet.welcome(worker)
+            fleet.ready(worker, 1)
+        fleet.give(worker, job_id)
+        self._heard_from(worker, self.visitors.setdefault(worker, _Visitor()))
+
     def dismiss(self, worker: str) -> None:
         """Answer the worker's polls at once from now on, so that it can leave."""
         self._leaving.setdefault(worker, 0)

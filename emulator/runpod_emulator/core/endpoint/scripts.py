@@ -21,12 +21,14 @@ from runpod_emulator.core.errors import IllegalTransition, JobNotFound
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
 from runpod_emulator.core.jobs.script_state import Paused, ScriptState
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
 if TYPE_CHECKING:
+    from runpod_emulator.core.endpoint.shared import Shared
     from runpod_emulator.core.jobs.job import Event
     from runpod_emulator.core.time.timeline import Timeline
 
@@ -35,6 +37,7 @@ class Jobs(Protocol):
     """What running scripts need of their endpoint."""
 
     id: str
+    shared: Shared
 
     async def change(self, job_id: str, event: Event) -> None:
         """Apply an event to a job; raises IllegalTransition, JobNotFound."""
@@ -212,6 +215,13 @@ class RunningScripts:
             self._calls += 1
             self._room.call(("poll", self._jobs.id, job_id))
 
+    def resumed(self, job: Job) -> None:
+        """A job that waits was handed in before this process began: the number that it keeps is its own again."""
+        stub = job.script and self._in_book(job.script)
+        if stub and job.script and job.script.run:
+            known = self._known[job.id] = _Known(_question(job), stub)
+            known.run = job.script.run
+
     def reseed(self, seed: str) -> None:
         """Throw the dice from another seed, from the next reset on."""
         self._dice.reseed(seed)
@@ -292,7 +302,7 @@ class RunningScripts:
 
     async def _waits_for_polls(self, run: Job) -> bool:
         try:
-            job = await self._jobs.status(run.id)
+            job = await patiently(self._jobs.shared.store, lambda: self._jobs.status(run.id))
         except JobNotFound:
             return False
         is_same = job.lease == run.lease and not job.status.terminal

@@ -14,6 +14,7 @@ from typing import Any
 
 from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
+from runpod_emulator.core.endpoint.held import HeldHere
 from runpod_emulator.core.endpoint.hooks import Hooks
 from runpod_emulator.core.endpoint.next_job import NextJob
 from runpod_emulator.core.endpoint.polling import Either, PollingWorkers
@@ -40,7 +41,9 @@ from runpod_emulator.core.jobs.job import (
     Transition,
 )  # fmt: skip
 from runpod_emulator.core.jobs.results import Report
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.waiting import Caller, Outcome
 
 log = logging.getLogger("runpod_emulator.worker")
@@ -75,6 +78,7 @@ class Work:
         self._store = shared.store
         self.tracing = shared.tracing
         self._owner = shared.owner
+        self.held = HeldHere(self, self._stop_unless_stray)
         self._now = shared.timeline.present
 
     @property
@@ -108,8 +112,27 @@ class Work:
         `lease` is how long the worker may stay silent, in ms; None for one whose
         process is watched. It is given none of the `barred` jobs, where `scripted` is
         True only jobs that play scripts, where it is False none of these. A caller
-        who left gets nothing.
+        who left gets nothing. While the store is away, one whose process is watched waits; others get Unavailable.
         """
+        if lease is not None:
+            return await self._take(worker, most, until, caller, lease, barred, scripted)
+        try:
+            return await patiently(
+                self._store, lambda: self._take(worker, most, until, caller, lease, barred, scripted)
+            )
+        except Unavailable:  # nobody shall wait any more
+            return []
+
+    async def _take(
+        self,
+        worker: str,
+        most: int,
+        until: int | None,
+        caller: Caller,
+        lease: int | None,
+        barred: Container[str],
+        scripted: bool | None,
+    ) -> list[Job]:
         while True:
             since = self.next_job.calls
             at = await self._now()
@@ -120,6 +143,8 @@ class Work:
             taken = Taken(worker, until_silent, self._owner if lease is None else None)
             claimed = await self._claim(most, taken, at, barred, scripted, caller)
             if claimed:
+                if self._store.owners is not None:
+                    self.held.took(claimed)
                 await self.balance(self.engine.counts)
                 return claimed
             outcome = await self.next_job.wait(until, caller, since, at)
@@ -131,7 +156,10 @@ class Work:
         return await self.engine.load(job_id, await self._now())
 
     async def report(self, job_id: str, event: Report) -> bool:
-        """What a worker says of a job it holds; False when that comes too late to count."""
+        """What a worker says of a job it holds; False when that comes too late to count.
+
+        While the store is away it is kept, and delivered after: the table says whether it is too late by then.
+        """
         instead = self.hooks.reported(job_id, event) if self.is_faulty else None
         return await self.accept(job_id, event) if instead is None else await instead
 
@@ -139,7 +167,7 @@ class Work:
         """A report has arrived; False when that is too late to count."""
         at = await self._now()
         try:
-            await self.engine.change(job_id, event, at)
+            await self.engine.change(job_id, event, at, patient=True)
         except (IllegalTransition, JobNotFound):
             return False
         return True
@@ -149,7 +177,7 @@ class Work:
         at = await self._now()
         with suppress(IllegalTransition, JobNotFound):
             overrun = overrun_event(self.platform)
-            await self.engine.change_if(job_id, lambda job: overrun if job.lease == lease else None, at)
+            await self.engine.change_if(job_id, lambda job: overrun if job.lease == lease else None, at, True)
         await self.balance(self.engine.counts)
         self.stray_runs.end(job_id, lease)
 
@@ -180,7 +208,7 @@ class Work:
             return
         at = await self._now()
         try:
-            await self.engine.change(job_id, Renewed(lease, at + self.platform.worker_lease), at)
+            await self.engine.change(job_id, Renewed(lease, at + self.platform.worker_lease), at, patient=True)
         except (IllegalTransition, JobNotFound):
             return
         self.fleet.release(worker, job_id)
@@ -286,7 +314,7 @@ class Work:
         at = await self._now()
         for job in reversed(jobs):
             with suppress(IllegalTransition, JobNotFound):
-                await self.engine.change(job.id, Returned(job.lease), at)
+                await self.engine.change(job.id, Returned(job.lease), at, patient=True)
         await self.balance()
 
     async def _lose(self, job_id: str, is_held: Callable[[Job], bool], at: int) -> bool:
@@ -295,7 +323,7 @@ class Work:
             return lost_event(job, self.platform) if is_lost else None
 
         with suppress(JobNotFound):
-            return await self.engine.change_if(job_id, lost, at) is not None
+            return await self.engine.change_if(job_id, lost, at, patient=True) is not None
         return False
 
 

@@ -17,6 +17,7 @@ from runpod_emulator.core.fleet.worker import Line, Said, Worker, WorkerChange, 
 from runpod_emulator.core.reasons import gist
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.waiting import Outcome
 
 log = logging.getLogger("runpod_emulator.engine")
@@ -167,8 +168,9 @@ class Workforce:
     def _done(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         self._timeline.end()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a step of %s failed", self.id, exc_info=task.exception())
+        failed = None if task.cancelled() else task.exception()
+        if failed is not None and not isinstance(failed, Unavailable):  # of a store that is away is told once
+            log.error("a step of %s failed", self.id, exc_info=failed)
 
     def restart(self) -> None:
         """Begin anew: nobody waits for a simulated start any more, and failures are forgotten."""
@@ -190,8 +192,6 @@ class Workforce:
                 self.fleet.dismiss(worker, "the next job is to see a cold start")
 
     def _changed(self, worker: Worker, state: WorkerState | None) -> None:
-        if not self._on_worker:
-            return
         change = WorkerChange(
             self._timeline.now(), self.id, worker.id, state, self.fleet.numbers.of(worker.id), worker.reason
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ class Arrivals:
         self._stopped = False
         self._watches: dict[str, asyncio.TimerHandle] = {}
         """They measure starts in real time, where time is virtual."""
-        self._known: dict[str, Arrival] = {}
+        self._known: OrderedDict[str, Arrival] = OrderedDict()
         """Of the last workers, oldest first, also of those that are gone."""
         self._overdue = overdue
         self._throttle = _draws(settings.throttle, f"{seed} {settings.id} throttle" if seed is not None else None)
@@ -102,7 +103,7 @@ class Arrivals:
 
     def _note(self, worker: Worker) -> None:
         while len(self._known) >= _REMEMBERED:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         self._known[worker.id] = Arrival(self._timeline.now())
 
     def stop(self) -> None:

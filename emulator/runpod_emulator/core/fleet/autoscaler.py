@@ -55,21 +55,23 @@ class Autoscaler:
                 self._end_delay()
             return
         for _ in range(decision.now):
-            if fleet.hindrance:
+            if not self.start_one():
                 break
-            self.start_one()
         if decision.later is not None and self._delay is None and not fleet.hindrance:
             self._delay = self._timeline.at(self._timeline.now() + decision.later, self._delay_over)
 
     def decide(self, waiting: int, running: int) -> Decision:
         """What the jobs need beyond the workers that are always on. It changes nothing: `balance` acts on it."""
-        fleet = self._fleet
-        short = waiting - fleet.free_slots if waiting else 0
+        if not waiting:
+            return ENOUGH
+        fleet, settings = self._fleet, self._fleet.settings
+        by_number = settings.scaler == "REQUEST_COUNT"
+        most = self._for_requests(waiting + running) - fleet.alive if by_number else 1
+        short = waiting - fleet.free_slots if most > 0 else 0  # slots are only counted where a worker may be missing
         if short <= 0:
             return ENOUGH
-        settings = fleet.settings
-        if settings.scaler == "REQUEST_COUNT":
-            return Decision(min(-(-short // settings.share), self._for_requests(waiting + running) - fleet.alive))
+        if by_number:
+            return Decision(min(-(-short // settings.share), most))
         return Decision(0 if fleet.alive else 1, later=settings.scaler_delay)
 
     def _for_requests(self, unfinished: int) -> int:
@@ -102,10 +104,12 @@ class Autoscaler:
         """When it looks again because a shortage has lasted; None where it waits for nothing."""
         return None if self._delay is None else self._delay.due
 
-    def start_one(self, at_once: bool = False) -> None:
-        """Bring up one worker now, within the maximum; `at_once` without simulated delays."""
-        if not self._stopped and not self._fleet.hindrance:
-            self._fleet.start(self._new_worker(), at_once)
+    def start_one(self, at_once: bool = False) -> bool:
+        """Bring up one worker now, within the maximum, if there may be one; `at_once` without simulated delays."""
+        if self._stopped or self._fleet.hindrance:
+            return False
+        self._fleet.start(self._new_worker(), at_once)
+        return True
 
     def start_candidate(self) -> str | None:
         """Bring up a worker that tries new code, at once, one above the maximum if need be; returns its id."""

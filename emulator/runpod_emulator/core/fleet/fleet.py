@@ -104,8 +104,7 @@ class Fleet:
         self.workers[worker.id] = worker
         worker.number = self.numbers.give(worker.id)
         worker.changed, worker.followers = self._changed, self._followers
-        if self._changed is not None:
-            self._changed(worker, worker.state)
+        worker.tell(worker.state)
 
     def configure(self, settings: EndpointSettings) -> None:
         """Go on with other settings: workers above the new maximum end, busy ones when their jobs are over.
@@ -242,7 +241,7 @@ class Fleet:
 
     def _is_one_too_many(self, worker: Worker) -> bool:
         """Whether the maximum was lowered below the number of busy workers, of which this is the first to end a job."""
-        excess = sum(one.counts and not one.is_coming_up for one in self.workers.values()) - self.settings.workers_max
+        excess = self._up - self.settings.workers_max
         self._crowded = excess > worker.counts
         return worker.counts and excess > 0
 
@@ -307,8 +306,14 @@ class Fleet:
         """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
         keeps = self.keeps_last or (self.settings.keeps_warm and not lends)
         fewest = max(keeps, self.settings.workers_min)
-        up = sum(one.counts and not one.is_coming_up for one in self.workers.values())
-        return worker.ours and worker.state is WorkerState.IDLE and not self.queued and up > fewest
+        if not worker.ours or worker.state is not WorkerState.IDLE or self.queued:
+            return False
+        return (not fewest and worker.counts) or self._up > fewest
+
+    @property
+    def _up(self) -> int:
+        """Workers of ours that serve."""
+        return sum(one.counts and not one.is_coming_up for one in self.workers.values())
 
     def _holds_time(self, worker: Worker) -> bool:
         """Whether virtual time stands for each job that it has: a program of ours works, which only we know of here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 _KNOWN = 1_000
 """Workers whose numbers are known: what one has printed may come after its end."""
 
@@ -11,7 +13,7 @@ class Numbers:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._numbers: dict[str, int] = {}
+        self._numbers: OrderedDict[str, int] = OrderedDict()
         self._last = 0
 
     def give(self, worker: str) -> int:
@@ -21,7 +23,7 @@ class Numbers:
             return known
         self._last += 1
         if len(self._numbers) == _KNOWN:
-            del self._numbers[next(iter(self._numbers))]
+            self._numbers.popitem(last=False)
         self._numbers[worker] = self._last
         return self._last
 

@@ -57,14 +57,17 @@ class Worker:
         """Get into a state."""
         if self.state is not state:
             self.state = state
-            if self.followers and self.changed is not None:
-                self.changed(self, state)
+            self.tell(state)
+
+    def tell(self, state: WorkerState | None) -> None:
+        """Let those hear who follow it."""
+        if self.followers and self.changed is not None:
+            self.changed(self, state)
 
     def leave(self, reason: str = "") -> None:
         """It is no longer one of its endpoint's, for this reason; one that it has already comes first."""
         self.reason = self.reason or reason
-        if self.changed is not None:
-            self.changed(self, None)
+        self.tell(None)
 
     @property
     def is_coming_up(self) -> bool:

@@ -44,6 +44,10 @@ class Delivery(NamedTuple):
         """What tells this delivery from every other; of those due in one moment, the older job's is the first."""
         return self.serial, self.endpoint, self.job
 
+    def given_out(self) -> Delivery:
+        """The same as a sender has it, once more."""
+        return Delivery._make((*self[:-1], self.lease + 1))
+
 
 def attempted(delivery: Delivery, acknowledged: bool, at: int, retry_delays: tuple[int, ...]) -> Delivery:
     """The delivery after one more attempt, made at time `at`."""

@@ -33,6 +33,10 @@ class IdSource(Protocol):
         """Take another seed: the ids of jobs begin anew with the next reset."""
         ...
 
+    def go_on(self, loads: int) -> None:
+        """Mint none of those that were minted before the world was loaded for this time, the `loads`th."""
+        ...
+
     def job(self, suffix: str, sync: bool) -> str:
         """The id of a job, with the region `suffix`; `sync` is /runsync."""
         ...
@@ -51,17 +55,29 @@ class Ids:
         self._first = f"{seed} {owner}" if owner and seed is not None else seed
         self._jobs = Dice(self._first)
         self._workers = Dice(None if seed is None else f"{self._first} workers")
+        self._has_workers = False
 
     def reset(self) -> None:
         """Begin the ids of jobs anew, if there is a seed; workers live on, so theirs go on."""
         if self._first is not None:
-            self._jobs.reset()
+            self._jobs = Dice(self._first)
 
     def reseed(self, seed: int) -> None:
         """Take another seed: the ids of jobs begin anew with the next reset."""
         self.seed = seed
         self._first = f"{seed} {self._owner}" if self._owner else seed
         self._jobs.reseed(self._first)
+
+    def go_on(self, loads: int) -> None:
+        """Mint none of those that were minted before the world was loaded for this time, until the next reset.
+
+        Workers that are there live on, so where there are some theirs go on.
+        """
+        if self._first is None:
+            return
+        self._jobs = Dice(f"{self._first} after {loads}")
+        if not self._has_workers:
+            self._workers = Dice(f"{self._first} workers after {loads}")
 
     def job(self, suffix: str, sync: bool) -> str:
         """A uuid4 with the region `suffix`, prefixed `SYNC` for /runsync."""
@@ -71,4 +87,5 @@ class Ids:
 
     def worker(self) -> str:
         """Fourteen lower-case letters and digits."""
+        self._has_workers = True
         return "".join(self._workers.chance.choices(_ALPHABET, k=14))

@@ -302,6 +302,7 @@ def apply(job: Job, event: Event, at: int) -> Transition:
     status = row[kind]
     if status is GONE:
         return _transition(job, event, None, at)
+    at = max(at, job.taken_at or job.submitted_at)  # servers' clocks differ: no duration is negative
     changes = _CHANGES[kind](job, event, at)
     if status is not job.status:
         changes["status"] = status

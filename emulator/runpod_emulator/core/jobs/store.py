@@ -6,18 +6,20 @@ deadlines (`next_deadline`), the counts, and the stream chunks that nobody has r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from runpod_emulator.core.jobs.board import Board
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
 from runpod_emulator.core.jobs.owners import Owners
+from runpod_emulator.core.store_errors import Unavailable
 
 Change = Callable[[Job], Transition | None]
 """A pure step from a record to its transition; None, or an error that it raises, leaves the record as it is."""
 
+Value = TypeVar("Value")
 Listener = Callable[[Transition], None]
 
 
@@ -107,6 +109,8 @@ class Cleared(NamedTuple):
 class StoreNews:
     """Whom a store calls with what it hears of, wherever that comes from. None of them waits or raises."""
 
+    follow: Callable[[str], None] = lambda endpoint: None
+    """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
     transitions: list[Listener] = field(default_factory=list)
     """Those of one endpoint in the order of the writes."""
     clears: list[Callable[[Cleared], None]] = field(default_factory=list)
@@ -115,6 +119,34 @@ class StoreNews:
     """What happened to an endpoint before this process followed it, as far as the store knows it still."""
     losses: list[Callable[[str], None]] = field(default_factory=list)
     """An endpoint of which transitions were lost: this process was away for long, or the store has forgotten them."""
+
+
+class Outage(Protocol):
+    """When a store fails."""
+
+    on_back: list[Callable[[], None]]
+    """Who is called when it was away, and answers again."""
+
+    async def back(self) -> None:
+        """Wait until a store that has failed may be asked again; raises StoreAway after `hang_up`."""
+        ...
+
+    def hang_up(self) -> None:
+        """Let nobody wait for the store any more: the end is near."""
+        ...
+
+
+class NoOutage:
+    """That of a store which never fails."""
+
+    def __init__(self) -> None:
+        self.on_back: list[Callable[[], None]] = []
+
+    async def back(self) -> None:
+        """Nothing to wait for."""
+
+    def hang_up(self) -> None:
+        """Nobody waits."""
 
 
 class DeliveryStore(Protocol):
@@ -180,12 +212,9 @@ class JobStore(Protocol):
         """The servers that use this store; None for one of this process alone, where there is nobody to tell."""
         ...
 
+    outage: Outage
     news: StoreNews
     """Who is told of what happens; of a write of this process before the write returns."""
-
-    def follow(self, endpoint: str) -> None:
-        """Hear of this endpoint's jobs from now on, wherever they change: it is served here."""
-        ...
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
@@ -202,12 +231,18 @@ class JobStore(Protocol):
         """The record; raises JobNotFound."""
         ...
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
-        """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound."""
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
+        """Apply `change` to the record and write the outcome with its delivery; raises JobNotFound.
+
+        Where the store fails meanwhile, a `patient` caller waits until it is known what became of it.
+        """
         ...
 
     async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
-        """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay."""
+        """Apply `change` to the first jobs of the queue, `most` at most; jobs for which it returns None stay.
+
+        A claim whose answer is lost is waited for: else nobody would know whose these jobs are.
+        """
         ...
 
     async def unread(self, endpoint: str, job: str) -> Unread:
@@ -263,3 +298,12 @@ class JobStore(Protocol):
     async def close(self) -> None:
         """Let go of the store: no call follows."""
         ...
+
+
+async def patiently(store: JobStore, step: Callable[[], Awaitable[Value]]) -> Value:
+    """What `step` returns, which is tried again each time the store was away; raises Unavailable after `hang_up`."""
+    while True:
+        try:
+            return await step()
+        except Unavailable:
+            await store.outage.back()

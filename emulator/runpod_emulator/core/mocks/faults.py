@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import count
@@ -82,6 +82,15 @@ class Fault:
         self._delays = random.Random(f"{self._salt} delays" if self.delay.seed is None else self.delay.seed)
         self.asked = self.struck = 0
         self.is_off = False
+
+    def counted(self) -> list[Any]:
+        """What it has counted so far, and whether it is off: for `count_on`, as what JSON can hold."""
+        return [self.asked, self.struck, self.is_off]
+
+    def count_on(self, counted: Sequence[Any]) -> None:
+        """Go on from what one of its kind had `counted`; raises TypeError or ValueError for anything else."""
+        asked, struck, is_off = counted
+        self.asked, self.struck, self.is_off = int(asked), int(struck), bool(is_off)
 
     def strikes(self) -> bool:
         """Count one call that the rule fits, and tell whether it would strike."""

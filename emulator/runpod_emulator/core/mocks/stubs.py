@@ -158,6 +158,17 @@ class Stub:
         """The script of the run of this number."""
         return self.scripts[min(run, len(self.scripts)) - 1]
 
+    def counted(self) -> list[Any]:
+        """What it has counted so far, and whether it is off: for `count_on`, as what JSON can hold."""
+        return [self.asked, self.matched, self.played, self._drawn, list(self._given_back), self.is_off, self.problem]
+
+    def count_on(self, counted: Sequence[Any]) -> None:
+        """Go on from what one of its kind had `counted`; raises TypeError or ValueError for anything else."""
+        asked, matched, played, drawn, given_back, is_off, problem = counted
+        self.asked, self.matched, self.played, self._drawn = int(asked), int(matched), int(played), int(drawn)
+        self._given_back = sorted(map(int, given_back))
+        self.is_off, self.problem = bool(is_off), str(problem)
+
     def begin(self) -> None:
         """Count anew."""
         self.asked = self.matched = self.played = self._drawn = 0
@@ -201,6 +212,16 @@ class StubBook:
         self.remove(stub.id)
         self._stubs.insert(bisect_left(self._stubs, -stub.priority, key=lambda one: -one.priority), stub)
         self._ids.add(stub.id)
+
+    def change(self, stub: Stub) -> None:
+        """Put a stub in the place of the one of its id, on or off as that; one of another priority is the youngest."""
+        old = self.get(stub.id)
+        if old is not None:
+            stub.is_off = old.is_off
+        if old is None or old.priority != stub.priority:
+            self.add(stub)
+        else:
+            self._put(stub if one is old else one for one in self._stubs)
 
     def remove(self, stub_id: str) -> bool:
         """Drop a stub; returns whether there was one."""

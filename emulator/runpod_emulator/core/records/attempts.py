@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from runpod_emulator.core.records.news import Attempt, Effect
 from runpod_emulator.core.records.ring import KEPT_BYTES, Ring
@@ -30,6 +30,11 @@ class Attempts(Effect):
         delivery = attempt.delivery
         self._calls.add(attempt, _EACH + len(delivery.body) + len(delivery.url) + len(attempt.problem))
         self.acknowledged += not attempt.problem
+
+    def load(self, attempts: Iterable[Attempt]) -> None:
+        """Keep these too, the oldest first."""
+        for one in attempts:
+            self.tried(one)
 
     def cleared(self, endpoint: str | None) -> None:
         """Forget all; those of one endpoint stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job
@@ -35,6 +36,9 @@ class Expired:
         while self._held > self._most and len(self._jobs) > 1:
             self.forget(self._order[0])
 
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs.values())
+
     def get(self, key: Key) -> Job | None:
         """The record; None where none is kept."""
         return self._jobs.get(key)
@@ -46,6 +50,10 @@ class Expired:
             self._held -= _size(job)
         while self._order and self._order[0] not in self._jobs:
             self._order.popleft()
+
+    def dump(self) -> list[Job]:
+        """All of them, those that expired longest ago first."""
+        return list(self._jobs.values())
 
     def clear(self, endpoint: str | None) -> None:
         """Forget all, or those of one endpoint."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.freeing import free_later
@@ -22,6 +22,13 @@ _MOMENT = 160
 
 Noted = tuple[int, type[Any], "JobStatus | None", "str | None", int, int]
 """A moment as it is noted with each transition: only what is asked for is put into words."""
+
+
+class Told(NamedTuple):
+    """What a history remembers: the moments of each job, oldest first, and the records of those that expired."""
+
+    noted: Sequence[tuple[tuple[str, str], tuple[Noted, ...]]]
+    expired: Sequence[Job]
 
 
 class Moment(NamedTuple):
@@ -94,12 +101,20 @@ class History(Effect):
         """The last record of a job whose time was over; None for any other, and for one that expired long ago."""
         return self._expired.get((endpoint, job))
 
+    def expired(self) -> Iterator[Job]:
+        """Those records, oldest first."""
+        return iter(self._expired)
+
     def of(self, endpoint: str, job: str) -> list[Moment]:
         """The moments of one job, oldest first; empty for one that nobody remembers."""
         return [
             Moment(at, event.__name__, "GONE" if status is None else status.value, worker, retries, ttl)
             for at, event, status, worker, retries, ttl in self._noted.get((endpoint, job), ())
         ]
+
+    def noted(self, endpoint: str, job: str) -> Sequence[Noted]:
+        """The same as they were noted, for somebody who asks for ten thousand jobs."""
+        return self._noted.get((endpoint, job), ())
 
     def last(self, endpoint: str, job: str) -> tuple[int, str]:
         """How many moments of a job are known, and what the last one made of it; 0 and "" for none."""
@@ -118,6 +133,25 @@ class History(Effect):
     def jobs(self, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
         """Endpoint and id of every job that is remembered, oldest first."""
         return (key for key in self._noted if endpoint in (None, key[0]))
+
+    def dump(self) -> Told:
+        """All that is remembered, as it is now."""
+        return Told([(key, tuple(noted)) for key, noted in self._noted.items()], self._expired.dump())
+
+    def load(self, told: Told) -> None:
+        """Remember this too, as older than what is known; no more of it than there is room for."""
+        here, self._noted, self._order, self._count = self._noted, {}, deque(), 0
+        for key, noted in [*told.noted, *((key, tuple(noted)) for key, noted in here.items())]:
+            if key not in self._noted:
+                self._order.append(key)
+            self._noted.setdefault(key, []).extend(noted)
+            self._count += len(noted)
+        while len(self._order) > 1 and (len(self._order) > KEPT or self._count > self._most):
+            self._drop_oldest()
+        for job in told.expired:
+            if (job.endpoint, job.id) in self._noted:
+                self._expired.add(job)
+        self.age += 1
 
     def removed(self, endpoint: str) -> None:
         """Forget the jobs of an endpoint that was taken away."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.fleet.worker import Line as Line
@@ -120,6 +120,9 @@ class Effect:
     def removed(self, endpoint: str) -> None:
         """An endpoint was taken away, and its jobs with it."""
 
+    def loaded(self, jobs: int) -> None:
+        """So many jobs have come back from a snapshot; nobody was told of what had happened to them."""
+
 
 class News:
     """Whom to call for each piece of news: those effects that override its method, in their order.
@@ -138,6 +141,7 @@ class News:
         self.tried: list[Callable[[Attempt], None]] = []
         self.cleared: list[Callable[[str | None], None]] = []
         self.removed: list[Callable[[str], None]] = []
+        self.loaded: list[Callable[[int], None]] = []
         self._ask()
 
     def tell(self, effects: Sequence[Effect]) -> None:
@@ -145,21 +149,25 @@ class News:
         self._effects += effects
         self._ask()
 
+    def leave(self, effects: Collection[Effect]) -> None:
+        """Tell these no more."""
+        self._effects = [one for one in self._effects if one not in effects]
+        self._ask()
+
     @contextlib.contextmanager
     def telling(self, effects: Sequence[Effect]) -> Iterator[None]:
-        """The same until this is left."""
+        """Tell these effects until this is left."""
         self.tell(effects)
         try:
             yield
         finally:
-            self._effects = [one for one in self._effects if one not in effects]
-            self._ask()
+            self.leave(effects)
 
     def _ask(self) -> None:
         for name in ("won", "heard"):
             rows = [(getattr(effect, name), effect.events) for effect in self._effects if _overrides(effect, name)]
             getattr(self, name).update(by_kind(rows))
-        for name in ("worker_changed", "printed", "answered", "refused", "tried", "cleared", "removed"):
+        for name in ("worker_changed", "printed", "answered", "refused", "tried", "cleared", "removed", "loaded"):
             getattr(self, name)[:] = [getattr(effect, name) for effect in self._effects if _overrides(effect, name)]
 
 

@@ -38,6 +38,10 @@ class Answer(NamedTuple):
     drops: bool = False
 
 
+_TAKEN = Answer()
+"""What a call is answered for which nobody has said anything else."""
+
+
 @dataclass(slots=True)
 class _Next:
     """An answer for the next calls, of one name or any."""
@@ -67,15 +71,15 @@ class Receiver:
 
     def take(self, at: int, name: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Note a call; returns its answer."""
-        answer = self._next(name) if self._answers else Answer()
-        size = _EACH + len(body) + sum(len(key) + len(value) for key, value in headers.items())
+        answer = self._next(name) if self._answers else _TAKEN
+        size = _EACH + len(body) + sum(map(len, headers)) + sum(map(len, headers.values()))
         self._calls.add(Received(at, name, headers, body, 0 if answer.drops else answer.status), size)
         return answer
 
     def _next(self, name: str) -> Answer:
         chosen = next((one for one in self._answers if one.name in (None, name)), None)
         if chosen is None:
-            return Answer()
+            return _TAKEN
         chosen.left -= 1
         if not chosen.left:
             self._answers.remove(chosen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from runpod_emulator.core.freeing import free_later
@@ -57,6 +57,20 @@ class Streams(Effect):
         if self._bytes > self._most_bytes:
             self._shorten(pieces)
 
+    def dump(self) -> list[tuple[tuple[str, str], tuple[Piece, ...]]]:
+        """What each job has said, by endpoint and id, as it is now; the jobs that began first come first."""
+        return [(key, tuple(self._pieces[key])) for key in self._order]
+
+    def load(self, said: Iterable[tuple[tuple[str, str], Sequence[Piece]]]) -> None:
+        """Keep this too; no more of it than there is room for."""
+        for key, pieces in said:
+            if key not in self._pieces:
+                self._order.append(key)
+            self._pieces.setdefault(key, []).extend(pieces)
+            self._bytes += _size(pieces)
+        while self._bytes > self._most_bytes and len(self._order) > 1:
+            self._drop(self._order.popleft())
+
     def _drop(self, key: tuple[str, str]) -> None:
         self._bytes -= _size(self._pieces.pop(key))
 
@@ -82,5 +96,5 @@ class Streams(Effect):
         self._bytes = sum(map(_size, kept.values()))
 
 
-def _size(pieces: list[Piece]) -> int:
+def _size(pieces: Sequence[Piece]) -> int:
     return sum(_PIECE + len(one.output) for one in pieces)

@@ -34,6 +34,10 @@ class Clock(Protocol):
         """
         ...
 
+    def go_on(self, shown: int) -> None:
+        """Go on from the time that people were shown when a world was saved, as far as this clock can be moved."""
+        ...
+
 
 _STEP = 1_000
 """Milliseconds by which the time of day must have been set to be noticed; less may be how long it took to look."""
@@ -111,6 +115,9 @@ class RealClock:
         """Nothing: this one is never moved."""
         return 0
 
+    def go_on(self, shown: int) -> None:
+        """Nothing: this one is never moved."""
+
     def _look_up(self) -> None:
         """See whether `time` was replaced, or moved."""
         era, day = _era(), _time_of_day()
@@ -166,6 +173,11 @@ class VirtualClock:
         """Move to `at`; a move backwards is ignored."""
         self._now = max(self._now, at)
 
+    def go_on(self, shown: int) -> None:
+        """Show this time again; inside, time does not go back."""
+        self.move_to(shown)
+        self._drift = shown - self._now
+
 
 class AutoClock(RealClock):
     """Real time that is moved ahead while somebody waits and nothing runs."""
@@ -189,6 +201,10 @@ class AutoClock(RealClock):
         """Show the time without all that was left out."""
         self._unseen = self.skipped
         return -self._unseen
+
+    def go_on(self, shown: int) -> None:
+        """Leave out the time until then, if it has not come yet."""
+        self.skip_to(shown - self.drift())
 
     def skip_to(self, at: int) -> None:
         """Leave out the time until `at`; a time that has passed is ignored."""

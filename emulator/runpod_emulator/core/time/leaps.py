@@ -54,6 +54,8 @@ class Leaps:
         self.in_vain: Callable[[], None] | None = None
         """Called when somebody waits for time to pass, nothing runs, and time does not pass by itself."""
         self._timeline = timeline
+        self.matter = isinstance(timeline.clock, AutoClock) or not timeline.clock.runs
+        """Whether it matters who waits: on a real clock time passes by itself, and none is left out."""
         self.impatient = 0
         """How many wait for time to pass."""
         self._coming = 0

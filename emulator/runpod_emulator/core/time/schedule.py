@@ -47,21 +47,15 @@ class Schedule(Generic[Key]):
 
     def first(self) -> tuple[int, Key] | None:
         """The lowest rank and its key."""
-        first = self._first_of(self._heap)
-        if self._old:
-            other = self._first_of(self._old)
-            if first is None or (other is not None and other < first):
-                return other
+        first: tuple[int, Key] | None = None
+        for heap in (self._heap, self._old):
+            while heap:
+                entry = heap[0]
+                if self._ranks.get(entry[1]) == entry[0]:
+                    first = entry if first is None or entry < first else first
+                    break
+                heapq.heappop(heap)
         return first
-
-    def _first_of(self, heap: list[tuple[int, Any]]) -> tuple[int, Key] | None:
-        ranks = self._ranks
-        while heap:
-            entry = heap[0]
-            if ranks.get(entry[1]) == entry[0]:
-                return entry
-            heapq.heappop(heap)
-        return None
 
     def pop(self) -> tuple[int, Key] | None:
         """Remove and return the lowest rank and its key."""

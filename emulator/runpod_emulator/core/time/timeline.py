@@ -18,7 +18,9 @@ What runs is counted (`begin`, `end`), never guessed: a job in a process, a webh
 `advance` waits before each deadline until that count is zero. An automatic clock moves by itself (`leaps`).
 
 Verbs of endpoints call `present`. Waits and workers set timers (`at`). An endpoint says of each transition what
-is due (`expect`). Tests and the admin API call `advance`. `close` is the end: no alarm is set any more.
+is due (`expect`). While a store that fails can't tell the deadlines of jobs, it is asked again each AGAIN, and timers
+fire all the same; `ask_again` is for who knows that it is back. Tests and the admin API call `advance`. `close` is the
+end: no alarm is set any more.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.core.time.clock import Clock, RealClock, VirtualClock, turn, work_time
 from runpod_emulator.core.time.leaps import Leaps
 from runpod_emulator.core.time.timers import Timer, Timers
@@ -42,6 +45,8 @@ BATCH = 400
 """Deadlines fired before the loop gets its turn."""
 LONGEST_BATCH = 0.005
 """Seconds after which it gets its turn earlier, where time runs: a deadline takes 30 µs; of a million jobs, 200."""
+AGAIN = 1_000
+"""Milliseconds until a store that has failed is asked for deadlines again."""
 
 LATEST = 253_402_300_799_000
 """The last second that has a date, in ms since the epoch."""
@@ -62,8 +67,8 @@ def _task() -> asyncio.Task[Any] | None:
 class JobDeadlines(Protocol):
     """The deadlines that live in a store's index rather than here."""
 
-    async def next_due(self) -> int | None:
-        """The earliest deadline of any job."""
+    async def first_due(self) -> tuple[int, object] | None:
+        """The earliest deadline of any job, and which job that is."""
         ...
 
     async def expire_next(self, now: int) -> None:
@@ -84,6 +89,8 @@ class Timeline:
         """The present time; while a deadline fires, that deadline."""
         self._jobs: JobDeadlines | None = None
         self._timers = Timers()
+        self._asks_at = 0
+        """When the deadlines of jobs are asked for again: later than now only while their store fails."""
         self._earliest = _NEVER
         self.expected = _NEVER
         """The earliest that was expected since the store was asked last: of what is due later, nobody needs to tell."""
@@ -174,10 +181,32 @@ class Timeline:
     async def next_due(self) -> int | None:
         """The earliest deadline there is."""
         first = self._timers.first_due()
-        job_due = await self._jobs.next_due() if self._jobs else None
-        if first is None or (job_due is not None and job_due <= first):
-            return job_due
-        return first
+        of_jobs = await self._first_due_of_jobs() if self._jobs else None
+        if of_jobs is None or (first is not None and first < of_jobs):
+            return first
+        return of_jobs
+
+    def ask_again(self) -> None:
+        """The store of the jobs answers again, or has lost some: ask it what is due."""
+        self._asks_at = 0
+        self.expect(self.clock.now())
+
+    async def _first_due_of_jobs(self) -> int | None:
+        assert self._jobs is not None
+        if self._asks_at and self.clock.now() < self._asks_at:
+            self.expect(self._asks_at)
+            return None
+        try:
+            first = await self._jobs.first_due()
+        except Unavailable:
+            self._ask_later()
+            return None
+        self._asks_at = 0
+        return None if first is None else first[0]
+
+    def _ask_later(self) -> None:
+        self._asks_at = self.clock.now() + AGAIN
+        self.expect(self._asks_at)
 
     async def catch_up(self) -> None:
         """Fire all that is due, each at its own time; after every batch others get their turn.
@@ -220,18 +249,22 @@ class Timeline:
             await turn()
 
     async def _fire_batch(self, now: int) -> int | None:
-        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due."""
+        """Fire up to `BATCH` deadlines, where time runs for up to `LONGEST_BATCH`; returns when the next is due.
+
+        Of the first nobody asks: it is known when that is, and where it was cancelled since, nothing fires.
+        """
         over = work_time() + LONGEST_BATCH if self.clock.runs else math.inf
+        due: int | None = self._earliest
         try:
             for _ in range(BATCH):
-                due = await self._ask()
                 if due is None or due > now:
-                    return due
+                    break
                 self._stand(due)
                 await self._fire(due)
+                due = await self._ask()
                 if work_time() > over:
                     break
-            return await self._ask()
+            return due
         finally:
             self._firing_at = None
             self.now = self.clock.now if self._within is None else self._present
@@ -260,7 +293,8 @@ class Timeline:
             raise ConfigurationError(f"a clock moves from now, {shown}, up to {LATEST}, the end of the year 9999")
         fired: list[int] = []
         while True:
-            await self.settle()
+            if self.running:
+                await self.settle()
             due = await self.next_due()
             if self.running:  # begun while the store was asked
                 continue
@@ -319,8 +353,11 @@ class Timeline:
     async def _fire(self, due: int) -> None:
         first = self._timers.first_due()
         if first is None or first > due:
-            assert self._jobs is not None
-            await self._jobs.expire_next(due)
+            if self._jobs is not None:
+                try:
+                    await self._jobs.expire_next(due)
+                except Unavailable:
+                    self._ask_later()
             return
         try:
             self._timers.pop()()

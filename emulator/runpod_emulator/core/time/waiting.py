@@ -113,7 +113,7 @@ class WaitingRoom:
             caller.attach(waiter)
             if caller.coming is not None:
                 caller.arrive()
-        hurries = caller is not None and caller.hurries
+        hurries = caller is not None and caller.hurries and self.timeline.leaps.matter
         if hurries:
             self.timeline.leaps.begin_waiting()
         try:

@@ -38,7 +38,7 @@ _LONGEST = 2_000
 def admin_app(state: Any) -> FastAPI:
     """The application; `state` holds `worlds` and `admin_access`."""
     from runpod_emulator.doors import alive
-    from runpod_emulator.doors.admin import hooks, keys, lives, metrics, mocks, overview, timeline
+    from runpod_emulator.doors.admin import hooks, keys, lives, metrics, mocks, overview, snapshots, timeline
     from runpod_emulator.doors.admin import state as facts
 
     app = FastAPIOffline(None, None, title="runpod-emulator admin", version=__version__, description=_ABOUT)
@@ -54,6 +54,7 @@ def admin_app(state: Any) -> FastAPI:
     alive.describe(app)
     app.include_router(overview.router)
     app.include_router(facts.router)
+    app.include_router(snapshots.router)
     app.include_router(timeline.router)
     app.include_router(lives.router)
     app.include_router(metrics.router)

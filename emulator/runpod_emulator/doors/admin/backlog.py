@@ -6,9 +6,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
-MOST = 10_000
+MOST = 1_000
 """Pieces of news that wait to be read; then what comes is left out, until all that waits has been read."""
-FEW = 1_000
+FEW = 500
 """The same for kinds that come with every request."""
 MOST_BYTES = 4 << 20
 """Of the texts among them that may be long."""
@@ -25,7 +25,7 @@ class Backlog:
     def __init__(self, wake: Callable[[], None]) -> None:
         self.news: deque[Waiting] = deque()
         self.left_out: defaultdict[str, int] = defaultdict(int)
-        """How many, by their kind, after all that waits: whoever has read that is to be told."""
+        """How many at least, by their kind, after all that waits: whoever has read that is to be told."""
         self.is_awake = False
         """Whether the reader comes anyway."""
         self._wake = wake

@@ -14,6 +14,9 @@ from runpod_emulator.http.nesting import nests_deeper
 
 _LONGEST = 20 * 1024 * 1024
 """Bytes: as much as the output of a job, which a stub may hold."""
+_SNAPSHOT = "/state"
+_LONGEST_SNAPSHOT = 1 << 30
+"""Bytes of a snapshot, which is parsed in a thread: a million usual jobs."""
 _MOST_VALUES = 500_000
 """Commas, of which every list and object has one for each value but the first. Parsing and checking that many takes
 0.4 s for numbers and 1.8 s for small objects, in which nobody else is answered."""
@@ -33,8 +36,10 @@ class JsonBodies:
             await self.app(scope, receive, send)
             return
         try:
-            body = await read_body(Request(scope, receive), _LONGEST)
-            _check(body)
+            is_snapshot = scope["path"].removeprefix(scope.get("root_path", "")) == _SNAPSHOT
+            body = await read_body(Request(scope, receive), _LONGEST_SNAPSHOT if is_snapshot else _LONGEST)
+            if not is_snapshot:
+                _check(body)
         except ClientDisconnect:
             return
         except RequestError as error:

@@ -62,6 +62,10 @@ class Transitions(Effect):
             kept = transition.at, type(transition.event), job.endpoint, job.id, status, job.worker, job.retries
             self._backlog.put("transition", self._written, kept)
 
+    def loaded(self, jobs: int) -> None:
+        """Readers who show the jobs there are know by this that there are others."""
+        self._backlog.left_out["transition"] += jobs
+
     def _written(self, kept: tuple[int, type[Any], str, str, JobStatus | None, str | None, int]) -> dict[str, Any]:
         at, event, endpoint, job, status, worker, retries = kept
         shown = self._source.world.masks.text
@@ -172,6 +176,10 @@ class Resets(Effect):
         """Its jobs are forgotten with it."""
         self.cleared(endpoint)
 
+    def loaded(self, jobs: int) -> None:
+        """What was known counts no more."""
+        self.cleared(None)
+
     def _written(self, endpoint: str | None) -> dict[str, Any]:
         return {"endpoint": endpoint and self._source.world.masks.text(endpoint)}
 
@@ -184,6 +192,10 @@ KINDS: dict[Kind, Callable[[Source], Effect]] = {
     "log": Logs,
     "reset": Resets,
 }
+EVERY_REQUEST: tuple[Kind, ...] = ("request", "worker")
+"""Kinds that come with every request."""
+EVERY_JOB: tuple[Kind, ...] = ("transition",)
+"""Kinds that come with every job."""
 
 
 def known_kinds(text: str) -> list[Kind]:

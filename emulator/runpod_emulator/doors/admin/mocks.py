@@ -6,18 +6,21 @@ import copy
 from itertools import count, islice
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, Field
+from fastapi import APIRouter, Body
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from starlette.requests import Request
 
 from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.settings import Effective, scaling
 from runpod_emulator.core.errors import ConfigurationError, NotFound
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
+from runpod_emulator.core.mocks.stubs import Stub as CoreStub
 from runpod_emulator.core.settings import ID
 from runpod_emulator.doors.admin.listings import MOST
 from runpod_emulator.doors.admin.names import check_endpoint
 from runpod_emulator.doors.admin.questions import Parameters
+from runpod_emulator.doors.admin.restored import restored
 from runpod_emulator.doors.admin.state import Chosen, Limit, Offset
 from runpod_emulator.mocking.amounts import few_faults, few_stubs
 from runpod_emulator.mocking.faults import Fault
@@ -50,6 +53,8 @@ class Added(BaseModel):
 
 # Stubs
 
+_STUB = {"endpoint": "llm", "match": {"input": {"prompt": "hello"}}, "respond": {"output": "hi"}}
+
 
 class Listed(BaseModel):
     """One stub, and how often it was of use."""
@@ -72,10 +77,14 @@ async def stubs(world: Chosen, limit: Limit = MOST, offset: Offset = 0) -> list[
         Listed(
             id=world.masks.text(one.id), priority=one.priority, place=one.place,
             asked=one.asked, matched=one.matched, played=one.played,
-            problem=world.masks.text(one.problem), on=not one.is_off, stub=world.masks.value(copy.deepcopy(one.source)),
+            problem=world.masks.text(one.problem), on=not one.is_off, stub=_as_shown(world, one),
         )
         for one in islice(world.stubs, offset, offset + limit)
     ]  # fmt: skip
+
+
+def _as_shown(world: World, stub: CoreStub) -> Any:
+    return world.masks.value(copy.deepcopy(stub.source))
 
 
 @router.post("/stubs", status_code=201)
@@ -111,6 +120,25 @@ async def switch_stub(world: Chosen, stub_id: str, given: Switch) -> None:
     if stub is None:
         raise NoSuchThing(f"there is no stub {stub_id}")
     stub.is_off = not given.on
+
+
+@router.put("/stubs/{stub_id}", status_code=204)
+async def change_stub(world: Chosen, stub_id: str, given: Annotated[dict[str, Any], Body(examples=[_STUB])]) -> None:
+    """Put what is written in the place of a stub. Its counts begin anew; texts that its list masks stay as they were.
+
+    A reset, or a change of the file that it is from, brings that one back.
+    """
+    old = world.stubs.get(stub_id)
+    if old is None:
+        raise NoSuchThing(f"there is no stub {stub_id}")
+    written = restored(given, _as_shown(world, old), old.source)
+    if written.setdefault("id", stub_id) != stub_id:
+        raise ConfigurationError(f"id: it is {stub_id}, and stays so; add a stub of another id, and remove this one")
+    try:
+        new = Stub.model_validate(written)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    world.stub(new.to_core(source=written), stays=True)
 
 
 # Faults

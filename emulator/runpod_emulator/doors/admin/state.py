@@ -270,7 +270,7 @@ async def events(world: Chosen, kinds: str = "transition", endpoint: str | None 
 
     `kinds` are the wanted ones, with commas: transition, request, worker, webhook, log, reset. `endpoint` is a pattern
     as in a shell. An `id` rises from event to event. `left-out` stands where news is missing: its `count`, and that of
-    each of the `kinds`. More than 64 at a time are refused with 429.
+    each of the `kinds`, at least, for in a rush nobody counts. More than 64 readers at a time are refused with 429.
     """
     if len(world.feeds) >= MOST_READERS:
         raise TooManyRequests(f"{MOST_READERS} others read what happens here already", 1)

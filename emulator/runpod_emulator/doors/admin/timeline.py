@@ -6,7 +6,7 @@ These are looks of somebody who is not the client: they take no chunk from a str
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -16,8 +16,9 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound, NotFound
 from runpod_emulator.core.fidelity import LEDGER, weakest
 from runpod_emulator.core.jobs.deliveries import Delivery
+from runpod_emulator.core.jobs.job import Renewed
 from runpod_emulator.core.missing import how_to_install, missing_module
-from runpod_emulator.core.records.history import KEPT, Moment
+from runpod_emulator.core.records.history import KEPT, Noted
 from runpod_emulator.core.records.phases import COLD_START, Phase, phases
 from runpod_emulator.core.records.streams import Piece
 from runpod_emulator.doors.admin import listings, shapes
@@ -28,7 +29,6 @@ router = APIRouter(prefix="/timeline", tags=["what happened"])
 
 _MOMENTS = 200
 """Changes of one job that are told; of more those in the middle are left out."""
-_HEARTBEAT = "Renewed"
 Most = Annotated[int, Query(ge=0, le=KEPT)]
 
 
@@ -49,13 +49,14 @@ def _life(world: World) -> Callable[[tuple[str, str]], dict[str, Any]]:
     masked = functools.lru_cache(1_000)(world.masks.text)
     drift, hooks = world.timeline.drift(), _hooks(world)
 
-    def moment(one: Moment) -> tuple[int, str, str, str | None, int]:
-        return one.at + drift, one.event, one.status, one.worker and masked(one.worker), one.retries
-
     def shape(key: tuple[str, str]) -> dict[str, Any]:
-        told = [moment(one) for one in _few(world.history.of(*key))]
+        noted = world.history.noted(*key)
+        told = [
+            (at + drift, event.__name__, "GONE" if status is None else status.value, worker and masked(worker), retries)
+            for at, event, status, worker, retries, _ in _few(noted)
+        ]
         calls = [[at + drift, is_known] for at, is_known in hooks.get(key, ())]
-        cold = [[one.began + drift, one.ended + drift] for one in _colds(world, key) if one.ended is not None]
+        cold = [[one.began + drift, one.ended + drift] for one in _colds(world, key, noted) if one.ended]
         more = {"hooks": calls, "cold": cold}
         return {
             "endpoint": masked(key[0]),
@@ -67,18 +68,23 @@ def _life(world: World) -> Callable[[tuple[str, str]], dict[str, Any]]:
     return shape
 
 
-def _colds(world: World, key: tuple[str, str]) -> list[Phase]:
-    """When the job waited for a worker that came up for it."""
+def _colds(world: World, key: tuple[str, str], noted: Sequence[Noted]) -> list[Phase]:
+    """When the job waited for a worker that came up for it; most find theirs up, which is seen at a glance."""
     served = world.endpoints.queues.get(key[0])
-    if served is None:
+    if served is None or not noted:
         return []
-    return [one for one in phases(world.history.of(*key), served.fleet.arrivals.of) if one.name == COLD_START]
+    arrival_of, came_at = served.fleet.arrivals.of, noted[0][0]
+    for worker in {one[3] for one in noted if one[3]}:
+        arrival = arrival_of(worker)
+        if arrival is not None and (arrival.ready_at is None or arrival.ready_at > came_at):
+            return [one for one in phases(world.history.of(*key), arrival_of) if one.name == COLD_START]
+    return []
 
 
-def _few(moments: list[Moment]) -> Iterator[Moment]:
-    changes = [one for one in moments if one.event != _HEARTBEAT]
+def _few(noted: Sequence[Noted]) -> Sequence[Noted]:
+    changes = [one for one in noted if one[1] is not Renewed]
     half = _MOMENTS // 2
-    return iter(changes if len(changes) <= _MOMENTS else changes[:half] + changes[-half:])
+    return changes if len(changes) <= _MOMENTS else changes[:half] + changes[-half:]
 
 
 def _hooks(world: World) -> dict[tuple[str, str], list[tuple[int, bool]]]:
@@ -101,8 +107,14 @@ async def fidelity(world: Chosen) -> dict[str, dict[str, str]]:
 
 @router.get("/search")
 async def search(world: Chosen, q: Annotated[str, Query(max_length=1_000)]) -> Response:
-    """Which jobs hold a text in their id, their endpoint or their input: `[endpoint, id]` of each, newest first."""
-    found, _ = await listings.jobs_of(world, None, None, 0, KEPT, listings.telling(q, None))
+    """Which jobs hold a text in their id, their endpoint or their input: `[endpoint, id]` of each, newest first.
+
+    Those that are gone because their time was over come last.
+    """
+    is_meant = listings.telling(q, None)
+    found, _ = await listings.jobs_of(world, None, None, 0, KEPT, is_meant)
+    expired = list(world.history.expired())[::-1]
+    found += await listings.chosen(expired, lambda one: is_meant is None or is_meant(one))
     return await listings.listed("jobs", found, lambda one: [world.masks.text(one.endpoint), one.id])
 
 

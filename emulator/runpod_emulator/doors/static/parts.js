@@ -64,7 +64,7 @@ export function useAsked(path, kinds, depends = []) {
       next = began + 1000;
       try {
         const data = await admin(path, { signal: gone.signal });
-        next = began + Math.min(10_000, Math.max(1000, 20 * (performance.now() - began)));
+        next = began + Math.min(10_000, Math.max(1000, 50 * (performance.now() - began)));
         set({ data, error: null });
       } catch (error) {
         if (!gone.signal.aborted) set((before) => ({ data: before.data, error }));

@@ -1,5 +1,6 @@
 // What the page knows: lives of jobs, and news of everything else, from one stream of events.
 import { ask, admin, events, kept } from "./api.js";
+import { Comings } from "./comings.js";
 import { Life, keyOf } from "./life.js";
 
 const MOST = 10_000;
@@ -10,12 +11,11 @@ const SETTLED = 50;
 const GRACE = 10_000;
 const LONGEST_PAUSE = 5_000;
 const BURST = 100;
-const COMINGS = 2_000;
 // Kinds of which it does no harm to have missed some: what shows them asks for them.
 const ASKED_FOR = new Set(["worker"]);
-// Under load the whole picture is dear: it is asked for after so many times as long as it took, in ms at most.
-const SHARE = 20;
-// For so long after the whole picture has come, in ms, the stream may still tell what is in it.
+// The whole picture is dear: under load it is asked for after so many times as long as it took, in ms at most.
+const SHARE = 50;
+// The stream may be behind the whole picture, which takes a while to be written: it may hold what has happened by then, in ms.
 const OVERLAP = 2_000;
 const LONGEST_REST = 10_000;
 
@@ -27,7 +27,7 @@ export class World {
     this.clock = { mode: "real", now: Date.now() };
     this.skew = 0;
     this.latest = 0;
-    this.comings = new Map();
+    this.comings = new Comings();
     this.version = 0;
     this.age = 0;
     this.listeners = new Map();
@@ -98,7 +98,7 @@ export class World {
   // Another namespace, or other keys: nothing that was known counts.
   restart() {
     this.lives = new Map();
-    this.comings = new Map();
+    this.comings = new Comings();
     this.latest = 0;
     this.age += 1;
     this.#tell("reset", "transition");
@@ -121,7 +121,7 @@ export class World {
   async #run(signal) {
     while (!signal.aborted) {
       try {
-        if (await this.#follow(signal)) continue;
+        await this.#follow(signal);
         if (!signal.aborted) this.#become("lost", "the server has ended the stream of events");
       } catch (error) {
         if (signal.aborted) return;
@@ -140,40 +140,63 @@ export class World {
     });
   }
 
-  // What comes while the snapshot is on its way waits for it: then nothing is missed, and nothing told twice.
-  // Answers whether so much was left out that all is to be asked for again.
-  async #follow(signal) {
-    const answer = await ask(`/events?kinds=${KINDS}`, { signal, accept: "text/event-stream" });
-    let waiting = [];
-    const began = performance.now();
-    let loaded = 0;
-    const loading = this.#snapshot(signal).then((snapshot) => {
-      this.#restore(snapshot, waiting.filter((one) => one.event === "transition").map((one) => one.data));
-      const others = waiting.filter((one) => one.event !== "transition");
-      waiting = null;
-      loaded = performance.now();
-      for (const one of others) this.#apply(one.event, one.data);
-      this.pause = 0;
-      this.#become("live");
+  #woken(stream, signal) {
+    return new Promise((resolve) => {
+      stream.wake = resolve;
+      signal.addEventListener("abort", resolve, { once: true });
     });
-    loading.catch(() => {});
-    const following = (async () => {
-      for await (const { event, data } of events(answer)) {
-        const parsed = JSON.parse(data);
-        if (event === "left-out") {
-          this.#tell(...Object.keys(parsed.kinds));
-          if (Object.keys(parsed.kinds).every((kind) => ASKED_FOR.has(kind))) continue;
-          await loading;
-          const due = loaded + Math.min(LONGEST_REST, SHARE * (loaded - began));
-          await this.#rest(due - performance.now(), signal);
-          return true;
-        }
-        if (waiting) waiting.push({ event, data: parsed });
-        else this.#apply(event, parsed);
-      }
-      return false;
-    })();
-    return (await Promise.all([loading, following]))[1];
+  }
+
+  // The stream, and the whole picture: again and again where the stream has left changes out.
+  async #follow(given) {
+    const over = new AbortController();
+    const end = () => over.abort();
+    given.addEventListener("abort", end, { once: true });
+    try {
+      const answer = await ask(`/events?kinds=${KINDS}`, { signal: over.signal, accept: "text/event-stream" });
+      const stream = { waiting: [], isStale: true, wake: () => {} };
+      await Promise.race([this.#picture(stream, over.signal), this.#hearAll(answer, stream)]);
+    } finally {
+      given.removeEventListener("abort", end);
+      end();
+    }
+  }
+
+  async #hearAll(answer, stream) {
+    for await (const { event, data } of events(answer)) {
+      const one = { event, data: JSON.parse(data) };
+      if (event === "left-out") this.#missed(Object.keys(one.data.kinds), stream);
+      else if (stream.waiting) stream.waiting.push(one);
+      else this.#apply(event, one.data);
+    }
+  }
+
+  #missed(kinds, stream) {
+    this.#tell(...kinds);
+    if (kinds.every((kind) => ASKED_FOR.has(kind))) return;
+    stream.isStale = true;
+    stream.wake();
+  }
+
+  // What comes while the picture is on its way waits for it: then nothing is missed, and nothing told twice. What is left
+  // out meanwhile may not be in it.
+  async #picture(stream, signal) {
+    while (!signal.aborted) {
+      stream.isStale = false;
+      stream.waiting ??= [];
+      const began = performance.now();
+      const snapshot = await this.#snapshot(signal);
+      const heard = stream.waiting;
+      stream.waiting = null;
+      stream.isStale ||= heard.some((one) => one.event === "reset");
+      this.#restore(snapshot, heard.filter((one) => one.event === "transition").map((one) => one.data));
+      for (const one of heard) if (one.event !== "transition") this.#apply(one.event, one.data);
+      this.pause = 0;
+      if (this.state !== "live") this.#become("live");
+      const loaded = performance.now();
+      if (!stream.isStale) await this.#woken(stream, signal);
+      await this.#rest(loaded + Math.min(LONGEST_REST, SHARE * (loaded - began)) - performance.now(), signal);
+    }
   }
 
   async #snapshot(signal) {
@@ -199,7 +222,7 @@ export class World {
       this.latest = Math.max(this.latest, told.moments.at(-1)?.[0] ?? 0);
     }
     this.lives = lives;
-    this.restored = performance.now();
+    this.overlap = snapshot.now + OVERLAP;
     for (const one of heard) this.#change(one);
     this.age += 1;
     this.#tell("transition", "reset", "request", "webhook", "log", "worker");
@@ -208,7 +231,7 @@ export class World {
   #apply(event, data) {
     if (event === "transition") this.#change(data);
     else if (event === "webhook") this.#called(data);
-    else if (event === "worker") this.#came(data);
+    else if (event === "worker") this.comings.came(data);
     else if (event === "reset") this.#forget(data.endpoint ?? null);
     this.latest = Math.max(this.latest, data.at ?? 0);
     this.#tell(event);
@@ -223,35 +246,18 @@ export class World {
       if (this.lives.size > MOST) this.lives.delete(this.lives.keys().next().value);
     }
     const moment = momentOf(one);
-    if (performance.now() - this.restored < OVERLAP) {
+    if (one.at <= this.overlap) {
       if (life.has(moment)) return;
       life.unheard = life.moments.length + 1;
     }
     life.add(moment);
-    if (one.event === "Taken") this.#warm(life, one);
+    if (one.event === "Taken") this.comings.warm(life, one);
     this.latest = Math.max(this.latest, one.at);
   }
 
   #called(one) {
     const hooks = this.lives.get(keyOf(one.endpoint, one.job))?.hooks;
     if (hooks && !hooks.some((known) => known[0] === one.at)) hooks.push([one.at, one.acknowledged]);
-  }
-
-  // A wait that ends with a worker that came up meanwhile was a cold start.
-  #warm(life, taken) {
-    const [wait, coming] = [life.spans.at(-2), this.comings.get(taken.worker)];
-    if (wait?.kind !== "queued" || !coming || coming.ready === null) return;
-    const [from, to] = [Math.max(coming.from, wait.from), Math.min(coming.ready, wait.to)];
-    if (from < to) life.cold.push([from, to]);
-  }
-
-  // When each worker came up: the wait of the job that it took first was a cold start.
-  #came(one) {
-    const known = this.comings.get(one.worker);
-    if (!known) {
-      this.comings.set(one.worker, { from: one.at, ready: null });
-      if (this.comings.size > COMINGS) this.comings.delete(this.comings.keys().next().value);
-    } else if (known.ready === null && (one.state === "idle" || one.state === "running")) known.ready = one.at;
   }
 
   #forget(endpoint) {

@@ -4,15 +4,20 @@ Commands of one turn of the loop go out together, in their order, and while they
 a busy emulator needs few round trips, and what is asked first is done first. Scripts are called by their hash, and sent
 whole to a server that does not know them yet.
 
-A server that is away is tried again for a moment. Then `StoreAway` is raised, and whether the command was done is not
+A command whose connection broke is repeated. Then `StoreAway` is raised, and whether the command was done is not
 known: whoever repeats it must be able to tell (`write.lua` leaves a token in each record that it writes).
+
+    there ── a command fails for good ──> away: one task asks again and again ── an answer ──> there
+
+While the server is away every command fails at once, so nobody waits for long, and the log says it once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +26,12 @@ from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from runpod_emulator.core.store_errors import StoreAway, StoreFull
+from runpod_emulator.core.store_errors import StoreAway, StoreFull, Unavailable
+from runpod_emulator.core.time.clock import wait_really
+from runpod_emulator.stores.records import FORMAT
 from runpod_emulator.stores.redis.address import Address
+
+log = logging.getLogger("runpod_emulator")
 
 AT_ONCE = 200
 """Commands that go out together at most."""
@@ -30,12 +39,18 @@ TIMEOUT = 5.0
 """Seconds that a command may take: far more than any needs of a server that works."""
 TRIES = 2
 """Times that a command is repeated whose connection broke: once for one that the server has closed, once to be sure."""
+ASK_AGAIN = 0.2
+"""Seconds between two looks whether a server that is away is back."""
+FULL = 0.5
+"""Seconds until somebody who waits for room at a full server tries again."""
+_ANYHOW = "#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))"
 
 _AWAY = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.ClusterDownError,
+    exceptions.RedisClusterException,
     OSError,
 )
 
@@ -43,9 +58,16 @@ _AWAY = (
 class Script:
     """A script of this folder, by the name of its file."""
 
-    def __init__(self, name: str) -> None:
-        self.text = Path(__file__).with_name(f"{name}.lua").read_text()
+    def __init__(self, name: str, needs_room: bool = False) -> None:
+        """One that `needs_room` is refused by a server that is full; all others free some, or need next to none."""
+        text = Path(__file__).with_name(f"{name}.lua").read_text()
+        self.text = text if needs_room else f"#!lua flags=allow-oom\n{text}"
         self.hash = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def anyhow(command: str, key: str, *arguments: Any) -> tuple[Any, ...]:
+    """A command about one key as a server does it that is full, too."""
+    return ("EVAL", _ANYHOW, 1, key, command, *arguments)
 
 
 class Connection:
@@ -56,6 +78,33 @@ class Connection:
         self._client: Any = None
         self._waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        """Asks whether the server is back; None while it is not away."""
+        self._is_over = False
+        self.times_away = 0
+        """How often the server was found to be away."""
+        self.on_away: list[Callable[[], None]] = []
+        """Called each time it is found to be away."""
+        self.on_back: list[Callable[[], None]] = []
+        """Called each time it answers again."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server did not answer when it was asked last."""
+        return self._asking is not None
+
+    async def back(self) -> None:
+        """Wait until the server answers again, or may have room again; raises StoreAway once nobody shall wait."""
+        if not self._is_over:
+            await (wait_really(FULL) if self._asking is None else asyncio.wait([self._asking]))
+        if self._is_over:
+            raise StoreAway
+
+    def hang_up(self) -> None:
+        """Let nobody wait for the server any more."""
+        self._is_over = True
+        if self._asking is not None:
+            self._asking.cancel()
 
     @property
     def client(self) -> Any:
@@ -90,6 +139,7 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection, after what is under way."""
+        self.hang_up()
         if self._sending is not None:
             await asyncio.wait([self._sending])
         if self._client is not None:
@@ -99,6 +149,9 @@ class Connection:
     def _add(self, command: Sequence[Any]) -> asyncio.Future[Any]:
         """Send a command with the others of this turn; its answer may be an error."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._asking is not None:
+            answer.set_result(StoreAway())
+            return answer
         self._waiting.append((command, answer))
         if self._sending is None:
             self._sending = asyncio.ensure_future(self._send())
@@ -109,11 +162,50 @@ class Connection:
             while self._waiting:
                 batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
                 answers = await self._answers([command for command, _ in batch])
+                if self._asking is None:
+                    away = next((answer for answer in answers if _is_away(answer)), None)
+                    if away is not None:
+                        self._lost(away)
+                if self._asking is not None:
+                    batch += self._waiting
+                    answers, self._waiting = [*answers, *[StoreAway()] * len(self._waiting)], []
                 for (_, waiter), answer in zip(batch, answers, strict=True):
                     if not waiter.done():
                         waiter.set_result(answer)
         finally:
             self._sending = None
+
+    def _lost(self, error: Exception) -> None:
+        """The server is away: look from now on whether it is back."""
+        log.warning("the store at %s is away: %s", self.address.shown, error)
+        self.times_away += 1
+        self._asking = asyncio.ensure_future(self._ask())
+        for told in self.on_away:
+            told()
+
+    async def _ask(self) -> None:
+        """Ask until there is an answer to a write: a server that only reads is as good as none."""
+        error: Exception | None = StoreAway()
+        try:
+            while error is not None:
+                await wait_really(ASK_AGAIN)
+                try:
+                    await self._connect_anew()
+                    await self.client.execute_command("SET", f"{self.address.prefix}:format", FORMAT, "NX")
+                    error = None
+                except (exceptions.RedisError, OSError) as again:
+                    error = again if _is_away(again) else None
+        finally:
+            self._asking = None
+        log.warning("the store at %s is back", self.address.shown)
+        for told in self.on_back:
+            told()
+
+    async def _connect_anew(self) -> None:
+        """Find the server by its name once more: another one may have taken its place."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def _answers(self, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
         pipeline = self.client.pipeline(transaction=False) if not self.address.cluster else self.client.pipeline()
@@ -121,14 +213,15 @@ class Connection:
             pipeline.execute_command(*command)
         try:
             answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        except (exceptions.RedisError, OSError) as error:
+        except Exception as error:  # a cluster's are of no common kind, and whoever waits has to be told
             return [error] * len(commands)
         return answers
 
 
 def made(address: Address, timeout: float, single: bool = False) -> Any:
     """A client of the library; a command may take so many seconds. A `single` one has one connection, kept as it is."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 0 if single else TRIES)
+    # A server that hangs is not tried again: then a command would take as long once more.
+    retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0 if single else TRIES, (exceptions.ConnectionError,))
     options: dict[str, Any] = {
         "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2
     }  # fmt: skip
@@ -138,8 +231,16 @@ def made(address: Address, timeout: float, single: bool = False) -> Any:
 
 
 def _told(error: Exception) -> Exception:
+    if isinstance(error, Unavailable):
+        return error
     if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith("OOM"):
         return StoreFull()
-    if isinstance(error, _AWAY) or str(error).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY")):
-        return StoreAway()
-    return error
+    return StoreAway() if _is_away(error) else error
+
+
+def _is_away(answer: Any) -> bool:
+    """Whether an answer says that the server is not there, or not ready."""
+    if not isinstance(answer, Exception):
+        return False
+    is_not_ready = str(answer).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY"))
+    return is_not_ready or isinstance(answer, _AWAY)

@@ -8,15 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from runpod_emulator.core.errors import JobNotFound
-from runpod_emulator.core.jobs.job import Transition
+from runpod_emulator.core.jobs.job import Emitted, Progressed, Submitted, Transition
 from runpod_emulator.core.jobs.store import Counts
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.stores.records import Texts, job_read
 from runpod_emulator.stores.redis.connection import Connection, Script
 from runpod_emulator.stores.redis.known import Known, Seen
 from runpod_emulator.stores.redis.news import NewsReader
 from runpod_emulator.stores.redis.transitions import KEPT, counts_of, step
 
-_WRITE, _READ, _HEADS = Script("write"), Script("read"), Script("heads")
+_WRITE, _GROW = Script("write"), Script("write", needs_room=True)
+_READ, _HEADS = Script("read"), Script("heads")
+_GROWING = (Submitted, Emitted, Progressed)
+"""Events that bring data in: a server that is full refuses them. What is there goes on, and comes to its end."""
 _CONFLICT, _WRITTEN, _FULL = 0, 1, 2
 
 
@@ -75,17 +79,23 @@ class Records:
         return self.note_counts(endpoint, counts_of(counts)), heads
 
     async def write(
-        self, endpoint: str, changes: Sequence[tuple[str, Transition]], most_waiting: int | None = None
+        self,
+        endpoint: str,
+        changes: Sequence[tuple[str, Transition]],
+        most_waiting: int | None = None,
+        patient: bool = False,
     ) -> Outcome:
         """Write transitions of records that have these versions, all or none; returns once all was told here.
 
-        With `most_waiting`, none is written while more jobs wait.
+        With `most_waiting`, none is written while more jobs wait. A `patient` caller waits while the server is away,
+        and so always knows whether it was written.
         """
         token = f"{self._own}-{next(self._calls)}"
         arguments: list[Any] = [KEPT, token, "" if most_waiting is None else most_waiting, len(changes)]
         for version, transition in changes:
             arguments += step(transition, version)
-        kind, *answer = await self._connection.run(_WRITE, self._base(endpoint), *arguments)
+        grows = any(isinstance(transition.event, _GROWING) for _, transition in changes)
+        kind, *answer = await self._run(_GROW if grows else _WRITE, endpoint, arguments, patient)
         if kind == _FULL:
             return Outcome([], self.note_counts(endpoint, counts_of(answer[0])))
         if kind == _CONFLICT:
@@ -100,6 +110,15 @@ class Records:
         noted = self.note_counts(endpoint, counts_of(counts))
         await self._news.written(endpoint, last, transitions)
         return Outcome(transitions, noted)
+
+    async def _run(self, script: Script, endpoint: str, arguments: Sequence[Any], patient: bool) -> Any:
+        while True:
+            try:
+                return await self._connection.run(script, self._base(endpoint), *arguments)
+            except Unavailable:
+                if not patient:
+                    raise
+                await self._connection.back()
 
     def note_counts(self, endpoint: str, counts: Counts) -> Counts:
         """Keep the newest counts of an endpoint; returns these."""
@@ -117,13 +136,13 @@ class Records:
         by_id = {transition.job.id: transition for _, transition in changes}
         for name, version, written_by, record, *texts in found:
             job = name.decode()
-            if not version:
+            if version:
+                self.known.note(endpoint, _seen(version, record, *texts))
+            else:
                 self.known.forget(endpoint, job)
-                continue
-            self.known.note(endpoint, _seen(version, record, *texts))
             if written_by == token.encode():
                 won.append(by_id[job])
-                last = max(last, int(version))
+                last = max(last, int(version or 0))
         if won:
             await self._news.told(endpoint, last)
         return Outcome(won, None)

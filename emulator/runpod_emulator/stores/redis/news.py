@@ -27,7 +27,7 @@ from redis import exceptions
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.store import Cleared
 from runpod_emulator.core.store_errors import StoreAway
-from runpod_emulator.core.time.clock import wait_really
+from runpod_emulator.core.time.clock import wait_really, work_time
 from runpod_emulator.stores.redis.address import Address
 from runpod_emulator.stores.redis.board import RedisBoard
 from runpod_emulator.stores.redis.connection import TIMEOUT, Connection, made
@@ -40,6 +40,8 @@ PAST = 2_000
 """Pieces of news of an endpoint that are told of the time before it was followed."""
 MOST = 500
 """Pieces of news that are read at once, of each endpoint."""
+LOOK = 2.0
+"""Seconds between two looks whether the store has forgotten what was told."""
 REST = 0.2
 """Seconds until a reader that has lost its server tries again."""
 _LOST_CANCEL = 0.1
@@ -96,6 +98,7 @@ class NewsReader:
         self._boards: dict[str, _Side] = {}
         self._readers: dict[str, _Reader] = {}
         self._is_away = False
+        connection.on_away.append(self._release)
 
     async def follow(self, endpoint: str) -> None:
         """Begin with the news that comes from now on; returns once every write that follows will be told."""
@@ -142,7 +145,9 @@ class NewsReader:
     async def told(self, endpoint: str, number: int) -> None:
         """Wait until the news of this number was told, but not while the server is away."""
         line = self._lines.get(endpoint)
-        if line is not None and line.position is not None and line.position < number and not self._is_away:
+        if line is None or line.position is None or self._is_away or self._connection.is_away:
+            return
+        if line.position < number:
             waiter = asyncio.get_running_loop().create_future()
             line.waiters.append((number, waiter))
             await waiter
@@ -214,28 +219,49 @@ class NewsReader:
                 await self._look_for_losses(group)
                 self._is_away = False
                 await reader.begin()
-                while True:
-                    lines, boards = self._known(group), self._boards_of(group)
-                    positions = {key: f"{line.position}-0" for key, line in lines.items()}
-                    positions |= {key: side.position for key, side in boards.items()}
-                    for key, entries in await reader.client.xread(positions, MOST, BLOCK):
-                        if (side := boards.get(key.decode())) is not None:
-                            side.heard(entries)
-                        else:
-                            self._heard(lines[key.decode()], entries)
-            except (exceptions.RedisError, OSError, StoreAway) as error:
-                if not self._is_away:
-                    log.warning("the store at %s is away: %s", self._connection.address.shown, error)
+                await self._keep_on(reader, group)
+            except (
+                exceptions.RedisError,
+                exceptions.RedisClusterException,
+                OSError,
+                StoreAway,
+            ) as error:  # told already
+                log.debug("no news of the store at %s: %s", self._connection.address.shown, error)
                 self._is_away = True
-                for line in self._lines.values():
-                    line.release()
+                self._release()
+                await wait_really(REST)
+            except Exception:  # whoever hears of it must not raise
+                log.exception("news was not understood")
                 await wait_really(REST)
 
+    async def _keep_on(self, reader: _Reader, group: str) -> None:
+        """Read until the server was away for the others meanwhile: it may be another one since."""
+        times_away, looked_at = self._connection.times_away, work_time()
+        while times_away == self._connection.times_away:
+            lines, boards = self._known(group), self._boards_of(group)
+            positions = {key: f"{line.position}-0" for key, line in lines.items()}
+            positions |= {key: side.position for key, side in boards.items()}
+            for key, entries in await reader.client.xread(positions, MOST, BLOCK):
+                if (side := boards.get(key.decode())) is not None:
+                    side.heard(entries)
+                else:
+                    self._heard(lines[key.decode()], entries)
+            if work_time() - looked_at > LOOK:
+                await self._look_for_losses(group)
+                looked_at = work_time()
+
+    def _release(self) -> None:
+        for line in self._lines.values():
+            line.release()
+
     async def _look_for_losses(self, group: str) -> None:
-        """A server that was restarted may not know its last writes any more."""
+        """A server that was restarted may not know its last writes any more, and one that was emptied none."""
         for line in self._known(group).values():
+            position = line.position  # before it is asked: then more may be told
             written = int(await self._connection.do("HGET", self._base(line.endpoint) + ":counts", "writes") or 0)
-            if line.position is not None and written < line.position:
+            if position is not None and written < position:
+                log.warning("the store has forgotten %d of its last writes to %s", position - written, line.endpoint)
+                line.early.clear()
                 self._jump(line, written)
 
     def _known(self, group: str) -> dict[str, _Line]:
@@ -257,8 +283,15 @@ class NewsReader:
             if number > line.position + 1:
                 log.warning("%d pieces of news of %s were lost", number - line.position - 1, line.endpoint)
                 self._jump(line, number - 1)
-            line.early[number] = self._decoded(line.endpoint, fields)
+            line.early[number] = self._understood(line, fields)
             self._go_on(line)
+
+    def _understood(self, line: _Line, fields: Mapping[bytes, bytes]) -> Piece | None:
+        try:
+            return self._decoded(line.endpoint, fields)
+        except Exception:  # written by another version: nobody can be told, but all that follows is
+            log.exception("a piece of news of %s is not understood", line.endpoint)
+            return None
 
 
 class _Side:

@@ -64,7 +64,7 @@ async def _warn(connection: Connection) -> None:
 
 async def _setting(connection: Connection, name: str) -> str:
     try:
-        found: Any = await connection.do("CONFIG", "GET", name)
+        found: Any = await connection.do("CONFIG GET", name)
     except exceptions.RedisError:
         return ""
     pairs = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))

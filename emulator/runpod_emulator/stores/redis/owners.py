@@ -10,7 +10,7 @@ import orjson
 from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.owners import LEASE, Numbers
 from runpod_emulator.stores.records import job_read
-from runpod_emulator.stores.redis.connection import Connection
+from runpod_emulator.stores.redis.connection import Connection, anyhow
 from runpod_emulator.stores.redis.replies import scored
 from runpod_emulator.stores.redis.transitions import KEPT, untold
 
@@ -37,8 +37,8 @@ class RedisOwners:
         """The owner lives until the time `until`, with these workers by endpoint: in place of what it said before."""
         told = orjson.dumps({endpoint: list(numbers) for endpoint, numbers in workers.items()})
         commands: list[tuple[Any, ...]] = [
-            ("ZADD", self._until, until, owner),
-            ("HSET", self._workers, owner, told),
+            anyhow("ZADD", self._until, until, owner),
+            anyhow("HSET", self._workers, owner, told),
             *(("PEXPIRE", key, KEPT) for key in (self._until, self._workers, *self._kept)),
         ]
         await self._connection.all(commands)

@@ -6,7 +6,8 @@ record from its last look is tried first, so most changes take one round trip; o
 what may be old.
 
     endpoint:job:ID     the record: version, fields, run, chunks taken, token of the last write, and its texts
-    endpoint:job:ID:i   input, output (o) and s3Config (s) above 64 KB, beside the record; chunks: those nobody has read
+    endpoint:job:ID:i   input, output (o) and s3Config (s) above 64 KB, beside the record; chunks: those nobody has
+                        read; w: who has deleted it, for a minute
     endpoint:queue      ids that wait, by place; held: those no worker can see; due: all, by deadline
     endpoint:all        ids by the number of their first write; what is not in it is not there
     endpoint:running, owners, held:OWNER   what workers hold
@@ -30,11 +31,13 @@ from runpod_emulator.core.jobs.store import (
     Cleared,
     Counts,
     FirstDue,
+    Outage,
     StoreNews,
     Unread,
     Written,
+    patiently,
 )
-from runpod_emulator.core.store_errors import StoreAway
+from runpod_emulator.core.store_errors import StoreAway, Unavailable
 from runpod_emulator.stores.redis.address import Address
 from runpod_emulator.stores.redis.board import RedisBoard
 from runpod_emulator.stores.redis.connection import Connection, Script
@@ -60,10 +63,11 @@ class RedisStore:
     def __init__(self, address: Address, namespace: str = "", owner: str = "") -> None:
         self.address = address
         self.connection = Connection(address)
+        self.outage: Outage = self.connection
         self._world = address.world(namespace)
         self._namespace = namespace
         self._bases: dict[str, str] = {}
-        self.news = StoreNews()
+        self.news = StoreNews(self._follow)
         self._followed: dict[str, bool] = {}
         """The endpoints that are served here, and whether their news is read."""
         self._following: set[asyncio.Task[None]] = set()
@@ -89,7 +93,7 @@ class RedisStore:
 
     # Who is told
 
-    def follow(self, endpoint: str) -> None:
+    def _follow(self, endpoint: str) -> None:
         """Hear of this endpoint's jobs from now on; where no loop runs yet, from the first call on."""
         self._followed.setdefault(endpoint, False)
         with contextlib.suppress(RuntimeError):
@@ -120,8 +124,13 @@ class RedisStore:
         """The record; raises JobNotFound."""
         return (await self._records.read(endpoint, job)).seen.job
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         """Apply `change` to the record and write the outcome; raises JobNotFound."""
+        if patient:
+            return await patiently(self, lambda: self._update(endpoint, job, change, patient))
+        return await self._update(endpoint, job, change, patient)
+
+    async def _update(self, endpoint: str, job: str, change: Change, patient: bool) -> Written:
         await self._ready(endpoint)
         while True:
             seen = self._records.known.get(endpoint, job)
@@ -131,9 +140,9 @@ class RedisStore:
                 transition = change(seen.job)
             if transition is None:
                 return Written(None, await self.counts(endpoint))
-            won, counts = await self._records.write(endpoint, [(seen.version, transition)])
+            won, counts = await self._records.write(endpoint, [(seen.version, transition)], patient=patient)
             if won:
-                return Written(transition, counts or await self.counts(endpoint))
+                return Written(transition, counts or await self._known_counts(endpoint))
 
     async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         """Apply `change` to the first jobs of the queue, `most` at most; those for which it returns None stay."""
@@ -142,17 +151,22 @@ class RedisStore:
         left = 0
         while len(claimed) < most and self._may_wait(endpoint, left):
             wanted = max(most - len(claimed), left and _DEEPER)
-            _, heads = await self._records.heads(endpoint, left, wanted)
+            try:
+                _, heads = await self._records.heads(endpoint, left, wanted)
+            except Unavailable:
+                if not claimed:
+                    raise
+                break  # these are the caller's already
             changed = [(seen.version, change(seen.job)) for seen in heads]
             chosen = [(version, transition) for version, transition in changed if transition is not None]
             chosen = chosen[: most - len(claimed)]
-            won = (await self._records.write(endpoint, chosen)).won if chosen else []
+            won = (await self._records.write(endpoint, chosen, patient=True)).won if chosen else []
             claimed += won
             if won or not chosen:  # else somebody was faster: look again
                 left += sum(transition is None for _, transition in changed)
                 if len(heads) < wanted:
                     break
-        return Claimed(claimed, self._records.counts.get(endpoint) or await self.counts(endpoint))
+        return Claimed(claimed, await self._known_counts(endpoint))
 
     async def unread(self, endpoint: str, job: str) -> Unread:
         """The record and the chunks that no reader has taken; raises JobNotFound."""
@@ -164,7 +178,8 @@ class RedisStore:
         base, run = self.base(read.job.endpoint), run_of(read.job)
         if not run:
             return False
-        return bool(await self.connection.run(_ACKNOWLEDGE, base, read.job.id, run, read.taken, len(read.chunks)))
+        taken = read.job.id, run, read.taken, len(read.chunks), secrets.token_hex(4)
+        return bool(await self.connection.run(_ACKNOWLEDGE, base, *taken))
 
     async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
         """Ids of the waiting jobs, `most` at most, first in the queue first."""
@@ -214,6 +229,9 @@ class RedisStore:
         """The endpoint's counters."""
         pairs = await self.connection.do("HGETALL", f"{self.base(endpoint)}:counts")
         return self._records.note_counts(endpoint, counts_of(pairs))
+
+    async def _known_counts(self, endpoint: str) -> Counts:
+        return self._records.counts.get(endpoint) or await self.counts(endpoint)
 
     # Forgetting
 
@@ -291,6 +309,8 @@ class RedisStore:
     def _missed(self, endpoint: str) -> None:
         self._records.known.clear()
         self._records.counts.pop(endpoint, None)
+        if endpoint in self._followed:
+            self._followed[endpoint] = False  # the server may not know of it any more
         for listener in self.news.losses:
             listener(endpoint)
 

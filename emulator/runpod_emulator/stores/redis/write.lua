@@ -8,6 +8,7 @@
 -- Returns {1, number of the last write, counts}, {0, records that are not as expected}, or {2, counts} if it is full.
 local base, keep, token, most = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local NEWS_KEPT, BESIDE, RENEWED_EACH = 10000, 65536, 60000
+local REMEMBERED = 60000  -- milliseconds in which who has deleted a record may ask again whether it has
 
 local at = 4
 local function one()
@@ -38,7 +39,7 @@ for _, step in ipairs(steps) do
   local job = base .. ':job:' .. step.id
   local version = redis.call('ZSCORE', base .. ':all', step.id) and redis.call('HGET', job, 'v')
   if (version or '') ~= step.expected then
-    local fields = version and redis.call('HMGET', job, 'r', 'w') or {false, false}
+    local fields = version and redis.call('HMGET', job, 'r', 'w') or {false, redis.call('GET', job .. ':w')}
     conflicts[#conflicts + 1] = {
       step.id, version or '', fields[2] or '', fields[1] or '', text(job, 'i') or '', text(job, 'o'), text(job, 's'),
     }
@@ -100,6 +101,7 @@ local function write(step, job)
   end
   if step.record == '' then
     redis.call('ZREM', base .. ':all', step.id)
+    redis.call('SET', job .. ':w', token, 'PX', REMEMBERED)
     return
   end
   redis.call('HSET', job, 'v', writes, 'r', step.record, 'w', token, 'k', step.run)
