@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
+from runpod_emulator.core.platform import Platform
+from runpod_emulator.doors import alive
 from runpod_emulator.workers.environment import host_name
 
 from tests.docker.manifests import FOLDER, IMAGE, ROOT, check_store_command, check_store_url, check_worker, settings_of
 
 COMPOSE = yaml.safe_load((FOLDER / "compose.scale.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-CADDYFILE = (FOLDER / "Caddyfile").read_text(encoding="utf-8")
+PROXY = (FOLDER / "haproxy.cfg").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -70,12 +72,19 @@ def test_what_is_mounted_exists() -> None:
     assert all(mount.endswith(":ro") for mount in mounts)
 
 
-def test_the_proxy_knows_every_emulator_and_holds_nothing_back() -> None:
-    assert re.search(r"^:8000 \{$", CADDYFILE, re.MULTILINE)
-    assert "dynamic a emulator 8000" in CADDYFILE
-    assert "flush_interval -1" in CADDYFILE
-    assert "lb_retry_match" not in CADDYFILE, "what was sent to one emulator must not be sent to another"
-    assert CADDYFILE.count("{") == CADDYFILE.count("}")
+def test_the_proxy_knows_every_emulator_that_is_ready() -> None:
+    names, most, server = re.findall(r"server-template (\w+) (\d+) (\S+) check .* resolvers docker", PROXY)[0]
+    assert (names, server) == ("emulator", "emulator:8000")
+    assert int(most) >= SERVICES["emulator"]["deploy"]["replicas"]
+    (probe,) = re.findall(r"option httpchk GET (\S+)", PROXY)
+    assert probe in [route.path for route in alive.routes]
+    assert "bind :8000\n" in PROXY
+
+
+def test_the_proxy_sends_nothing_twice_and_waits_as_long_as_any_request() -> None:
+    assert "retry-on conn-failure\n" in PROXY
+    longest = max(Platform().wait_max, Platform().balancer_answer_limit) // 1000
+    assert [int(found) > longest for found in re.findall(r"timeout (?:client|server) (\d+)s", PROXY)] == [True, True]
 
 
 def test_the_workers_have_what_worker_env_prints() -> None:
