@@ -20,6 +20,7 @@ from runpod_emulator.world import heartbeat
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+FLAT = " ".join(PAGE.split())
 TROUBLE = PAGE.partition("## When something is wrong")[2]
 URLS = sorted(set(re.findall(r"(?:redis|rediss|valkey|valkeys)://[^\s`|]+", PAGE)))
 _SOURCES = [Path(module.__file__ or "") for module in (shared, opening)]
@@ -42,7 +43,7 @@ def test_every_scheme_is_named_and_the_two_parameters_are() -> None:
     assert [scheme for scheme in SCHEMES if f"`{scheme}://`" not in PAGE] == []
     assert read_address("redis://host:6379/0?prefix=staging").prefix == "staging"
     assert read_address("redis://node:6379?cluster=1").cluster
-    assert f"`{PREFIX}` if it does not say" in PAGE
+    assert f"`{PREFIX}` if it does not say" in FLAT
 
 
 def test_a_password_is_never_shown() -> None:
@@ -86,15 +87,15 @@ def test_what_the_log_says_is_explained() -> None:
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
-    assert f"every {BEAT // 1000} s that it lives. {LEASE // 1000} s after" in PAGE
-    assert f"a delivery for {leases.LEASE // 1000} s" in PAGE
-    assert f"expire {transitions.KEPT // 86_400_000} days after" in PAGE
+    assert f"every {BEAT // 1000} s that it lives. {LEASE // 1000} s after" in FLAT
+    assert f"a delivery for {leases.LEASE // 1000} s" in FLAT
+    assert f"expire {transitions.KEPT // 86_400_000} days after" in FLAT
     kept = re.search(r"NEWS_KEPT, .* = (\d+),", (Path(news.__file__).parent / "write.lua").read_text(encoding="utf-8"))
-    assert kept is not None and f"the last {int(kept[1]):,} changes" in PAGE
-    assert f"texts up to {transitions.TOLD // 1024} KB" in PAGE
-    assert f"`run_retention`, {Platform().run_retention // 60_000} min" in PAGE
-    assert f"held for {Platform().wait_max // 60_000} minutes" in PAGE
-    assert f"up to {Platform().balancer_answer_limit // 1000} s" in PAGE
+    assert kept is not None and f"the last {int(kept[1]):,} changes" in FLAT
+    assert f"texts up to {transitions.TOLD // 1024} KB" in FLAT
+    assert f"`run_retention`, {Platform().run_retention // 60_000} min" in FLAT
+    assert f"held for {Platform().wait_max // 60_000} minutes" in FLAT
+    assert f"up to {Platform().balancer_answer_limit // 1000} s" in FLAT
 
 
 def test_proxies_wait_longer_than_any_request() -> None:
