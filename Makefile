@@ -42,12 +42,15 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.forwarding
 
+# ScaledObject is no kind of Kubernetes' own.
+MANIFESTS := $(filter-out %/keda.yml,$(wildcard docker/kubernetes/*.yml))
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive emulator
+	$(BIN)/kubernetes-validate --quiet --strict -k 1.34 $(MANIFESTS)
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
