@@ -192,7 +192,7 @@ class Connection:
                     await self._connect_anew()
                     await self.client.execute_command("SET", f"{self.address.prefix}:format", FORMAT, "NX")
                     error = None
-                except (exceptions.RedisError, OSError) as again:
+                except Exception as again:
                     error = again if _is_away(again) else None
         finally:
             self._asking = None
@@ -212,7 +212,7 @@ class Connection:
             pipeline.execute_command(*command)
         try:
             answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        except (exceptions.RedisError, OSError) as error:
+        except Exception as error:  # a cluster's are of no common kind, and whoever waits has to be told
             return [error] * len(commands)
         return answers
 
