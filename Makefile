@@ -28,6 +28,7 @@ compat: $(VENV)/.test $(VENV)/.sdk2
 parity: $(VENV)/.test $(VENV)/.sdk2
 	PARITY_CASES=$(CASES) $(BIN)/python -m pytest -n 0 -m parity tests/parity
 
+# Official workers are killed, and servers over one store, the store itself, their connections: CHAOS_JOBS says for how many jobs.
 chaos: $(VENV)/.test
 	$(BIN)/python -m pytest -m chaos tests/chaos
 

@@ -193,7 +193,7 @@ class Connection:
                     await self._connect_anew()
                     await self.client.execute_command("SET", f"{self.address.prefix}:format", FORMAT, "NX")
                     error = None
-                except (exceptions.RedisError, OSError) as again:
+                except Exception as again:
                     error = again if _is_away(again) else None
         finally:
             self._asking = None

@@ -185,7 +185,8 @@ class RedisStore:
         if not run:
             return False
         taken = read.job.id, run, read.taken, len(read.chunks), secrets.token_hex(4)
-        return bool(await self.connection.run(_ACKNOWLEDGE, base, *taken))
+        # Whose the chunks are must be known: who asked anew would find them taken, by itself.
+        return bool(await patiently(self, lambda: self.connection.run(_ACKNOWLEDGE, base, *taken)))
 
     async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
         """Ids of the waiting jobs, `most` at most, first in the queue first."""
