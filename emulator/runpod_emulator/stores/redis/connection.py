@@ -23,6 +23,7 @@ from redis.backoff import ExponentialBackoff
 
 from runpod_emulator.core.store_errors import StoreAway, StoreFull
 from runpod_emulator.stores.redis.address import Address
+from runpod_emulator.stores.redis.wire import Packed, ask
 
 AT_ONCE = 200
 """Commands that go out together at most."""
@@ -117,10 +118,12 @@ class Connection:
             self._sending = None
 
     async def _answers(self, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        pipeline = self.client.pipeline(transaction=False) if not self.address.cluster else self.client.pipeline()
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
+            if not self.address.cluster:
+                return await ask(self.client, commands, TIMEOUT)
+            pipeline = self.client.pipeline()
+            for command in commands:
+                pipeline.execute_command(*command)
             answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # a cluster's are of no common kind, and whoever waits has to be told
             return [error] * len(commands)
@@ -130,12 +133,12 @@ class Connection:
 def made(address: Address, timeout: float, single: bool = False) -> Any:
     """A client of the library; a command may take so many seconds. A `single` one has one connection, kept as it is."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 0 if single else TRIES)
-    options: dict[str, Any] = {
-        "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2
-    }  # fmt: skip
+    options: dict[str, Any] = {"socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2}
     if address.cluster:
-        return client.RedisCluster.from_url(address.url, **options)
-    return client.Redis.from_url(address.url, single_connection_client=single, **options)
+        return client.RedisCluster.from_url(address.url, socket_timeout=timeout, **options)
+    if single:
+        return client.Redis.from_url(address.url, single_connection_client=True, socket_timeout=timeout, **options)
+    return client.Redis.from_url(address.url, connection_class=Packed, **options)
 
 
 def _told(error: Exception) -> Exception:
