@@ -138,7 +138,7 @@ def made(address: Address, timeout: float, single: bool = False) -> Any:
         return client.RedisCluster.from_url(address.url, socket_timeout=timeout, **options)
     if single:
         return client.Redis.from_url(address.url, single_connection_client=True, socket_timeout=timeout, **options)
-    return client.Redis.from_url(address.url, connection_class=Packed, **options)
+    return client.Redis.from_url(address.url, single_connection_client=True, connection_class=Packed, **options)
 
 
 def _told(error: Exception) -> Exception:

@@ -27,10 +27,13 @@ class Packed(client.Connection):
 async def ask(library: client.Redis, commands: Sequence[Sequence[Any]], timeout: float) -> list[Any]:
     """The answers, errors of single commands among them; raises what the library does if the connection breaks.
 
-    All together may take `timeout` seconds each time that they are tried.
+    All together may take `timeout` seconds each time that they are tried. The client is one of a single connection,
+    and nobody else uses it meanwhile.
     """
-    pool = library.connection_pool
-    connection: client.Connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    if library.connection is None:
+        await library.initialize()
+    connection = library.connection
+    assert connection is not None
 
     async def once() -> list[Any]:
         try:
@@ -41,11 +44,8 @@ async def ask(library: client.Redis, commands: Sequence[Sequence[Any]], timeout:
     async def failed(error: Exception) -> None:
         await connection.disconnect()
 
-    try:
-        answers: list[Any] = await connection.retry.call_with_retry(once, failed)
-        return answers
-    finally:
-        await pool.release(connection)
+    answers: list[Any] = await connection.retry.call_with_retry(once, failed)
+    return answers
 
 
 async def _asked(library: client.Redis, connection: client.Connection, commands: Sequence[Sequence[Any]]) -> list[Any]:
