@@ -6,6 +6,7 @@ import secrets
 import statistics
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -145,8 +146,6 @@ def replicas(scale: Scale) -> Sample:
 
 def _at_all(servers: list[Server], scale: Scale) -> float:
     """Answers a second, with as many connections to all of them together, whatever their number."""
-    from concurrent.futures import ProcessPoolExecutor
-
     connections = AT_ONCE // len(servers)
     with ProcessPoolExecutor(len(servers)) as pool:
         loads = [

@@ -38,7 +38,10 @@ async def fill(address: Address, numbers: range, text: bytes = _JOB.input) -> No
     def base(endpoint: str) -> str:
         return address.base("", endpoint)
 
-    deaf = NewsReader(connection, base, lambda endpoint, fields: None, lambda piece: None, lambda endpoint: None)
+    def hear(*told: Any) -> None:
+        """Not at all."""
+
+    deaf = NewsReader(connection, base, hear, hear, hear, hear)
     records = Records(connection, base, deaf)
     for start in range(numbers.start, numbers.stop, BATCH):
         jobs = [job_of(number, text) for number in range(start, min(start + BATCH, numbers.stop))]

@@ -77,6 +77,13 @@ async def join() -> AsyncIterator[Join]:
         await store.close()
 
 
+def without_s3(piece: Transition | Cleared) -> Transition:
+    """A transition as news tells it: nobody who only hears of it needs `s3Config`."""
+    assert isinstance(piece, Transition)
+    before, after = (one and one._replace(s3_config=None) for one in (piece.before, piece.after))
+    return piece._replace(before=before, after=after, job=piece.job._replace(s3_config=None))
+
+
 async def test_both_hear_of_every_transition_in_the_order_of_the_writes(join: Join):
     one, other = await join(), await join()
     await one.create("a")
@@ -86,7 +93,7 @@ async def test_both_hear_of_every_transition_in_the_order_of_the_writes(join: Jo
     await one.apply("a", Completed(1, b'"done"'))
     first, second = await one.hears(5), await other.hears(5)
     assert told(first) == told(second) == ["a Submitted", "a Taken", "a Emitted", "b Submitted", "a Completed"]
-    assert first == second
+    assert [without_s3(piece) for piece in first] == [without_s3(piece) for piece in second]
 
 
 async def test_of_its_own_write_an_emulator_has_heard_when_the_write_returns(join: Join):

@@ -30,6 +30,7 @@ from runpod_emulator.core.store_errors import StoreAway, StoreFull, Unavailable
 from runpod_emulator.core.time.clock import wait_really
 from runpod_emulator.stores.records import FORMAT
 from runpod_emulator.stores.redis.address import Address
+from runpod_emulator.stores.redis.wire import Packed, ask
 
 log = logging.getLogger("runpod_emulator")
 
@@ -208,10 +209,12 @@ class Connection:
             await client.aclose()
 
     async def _answers(self, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        pipeline = self.client.pipeline(transaction=False) if not self.address.cluster else self.client.pipeline()
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
+            if not self.address.cluster:
+                return await ask(self.client, commands, TIMEOUT)
+            pipeline = self.client.pipeline()
+            for command in commands:
+                pipeline.execute_command(*command)
             answers: Sequence[Any] = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # a cluster's are of no common kind, and whoever waits has to be told
             return [error] * len(commands)
@@ -223,12 +226,13 @@ def made(address: Address, timeout: float, single: bool = False) -> Any:
     # A server that hangs is not tried again: then a command would take as long once more.
     retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0 if single else TRIES, (exceptions.ConnectionError,))
     options: dict[str, Any] = {
-        "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2,
-        "encoding_errors": "surrogatepass",
+        "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2, "encoding_errors": "surrogatepass"
     }  # fmt: skip
     if address.cluster:
-        return client.RedisCluster.from_url(address.url, **options)
-    return client.Redis.from_url(address.url, single_connection_client=single, **options)
+        return client.RedisCluster.from_url(address.url, socket_timeout=timeout, **options)
+    if single:
+        return client.Redis.from_url(address.url, single_connection_client=True, socket_timeout=timeout, **options)
+    return client.Redis.from_url(address.url, single_connection_client=True, connection_class=Packed, **options)
 
 
 def _told(error: Exception) -> Exception:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections import defaultdict
 from collections.abc import Mapping
 
 from runpod_emulator.core.errors import JobNotFound
@@ -73,6 +74,8 @@ class RedisStore:
         self._followed: dict[str, bool] = {}
         """The endpoints that are served here, and whether their news is read."""
         self._following: set[asyncio.Task[None]] = set()
+        self._claims: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One claim at a time here: of several that read the same first job all but one had to read again."""
         self._reader = NewsReader(self.connection, self.base, self._decoded, self._tell_past, self._tell, self._missed)
         self._records = Records(self.connection, self.base, self._reader)
         self.deliveries = RedisDeliveries(self.connection, self.endpoints, self.base)
@@ -153,6 +156,10 @@ class RedisStore:
     async def claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         """Apply `change` to the first jobs of the queue, `most` at most; those for which it returns None stay."""
         await self._ready(endpoint)
+        async with self._claims[endpoint]:
+            return await self._claim(endpoint, most, change)
+
+    async def _claim(self, endpoint: str, most: int, change: Change) -> Claimed:
         claimed: list[Transition] = []
         left = 0
         while len(claimed) < most and self._may_wait(endpoint, left):

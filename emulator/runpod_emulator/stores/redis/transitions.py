@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
 from runpod_emulator.core.jobs.store import Cleared, Counts
@@ -21,7 +23,6 @@ from runpod_emulator.stores.records import (
     event_values,
     job_of,
     job_values,
-    job_written,
     read,
     written,
 )
@@ -45,10 +46,12 @@ def step(transition: Transition, version: str) -> list[Any]:
     status = None if after is None else after.status
     waits = status is JobStatus.IN_QUEUE
     due = transition.due
+    values = job_values(job)
+    record = written(values)
     return [
         job.id,
         version,
-        b"" if after is None else job_written(after),
+        b"" if after is None else record,
         run_of(job),
         job.input if before is None else b"",
         (job.s3_config or b"") if before is None else b"",
@@ -64,7 +67,7 @@ def step(transition: Transition, version: str) -> list[Any]:
         *_listed(transition.event.chunks if isinstance(transition.event, Emitted) else ()),
         *_listed(_owed(transition.delivery)),
         *_listed(_counted(transition)),
-        *_listed(news(transition)),
+        *_listed(news(transition, values, record)),
         KEPT + max(0, (due or transition.at) - transition.at),
     ]
 
@@ -78,10 +81,10 @@ def counts_of(found: Mapping[bytes, bytes] | Sequence[bytes]) -> Counts:
     """The counts of these names and numbers."""
     counts = Counts()
     for name, number in named(found).items():
-        kind, _, status = name.partition(":")
-        if status:
-            getattr(counts, kind)[JobStatus(status)] = int(number)
-        elif kind in _COUNTED:
+        kind, status = _NAMED.get(name, ("", None))
+        if status is not None:
+            getattr(counts, kind)[status] = int(number)
+        elif kind:
             setattr(counts, kind, int(number))
     return counts
 
@@ -91,22 +94,25 @@ def delivery_name(delivery: Delivery) -> str:
     return f"{delivery.serial:020}:{delivery.job}"
 
 
-def news(transition: Transition) -> list[Any]:
-    """The fields of a transition's news."""
+def news(transition: Transition, values: list[Any], record: bytes) -> list[Any]:
+    """The fields of a transition's news; `values` are those of its job, and `record` is what was written of them."""
     kind, fields, texts = event_values(transition.event)
     job = transition.job
     text = job.input if len(job.input) <= TOLD else NOT_TOLD
     if sum(map(len, texts)) > TOLD:
         texts = []
-    values = job_values(job)
     before = None
     if transition.before is not None:
         was = job_values(transition.before)
         before = [[place, value] for place, value in enumerate(was) if value != values[place]]
     flags = [transition.after is None, transition.ended, transition.left_worker, transition.queued]
     owed = None if transition.delivery is None else transition.delivery.due
-    told = [kind, fields, transition.at, values, before, flags, transition.due, owed]
-    named: list[Any] = ["m", written(told), "i", text]
+    rest = before, flags, transition.due, owed
+    try:
+        told = orjson.dumps([kind, fields, transition.at, orjson.Fragment(record), *rest])
+    except TypeError:  # as in `written`
+        told = written([kind, fields, transition.at, values, *rest])
+    named: list[Any] = ["m", told, "i", text]
     for number, part in enumerate(texts):
         named += (f"t{number}", part)
     return named
@@ -174,12 +180,16 @@ def _counted(transition: Transition) -> list[Any]:
     for name in _COUNTED[:-1]:
         if number := getattr(counts, name):
             pairs += (name, number)
-    for kind in ("kept", "ended"):
-        for status, number in getattr(counts, kind).items():
-            if number:
-                pairs += (f"{kind}:{status.value}", number)
+    for name, (kind, status) in _BY_STATUS.items():
+        if number := getattr(counts, kind)[status]:
+            pairs += (name, number)
     return pairs
 
 
 _COUNTED = ("queued", "running", "queued_unscaled", "held", "scripted", "scripted_scaled", "requeued", "writes")
 """The counts that are one number; the script itself counts the writes."""
+_BY_STATUS = {
+    f"{kind}:{status.value}": (kind, status) for kind in ("kept", "ended") for status in JobStatus if status.terminal
+}
+_NAMED: dict[str, tuple[str, JobStatus | None]] = {**{name: (name, None) for name in _COUNTED}, **_BY_STATUS}
+"""What a count is called on the server, and which it is."""
