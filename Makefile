@@ -7,13 +7,19 @@ CASES ?= 100
 # Empty: bytecode is kept, also where the environment says otherwise. Without it each process of the tests compiles them anew, for 8 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: serve test compat parity chaos soak mutants bench lint format docs screenshots all-pythons lowest clean
+.PHONY: serve test stores compat parity chaos soak mutants bench lint format docs screenshots all-pythons lowest clean
 
 serve: $(VENV)/.serve
 	$(BIN)/runpod-emulator serve handlers --port $(PORT)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# The API on a Valkey or Redis server, which RUNPOD_EMULATOR_STORE_SERVER may name, and all else that runs on one.
+stores: $(VENV)/.test
+	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest tests/doors tests/http
+	$(BIN)/python -m pytest -k redis tests/core tests/effects tests/world
+	$(BIN)/python -m pytest tests/stores
 
 compat: $(VENV)/.test $(VENV)/.sdk2
 	$(BIN)/python -m pytest -m compat tests
@@ -22,6 +28,7 @@ compat: $(VENV)/.test $(VENV)/.sdk2
 parity: $(VENV)/.test $(VENV)/.sdk2
 	PARITY_CASES=$(CASES) $(BIN)/python -m pytest -n 0 -m parity tests/parity
 
+# Official workers are killed, and servers over one store, the store itself, their connections: CHAOS_JOBS says for how many jobs.
 chaos: $(VENV)/.test
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
@@ -36,12 +43,15 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.forwarding
 
+# ScaledObject is no kind of Kubernetes' own.
+MANIFESTS := $(filter-out %/keda.yml,$(wildcard docker/kubernetes/*.yml))
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive emulator
+	$(BIN)/kubernetes-validate --quiet --strict -k 1.34 $(MANIFESTS)
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .

@@ -19,6 +19,7 @@ HOW_TO_GET = {
     "curl": "apt-get install curl",
     "zsh": "apt-get install zsh",
     "chromium": "apt-get install chromium",
+    "redis-server": "apt-get install redis-server",
 }
 
 FIRST = (

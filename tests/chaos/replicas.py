@@ -210,6 +210,15 @@ class Cluster:
             client.client_kill_filter(_type="normal", skipme=True)
             client.close()
 
+    def looked_at(self) -> str:
+        """What each server says of itself, for whoever looks for what went wrong."""
+        told = [f"; workers {[(name, one.poll()) for name, one in self.workers.items()]}"]
+        for server in self.servers:
+            with suppress(httpx.HTTPError):
+                told += [server.http.get(f"/{endpoint}/health").text for endpoint in ENDPOINTS]
+            told.append(server.err.text[-4_000:] + server.out.text[-1_000:])
+        return "\n".join(told)
+
     def close(self) -> None:
         """End the workers and the store; the servers are the starter's."""
         for process in self.workers.values():
@@ -293,11 +302,13 @@ def endure(
             f"{len(accepted)} jobs in {time.monotonic() - began:.0f} s, seed {seed}; {dict(here.done)}; "
             f"not accepted {dict(sum((one.refused for one in clients.values()), Counter()))}, "
             f"503 after {max(one.longest for one in clients.values()):.1f} s at most; "
-            f"ended twice {[job for job in news.ends if news.ends[job] > 1]}, never {left[0]}, "
+            f"ended twice {[job for job in news.ends if news.ends[job] > 1]}, never {len(left[0])} {left[0][:3]}, "
             f"run more than once {sum(runs > 1 for runs in news.runs.values())}; "
-            f"webhooks lost {left[1]}, repeated {sum(calls.count[job] > 1 for job in accepted)}; "
+            f"webhooks lost {len(left[1])} {left[1][:3]}, repeated {sum(calls.count[job] > 1 for job in accepted)}; "
             f"out of order {news.out_of_order('one')}; gaps {news.gaps}; ends {_ends(news)}"
         )
+        if any(left):
+            figures += here.looked_at()
         say(figures)
         assert (news.gaps, left) == (0, ([], [])), figures
         assert {news.ends[job] for job in accepted} == {1} and max(news.ends.values()) == 1, figures

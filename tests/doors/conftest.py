@@ -8,7 +8,10 @@ from types import FrameType
 
 import pytest
 
+from tests.stores import both
+
 LIMIT = 60
+store_of_the_run = both.store_of_the_run
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from runpod_emulator.http.call import FIDELITY
 from runpod_emulator.server.app import Application
 from runpod_emulator.world.worlds import Worlds
 
+from tests.stores.counted import MADE, close_made, rest
 from tests.worlds import TestWorld, make_world
 
 KEY = "rpa_KEY"
@@ -104,12 +105,24 @@ def open_doors(
     return Doors(make_world(profile, **options), access or Access(), key)
 
 
+def live(life: Coroutine[Any, Any, None]) -> None:
+    """Run this in a loop of its own, and let go of the stores that it has made."""
+
+    async def whole() -> None:
+        try:
+            await life
+        finally:
+            await close_made()
+
+    asyncio.run(whole())
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let others run until `condition` holds."""
     for _ in range(2_000):
         if condition():
             return
-        await asyncio.sleep(0)
+        await (rest() if MADE else asyncio.sleep(0))
     raise AssertionError("what the test waits for never came")
 
 

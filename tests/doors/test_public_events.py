@@ -8,6 +8,7 @@ import pytest
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 
 from tests.core.faulty_worlds import fault_of
+from tests.core.steps import turns
 from tests.doors.doors import Doors, Visit, expect_bad_request, expect_problem, open_doors, until
 
 EVENTS = {"accept": "text/event-stream"}
@@ -186,14 +187,12 @@ async def test_a_client_that_stopped_reading_and_left_gives_its_place_back(reads
     await doors.emit(job, b"1", b"2")
     visit = Stalled(doors, "GET", f"/v2/ep/stream/{job.id}", headers=EVENTS)
     visit.reads = reads
-    for _ in range(50):
-        await asyncio.sleep(0)
+    await turns(50)
     assert len(visit.sent) == reads
     visit.leave()
     await visit.task
     await doors.complete(job)
-    for _ in range(50):
-        await asyncio.sleep(0)
+    await turns(50)
     assert (await doors.get(f"/stream/{job.id}")).status_code == 200
 
 

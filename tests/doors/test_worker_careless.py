@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from runpod_emulator.core.platform import Profile
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.call import FIDELITY
 
-from tests.doors.doors import JOB, PROFILES, body, expect_bad_request, expect_problem, open_doors
+from tests.doors.doors import JOB, PROFILES, body, expect_bad_request, expect_problem, live, open_doors
 from tests.doors.worker_calls import PING, WORKER_CALLS, done_path, holding, is_ok, post, status, stream_path
 from tests.tables import table
 
@@ -313,7 +312,7 @@ def test_no_body_of_a_worker_is_a_fault_of_ours(content: bytes, kind: str) -> No
             assert shown.json()["status"] == "FAILED"
         assert (await doors.get(f"/stream/{job}") if doors.waiting else shown).status_code == 200
 
-    asyncio.run(check())
+    live(check())
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
@@ -329,4 +328,4 @@ def test_no_path_of_a_worker_is_a_fault_of_ours(worker: str, query: dict[str, st
             answer = await doors.get(f"/{kind}/{quote(worker, safe='')}", params=query)
             assert answer.status_code in (200, 204, 404)
 
-    asyncio.run(check())
+    live(check())

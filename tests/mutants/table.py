@@ -25,6 +25,31 @@ class Mutant(NamedTuple):
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a-server-that-has-just-started-takes-living-jobs",
+        "emulator/runpod_emulator/world/heartbeat.py",
+        "if now >= self._beats_since + self._between:",
+        "if now >= self._beats_since:",
+        (
+            "tests/world/test_store_away.py::test_a_server_that_has_just_started_gives_up_nobody_who_had_no_time_to_beat",
+        ),
+    ),
+    Mutant(
+        "a-write-whose-answer-is-lost-is-nobodys",
+        "emulator/runpod_emulator/stores/redis/jobs.py",
+        "if written_by == token.encode():",
+        "if written_by == token:",
+        ("tests/stores/test_away.py::test_a_claim_of_several_whose_answer_is_lost_has_them_all",),
+    ),
+    Mutant(
+        "a-result-is-lost-while-the-store-is-away",
+        "emulator/runpod_emulator/core/endpoint/work.py",
+        "await self.engine.change(job_id, event, at, patient=True)",
+        "await self.engine.change(job_id, event, at)",
+        (
+            "tests/world/test_store_away.py::test_a_report_of_our_own_worker_is_kept_and_delivered_when_the_store_is_back",
+        ),
+    ),
+    Mutant(
         "a-test-reaches-the-real-service",
         "emulator/runpod_emulator/plugin/guard.py",
         "        self._refused.append(message)\n        raise RealServiceCalled(message)",

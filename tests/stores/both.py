@@ -6,6 +6,7 @@ each. Left out are those marked `one_step`, which say that nothing suspends or a
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 
@@ -22,6 +23,13 @@ OWN_STORE = (
     "test_store_away", "test_two_worlds",
 )  # fmt: skip
 """How the names of test files begin that choose their store themselves, or need none."""
+
+RUN = os.environ.get("EMULATOR_TEST_STORE", "memory")
+"""The store of a whole run of the tests of doors and of HTTP (`make stores`): memory, yielding or redis."""
+MEMORY_ONLY = {
+    "test_openapi": "one world lives over many event loops, and a store's connections over one",
+}
+"""Files and tests of such a run that stay on the memory store, and why."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -41,6 +49,17 @@ def store(request: pytest.FixtureRequest) -> Iterator[None]:
     worlds.STORE = STORES[getattr(request, "param", "memory")]
     yield
     worlds.STORE = None
+
+
+@pytest.fixture(autouse=True)
+async def store_of_the_run(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """For the tests of a folder that run on one store: that of the whole run."""
+    name = request.module.__name__.rpartition(".")[2]
+    is_fixed = {name, f"{name}::{request.function.__name__}"} & MEMORY_ONLY.keys()
+    worlds.STORE = STORES["memory" if is_fixed else RUN]
+    yield
+    worlds.STORE = None
+    await close_made()
 
 
 @pytest.fixture(autouse=True)

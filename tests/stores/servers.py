@@ -33,8 +33,8 @@ def program() -> str | None:
 class StoreServer:
     """One server; `restart` keeps what was written if it has `--appendonly yes`."""
 
-    def __init__(self, *options: str) -> None:
-        found = program()
+    def __init__(self, *options: str, named: str | None = None) -> None:
+        found = named or program()
         assert found is not None, "no Valkey or Redis server is here"
         self._program = found
         self._options = options
@@ -89,7 +89,7 @@ def _wait_until_up(port: int) -> None:
         try:
             with socket.create_connection(("127.0.0.1", port), 1) as sock:
                 sock.sendall(b"PING\r\n")
-                if sock.recv(100).startswith(b"+PONG"):
+                if sock.recv(100).startswith((b"+PONG", b"-NOAUTH")):
                     return
         except OSError:
             pass

@@ -59,7 +59,7 @@ class Seen:
         store.news.transitions.append(self.heard.append)
         store.news.losses.append(self.losses.append)
         store.outage.on_back.append(self._back)
-        store.follow("ep")
+        store.news.follow("ep")
 
     def _back(self) -> None:
         self.backs += 1

@@ -26,6 +26,7 @@ from runpod_emulator.core.jobs.job import (  # fmt: skip
     Returned,
     Shortened,
     Taken,
+    TimedOut,
     Transition,
     apply,
     submit,
@@ -103,6 +104,21 @@ def test_what_was_created_is_found_in_its_endpoint_only(shelf: Shelf):
     for endpoint, job_id in (("ep", "b"), ("other", "a")):
         with pytest.raises(JobNotFound):
             shelf.do(shelf.store.get(endpoint, job_id))
+
+
+@pytest.mark.parametrize("job_id", ["\ud800", "", "\x00", "x" * 5_000])
+def test_odd_names_are_not_there(shelf: Shelf, job_id: str):
+    with pytest.raises(JobNotFound):
+        shelf.do(shelf.store.get("ep", job_id))
+
+
+def test_half_a_surrogate_pair_in_an_error_is_kept(shelf: Shelf):
+    shelf.create("a", webhook="http://h/\udc00", trace="\ud800")
+    shelf.claim(1)
+    shelf.update("a", Failed("\ud83d", None, 1))
+    job = shelf.do(shelf.store.get("ep", "a"))
+    assert (job.error, job.webhook, job.trace) == ("\ud83d", "http://h/\udc00", "\ud800")
+    assert shelf.do(shelf.store.recent("ep", 0, 9)) == ([job], 1)
 
 
 @pytest.mark.parametrize("verb", ["get", "unread", "update"])
@@ -347,6 +363,15 @@ def test_chunks_of_a_job_that_is_gone_take_none_of_a_later_one_with_its_id(shelf
     assert drain(shelf)[1] == [b"2"]
 
 
+@pytest.mark.parametrize("event", [Cancelled(), TimedOut("late")])
+def test_what_was_read_of_a_job_that_waits_is_of_no_run(shelf: Shelf, event: Event):
+    shelf.create("a")
+    read = shelf.do(shelf.store.unread("ep", "a"))
+    assert not shelf.do(shelf.store.acknowledge(read))
+    shelf.update("a", event)
+    assert not shelf.do(shelf.store.acknowledge(read))
+
+
 # Counts and pages
 
 
@@ -565,6 +590,25 @@ def test_what_a_sender_says_late_counts_if_nobody_else_was_given_it(shelf: Shelf
     (given,) = claim(shelf, 2_000, until=3_000)
     assert next_due(shelf) == 3_000
     assert record(shelf, given, status=DeliveryStatus.DELIVERED)
+
+
+def test_a_delivery_that_nobody_was_given_yet_may_be_settled_or_kept_back(shelf: Shelf):
+    first, second = (owe(shelf, job, 2_000, serial) for serial, job in enumerate("ab", 1))
+    shelf.do(shelf.store.deliveries.renew([second], 8_000))
+    assert record(shelf, first, status=DeliveryStatus.DELIVERED)
+    assert claim(shelf, 7_999) == []
+    assert [given.job for given in claim(shelf, 8_000)] == ["b"]
+
+
+def test_deliveries_of_all_endpoints_are_given_out_earliest_first(shelf: Shelf):
+    dues = [("a", 3_000), ("b", 2_000), ("a", 1_000), ("b", 3_000), ("a", 2_000)]
+    for serial, (endpoint, due) in enumerate(dues):
+        shelf.store.news.follow(endpoint)
+        delivery = Delivery(endpoint, "j", serial, "http://h/", b"{}", due=due)
+        shelf.do(shelf.store.deliveries.owe_again(delivery))
+    given = [claim(shelf, 5_000, most=most, until=9_000) for most in (1, 2, 5)]
+    assert [[one.serial for one in some] for some in given] == [[2], [1, 4], [0, 3]]
+    assert [one.serial for one in claim(shelf, 9_000)] == [0, 1, 2, 3, 4]
 
 
 def test_a_delivery_that_was_cleared_stays_so(shelf: Shelf):

@@ -293,3 +293,46 @@ async def test_a_clock_that_is_two_seconds_off_gives_nobody_up(behind: int):
     owners.beat = lambda owner, until, workers: beat(owner, until + behind, workers)  # type: ignore[method-assign]
     await servers.advance(5 * LEASE)
     assert (await other.endpoint.status(job.id)).retries == 0
+
+
+async def test_a_stop_that_came_while_the_store_was_away_here_reaches_the_worker_after(here: Here):
+    worker, job = await here.world.running()
+    address = here.store.address._replace(url=shared_server().url)
+    other = make_world(clock=RealClock(), store=RedisStore(address, owner="other"), owner="other", rate_limits=False)
+    await here.away()
+    assert (await other.endpoint.cancel(job.id)).status is JobStatus.CANCELLED
+    assert here.world.launcher.stopped_jobs == []
+    await here.back()
+    await until(lambda: here.world.launcher.stopped_jobs == [(worker, job.id, job.lease)])
+    assert not await here.work.report(job.id, Completed(job.lease))
+    await bounded(other.emulator.stop())
+
+
+async def test_of_two_servers_that_give_an_owner_up_at_once_one_puts_its_job_back(here: Here):
+    _, job = await here.world.running()
+    others = []
+    for name in "bc":
+        store = RedisStore(here.store.address, owner=name)
+        others.append(make_world(clock=RealClock(), store=store, owner=name, rate_limits=False))
+    held = await here.store.owners.held("here")
+    assert [one.id for one in held] == [job.id]
+    lost = await asyncio.gather(*(world.endpoint.work.owner_gone(one) for world in others for one in held * 2))
+    assert sorted(lost) == [False, False, False, True]
+    after = await here.endpoint.status(job.id)
+    assert (after.status, after.retries, after.owner) == (JobStatus.IN_QUEUE, 1, None)
+    assert not await here.work.report(job.id, Completed(job.lease))
+    for world in others:
+        await bounded(world.emulator.stop())
+
+
+async def test_an_official_wait_for_stops_is_not_ended_by_an_outage(here: Here):
+    await here.endpoint.submit(INPUT)
+    (job,) = await here.endpoint.polling.take("w1", 1, True, here.world.emulator.timeline.now(), Caller())
+    until_then = here.world.emulator.timeline.now() + 60_000
+    stops = asyncio.ensure_future(here.endpoint.polling.stops("w1", until_then, Caller()))
+    await asyncio.sleep(0.1)
+    await here.away()
+    await here.back()
+    await until(lambda: not here.store.connection.is_away)
+    await here.endpoint.cancel(job.id)
+    assert await bounded(stops) == [job.id]

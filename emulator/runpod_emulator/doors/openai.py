@@ -13,8 +13,9 @@ from starlette.responses import Response
 from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobFailed, JobNotFound
 from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.rates import Operation
-from runpod_emulator.doors.public import Events, note_job
+from runpod_emulator.doors.public import Events, next_chunks, note_job
 from runpod_emulator.http.call import FIDELITY, Call
 from runpod_emulator.http.guards import guarded
 from runpod_emulator.http.members import cut
@@ -157,7 +158,7 @@ async def _events(call: Call, job_id: str, status: JobStatus, chunks: list[bytes
             sent += len(chunks)
             if status.terminal:
                 break
-            status, chunks = await call.endpoint.next_chunks(job_id, None, call.caller)
+            status, chunks = await next_chunks(call, job_id, None)
         async for event in _ending(call, job_id, status, sent):
             yield event if not last or last.endswith(b"\n\n") else b"\n\n" + event
     except JobNotFound:
@@ -171,7 +172,7 @@ async def _ending(call: Call, job_id: str, status: JobStatus, sent: int) -> Asyn
     """What follows the last chunk: an error, or the output of a worker that has not streamed."""
     if not status.terminal:
         return
-    job = await call.endpoint.status(job_id)
+    job = await patiently(call.endpoint.shared.store, lambda: call.endpoint.status(job_id))
     call.emulator.unread.seen(job)
     if status is not JobStatus.COMPLETED:
         hides = call.platform.openai_failure == "hidden"

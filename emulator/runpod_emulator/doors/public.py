@@ -16,6 +16,7 @@ from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.jobs.job import Job, JobStatus
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.http import wire
 from runpod_emulator.http.call import FIDELITY, JOB, STUB, Call
@@ -197,11 +198,17 @@ async def _events(call: Call) -> Response:
     return Events(_chunk_events(call), headers=headers).within(call.keep_admission())
 
 
+async def next_chunks(call: Call, job_id: str, until: int | None) -> tuple[JobStatus, list[bytes]]:
+    """What `Endpoint.next_chunks` returns, for an answer that has begun: it waits while the store is away."""
+    store = call.endpoint.shared.store
+    return await patiently(store, lambda: call.endpoint.next_chunks(job_id, until, call.caller))
+
+
 async def _chunk_events(call: Call) -> AsyncIterator[ServerSentEvent]:
     while not (call.caller.gone or call.endpoint.shared.room.closed):
         until = call.emulator.timeline.now() + call.platform.stream_wait
         try:
-            status, chunks = await call.endpoint.next_chunks(call.job_id, until, call.caller)
+            status, chunks = await next_chunks(call, call.job_id, until)
         except JobNotFound:
             return
         for chunk in chunks:

@@ -7,6 +7,7 @@ That order may only change with `FORMAT`: whoever reads another format refuses i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +30,22 @@ class Texts(NamedTuple):
     s3_config: bytes | None
 
 
+def written(values: Any) -> bytes:
+    """Values as JSON."""
+    try:
+        return orjson.dumps(values)
+    except TypeError:  # half a surrogate pair, which a worker's error may hold, can only be escaped
+        return json.dumps(values, separators=(",", ":")).encode()
+
+
+def read(data: bytes) -> Any:
+    """The values of which this JSON was `written`."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
+
+
 def texts_of(job: Job) -> Texts:
     """The parts of a job that `job_written` leaves out."""
     return Texts(job.input, job.output, job.s3_config)
@@ -36,7 +53,7 @@ def texts_of(job: Job) -> Texts:
 
 def job_written(job: Job) -> bytes:
     """All of a job but its texts."""
-    return orjson.dumps(job_values(job))
+    return written(job_values(job))
 
 
 def job_values(job: Job) -> list[Any]:
@@ -52,7 +69,7 @@ def job_values(job: Job) -> list[Any]:
 
 def job_read(data: bytes, texts: Texts) -> Job:
     """The job of which `data` and `texts` were written."""
-    return job_of(orjson.loads(data), texts)
+    return job_of(read(data), texts)
 
 
 def job_of(values: list[Any], texts: Texts) -> Job:
@@ -108,12 +125,12 @@ def delivery_written(delivery: Delivery) -> bytes:
     """All of a delivery but its body."""
     values: list[Any] = list(delivery)
     values[_BODY], values[_DELIVERY_STATUS] = None, delivery.status.value
-    return orjson.dumps(values)
+    return written(values)
 
 
 def delivery_read(data: bytes, body: bytes) -> Delivery:
     """The delivery of which these were written."""
-    values = orjson.loads(data)
+    values = read(data)
     values[_BODY], values[_DELIVERY_STATUS] = body, DeliveryStatus(values[_DELIVERY_STATUS])
     return Delivery._make(values)
 

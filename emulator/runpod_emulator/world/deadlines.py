@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import JobNotFound
-from runpod_emulator.core.jobs.store import JobStore
+from runpod_emulator.core.jobs.store import FirstDue, JobStore
 from runpod_emulator.core.store_errors import Unavailable
 
 log = logging.getLogger("runpod_emulator")
@@ -37,14 +37,17 @@ class Deadlines:
             return
         try:
             await endpoint.expire(job_id, now)
-        except JobNotFound:
-            pass  # another server over the store was faster
+        except JobNotFound:  # another server over the store was faster, or a record was lost: others wait behind it
+            await self._give_up(first)
         except Unavailable:  # it is met once the store is back
             raise
         except Exception:
             log.exception("a deadline of %s/%s failed", endpoint_id, job_id)
-            if await self._store.first_due() == first:
-                await self._store.give_up_deadline(endpoint_id, job_id)
+            await self._give_up(first)
+
+    async def _give_up(self, first: FirstDue) -> None:
+        if await self._store.first_due() == first:
+            await self._store.give_up_deadline(*first[1])
 
     async def may_skip_to(self, due: int) -> bool:
         """Whether the time until `due` may be left out: not past the end of a result that nobody has read."""

@@ -96,8 +96,11 @@ class Heartbeat(Effect):
             await self._owners.beat(self._owner, now, {})
             await self._give_up(self._owner, now)
         except Unavailable:  # the others see that nobody beats
-            log.warning("the store was not told that this server ends: its jobs are tried again in %g s",
-                        self._lease / 1000)  # fmt: skip
+            log.warning(
+                "the store was not told that this server ends: its jobs come back after %g s", self._lease / 1000
+            )
+        except Exception:
+            log.exception("the store was not told that this server ends")
 
     def _beat_at(self, due: int) -> None:
         if self._closed or (self._next is not None and self._next[0] <= due):

@@ -371,3 +371,14 @@ def test_a_transition_knows_whether_it_queued_ended_or_left_a_worker():
     assert facts(apply(job_in(JobStatus.FAILED), Retried(9), 0)) == (True, False, False)
     assert facts(apply(job_in(JobStatus.FAILED), Shortened(9), 0)) == (False, False, False)
     assert facts(apply(job_in(JobStatus.FAILED), Forgotten(), 0)) == (False, False, False)
+
+
+@table("event", [Taken("w1", 8_000), Taken("w1", None, "server")])
+@pytest.mark.parametrize("behind", [2_000, 1])
+def test_a_server_whose_clock_is_behind_makes_no_negative_duration(event: Taken, behind: int):
+    submitted = QUEUED.submitted_at + 10_000
+    queued = QUEUED._replace(submitted_at=submitted, expires_at=submitted + 60_000)
+    taken = apply(queued, event, submitted - behind)
+    assert (taken.at, taken.job.taken_at) == (submitted, submitted)
+    ended = apply(taken.job, Completed(taken.job.lease), submitted - behind)
+    assert (ended.at, ended.job.ended_at) == (submitted, submitted)

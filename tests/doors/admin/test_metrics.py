@@ -160,3 +160,11 @@ async def test_each_query_of_the_dashboard_names_numbers_that_there_are(it: Numb
     assert {f"runpod_emulator_{name}" for name in (
         "jobs", "queue_jobs", "job_delay_seconds", "job_run_seconds", "workers", "webhook_calls", "requests"
     )} <= counted  # fmt: skip
+
+
+def test_the_dashboard_counts_jobs_once_that_several_emulators_tell_of() -> None:
+    panels: list[Any] = json.loads(DASHBOARD.read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    shared = [query for query in queries if re.search(r"runpod_emulator_(jobs|queue_|workers_max)", query)]
+    assert len(shared) == 8
+    assert [query for query in shared if not re.search(r"\bmax(?: by \([a-z, ]+\) )?\(", query)] == []

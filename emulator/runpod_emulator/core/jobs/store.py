@@ -88,10 +88,11 @@ class Unread(NamedTuple):
     """How many chunks of this run readers had taken before these."""
 
     def is_of(self, job: Job | None) -> bool:
-        """Whether the job, as it is now, still is in the run of which this was read."""
+        """Whether the job, as it is now, still is in the run of which this was read; one that waits is in none."""
         was = self.job
-        same = job is not None and (job.place, job.lease) == (was.place, was.lease)
-        return same and job is not None and job.status is not JobStatus.IN_QUEUE
+        if job is None or JobStatus.IN_QUEUE in (job.status, was.status):
+            return False
+        return (job.place, job.lease) == (was.place, was.lease)
 
 
 FirstDue = tuple[int, tuple[str, str]]

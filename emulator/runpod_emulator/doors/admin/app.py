@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -104,17 +104,17 @@ def _is_local(host: str) -> bool:
         return host in ("", "testclient")
 
 
-def _problem(status: int, title: str, detail: str) -> JSONResponse:
-    return JSONResponse({"status": status, "title": title, "detail": detail}, status)
+def _problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"status": status, "title": title, "detail": detail}, status, headers)
 
 
 def _answer(error: RequestError) -> JSONResponse:
-    return _problem(error.status, error.title, error.detail)
+    return _problem(error.status, error.title, error.detail, error.headers)
 
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _problem(error.status, error.title, _shown(request, error.detail))
+    return _problem(error.status, error.title, _shown(request, error.detail), error.headers)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -35,8 +35,8 @@ class Address(NamedTuple):
         return f"{self.world(namespace)}:{{{endpoint}}}"
 
     def world(self, namespace: str) -> str:
-        """What the keys of a world begin with."""
-        return f"{self.prefix}:{namespace}" if namespace else self.prefix
+        """What the keys of a world begin with; no prefix has a slash, so no two worlds have the same."""
+        return f"{self.prefix}/{namespace}" if namespace else self.prefix
 
 
 def read_address(text: str) -> Address:
@@ -50,8 +50,8 @@ def read_address(text: str) -> Address:
         raise ConfigurationError(f"--store: write {'://, '.join(SCHEMES)}://, as redis://127.0.0.1:6379/0")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     prefix = given.get("prefix", PREFIX)
-    if not prefix or any(letter in "{}" or letter.isspace() for letter in prefix):
-        raise ConfigurationError("--store: prefix must not be empty, nor hold spaces or braces")
+    if not prefix or any(letter in "{}/" or letter.isspace() for letter in prefix):
+        raise ConfigurationError("--store: prefix must not be empty, nor hold spaces, slashes or braces")
     others = urlencode([(name, value) for name, value in given.items() if name not in _OWN])
     url = parts._replace(scheme=parts.scheme.replace("valkey", "redis"), query=others).geturl()
     return Address(url, prefix, given.get("cluster", "").lower() in ("1", "true", "yes"))

@@ -10,11 +10,11 @@ for _, id in ipairs(redis.call('SMEMBERS', base .. ':running')) do
   local record = redis.call('HGET', base .. ':job:' .. id, 'r')
   running[#running + 1] = record or nil
 end
-local writes = tonumber(redis.call('HGET', base .. ':counts', 'writes') or 0)
-if ARGV[1] ~= '' then
-  writes = writes + 1
-  redis.call('XADD', base .. ':news', writes .. '-0', 'clear', '[' .. table.concat(running, ',') .. ']', 'by', ARGV[4])
-end
+local writes = tonumber(redis.call('HGET', base .. ':counts', 'writes') or 0) + 1
+local news = {'dropped', '1'}  -- of which no listener hears: but what other servers know of the endpoint is old now
+if ARGV[1] ~= '' then news = {'clear', '[' .. table.concat(running, ',') .. ']', 'by', ARGV[4]} end
+redis.call('XADD', base .. ':news', writes .. '-0', unpack(news))
+redis.call('PEXPIRE', base .. ':news', keep)
 local gone = base .. ':gone:' .. writes
 if redis.call('EXISTS', base .. ':all') == 1 then
   redis.call('RENAME', base .. ':all', gone)

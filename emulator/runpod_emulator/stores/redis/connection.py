@@ -193,7 +193,7 @@ class Connection:
                     await self._connect_anew()
                     await self.client.execute_command("SET", f"{self.address.prefix}:format", FORMAT, "NX")
                     error = None
-                except (exceptions.RedisError, OSError) as again:
+                except Exception as again:
                     error = again if _is_away(again) else None
         finally:
             self._asking = None
@@ -223,7 +223,8 @@ def made(address: Address, timeout: float, single: bool = False) -> Any:
     # A server that hangs is not tried again: then a command would take as long once more.
     retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), 0 if single else TRIES, (exceptions.ConnectionError,))
     options: dict[str, Any] = {
-        "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2
+        "socket_timeout": timeout, "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2,
+        "encoding_errors": "surrogatepass",
     }  # fmt: skip
     if address.cluster:
         return client.RedisCluster.from_url(address.url, **options)

@@ -9,14 +9,20 @@ local function text(job, field)
   return redis.call('HGET', job, field) or redis.call('GET', job .. ':' .. field)
 end
 
-for _, id in ipairs(redis.call('ZRANGE', base .. ':queue', from, from + most - 1)) do
-  local job = base .. ':job:' .. id
-  local fields = redis.call('HMGET', job, 'v', 'r')
-  if fields[1] then
-    found[#found + 1] = {id, fields[1], fields[2], text(job, 'i'), text(job, 'o'), text(job, 's')}
-  else
-    for _, name in ipairs({':queue', ':all', ':due'}) do redis.call('ZREM', base .. name, id) end
-    redis.call('HINCRBY', base .. ':counts', 'queued', -1)
+local missing
+repeat
+  missing = false
+  local start = from + #found - 1
+  for _, id in ipairs(redis.call('ZRANGE', base .. ':queue', start, start + most - #found)) do
+    local job = base .. ':job:' .. id
+    local fields = redis.call('HMGET', job, 'v', 'r')
+    if fields[1] then
+      found[#found + 1] = {id, fields[1], fields[2], text(job, 'i'), text(job, 'o'), text(job, 's')}
+    else
+      missing = true
+      for _, name in ipairs({':queue', ':all', ':due'}) do redis.call('ZREM', base .. name, id) end
+      redis.call('HINCRBY', base .. ':counts', 'queued', -1)
+    end
   end
-end
+until not missing
 return found

@@ -55,6 +55,8 @@ class Records:
         """The newest known ones of each endpoint; not to be changed."""
         self._own = secrets.token_hex(4)
         self._calls = itertools.count()
+        self._under_way: dict[str, list[Transition]] = {}
+        """What is being written, by token: the news of it may come before the answer."""
 
     async def read(self, endpoint: str, job: str, chunks: bool = False) -> Found:
         """A record, with its unread chunks if they are wanted; raises JobNotFound."""
@@ -91,6 +93,26 @@ class Records:
         and so always knows whether it was written.
         """
         token = f"{self._own}-{next(self._calls)}"
+        self._under_way[token] = [transition for _, transition in changes]
+        try:
+            return await self._write(endpoint, changes, most_waiting, token, patient)
+        finally:
+            del self._under_way[token]
+
+    def own(self, written_by: bytes) -> Transition | None:
+        """The transition that this news is of, if it is of a write of this process that still waits for its answer."""
+        token, _, number = written_by.decode().rpartition(":")
+        under_way = self._under_way.get(token)
+        return None if under_way is None else under_way[int(number) - 1]
+
+    async def _write(
+        self,
+        endpoint: str,
+        changes: Sequence[tuple[str, Transition]],
+        most_waiting: int | None,
+        token: str,
+        patient: bool,
+    ) -> Outcome:
         arguments: list[Any] = [KEPT, token, "" if most_waiting is None else most_waiting, len(changes)]
         for version, transition in changes:
             arguments += step(transition, version)

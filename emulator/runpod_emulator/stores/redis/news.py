@@ -160,6 +160,10 @@ class NewsReader:
 
     async def close(self) -> None:
         """Read no more."""
+        begun = [line.begun for line in self._lines.values() if line.begun is not None]
+        for beginning in begun:  # else one that is under way starts another reader behind this
+            beginning.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         for reader in self._readers.values():
             assert reader.task is not None
             while not reader.task.done():  # the library may take a cancel for an answer that came just then

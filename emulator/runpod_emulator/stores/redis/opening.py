@@ -11,6 +11,7 @@ from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.stores.records import FORMAT
 from runpod_emulator.stores.redis.connection import Connection
+from runpod_emulator.stores.redis.transitions import KEPT
 
 log = logging.getLogger("runpod_emulator")
 
@@ -24,7 +25,7 @@ async def check_server(connection: Connection) -> None:
     try:
         await connection.do("PING")
         await _check_version(connection)
-        await connection.do("SET", f"{prefix}:format", FORMAT, "NX")
+        await connection.do("SET", f"{prefix}:format", FORMAT, "NX", "PX", KEPT)
         found = await connection.do("GET", f"{prefix}:format")
     except Unavailable:
         raise ConfigurationError(

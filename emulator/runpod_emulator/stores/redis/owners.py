@@ -31,7 +31,7 @@ class RedisOwners:
         self._connection = connection
         self._until = f"{world}:servers"
         self._workers = f"{world}:workers"
-        self._kept = f"{world}:endpoints", f"{world}:places"
+        self._kept = f"{world}:endpoints", f"{world}:places", f"{connection.address.prefix}:format"
         """What lives as long as some server does."""
         self._endpoints = endpoints
         self._base = base

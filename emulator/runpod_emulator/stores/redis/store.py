@@ -108,7 +108,10 @@ class RedisStore:
 
     async def next_place(self) -> int:
         """A queue rank above all earlier ones."""
-        return int(await self.connection.do("INCR", f"{self._world}:places"))
+        place = int(await self.connection.do("INCR", f"{self._world}:places"))
+        if place == 1:
+            await self.connection.do("PEXPIRE", f"{self._world}:places", KEPT)
+        return place
 
     async def create(self, transition: Transition, admit: Admit | None = None) -> Counts:
         """Write a new job, unless `admit` raises; returns the endpoint's counters."""
@@ -182,7 +185,8 @@ class RedisStore:
         if not run:
             return False
         taken = read.job.id, run, read.taken, len(read.chunks), secrets.token_hex(4)
-        return bool(await self.connection.run(_ACKNOWLEDGE, base, *taken))
+        # Whose the chunks are must be known: who asked anew would find them taken, by itself.
+        return bool(await patiently(self, lambda: self.connection.run(_ACKNOWLEDGE, base, *taken)))
 
     async def queued(self, endpoint: str, most: int | None = None) -> list[str]:
         """Ids of the waiting jobs, `most` at most, first in the queue first."""
@@ -278,8 +282,7 @@ class RedisStore:
         self._records.known.clear()
         self._records.counts.pop(endpoint, None)
         cleared = cleared_read(endpoint, {b"clear": b"[" + b",".join(records) + b"]"})
-        if is_told:
-            await self._reader.written(endpoint, written, [None if is_all else cleared])
+        await self._reader.written(endpoint, written, [None if is_all or not is_told else cleared])
         while await self.connection.run(_SWEEP, self.base(endpoint), gone, _PAGE):
             pass
         return cleared.running
@@ -287,7 +290,10 @@ class RedisStore:
     # News
 
     def _decoded(self, endpoint: str, fields: Mapping[bytes, bytes]) -> Piece | None:
-        """A piece of news by another server: what is known of its job is known no more."""
+        """A piece of news: after one by another server, what is known of its job is known no more."""
+        if b"dropped" in fields:
+            self._records.known.clear()
+            return None
         if b"clear" in fields:
             self._records.known.clear()
             if fields[b"by"] == self.owner.encode():  # of all at once: it is told as one
@@ -295,6 +301,9 @@ class RedisStore:
             return cleared_read(endpoint, fields)
         if b"crew" in fields:
             return word_read(endpoint, fields)
+        own = self._records.own(fields[b"w"])
+        if own is not None:
+            return own
         transition = transition_read(fields)
         self._records.known.forget(endpoint, transition.job.id)
         return transition
@@ -328,7 +337,8 @@ class RedisStore:
     async def _ready(self, endpoint: str) -> None:
         """Hear of an endpoint before anything is written to it."""
         if not self._followed.get(endpoint):
-            await self.connection.do("SADD", f"{self._world}:endpoints", endpoint)
+            key = f"{self._world}:endpoints"
+            await self.connection.all([("SADD", key, endpoint), ("PEXPIRE", key, KEPT)])
             await self._reader.follow(endpoint)
             self._followed[endpoint] = True
 

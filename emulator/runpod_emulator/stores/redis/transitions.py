@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Requeued, Retried, Returned, Transition
 from runpod_emulator.core.jobs.store import Cleared, Counts
@@ -23,6 +21,9 @@ from runpod_emulator.stores.records import (
     event_values,
     job_of,
     job_values,
+    job_written,
+    read,
+    written,
 )
 from runpod_emulator.stores.redis.replies import named
 
@@ -32,6 +33,8 @@ TOLD = 2_048
 """Bytes of the texts of one transition that are told along with its news."""
 NOT_TOLD = b"null"
 """Stands for an input that is not told."""
+_OTHERS = 3
+"""Fields of news that are no texts of an event."""
 _DROPS = (Requeued, Retried, Returned)
 """Events after which no chunk of the job is left."""
 
@@ -45,7 +48,7 @@ def step(transition: Transition, version: str) -> list[Any]:
     return [
         job.id,
         version,
-        b"" if after is None else orjson.dumps(job_values(after)),
+        b"" if after is None else job_written(after),
         run_of(job),
         job.input if before is None else b"",
         (job.s3_config or b"") if before is None else b"",
@@ -103,7 +106,7 @@ def news(transition: Transition) -> list[Any]:
     flags = [transition.after is None, transition.ended, transition.left_worker, transition.queued]
     owed = None if transition.delivery is None else transition.delivery.due
     told = [kind, fields, transition.at, values, before, flags, transition.due, owed]
-    named: list[Any] = ["m", orjson.dumps(told), "i", text]
+    named: list[Any] = ["m", written(told), "i", text]
     for number, part in enumerate(texts):
         named += (f"t{number}", part)
     return named
@@ -111,8 +114,8 @@ def news(transition: Transition) -> list[Any]:
 
 def transition_read(fields: Mapping[bytes, bytes]) -> Transition:
     """The transition of which this is the news; raises KeyError for an event that there is not."""
-    kind, of_event, at, values, changed, flags, due, owed = orjson.loads(fields[b"m"])
-    texts = [fields[b"t%d" % number] for number in range(len(fields) - 2)]
+    kind, of_event, at, values, changed, flags, due, owed = read(fields[b"m"])
+    texts = [fields[b"t%d" % number] for number in range(len(fields) - _OTHERS)]
     event = event_of(kind, of_event if texts else _without_texts(kind, of_event), texts)
     output = getattr(event, "output", None)
     job = job_of(values, Texts(fields[b"i"], output, None))
@@ -131,7 +134,7 @@ def transition_read(fields: Mapping[bytes, bytes]) -> Transition:
 
 def cleared_read(endpoint: str, fields: Mapping[bytes, bytes]) -> Cleared:
     """The clear of which this is the news."""
-    return Cleared(endpoint, [job_of(one, untold()) for one in orjson.loads(fields[b"clear"])])
+    return Cleared(endpoint, [job_of(one, untold()) for one in read(fields[b"clear"])])
 
 
 def untold() -> Texts:

@@ -70,8 +70,15 @@ local function put(job, field, value)
   end
 end
 
+local touched = {}  -- keys that may be new, and then live for ever if nobody says otherwise
+
 local function index(name, score, id)
-  if score ~= '' then redis.call('ZADD', base .. name, score, id) else redis.call('ZREM', base .. name, id) end
+  if score ~= '' then
+    redis.call('ZADD', base .. name, score, id)
+    touched[name] = true
+  else
+    redis.call('ZREM', base .. name, id)
+  end
 end
 
 local function owned(step)
@@ -80,7 +87,7 @@ local function owned(step)
   if step.owner ~= '' then
     redis.call('SADD', base .. ':held:' .. step.owner, step.id)
     redis.call('PEXPIRE', base .. ':held:' .. step.owner, keep)
-    redis.call('ZADD', base .. ':owners', step.taken_at, step.owner)
+    index(':owners', step.taken_at, step.owner)
   end
 end
 
@@ -88,7 +95,7 @@ local function keep_chunks(step, job)
   local chunks = job .. ':chunks'
   if step.drops_chunks ~= '' then
     redis.call('UNLINK', chunks)
-    redis.call('HDEL', job, 't')
+    redis.call('HDEL', job, 't', 'a')
   end
   for n = 1, #step.chunks, 1000 do
     redis.call('RPUSH', chunks, unpack(step.chunks, n, math.min(n + 999, #step.chunks)))
@@ -105,7 +112,7 @@ local function write(step, job)
     return
   end
   redis.call('HSET', job, 'v', writes, 'r', step.record, 'w', token, 'k', step.run)
-  if step.expected == '' then redis.call('ZADD', base .. ':all', writes, step.id) end
+  if step.expected == '' then index(':all', writes, step.id) end
   if step.input ~= '' then put(job, 'i', step.input) end
   if step.s3 ~= '' then put(job, 's', step.s3) end
   if step.output[1] == 'set' then put(job, 'o', step.output[2]) end
@@ -121,22 +128,28 @@ local function write(step, job)
   if #step.chunks > 0 then redis.call('PEXPIRE', job .. ':chunks', step.lives) end
 end
 
-for _, step in ipairs(steps) do
+for n, step in ipairs(steps) do
   writes = writes + 1
   -- the first write of all: a server that is full refuses it, and then nothing was written
-  redis.call('XADD', news, 'MAXLEN', '~', NEWS_KEPT, writes .. '-0', unpack(step.news))
+  redis.call('XADD', news, 'MAXLEN', '~', NEWS_KEPT, writes .. '-0', 'w', token .. ':' .. n, unpack(step.news))
   write(step, base .. ':job:' .. step.id)
   index(':queue', step.held == '' and step.place or '', step.id)
   index(':held', step.held ~= '' and step.place or '', step.id)
   index(':due', step.due, step.id)
-  redis.call(step.running ~= '' and 'SADD' or 'SREM', base .. ':running', step.id)
+  if step.running ~= '' then
+    redis.call('SADD', base .. ':running', step.id)
+    touched[':running'] = true
+  else
+    redis.call('SREM', base .. ':running', step.id)
+  end
   owned(step)
   for n = 1, #step.counts, 2 do redis.call('HINCRBY', counts, step.counts[n], step.counts[n + 1]) end
   if #step.delivery > 0 then
     local name, due, record, body = unpack(step.delivery)
     redis.call('HSET', base .. ':owed', name, record)
     redis.call('HSET', base .. ':bodies', name, body)
-    redis.call('ZADD', base .. ':owes', due, name)
+    index(':owes', due, name)
+    touched[':owed'], touched[':bodies'] = true, true
   end
 end
 redis.call('HSET', counts, 'writes', writes)
@@ -147,5 +160,7 @@ if redis.call('PTTL', counts) < keep - RENEWED_EACH then
   }) do
     redis.call('PEXPIRE', base .. ':' .. name, keep)
   end
+else
+  for name in pairs(touched) do redis.call('PEXPIRE', base .. name, keep, 'NX') end
 end
 return {1, writes, redis.call('HGETALL', counts)}
