@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class RecordingLauncher:
     processes: bool = True
     kind: str = "remote"
     start_script_worker: None = None
+    on_start: Callable[[], object] = lambda: None
 
     def launch(self, endpoint: object) -> RecordingLauncher:
         """This launcher, whatever the endpoint."""
@@ -46,6 +48,7 @@ class RecordingLauncher:
 
     def start(self, worker: str) -> None:
         self.started.append(worker)
+        self.on_start()
 
     def stop(self, worker: str) -> None:
         self.stopped.append(worker)
@@ -92,7 +95,12 @@ class TestWorld:
 
     async def worker(self, concurrency: int = 1) -> str:
         """Bring up one worker more and return its id."""
-        self.endpoint.autoscaler.start_one()
+        number = len(self.launcher.started)
+        is_coming = self.endpoint.autoscaler.start_one()
+        for turn in range(10_000 if is_coming else 0):  # over a store that others use too it needs a place first
+            if len(self.launcher.started) > number:
+                break
+            await asyncio.sleep(0 if turn < 1_000 else 0.001)
         worker = self.launcher.started[-1]
         await self.endpoint.work.worker_ready(worker, concurrency)
         return worker

@@ -1,6 +1,6 @@
 """Tests that run on three stores: that of one process, one whose calls suspend as over a network, and a real server's.
 
-A folder's `conftest.py` names the three functions. Its tests that make worlds (their file knows `tests.worlds`) run on
+A folder's `conftest.py` names the three functions. Its tests that make worlds (their file knows what makes some) run on
 each. Left out are those marked `one_step`, which say that nothing suspends or are slow, and those of `OWN_STORE`.
 """
 
@@ -17,6 +17,7 @@ from tests.stores.counted import CountedStore, close_made
 from tests.stores.yielding import YieldingStore
 
 STORES = {"memory": None, "yielding": YieldingStore, "redis": CountedStore}
+_WORLDS = (worlds.__name__, "tests.core.faulty_worlds")
 OWN_STORE = (
     "test_balancer", "test_clears", "test_endpoint_model", "test_endpoint_steps", "test_interleaved", "test_leases",
     "test_store_away", "test_two_worlds",
@@ -26,6 +27,7 @@ OWN_STORE = (
 RUN = os.environ.get("EMULATOR_TEST_STORE", "memory")
 """The store of a whole run of the tests of doors and of HTTP (`make stores`): memory, yielding or redis."""
 MEMORY_ONLY = {
+    "test_snapshots": "only what one server alone keeps can be saved: one with --store refuses",
     "test_openapi": "one world lives over many event loops, and a store's connections over one",
 }
 """Files and tests of such a run that stay on the memory store, and why."""
@@ -40,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _makes_worlds(module: ModuleType) -> bool:
-    return any(getattr(known, "__module__", "") == worlds.__name__ for known in vars(module).values())
+    return any(getattr(known, "__module__", "") in _WORLDS for known in vars(module).values())
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -121,6 +121,9 @@ async def metrics(call: Call) -> Response:
     """The workers: which are up, and counters of all."""
     counters = await call.endpoint.health()
     ready = [worker.id for worker in call.endpoint.fleet.workers.values() if worker.state is WorkerState.IDLE]
+    crew = call.endpoint.workforce.crew
+    if crew is not None:
+        ready += [other.id for other in crew.elsewhere.workers() if other.state is WorkerState.IDLE]
     return call.reply("metrics.workers", wire.metrics(ready, counters.workers))
 
 

@@ -16,8 +16,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from runpod_emulator.core.endpoint.crew import Crew
 from runpod_emulator.core.fleet.worker import WorkerChange
+from runpod_emulator.core.jobs.crews import Word
 from runpod_emulator.core.jobs.owners import BEAT, LEASE, Owners
+from runpod_emulator.core.jobs.store import StoreNews
 from runpod_emulator.core.platform import Platform
 from runpod_emulator.core.records.news import Effect
 from runpod_emulator.core.store_errors import Unavailable
@@ -41,6 +44,7 @@ class Heartbeat(Effect):
         self,
         owner: str,
         owners: Owners,
+        news: StoreNews,
         timeline: Timeline,
         endpoints: Callable[[], Endpoints],
         wake: Callable[[], None],
@@ -60,11 +64,19 @@ class Heartbeat(Effect):
         self._next: tuple[int, Timer] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closed = False
+        news.words.append(self.told)
+        news.losses.append(lambda endpoint: self.told(Word(endpoint)))  # look at what the store says
         self._beat_at(timeline.now())
 
     def worker_changed(self, change: WorkerChange) -> None:
         """A worker is in another state: others are told soon."""
         self._beat_at(self._timeline.now() + SOON)
+
+    def told(self, word: Word) -> None:
+        """A server has told of a worker of one endpoint."""
+        queue = self._endpoints().queues.get(word.endpoint)
+        if queue is not None and queue.work.crew is not None:
+            queue.work.crew.heard(word)
 
     def beat_now(self) -> None:
         """The store is back: tell it at once that this server lives."""
@@ -79,6 +91,8 @@ class Heartbeat(Effect):
             await asyncio.wait([self._beating])
         now = self._timeline.now()
         try:
+            for crew in self._crews():
+                await crew.resign()
             await self._owners.beat(self._owner, now, {})
             await self._give_up(self._owner, now)
         except Unavailable:  # the others see that nobody beats
@@ -113,6 +127,8 @@ class Heartbeat(Effect):
             if now >= self._beats_since + self._between:
                 for owner in await self._owners.over(now):
                     await self._give_up(owner, now)
+            for crew in self._crews():
+                await crew.attend()
         except Unavailable:
             self._beats_since, again = None, AGAIN
         finally:
@@ -124,6 +140,9 @@ class Heartbeat(Effect):
         if not beat.cancelled() and beat.exception() is not None:
             log.error("a heartbeat failed", exc_info=beat.exception())
 
+    def _crews(self) -> list[Crew]:
+        return [queue.work.crew for queue in self._endpoints().queues.values() if queue.work.crew is not None]
+
     async def _give_up(self, owner: str, now: int) -> None:
         """Lose the owner's jobs; forget it once it has none, for others may serve what this server does not."""
         lost = 0
@@ -131,6 +150,8 @@ class Heartbeat(Effect):
             endpoint = self._endpoints().queues.get(job.endpoint)
             if endpoint is not None:
                 lost += await endpoint.work.owner_gone(job)
+        for crew in self._crews():
+            await crew.owner_gone(owner)
         if lost:
             log.warning("server %s is gone; %d of its jobs are tried again or have failed", owner, lost)
         if not await self._owners.held(owner):

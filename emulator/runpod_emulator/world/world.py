@@ -188,7 +188,10 @@ class World:
         owners = self.store.owners
         if owners is None:
             return None
-        return Heartbeat(self.owner, owners, self.timeline, lambda: self.endpoints, self.webhooks.wake, self.platform)
+        return Heartbeat(
+            self.owner, owners, self.store.news, self.timeline, lambda: self.endpoints, self.webhooks.wake,
+            self.platform,
+        )  # fmt: skip
 
     def _hear(self) -> None:
         self.timeline.watch(self.deadlines)

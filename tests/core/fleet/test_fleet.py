@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from runpod_emulator.core.endpoint.endpoint import follow
+from runpod_emulator.core.endpoint.workforce import follow
 from runpod_emulator.core.fleet.capacity import Capacity
 from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.worker import WorkerState

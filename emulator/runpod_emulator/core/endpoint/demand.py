@@ -6,6 +6,7 @@ priority takes a worker that is there and brings none up. Here alone these are t
 
 from __future__ import annotations
 
+from runpod_emulator.core.endpoint.crew import Crew
 from runpod_emulator.core.endpoint.scripts import RunningScripts
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
 from runpod_emulator.core.fleet.fleet import Fleet
@@ -24,6 +25,8 @@ class Demand:
         self._scripts = scripts
         self._fleet = fleet
         self._autoscaler = autoscaler
+        self.crew: Crew | None = None
+        """The workers of all servers over the store; None where that is this server's own."""
 
     async def balance(self, counts: Counts | None = None) -> None:
         """Start the workers that are needed now, and let those go that are not.
@@ -36,11 +39,17 @@ class Demand:
                 counts = await self._store.counts(self._id)
             except Unavailable:
                 return
+        if self.crew is not None:
+            self.crew.looked()
         queued, scaled = self._waiting(counts)
         self._fleet.queued = queued
         if self._fleet.capacity.waiting:
             self._fleet.make_room()
         self._autoscaler.balance(scaled, counts.running)
+
+    async def waiting(self) -> int:
+        """How many jobs wait for workers."""
+        return self._waiting(await self._store.counts(self._id))[0]
 
     async def words(self) -> str:
         """What the autoscaler makes of the jobs there are now."""

@@ -18,6 +18,7 @@ from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.submission import Health, Submission
 from runpod_emulator.core.endpoint.waiters import Waiters
 from runpod_emulator.core.endpoint.work import Work
+from runpod_emulator.core.endpoint.workforce import follow
 from runpod_emulator.core.errors import (  # fmt: skip
     EndpointNotFound,
     EndpointPaused,
@@ -28,7 +29,6 @@ from runpod_emulator.core.errors import (  # fmt: skip
     QueueFull,
     RequestError,
 )
-from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.worker import WorkerCounts
 from runpod_emulator.core.jobs.job import (
@@ -87,6 +87,10 @@ class Endpoint:
             (self.waiters.heard, self.waiters.events),
             (self.work.stopped, (Requeued, Failed, Cancelled, TimedOut, Forgotten)),
         )
+        crew = self.work.crew
+        if crew is not None:
+            leaves: Kinds = (Taken, *LEAVES)
+            hears = (*hears, (crew.heard_job, {*QUEUES, *leaves}), (crew.elsewhere.heard, leaves))
         """Who hears of which events of the jobs, in this order."""
         self._hears_of_scripted = by_kind(hears)
         self._hears = by_kind(row for row in hears if row is not of_scripts)
@@ -105,8 +109,8 @@ class Endpoint:
 
     @property
     def worker_counts(self) -> WorkerCounts:
-        """The workers of this server."""
-        return self.fleet.counts()
+        """The workers of this server, without those that come to any."""
+        return self.fleet.counts(shared=False)
 
     def heard(self, transition: Transition) -> None:
         """Tell whom a transition concerns; called wherever it is heard of."""
@@ -297,7 +301,7 @@ class Endpoint:
             completed=counts.ended[JobStatus.COMPLETED],
             failed=failed,
             retried=counts.requeued,
-            workers=await self.workforce.with_others(self.worker_counts),
+            workers=await self.workforce.with_others(self.fleet.counts()),
             timed_out=counts.ended[JobStatus.TIMED_OUT],
         )
 
@@ -329,6 +333,8 @@ class Endpoint:
         """Begin anew after every job was forgotten: those who wait for one are told."""
         self.waiters.reset()
         self.scripts.clear()
+        if self.work.crew is not None:
+            self.work.crew.elsewhere.clear()
         self._engine.counts = None
         self.later(self.work.balance())
 
@@ -354,7 +360,7 @@ class Endpoint:
         self.workforce.leave()
 
     async def _running_workers(self) -> int:
-        return (await self.workforce.with_others(self.worker_counts)).running
+        return (await self.workforce.with_others(self.fleet.counts())).running
 
     @property
     def _behind(self) -> int:
@@ -380,15 +386,6 @@ class Endpoint:
         """Jobs that may wait and still let another one in."""
         platform = self.platform
         return max(platform.queue_limit_floor, self.workforce.settings.workers_max * platform.queue_limit_per_worker)
-
-
-def follow(fleet: Fleet, transition: Transition) -> None:
-    """Let the fleet know to which worker a job has come, or from which it has gone."""
-    event, before = transition.event, transition.before
-    if type(event) is Taken:
-        fleet.give(event.worker, transition.job.id)
-    elif transition.left_worker and before is not None and before.worker is not None:
-        fleet.release(before.worker, before.id, transition.at)
 
 
 def _cancel_unended(job: Job) -> Cancelled | None:

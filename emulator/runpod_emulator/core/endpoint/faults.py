@@ -199,7 +199,8 @@ class Faults(Hooks):
         for held in lost:
             with suppress(JobNotFound):
                 await self._lose(await self._work.shared.store.get(self._work.id, held), worker.id, at)
-        if worker.ours and not worker.outdated:
+        is_here = self._work.fleet.workers.get(worker.id) is worker  # the store may have suspended this
+        if is_here and worker.ours and not worker.outdated:
             self._work.fleet.outdate(worker, f"{cause} has it given up")
         await self._work.balance()
 

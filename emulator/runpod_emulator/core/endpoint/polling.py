@@ -14,6 +14,10 @@ Each job of a known worker is held, then perhaps must be stopped (`must_stop`), 
 or a late result shows. `stops` says a job's id again every SAY_AGAIN until then. A worker that says that it is
 idle has dropped what it was given: those jobs count as its own, but it need not be told to stop them.
 
+Over a store that other servers use too, a worker from elsewhere comes to any of them. So each knows all (`crew`): it is
+told who has come to another, what a worker has let go of, and who is gone; of jobs it hears like everybody. Silence is
+decided by when the worker was last heard at any server. A ping renews what the records say that the worker holds.
+
 `doors/worker.py` calls `take`, `stops`, `ping` and `report`. `Work` calls `must_stop` and `forget` as jobs and
 workers go. Workers that were started from a command (`workers/command.py`) call `dismiss`, `retire` and `left`.
 """
@@ -22,25 +26,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Container, Coroutine, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Container, Iterable
+from typing import TYPE_CHECKING
 
+from runpod_emulator.core.endpoint.visitors import JobSource, Visitor
 from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT, UNSENT
 from runpod_emulator.core.jobs.job import Completed, Failed, JobStatus, Progressed
+from runpod_emulator.core.jobs.owners import BEAT
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
 if TYPE_CHECKING:
+    from runpod_emulator.core.endpoint.crew import Crew
     from runpod_emulator.core.endpoint.next_job import NextJob
     from runpod_emulator.core.endpoint.stray_runs import StrayRuns
-    from runpod_emulator.core.fleet.fleet import Fleet
     from runpod_emulator.core.fleet.worker import Worker
     from runpod_emulator.core.jobs.job import Job
     from runpod_emulator.core.jobs.results import Report
-    from runpod_emulator.core.platform import Platform
     from runpod_emulator.core.time.timeline import Timeline
-    from runpod_emulator.core.time.timers import Timer
 
 log = logging.getLogger("runpod_emulator.worker")
 
@@ -48,61 +51,10 @@ SAY_AGAIN = 1_000
 """Milliseconds between two mentions of a job to stop; a stop that reaches the SDK too early is lost."""
 GOODBYES = 20
 """Polls of a leaving worker that are answered at once; one that goes on asking has not heard, and would only spin."""
+SILENT = "it fell silent"
+"""Why a worker goes."""
 OBEY = 10_000
 """Milliseconds that a worker of ours has to stop a job before its process ends."""
-
-
-class JobSource(Protocol):
-    """What polling workers need of their endpoint; its verbs say more of each."""
-
-    id: str
-    fleet: Fleet
-    platform: Platform
-
-    async def take(
-        self,
-        worker: str,
-        most: int,
-        until: int | None,
-        caller: Caller,
-        lease: int | None,
-        barred: Container[str],
-        scripted: bool | None,
-    ) -> list[Job]:
-        """Hand out jobs."""
-        ...
-
-    async def status(self, job_id: str) -> Job:
-        """The record; raises JobNotFound."""
-        ...
-
-    async def report(self, job_id: str, event: Report) -> bool:
-        """What a worker says of a job; False when that comes too late."""
-        ...
-
-    async def renew(self, worker: str, job_id: str) -> None:
-        """The worker still holds the job."""
-        ...
-
-    async def drop(self, worker: str, job: Job, reason: str) -> None:
-        """The worker has let go of the job, and will never report on it."""
-        ...
-
-    async def worker_ready(self, worker: str, concurrency: int) -> None:
-        """A worker is up, or wants another number of jobs at once."""
-        ...
-
-    async def worker_gone(self, worker: str, replace: bool = False, reason: str = "") -> None:
-        """A worker has ended; `reason` says how."""
-        ...
-
-    def refresh(self, worker: str) -> None:
-        """Replace a worker of ours."""
-        ...
-
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what a timer caused."""
-        ...
 
 
 class Either(Container[str]):
@@ -116,23 +68,6 @@ class Either(Container[str]):
         return isinstance(key, str) and (key in one or key in other)
 
 
-@dataclass(slots=True)
-class _Visitor:
-    """What is remembered of one polling worker."""
-
-    stopping: dict[str, int] = field(default_factory=dict)
-    """Jobs that it must stop, and when it was last told."""
-    dropped: set[str] = field(default_factory=set)
-    """Jobs that it does not hold, though they still count as its own."""
-    takes: set[Caller] = field(default_factory=set)
-    """Who waits for jobs."""
-    listens: set[Caller] = field(default_factory=set)
-    """Who waits for stops."""
-    silence: Timer | None = None
-    once_free: Callable[[], None] | None = None
-    """What happens when the last of its jobs has ended."""
-
-
 class PollingWorkers:
     """The verbs of one endpoint's HTTP workers."""
 
@@ -144,8 +79,10 @@ class PollingWorkers:
         self._room = room
         self._stray_runs = stray_runs
         self._next_job = next_job
-        self.visitors: dict[str, _Visitor] = {}
+        self.visitors: dict[str, Visitor] = {}
         """What is remembered of each worker that polls, by its id."""
+        self.crew: Crew | None = None
+        """The workers of all servers over the store; None where that is this server's own."""
         self._leaving: dict[str, int] = {}
         """Workers whose end has begun, and their polls since; some poll until the very last."""
 
@@ -201,14 +138,14 @@ class PollingWorkers:
 
     async def ping(self, worker: str, jobs: Iterable[str]) -> None:
         """A sign of life that lists the jobs the worker holds. It creates and revives nobody."""
-        visitor = self.visitors.get(worker)
-        if visitor is None or worker not in self._endpoint.fleet.workers:
-            return
-        self._heard_from(worker, visitor)
+        visitor, known = self.visitors.get(worker), self._endpoint.fleet.workers.get(worker)
         held = set(jobs)
-        for job_id in visitor.stopping.keys() - held:
-            self._let_go(visitor, job_id)
-        for job_id in self._endpoint.fleet.workers[worker].jobs & held:
+        mine = held - {""} if self.crew is not None else set[str]()
+        if visitor is not None and known is not None:
+            self._heard_from(worker, visitor)
+            self._let_go(worker, visitor, visitor.stopping.keys() - held)
+            mine = mine - visitor.dropped or known.jobs & held
+        for job_id in mine:
             await self._endpoint.renew(worker, job_id)
 
     async def report(self, worker: str, job_id: str, event: Callable[[int], Report]) -> bool:
@@ -265,7 +202,7 @@ class PollingWorkers:
             fleet.welcome(worker)
             fleet.ready(worker, 1)
         fleet.give(worker, job_id)
-        self._heard_from(worker, self.visitors.setdefault(worker, _Visitor()))
+        self._heard_from(worker, self.visitors.setdefault(worker, Visitor()))
 
     def dismiss(self, worker: str) -> None:
         """Answer the worker's polls at once from now on, so that it can leave."""
@@ -274,7 +211,7 @@ class PollingWorkers:
 
     def retire(self, worker: str, once_free: Callable[[], None]) -> None:
         """Give the worker no job more, and call `once_free` when those that it has are over."""
-        visitor = self.visitors.setdefault(worker, _Visitor())
+        visitor = self.visitors.setdefault(worker, Visitor())
         visitor.once_free = once_free
         for caller in list(visitor.takes):
             caller.hang_up()
@@ -299,17 +236,69 @@ class PollingWorkers:
             visitor.silence.cancel()
 
     def close(self) -> None:
-        """Let go of every worker: the endpoint is gone."""
+        """Let go of every worker: the endpoint is gone here; other servers may know its workers still."""
+        for known in self._endpoint.fleet.workers.values():
+            known.is_shared = False
         for worker in list(self.visitors):
             self.release_polls(worker)
             self.forget(worker)
+
+    # Workers that come to any server
+
+    def meet(self, worker: str, slots: int) -> None:
+        """A worker has come to another server, or takes another number of jobs at once."""
+        fleet = self._endpoint.fleet
+        known = fleet.workers.get(worker)
+        if known is None:
+            visitor = self.visitors.setdefault(worker, Visitor())
+            fleet.welcome(worker, is_shared=True)
+            fleet.ready(worker, slots)
+            self._watch(worker, visitor, self._timeline.now())
+        elif known.is_shared and known.concurrency != slots:
+            fleet.ready(worker, slots)
+
+    def part(self, worker: str) -> None:
+        """Another server has found that the worker is gone, and what it held is lost."""
+        known, visitor = self._endpoint.fleet.workers.get(worker), self.visitors.get(worker)
+        if known is None:
+            return
+        if visitor is not None and (visitor.takes or visitor.listens) and self.crew is not None:
+            self.crew.heard_of(known)  # it is not: it waits for an answer here
+            return
+        known.is_shared = False
+        self.forget(worker)
+        self._endpoint.fleet.forget(worker, SILENT)
+
+    def freed(self, worker: str, jobs: Iterable[str]) -> None:
+        """The worker has let go of jobs, as another server has heard."""
+        visitor = self.visitors.get(worker)
+        if visitor is None:
+            return
+        for job_id in jobs:
+            visitor.stopping.pop(job_id, None)
+        self._next_job.look_again()
+
+    async def _ask_whether_silent(self, worker: str, visitor: Visitor) -> None:
+        """It has not come here for long: perhaps it has come to others."""
+        assert self.crew is not None
+        now, lease = self._timeline.now(), self._endpoint.platform.worker_lease
+        heard = await self.crew.last_heard(worker, now - lease)
+        if heard:
+            if self.visitors.get(worker) is visitor:
+                self._watch(worker, visitor, max(heard, now - lease + BEAT))
+            return
+        known = self._endpoint.fleet.workers.get(worker)
+        if known is not None:
+            known.is_shared = False  # all others know
+        log.warning("%s: the worker has fallen silent", self._endpoint.fleet.numbers.name(worker))
+        await self._endpoint.worker_gone(worker, reason=SILENT)
 
     async def _say_goodbye(self, worker: str, until: int, caller: Caller) -> None:
         self._leaving[worker] += 1
         if self._leaving[worker] > GOODBYES:
             await self._room.wait(("retired", self._endpoint.id, worker), until, caller)
 
-    async def _stops(self, worker: str, visitor: _Visitor, until: int, caller: Caller) -> list[str]:
+    async def _stops(self, worker: str, visitor: Visitor, until: int, caller: Caller) -> list[str]:
         while True:
             now = self._timeline.now()
             due = [job_id for job_id, said in visitor.stopping.items() if now >= said + SAY_AGAIN]
@@ -321,24 +310,28 @@ class PollingWorkers:
             if (outcome is not Outcome.NEWS and self._timeline.now() >= until) or outcome is Outcome.CLOSED:
                 return []
 
-    async def _welcome(self, worker: str, concurrency: int, idle: bool) -> _Visitor:
+    async def _welcome(self, worker: str, concurrency: int, idle: bool) -> Visitor:
         visitor = self.visitors.get(worker)
         if visitor is None:
-            visitor = self.visitors[worker] = _Visitor()
+            visitor = self.visitors[worker] = Visitor()
         fleet = self._endpoint.fleet
         known = fleet.workers.get(worker)
         if known is None:
-            fleet.welcome(worker)
+            if self.crew is not None:
+                await self.crew.welcome(worker, concurrency)
+            if worker not in fleet.workers:
+                fleet.welcome(worker, is_shared=self.crew is not None)
             log.info("%s: worker %s has come", fleet.numbers.name(worker), worker)
         elif idle:
             await self._dropped(visitor, known)
+        known = fleet.workers.get(worker)
         wanted = concurrency + len(known.jobs if known else ())
         if known is None or known.is_coming_up or known.concurrency != wanted:
             await self._endpoint.worker_ready(worker, wanted)
         self._heard_from(worker, visitor)
         return visitor
 
-    async def _dropped(self, visitor: _Visitor, worker: Worker) -> None:
+    async def _dropped(self, visitor: Visitor, worker: Worker) -> None:
         for job_id in list(worker.jobs):
             visitor.dropped.add(job_id)
             with contextlib.suppress(JobNotFound):
@@ -348,9 +341,12 @@ class PollingWorkers:
                     await self._endpoint.drop(worker.id, job, EMPTY_INPUT if stripped else UNSENT)
             self._endpoint.fleet.release(worker.id, job_id)
 
-    def _let_go(self, visitor: _Visitor, job_id: str) -> None:
-        if visitor.stopping.pop(job_id, None) is not None:
-            self._next_job.look_again()  # it may have the job again
+    def _let_go(self, worker: str, visitor: Visitor, jobs: Iterable[str]) -> None:
+        freed = [job_id for job_id in jobs if visitor.stopping.pop(job_id, None) is not None]
+        if freed:
+            self._next_job.look_again()  # it may have the jobs again
+            if self.crew is not None:
+                self.crew.freed(worker, freed)
 
     def _check_free(self, worker: str) -> None:
         visitor = self.visitors.get(worker)
@@ -359,27 +355,38 @@ class PollingWorkers:
             once_free, visitor.once_free = visitor.once_free, None
             once_free()
 
-    def _heard_from(self, worker: str, visitor: _Visitor) -> None:
+    def _heard_from(self, worker: str, visitor: Visitor) -> None:
         if self.visitors.get(worker) is not visitor:
             return
+        self._watch(worker, visitor, self._timeline.now())
+        if self.crew is not None:
+            known = self._endpoint.fleet.workers.get(worker)
+            if known is not None and known.is_shared:
+                self.crew.heard_of(known)
+
+    def _watch(self, worker: str, visitor: Visitor, heard: int) -> None:
+        """Look again when it has been silent for too long, since it was heard."""
         if visitor.silence is not None:
             visitor.silence.cancel()
-        due = self._timeline.now() + self._endpoint.platform.worker_lease
+        due = heard + self._endpoint.platform.worker_lease
         visitor.silence = self._timeline.at(due, lambda: self._silent(worker))
 
     def _silent(self, worker: str) -> None:
         visitor = self.visitors.get(worker)
         if visitor is not None and not (visitor.takes or visitor.listens) and worker not in self._leaving:
-            log.warning("%s: the worker has fallen silent", self._endpoint.fleet.numbers.name(worker))
             known = self._endpoint.fleet.workers.get(worker)
+            if known is not None and known.is_shared and self.crew is not None:
+                self._endpoint.later(self._ask_whether_silent(worker, visitor))
+                return
+            log.warning("%s: the worker has fallen silent", self._endpoint.fleet.numbers.name(worker))
             if known is not None and known.ours:
                 self._endpoint.refresh(worker)
             else:
-                self._endpoint.later(self._endpoint.worker_gone(worker, reason="it fell silent"))
+                self._endpoint.later(self._endpoint.worker_gone(worker, reason=SILENT))
 
     def _refused(self, worker: str, job_id: str, event: object) -> None:
         if not isinstance(event, Progressed):
             visitor = self.visitors.get(worker)
             if visitor is not None and isinstance(event, Completed | Failed):
-                self._let_go(visitor, job_id)
+                self._let_go(worker, visitor, [job_id])
             log.info("%s/%s: its %s came too late and does not count", worker, job_id, type(event).__name__)

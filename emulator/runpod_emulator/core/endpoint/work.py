@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
+from runpod_emulator.core.endpoint.crew import Crew, Team
 from runpod_emulator.core.endpoint.demand import Demand
 from runpod_emulator.core.endpoint.engine import Engine
 from runpod_emulator.core.endpoint.held import HeldHere
@@ -75,6 +76,9 @@ class Work:
             (self.polling.visitors, self.polling.bars),
             (self.stray_runs.workers, lambda job_id: True),
         )
+        owners = shared.store.owners
+        self.crew = None if owners is None else Crew(self._team(), owners.crews)
+        self.demand.crew = self.workforce.crew = self.polling.crew = self.fleet.everywhere = self.crew
         self._store = shared.store
         self.tracing = shared.tracing
         self._owner = shared.owner
@@ -85,6 +89,13 @@ class Work:
     def settings(self) -> EndpointSettings:
         """The settings of the endpoint as they are now."""
         return self.workforce.settings
+
+    def _team(self) -> Team:
+        workforce = self.workforce
+        return Team(
+            self.id, self.shared, self.fleet, self.polling, workforce.launcher.kind,
+            lambda: workforce.autoscaler.is_stopped, lambda: self.balance(), self.demand.waiting, workforce.later,
+        )  # fmt: skip
 
     @property
     def is_faulty(self) -> bool:
@@ -302,6 +313,9 @@ class Work:
         if caller.gone:  # while the store was asked
             await self._give_back(first, jobs)
             return []
+        if self.crew is not None and (late := [job for job in jobs if job.id in barred]):
+            await self._give_back([], late)  # the worker has lost them elsewhere, as was heard only now
+            jobs = [job for job in jobs if job not in late]
         if self.shared.faults.rules:
             for job in jobs:
                 self.hooks.handed_out(job, at)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from runpod_emulator.core.endpoint.crew import Crew
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.fleet.autoscaler import Autoscaler
@@ -14,6 +15,7 @@ from runpod_emulator.core.fleet.fleet import Fleet
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.release import Release
 from runpod_emulator.core.fleet.worker import Line, Said, Worker, WorkerChange, WorkerCounts, WorkerState
+from runpod_emulator.core.jobs.job import Taken, Transition
 from runpod_emulator.core.reasons import gist
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import EndpointSettings
@@ -52,6 +54,8 @@ class Workforce:
         self._said_still = ""
         """What was said last of a flaw that was known already."""
         self.launcher = launcher
+        self.crew: Crew | None = None
+        """The workers of all servers over the store; None where that is one's own, and where there is no queue."""
         self._balance = balance
         self._tasks: set[asyncio.Future[None]] = set()
         self._timeline = shared.timeline
@@ -80,6 +84,8 @@ class Workforce:
             del self._flaws[self.id]
         self.fleet.ready(worker, concurrency)
         self.release.ready(worker)
+        if self.crew is not None and known is not None:
+            self.crew.changed(known, known.state)
         self._room.call(("fleet", self.id))
         await self._balance()
 
@@ -96,7 +102,7 @@ class Workforce:
             await self.worker_broken(worker, reason)
 
     async def with_others(self, own: WorkerCounts) -> WorkerCounts:
-        """The workers of all servers over the store, given this one's `own`."""
+        """The workers of all servers over the store, given those that this one knows, `own` and shared."""
         if self._owners is None:
             return own
         all_workers = {**await self._owners.workers(self.id, self._timeline.now()), self._owner: own}
@@ -112,8 +118,12 @@ class Workforce:
 
         Raises ConfigurationError with the worker's own words when it cannot start.
         """
-        for _ in range(max(1, self.settings.workers_min)):
-            self.autoscaler.start_one(at_once=True)
+        if self.crew is None:
+            for _ in range(max(1, self.settings.workers_min)):
+                self.autoscaler.start_one(at_once=True)
+        else:  # whichever server leads sees to it that there are enough
+            await self.crew.attend()
+            await self.crew.start_first()
         while any(worker.is_coming_up for worker in self.fleet.workers.values()):
             if await self._room.wait(("fleet", self.id), None) is not Outcome.NEWS:
                 return
@@ -192,6 +202,8 @@ class Workforce:
                 self.fleet.dismiss(worker, "the next job is to see a cold start")
 
     def _changed(self, worker: Worker, state: WorkerState | None) -> None:
+        if self.crew is not None:
+            self.crew.changed(worker, state)
         change = WorkerChange(
             self._timeline.now(), self.id, worker.id, state, self.fleet.numbers.of(worker.id), worker.reason
         )
@@ -225,3 +237,12 @@ class Workforce:
         if (version_and_jobs := f"{self.fleet.version} {jobs}") != self._said_still:
             log.error("%s: still broken: %s; %s", self.id, block(gist(reason)), jobs)
         self._said_still = version_and_jobs
+
+
+def follow(fleet: Fleet, transition: Transition) -> None:
+    """Let the fleet know to which worker a job has come, or from which it has gone."""
+    event, before = transition.event, transition.before
+    if type(event) is Taken:
+        fleet.give(event.worker, transition.job.id)
+    elif transition.left_worker and before is not None and before.worker is not None:
+        fleet.release(before.worker, before.id, transition.at)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from runpod_emulator.core.fleet.arrivals import Arrivals, Step
 from runpod_emulator.core.fleet.backoff import Backoff
 from runpod_emulator.core.fleet.capacity import Capacity
+from runpod_emulator.core.fleet.everywhere import Everywhere
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.fleet.numbers import Numbers
 from runpod_emulator.core.fleet.worker import ENDED_BY_ITSELF, Worker, WorkerCounts, WorkerState
@@ -46,7 +47,10 @@ class Fleet:
         self.capacity = capacity if capacity is not None and launcher.processes else Capacity()
         self.capacity.lend(self)
         self.arrivals = Arrivals(settings, timeline, launcher, self.capacity, self, overdue, seed)
-        self._concurrency = 1
+        self.everywhere: Everywhere | None = None
+        """The workers of all servers over the store; None where that is this server's own."""
+        self.concurrency = 1
+        """How many jobs a worker that starts will take at once, by those that came up before."""
         self.backoff = Backoff()
         self._changed, self._followers = changed, followers
         self.numbers = Numbers(settings.id)
@@ -73,12 +77,13 @@ class Fleet:
         settings = self.settings
         if not settings.starts_workers:
             return "its workers are started elsewhere"
-        alive = self.alive
+        everywhere = self.everywhere
+        alive = self.alive if everywhere is None else everywhere.alive
         if alive >= settings.workers_max:
             return "all are there" if alive else "it is paused"
-        if self.keeps_last and alive:
+        if self.keeps_last and self.alive:
             return "none starts before newer code can be started"
-        if self.backoff and not self.backoff.is_over(self._timeline.now()):
+        if everywhere is None and self.backoff and not self.backoff.is_over(self._timeline.now()):
             return "none starts for a while, for the last one could not"
         return ""
 
@@ -96,7 +101,7 @@ class Fleet:
     def _new(self, worker_id: str) -> Worker:
         self._bury_unhealthy()
         over_http = self._launcher.over_http
-        worker = Worker(worker_id, concurrency=self._concurrency, over_http=over_http, version=self.version)
+        worker = Worker(worker_id, concurrency=self.concurrency, over_http=over_http, version=self.version)
         self._join(worker)
         return worker
 
@@ -135,13 +140,13 @@ class Fleet:
             self.forget(worker, "its endpoint is gone")
         self.capacity.leave(self)
 
-    def welcome(self, worker_id: str) -> None:
+    def welcome(self, worker_id: str, is_shared: bool = False) -> None:
         """A worker that was started elsewhere has come."""
-        self._join(Worker(worker_id, over_http=True, ours=False))
+        self._join(Worker(worker_id, over_http=True, ours=False, is_shared=is_shared))
 
     def ready(self, worker_id: str, concurrency: int) -> None:
         """A worker is up, or wants another number of jobs at once."""
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         worker = self.workers.get(worker_id)
         if worker is None or worker.is_coming_up:
             self.backoff.restart()
@@ -245,11 +250,14 @@ class Fleet:
         self._crowded = excess > worker.counts
         return worker.counts and excess > 0
 
-    def counts(self) -> WorkerCounts:
-        """How many workers are in each state; an idle one is `idle` and `ready`."""
+    def counts(self, shared: bool = True) -> WorkerCounts:
+        """How many workers are in each state; an idle one is `idle` and `ready`.
+
+        Without the `shared` ones it is those that no other server knows.
+        """
         tally = dict.fromkeys(WorkerState, 0)
         for worker in self.workers.values():
-            tally[worker.state] += 1
+            tally[worker.state] += shared or not worker.is_shared
         idle = tally[WorkerState.IDLE]
         return WorkerCounts(
             idle=idle,
@@ -297,22 +305,42 @@ class Fleet:
         worker.idle_timer = None
         if worker.id not in self.workers or worker.jobs:
             return
-        if self._may_go(worker):
-            self.dismiss(worker, f"idle for {self.settings.idle_timeout / 1000:g} s (idle_timeout)")
+        if self.everywhere is not None:
+            self.everywhere.ask_to_go(worker, self._fewest())
+        elif self._may_go(worker):
+            self.go(worker)
         elif self.queued:
             self._start_idling(worker)
 
+    def go(self, worker: Worker, waits: bool = False) -> bool:
+        """End a worker whose idle timeout is over, unless it has got a job meanwhile; returns whether it goes.
+
+        While a job `waits` it stays, and its idle timeout begins anew.
+        """
+        if worker.id not in self.workers or worker.state is not WorkerState.IDLE:
+            return False
+        if waits:
+            self._start_idling(worker)
+            return False
+        self.dismiss(worker, f"idle for {self.settings.idle_timeout / 1000:g} s (idle_timeout)")
+        return True
+
+    def _fewest(self, lends: bool = False) -> int:
+        """How many must be up besides one that goes. A warm one `lends` its place."""
+        return max(int(self.keeps_last or (self.settings.keeps_warm and not lends)), self.settings.workers_min)
+
     def _may_go(self, worker: Worker, lends: bool = False) -> bool:
         """Whether it is one too many of those that are up; none is while jobs wait. A warm one `lends` its place."""
-        keeps = self.keeps_last or (self.settings.keeps_warm and not lends)
-        fewest = max(keeps, self.settings.workers_min)
+        fewest = self._fewest(lends)
         if not worker.ours or worker.state is not WorkerState.IDLE or self.queued:
             return False
         return (not fewest and worker.counts) or self._up > fewest
 
     @property
     def _up(self) -> int:
-        """Workers of ours that serve."""
+        """Workers of ours that serve, at all servers."""
+        if self.everywhere is not None:
+            return self.everywhere.up
         return sum(one.counts and not one.is_coming_up for one in self.workers.values())
 
     def _holds_time(self, worker: Worker) -> bool:

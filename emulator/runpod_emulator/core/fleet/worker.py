@@ -42,6 +42,8 @@ class Worker:
     over_http: bool = False
     ours: bool = True
     """Whether we started it: only such a worker counts against the maximum, and is ever stopped."""
+    is_shared: bool = False
+    """Whether it polls, and every server over the store knows it."""
     version: int = 0
     """Counts the changes of code before its start."""
     outdated: bool = False

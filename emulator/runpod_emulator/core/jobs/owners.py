@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from runpod_emulator.core.jobs.crews import Crews
 from runpod_emulator.core.jobs.job import Job
 
 LEASE = 40_000
@@ -30,6 +31,11 @@ Numbers = Sequence[int]
 
 class Owners(Protocol):
     """The registry of a store that several servers use."""
+
+    @property
+    def crews(self) -> Crews:
+        """The workers of each endpoint, over all servers."""
+        ...
 
     async def beat(self, owner: str, until: int, workers: Mapping[str, Numbers]) -> None:
         """The owner lives until the time `until`, with these workers by endpoint: in place of what it said before."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from runpod_emulator.core.jobs.board import Board
+from runpod_emulator.core.jobs.crews import Word
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import Job, JobStatus, Transition
 from runpod_emulator.core.jobs.owners import Owners
@@ -116,6 +117,8 @@ class StoreNews:
     """Those of one endpoint in the order of the writes."""
     clears: list[Callable[[Cleared], None]] = field(default_factory=list)
     """Each clear in its place among the transitions."""
+    words: list[Callable[[Word], None]] = field(default_factory=list)
+    """What servers tell each other of the workers of an endpoint, in its place among the transitions."""
     past: list[Callable[[Transition | Cleared], None]] = field(default_factory=list)
     """What happened to an endpoint before this process followed it, as far as the store knows it still."""
     losses: list[Callable[[str], None]] = field(default_factory=list)

@@ -94,7 +94,8 @@ async def _endpoint(world: World, one: Endpoint | Balancer, drift: int, examples
         "handler": shown(served.text) if served else "",
         "flaw": shown(one.workforce.flaw) or None,
         **(await _queue(world, endpoint_id, drift) if isinstance(one, Endpoint) else {"queue": None, "jobs": {}}),
-        "workers": [await _worker(world, one, worker, drift) for worker in one.fleet.workers.values()],
+        "workers": [await _worker(world, one, worker, drift) for worker in one.fleet.workers.values()]
+        + _others(world, one),
         "scaler": {**_scaler(one), "words": words},
         "example": world.masks.value(copy.deepcopy(examples(served, one.fleet.version))) if served else None,
     }
@@ -136,6 +137,19 @@ async def _worker(world: World, one: Endpoint | Balancer, worker: Worker, drift:
         "outdated": worker.outdated,
         "version": worker.version,
     }
+
+
+def _others(world: World, one: Endpoint | Balancer) -> list[dict[str, Any]]:
+    """The workers of other servers over the store, of which less is known here."""
+    crew = one.workforce.crew
+    return [] if crew is None else [
+        {
+            "id": world.masks.text(other.id), "number": 0, "state": other.state.value,
+            "reason": f"of server {other.server[:8]}", "jobs": other.jobs, "since": None, "outdated": False,
+            "version": 0,
+        }
+        for other in crew.elsewhere.workers()
+    ]  # fmt: skip
 
 
 async def _since(world: World, one: Endpoint | Balancer, worker: Worker) -> int | None:

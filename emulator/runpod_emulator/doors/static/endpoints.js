@@ -51,7 +51,7 @@ function Endpoint({ one, isAlone }) {
 function Workers({ one }) {
   if (!one.workers.length) return html`<p class="muted">No worker: ${one.scaler.max === 0 ? "the maximum is 0" : "none is needed now"}.</p>`;
   return html`<div class="workers">${one.workers.map((worker) => html`<div class="worker" key=${worker.id}>
-    <span class="muted mono">#${worker.number}</span>
+    <span class="muted mono">${worker.number ? `#${worker.number}` : "–"}</span>
     <span class=${`pill ${STATES[worker.state] ?? ""}`}>${worker.state}${worker.outdated ? ", old code" : ""}</span>
     <span class="small muted">${visible(worker.reason && worker.reason === one.flaw ? "could not be started, as said above" : cut(worker.reason ?? "", 400))}
       ${worker.jobs.map((id) => html` <a href=${jobLink(one.id, id)} class="mono">${visible(shortId(id))}</a>`)}</span>

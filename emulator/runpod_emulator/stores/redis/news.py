@@ -24,6 +24,7 @@ from typing import Any
 
 from redis import exceptions
 
+from runpod_emulator.core.jobs.crews import Word
 from runpod_emulator.core.jobs.job import Transition
 from runpod_emulator.core.jobs.store import Cleared
 from runpod_emulator.core.store_errors import StoreAway
@@ -46,7 +47,7 @@ REST = 0.2
 """Seconds until a reader that has lost its server tries again."""
 _LOST_CANCEL = 0.1
 """Seconds after which a reader that was to end is told so again."""
-Piece = Transition | Cleared
+Piece = Transition | Cleared | Word
 _UNKNOWN = 1 << 62
 
 

@@ -11,6 +11,7 @@ from runpod_emulator.core.jobs.job import Job
 from runpod_emulator.core.jobs.owners import LEASE, Numbers
 from runpod_emulator.stores.records import job_read
 from runpod_emulator.stores.redis.connection import Connection, anyhow
+from runpod_emulator.stores.redis.crews import RedisCrews
 from runpod_emulator.stores.redis.replies import scored
 from runpod_emulator.stores.redis.transitions import KEPT, untold
 
@@ -24,7 +25,9 @@ class RedisOwners:
         world: str,
         endpoints: Callable[[], Awaitable[list[str]]],
         base: Callable[[str], str],
+        crews: RedisCrews,
     ) -> None:
+        self.crews = crews
         self._connection = connection
         self._until = f"{world}:servers"
         self._workers = f"{world}:workers"

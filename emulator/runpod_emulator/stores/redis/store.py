@@ -23,6 +23,7 @@ import secrets
 from collections.abc import Mapping
 
 from runpod_emulator.core.errors import JobNotFound
+from runpod_emulator.core.jobs.crews import Word
 from runpod_emulator.core.jobs.job import Job, Transition
 from runpod_emulator.core.jobs.store import (
     Admit,
@@ -42,6 +43,7 @@ from runpod_emulator.stores.redis.address import Address
 from runpod_emulator.stores.redis.board import RedisBoard
 from runpod_emulator.stores.redis.connection import Connection, Script
 from runpod_emulator.stores.redis.counter import RedisCounter
+from runpod_emulator.stores.redis.crews import RedisCrews, word_read
 from runpod_emulator.stores.redis.deliveries import RedisDeliveries
 from runpod_emulator.stores.redis.jobs import Records
 from runpod_emulator.stores.redis.news import NewsReader, Piece
@@ -77,7 +79,8 @@ class RedisStore:
         self.owner = owner or secrets.token_hex(8)
         self.board = RedisBoard(self.connection, self._world, self.owner)
         self.counter = RedisCounter(self.connection, self.base, self.owner)
-        self.owners = RedisOwners(self.connection, self._world, self.endpoints, self.base)
+        crews = RedisCrews(self.connection, self.base, self._reader, self._ready)
+        self.owners = RedisOwners(self.connection, self._world, self.endpoints, self.base, crews)
 
     def base(self, endpoint: str) -> str:
         """What the keys of an endpoint begin with."""
@@ -295,6 +298,8 @@ class RedisStore:
             if fields[b"by"] == self.owner.encode():  # of all at once: it is told as one
                 return None
             return cleared_read(endpoint, fields)
+        if b"crew" in fields:
+            return word_read(endpoint, fields)
         own = self._records.own(fields[b"w"])
         if own is not None:
             return own
@@ -303,6 +308,8 @@ class RedisStore:
         return transition
 
     def _tell_past(self, piece: Piece) -> None:
+        if isinstance(piece, Word):
+            return
         for listener in self.news.past:
             listener(piece)
 
@@ -310,6 +317,10 @@ class RedisStore:
         if isinstance(piece, Cleared):
             for of_clears in self.news.clears:
                 of_clears(piece)
+            return
+        if isinstance(piece, Word):
+            for of_words in self.news.words:
+                of_words(piece)
             return
         for listener in self.news.transitions:
             listener(piece)
