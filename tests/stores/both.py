@@ -27,6 +27,7 @@ OWN_STORE = (
 RUN = os.environ.get("EMULATOR_TEST_STORE", "memory")
 """The store of a whole run of the tests of doors and of HTTP (`make stores`): memory, yielding or redis."""
 MEMORY_ONLY = {
+    "test_snapshots": "only what one server alone keeps can be saved: one with --store refuses",
     "test_openapi": "one world lives over many event loops, and a store's connections over one",
 }
 """Files and tests of such a run that stay on the memory store, and why."""
