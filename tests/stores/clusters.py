@@ -7,6 +7,7 @@ import functools
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any
 
 import redis
 from runpod_emulator.stores.redis.address import Address, read_address
@@ -26,7 +27,7 @@ class StoreCluster:
         buses = [free_port() for _ in range(NODES)]
         clustered = "--cluster-enabled", "yes", "--cluster-node-timeout", "5000", *options
         self.nodes = [StoreServer(*clustered, "--cluster-port", str(bus)) for bus in buses]
-        self._clients = [redis.Redis(port=node.port, protocol=2) for node in self.nodes]
+        self._clients: list[Any] = [redis.Redis(port=node.port, protocol=2) for node in self.nodes]
         for number, client in enumerate(self._clients):
             last = SLOTS * (number + 1) // NODES - 1
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", SLOTS * number // NODES, last)
