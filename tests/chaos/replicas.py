@@ -147,8 +147,9 @@ class Cluster:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
         self.workers[worker] = subprocess.Popen(
             [sys.executable, "-u", str(self._handler)],
-            env={**environment, **self._family.environment, **own, "RUNPOD_LOG_LEVEL": "ERROR"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**environment, **self._family.environment, **own, "RUNPOD_LOG_LEVEL": "INFO"},
+            stdin=subprocess.DEVNULL, stdout=(self._handler.parent / f"{worker}.log").open("wb"),
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
     # What may happen
@@ -213,6 +214,7 @@ class Cluster:
     def looked_at(self) -> str:
         """What each server says of itself, for whoever looks for what went wrong."""
         told = [f"; workers {[(name, one.poll()) for name, one in self.workers.items()]}"]
+        told += [(self._handler.parent / f"{name}.log").read_text()[-1_500:] for name in self.workers]
         for server in self.servers:
             with suppress(httpx.HTTPError):
                 told += [server.http.get(f"/{endpoint}/health").text for endpoint in ENDPOINTS]
