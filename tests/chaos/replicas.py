@@ -45,8 +45,10 @@ runpod.serverless.start({"handler": handler})
 """
 LEASE, PING = 4_000, 500
 """Milliseconds: a lost worker's job is back soon, and a living one says so often enough."""
-ENDPOINTS = {"light": 0.6, "sdk": 0.3, "one": 0.1}
-"""The part of the jobs that each gets."""
+ENDPOINTS = {"light": 0.9, "sdk": 0.07, "one": 0.03}
+"""The part of the jobs that each gets: an official worker does less than one a second."""
+PATIENCE = 60.0
+"""Seconds without any end after which what has not ended counts as lost."""
 PREFIX = "chaos"
 
 
@@ -147,8 +149,9 @@ class Cluster:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
         self.workers[worker] = subprocess.Popen(
             [sys.executable, "-u", str(self._handler)],
-            env={**environment, **self._family.environment, **own, "RUNPOD_LOG_LEVEL": "ERROR"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**environment, **self._family.environment, **own, "RUNPOD_LOG_LEVEL": "INFO"},
+            stdin=subprocess.DEVNULL, stdout=(self._handler.parent / f"{worker}.log").open("wb"),
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
     # What may happen
@@ -213,6 +216,7 @@ class Cluster:
     def looked_at(self) -> str:
         """What each server says of itself, for whoever looks for what went wrong."""
         told = [f"; workers {[(name, one.poll()) for name, one in self.workers.items()]}"]
+        told += [(self._handler.parent / f"{name}.log").read_text()[-1_500:] for name in self.workers]
         for server in self.servers:
             with suppress(httpx.HTTPError):
                 told += [server.http.get(f"/{endpoint}/health").text for endpoint in ENDPOINTS]
@@ -296,7 +300,7 @@ def endure(
                 say(f"{time.monotonic() - began:.0f} s: {dict(here.done)}, {sum(map(bool, news.ends.values()))} ended")
             assert time.monotonic() - began < limit, {name: len(one.accepted) for name, one in clients.items()}
         accepted = [job for client in clients.values() for job in client.accepted]
-        left = _left(accepted, news, calls, limit - (time.monotonic() - began))
+        left = _left(accepted, news, calls)
         news.close()
         figures = (
             f"{len(accepted)} jobs in {time.monotonic() - began:.0f} s, seed {seed}; {dict(here.done)}; "
@@ -316,12 +320,14 @@ def endure(
     return figures
 
 
-def _left(accepted: list[str], news: News, calls: Calls, seconds: float) -> tuple[list[str], list[str]]:
-    """The jobs that have not ended, and those whose webhook was not called, once that is all or the time is over."""
-    end = time.monotonic() + max(5.0, min(seconds, 120.0))
+def _left(accepted: list[str], news: News, calls: Calls) -> tuple[list[str], list[str]]:
+    """The jobs that have not ended, and those whose webhook was not called, once that is all or nothing comes more."""
+    before, since = -1, time.monotonic()
     while True:
         left = [job for job in accepted if not news.ends[job]], [job for job in accepted if not calls.count[job]]
-        if not any(left) or time.monotonic() > end:
+        if (now := sum(map(len, left))) != before:
+            before, since = now, time.monotonic()
+        if not now or time.monotonic() > since + PATIENCE:
             return left
         time.sleep(0.1)
 

@@ -74,7 +74,9 @@ def stuck_counter(patch: pytest.MonkeyPatch) -> None:
     """A running job that is cancelled goes on counting as in progress."""
     update = MemoryStore.update
 
-    async def update_and_miscount(self: MemoryStore, endpoint: str, job: str, change: Change) -> Written:
+    async def update_and_miscount(
+        self: MemoryStore, endpoint: str, job: str, change: Change, patient: bool = False
+    ) -> Written:
         transition, counts = written = await update(self, endpoint, job, change)
         before, after = (transition.before, transition.after) if transition else (None, None)
         if before and after and (before.status, after.status) == (JobStatus.IN_PROGRESS, JobStatus.CANCELLED):

@@ -309,12 +309,12 @@ class Asking(YieldingStore):
 
     write: Callable[[], Awaitable[object]] | None = None
 
-    async def update(self, endpoint: str, job: str, change: Change) -> Written:
+    async def update(self, endpoint: str, job: str, change: Change, patient: bool = False) -> Written:
         write, self.write = self.write, None
         if write is not None:
             change(await self.get(endpoint, job))
             await write()
-        return await super().update(endpoint, job, change)
+        return await super().update(endpoint, job, change, patient)
 
 
 @pytest.mark.parametrize("by", ["another retry", "its end"])
