@@ -105,7 +105,7 @@ def kept_places(patch: pytest.MonkeyPatch) -> None:
 def _patch_update(patch: pytest.MonkeyPatch, alter: Callable[[Transition | None], Transition | None]) -> None:
     update = MemoryStore.update
 
-    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any) -> Written:
+    async def altered(self: MemoryStore, endpoint: str, job: str, change: Any, patient: bool = False) -> Written:
         return await update(self, endpoint, job, lambda before: alter(change(before)))
 
     patch.setattr(MemoryStore, "update", altered)

@@ -68,6 +68,16 @@ def test_no_key_of_the_server_is_passed_on(
     assert name not in inherited() and inherited()["HF_TOKEN"] == "mine"
 
 
+@pytest.mark.parametrize("write", [str.upper, str.lower])
+def test_the_password_of_the_store_is_not_passed_on(
+    write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write("runpod_emulator_store")
+    monkeypatch.setenv(name, "redis://:word-of-the-store@127.0.0.1/0")
+    assert read_settings().store == "redis://:word-of-the-store@127.0.0.1/0", "it is read"
+    assert name not in inherited() and "word-of-the-store" in read_settings().secrets
+
+
 AWKWARD = ("--worker", "w1", "--worker-key", 'a $b "c" `d` \\ #e', "--api-key", "k=1 $ID")
 EXPECTED = worker_environment("http://10.0.0.7:8000", "ep", "w1", 'a $b "c" `d` \\ #e', "k=1 $ID")
 

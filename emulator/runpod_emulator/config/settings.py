@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -81,11 +82,11 @@ class Settings(ServerOptions):
 
     @property
     def secrets(self) -> list[str]:
-        """Every key of the server, and what variables of workers hold that are called as secrets are."""
+        """Every key of the server, the store's password, and what workers' variables hold that are called secrets."""
         endpoints = self._file.tables.endpoints if self._file else {}
         variables = [pair for one in (None, *endpoints) for pair in self.environment_of(one).items()]
         named = [value for name, value in variables if names_secret(name)]
-        return [*self.api_key, *self.worker_keys, *self.admin_key, *named]
+        return [*self.api_key, *self.worker_keys, *self.admin_key, *named, *_password_in(self.store or "")]
 
     @property
     def file(self) -> ConfigFile | None:
@@ -300,3 +301,11 @@ def _refused(error: ValidationError, called: Callable[[str], str]) -> Configurat
         near = nearest(called(name), [called(one) for one in all_options()])
         return ConfigurationError(f"there is no option {called(name)}{near}")
     return ConfigurationError(f"{called(name)}: {first['msg'].removeprefix('Value error, ')}")
+
+
+def _password_in(url: str) -> list[str]:
+    try:
+        password = urlsplit(url).password
+    except ValueError:  # it is refused later
+        return []
+    return [unquote(password)] if password else []

@@ -93,9 +93,9 @@ async def test_a_namespace_that_is_being_dropped_is_not_made_anew_by_its_workers
     world = several.of("a")
     stop = world.stop
 
-    async def stop_while_a_worker_polls() -> None:
+    async def stop_while_a_worker_polls(forgets: bool) -> None:
         several.of("a")
-        await stop()
+        await stop(forgets)
 
     world.stop = stop_while_a_worker_polls  # type: ignore[method-assign]
     assert await several.drop("a")
