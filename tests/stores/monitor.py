@@ -17,7 +17,8 @@ from runpod_emulator.stores.redis.connection import Script
 from tests.stores.servers import StoreServer
 
 _WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_SCRIPTS = {Script(file.stem).hash: file.stem for file in Path(connection.__file__).parent.glob("*.lua")}
+_FILES = sorted(Path(connection.__file__).parent.glob("*.lua"))
+_SCRIPTS = {Script(file.stem, needs_room).hash: file.stem for file in _FILES for needs_room in (False, True)}
 LIMIT = 20.0
 """Seconds until commands that a test waits for must have come."""
 

@@ -123,7 +123,7 @@ async def test_a_server_of_a_cluster_that_was_away_is_found_again_by_writers_and
     writes, hears = RedisStore(address), RedisStore(address)
     heard: list[str] = []
     hears.news.transitions.append(lambda transition: heard.append(transition.job.id))
-    hears.follow("ep")
+    hears.news.follow("ep")
     node = cluster.nodes[cluster.owner(address.base("", "ep"))]
     try:
         await hears.counts("ep")

@@ -21,8 +21,8 @@ _PLATFORM = (
 """How the variables begin by which the platform tells a pod where it is and whom it talks to. The server may run in
 one: what it starts would talk to the real service. Settings of the SDK, such as RUNPOD_LOG_LEVEL, are passed on."""
 _KEYS_OF_SERVER = tuple(f"runpod_emulator_{name}" for name in ("api_key", "worker_key", "admin_key", "store"))
-"""Who has the one for administrators may do anything, and so may who has the password of the store. The options are read
-whatever the case of their letters."""
+"""Who has the one for administrators may do anything, and so may who has the password of the store. The options are
+read whatever the case of their letters."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _HERE = ("127.0.0.1", "localhost", "::1")
 
