@@ -332,9 +332,10 @@ async def test_a_server_that_only_reads_is_left_for_the_one_that_has_its_place(r
         relay.server = new
         await seen.store.connection.do("REPLICAOF", "127.0.0.1", new.port)
         await patiently(seen.store, lambda: seen.store.update("ep", "a", taken))
-        await create(follower_of(follower, seen), "b", 2)
+        other = follower_of(follower, seen)
+        await create(other, "b", 2)
         await until(lambda: seen.events == ["Submitted", "Taken", "Submitted"])
-        await follower.close()
+        await other.close()
     finally:
         relay.server = old
         back = RedisStore(old.address())

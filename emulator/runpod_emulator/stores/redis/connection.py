@@ -81,6 +81,8 @@ class Connection:
         self._sending: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         """Asks whether the server is back; None while it is not away."""
+        self._leaving: asyncio.Future[None] | None = None
+        """Lets go of a connection that is of no use any more."""
         self._is_over = False
         self.times_away = 0
         """How often the server was found to be away."""
@@ -141,8 +143,9 @@ class Connection:
     async def close(self) -> None:
         """End the connection, after what is under way."""
         self.hang_up()
-        if self._sending is not None:
-            await asyncio.wait([self._sending])
+        under_way = [one for one in (self._asking, self._sending, self._leaving) if one is not None]
+        if under_way:
+            await asyncio.wait(under_way)
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -206,7 +209,8 @@ class Connection:
         """Find the server by its name once more: another one may have taken its place."""
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            self._leaving = asyncio.ensure_future(client.aclose())
+            await asyncio.shield(self._leaving)
 
     async def _answers(self, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
         try:
