@@ -18,7 +18,7 @@ test: $(VENV)/.test
 # The API on a Valkey or Redis server, which RUNPOD_EMULATOR_STORE_SERVER may name, and all else that runs on one.
 stores: $(VENV)/.test
 	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest tests/doors tests/http
-	$(BIN)/python -m pytest -k redis tests/core tests/effects tests/world
+	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest -k redis tests/core tests/effects tests/world
 	$(BIN)/python -m pytest tests/stores
 
 compat: $(VENV)/.test $(VENV)/.sdk2

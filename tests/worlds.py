@@ -97,7 +97,7 @@ class TestWorld:
         """Bring up one worker more and return its id."""
         number = len(self.launcher.started)
         is_coming = self.endpoint.autoscaler.start_one()
-        turns = 10_000 if is_coming or not self.launcher.started else 0
+        turns = 1_500 if is_coming or not self.launcher.started else 0
         for turn in range(turns):  # over a store that others use too it needs a place first
             if len(self.launcher.started) > number:
                 break

@@ -83,7 +83,7 @@ def test_20_mib_take_no_time_to_speak_of(name):
         took.append(time.process_time() - began)
         if min(took) < 0.05:
             return
-    assert min(took) < 0.1
+    assert min(took) < 0.2
 
 
 HEAVY = {
@@ -113,4 +113,4 @@ def test_no_member_is_taken_apart_that_nobody_asks_for(name):
         took.append(max(middle - began, time.process_time() - middle))
         if min(took) < 0.05:
             return
-    assert min(took) < 0.15
+    assert min(took) < 0.3

@@ -1,7 +1,8 @@
 """Tests that run on three stores: that of one process, one whose calls suspend as over a network, and a real server's.
 
 A folder's `conftest.py` names the three functions. Its tests that make worlds (their file knows what makes some) run on
-each. Left out are those marked `one_step`, which say that nothing suspends or are slow, and those of `OWN_STORE`.
+each: on the server's those of `EVERYWHERE`, and all in `make stores`. Left out are those marked `one_step`, which say
+that nothing suspends or are slow, and those of `OWN_STORE`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ OWN_STORE = (
 )  # fmt: skip
 """How the names of test files begin that choose their store themselves, or need none."""
 
+EVERYWHERE = ("test_thin_line", "test_endpoint_streams", "test_endpoint_workers", "test_webhooks")
+"""How the names of those begin that run on a real server each time."""
 RUN = os.environ.get("EMULATOR_TEST_STORE", "memory")
-"""The store of a whole run of the tests of doors and of HTTP (`make stores`): memory, yielding or redis."""
+"""The store of a whole run of tests (`make stores`): memory, yielding or redis."""
 MEMORY_ONLY = {
     "test_snapshots": "only what one server alone keeps can be saved: one with --store refuses",
     "test_openapi": "one world lives over many event loops, and a store's connections over one",
@@ -38,7 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     name = metafunc.module.__name__.rpartition(".")[2]
     is_fixed = name.startswith(OWN_STORE) or metafunc.definition.get_closest_marker("one_step")
-    metafunc.parametrize("store", ["memory"] if is_fixed else list(STORES), indirect=True, scope="module")
+    names = [one for one in STORES if one != "redis" or RUN == "redis" or name.startswith(EVERYWHERE)]
+    metafunc.parametrize("store", ["memory"] if is_fixed else names, indirect=True, scope="module")
 
 
 def _makes_worlds(module: ModuleType) -> bool:

@@ -125,7 +125,7 @@ class Work:
         True only jobs that play scripts, where it is False none of these. A caller
         who left gets nothing. While the store is away, one whose process is watched waits; others get Unavailable.
         """
-        if lease is not None:
+        if lease is not None or self._store.owners is None:
             return await self._take(worker, most, until, caller, lease, barred, scripted)
         try:
             return await patiently(
