@@ -332,24 +332,17 @@ async def test_a_server_that_only_reads_is_left_for_the_one_that_has_its_place(r
         relay.server = new
         await seen.store.connection.do("REPLICAOF", "127.0.0.1", new.port)
         await patiently(seen.store, lambda: seen.store.update("ep", "a", taken))
-        other = follower_of(follower, seen)
+        other = RedisStore(seen.store.address._replace(url=new.url))
         await create(other, "b", 2)
         await until(lambda: seen.events == ["Submitted", "Taken", "Submitted"])
         await other.close()
+        await follower.close()
     finally:
         relay.server = old
         back = RedisStore(old.address())
         await back.connection.do("REPLICAOF", "NO", "ONE")
         await back.close()
         new.close()
-
-
-def follower_of(follower: RedisStore, seen: Seen) -> RedisStore:
-    """The new server, as the world of `seen` knows it."""
-    other = RedisStore(seen.store.address)
-    other.connection = follower.connection
-    other._records._connection = follower.connection
-    return other
 
 
 async def test_a_full_server_takes_nothing_in_and_lets_everything_end(server: StoreServer):

@@ -26,6 +26,12 @@ class Desk:
         self.lent.remove(loan)
 
 
+def take(worker: socket.socket) -> None:
+    """Receive the descriptor that was given, and let go of it."""
+    _, descriptors, *_ = socket.recv_fds(worker, 1, 1)
+    os.close(descriptors[0])
+
+
 async def steps(condition: Callable[[], object]) -> None:
     for _ in range(1000):
         if condition():
@@ -44,13 +50,13 @@ async def test_each_stop_is_told_lent_for_and_given_back_whatever_the_worker_say
     await steps(lambda: desk.lent)
     give, interrupt = desk.lent[0]
     give(worker.fileno())
-    _, descriptors, *_ = socket.recv_fds(worker, 1, 1)
-    os.close(descriptors[0])
+    take(worker)
     interrupt()
     worker.sendall(b'{"go": true}\n{"stop": "h.py:4", "job": "j"}\n')
     await steps(lambda: desk.lent and desk.lent[0][0] is not give)
     assert len(said) == 1, "it waits for its turn"
     desk.lent[0][0](worker.fileno())
+    take(worker)  # one that is under way to itself would hold the connection
     assert said == [("h.py:3", "j"), ("", "j")], "only the first is told"
     assert (len(desk.lent), interrupted) == (1, [1])
     worker.close()
