@@ -209,8 +209,9 @@ class Connection:
         """Find the server by its name once more: another one may have taken its place."""
         client, self._client = self._client, None
         if client is not None:
-            self._leaving = asyncio.ensure_future(client.aclose())
-            await asyncio.shield(self._leaving)
+            leaving: asyncio.Future[None] = asyncio.ensure_future(client.aclose())
+            self._leaving = leaving
+            await asyncio.shield(leaving)
 
     async def _answers(self, commands: Sequence[Sequence[Any]]) -> Sequence[Any]:
         try:
