@@ -386,3 +386,12 @@ def test_the_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConfigurationError) as error:
         StoreMaker("redis://h/0", "real")
     assert str(error.value) == "--store needs a library: pip install 'runpod-emulator[redis]'"
+
+
+def test_a_clients_key_that_chooses_a_namespace_is_no_name_on_the_server():
+    maker = StoreMaker("redis://h/0?prefix=p", "real")
+    named, keyed, other = (
+        maker.parts_of(*given)["store"].base("ep") for given in (("rpa_key",), ("rpa_key", True), ("rpa_other", True))
+    )
+    assert "rpa_key" in named and len({named, keyed, other}) == 3
+    assert "rpa" not in keyed + other and keyed == maker.parts_of("rpa_key", True)["store"].base("ep")

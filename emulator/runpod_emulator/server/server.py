@@ -209,7 +209,7 @@ class Server:
         """A world with the server's endpoints and stubs, and the server's seed."""
         settings = self.settings
         is_key = bool(name) and settings.namespaces == "key"
-        shared = {} if self._store is None else self._store.parts_of(name)
+        shared = {} if self._store is None else self._store.parts_of(name, is_key)
         world = World(
             settings.platform(),
             wire.webhook_body,

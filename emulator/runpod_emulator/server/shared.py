@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("runpod_emulator")
 
+_HASH = 32
+"""Letters by which two keys of clients are told apart."""
 _MISSING = "--store needs a library: pip install 'runpod-emulator[redis]'"
 
 
@@ -55,9 +58,11 @@ class StoreMaker:
             opening.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
 
-    def parts_of(self, namespace: str) -> dict[str, Any]:
-        """What `World` is given for the world of this name."""
+    def parts_of(self, namespace: str, is_key: bool = False) -> dict[str, Any]:
+        """What `World` is given for the world of this name; one that is a client's key is no part of the store's."""
         from runpod_emulator.stores.redis.store import RedisStore
 
+        if is_key:
+            namespace = hashlib.sha256(namespace.encode()).hexdigest()[:_HASH]
         store = RedisStore(self.address, namespace, self.owner)
         return {"store": store, "counter": store.counter, "owner": self.owner}
