@@ -87,6 +87,8 @@ class News:
             number = int(name.partition(b"-")[0])
             self.gaps += number - self._last[endpoint] - 1
             self._last[endpoint] = number
+            if b"m" not in fields:  # of workers
+                continue
             transition = transition_read(fields)
             self.all[endpoint].append(transition)
             self.ends[transition.job.id] += transition.ended

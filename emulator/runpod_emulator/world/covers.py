@@ -75,6 +75,7 @@ class Masked:
             s3_config=None if job.s3_config is None else self.json(job.s3_config, "s3Config"),
             webhook=job.webhook and self.text(job.webhook),
             error=job.error and self.text(job.error),
+            worker=job.worker and self.text(job.worker),
         )
 
     def delivery(self, delivery: Delivery) -> Delivery:

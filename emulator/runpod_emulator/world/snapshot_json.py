@@ -74,7 +74,7 @@ def pieces_of(snapshots: Iterable[Snapshot], cover: Cover | Masked) -> Iterator[
 
 def _pieces(snapshot: Snapshot, cover: Cover | Masked) -> Iterator[bytes]:
     head = {
-        "namespace": snapshot.namespace,
+        "namespace": cover.text(snapshot.namespace),
         "clock": {"mode": snapshot.mode, "now": snapshot.now},
         "loads": snapshot.loads,
         "places": snapshot.store.places,
@@ -90,7 +90,7 @@ def _pieces(snapshot: Snapshot, cover: Cover | Masked) -> Iterator[bytes]:
     yield from _section("jobs", (job_row(cover.job(job)) for job in jobs))
     yield from _section("chunks", chunk_rows(shelves, cover.json))
     yield from _section("deliveries", (delivery_row(cover.delivery(one)) for one in snapshot.store.deliveries))
-    yield from _section("histories", ([*key, list(map(_moment, noted))] for key, noted in told.noted))
+    yield from _section("histories", ([*key, [_moment(one, cover) for one in noted]] for key, noted in told.noted))
     yield from _section("expired", (job_row(cover.job(job)) for job in told.expired))
     yield from _section("said", ([*key, [_piece(one, cover) for one in pieces]] for key, pieces in snapshot.said))
     yield from _section("calls", (_call(one, cover) for one in snapshot.calls))
@@ -130,9 +130,10 @@ def _plain(source: Any) -> Any:
     return source.model_dump(mode="json", exclude_unset=True) if isinstance(source, BaseModel) else source
 
 
-def _moment(noted: Noted) -> list[Any]:
+def _moment(noted: Noted, cover: Cover | Masked) -> list[Any]:
     at, event, status, worker, retries, ttl = noted
-    return [at, event.__name__, None if status is None else status.value, worker, retries, ttl]
+    named = worker and cover.text(worker)
+    return [at, event.__name__, None if status is None else status.value, named, retries, ttl]
 
 
 def _piece(piece: Piece, cover: Cover | Masked) -> list[Any]:
