@@ -250,8 +250,7 @@ class Transition(NamedTuple):
     """What the job's end owes its webhook, written with it."""
 
 
-NEW = None
-GONE = None
+NEW = GONE = None
 _S = JobStatus
 
 TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
