@@ -31,6 +31,7 @@ RUN = os.environ.get("EMULATOR_TEST_STORE", "memory")
 """The store of a whole run of tests (`make stores`): memory, yielding or redis."""
 MEMORY_ONLY = {
     "test_snapshots": "only what one server alone keeps can be saved: one with --store refuses",
+    "test_store_away": "each call of its store is made to fail, also that which lets go of it",
     "test_openapi": "one world lives over many event loops, and a store's connections over one",
 }
 """Files and tests of such a run that stay on the memory store, and why."""
