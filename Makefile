@@ -15,7 +15,7 @@ serve: $(VENV)/.serve
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
-# The API on a Valkey or Redis server, which RUNPOD_EMULATOR_STORE_SERVER may name, and all else that runs on one.
+# The API, the rules and the stores on a Valkey or Redis server, which RUNPOD_EMULATOR_STORE_SERVER may name.
 stores: $(VENV)/.test
 	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest tests/doors tests/http
 	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest -k redis tests/core tests/effects tests/world

@@ -1,8 +1,8 @@
 """Tests that run on three stores: that of one process, one whose calls suspend as over a network, and a real server's.
 
 A folder's `conftest.py` names the three functions. Its tests that make worlds (their file knows what makes some) run on
-each: on the server's those of `EVERYWHERE`, and all in `make stores`. Left out are those marked `one_step`, which say
-that nothing suspends or are slow, and those of `OWN_STORE`.
+each: on the server's those of `EVERYWHERE`, and all in `make stores`. Left out are those marked `one_step`, which
+say that nothing suspends or are slow, and those of `OWN_STORE`.
 """
 
 from __future__ import annotations
