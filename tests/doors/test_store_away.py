@@ -60,13 +60,10 @@ async def test_the_admin_api_answers_503(path: str):
     assert (answer.status_code, answer.headers.get("retry-after")) == (503, "1")
 
 
-async def test_a_stream_of_events_goes_on_when_the_store_is_back():
-    doors = open_doors()
-    await doors.submit()
-    job = await doors.take()
-    reads = await doors.hold(doors.get(f"/stream/{job.id}", headers={"accept": "text/event-stream"}))
+def away_twice(doors: Doors) -> list[str]:
+    """Let the next two looks at a job fail; returns the jobs that were looked at from now on."""
     store = doors.world.emulator.store
-    get, calls = store.get, []
+    get, calls = store.get, list[str]()
 
     async def away(endpoint: str, job_id: str) -> object:
         calls.append(job_id)
@@ -75,6 +72,15 @@ async def test_a_stream_of_events_goes_on_when_the_store_is_back():
         return await get(endpoint, job_id)
 
     store.get = away  # type: ignore[method-assign]
+    return calls
+
+
+async def test_a_stream_of_events_goes_on_when_the_store_is_back():
+    doors = open_doors()
+    await doors.submit()
+    job = await doors.take()
+    reads = await doors.hold(doors.get(f"/stream/{job.id}", headers={"accept": "text/event-stream"}))
+    calls = away_twice(doors)
     await doors.emit(job, b'"one"')
     await until(lambda: len(calls) >= 3)
     await doors.complete(job)
@@ -88,16 +94,7 @@ async def test_a_stream_of_openai_goes_on_when_the_store_is_back():
     job = await doors.take()
     await doors.emit(job, b'"data: one\\n\\n"')
     await until(lambda: doors.waiting == 1)
-    store = doors.world.emulator.store
-    get, calls = store.get, []
-
-    async def away(endpoint: str, job_id: str) -> object:
-        calls.append(job_id)
-        if len(calls) < 3:
-            raise StoreAway
-        return await get(endpoint, job_id)
-
-    store.get = away  # type: ignore[method-assign]
+    calls = away_twice(doors)
     await doors.emit(job, b'"data: two\\n\\n"')
     await until(lambda: len(calls) >= 3)
     await doors.complete(job)

@@ -15,7 +15,7 @@ from runpod_emulator.http import bounded
 from runpod_emulator.http.connection import JoiningTransport, ways_to
 from runpod_emulator.server.server import Server
 
-from tests.workers.conftest import until
+from tests.waits import until
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 

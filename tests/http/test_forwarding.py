@@ -9,7 +9,7 @@ import pytest
 
 from tests.doors.doors import KEY, Visit, body, expect_problem
 from tests.http.upstream import CHUNKED, BalancedDoors, Received, Talk, balanced_doors, chunk, ended, says, talks
-from tests.workers.conftest import until
+from tests.waits import until
 
 
 async def visited(

@@ -17,7 +17,7 @@ from runpod_emulator.http.frames import Frames
 
 from tests.http.test_handshakes import ASK, opened, served
 from tests.timing import expect_within, timed
-from tests.workers.conftest import until
+from tests.waits import until
 
 PIECE = 16 * 1024
 

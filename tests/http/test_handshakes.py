@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.http.upstream import BalancedDoors, Received, Talk, balanced_doors, chunk, talks
-from tests.workers.conftest import until
+from tests.waits import until
 
 ASK = (
     b"GET /lb/lb/x HTTP/1.1\r\nHost: x\r\nAuthorization: key\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -13,7 +13,7 @@ from runpod_emulator.core.time.clock import turn
 from runpod_emulator.server import garbage
 from runpod_emulator.server.garbage import Sweeper
 
-from tests.workers.conftest import until
+from tests.waits import until
 
 
 @pytest.fixture(autouse=True)

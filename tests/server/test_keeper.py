@@ -21,6 +21,7 @@ from runpod_emulator.server.state_file import StateFile
 from runpod_emulator.world.snapshot_json import snapshots_in
 
 from tests.compat.servers import LIMIT
+from tests.waits import turns, until
 
 JOB = Submission(b'{"a":1}')
 Opener = Callable[..., Server]
@@ -56,14 +57,6 @@ def saved() -> list[tuple[str, list[str]]]:
 
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async def look() -> None:
-        while not condition():
-            await asyncio.sleep(0.005)
-
-    await asyncio.wait_for(look(), LIMIT)
 
 
 async def test_every_namespace_comes_back(server: Opener) -> None:
@@ -110,7 +103,7 @@ async def test_what_has_changed_is_saved_each_minute_and_nothing_else(
     assert writes == 1
     job = await submitted(one)
     await until(lambda: saved() == [("", [job])])
-    await asyncio.sleep(0.1)
+    await turns()
     assert writes == 2
     await one.stop()
     assert writes == 3

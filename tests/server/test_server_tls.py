@@ -30,7 +30,7 @@ from runpod_emulator.testing import Emulator
 from starlette.types import Receive, Scope, Send
 
 from tests.compat.servers import HANDLERS, LIMIT, Command, Starter, commands
-from tests.workers.conftest import until
+from tests.waits import until
 from tests.workers.processes import needs_proc
 
 ECHO = str(HANDLERS / "echo.py")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import atexit
 import functools
 import secrets
-import time
-from collections.abc import Callable
 from typing import Any
 
 import redis
 from runpod_emulator.stores.redis.address import Address, read_address
 
 from tests.stores.servers import StoreServer, free_port
+from tests.waits import until_seen
 
 NODES = 3
 SLOTS = 16_384
@@ -33,7 +32,7 @@ class StoreCluster:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", SLOTS * number // NODES, last)
         for node, bus in zip(self.nodes[1:], buses[1:], strict=True):
             self._clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
-        _until(self._is_agreed)
+        until_seen(self._is_agreed, LIMIT, "the servers of the cluster do not agree")
 
     @property
     def url(self) -> str:
@@ -74,10 +73,3 @@ def shared_cluster() -> StoreCluster:
     cluster = StoreCluster()
     atexit.register(cluster.close)
     return cluster
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + LIMIT
-    while not is_so():
-        assert time.monotonic() < end, "the servers of the cluster do not agree"
-        time.sleep(0.02)

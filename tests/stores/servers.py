@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import secrets
@@ -10,10 +11,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from runpod_emulator.stores.redis.address import Address, read_address
+
+from tests.waits import until_seen
 
 NAMES = ("valkey-server", "redis-server")
 
@@ -54,7 +56,7 @@ class StoreServer:
     def start(self) -> None:
         words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.folder, *self._options]
         self.process = subprocess.Popen([self._program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait_until_up(self.port)
+        until_seen(lambda: _is_up(self.port), what="the store's server does not come up")
 
     def stop(self, hard: bool = False) -> None:
         if self.process is not None:
@@ -83,15 +85,8 @@ def free_port() -> int:
         return port
 
 
-def _wait_until_up(port: int) -> None:
-    end = time.monotonic() + 20
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1) as sock:
-                sock.sendall(b"PING\r\n")
-                if sock.recv(100).startswith((b"+PONG", b"-NOAUTH")):
-                    return
-        except OSError:
-            pass
-        assert time.monotonic() < end, "the store's server does not come up"
-        time.sleep(0.01)
+def _is_up(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as sock:
+        sock.sendall(b"PING\r\n")
+        return sock.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+    return False

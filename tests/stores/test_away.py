@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from runpod_emulator.core.errors import JobNotFound
@@ -29,6 +30,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 from tests.core.jobs.test_job import QUEUED
 from tests.stores.relay import Relay
 from tests.stores.servers import StoreServer
+from tests.waits import answered, turns, until
 
 SECONDS = 20.0
 
@@ -86,22 +88,6 @@ def taken(at: Job) -> Transition:
     return apply(at, Taken("w1"), 2_000)
 
 
-async def until(says: Callable[[], object]) -> None:
-    async def look() -> None:
-        while not says():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(look(), SECONDS)
-
-
-async def repeated(ask: Callable[[], Awaitable[object]], is_it: Callable[[object], bool]) -> None:
-    async def look() -> None:
-        while not is_it(await ask()):
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(look(), SECONDS)
-
-
 async def create(store: RedisStore, name: str = "a", place: int = 1) -> None:
     await store.create(submit(job(name, place)))
 
@@ -140,8 +126,10 @@ async def test_while_the_server_refuses_every_call_fails_at_once_and_the_log_say
             with pytest.raises(StoreAway):
                 await call(seen.store)
         assert time.monotonic() - began < 2.0
-        tries = relay.connections
-        await asyncio.sleep(0.5)
+        tries, asked = relay.connections, list[object]()
+        look = seen.store.connection._connect_anew
+        seen.store.connection._connect_anew = lambda: asked.append(1) or look()
+        await until(lambda: len(asked) > 2)
         assert relay.connections == tries
         await relay.begin()
         await until(lambda: seen.backs)
@@ -252,7 +240,8 @@ async def test_a_patient_update_waits_until_the_server_is_back(relay: Relay, see
     await relay.refuse()
     ends = lambda job: apply(job, Completed(1, b'"out"'), 3_000)  # noqa: E731
     report = asyncio.ensure_future(seen.store.update("ep", "a", ends, patient=True))
-    await asyncio.sleep(0.3)
+    await until(lambda: seen.store.connection.is_away)
+    await turns()
     assert not report.done()
     await relay.begin()
     assert (await asyncio.wait_for(report, SECONDS)).transition is not None
@@ -263,7 +252,7 @@ async def test_who_waits_for_the_server_stops_when_the_store_hangs_up(relay: Rel
     await create(seen.store)
     await relay.refuse()
     report = asyncio.ensure_future(seen.store.update("ep", "a", taken, patient=True))
-    await asyncio.sleep(0.2)
+    await until(lambda: seen.store.connection.is_away)
     seen.store.outage.hang_up()
     with pytest.raises(StoreAway):
         await asyncio.wait_for(report, SECONDS)
@@ -312,9 +301,11 @@ async def test_a_server_that_was_killed_knows_every_accepted_job(server: StoreSe
 async def test_a_stopped_server_goes_on_where_it_was(server: StoreServer, seen: Seen):
     await create(seen.store)
     assert server.process is not None
+    pid = server.process.pid
     server.process.send_signal(signal.SIGSTOP)
     waits = asyncio.ensure_future(seen.store.update("ep", "a", taken))
-    await asyncio.sleep(0.3)
+    await until(lambda: " T " in Path(f"/proc/{pid}/stat").read_text())
+    await turns()
     assert not waits.done()
     server.process.send_signal(signal.SIGCONT)
     assert (await asyncio.wait_for(waits, SECONDS)).transition is not None
@@ -327,7 +318,7 @@ async def test_a_server_that_only_reads_is_left_for_the_one_that_has_its_place(r
         follower = RedisStore(new.address())
         await follower.connection.do("REPLICAOF", "127.0.0.1", old.port)
         counts = f"{seen.store.base('ep')}:counts"
-        await repeated(lambda: follower.connection.do("EXISTS", counts), lambda answer: answer == 1)
+        await answered(lambda: follower.connection.do("EXISTS", counts), lambda answer: answer == 1)
         await follower.connection.do("REPLICAOF", "NO", "ONE")
         relay.server = new
         await seen.store.connection.do("REPLICAOF", "127.0.0.1", new.port)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from runpod_emulator.testing import Emulator
 from tests.core.jobs.test_job import QUEUED
 from tests.plain import PLAIN
 from tests.stores.clusters import NODES, StoreCluster, shared_cluster
+from tests.waits import until, until_seen
 
 ECHO = Path(__file__).parents[2] / "handlers" / "echo.py"
 HELD = """
@@ -85,13 +86,6 @@ def ask(emulator: Emulator, method: str, path: str, body: Any = None) -> Any:
     return answer.json()
 
 
-def until(is_so: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + LIMIT
-    while not is_so():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
-
-
 def test_jobs_of_every_server_of_a_cluster_are_shared(
     cluster: StoreCluster, address: Address, names: list[str], pair: tuple[Emulator, Emulator]
 ):
@@ -110,7 +104,7 @@ def test_a_cancel_at_one_emulator_stops_the_job_at_a_worker_of_another_in_a_clus
     working, other = pair
     begun = tmp_path / "begun"
     job = ask(other, "POST", "/held/run", {"input": {"held": True, "begun": str(begun)}})["id"]
-    until(begun.exists, "no worker has begun the job")
+    until_seen(begun.exists, LIMIT, "no worker has begun the job")
     assert ask(other, "GET", f"/held/status/{job}")["status"] == "IN_PROGRESS"
     assert ask(other, "POST", f"/held/cancel/{job}")["status"] == "CANCELLED"
     assert ask(other, "POST", "/held/runsync", {"input": {"x": 1}})["output"] == "done"
@@ -133,7 +127,7 @@ async def test_a_server_of_a_cluster_that_was_away_is_found_again_by_writers_and
             await writes.counts("ep")
         node.start()
         assert (await created(writes, "b")).queued == 2
-        await until_heard(heard, ["a", "b"])
+        await until(lambda: heard == ["a", "b"], LIMIT)
     finally:
         await writes.close()
         await hears.close()
@@ -150,10 +144,3 @@ async def created(store: RedisStore, job: str) -> Counts:
         except StoreAway:
             assert time.monotonic() < end, "the server is not found again"
             await asyncio.sleep(0.05)
-
-
-async def until_heard(heard: list[str], wanted: list[str]) -> None:
-    end = time.monotonic() + LIMIT
-    while heard != wanted:
-        assert time.monotonic() < end, f"heard of {heard} only"
-        await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 from tests.core.jobs.test_job import QUEUED
 from tests.stores.servers import shared_server
 from tests.stores.shared import SharedStore
+from tests.waits import until
 from tests.worlds import make_world
 
 OURS = Member("a", 2, False, 1_000)
@@ -36,12 +37,7 @@ class Server:
 
     async def hears(self, *words: Word) -> None:
         """It has heard just these words since it was asked last."""
-
-        async def look() -> None:
-            while len(self.words) < len(words):
-                await asyncio.sleep(0.001)
-
-        await asyncio.wait_for(look(), 10)
+        await until(lambda: len(self.words) >= len(words))
         heard, self.words[:] = [*self.words], []
         assert heard == [*words]
 
@@ -127,6 +123,7 @@ async def test_what_a_worker_has_let_go_of_is_told(pair: Pair):
     await here.crews.free("ep", "w", ["j1", "j2"])
     for server in (here, there):
         await server.hears(Word("ep", "w", freed=("j1", "j2")))
+        assert server.words == []
 
 
 async def test_the_first_decides_until_its_time_is_over_or_it_leaves(pair: Pair):
@@ -156,10 +153,7 @@ async def test_a_worker_of_a_fleet_goes_when_its_idle_timeout_is_over(pair: Pair
     here, _ = pair
     world = make_world(clock=RealClock(), store=here.store, owner="a", settings=briefly_idle)
     worker = await world.worker()
-    for _ in range(5_000):
-        if worker in world.launcher.stopped:
-            break
-        await asyncio.sleep(0.001)
+    await until(lambda: worker in world.launcher.stopped)
     assert (world.launcher.stopped, await here.crews.members("ep")) == ([worker], {})
     await world.emulator.stop()
 

@@ -12,6 +12,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.core.jobs.test_job import QUEUED
 from tests.stores.servers import shared_server
+from tests.waits import until
 
 
 class Emulator:
@@ -39,14 +40,6 @@ class Emulator:
         """What it has heard, once that is so much."""
         await until(lambda: len(self.heard) >= count)
         return self.heard
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async def look() -> None:
-        while not is_so():
-            await asyncio.sleep(0.001)
-
-    await asyncio.wait_for(look(), 10)
 
 
 def told(pieces: list[Transition | Cleared]) -> list[str]:

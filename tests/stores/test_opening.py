@@ -27,6 +27,7 @@ from tests.conftest import require
 from tests.core.jobs.test_job import QUEUED
 from tests.stores.servers import NAMES, StoreServer, free_port, program, shared_server
 from tests.stores.twins.keys import lives
+from tests.waits import until
 
 SECRET = "hunter2"
 
@@ -135,12 +136,7 @@ async def test_a_password_is_not_logged_when_its_server_goes(caplog: pytest.LogC
         store.news.follow("ep")
         await store.counts("ep")
         server.stop()
-
-        async def told() -> None:
-            while "is away" not in caplog.text:
-                await asyncio.sleep(0.01)
-
-        await asyncio.wait_for(told(), 20)
+        await until(lambda: "is away" in caplog.text)
         await store.close()
     finally:
         server.close()

@@ -28,6 +28,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.stores.counted import CountedStore, close_made
 from tests.stores.test_two_at_once import Crowd, a_crowd, check_counts, check_one_order
+from tests.waits import until
 from tests.worlds import make_world
 
 
@@ -203,9 +204,8 @@ async def test_a_batch_with_a_job_that_another_has_taken_takes_the_others_once(c
     first._records.heads = heads_then_others
     claimed = await first.claim("ep", 3, lambda job: apply(job, Taken("w"), 2_000))
     assert [(one.job.id, one.job.lease) for one in claimed.transitions] == [("a", 1), ("c", 1), ("d", 1)]
+    await until(lambda: all(len(heard) >= 8 for heard in crowd.heard))
     for heard in crowd.heard:
-        while len(heard) < 8:
-            await asyncio.sleep(0.001)
         assert Counter(type(one.event).__name__ for one in heard) == {"Submitted": 4, "Taken": 3, "Cancelled": 1}
 
 

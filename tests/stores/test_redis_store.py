@@ -28,6 +28,7 @@ from tests.core.jobs.test_job import QUEUED
 from tests.stores.servers import shared_server
 from tests.stores.twins.keys import lives
 from tests.stores.twins.world import as_told
+from tests.waits import until
 
 BIG = b'"' + b"x" * 70_000 + b'"'
 
@@ -61,14 +62,6 @@ async def create(store: RedisStore, job_id: str = "a", **changes: Any) -> Job:
 
 async def take(store: RedisStore, most: int = 1) -> list[Transition]:
     return (await store.claim("ep", most, lambda job: apply(job, Taken("w"), 2_000))).transitions
-
-
-async def until(condition: Any) -> None:
-    async def true() -> None:
-        while not condition():
-            await asyncio.sleep(0.001)
-
-    await asyncio.wait_for(true(), 20)
 
 
 async def test_news_that_comes_before_the_answer_is_told_whole(two: list[RedisStore]):

@@ -39,6 +39,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 from tests.core.jobs.test_job import QUEUED
 from tests.stores.servers import shared_server
 from tests.stores.twins.world import Refused, as_told
+from tests.waits import turns, until
 
 _SOAK = float(os.environ.get("STORES_SOAK_SECONDS", "300"))
 MOST_WAITING = 3
@@ -79,7 +80,7 @@ class Crowd:
                 await self.store.create(transition, Admit(check, limit))
             except Refused:
                 self.refused += 1
-                await asyncio.sleep(0.001)
+                await turns()
                 continue
             self.won.append(transition)
             return
@@ -106,7 +107,7 @@ class Crowd:
             for job in jobs:
                 await self._run(job)
             if not jobs:
-                await asyncio.sleep(0.001)
+                await turns()
 
     async def _run(self, job: Job) -> None:
         dice, lease = self.dice, job.lease
@@ -125,7 +126,7 @@ class Crowd:
             if event == "retry":
                 event = Retried(await self.store.next_place())
             await self.update(self.dice.choice(jobs), event)
-            await asyncio.sleep(0.005)
+            await turns()
 
     async def stream(self, job_id: str) -> None:
         """Read a job's chunks as one of several readers."""
@@ -134,16 +135,11 @@ class Crowd:
                 shown = await self.store.unread("ep", job_id)
                 if shown.chunks and await self.store.acknowledge(shown):
                     self.read[job_id] += shown.chunks
-            await asyncio.sleep(0.003)
+            await turns()
 
     async def rest(self) -> None:
         """Wait until everybody has heard of everything."""
-
-        async def all_heard() -> None:
-            while any(len(heard) < len(self.won) for heard in self.heard):
-                await asyncio.sleep(0.001)
-
-        await asyncio.wait_for(all_heard(), 20)
+        await until(lambda: all(len(heard) >= len(self.won) for heard in self.heard))
 
 
 @contextlib.asynccontextmanager
@@ -200,7 +196,7 @@ async def live(crowd: Crowd, jobs: int) -> None:
 
     async def hand_in() -> None:
         await asyncio.gather(*(crowd.create(name, MOST_WAITING) for name in names))
-        await asyncio.sleep(0.05)
+        await turns()
         crowd.ended = True
 
     workers = [crowd.work(f"w{number}") for number in range(4)]
@@ -288,12 +284,7 @@ async def test_room_for_one_lets_one_in():
     async with a_crowd() as crowd:
         await asyncio.gather(*(crowd.create(f"job-{number}") for number in range(MOST_WAITING)))
         handing_in = [asyncio.ensure_future(crowd.create(f"late-{number}", MOST_WAITING)) for number in range(10)]
-
-        async def one_in() -> None:
-            while len(crowd.won) == MOST_WAITING or crowd.refused < 40:
-                await asyncio.sleep(0.001)
-
-        await asyncio.wait_for(one_in(), 20)
+        await until(lambda: len(crowd.won) > MOST_WAITING and crowd.refused >= 40)
         counts = [await store.counts("ep") for store in crowd.stores]
         assert [one.queued for one in counts] == [MOST_WAITING + 1] * 2
         for task in handing_in:
@@ -309,12 +300,7 @@ async def test_a_chunk_is_for_one_of_many_readers():
         sent = [b"%d" % number for number in range(100)]
         for chunk in sent:
             await crowd.update("a", Emitted(job.lease, (chunk,)))
-
-        async def all_read() -> None:
-            while len(crowd.read["a"]) < len(sent):
-                await asyncio.sleep(0.001)
-
-        await asyncio.wait_for(all_read(), 20)
+        await until(lambda: len(crowd.read["a"]) >= len(sent))
         crowd.ended = True
         await asyncio.gather(*readers)
         assert crowd.read["a"] == sent

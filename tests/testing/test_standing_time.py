@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from runpod_emulator.testing import Emulator
 
+from tests import waits
 from tests.compat.servers import until
 from tests.plain import PLAIN
 from tests.tables import table
@@ -328,20 +329,11 @@ class Backend:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def comes_true(condition: Callable[[], bool]) -> None:
-    """Wait, in this loop, until a condition holds."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came true")
-
-
 @contextlib.asynccontextmanager
 async def served(app: Any) -> Any:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     task = asyncio.ensure_future(server.serve())
-    await comes_true(lambda: server.started)
+    await waits.until(lambda: server.started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hook"
     server.should_exit = True
     await task
@@ -382,7 +374,7 @@ async def test_the_loop_goes_on_and_a_cancelled_wait_leaves_no_thread(emu: Emula
     moving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await moving
-    await comes_true(lambda: threading.active_count() <= threads)
+    await waits.until(lambda: threading.active_count() <= threads)
     held.gate.set()
     await emu.aio.wait_for(idle=True)
 

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import sys
 import textwrap
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from runpod_emulator.workers.child import STOP_GRACE
 from runpod_emulator.workers.program import Program
 from runpod_emulator.world.world import World
 
+from tests.waits import until as until
 from tests.workers.processes import Family
 
 LIMIT = 20.0
@@ -143,14 +143,6 @@ class Workshop:
         for kind, job_id, news in self._awaited:
             if isinstance(transition.event, kind) and transition.job.id == job_id and not news.done():
                 news.set_result(transition)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.005)
 
 
 def write_handler(folder: Path, source: str = DO) -> str:

@@ -17,7 +17,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 from runpod_emulator.world.others import Others
 
 from tests.stores.servers import shared_server
-from tests.stores.test_news import until
+from tests.waits import until
 
 ENTRY = Entry(
     7, 1_000, "ep", "run", "POST", "/v2/ep/run", "api_key=secretsecretsecret",

@@ -21,6 +21,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 
 from tests.stores.relay import Relay
 from tests.stores.servers import shared_server
+from tests.waits import answered, turns, until
 from tests.world.servers import Servers
 from tests.worlds import RecordingPost, TestWorld, make_world
 
@@ -69,18 +70,10 @@ async def bounded(work: Awaitable[Any]) -> Any:
     return await asyncio.wait_for(work, SECONDS)
 
 
-async def until(says: Callable[[], object]) -> None:
-    async def look() -> None:
-        while not says():
-            await asyncio.sleep(0.01)
-
-    await bounded(look())
-
-
 async def still_waits(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """A task that has not ended after a while, for it has nothing to go on with."""
+    """A task that has gone as far as it can, and has not ended."""
     task = asyncio.ensure_future(work)
-    await asyncio.wait([task], timeout=0.3)
+    await turns()
     assert not task.done()
     return task
 
@@ -123,7 +116,7 @@ async def test_a_worker_that_waits_for_a_job_takes_the_next_one_after(here: Here
     takes = asyncio.ensure_future(here.work.take(worker, 1, None, Caller())) if begins == "before" else None
     await here.away()
     takes = takes or asyncio.ensure_future(here.work.take(worker, 1, None, Caller()))
-    await asyncio.sleep(0.2)
+    await turns()
     await here.back()
     await until(lambda: not here.store.connection.is_away)
     job = await here.endpoint.submit(INPUT)
@@ -142,7 +135,7 @@ async def test_who_waits_for_a_job_is_answered_when_it_has_ended_after(here: Her
     _, job = await here.world.running()
     waits = asyncio.ensure_future(here.endpoint.wait(job.id, None))
     reads = asyncio.ensure_future(here.endpoint.next_chunks(job.id, None))
-    await asyncio.sleep(0.1)
+    await until(lambda: len(here.world.emulator.room.held()) == 2)
     await here.away()
     ends = asyncio.ensure_future(here.work.report(job.id, Completed(job.lease, b"1")))
     await here.back()
@@ -154,7 +147,7 @@ async def test_who_waits_for_a_job_is_answered_when_it_has_ended_after(here: Her
 async def test_a_wait_that_is_over_while_the_store_is_away_ends_in_time(here: Here):
     _, job = await here.world.running()
     waits = asyncio.ensure_future(here.endpoint.wait(job.id, here.world.emulator.timeline.now() + 400))
-    await asyncio.sleep(0.1)
+    await until(here.world.emulator.room.held)
     await here.away()
     with pytest.raises(StoreAway):
         await asyncio.wait_for(waits, 3.0)
@@ -164,7 +157,8 @@ async def test_a_wait_that_is_over_while_the_store_is_away_ends_in_time(here: He
 async def test_a_deadline_that_passes_meanwhile_is_met_after_without_anybody_asking(here: Here):
     _, job = await here.world.running(INPUT._replace(execution_timeout=500))
     await here.away()
-    await asyncio.sleep(0.8)
+    ends = job.taken_at + 500
+    await until(lambda: here.world.clock.now() > ends)
     await here.back()
     await until(lambda: here.world.launcher.stopped_jobs)
     assert here.world.launcher.stopped_jobs[0][1] == job.id
@@ -197,12 +191,7 @@ async def test_a_webhook_is_called_once_though_the_store_goes_away_as_it_is_call
     here.post.answer = lambda url, body: ""
     await here.back()
     await until(lambda: not here.store.connection.is_away)
-
-    async def nothing_is_owed() -> None:
-        while await here.store.deliveries.owes():
-            await asyncio.sleep(0.02)
-
-    await bounded(nothing_is_owed())
+    await answered(here.store.deliveries.owes, lambda owes: not owes)
     assert [url for url, _ in here.post.calls] == ["http://127.0.0.1:9/hook"]
 
 
@@ -213,7 +202,7 @@ async def test_a_webhook_that_was_owed_before_is_called_after(here: Here):
     await until(lambda: here.post.calls)
     await here.away()
     here.world.emulator.webhooks.wake()
-    await asyncio.sleep(0.2)
+    await turns()
     await here.back()
     await until(lambda: not here.store.connection.is_away)
     await here.world.emulator.webhooks.resend((await owed(here))[0])
@@ -237,7 +226,7 @@ async def test_the_stop_of_a_server_whose_store_is_away_waits_for_nothing(here: 
 async def test_an_emptied_store_ends_every_wait_and_stops_what_runs(here: Here):
     worker, job = await here.world.running()
     waits = asyncio.ensure_future(here.endpoint.wait(job.id, None))
-    await asyncio.sleep(0.1)
+    await until(here.world.emulator.room.held)
     await here.store.connection.do("UNLINK", *await here.store.connection.do("KEYS", f"{here.store.address.prefix}*"))
     with pytest.raises(JobNotFound):
         await bounded(waits)
@@ -330,7 +319,7 @@ async def test_an_official_wait_for_stops_is_not_ended_by_an_outage(here: Here):
     (job,) = await here.endpoint.polling.take("w1", 1, True, here.world.emulator.timeline.now(), Caller())
     until_then = here.world.emulator.timeline.now() + 60_000
     stops = asyncio.ensure_future(here.endpoint.polling.stops("w1", until_then, Caller()))
-    await asyncio.sleep(0.1)
+    await until(here.world.emulator.room.held)
     await here.away()
     await here.back()
     await until(lambda: not here.store.connection.is_away)

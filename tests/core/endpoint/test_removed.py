@@ -60,11 +60,13 @@ async def test_added_again_it_begins_anew():
 
 async def test_added_again_it_has_counted_no_request():
     world = make_world(purge_rate=1)
+    admitted = 0
     for _ in range(2):
         endpoint = beside(world, "b").endpoint
         with await endpoint.limits.admit(Operation.PURGE, world.clock.now()):
-            pass
+            admitted += 1
         await world.emulator.endpoints.remove("b")
+    assert admitted == 2
 
 
 async def test_the_jobs_of_others_stay():

@@ -17,6 +17,7 @@ from runpod_emulator.doors.admin.feed import Feed
 from runpod_emulator.doors.admin.happenings import KINDS, Kind
 from runpod_emulator.world.world import World
 
+from tests import waits
 from tests.core.steps import turns
 from tests.doors.doors import Doors, Visit, open_doors, until
 from tests.worlds import TestWorld, make_world
@@ -311,12 +312,8 @@ def visit(doors: Doors, query: str) -> Visit:
 
 
 async def read(feed: Visit, least: int) -> list[Event]:
-    for _ in range(400):
-        found = events_of(feed.body)
-        if len(found) >= least:
-            return found
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"only {feed.body!r} came")
+    await waits.until(lambda: len(events_of(feed.body)) >= least, what=f"fewer than {least} events came")
+    return events_of(feed.body)
 
 
 async def test_the_feed_over_http_tells_transitions_unless_other_kinds_are_named(doors: Doors):

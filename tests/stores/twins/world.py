@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import random
 import re
@@ -18,6 +17,7 @@ from runpod_emulator.stores.redis.store import RedisStore
 from runpod_emulator.stores.redis.transitions import NOT_TOLD, TOLD
 
 from tests.stores.servers import shared_server
+from tests.waits import until
 
 ENDPOINTS = ("ep", "Other_2", "z-3")
 BOUND = 20.0
@@ -97,13 +97,8 @@ class Twins:
     async def settle(self, *stores: RedisStore) -> None:
         """Wait until these, or all, have heard of everything; all must be the same, in the same order."""
         wanted = self.heard[self.memory].pieces
-
-        async def all_heard() -> None:
-            for store in stores or self.stores:
-                while any(len(self.heard[store].pieces[name]) < len(wanted[name]) for name in ENDPOINTS):
-                    await asyncio.sleep(0.0005)
-
-        await asyncio.wait_for(all_heard(), BOUND)
+        named = [(self.heard[store].pieces, name) for store in stores or self.stores for name in ENDPOINTS]
+        await until(lambda: all(len(pieces[name]) >= len(wanted[name]) for pieces, name in named), BOUND)
 
     async def compare_news(self) -> None:
         """What was heard since the last look: by who has written it all of it, by others all but large texts."""
