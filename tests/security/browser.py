@@ -73,9 +73,12 @@ class Page:
         await asyncio.wait_for(self._loaded.wait(), LIMIT)
 
     async def run(self, script: str) -> Any:
-        """What a script of the page comes to; it may await."""
+        """What a script of the page comes to; it may await. The page holds its promise, else it might be collected."""
         told = await self.call(
-            "Runtime.evaluate", expression=f"(async () => {{ {script} }})()", awaitPromise=True, returnByValue=True
+            "Runtime.evaluate",
+            expression=f"globalThis.underWay = (async () => {{ {script} }})()",
+            awaitPromise=True,
+            returnByValue=True,
         )
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
