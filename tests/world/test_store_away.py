@@ -96,13 +96,36 @@ async def test_a_report_of_our_own_worker_is_kept_and_delivered_when_the_store_i
     assert not await bounded(here.work.report(job.id, Completed(job.lease + 1)))
 
 
-async def test_a_program_that_polls_is_told_at_once(here: Here):
+@pytest.mark.parametrize("name", REPORTS)
+async def test_so_is_a_report_of_a_program_that_polls(here: Here, name: str):
+    await here.endpoint.submit(INPUT)
+    (job,) = await here.endpoint.polling.take("w1", 1, True, here.world.emulator.timeline.now(), Caller())
+    await here.away()
+    report = await still_waits(here.endpoint.polling.report("w1", job.id, REPORTS[name]))
+    await here.back()
+    assert await bounded(report)
+    assert not await bounded(here.work.report(job.id, Completed(job.lease + 1)))
+
+
+async def test_a_worker_that_could_not_be_heard_has_a_whole_lease_again(here: Here):
+    await here.endpoint.submit(INPUT)
+    (job,) = await here.endpoint.polling.take("w1", 1, True, here.world.emulator.timeline.now(), Caller())
+    assert job.lease_until is not None
+    await here.away()
+    engine = here.work.engine
+    await here.back()
+    await until(lambda: engine.store_back_at is not None)
+    assert engine.store_back_at is not None
+    after = await engine.load(job.id, job.lease_until)
+    assert (after.status, after.lease_until) == (JobStatus.IN_PROGRESS, engine.store_back_at + LEASE)
+    assert (await engine.load(job.id, engine.store_back_at + LEASE)).status is JobStatus.IN_QUEUE
+
+
+async def test_a_program_that_asks_for_jobs_is_told_at_once(here: Here):
     await here.endpoint.submit(INPUT)
     (job,) = await here.endpoint.polling.take("w1", 1, True, here.world.emulator.timeline.now(), Caller())
     await here.endpoint.submit(INPUT)
     await here.away()
-    with pytest.raises(StoreAway):
-        await bounded(here.endpoint.polling.report("w1", job.id, Completed))
     with pytest.raises(StoreAway):
         await bounded(here.endpoint.polling.take("w1", 1, False, here.world.emulator.timeline.now(), Caller()))
     await here.back()

@@ -40,6 +40,7 @@ def resume_after_outages(
         timeline.ask_again()
         webhooks.wake()
         for endpoint in endpoints.values():
+            endpoint.work.engine.store_back_at = timeline.now()
             endpoint.work.next_job.look_again()
             endpoint.later(endpoint.work.balance())
 

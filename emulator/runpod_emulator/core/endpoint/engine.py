@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.workforce import Balance
-from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery, within_ttl
+from runpod_emulator.core.jobs.deadlines import deadline_event, owes_delivery, unheard_event, within_ttl
 from runpod_emulator.core.jobs.deliveries import Delivery
 from runpod_emulator.core.jobs.job import BEHIND, Event, Job, Taken, Transition, apply, submit
 from runpod_emulator.core.jobs.store import Admit, Change, Counts
@@ -35,6 +35,8 @@ class Engine:
         self._store = shared.store
         self.counts: Counts | None = None
         """What the newest of its writes has left; None before the first."""
+        self.store_back_at: int | None = None
+        """Since when the store is there again; None for one that was never away."""
 
     async def create(self, job: Job, admit: Admit) -> None:
         """Bring a new record into the store; raises what `admit` does, and then there is none."""
@@ -75,7 +77,7 @@ class Engine:
             due = job.next_deadline
             if due is None or due > at:
                 return None
-            return self._step(job, deadline_event(job, self._platform), due)
+            return self._step(job, self._deadline_event(job), due)
 
         transition = await self._update(job_id, step)
         if transition is not None and transition.before is not None and not transition.before.status.terminal:
@@ -122,6 +124,11 @@ class Engine:
         if transition is not None:
             self._won(transition)
         return transition
+
+    def _deadline_event(self, job: Job) -> Event:
+        back_at = self.store_back_at
+        unheard = None if back_at is None else unheard_event(job, self._platform, back_at)
+        return unheard or deadline_event(job, self._platform)
 
     def _overdue_step(self, job: Job, due: int) -> Transition | None:
         """What a deadline that is over makes of a job; None when that fails, which was logged when it was due."""

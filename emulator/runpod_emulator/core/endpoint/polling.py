@@ -34,6 +34,7 @@ from runpod_emulator.core.errors import JobNotFound
 from runpod_emulator.core.jobs.drops import EMPTY_INPUT, UNSENT
 from runpod_emulator.core.jobs.job import Completed, Failed, JobStatus, Progressed
 from runpod_emulator.core.jobs.owners import BEAT
+from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
 if TYPE_CHECKING:
@@ -149,7 +150,10 @@ class PollingWorkers:
             await self._endpoint.renew(worker, job_id)
 
     async def report(self, worker: str, job_id: str, event: Callable[[int], Report]) -> bool:
-        """What a worker says of a job, given the lease it has; False when it has none any more."""
+        """What a worker says of a job, given the lease it has; False when it has none any more.
+
+        While the store is away it is kept: the SDK would try three times, within seconds, and drop it.
+        """
         lease = self._stray_runs.lease(worker, job_id) if self._stray_runs.workers else None
         if lease is not None:
             counts = await self._endpoint.report(job_id, event(lease))
@@ -159,7 +163,7 @@ class PollingWorkers:
         if visitor is not None:
             self._heard_from(worker, visitor)
         try:
-            job = await self._endpoint.status(job_id)
+            job = await patiently(self._endpoint.shared.store, lambda: self._endpoint.status(job_id))
         except JobNotFound:
             job = None
         if job is None or job.worker != worker or job.status is not JobStatus.IN_PROGRESS:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runpod_emulator.core.time.waiting import Caller
 
 if TYPE_CHECKING:
+    from runpod_emulator.core.endpoint.shared import Shared
     from runpod_emulator.core.fleet.fleet import Fleet
     from runpod_emulator.core.jobs.job import Job
     from runpod_emulator.core.jobs.results import Report
@@ -22,6 +23,7 @@ class JobSource(Protocol):
     id: str
     fleet: Fleet
     platform: Platform
+    shared: Shared
 
     async def take(
         self,

@@ -9,6 +9,7 @@ from runpod_emulator.core.jobs.job import (
     Job,
     JobStatus,
     Released,
+    Renewed,
     Requeued,
     TimedOut,
     Transition,
@@ -30,6 +31,18 @@ def deadline_event(job: Job, platform: Platform) -> Event:
     if job.next_deadline == job.runs_until:
         return overrun_event(platform)
     return lost_event(job, platform)
+
+
+def unheard_event(job: Job, platform: Platform, back_at: int) -> Renewed | None:
+    """A whole lease for a worker that could not be heard because the store was away; None if it had time to speak.
+
+    `job` has met its `next_deadline`; the store is back since the time `back_at`.
+    """
+    due = job.lease_until
+    if due is None or due != job.next_deadline or due in (job.expires_at, job.runs_until):
+        return None
+    last_heard = due - platform.worker_lease
+    return Renewed(job.lease, back_at + platform.worker_lease) if last_heard < back_at else None
 
 
 def overrun_event(platform: Platform) -> Event:
