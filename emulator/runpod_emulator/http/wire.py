@@ -6,6 +6,7 @@ text of its members, and an answer carries them as fragments.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -300,10 +301,16 @@ _NOT_IN_HOSTS = re.compile(r"[ \\^`{|}]")
 
 _LONGEST_URL, _LONGEST_HOST = 64 * 1024, 253
 """Characters; no name is longer (RFC 1035), and a head with more than that is read by few servers."""
+_USUAL_URL = 1024
+"""Characters of a URL that is kept for a while with what it is."""
 
 
 def _is_http_url(url: str) -> bool:
-    if len(url) > _LONGEST_URL or url[0] not in "hH" or _CONTROL.search(url):
+    return len(url) <= _LONGEST_URL and (_is_known_url(url) if len(url) <= _USUAL_URL else _is_well_formed(url))
+
+
+def _is_well_formed(url: str) -> bool:
+    if url[0] not in "hH" or _CONTROL.search(url):
         return False
     try:
         parts = urlsplit(url)
@@ -316,6 +323,10 @@ def _is_http_url(url: str) -> bool:
         return False
 
 
+_is_known_url = functools.lru_cache(256)(_is_well_formed)
+"""The same, for URLs that come again and again."""
+
+
 def _flag(raw: msgspec.Raw, name: str) -> bool:
     word = bytes(raw)
     if word not in (b"", b"null", b"true", b"false"):
@@ -326,7 +337,10 @@ def _flag(raw: msgspec.Raw, name: str) -> bool:
 def _limit(raw: msgspec.Raw, name: str, low: int, high: int, platform: Platform) -> int | None:
     if is_nothing(raw):
         return None
-    is_number = len(raw) <= _LONGEST_NUMBER and bytes(raw)[:1] in b"-0123456789"
+    text = bytes(raw)
+    if len(text) < 19 and text.isdigit() and (text[:1] != b"0" or text == b"0"):
+        return _within(f"policy.{name}", int(text), low, high, platform)
+    is_number = len(text) <= _LONGEST_NUMBER and text[:1] in b"-0123456789"
     value = parsed(raw) if is_number else 0.5
     if not float(value).is_integer():
         raise OutOfRange(f"policy.{name}", low, high)

@@ -32,7 +32,7 @@ def names_of(scene: Scene, asked: Collection[str]) -> Names:
 
     `now` is ms since the epoch, `now_iso` the same as `2023-11-14T22:13:20.000Z`.
     """
-    names = {name: value(scene) for name, value in _NAMES.items() if name in asked}
+    names = {name: _NAMES[name](scene) for name in asked if name in _NAMES}
     if not _TIMES.isdisjoint(asked):
         names["now"] = now = scene.now
         moment = datetime.fromtimestamp(now / 1000, tz=timezone.utc)

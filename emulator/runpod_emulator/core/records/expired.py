@@ -29,7 +29,8 @@ class Expired:
         """Keep the record of one that has just expired."""
         key = job.endpoint, job.id
         self.forget(key)
-        job = job._replace(script=None)  # nobody plays it again
+        if job.script is not None:
+            job = job._replace(script=None)  # nobody plays it again
         self._jobs[key] = job
         self._order.append(key)
         self._held += _size(job)
