@@ -25,7 +25,7 @@ ADMIN = ("GET /jobs", "GET /overview", "GET /metrics", "POST /reset")
 
 
 def fails(doors: Doors, error: type[Unavailable]) -> None:
-    """Let every call of the store raise this."""
+    """Let every call of the store raise this, and nobody wait for it: of a worker's report that is the end."""
 
     async def call(*arguments: object, **named: object) -> None:
         raise error
@@ -35,6 +35,7 @@ def fails(doors: Doors, error: type[Unavailable]) -> None:
         for name, method in vars(protocol).items():
             if inspect.iscoroutinefunction(method):
                 setattr(kept, name, call)
+    store.outage.back = call  # type: ignore[method-assign]
 
 
 @table("path", CALLS)
