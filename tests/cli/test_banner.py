@@ -69,6 +69,11 @@ async def test_the_call_sends_the_handlers_own_example_unless_that_is_a_secret(s
     assert body(banner(one)) == {"input": {"message": "hello"}}
 
 
+async def test_the_store_is_named_without_its_password(server: Opener) -> None:
+    text = banner(server(store="valkeys://:s3cret@127.0.0.1:1/2?prefix=mine", mock=["m"]))
+    assert "\n  store      valkeys://127.0.0.1:1/2, keys begin with mine\n" in text and "s3cret" not in text
+
+
 async def test_many_endpoints_are_counted_and_colours_change_no_text(server: Opener) -> None:
     one = server(mock=[f"m{number}" for number in range(40)])
     assert "and 16 more, which the page lists" in banner(one)

@@ -85,13 +85,19 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(url: str, says: str)
     ("url", "expected"),
     [
         ("redis://h", Address("redis://h", "runpod-emulator", False)),
-        ("valkey://h:1/2?prefix=mine", Address("redis://h:1/2", "mine", False)),
-        ("valkeys://h/0?cluster=true&ssl_ca_certs=a", Address("rediss://h/0?ssl_ca_certs=a", "runpod-emulator", True)),
+        ("valkey://h:1/2?prefix=mine", Address("valkey://h:1/2", "mine", False)),
+        ("valkeys://h/0?cluster=true&ssl_ca_certs=a", Address("valkeys://h/0?ssl_ca_certs=a", "runpod-emulator", True)),
         ("redis://h?cluster=0&prefix=a:b", Address("redis://h", "a:b", False)),
     ],
 )
 def test_what_a_url_says(url: str, expected: Address):
     assert read_address(url) == expected
+
+
+def test_the_library_knows_schemes_of_its_own():
+    urls = ("valkey://valkey:1/0", "valkeys://h/0?a=b", "rediss://valkey", "redis://h")
+    expected = ["redis://valkey:1/0", "rediss://h/0?a=b", "rediss://valkey", "redis://h"]
+    assert [read_address(url).redis_url for url in urls] == expected
 
 
 def test_an_address_is_shown_without_its_password():

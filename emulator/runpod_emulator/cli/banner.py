@@ -56,6 +56,7 @@ def banner(server: Server, colored: bool = False) -> str:
         _line("admin API", f"{root}/__emulator"),
         _line("API docs", f"{root}/docs"),
         *_https(server),
+        *_store(server),
         *([_line("config", str(server.settings.file.path))] if server.settings.file else []),
         *([_line("API key", f"{masked(server.key)}, which is $RUNPOD_API_KEY below")] if "$" in key else []),
         "",
@@ -169,6 +170,14 @@ def _interpreters(server: Server) -> list[str]:
 def _home(path: str) -> str:
     home = str(Path.home())
     return f"~{path.removeprefix(home)}" if home != "/" and path.startswith(f"{home}/") else path
+
+
+def _store(server: Server) -> list[str]:
+    """Where jobs are kept that others may share."""
+    if server.shared is None:
+        return []
+    address = server.shared.address
+    return [_line("store", f"{address.shown}, keys begin with {address.prefix}")]
 
 
 def _watched(server: Server) -> list[str]:

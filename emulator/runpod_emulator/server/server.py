@@ -95,7 +95,7 @@ class Server:
         self._log = LogOptions(settings.log_requests or "errors", settings.namespaces == "key")
         self.masks = Masks(settings.secrets)
         self._traces = Export(settings.otel)
-        self._store = None if settings.store is None else StoreMaker(settings.store, self.clock)
+        self.shared = None if settings.store is None else StoreMaker(settings.store, self.clock)
         self.emulator = self._make_world("")
         self.worlds = Worlds(
             self.emulator, self._open_world, settings.namespaces == "key", self.key, settings.max_namespaces
@@ -209,7 +209,7 @@ class Server:
         """A world with the server's endpoints and stubs, and the server's seed."""
         settings = self.settings
         is_key = bool(name) and settings.namespaces == "key"
-        shared = {} if self._store is None else self._store.parts_of(name, is_key)
+        shared = {} if self.shared is None else self.shared.parts_of(name, is_key)
         world = World(
             settings.platform(),
             wire.webhook_body,
@@ -285,8 +285,8 @@ class Server:
         """A world that is made while the server runs; its workers come when there are jobs."""
         world = self._make_world(name)
         world.endpoints.open()
-        if self._store is not None:
-            self._store.open_later(world)
+        if self.shared is not None:
+            self.shared.open_later(world)
         return world
 
     def _add(self, world: World, namespace: str, plan: Plan) -> None:
@@ -372,8 +372,8 @@ class Server:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        if self._store is not None:
-            await self._store.close()
+        if self.shared is not None:
+            await self.shared.close()
         await self.worlds.end_workers()
         await asyncio.gather(*(port.close() for port in self._ports))
         await self.app.state.forwarder.close()

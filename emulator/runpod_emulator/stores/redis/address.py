@@ -25,6 +25,11 @@ class Address(NamedTuple):
         return f"Address({self.shown!r}, {self.prefix!r})"
 
     @property
+    def redis_url(self) -> str:
+        """The URL as the library knows its scheme."""
+        return self.url.replace("valkey", "redis", 1) if self.url.startswith("valkey") else self.url
+
+    @property
     def shown(self) -> str:
         """The URL as people may see it: scheme, host, port and database."""
         parts = urlsplit(self.url)
@@ -53,5 +58,5 @@ def read_address(text: str) -> Address:
     if not prefix or any(letter in "{}/" or letter.isspace() for letter in prefix):
         raise ConfigurationError("--store: prefix must not be empty, nor hold spaces, slashes or braces")
     others = urlencode([(name, value) for name, value in given.items() if name not in _OWN])
-    url = parts._replace(scheme=parts.scheme.replace("valkey", "redis"), query=others).geturl()
+    url = parts._replace(query=others).geturl()
     return Address(url, prefix, given.get("cluster", "").lower() in ("1", "true", "yes"))

@@ -234,10 +234,12 @@ def made(address: Address, timeout: float, single: bool = False) -> Any:
         "socket_connect_timeout": TIMEOUT, "retry": retry, "protocol": 2, "encoding_errors": "surrogatepass"
     }  # fmt: skip
     if address.cluster:
-        return client.RedisCluster.from_url(address.url, socket_timeout=timeout, **options)
+        return client.RedisCluster.from_url(address.redis_url, socket_timeout=timeout, **options)
     if single:
-        return client.Redis.from_url(address.url, single_connection_client=True, socket_timeout=timeout, **options)
-    return client.Redis.from_url(address.url, single_connection_client=True, connection_class=Packed, **options)
+        return client.Redis.from_url(
+            address.redis_url, single_connection_client=True, socket_timeout=timeout, **options
+        )
+    return client.Redis.from_url(address.redis_url, single_connection_client=True, connection_class=Packed, **options)
 
 
 def _told(error: Exception) -> Exception:
