@@ -14,7 +14,7 @@ const BURST = 100;
 // Kinds of which it does no harm to have missed some: what shows them asks for them.
 const ASKED_FOR = new Set(["worker"]);
 // The whole picture is dear: under load it is asked for after so many times as long as it took, in ms at most.
-const SHARE = 50;
+const SHARE = 100;
 // The stream may be behind the whole picture, which takes a while to be written: it may hold what has happened by then, in ms.
 const OVERLAP = 2_000;
 const LONGEST_REST = 10_000;
