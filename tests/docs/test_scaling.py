@@ -36,7 +36,7 @@ def beginnings(source: str) -> set[str]:
 
 @pytest.mark.parametrize("url", URLS)
 def test_every_url_is_one(url: str) -> None:
-    assert read_address(url).url.startswith("redis")
+    assert read_address(url).redis_url.startswith("redis")
 
 
 def test_every_scheme_is_named_and_the_two_parameters_are() -> None:
