@@ -27,7 +27,8 @@ ROOMS: dict[str, set[str]] = {
     "values": {"core"},
     "stores": {"core", "core.time", "core.jobs"},
     "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records"},
-    "config": {"core", "core.secrets", "values"},
+    "sdk_app": set(),
+    "config": {"core", "core.secrets", "values", "sdk_app"},
     "mocking": {"core", "core.time", "core.secrets", "core.mocks", "values"},
     "workers": {
         "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.endpoint", "values",
@@ -184,6 +185,11 @@ def test_the_core_needs_the_standard_library_only(path: Path):
 def test_the_runner_needs_the_standard_library_and_itself_only(path: Path):
     of_users = {"uvicorn"} if path.name == "asgi.py" else {"runpod"}
     assert foreign(path, f"{NAME}.workers.runner.") <= of_users
+
+
+@table("path", sorted((ROOT / "sdk_app").rglob("*.py")))
+def test_what_an_app_runs_by_needs_the_standard_library_and_its_sdk_only(path: Path):
+    assert foreign(path, f"{NAME}.sdk_app.") <= {"fastapi", "starlette.responses"}
 
 
 FORBIDDEN = {"asyncio.sleep", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}

@@ -123,6 +123,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
         _list("flash", "shop", "lab")._replace(value=[Path("shop"), Path("lab")]),
         _list("flash", "shop")._replace(value=[Path("shop")]),
     ),
+    "app": (_list("app", "a.py", "pkg.mod:app"), _list("app", "lab")),
     "mock": (_list("mock", "m", "n"), _list("mock", "o")),
     "load_balancer": (_list("load_balancer", "l=h.py:app"), _list("load_balancer", "k=i.py:app", "n=node s.js")),
     "stubs": (

@@ -145,7 +145,7 @@ def _rows(server: Server, root: str) -> Iterator[_Row]:
 
 def _code(plan: Plan) -> str:
     handler = plan.service.handler
-    if handler and os.path.isabs(handler):
+    if handler and os.path.isabs(handler) and plan.service.resource is None:
         return _from_here(handler)
     return str(plan.service)
 

@@ -121,6 +121,7 @@ def _from_here(file: ConfigFile) -> ConfigFile:
             endpoint=[_moved_entry(one, folder) for one in server.endpoint],
             load_balancer=[_moved_server(one, folder) for one in server.load_balancer],
             flash=[Path(os.path.relpath(folder / one)) for one in server.flash],
+            app=[_moved_handler(one, folder) for one in server.app],
             stubs=[Path(os.path.relpath(folder / one)) for one in server.stubs],
         ),
         platform=file.tables.platform,

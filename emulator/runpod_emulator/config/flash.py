@@ -47,6 +47,16 @@ class FlashResource:
         """Where its workers run."""
         return self.manifest.parent
 
+    @property
+    def origin(self) -> str:
+        """Where its options are written."""
+        return str(self.manifest)
+
+    @property
+    def advice(self) -> str:
+        """What to look at when it can't be started."""
+        return FLASH_ADVICE
+
     def address(self, environment: Mapping[str, str]) -> FlashAddress:
         """What clients call it, if its workers have these variables."""
         return FlashAddress(
@@ -63,6 +73,11 @@ class FlashResource:
             "RUNPOD_URL_MIXED_OK": "1",  # only one of the service's hosts is here, and that is no mistake
         }
         return own | ({"FLASH_ENDPOINT_TYPE": "lb"} if self.kind == "load_balanced" else {})
+
+    def served_by(self, python: str) -> dict[str, Any]:
+        """The command of a queue, or the ASGI application of a load-balanced function."""
+        program = os.path.abspath(str(self))
+        return {"handler": f"{program}:app"} if self.kind == "load_balanced" else {"command": (python, program)}
 
 
 def flash_resources(folders: Iterable[Path]) -> dict[str, FlashResource]:

@@ -127,6 +127,12 @@ class ServerOptions(EndpointOptions):
     flash: list[_File] = _option(
         [], "Serve the functions of a Flash app, from what 'flash build' left in its folder (repeatable).", "FOLDER"
     )
+    app: list[str] = _option(
+        [],
+        "Serve the functions and APIs of an app of runpod 2.0 from its source: package.module:app, file.py, "
+        "file.py:app or a folder (repeatable).",
+        "SOURCE",
+    )
     mock: list[str] = _option([], "Serve endpoint ID by stubs alone (repeatable).", "ID")
     load_balancer: list[str] = _option(
         [],

@@ -7,16 +7,16 @@ import itertools
 import logging
 import os
 import re
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from runpod_emulator.config.apps import AppResource
 from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.options import EndpointOptions
 from runpod_emulator.config.services import Service, checked_id, service_of
-from runpod_emulator.config.settings import DEFAULT, OF_PLATFORM, Effective, Settings, scaling
+from runpod_emulator.config.settings import DEFAULT, OF_PLATFORM, Effective, Settings, interpreter, scaling
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.platform import SECOND, Platform
 from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, default_settings
@@ -28,6 +28,7 @@ _OWN_PORT = re.compile(r"\{port(?:[1-9]\d*)?\}")
 VOLUME_VARIABLE = "RUNPOD_VOLUME_PATH"
 LAST_PORT = 65_535
 _NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
+_NO_POD = "a task is a pod of its own, which only the management API brings up, so it is not served"
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,15 @@ class Plan:
     """Versions of its code of which was said that it never calls `start`: once, however many worlds serve it."""
 
     @property
+    def of_app(self) -> str:
+        """What is said to serve it, where that is declared in an app; "" elsewhere."""
+        return str(self.service) if isinstance(self.service.resource, AppResource) else ""
+
+    @property
     def folder(self) -> str:
         """Where the handler's own code is: the folder of its file, or where its modules are looked for."""
+        if self.service.resource is not None:
+            return os.path.realpath(self.service.resource.folder)
         here = self.directory or os.getcwd()
         return os.path.dirname(os.path.realpath(os.path.join(here, file_of(self.service.handler or "") or "_")))
 
@@ -64,11 +72,24 @@ def plan_all(settings: Settings) -> list[Plan]:
     """Every endpoint to serve; raises ConfigurationError."""
     platform = settings.platform()
     served = settings.services()
-    for endpoint, resource in settings.flash_resources.items():
+    for endpoint, image in settings.flash_resources.items():
         if endpoint not in served:
-            log.warning("%s of Flash app %s: %s", resource.name, resource.app, _NOT_SERVED)
+            log.warning("%s of Flash app %s: %s", image.name, image.app, _NOT_SERVED)
+    for endpoint, resource in settings.app_resources.items():
+        if endpoint not in served:
+            log.warning("%s: %s", resource, _NO_POD)
     plans = [_plan(settings, platform, endpoint, service) for endpoint, service in served.items()]
     return plans if settings.debug is None else _debugged(plans, settings.debug)
+
+
+def plan_apps(settings: Settings) -> dict[str, Plan]:
+    """The endpoints of apps alone, by id, whose sources were looked at again; raises ConfigurationError."""
+    platform = settings.platform()
+    return {
+        endpoint: _plan(settings, platform, endpoint, service)
+        for endpoint, service in settings.services().items()
+        if isinstance(service.resource, AppResource)
+    }
 
 
 def _debugged(plans: list[Plan], first_port: int) -> list[Plan]:
@@ -109,7 +130,7 @@ def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
 def _plan(settings: Settings, platform: Platform, endpoint: str, service: Service) -> Plan:
     environment = settings.variables_of(endpoint)
     variables = settings.environment_of(endpoint)
-    python = _python(settings.effective("python", endpoint))
+    python = interpreter(settings.effective("python", endpoint))
     directory = _directory(settings, endpoint, service)
     concurrency = settings.effective("concurrency", endpoint)
     table = settings.table(endpoint)
@@ -129,14 +150,11 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
     own = _settings(settings, platform, endpoint, service, environment.get("RUNPOD_INIT_TIMEOUT"))
     if service.balanced and "PORT_HEALTH" in environment:
         _check_port("PORT_HEALTH", environment["PORT_HEALTH"])
-    if service.flash is not None:
-        address = service.flash.address(variables)
+    if service.resource is not None:
+        address = service.resource.address(variables)
         own = dataclasses.replace(own, flash=address)
-        variables |= service.flash.variables(address)
-        program = os.path.abspath(str(service.flash))
-        service = service._replace(
-            **{"handler": f"{program}:app"} if service.balanced else {"command": (python, program)}
-        )
+        variables |= service.resource.variables(address)
+        service = service._replace(**service.resource.served_by(python))
     return Plan(
         settings=own,
         service=service,
@@ -178,8 +196,8 @@ def _directory(settings: Settings, endpoint: str, service: Service) -> str | Non
     directory = _folder(settings.effective("directory", endpoint))
     if directory is not None:
         return directory
-    if service.flash is not None:
-        return os.path.abspath(service.flash.folder)
+    if service.resource is not None:
+        return os.path.abspath(service.resource.folder)
     if settings.file is not None and settings.serves_the_file and settings.file.is_elsewhere:
         return str(settings.file.folder)
     return None
@@ -207,14 +225,6 @@ def _folder(given: Effective) -> str | None:
     if not Path(given.value).is_dir():
         raise ConfigurationError(f"{given.origin}: there is no folder {given.value}")
     return str(Path(given.value).absolute())
-
-
-def _python(given: Effective) -> str:
-    """The interpreter; a path starts from here, wherever the workers' directory is."""
-    path = os.path.abspath(given.value) if os.sep in given.value else given.value
-    if shutil.which(path) is None:
-        raise ConfigurationError(f"{given.origin}: there is no program {given.value}")
-    return str(path)
 
 
 def _check_port(name: str, given: Effective) -> None:

@@ -6,12 +6,13 @@ import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from runpod_emulator.config.apps import AppResource
 from runpod_emulator.config.file import ConfigFile, EndpointTable
-from runpod_emulator.config.flash import FLASH_ADVICE, FlashResource, flash_resources
+from runpod_emulator.config.flash import FlashResource, flash_resources
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.settings import check_id
 from runpod_emulator.values import file_of
@@ -23,38 +24,46 @@ _NOT_HANDLERS = ("_", "test_", "conftest")
 class Service(NamedTuple):
     """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere.
 
-    Where it is `balanced`, the handler is an ASGI application, and workers are HTTP servers. For a function of a
-    Flash app the plan makes the command.
+    Where it is `balanced`, the handler is an ASGI application, and workers are HTTP servers. For a `resource` of an
+    app the plan makes the handler or the command.
     """
 
     handler: str | None = None
     command: tuple[str, ...] = ()
     mock: bool = False
     balanced: bool = False
-    flash: FlashResource | None = None
+    resource: FlashResource | AppResource | None = None
 
     def __str__(self) -> str:
-        code = self.handler or " ".join(self.command) or (self.flash and str(self.flash))
+        if isinstance(self.resource, AppResource):
+            return str(self.resource)
+        code = self.handler or " ".join(self.command) or (self.resource and str(self.resource))
         return code or ("stubs" if self.mock else "workers started elsewhere")
 
     @property
     def advice(self) -> str:
         """What to look at when its command can't be started."""
-        return FLASH_ADVICE if self.flash else ""
+        return self.resource.advice if self.resource else ""
 
 
-SERVICES = ("endpoint", "command", "mock", "load_balancer", "flash", "handlers")
+SERVICES = ("endpoint", "command", "mock", "load_balancer", "flash", "app", "handlers")
 """The options that name what is served."""
 
 
-def services(given: Mapping[str, tuple[list[str], str]]) -> dict[str, Service]:
+def services(
+    given: Mapping[str, tuple[list[str], str]], apps: Callable[[], Mapping[str, AppResource]]
+) -> dict[str, Service]:
     """What serves each endpoint, by its id, from the entries of `SERVICES` and who gave them.
 
-    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID=SERVER`, folders of Flash apps, and handlers alone.
-    Raises ConfigurationError.
+    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID=SERVER`, folders of Flash apps, sources of apps, of which
+    `apps` has the resources, and handlers alone. Raises ConfigurationError.
     """
+
+    def declared(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
+        return _declared(apps, origin) if entries else iter(())
+
     found: dict[str, Service] = {}
-    for name, parse in zip(SERVICES, (_named, _commands, _mocks, _servers, _flash, _unnamed), strict=True):
+    for name, parse in zip(SERVICES, (_named, _commands, _mocks, _servers, _flash, declared, _unnamed), strict=True):
         entries, origin = given[name]
         for endpoint_id, service in parse(entries, origin):
             if endpoint_id in found:
@@ -171,7 +180,15 @@ def _flash(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
         for endpoint_id, resource in flash_resources(map(Path, entries)).items():
             if resource.kind != "image":
                 balanced = resource.kind == "load_balanced"
-                yield checked_id(endpoint_id, "HANDLER"), Service(flash=resource, balanced=balanced)
+                yield checked_id(endpoint_id, "HANDLER"), Service(resource=resource, balanced=balanced)
+
+
+def _declared(apps: Callable[[], Mapping[str, AppResource]], origin: str) -> Iterator[tuple[str, Service]]:
+    with _placed(origin):
+        for endpoint_id, resource in apps().items():
+            if resource.kind != "task":
+                balanced = resource.kind == "load_balanced"
+                yield checked_id(endpoint_id, "HANDLER"), Service(resource=resource, balanced=balanced)
 
 
 def _unnamed(handlers: list[str], origin: str) -> Iterator[tuple[str, Service]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
+from runpod_emulator.config.apps import AppResource, app_resources
 from runpod_emulator.config.fields import field_value, parse_field
 from runpod_emulator.config.file import ConfigFile, EndpointTable, find_file, read_file
 from runpod_emulator.config.flash import FlashResource, flash_resources
@@ -181,13 +183,15 @@ class Settings(ServerOptions):
 
         What flags and variables name is served instead of what the configuration file describes.
         """
-        found = services(self._served())
+        found = services(self._served(), lambda: self.app_resources)
         if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
         if not found and not self.stubs:
             way_out = "name a handler, as in 'runpod-emulator serve handler.py', or --endpoint ID=handler.py"
             if self.flash_resources:
                 way_out = "the Flash app has images only, which are not served by themselves"
+            elif self.app_resources:
+                way_out = "the app has tasks only, each of which would be a pod of its own"
             raise ConfigurationError(f"nothing to serve: {way_out}")
         return found
 
@@ -196,6 +200,31 @@ class Settings(ServerOptions):
         """The resources of the Flash apps by endpoint id, also what is not served; raises ConfigurationError."""
         folders, _ = self._served()["flash"]
         return flash_resources(map(Path, folders))
+
+    @cached_property
+    def app_resources(self) -> dict[str, AppResource]:
+        """The resources of the apps by endpoint id, tasks too; raises ConfigurationError.
+
+        The apps' interpreter is asked once.
+        """
+        sources = self._served()["app"].value
+        if not sources:
+            return {}
+        return app_resources(sources, interpreter(self.effective("python")), self._modules, self.environment_of(None))
+
+    @property
+    def _modules(self) -> Path:
+        """The folder in which the modules of apps are looked for."""
+        directory = self.effective("directory").value
+        if directory is not None:
+            return Path(directory)
+        return self._file.folder if self._file is not None and self.serves_the_file else Path()
+
+    def afresh(self) -> Settings:
+        """A copy that looks at the sources of apps again."""
+        own = self.model_copy()
+        vars(own).pop("app_resources", None)
+        return own
 
     def _served(self) -> dict[str, Effective]:
         """The lists that say what is served."""
@@ -213,18 +242,30 @@ class Settings(ServerOptions):
     def _tables(self, endpoint: str | None) -> list[tuple[EndpointOptions, Callable[..., str]]]:
         """The tables that say something of an endpoint, the nearest first, and where each of their keys is.
 
-        Between its own and that of all endpoints stands what its Flash app says.
+        Between its own and that of all endpoints stands what its app says.
         """
         found: list[tuple[EndpointOptions, Callable[..., str]]] = []
         if endpoint is not None:
-            own, resource = self.table(endpoint), self.flash_resources.get(endpoint)
+            own = self.table(endpoint)
+            resource = self.flash_resources.get(endpoint) or self.app_resources.get(endpoint)
             if own is not None and self._file is not None:
                 found.append((own, partial(self._file.place, "endpoints", endpoint)))
             if resource is not None:
-                found.append((resource.options, lambda *_: str(resource.manifest)))
+                found.append((resource.options, lambda *_: resource.origin))
         if self._file is not None:
             found.append((self._file.tables.server, partial(self._file.place, "server")))
         return found
+
+
+def interpreter(given: Effective) -> str:
+    """The interpreter that is named; a path starts from here, wherever the workers' directory is.
+
+    Raises ConfigurationError for one that is not there.
+    """
+    path = os.path.abspath(given.value) if os.sep in given.value else given.value
+    if shutil.which(path) is None:
+        raise ConfigurationError(f"{given.origin}: there is no program {given.value}")
+    return str(path)
 
 
 def scaling(scaler: str, value: Effective) -> dict[str, int]:

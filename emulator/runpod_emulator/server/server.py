@@ -32,6 +32,7 @@ from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.names import OwnNames
 from runpod_emulator.server.app import Application
+from runpod_emulator.server.app_reload import AppReload
 from runpod_emulator.server.otel import Export
 from runpod_emulator.server.port import Port
 from runpod_emulator.server.port_file import PortFile
@@ -107,7 +108,7 @@ class Server:
         self.app = Application(self.worlds, access, worker_access, admin_access, self._tokens, names)
         self.app.state.serve = self.serve
         self.app.state.worker_key = self.worker_key
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._keeper = self._kept()
 
     def _kept(self) -> Keeper | None:
@@ -227,7 +228,7 @@ class Server:
             masks=self.masks.and_known(name) if is_key else self.masks,
         )
         for plan in self.plans:
-            self._add(world, name, plan)
+            self.add(world, name, plan)
         for endpoint in self._mocked(world):
             world.endpoints.add_mock(default_settings(endpoint, world.platform))
         self._keep_mocking(world)
@@ -273,7 +274,7 @@ class Server:
         plan = plan_one(self.settings, endpoint, table)
         self._volume.keep_for({one for world in self.worlds for one in world.endpoints})
         self._offer_volumes(plan)
-        self._add(world, self.worlds.name_of(world), plan)
+        self.add(world, self.worlds.name_of(world), plan)
         await world.endpoints.start_one(endpoint)
 
     def _offer_volumes(self, *plans: Plan) -> None:
@@ -289,7 +290,8 @@ class Server:
             self.shared.open_later(world)
         return world
 
-    def _add(self, world: World, namespace: str, plan: Plan) -> None:
+    def add(self, world: World, namespace: str, plan: Plan) -> None:
+        """One endpoint more, whose workers are not begun with."""
         service, reload = plan.service, self.settings.reload
         fresh = {"PYTHONDONTWRITEBYTECODE": "1"} if reload else {}  # a stale .pyc may pass for new, within a second
         if service.balanced:
@@ -300,7 +302,7 @@ class Server:
                 folder=plan.folder if reload else None, rules=plan.rules, stop_grace=plan.stop_grace,
                 ports=self._worker_ports,
                 protocol=functools.partial(self._process_environment, namespace, plan.settings.id),
-                never_started=plan.never_started, terminal=self.terminal,
+                never_started=plan.never_started, terminal=self.terminal, shown=plan.of_app,
                 debug=DebugPort(plan.debug_port) if plan.debug_port and not namespace else None,
             )  # fmt: skip
             world.endpoints.add_program(plan.settings, program)
@@ -327,7 +329,7 @@ class Server:
         return HttpServer(
             environment, plan.service.handler or "", plan.service.command, plan.python,
             plan.directory, {**plan.environment, **fresh}, self.settings.reload, plan.stop_grace,
-            self._worker_ports,
+            self._worker_ports, plan.folder if plan.of_app else None, plan.of_app,
         )  # fmt: skip
 
     def _worker_environment(self, namespace: str, endpoint: str, worker: str, url: str = "") -> dict[str, str]:
@@ -354,7 +356,9 @@ class Server:
             await self._keeper.begin(self.worlds)
         await asyncio.gather(*(port.open(self.app) for port in self._ports))
         if self.settings.stubs:
-            self._watching = asyncio.ensure_future(self._watch_mocking())
+            self._watching.append(asyncio.ensure_future(self._watch_mocking()))
+        if self.settings.reload and self.settings.app_resources:
+            self._watching.append(asyncio.ensure_future(AppReload(self).watch()))
         await self.emulator.endpoints.start(lenient=self.settings.reload)
         self.app.state.ready = True
         if self._port_file is not None:
@@ -369,9 +373,9 @@ class Server:
         if self._port_file is not None:
             self._port_file.remove()
         self.worlds.hang_up()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for watching in self._watching:
+            watching.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
         if self.shared is not None:
             await self.shared.close()
         await self.worlds.end_workers()

@@ -20,6 +20,9 @@ class Options(TypedDict, total=False):
     (repeatable)."""
     flash: Sequence[str | Path]
     """Serve the functions of a Flash app, from what 'flash build' left in its folder (repeatable)."""
+    app: Sequence[str]
+    """Serve the functions and APIs of an app of runpod 2.0 from its source: package.module:app, file.py,
+    file.py:app or a folder (repeatable)."""
     mock: Sequence[str]
     """Serve endpoint ID by stubs alone (repeatable)."""
     load_balancer: Sequence[str]

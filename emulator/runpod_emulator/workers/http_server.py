@@ -57,6 +57,10 @@ class HttpServer:
     """Seconds that a worker has to leave when nobody waits for it."""
     ports: Ports = field(default_factory=Ports)
     """Where ports of a worker's own come from."""
+    folder: str | None = None
+    """The folder of its code, where that is not the one of the application's file, or of the command's."""
+    shown: str = ""
+    """What people are told that it runs, where the application is not their own file."""
 
     @property
     def health_path(self) -> str:
@@ -80,13 +84,15 @@ class HttpServer:
 
     def files(self) -> list[str]:
         """Every Python file below the folder of the application, or of the files that the command names."""
+        if self.folder is not None:
+            return python_files(Path(self.folder))
         here = Path(self.directory or ".").absolute()
         named = [file_of(self.app) or ""] if self.app else [word for word in self.words if word.endswith(".py")]
         folders = {(here / file).parent for file in named if file and (here / file).is_file()}
         return [file for folder in folders for file in python_files(folder)]
 
     def __str__(self) -> str:
-        return self.app or " ".join(self.words)
+        return self.shown or self.app or " ".join(self.words)
 
 
 class _HealthChecks:

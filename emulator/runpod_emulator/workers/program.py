@@ -52,6 +52,8 @@ class Program:
     """Who lends a worker the terminal while it stops at a breakpoint."""
     debug: DebugPort | None = None
     """Where an editor may attach to its one worker."""
+    shown: str = ""
+    """What people are told that it runs, where the handler is not their own file."""
     never_started: set[int] = field(default_factory=set)
     """Versions of the code of which was said that it never calls `runpod.serverless.start`."""
 
@@ -89,7 +91,7 @@ class Program:
     async def not_started(self, reason: str) -> str:
         """What is said of a handler that could not be started for this reason, with advice where there is some."""
         advice = address_taken(reason) or self._missing(reason) or await self._complaint()
-        return f"handler {self.handler} could not be started:\n{reason.rstrip()}{advice}"
+        return f"handler {self.shown or self.handler} could not be started:\n{reason.rstrip()}{advice}"
 
     def _missing(self, reason: str) -> str:
         module = missing_module(reason)

@@ -125,7 +125,12 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             lambda work: Pool(HANDLER, lambda worker: WorkerProcess(worker, work, program)),
             again=lambda: self.add_program(settings, program),
         )
-        self.programs[settings.id] = Served(program.handler, program.handler, program.directory, program.python)
+        self.programs[settings.id] = Served(
+            program.shown or program.handler,
+            "" if program.shown else program.handler,
+            program.directory,
+            program.python,
+        )
         if program.folder is not None:
             self._reloader.add(endpoint.workforce, program.files)
         return endpoint
@@ -171,7 +176,9 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             self._shared,
             lambda balancer: Pool(LOAD_BALANCER, lambda worker: ServerWorker(worker, balancer, server)),
         )
-        self.programs[settings.id] = Served(server.app or shlex.join(server.words), directory=server.directory)
+        self.programs[settings.id] = Served(
+            server.shown or server.app or shlex.join(server.words), directory=server.directory
+        )
         self.starts.added(settings.id, balancer.settings, lambda: self.add_balancer(settings, server))
         if server.reload:
             self._reloader.add(balancer.workforce, server.files)
@@ -234,6 +241,11 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         except ConfigurationError:
             await self.remove(endpoint_id)
             raise
+
+    def begin_one(self, endpoint_id: str) -> None:
+        """Begin with an endpoint that was added to a world at work: its workers come when there is work."""
+        self._reloader.start()
+        self.any(endpoint_id).workforce.begin()
 
     def open(self) -> None:
         """Begin without waiting for workers: they come when there is work, and what goes wrong is logged."""

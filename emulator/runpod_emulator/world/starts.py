@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.settings import EndpointSettings
@@ -49,6 +50,16 @@ class Starts:
     def added(self, endpoint_id: str, settings: EndpointSettings, again: Callable[[], Kept]) -> None:
         """An endpoint was added; `again` does the same once more."""
         self._starts[endpoint_id] = _Start(settings, again, passes=False)
+
+    def declared(self, endpoint_id: str, **changes: Any) -> None:
+        """The source of an endpoint says other settings now."""
+        start = self._starts[endpoint_id]
+        self._starts[endpoint_id] = start._replace(settings=dataclasses.replace(start.settings, **changes))
+
+    def forget(self, endpoint_id: str) -> None:
+        """An endpoint comes back no more: its source declares it no longer."""
+        self._starts.pop(endpoint_id, None)
+        self._lasting.discard(endpoint_id)
 
     def keep(self) -> None:
         """The start is over: what is there now is there after each reset."""
