@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
+import subprocess  # what it starts is the interpreter that the user has named  # nosec B404
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +143,7 @@ def _described(source: AppSource, python: str, environment: Mapping[str, str]) -
     words = [python, str(DESCRIBE), str(source.root), source.place, *([source.attribute] if source.attribute else [])]
     variables = {**own, **environment, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        asked = subprocess.run(  # the interpreter that the user has named  # nosec B603
+        asked = subprocess.run(  # nosec B603
             words, cwd=source.root, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST
         )
     except OSError as error:
