@@ -30,8 +30,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     folder = tmp_path_factory.mktemp("apps")
     shutil.copytree(APP, folder / "shop", ignore=shutil.ignore_patterns("__pycache__"))
     name_hosts(folder)
+    (folder / "volume").mkdir()
+    (folder / "volume" / "model.txt").write_text("weights")
     with commands(folder) as start:
         words = ("serve", "--app", "shop/functions.py", "--python", interpreter("2.0"), "--tls", "--tls-folder", "tls")
+        words = (*words, "--volume", "volume")
         port = free_port()
         trusting = {
             "RUNPOD_ENDPOINT_BASE_URL": f"https://api.localhost:{port}/v2",
@@ -84,6 +87,7 @@ def said_tls(server: Command) -> Said:
         ("whole", ["one", "two"]),
         ("async stream", ["a", "b"]),
         ("stub", 7),
+        ("volume", "weights"),
         ("not declared", f"EndpointNotFound: 'pod' in app 'shop' {NOT_DEPLOYED}"),
         ("where", {
             "FLASH_RESOURCE_NAME": "where", "FLASH_ENVIRONMENT": "staging", "RUNPOD_ENDPOINT_ID": "where",
@@ -131,7 +135,8 @@ def test_an_api_answers_and_workers_call_it(said_tls: Said, name: str, output: A
 
 
 def test_the_source_says_how_its_endpoints_scale(server: Command) -> None:
-    served = server.http.get(f"{server.root_url}/__emulator/endpoints").json()
+    listed = server.http.get(f"{server.root_url}/__emulator/endpoints").json()
+    served = {one["id"]: one for one in listed}
     adder = served["adder"]
     assert (adder["workers_min"], adder["workers_max"], adder["idle_timeout"]) == (0, 2, 30_000)
     assert "pod" not in served

@@ -77,6 +77,13 @@ def test_the_app_says_how_its_endpoints_scale(folder: Path) -> None:
     assert (found["web"].service.balanced, found["web"].service.handler) == (True, f"{SERVED}:app")
 
 
+def test_a_volume_is_told_as_the_sdk_tells_it(folder: Path) -> None:
+    write(folder, "shop.py")
+    mounts = [{"kind": "network", "reference": "weights", "path": "/runpod-volume"}]
+    (plan,) = plans("--app", "shop.py", "--python", describes(manifest({**QUEUE, "mounts": mounts}))).values()
+    assert json.loads(plan.environment["RUNPOD_MOUNTS"]) == [{**mounts[0], "id": "weights"}]
+
+
 def test_a_queue_scales_by_delay_where_the_app_says_nothing(folder: Path) -> None:
     write(folder, "shop.py")
     (plan,) = plans("--app", "shop.py", "--python", describes(manifest(QUEUE))).values()

@@ -60,6 +60,8 @@ class AppResource:
     """Where its workers run, and whence its modules are imported."""
     options: EndpointOptions
     """What the app's source says of the endpoint."""
+    mounts: tuple[tuple[str, str, str], ...] = ()
+    """Its volumes: of each the kind, the name and the path."""
 
     def __str__(self) -> str:
         return f"{self.name} of app {self.app} in {self.origin}"
@@ -82,12 +84,15 @@ class AppResource:
     def variables(self, address: FlashAddress) -> dict[str, str]:
         """The variables that a deployed function has, and the one by which ours finds its module."""
         jobs = self.options.concurrency or 1
+        mounts = [{"kind": kind, "reference": name, "id": name, "path": path} for kind, name, path in self.mounts]
         return {
             "FLASH_RESOURCE_NAME": self.name,
             "FLASH_ENVIRONMENT": address.environment,
             "RUNPOD_APP_DIR": str(self.folder),
             MODULE: self.module,
-        } | ({"RUNPOD_MAX_CONCURRENCY": str(jobs)} if jobs > 1 else {})
+            **({"RUNPOD_MAX_CONCURRENCY": str(jobs)} if jobs > 1 else {}),
+            **({"RUNPOD_MOUNTS": json.dumps(mounts)} if mounts else {}),
+        }
 
     def served_by(self, _python: str) -> dict[str, Any]:
         """The handler of a queue, or the ASGI application of an API."""
@@ -170,7 +175,10 @@ def _resource(source: AppSource, manifest: dict[str, Any], entry: dict[str, Any]
         first = error.errors()[0]
         problem = f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}"
         raise ConfigurationError(f"app {source.text}: resource {entry['name']}: {problem}") from error
-    return AppResource(manifest["app"], manifest["env"], entry["name"], kind, entry["module"], source.root, options)
+    mounts = tuple((mount["kind"], mount["reference"], mount["path"]) for mount in entry.get("mounts", []))
+    return AppResource(
+        manifest["app"], manifest["env"], entry["name"], kind, entry["module"], source.root, options, mounts
+    )
 
 
 def _options(kind: Kind, entry: Mapping[str, Any]) -> dict[str, Any]:

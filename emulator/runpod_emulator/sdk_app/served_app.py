@@ -5,13 +5,15 @@ It does what RunPod's own images do with a deployed function, by their public co
 streams and gives its whole output too, `@init` runs before the first job; a route gets the body of the request, or
 nothing where there is none, and `/ping` answers health checks.
 
-Environment: FLASH_RESOURCE_NAME names the resource, RUNPOD_APP_DIR its source, and one more variable its module.
+Environment: FLASH_RESOURCE_NAME names the resource, RUNPOD_APP_DIR its source, RUNPOD_MOUNTS its volumes, and one
+more variable its module.
 """
 
 import asyncio
 import contextlib
 import importlib
 import inspect
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,8 +25,19 @@ _HEALTHY = {"status": "healthy"}
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def _mount() -> None:
+    """Tell the SDK where a volume is, for its `path`: the emulator's volume, where the platform's place is not here."""
+    mounts = json.loads(os.environ.get("RUNPOD_MOUNTS", "[]"))
+    for mount in mounts:
+        if not os.path.isdir(mount["path"]):
+            mount["path"] = os.environ.get("RUNPOD_VOLUME_PATH", mount["path"])
+    if mounts:
+        importlib.import_module("runpod.apps.volume")._configure_mounts(mounts)
+
+
 def _handle(kind: str) -> Any:
     """The resource as its module declares it: a handle of this class."""
+    _mount()
     sys.path[:] = [os.environ["RUNPOD_APP_DIR"], *(entry for entry in sys.path if os.path.abspath(entry) != _HERE)]
     name, place = os.environ["FLASH_RESOURCE_NAME"], os.environ[MODULE]
     module = importlib.import_module(place)

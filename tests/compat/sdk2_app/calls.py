@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import runpod
-from functions import Counter, add, call, fail, letters, meet, site, sleep, where, words
+from functions import Counter, add, call, fail, letters, meet, read, site, sleep, where, words
 
 
 def spawned() -> list[Any]:
@@ -36,6 +36,7 @@ JOBS: dict[str, Callable[[], Any]] = {
     "raised": lambda: fail.remote("nobody to greet"),
     "wrong argument": lambda: add.remote(c=1),
     "where": where.remote,
+    "volume": lambda: read.remote("model.txt"),
     "stub": lambda: runpod.Queue(app="shop", name="adder").remote(a=5)["sum"],
     "not declared": lambda: runpod.Queue(app="shop", name="pod").remote(),
 }

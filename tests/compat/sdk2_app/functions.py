@@ -9,6 +9,7 @@ import runpod
 
 CPU = "cpu3c-1-2"
 app = runpod.App("shop", env="staging")
+weights = runpod.NetworkVolume("weights")
 loaded: list[str] = []
 together = 0
 
@@ -68,6 +69,11 @@ async def call(a: int) -> dict:
         "api": await Counter.post.aio("/count", {"by": 2}),
         "itself": call.local.__name__,
     }
+
+
+@app.queue(name="reader", cpu=CPU, mounts={"/runpod-volume": weights})
+def read(name: str) -> str:
+    return (weights.path / name).read_text()
 
 
 @app.queue(name="where", cpu=CPU)
