@@ -16,6 +16,7 @@ from runpod_emulator.sdk_app import DESCRIBE
 from tests.compat.sdks import interpreter
 from tests.compat.servers import Command, commands, until
 from tests.compat.test_flash import name_hosts, run, urls
+from tests.stores.servers import free_port
 
 pytestmark = pytest.mark.compat
 
@@ -43,14 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         }
         own = [word for name, value in trusting.items() for word in ("--environment", f"{name}={value}")]
         yield start(*words, "--port", 0, "--tls-port", port, *own).ready()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def calls(server: Command, group: str, base_url: str) -> Said:

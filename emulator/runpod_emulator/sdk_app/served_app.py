@@ -56,7 +56,9 @@ async def _awaited(value: Any) -> Any:
 
 
 def _arguments(job: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in (job.get("input") or {}).items() if name != "__empty"}
+    arguments = dict(job.get("input") or {})
+    arguments.pop("__empty", None)
+    return arguments
 
 
 def handler_of(function: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:

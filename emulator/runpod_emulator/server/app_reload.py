@@ -51,7 +51,7 @@ class AppReload:
         from watchfiles import awatch
 
         async for _ in awatch(*folders, watch_filter=_concerns, recursive=False, debounce=_GATHER, step=50):
-            await self._look()
+            await self.look()
             if self._folders() != folders:
                 return
 
@@ -59,13 +59,14 @@ class AppReload:
         roots = {resource.folder for resource in self._server.settings.app_resources.values()}
         return roots | {Path(file).parent for root in roots for file in python_files(root)}
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Look at the sources now; what is wrong in them is logged, and changes nothing."""
         fresh = self._server.settings.afresh()
         try:
             declared = await asyncio.to_thread(plan_apps, fresh)  # another interpreter imports the app
             await self._follow(declared)
         except ConfigurationError as error:
-            log.error("%s\nwhat was declared before stays in use", block(str(error)))
+            log.error("%s", block(f"{error}\nwhat was declared before stays in use"))
         except Exception:
             log.exception("what was declared before stays in use")
         else:
