@@ -67,7 +67,7 @@ Also absent:
 - A paused endpoint takes jobs again as soon as its maximum is raised; the real one refuses them for a while longer.
 - HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
   and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
-- `flash dev` and `flash deploy`, which talk to the management API.
+- `flash dev` and `flash deploy`, which talk to the management API; so do tasks of SDK 2.0 apps, each a pod of its own.
 """
 
 

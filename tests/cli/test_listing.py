@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from runpod_emulator.cli import main as cli
+from runpod_emulator.config import apps
 from runpod_emulator.config.options import all_options, flag, variable
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.values import as_text
@@ -26,6 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     furnish(tmp_path)
+    monkeypatch.setattr(apps, "read_source", lambda *_: [])  # the samples name interpreters without the apps' SDK
     return tmp_path
 
 

@@ -207,7 +207,7 @@ def each_option(names: list[str]) -> Any:
 
 def furnish(folder: Path) -> None:
     """Everything that the samples name."""
-    write(folder, "h.py", "i.py", "j.py", "one.toml", "two.toml", "s.yaml", "t.yaml", "one/h.py", "two/h.py")
+    write(folder, "a.py", "h.py", "i.py", "j.py", "one.toml", "two.toml", "s.yaml", "t.yaml", "one/h.py", "two/h.py")
     build(folder / "shop", adder={})
     build(folder / "lab", greeter={})
 

@@ -84,6 +84,13 @@ def test_a_volume_is_told_as_the_sdk_tells_it(folder: Path) -> None:
     assert json.loads(plan.environment["RUNPOD_MOUNTS"]) == [{**mounts[0], "id": "weights"}]
 
 
+def test_what_its_variables_hold_may_be_a_secret(folder: Path) -> None:
+    write(folder, "shop.py")
+    env = {"HF_TOKEN": "hf_of-the-app", "MODEL": "tiny"}
+    settings = settings_for("--app", "shop.py", "--python", describes(manifest({**QUEUE, "env": env})))
+    assert settings.secrets == ["hf_of-the-app"]
+
+
 def test_a_queue_scales_by_delay_where_the_app_says_nothing(folder: Path) -> None:
     write(folder, "shop.py")
     (plan,) = plans("--app", "shop.py", "--python", describes(manifest(QUEUE))).values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -85,7 +86,9 @@ class Settings(ServerOptions):
     @property
     def secrets(self) -> list[str]:
         """Every key of the server, the store's password, and what workers' variables hold that are called secrets."""
-        endpoints = self._file.tables.endpoints if self._file else {}
+        endpoints = dict.fromkeys(self._file.tables.endpoints if self._file else ())
+        with contextlib.suppress(ConfigurationError):  # whoever serves the app says what is wrong with it
+            endpoints |= dict.fromkeys(self.app_resources)
         variables = [pair for one in (None, *endpoints) for pair in self.environment_of(one).items()]
         named = [value for name, value in variables if names_secret(name)]
         return [*self.api_key, *self.worker_keys, *self.admin_key, *named, *_password_in(self.store or "")]
