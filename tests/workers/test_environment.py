@@ -121,6 +121,7 @@ def test_the_environment_of_a_worker() -> None:
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",
         "RUNPOD_ENDPOINT_BASE_URL": "http://h:1/v2",
+        "RUNPOD_API_BASE_URL": "http://h:1",
         "RUNPOD_API_KEY": "ck",
     }
     assert host_name("w1") == "w1-64410d87"

@@ -23,7 +23,7 @@ from runpod_emulator.values import file_of
 log = logging.getLogger("runpod_emulator")
 
 APP_ADVICE = "it needs runpod 2.0 and what the app imports: name an interpreter that has them with --python"
-LONGEST = 120
+LONGEST = 60
 """Seconds that an app may take to be imported."""
 _LAST_WORDS = 2_000
 """Characters of what an app printed that are told when it has ended the interpreter."""

@@ -43,8 +43,11 @@ class AppReload:
 
     async def watch(self) -> None:
         """Look at the sources again after each change of their folders, until cancelled."""
-        while True:
-            await self._watch(self._folders())
+        try:
+            while True:
+                await self._watch(self._folders())
+        except Exception as error:
+            log.exception("sources can't be watched any more (%s): what they declare is in use after a restart", error)
 
     async def _watch(self, folders: set[Path]) -> None:
         """The same, until the folders are others."""

@@ -73,6 +73,7 @@ def server_environment(
         "RUNPOD_ENDPOINT_ID": endpoint,
         "RUNPOD_POD_HOSTNAME": host_name(worker),
         "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",
+        "RUNPOD_API_BASE_URL": url,
         "RUNPOD_API_KEY": client_key,
     }
 
@@ -107,5 +108,6 @@ def worker_environment(
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         "RUNPOD_SKIP_GPU_CHECK": "true",
         "RUNPOD_ENDPOINT_BASE_URL": f"{url}/v2",
+        "RUNPOD_API_BASE_URL": url,
         "RUNPOD_API_KEY": client_key,
     }

@@ -78,7 +78,7 @@ def read(name: str) -> str:
 
 @app.queue(name="where", cpu=CPU)
 def where() -> dict[str, Any]:
-    names = ("FLASH_RESOURCE_NAME", "FLASH_ENVIRONMENT", "RUNPOD_ENDPOINT_ID", "RUNPOD_MAX_CONCURRENCY")
+    names = ("FLASH_RESOURCE_NAME", "FLASH_ENVIRONMENT", "RUNPOD_ENDPOINT_ID", "RUNPOD_API_BASE_URL")
     known = {name: os.environ.get(name) for name in names}
     return {**known, "name": __name__, "local": runpod.is_local()}
 
