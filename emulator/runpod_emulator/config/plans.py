@@ -128,7 +128,7 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         service = service._replace(handler=os.path.abspath(service.handler))
     own = _settings(settings, platform, endpoint, service, environment.get("RUNPOD_INIT_TIMEOUT"))
     if service.balanced and "PORT_HEALTH" in environment:
-        _check_port("PORT_HEALTH", environment["PORT_HEALTH"])
+        check_port("PORT_HEALTH", environment["PORT_HEALTH"])
     if service.flash is not None:
         address = service.flash.address(variables)
         own = dataclasses.replace(own, flash=address)
@@ -217,7 +217,8 @@ def _python(given: Effective) -> str:
     return str(path)
 
 
-def _check_port(name: str, given: Effective) -> None:
+def check_port(name: str, given: Effective) -> None:
+    """Refuse what can be no port of a worker; raises ConfigurationError."""
     number = given.value.strip()
     if not (
         _OWN_PORT.fullmatch(number)
