@@ -52,9 +52,9 @@ class Unprocessable(RequestError):
 class UnknownImage(Unprocessable):
     """Nothing says what stands in for an image, which is never pulled."""
 
-    def __init__(self, image: str, template_id: str = "") -> None:
-        said = repr((image or template_id)[:_SHOWN])
-        what = f"image {said}" if image else f"template {said}"
+    def __init__(self, image: str, template_id: str = "", args: str = "") -> None:
+        named = (("image", image), ("template", template_id), ("arguments", args))
+        what = " and ".join(f"{name} {text[:_SHOWN]!r}" for name, text in named if text) or "no image"
         super().__init__(
             f"no handler stands in for {what}: images are not pulled here. Write in the table [images] of "
             'runpod-emulator.toml what serves it, or default = "mock" there for an endpoint of stubs'

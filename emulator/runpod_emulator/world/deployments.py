@@ -89,31 +89,51 @@ class _Kept:
     variables: dict[str, str]
     """Those that workers which start now have; changed in place."""
 
-    def lay(self, env: Mapping[str, str]) -> None:
-        """Let workers that start now have these variables, above those that the endpoint's own were laid over."""
+    @property
+    def _below(self) -> dict[str, str]:
         own = self.first.env
-        below = {name: value for name, value in self.given.items() if name not in own}
+        return {name: value for name, value in self.given.items() if name not in own}
+
+    @property
+    def laid(self) -> dict[str, str]:
+        """The variables that were laid over the server's."""
+        below = self._below
+        return {name: value for name, value in self.variables.items() if name not in below}
+
+    def lay(self, env: Mapping[str, str]) -> None:
+        """Let workers that start now have these variables, laid over the server's."""
+        self._become(self._below | dict(env))
+
+    def lay_first(self) -> None:
+        """Let workers that start now have the variables of the start."""
+        self._become(self.given)
+
+    def _become(self, variables: Mapping[str, str]) -> None:
+        found = dict(variables)
         self.variables.clear()
-        self.variables.update(below | dict(env))
+        self.variables.update(found)
 
 
 class Deployments:
     """The records of one world, by endpoint. `renew` brings an endpoint's workers to what they run now."""
 
     def __init__(
-        self, now: Callable[[], int], find: Callable[[str], Workforce | None], renew: Callable[[Workforce], None]
+        self,
+        now: Callable[[], int],
+        new_id: Callable[[], str],
+        find: Callable[[str], Workforce | None],
+        renew: Callable[[Workforce], None],
     ) -> None:
         self._now = now
+        self.new_id = new_id
+        """Makes an id for an endpoint that nobody has named, in the form of RunPod's."""
         self._find = find
         self._renew = renew
         self._kept: dict[str, _Kept] = {}
 
     def of(self, endpoint_id: str) -> Deployment:
         """What an endpoint was deployed as; raises EndpointNotFound."""
-        kept = self._kept.get(endpoint_id)
-        if kept is None:
-            raise EndpointNotFound
-        return kept.deployment
+        return self._record(endpoint_id).deployment
 
     def added(self, endpoint_id: str, type: EndpointType, variables: dict[str, str] | None = None) -> None:
         """An endpoint was added, whose workers have these `variables`; they are changed in place."""
@@ -124,18 +144,22 @@ class Deployments:
         self._kept[endpoint_id] = _Kept(deployment, deployment, dict(variables), variables)
 
     def note(self, endpoint_id: str, deployment: Deployment) -> None:
-        """Say what an endpoint that was just added was deployed as; its workers have the variables already."""
-        kept = self._kept[endpoint_id]
+        """Say what an endpoint that was just added was deployed as; its workers have the variables already.
+
+        Raises EndpointNotFound.
+        """
+        kept = self._record(endpoint_id)
         made = kept.deployment
         noted = dataclasses.replace(deployment, created_at=made.created_at, releases=made.releases, is_ours=False)
         kept.deployment = kept.first = noted
 
-    def change(self, endpoint_id: str, fields: Mapping[str, Any]) -> None:
+    def change(self, endpoint_id: str, fields: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> None:
         """Change fields of a deployment: those of `RELEASED` are a release, which its workers are brought to.
 
-        Raises EndpointNotFound.
+        These get the `variables`; without them they have what they had. Raises EndpointNotFound.
         """
-        before = self.of(endpoint_id)
+        kept = self._record(endpoint_id)
+        before = kept.deployment
         changes = tuple(
             Change(name, getattr(before, name), value)
             for name, value in fields.items()
@@ -143,22 +167,10 @@ class Deployments:
         )
         after = dataclasses.replace(before, **fields)
         if changes:
-            after = self._released(endpoint_id, after, changes)
-        self._kept[endpoint_id].deployment = after
-
-    def _released(self, endpoint_id: str, after: Deployment, changes: tuple[Change, ...]) -> Deployment:
-        release = Release(after.version + 1, self._now(), self._begin(endpoint_id, after.env), changes)
-        return dataclasses.replace(after, releases=(*after.releases, release))
-
-    def _begin(self, endpoint_id: str, env: Mapping[str, str]) -> int:
-        """Let the workers to come have these variables, and renew the others; returns the code of those to come."""
-        self._kept[endpoint_id].lay(env)
-        workforce = self._find(endpoint_id)
-        if workforce is None:
-            return 0
-        code = workforce.fleet.version + 1
-        self._renew(workforce)
-        return code
+            kept.lay(kept.laid if variables is None else variables)
+            release = Release(before.version + 1, self._now(), self._begin(endpoint_id), changes)
+            after = dataclasses.replace(after, releases=(*before.releases, release))
+        kept.deployment = after
 
     def removed(self, endpoint_id: str) -> None:
         """An endpoint was taken away."""
@@ -169,6 +181,22 @@ class Deployments:
         for endpoint_id, kept in self._kept.items():
             first = kept.first
             if len(kept.deployment.releases) > 1:
-                code = self._begin(endpoint_id, first.env)
-                first = dataclasses.replace(first, releases=(first.releases[0]._replace(code=code),))
+                kept.lay_first()
+                release = first.releases[0]._replace(code=self._begin(endpoint_id))
+                first = dataclasses.replace(first, releases=(release,))
             kept.deployment = first
+
+    def _record(self, endpoint_id: str) -> _Kept:
+        kept = self._kept.get(endpoint_id)
+        if kept is None:
+            raise EndpointNotFound
+        return kept
+
+    def _begin(self, endpoint_id: str) -> int:
+        """Renew the workers; returns the count of changes of code with which those to come start."""
+        workforce = self._find(endpoint_id)
+        if workforce is None:
+            return 0
+        code = workforce.fleet.version + 1
+        self._renew(workforce)
+        return code

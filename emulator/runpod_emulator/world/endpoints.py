@@ -68,7 +68,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._reloader = Reloader()
         self.flaws = Flaws(self, self._reloader)
         self.starts = Starts(self.get)
-        self.deployments = Deployments(shared.timeline.now, self._workforce, self._reloader.renew)
+        self.deployments = Deployments(shared.timeline.now, shared.ids.worker, self._workforce, self._reloader.renew)
 
     # Which there are
 
@@ -215,10 +215,6 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         for endpoint_id, handler in self._handlers.items():
             handler.function = NOTHING
             self.queues[endpoint_id].scripts.has_handler = False
-
-    def new_id(self) -> str:
-        """An id for an endpoint that nobody has named, in the form of RunPod's."""
-        return self._shared.ids.worker()
 
     def _workforce(self, endpoint_id: str) -> Workforce | None:
         endpoint = self.get(endpoint_id)

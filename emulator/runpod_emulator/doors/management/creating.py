@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,13 +15,18 @@ from runpod_emulator.world.deployments import Deployment, EndpointType
 from runpod_emulator.world.world import World
 
 PlanFor = Callable[[str, str, str, Mapping[str, str], EndpointType], EndpointTable]
-"""What serves an image: called with image, template id, arguments (each "" for none), variables and the type."""
+"""What serves an image: called with image, template id, arguments (each "" for none), variables and the type.
+
+The table has those of the variables that workers get.
+"""
 _ORIGIN = "this request"
+_OF_CONTAINERS = re.compile(r"PATH|HOME|VIRTUAL_ENV|PYTHON(HOME|PATH|USERBASE)|(LD|DYLD)_.*")
+"""Variables that say where programs are in a container: no worker here gets them."""
 
 
 def no_images(image: str, template_id: str, args: str, env: Mapping[str, str], type: EndpointType) -> EndpointTable:
     """Where nothing is said of images, none is known; raises UnknownImage."""
-    raise UnknownImage(image, template_id)
+    raise UnknownImage(image, template_id, args)
 
 
 async def create(state: Any, world: World, deployment: Deployment, options: Mapping[str, Any]) -> str:
@@ -32,9 +38,8 @@ async def create(state: Any, world: World, deployment: Deployment, options: Mapp
     check_variables(deployment.env)
     plan_for: PlanFor = state.plan_for
     table = plan_for(deployment.image, deployment.template_id or "", deployment.args, deployment.env, deployment.type)
-    changes = {**options, "environment": {**table.environment, **deployment.env}}
-    endpoint_id = world.endpoints.new_id()
-    await state.serve(world, endpoint_id, table.model_copy(update=changes))
+    endpoint_id = world.endpoints.deployments.new_id()
+    await state.serve(world, endpoint_id, table.model_copy(update=dict(options)))
     world.endpoints.deployments.note(endpoint_id, deployment)
     return endpoint_id
 
@@ -44,11 +49,13 @@ async def change(world: World, endpoint_id: str, fields: Mapping[str, Any], sett
 
     Raises EndpointNotFound, ConfigurationError.
     """
+    variables = None
     if "env" in fields:
         check_variables(fields["env"])
+        variables = {name: value for name, value in fields["env"].items() if not _OF_CONTAINERS.fullmatch(name)}
     if settings:
         await world.endpoints.configure(endpoint_id, **settings)
-    world.endpoints.deployments.change(endpoint_id, fields)
+    world.endpoints.deployments.change(endpoint_id, fields, variables)
 
 
 def check_variables(env: Mapping[str, str]) -> None:

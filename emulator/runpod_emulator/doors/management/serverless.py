@@ -28,6 +28,8 @@ from runpod_emulator.world.world import World
 PATH = "/v2/serverless"
 MOST_READERS = 64
 """Of a world's news at a time, those of the admin API among them."""
+MEMORY = 4
+"""GB for each vCPU, as in the specification's first example: there is no catalogue."""
 _SERVICE = ".runpod.io"
 """Ends the host name of the management API, whose endpoints are called at another."""
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)")
@@ -159,7 +161,9 @@ def _fields(given: NewEndpoint | EndpointChange, before: Deployment | None = Non
         if name in ("workers", "scaling", "timeout"):
             continue
         if name == "cpu" and value is not None:
-            value = tuple({"id": one.id, "vcpuCount": one.vcpu_count} for one in value)
+            value = tuple(
+                {"id": one.id, "vcpuCount": one.vcpu_count, "memory": one.vcpu_count * MEMORY} for one in value
+            )
         elif name == "gpu" and value is not None:
             value = _gpu(value, (before and before.gpu) or {})
         elif isinstance(value, list):

@@ -18,8 +18,6 @@ _NAMES = {
     "template_id": "templateId", "data_centers": "locations", "network_volumes": "networkVolumeIds",
 }  # fmt: skip
 """What fields are called in the differences of a release: two are in the specification, the others by their pattern."""
-_MEMORY = 4
-"""GB for each vCPU, as in the specification's first example: there is no catalogue."""
 _VERBS = {
     "run": "run", "runSync": "runsync", "status": "status/{job_id}", "stream": "stream/{job_id}",
     "cancel": "cancel/{job_id}", "retry": "retry/{job_id}", "purgeQueue": "purge-queue", "health": "health",
@@ -84,7 +82,7 @@ class Shown:
 
     def _compute(self) -> dict[str, Any]:
         if self._deployment.cpu:
-            return {"cpu": [{**one, "memory": one["vcpuCount"] * _MEMORY} for one in self._deployment.cpu]}
+            return {"cpu": [dict(one) for one in self._deployment.cpu]}
         return {"gpu": self._deployment.gpu}
 
     def _workers_wanted(self) -> dict[str, int]:
