@@ -19,6 +19,8 @@ from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.world.world import World
 
 TYPE = "application/problem+json"
+_NO_NAMES = frozenset(("body", "query", "header", "path", "Gpu", "GpuChange", "QUEUE_DELAY", "REQUEST_COUNT"))
+"""Parts of a place that are no member's name: where it was sent, and which form of several is meant."""
 _MOST, _LONGEST = 100, 500
 """Errors that are told, and characters of each."""
 
@@ -55,7 +57,9 @@ async def invalid(request: Request, error: Exception) -> Response:
 def _told(found: Sequence[Any]) -> list[str]:
     told = []
     for one in found[:_MOST]:
-        place = ".".join(str(part) for part in one["loc"] if part not in ("body", "query", "header", "path"))
+        if one["type"] == "none_required":
+            continue  # it only says that what was sent is not left out
+        place = ".".join(str(part) for part in one["loc"] if part not in _NO_NAMES and "[" not in str(part))
         said = one["msg"].removeprefix("Value error, ")
         told.append(f"{place}: {said}".removeprefix(": ")[:_LONGEST].encode("utf-8", "replace").decode())
     return told

@@ -210,9 +210,9 @@ def _settings(given: EndpointChange) -> dict[str, Any]:
 
 def _cursor(name: str, text: str | None) -> Cursor | None:
     """A time as it stands in an event's id; raises InvalidQuery."""
-    found = _RFC3339.fullmatch(text or "")
-    if not text:
+    if text is None:
         return None
+    found = _RFC3339.fullmatch(text)
     try:
         assert found is not None
         whole = datetime.datetime.fromisoformat(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from runpod_emulator.core.settings import MOST_WORKERS
 
+LONGEST = 100_000
+"""Characters of a text, such as the value of a variable: what Linux lets a process have."""
 LONGEST_TIMEOUT = 2**53
 """Milliseconds: a number that every client can hold. What the platform allows is checked with the settings."""
 
@@ -31,25 +35,24 @@ def _power_of_two(given: int) -> int:
 
 
 def _printable(given: str) -> str:
-    if "\0" in given:
-        raise ValueError("a text without NUL")
+    if "\0" in given or len(given) > LONGEST:
+        raise ValueError(f"write a text of at most {LONGEST} characters, without NUL")
     return given
 
 
 def _no_nul(given: dict[str, str]) -> dict[str, str]:
     """What an operating system takes as variables."""
     for name, value in given.items():
-        if not name or "=" in name or "\0" in name + value:
+        _printable(value)
+        if not name or "=" in name or "\0" in name or len(name) > LONGEST:
             raise ValueError(
                 f"{name[:40]!r} can't be a variable: a name has no '=', and neither it nor its value a NUL"
             )
-        try:
-            (name + value).encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{name[:40]!r}: half a surrogate pair can't be in a variable") from None
     return given
 
 
+Absent = SkipJsonSchema[None]
+"""What stands for a member that was not sent; null is refused."""
 Whole = Annotated[int, BeforeValidator(_whole)]
 Text = Annotated[str, AfterValidator(_printable)]
 Named = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
@@ -64,9 +67,7 @@ Timeout = Annotated[Whole, Field(ge=0, le=LONGEST_TIMEOUT, description="ms that 
 class Given(BaseModel):
     """A part of a body: members in camelCase, no others, and no null where a value belongs."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", strict=True, str_max_length=100_000, allow_inf_nan=False
-    )
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, allow_inf_nan=False)
 
     def given(self) -> dict[str, Any]:
         """The members that were sent, by our names."""
@@ -78,7 +79,7 @@ class Gpu(Given):
 
     pools: Annotated[list[str], Field(min_length=1)]
     excluded_types: Annotated[list[ExcludedType], AfterValidator(_unique)] = []
-    count: Annotated[Whole, Field(ge=1)] = 1
+    count: Annotated[Whole, Field(ge=1, le=1_024)] = 1
     allowed_cuda_versions: list[Cuda] = []
     min_cuda_version: Cuda = ""
 
@@ -88,7 +89,7 @@ class GpuChange(Given):
 
     pools: Annotated[list[str], Field(min_length=1)] = []
     excluded_types: Annotated[list[ExcludedType], AfterValidator(_unique)] = []
-    count: Annotated[Whole, Field(ge=1)] = 1
+    count: Annotated[Whole, Field(ge=1, le=1_024)] = 1
     allowed_cuda_versions: list[Cuda] = []
     min_cuda_version: Annotated[str, Field(pattern=r"^$|^\d+\.\d+$")] = ""
 
@@ -103,7 +104,11 @@ class Cpu(Given):
     """One CPU of an endpoint."""
 
     id: Named
-    vcpu_count: Annotated[Whole, Field(ge=2, le=1_024), AfterValidator(_power_of_two)]
+    vcpu_count: Annotated[
+        Whole,
+        Field(ge=2, le=1_024, json_schema_extra={"enum": [2**power for power in range(1, 11)]}),
+        AfterValidator(_power_of_two),
+    ]
 
 
 class Workers(Given):
@@ -132,8 +137,32 @@ Scaling = Annotated[QueueDelay | RequestCount, Field(discriminator="type")]
 Cpus = Annotated[list[Cpu], Field(min_length=1), AfterValidator(_unique)]
 
 
-class NewEndpoint(Given):
+class Body(Given):
+    """A whole body: text that can be written again, and null for `registry` alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            nothing = next((name for name, value in given.items() if value is None and name != "registry"), None)
+            if nothing is not None:
+                raise ValueError(f"{str(nothing)[:40]}: null is no value of it: leave it out")
+        try:
+            json.dumps(given, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair stands in a text") from None
+        return given
+
+
+class NewEndpoint(Body):
     """A new endpoint: one of gpu and cpu, and an image unless a template is named."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["gpu"]}, {"required": ["cpu"]}],
+            "anyOf": [{"required": ["image"]}, {"required": ["templateId"]}],
+        }
+    )
 
     name: Named
     type: EndpointType
@@ -141,22 +170,17 @@ class NewEndpoint(Given):
     image: Text = ""
     template_id: Named = ""
     args: Text = ""
-    disk: Annotated[Whole, Field(ge=1)] = 20
+    disk: Annotated[Whole, Field(ge=1, le=2**31)] = 20
     env: Env = {}
     ports: list[str] = []
     registry: str | None = None
-    gpu: Gpu | None = None
-    cpu: Cpus | None = None
+    gpu: Gpu | Absent = None
+    cpu: Cpus | Absent = None
     workers: Workers = Workers()
     data_center_ids: list[str] = []
     network_volumes: list[str] = []
     timeout: Timeout = 300_000
     flashboot: Flashboot = "OFF"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, given: Any) -> Any:
-        return _without_null(given)
 
     @model_validator(mode="after")
     def _fitting(self) -> NewEndpoint:
@@ -167,36 +191,22 @@ class NewEndpoint(Given):
         return self
 
 
-class EndpointChange(Given):
+class EndpointChange(Body):
     """What to change of an endpoint: what is left out stays."""
 
     name: Named = ""
-    scaling: Scaling | None = None
+    scaling: Scaling | Absent = None
     image: Text = ""
     template_id: Text = ""
     args: Text = ""
-    disk: Annotated[Whole, Field(ge=1)] = 20
+    disk: Annotated[Whole, Field(ge=1, le=2**31)] = 20
     env: Env = {}
     ports: list[str] = []
     registry: str | None = None
-    gpu: GpuChange | None = None
-    cpu: Cpus | None = None
+    gpu: GpuChange | Absent = None
+    cpu: Cpus | Absent = None
     workers: Workers = Workers()
     data_center_ids: list[str] = []
     network_volumes: list[str] = []
     timeout: Timeout = 300_000
     flashboot: Flashboot = "OFF"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, given: Any) -> Any:
-        return _without_null(given)
-
-
-def _without_null(given: Any) -> Any:
-    """Refuse null, which is a value of `registry` alone."""
-    if isinstance(given, dict):
-        for name, value in given.items():
-            if value is None and name != "registry":
-                raise ValueError(f"{str(name)[:40]}: null is no value of it: leave it out")
-    return given
