@@ -78,7 +78,7 @@ _ROWS = (
     Row("worker.stop", _CLIENT, "jobsToStop, said again until the worker has let go of the job"),
     Row("worker.ping", _CLIENT, "renews the leases of the listed jobs; recorded, 2026: 200", ("worker_lease", "worker_ping_interval")),
     Row("management.shown", _DOCUMENTED, "the specification of REST v2; what it leaves open is a guess"),
-    Row("management.logs", _DOCUMENTED, "server-sent events as the specification says; system lines are a guess"),
+    Row("management.logs", _DOCUMENTED, "server-sent events as the specification says; that they end with the worker, and what system lines say, are guesses"),
     Row("error.no_token", _OBSERVED, "recorded body"),
     Row("error.invalid_key", _OBSERVED, "recorded 2026-08 on /run, before on the load-balancing host"),
     Row("error.foreign_page", _GUESS, "the emulator's own answer to web pages that cors does not let in, and to addresses that a browser opens and that would change something", ("cors",)),

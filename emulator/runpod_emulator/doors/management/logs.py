@@ -1,7 +1,7 @@
 """What one worker prints, and what becomes of it, as server-sent events: first what is remembered, then what comes.
 
-The id of an event is its time. Lines of one millisecond are told apart by finer digits, so that a client which comes
-back with the last id it has seen misses none and gets none twice.
+The id of an event is its time. Printed lines of one millisecond are told apart by finer digits, so that a client which
+comes back with the last id it has seen misses none.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class WorkerLogs(Effect):
             self._tell("system", change.at, f"worker is {state}{change.reason and ': ' + change.reason}")
 
     def _tell(self, source: str, at: int, text: str) -> None:
-        told = _Told(source, self._next(at), text)
+        cursor = self._next(at) if source == "container" else (at + self._world.timeline.drift(), 0)
+        told = _Told(source, cursor, text)
         if self._wanted.source in (None, source):
             self._news.append(told)
         self._ready.set()
@@ -115,10 +116,10 @@ class WorkerLogs(Effect):
         return lines[-tail:] if tail else []
 
     def _next(self, at: int) -> Cursor:
-        """The cursor of a line of this time: above that of the line before."""
+        """The cursor of a printed line of this time: above that of the line before, and of any change of the worker."""
         shown = at + self._world.timeline.drift()
         last, finer = self._last
-        self._last = (shown, 0) if shown > last else (last, min(finer + 1, FINER - 1))
+        self._last = (shown, 1) if shown > last else (last, min(finer + 1, FINER - 1))
         return self._last
 
     def _is_its(self, line: Line) -> bool:
