@@ -92,7 +92,8 @@ def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual"
     """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real."""
     if settings.clock is not None:
         return settings.clock
-    return "auto" if settings.store is None and all(plan.service.mock for plan in plans) else "real"
+    are_mocked = settings.images.are_mocked and all(plan.service.mock for plan in plans)
+    return "auto" if settings.store is None and are_mocked else "real"
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:

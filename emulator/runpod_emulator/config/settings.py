@@ -17,6 +17,7 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 from runpod_emulator.config.fields import field_value, parse_field
 from runpod_emulator.config.file import ConfigFile, EndpointTable, find_file, read_file
 from runpod_emulator.config.flash import FlashResource, flash_resources
+from runpod_emulator.config.images import Images
 from runpod_emulator.config.options import (
     PREFIX,
     EndpointOptions,
@@ -84,9 +85,16 @@ class Settings(ServerOptions):
     def secrets(self) -> list[str]:
         """Every key of the server, the store's password, and what workers' variables hold that are called secrets."""
         endpoints = self._file.tables.endpoints if self._file else {}
+        images = self._file.tables.images if self._file else {}
         variables = [pair for one in (None, *endpoints) for pair in self.environment_of(one).items()]
+        variables += [pair for table in images.values() for pair in table.environment.items()]
         named = [value for name, value in variables if names_secret(name)]
         return [*self.api_key, *self.worker_keys, *self.admin_key, *named, *_password_in(self.store or "")]
+
+    @cached_property
+    def images(self) -> Images:
+        """What stands in for images that clients deploy; raises ConfigurationError."""
+        return Images(self._file)
 
     @property
     def file(self) -> ConfigFile | None:
@@ -184,7 +192,7 @@ class Settings(ServerOptions):
         found = services(self._served())
         if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
-        if not found and not self.stubs:
+        if not found and not self.stubs and self.images.is_empty:
             way_out = "name a handler, as in 'runpod-emulator serve handler.py', or --endpoint ID=handler.py"
             if self.flash_resources:
                 way_out = "the Flash app has images only, which are not served by themselves"

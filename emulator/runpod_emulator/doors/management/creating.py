@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.plans import check_port
 from runpod_emulator.config.settings import Effective
+from runpod_emulator.core.containers import usable
 from runpod_emulator.core.management_errors import UnknownImage
 from runpod_emulator.core.platform import SECOND
 from runpod_emulator.world.deployments import Deployment, EndpointType
@@ -20,8 +20,6 @@ PlanFor = Callable[[str, str, str, Mapping[str, str], EndpointType], EndpointTab
 The table has those of the variables that workers get.
 """
 _ORIGIN = "this request"
-_OF_CONTAINERS = re.compile(r"PATH|HOME|VIRTUAL_ENV|PYTHON(HOME|PATH|USERBASE)|(LD|DYLD)_.*")
-"""Variables that say where programs are in a container: no worker here gets them."""
 
 
 def no_images(image: str, template_id: str, args: str, env: Mapping[str, str], type: EndpointType) -> EndpointTable:
@@ -52,7 +50,7 @@ async def change(world: World, endpoint_id: str, fields: Mapping[str, Any], sett
     variables = None
     if "env" in fields:
         check_variables(fields["env"])
-        variables = {name: value for name, value in fields["env"].items() if not _OF_CONTAINERS.fullmatch(name)}
+        variables = usable(fields["env"])
     if settings:
         await world.endpoints.configure(endpoint_id, **settings)
     world.endpoints.deployments.change(endpoint_id, fields, variables)
