@@ -401,7 +401,17 @@ async def _(profile):
 
 @row("error.not_emulated", "guess")
 async def _(profile):
-    return await open_doors(profile).get("/batch")
+    return await open_doors(profile).http.get("/v2/pods")
+
+
+@row("graphql.answer", "client")
+async def _(profile):
+    return await open_doors(profile).http.post("/graphql", json={"query": "{ myself { id } }"})
+
+
+@row("error.graphql_invalid", "guess")
+async def _(profile):
+    return await open_doors(profile).http.post("/graphql", json={"query": "{"})
 
 
 @row("management.shown", "documented")

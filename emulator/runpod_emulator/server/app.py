@@ -21,6 +21,7 @@ from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
 from runpod_emulator.doors import alive, flash, openai, public, receiver, ui, worker
 from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
+from runpod_emulator.doors.management import graphql, not_emulated
 from runpod_emulator.doors.management.creating import no_images
 from runpod_emulator.doors.own_door import OwnDoor
 from runpod_emulator.doors.pages import Cors, PageGuard
@@ -45,7 +46,7 @@ ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 NOT_EMULATED = {
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
-    "/graphql": "the management API (GraphQL)",
+    **not_emulated.MANAGEMENT,
 }
 """Routes of the real service that answer 501, and what they are called."""
 MANAGEMENT = (
@@ -84,7 +85,7 @@ class Application(Starlette):
         management = LateApp(self._make_management)
         own += [Route(path, management) for path in MANAGEMENT]
         super().__init__(
-            routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
+            routes=[*self._doors, *worker.routes, *own, graphql.route, *_not_emulated_routes(), *self._page_routes()],
             middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],
             exception_handlers={HTTPException: _framework_error},
         )
@@ -233,7 +234,9 @@ def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
 async def _framework_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     ours: RequestError = RouteNotFound()
-    if status == 405:
+    if not_emulated.is_management(request):
+        ours = NotEmulated("this route of the management API")
+    elif status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
     return await refuse_unrouted(request, ours)
 

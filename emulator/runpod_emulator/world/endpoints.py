@@ -33,6 +33,7 @@ from runpod_emulator.workers.scripted import ScriptedWorker
 from runpod_emulator.world.deployments import Deployments
 from runpod_emulator.world.flaws import Flaws
 from runpod_emulator.world.starts import Starts
+from runpod_emulator.world.templates import Templates
 
 log = logging.getLogger("runpod_emulator")
 
@@ -61,6 +62,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """The load-balancing endpoints, which have no queue."""
         self.programs: dict[str, Served] = {}
         """What the workers of an endpoint run, where there is something."""
+        self.templates = Templates()
+        """What clients make endpoints from."""
         self._shared = shared
         self._removed = removed
         self._handlers: dict[str, Handler] = {}
