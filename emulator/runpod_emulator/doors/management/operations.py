@@ -26,8 +26,10 @@ from graphql.validation import FieldsOnCorrectTypeRule, KnownArgumentNamesRule, 
 from runpod_emulator.core.errors import EmulatorError, NotEmulated, RequestError
 from runpod_emulator.core.graphql_errors import GraphQLInvalid
 
-MOST_WORDS = 5_000
+MOST_WORDS = 2_500
 """Tokens of an operation: the longest of the official clients, with a hundred variables, has 1,000."""
+LONGEST = 100_000
+"""Characters of an operation: each costs some of Python's time."""
 DEEPEST = 20
 """Brackets within brackets: the official clients have 5, and each costs the parser several frames of Python's stack."""
 _OPENING = (TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L)
@@ -177,6 +179,8 @@ def _parsed(query: str) -> DocumentNode:
 
 def _measure(query: str) -> None:
     """Refuse what would take the parser long, or too deep; raises GraphQLInvalid, GraphQLError."""
+    if len(query) > LONGEST:
+        raise GraphQLInvalid(f"the query has more than {LONGEST} characters: send what is long as variables")
     lexer = Lexer(Source(query))
     depth = words = 0
     while (token := lexer.advance()).kind is not TokenKind.EOF:
@@ -191,7 +195,9 @@ def _measure(query: str) -> None:
 def _check(document: DocumentNode) -> None:
     for rule in _OF_WHAT_THERE_IS:
         for error in validate(_SCHEMA, document, [rule]):
-            named: Any = error.nodes[0] if error.nodes else None
+            if not error.nodes:
+                raise GraphQLInvalid(error.message)
+            named: Any = error.nodes[0]
             raise NotEmulated(f"{named.name.value} of the management API (GraphQL)")
     for error in validate(_SCHEMA, document, _RULES):
         raise GraphQLInvalid(error.message)
