@@ -11,6 +11,7 @@ from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.core.fleet.worker import WorkerState
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.http.access import Access
+from runpod_emulator.world.templates import Template
 
 from tests.doors.doors import KEY, Doors, open_doors
 from tests.tables import table
@@ -297,3 +298,30 @@ async def test_the_journal_has_each_request_with_its_body():
     await ask(doors, "POST", "", {})
     entries = [(one.operation, one.endpoint, one.status, one.json) for one in doors.world.emulator.journal]
     assert entries == [("management", "ep", 200, {"timeout": 7_000}), ("management", "", 422, {})]
+
+
+async def test_an_endpoint_goes_over_to_another_image_only_where_the_same_code_stands_in():
+    doors = mocked()
+    shown = await made(doors)
+
+    def plan(image: str, template: str, args: str, env: Any, type: str) -> EndpointTable:
+        return EndpointTable(handler="other.py") if image == "org/other:1" else EndpointTable(mock=True)
+
+    doors.app.state.plan_for = plan
+    refused = await ask(doors, "PATCH", f"/{shown['id']}", {"image": "org/other:1", "name": "other"})
+    assert refused.status_code == 422 and "delete it and deploy it anew" in refused.json()["detail"]
+    assert (await ask(doors, "GET", f"/{shown['id']}")).json() == shown
+    changed = (await ask(doors, "PATCH", f"/{shown['id']}", {"image": "org/image:2"})).json()
+    assert changed["image"] == "org/image:2"
+    assert (await ask(doors, "GET", f"/{shown['id']}/releases")).json()["endpointVersion"] == 2
+
+
+async def test_what_a_saved_template_says_lies_below_the_request():
+    doors = mocked()
+    saved = Template("t1", image="org/saved:1", args="--fast", env={"A": "template", "B": "template"})
+    doors.world.emulator.endpoints.templates["t1"] = saved
+    body = {name: value for name, value in NEW.items() if name != "image"}
+    answer = await ask(doors, "POST", "", {**body, "templateId": "t1", "env": {"A": "request"}})
+    shown = answer.json()
+    assert (shown["image"], shown["args"]) == ("org/saved:1", "--fast")
+    assert shown["env"] == {"A": "request", "B": "template"}

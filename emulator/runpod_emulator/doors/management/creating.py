@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.plans import check_port
 from runpod_emulator.config.settings import Effective
 from runpod_emulator.core.containers import usable
+from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.management_errors import UnknownImage
 from runpod_emulator.core.platform import SECOND
 from runpod_emulator.world.deployments import Deployment, EndpointType
@@ -54,6 +56,29 @@ async def change(world: World, endpoint_id: str, fields: Mapping[str, Any], sett
     if settings:
         await world.endpoints.configure(endpoint_id, **settings)
     world.endpoints.deployments.change(endpoint_id, fields, variables)
+
+
+def check_code(state: Any, world: World, endpoint_id: str, fields: Mapping[str, Any]) -> None:
+    """Refuse a change to an image, template or arguments for which other code stands in than what serves the endpoint.
+
+    Those of the configuration have no image, and keep whatever they are given. Raises EndpointNotFound, UnknownImage,
+    ConfigurationError.
+    """
+    before = world.endpoints.deployments.of(endpoint_id)
+    if before.is_ours:
+        return
+    after = dataclasses.replace(before, **fields)
+    if _code(state.plan_for, before) != _code(state.plan_for, after):
+        raise ConfigurationError(
+            f"something else stands in for image {after.image[:100]!r} than what serves endpoint {endpoint_id} now: "
+            "delete it and deploy it anew"
+        )
+
+
+def _code(plan_for: PlanFor, one: Deployment) -> tuple[Any, ...]:
+    """What serves a deployment."""
+    table = plan_for(one.image, one.template_id or "", one.args, one.env, one.type)
+    return table.handler, table.command, table.mock
 
 
 def check_variables(env: Mapping[str, str]) -> None:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from runpod_emulator.config.file import EndpointTable
 from runpod_emulator.config.settings import Effective, scaling
-from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.graphql_errors import GraphQLInvalid
 from runpod_emulator.core.platform import SECOND
-from runpod_emulator.doors.management.creating import PlanFor, change, create
+from runpod_emulator.doors.management.creating import change, check_code, create
 from runpod_emulator.doors.management.inputs import EndpointInput, TemplateInput, TemplateOfEndpoint, read
 from runpod_emulator.doors.management.machines import machines_of, machines_shown
 from runpod_emulator.world.deployments import Deployment
@@ -141,20 +139,9 @@ class Account:
 
     def _container(self, endpoint_id: str, template: Template) -> dict[str, Any]:
         """What an endpoint that goes over to a template becomes; raises ConfigurationError where that is other code."""
-        deployed = self._endpoints.deployments.of(endpoint_id)
         fields = _container(template)
-        if not deployed.is_ours:
-            now, then = self._plan(deployed), self._plan(dataclasses.replace(deployed, **fields))
-            if _code(now) != _code(then):
-                raise ConfigurationError(
-                    f"something else stands in for image {template.image[:100]!r} than what serves endpoint "
-                    f"{endpoint_id} now: delete it and deploy it anew"
-                )
+        check_code(self._state, self._world, endpoint_id, fields)
         return fields
-
-    def _plan(self, deployed: Deployment) -> EndpointTable:
-        plan_for: PlanFor = self._state.plan_for
-        return plan_for(deployed.image, deployed.template_id or "", deployed.args, deployed.env, deployed.type)
 
     async def delete_endpoint(self, info: Any, id: str) -> None:
         """Serve an endpoint no more: its jobs are cancelled, its workers end. Raises EndpointNotFound."""
@@ -181,10 +168,6 @@ def _settings(given: EndpointInput, scaler: str) -> dict[str, Any]:
     found = given.options
     value = found.pop("scaler_value", None)
     return found | scaling(found.get("scaler", scaler), Effective(value, "input"))
-
-
-def _code(table: EndpointTable) -> tuple[Any, ...]:
-    return table.handler, table.command, table.mock
 
 
 def _container(template: Template) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from runpod_emulator.core.errors import TooManyRequests
 from runpod_emulator.core.management_errors import ContradictoryRequest, Unprocessable, WorkerUnknown
 from runpod_emulator.core.platform import SECOND
 from runpod_emulator.doors.management import answers
-from runpod_emulator.doors.management.creating import change, create, options_of, settings_of
+from runpod_emulator.doors.management.creating import change, check_code, create, options_of, settings_of
 from runpod_emulator.doors.management.logs import Cursor, Wanted, WorkerLogs
 from runpod_emulator.doors.management.shapes import EndpointChange, Gpu, NewEndpoint
 from runpod_emulator.doors.management.showing import Shown
@@ -71,7 +71,7 @@ async def add(world: Chosen, request: Request, given: NewEndpoint) -> Response:
     if (given.gpu is None) == (given.cpu is None):
         raise ContradictoryRequest("specify exactly one of gpu or cpu")
     _check_idle(given.type, given.scaling.type, given)
-    deployment = Deployment(**_fields(given))
+    deployment = Deployment(**_with_template(world, _fields(given)))
     options = {
         "workers_min": given.workers.min,
         "workers_max": given.workers.max,
@@ -102,7 +102,9 @@ async def patch(world: Chosen, request: Request, id: str, given: EndpointChange)
     if given.cpu is not None and not before.cpu:
         raise ContradictoryRequest("cpu: this is a GPU endpoint, and stays one")
     _check_idle(before.type, scaler, given)
-    await change(world, id, _fields(given, before), _settings(given))
+    fields = _with_template(world, _fields(given, before))
+    check_code(request.app.state, world, id, fields)
+    await change(world, id, fields, _settings(given))
     return _answer(world, Shown(world, id, _origin(request)).endpoint())
 
 
@@ -172,6 +174,15 @@ def _fields(given: NewEndpoint | EndpointChange, before: Deployment | None = Non
             value = value or None
         found[names.get(name, name)] = value
     return found
+
+
+def _with_template(world: World, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields laid over those of the template that they name, if it was saved here."""
+    template = world.endpoints.templates.get(fields.get("template_id") or "")
+    if template is None:
+        return fields
+    env = {**template.env, **fields.get("env", {})}
+    return {"image": template.image, "args": template.args, **fields, "env": env}
 
 
 def _gpu(given: Any, before: Any) -> dict[str, Any]:
