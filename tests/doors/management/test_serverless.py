@@ -298,6 +298,20 @@ async def test_the_journal_has_each_request_with_its_body():
     await ask(doors, "POST", "", {})
     entries = [(one.operation, one.endpoint, one.status, one.json) for one in doors.world.emulator.journal]
     assert entries == [("management", "ep", 200, {"timeout": 7_000}), ("management", "", 422, {})]
+    doors.app.state.admin_access = None
+    listed = await doors.http.get("/__emulator/requests?operation=management&endpoint=ep")
+    assert listed.json()["total"] == 1
+
+
+async def test_variables_of_the_configuration_are_shown_without_secrets():
+    doors = mocked()
+    doors.world.emulator.endpoints.deployments.added("ep", "QUEUE", {"HF_TOKEN": "hf_abcdefghijklmnop", "MODEL": "m"})
+    env = (await ask(doors, "GET", "/ep")).json()["env"]
+    assert env["MODEL"] == "m" and "abcdefghijklmnop" not in str(env)
+    changed = (await ask(doors, "PATCH", "/ep", {"env": {"HF_TOKEN": "hf_secretsecretsecret"}})).json()
+    releases = await ask(doors, "GET", "/ep/releases")
+    assert "abcdefghijklmnop" not in releases.text and "secretsecret" not in releases.text
+    assert "HF_TOKEN" in changed["env"]
 
 
 async def test_an_endpoint_goes_over_to_another_image_only_where_the_same_code_stands_in():

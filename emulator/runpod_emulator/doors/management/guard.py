@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runpod_emulator.core.errors import InternalError, InvalidKey, NoToken, RequestError
 from runpod_emulator.core.management_errors import AccessDenied, MissingToken
 from runpod_emulator.core.quota import Quota, windows_of
+from runpod_emulator.core.rates import MANAGEMENT
 from runpod_emulator.core.records.news import LONGEST_BODY
 from runpod_emulator.doors.management.problems import problem
 from runpod_emulator.http.access import Access, world_of_client
@@ -22,9 +23,6 @@ from runpod_emulator.http.remarks import remarks_of
 from runpod_emulator.world.world import World
 
 log = logging.getLogger("runpod_emulator.api")
-
-NOTED_AS = "management"
-"""The operation of these requests in the journal."""
 
 
 class Quotas:
@@ -80,7 +78,7 @@ class Guard:
                 await self._answer(world, scope, _heard(scope, receive), sending)
         if BODY not in scope and scope["method"] != "GET" and has_body(scope):
             await state.rest.keep(request)
-        note(request, _endpoint_of(scope), NOTED_AS, status)
+        note(request, _endpoint_of(scope), MANAGEMENT, status)
 
     async def _spend(self, world: World, headers: dict[str, str]) -> None:
         """Count a request; what is left goes into the headers of its answer. Raises QuotaSpent."""
