@@ -102,7 +102,7 @@ async def find_requests(world: Chosen, given: Filter) -> Response:
 async def requests(
     world: Chosen,
     endpoint: str | None = None,
-    operation: Operation | Literal["management"] | None = None,
+    operation: Operation | Literal["management", "graphql"] | None = None,
     job: str | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
