@@ -25,6 +25,7 @@ from runpod_emulator.core.mocks.fault_kinds import OF_ALL, FaultKind, Row
 from runpod_emulator.core.platform import Evidence, Platform, Profile, preset, source_of
 from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import AT_ONCE
+from runpod_emulator.doors.management.not_emulated import MANAGEMENT
 from runpod_emulator.mocking.faults import Fault
 from runpod_emulator.mocking.models import Match, Response, Stub
 from runpod_emulator.server.app import NOT_EMULATED
@@ -55,7 +56,8 @@ These routes exist on RunPod. Here they answer 501, loudly, and never pretend:
 
 Also absent:
 
-- GPUs, images, regions, prices, the console and the management API.
+- GPUs, images, regions, prices and the console. What stands in for an image is said by `[images]`
+  ([management.md](management.md#images)).
 - FlashBoot, and cold starts by themselves: a worker is up as fast as its program starts, unless `--cold-start` and
   `--throttle` say how long the container and the machine take.
 - The lag of the real `/health` counters: here they are true at every moment. A worker that runs old code after a reload
@@ -67,7 +69,7 @@ Also absent:
 - A paused endpoint takes jobs again as soon as its maximum is raised; the real one refuses them for a while longer.
 - HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
   and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
-- `flash dev` and `flash deploy`, which talk to the management API; so do tasks of SDK 2.0 apps, each a pod of its own.
+- `flash dev` and `flash deploy`, which upload what they build; and tasks of SDK 2.0 apps, each a pod of its own.
 """
 
 
@@ -339,8 +341,11 @@ def _fields() -> str:
 
 
 def _missing() -> str:
-    routes = "\n".join(f"- `{path.replace(':path', '')}`: {name}" for path, name in NOT_EMULATED.items())
-    return _MISSING.format(routes=routes)
+    own = {path: name for path, name in NOT_EMULATED.items() if path not in MANAGEMENT}
+    routes = [f"- `{path.replace(':path', '')}`: {name}" for path, name in own.items()]
+    roots = ", ".join(f"`{path}`" for path in MANAGEMENT if not path.endswith("{rest:path}"))
+    routes.append(f"- {roots}, and what is below them: [the management API](management.md#not-emulated)")
+    return _MISSING.format(routes="\n".join(routes))
 
 
 def _names(fields: tuple[str, ...]) -> str:

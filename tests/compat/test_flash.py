@@ -260,6 +260,67 @@ def test_what_goes_wrong_is_told(said_tls: Said, server: Command, name: str, ref
     assert [line for line in server.err.text.splitlines() if line.startswith("Traceback")] == []
 
 
+# Images
+
+IMAGES = """
+[images]
+"you/echo:*" = { handler = "echo.py" }
+"""
+ECHO = """
+import os
+
+
+def handler(job):
+    return {"got": job["input"], "who": os.environ["WHO"]}
+"""
+DEPLOYS = """
+import asyncio
+import json
+
+from runpod_flash import Endpoint, GpuGroup
+
+
+async def run(image, who):
+    endpoint = Endpoint(name="echo", image=image, gpu=[GpuGroup.ADA_24], env={"WHO": who}, workers=(0, 2))
+    job = await endpoint.run({"a": 1})
+    await job.wait(timeout=20)
+    return job.output
+
+
+async def main():
+    told = [await run("you/echo:1", "me"), (await run("you/echo:1", "you"))["got"]]
+    try:
+        await Endpoint(name="other", image="you/other", gpu=[GpuGroup.ADA_24]).run({"a": 1})
+    except Exception as error:
+        told.append(str(error))
+    print(json.dumps(told))
+
+
+asyncio.run(main())
+"""
+
+
+def test_an_endpoint_of_an_image_is_deployed_changed_and_deleted(flash_bin: Path, tmp_path: Path) -> None:
+    (tmp_path / "runpod-emulator.toml").write_text(IMAGES)
+    (tmp_path / "echo.py").write_text(ECHO)
+    with commands(tmp_path) as start:
+        server = start("serve", "--port", 0).ready()
+        variables = {
+            "RUNPOD_ENDPOINT_BASE_URL": server.base_url,
+            "RUNPOD_API_BASE_URL": server.root_url,
+            "RUNPOD_API_KEY": "rpa_test",
+            "FLASH_IS_LIVE_PROVISIONING": "false",
+        }
+        told = run(flash_bin / "python", "-c", DEPLOYS, cwd=tmp_path, **variables).splitlines()[-1]
+        first, second, refusal = json.loads(told)
+        assert (first, second) == ({"got": {"a": 1}, "who": "me"}, {"a": 1})
+        assert "no handler stands in for image 'you/other'" in refusal
+        (one,) = server.http.get("/serverless").json()["endpoints"]
+        assert (one["name"], one["image"], one["env"]["WHO"]) == ("echo", "you/echo:1", "you")
+        run(flash_bin / "flash", "undeploy", "--all", "--force", cwd=tmp_path, **variables)
+        assert server.http.get("/serverless").json() == {"endpoints": []}
+
+
 # The coming SDK
 
 NEXT = """

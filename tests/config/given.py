@@ -63,6 +63,7 @@ def use(settings: Settings) -> None:
     settings.platform()
     settings.services()
     plan_all(settings)
+    assert settings.images
 
 
 def refusal(*words: str, **given: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from runpod_emulator.core.fidelity import LEDGER
+from runpod_emulator.core.fleet.worker import Said
 from runpod_emulator.core.mocks.fault_kinds import FaultKind
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.settings import default_settings
@@ -400,7 +401,36 @@ async def _(profile):
 
 @row("error.not_emulated", "guess")
 async def _(profile):
-    return await open_doors(profile).get("/batch")
+    return await open_doors(profile).http.get("/v2/pods")
+
+
+@row("graphql.answer", "client")
+async def _(profile):
+    return await open_doors(profile).http.post("/graphql", json={"query": "{ myself { id } }"})
+
+
+@row("error.graphql_invalid", "guess")
+async def _(profile):
+    return await open_doors(profile).http.post("/graphql", json={"query": "{"})
+
+
+@row("management.shown", "documented")
+async def _(profile):
+    return await open_doors(profile).http.get("/v2/serverless")
+
+
+@row("management.logs", "documented")
+async def _(profile):
+    doors = open_doors(profile)
+    worker = await doors.world.worker()
+    doors.endpoint.workforce.printed(worker, "", Said("here"))
+    await doors.endpoint.work.worker_gone(worker)
+    return await doors.http.get(f"/v2/serverless/ep/workers/{worker}/logs")
+
+
+@row("error.management", "documented")
+async def _(profile):
+    return await open_doors(profile).http.post("/v2/serverless", json={})
 
 
 @row("error.internal", "guess")

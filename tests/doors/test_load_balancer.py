@@ -54,6 +54,13 @@ async def test_a_host_is_the_same_in_capital_letters():
         assert (await visit(doors, "/a", host="myapp.api.localhost")).status == 200
 
 
+async def test_no_endpoint_takes_the_hosts_of_the_management_api():
+    for endpoint, host in (("api", "api.runpod.io"), ("rest", "rest.runpod.io:443")):
+        async with balanced_doors(endpoint=endpoint) as doors:
+            assert (await visit(doors, "/a", host=host)).status == 501
+            assert (await visit(doors, "/a", host=f"{endpoint}.api.runpod.ai")).status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "target"),
     [("/lb/lb/a/b", b"/a/b"), ("/lb/lb", b"/"), ("/lb/lb/", b"/"), ("/lb/lb//a/", b"//a/"), ("/lb/lb/lb/l", b"/lb/l")],

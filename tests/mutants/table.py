@@ -34,6 +34,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "the-management-api-shows-secrets-of-the-configuration",
+        "emulator/runpod_emulator/doors/management/showing.py",
+        "self._world.masks.value(env) if self._deployment.is_ours else env",
+        "env",
+        ("tests/doors/management/test_serverless.py::test_variables_of_the_configuration_are_shown_without_secrets",),
+    ),
+    Mutant(
+        "the-management-api-opens-without-a-key",
+        "emulator/runpod_emulator/doors/management/guard.py",
+        "            check(request, state)\n",
+        "",
+        ("tests/doors/management/test_serverless.py::test_who_has_no_key_is_refused",),
+    ),
+    Mutant(
         "a-write-whose-answer-is-lost-is-nobodys",
         "emulator/runpod_emulator/stores/redis/jobs.py",
         "if written_by == token.encode():",

@@ -1,5 +1,6 @@
 """The ASGI shell: paths, methods, routes that are missing, CORS, and evidence on every answer."""
 
+import httpx
 import pytest
 
 from tests.doors.conftest import no_endless_wait  # noqa: F401 - a fixture
@@ -29,6 +30,7 @@ ALLOWED = {
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
 
 BATCH = "the batch API"
+REST, REST_V1 = "the management API (REST)", "the management API (REST v1)"
 
 NOT_EMULATED = {
     "/v2/ep/batch": BATCH,
@@ -37,7 +39,15 @@ NOT_EMULATED = {
     "/v2/ep/batch/b1/requests/r1": BATCH,
     "/v2/ep/batch/b1/finalize": BATCH,
     "/v2/ep/batch/b1/cancel": BATCH,
-    "/graphql": "the management API (GraphQL)",
+    "/v1/pods": REST_V1,
+    "/v1/endpoints/ep/workers": REST_V1,
+    "/v1/billing/endpoints": REST_V1,
+    "/v2/pods": REST,
+    "/v2/pods/p1/logs": REST,
+    "/v2/catalog/gpus/NVIDIA%20L40S": REST,
+    "/v2/network-volumes/v1": REST,
+    "/v2/serverless/ep/builds": "this part of the management API (REST)",
+    "/v2/serverless/ep/builds/b1": "this part of the management API (REST)",
 }
 
 NOWHERE = [
@@ -68,11 +78,24 @@ async def test_a_wrong_method_is_405_with_the_right_ones(path):
 @pytest.mark.parametrize("path", NOT_EMULATED)
 async def test_a_route_that_is_not_emulated_says_so_loudly(path):
     doors = open_doors()
-    detail = f"{NOT_EMULATED[path]} exists on RunPod but is not emulated: see docs/fidelity.md, 'What is not emulated'"
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        answer = await doors.http.request(method, path, content=b"{}")
-        expect_problem(answer, 501, "Not Implemented", detail)
-        assert answer.headers["x-emulator-fidelity"] == "guess; row=error.not_emulated"
+        expect_not_emulated(await doors.http.request(method, path, content=b"{}"), NOT_EMULATED[path])
+
+
+def expect_not_emulated(answer: httpx.Response, what: str) -> None:
+    detail = f"{what} exists on RunPod but is not emulated: see docs/management.md#not-emulated"
+    assert answer.json() == {"status": 501, "title": "Not Implemented", "detail": detail}
+    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/problem+json")
+    assert answer.headers["x-emulator-fidelity"] == "guess; row=error.not_emulated"
+
+
+@table("host", ["api.runpod.io", "rest.runpod.io", "API.RunPod.io:443", "v2-rest.runpod.io."])
+async def test_a_host_of_the_management_api_answers_nothing_with_404(host: str):
+    doors = open_doors()
+    for path in ("/", "/v1", "/v1/new/things", "/v2/new", "/v2/ep/run/x", "/nope"):
+        answer = await doors.http.put(path, headers={"host": host}, content=b"{}")
+        expect_not_emulated(answer, "this route of the management API")
+    assert (await doors.http.get("/nope", headers={"host": "api.runpod.ai"})).status_code == 404
 
 
 @table("path", NOWHERE)
@@ -255,7 +278,7 @@ async def test_every_answer_carries_its_evidence(key, profile):
             answer = await doors.http.request(method, path)
             label, _, row = answer.headers["x-emulator-fidelity"].partition("; row=")
             assert label in ("observed", "client", "documented", "guess") and row
-            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["content-type"] in ("application/json", "application/problem+json")
             assert b"Traceback" not in answer.content
 
 

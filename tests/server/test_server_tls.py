@@ -27,6 +27,7 @@ from runpod_emulator.server.app import Application
 from runpod_emulator.server.server import Server
 from runpod_emulator.server.tls import Authority, trust
 from runpod_emulator.testing import Emulator
+from runpod_emulator.workers.environment import client_urls
 from starlette.types import Receive, Scope, Send
 
 from tests.compat.servers import HANDLERS, LIMIT, Command, Starter, commands
@@ -119,7 +120,7 @@ async def test_one_emulator_answers_on_both_ports(
 async def test_without_tls_there_is_one_port(server: Opener, tmp_path: Path) -> None:
     one = server(tls=False, tls_folder=tmp_path / "none")
     assert (one.tls_base_url, one.tls_port, one.ca_file) == (None, None, None)
-    assert set(one.client_environment()) == {"RUNPOD_ENDPOINT_BASE_URL", "RUNPOD_API_KEY"}
+    assert set(one.client_environment()) == {*client_urls(""), "RUNPOD_API_KEY"}
     assert not (tmp_path / "none").exists()
 
 
@@ -132,7 +133,8 @@ async def test_clients_are_pointed_at_https_and_workers_are_not(
     one = server(mock=[], handlers=[str(tmp_path / "tells.py")])
     await one.start()
     clients = one.client_environment()
-    assert clients["RUNPOD_ENDPOINT_BASE_URL"] == one.tls_base_url
+    assert client_urls(str(one.tls_base_url)).items() <= clients.items()
+    assert clients["RUNPOD_API_BASE_URL"] == f"https://127.0.0.1:{one.tls_port}"
     assert trust(folder / "ca.pem").items() <= clients.items()
     workers = (await client.post(f"{one.tls_base_url}/tells/runsync", json={"input": {"a": 1}})).json()["output"]
     assert workers["RUNPOD_ENDPOINT_BASE_URL"] == one.base_url
@@ -419,4 +421,4 @@ def test_the_emulator_of_a_program_is_reached_over_https(folder: Path) -> None:
 def test_the_emulator_of_a_program_without_tls_has_no_ca() -> None:
     with Emulator("llm") as emu:
         assert emu.ca_file is None
-        assert set(emu.environment) == {"RUNPOD_ENDPOINT_BASE_URL", "RUNPOD_API_KEY"}
+        assert set(emu.environment) == {*client_urls(""), "RUNPOD_API_KEY"}

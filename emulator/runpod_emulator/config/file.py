@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from runpod_emulator.config.lines import Keys, lines_of
@@ -29,16 +29,30 @@ Table = TypeVar("Table", bound=EndpointOptions)
 NAME = "runpod-emulator.toml"
 
 
-class EndpointTable(EndpointOptions):
-    """One endpoint; without handler, command and mock, workers started elsewhere serve it.
+class CodeTable(EndpointOptions):
+    """What the workers of an endpoint run; without handler, command and mock, workers started elsewhere serve it."""
+
+    handler: str | None = None
+    command: list[str] | str | None = None
+    mock: bool = False
+
+
+class EndpointTable(CodeTable):
+    """One endpoint.
 
     One of type `load_balancer` has an ASGI application as handler, or a command that listens on $PORT.
     """
 
     type: Literal["queue", "load_balancer"] = "queue"
-    handler: str | None = None
-    command: list[str] | str | None = None
-    mock: bool = False
+
+
+def _mocked(given: Any) -> Any:
+    return {"mock": True} if given == MOCK else given
+
+
+MOCK = "mock"
+"""What may stand for the table of an image, which stubs alone answer then."""
+ImageTable = Annotated[CodeTable, BeforeValidator(_mocked)]
 
 
 class Tables(BaseModel):
@@ -49,6 +63,7 @@ class Tables(BaseModel):
     server: ServerOptions = ServerOptions()
     platform: dict[str, Any] = {}
     endpoints: dict[str, EndpointTable] = {}
+    images: dict[str, ImageTable] = {}
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,7 @@ def _from_here(file: ConfigFile) -> ConfigFile:
         ),
         platform=file.tables.platform,
         endpoints={name: _moved(table, folder) for name, table in file.tables.endpoints.items()},
+        images={pattern: _moved(_placed(table), folder) for pattern, table in file.tables.images.items()},
     )
     return dataclasses.replace(file, tables=tables)
 
@@ -141,6 +157,11 @@ def _moved(table: Table, folder: Path, **changes: Any) -> Table:
     if handler is not None:
         changes["handler"] = _moved_handler(handler, folder)
     return table.model_copy(update={name: value for name, value in changes.items() if name in table.model_fields_set})
+
+
+def _placed(table: CodeTable) -> CodeTable:
+    """The table of an image, whose workers run in the file's folder: whoever deploys it names none."""
+    return table if table.directory is not None else table.model_copy(update={"directory": Path()})
 
 
 def _moved_entry(entry: str, folder: Path) -> str:
@@ -182,7 +203,8 @@ def _problem(error: ErrorDetails, keys: Keys) -> str:
     *above, wrong = keys
     model: type[BaseModel] = Tables
     if above:
-        model = ServerOptions if above[0] == "server" else EndpointTable
+        models: dict[str, type[BaseModel]] = {"server": ServerOptions, "images": CodeTable}
+        model = models.get(above[0], EndpointTable)
     near = difflib.get_close_matches(wrong, model.model_fields, n=1, cutoff=0.0)[0]
     likely = difflib.SequenceMatcher(None, wrong, near).ratio() > 0.4
     if isinstance(error["input"], Mapping) and model is EndpointTable and not likely:

@@ -113,7 +113,8 @@ def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual"
     """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real."""
     if settings.clock is not None:
         return settings.clock
-    return "auto" if settings.store is None and all(plan.service.mock for plan in plans) else "real"
+    are_mocked = settings.images.are_mocked and all(plan.service.mock for plan in plans)
+    return "auto" if settings.store is None and are_mocked else "real"
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
@@ -149,7 +150,7 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         service = service._replace(handler=os.path.abspath(service.handler))
     own = _settings(settings, platform, endpoint, service, environment.get("RUNPOD_INIT_TIMEOUT"))
     if service.balanced and "PORT_HEALTH" in environment:
-        _check_port("PORT_HEALTH", environment["PORT_HEALTH"])
+        check_port("PORT_HEALTH", environment["PORT_HEALTH"])
     if service.resource is not None:
         address = service.resource.address(variables)
         own = dataclasses.replace(own, flash=address)
@@ -227,7 +228,8 @@ def _folder(given: Effective) -> str | None:
     return str(Path(given.value).absolute())
 
 
-def _check_port(name: str, given: Effective) -> None:
+def check_port(name: str, given: Effective) -> None:
+    """Refuse what can be no port of a worker; raises ConfigurationError."""
     number = given.value.strip()
     if not (
         _OWN_PORT.fullmatch(number)

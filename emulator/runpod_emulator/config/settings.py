@@ -20,6 +20,7 @@ from runpod_emulator.config.apps import AppResource, app_resources
 from runpod_emulator.config.fields import field_value, parse_field
 from runpod_emulator.config.file import ConfigFile, EndpointTable, find_file, read_file
 from runpod_emulator.config.flash import FlashResource, flash_resources
+from runpod_emulator.config.images import Images
 from runpod_emulator.config.options import (
     PREFIX,
     EndpointOptions,
@@ -89,9 +90,16 @@ class Settings(ServerOptions):
         endpoints = dict.fromkeys(self._file.tables.endpoints if self._file else ())
         with contextlib.suppress(ConfigurationError):  # whoever serves the app says what is wrong with it
             endpoints |= dict.fromkeys(self.app_resources)
+        images = self._file.tables.images if self._file else {}
         variables = [pair for one in (None, *endpoints) for pair in self.environment_of(one).items()]
+        variables += [pair for table in images.values() for pair in table.environment.items()]
         named = [value for name, value in variables if names_secret(name)]
         return [*self.api_key, *self.worker_keys, *self.admin_key, *named, *_password_in(self.store or "")]
+
+    @cached_property
+    def images(self) -> Images:
+        """What stands in for images that clients deploy; raises ConfigurationError."""
+        return Images(self._file)
 
     @property
     def file(self) -> ConfigFile | None:
@@ -189,7 +197,7 @@ class Settings(ServerOptions):
         found = services(self._served(), lambda: self.app_resources)
         if self._file is not None and self.serves_the_file:
             found = described(self._file, found)
-        if not found and not self.stubs:
+        if not found and not self.stubs and self.images.is_empty:
             way_out = "name a handler, as in 'runpod-emulator serve handler.py', or --endpoint ID=handler.py"
             if self.flash_resources:
                 way_out = "the Flash app has images only, which are not served by themselves"

@@ -80,6 +80,8 @@ class RequestError(EmulatorError):
     headers: Mapping[str, str] = MappingProxyType({})
     reason = ""
     """Why in words, where those who run the server are told more than the client."""
+    media_type = ""
+    """That of its body, where it is not the platform's."""
     bare = False
     """Whether the body is `{"error": detail}`, as on a few answers of the load balancer."""
 
@@ -382,9 +384,10 @@ class NotEmulated(RequestError):
     status = 501
     title = "Not Implemented"
     row = "error.not_emulated"
+    media_type = "application/problem+json"
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what} exists on RunPod but is not emulated: see docs/fidelity.md, 'What is not emulated'")
+        super().__init__(f"{what} exists on RunPod but is not emulated: see docs/management.md#not-emulated")
 
 
 def size_text(limit: int) -> str:

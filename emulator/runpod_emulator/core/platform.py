@@ -263,6 +263,9 @@ class Platform:
     queue_limit_rule: bool = _fact(True, _GUESS, "older docs: 429 above 50 queued jobs and 500 per max worker")
     queue_limit_floor: int = _fact(50, _GUESS, "older docs: see queue_limit_rule", "jobs")
     queue_limit_per_worker: int = _fact(500, _GUESS, "older docs: see queue_limit_rule", "jobs")
+    management_minute_rate: int = _fact(60, _GUESS, "management API: the specification's example", "requests a minute")
+    management_hour_rate: int = _fact(3_000, _GUESS, "the same in an hour", "requests per hour")
+    management_day_rate: int = _fact(50_000, _GUESS, "the same in a day", "requests per day")
     rate_limit_headers: bool = _fact(False, _GUESS, "IETF RateLimit header on 429, beside Retry-After")
 
     webhook_retry_delays: tuple[int, ...] = _disputed(

@@ -30,6 +30,10 @@ class Operation(str, Enum):
     """Any request to a load-balancing endpoint."""
 
 
+MANAGEMENT, GRAPHQL = "management", "graphql"
+"""What the journal calls requests of the management API; faults and these limits know nothing of them."""
+
+
 class Row(NamedTuple):
     """One row of the published table; `concurrent` 0 is no limit."""
 

@@ -17,6 +17,7 @@ from runpod_emulator.core.rates import Operation
 from runpod_emulator.core.settings import FLASH
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.doors import flash
+from runpod_emulator.doors.management.not_emulated import is_management
 from runpod_emulator.doors.pages import is_strange, refuse_page
 from runpod_emulator.http.access import Access, known_world, world_of_client
 from runpod_emulator.http.answers import WORLD, answering, note, problem, refusal
@@ -126,6 +127,8 @@ def _by_host(scope: Scope, raw: bytes) -> Target | None:
     if endpoint_id == FLASH and not raw.startswith(_OWN):
         return Target(FLASH, raw)
     connection = HTTPConnection(scope)
+    if is_management(connection):
+        return None
     worlds: Worlds = connection.app.state.worlds
     world = known_world(connection) or worlds.first  # a new one would have the same endpoints
     named = _called(endpoint_id, world)

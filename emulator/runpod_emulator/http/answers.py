@@ -36,11 +36,13 @@ def answering(
     find_world: Callable[[Request], World] = world_of_client,
     caller_of: Callable[[Request], HttpCaller] = HttpCaller,
     noted_as: str | None = "",
+    refused: Callable[[Request, World, RequestError], Response] | None = None,
 ) -> Handler:
-    """A request handler that does `work`, and turns whatever goes wrong into an answer.
+    """A request handler that does `work`, and turns whatever goes wrong into an answer: by default a `refusal`.
 
     The journal has the request as the operation `noted_as`, where that is not empty; None is for whoever notes it.
     """
+    refuse = refused or refusal
 
     async def answer(request: Request) -> Response:
         caller = caller_of(request)
@@ -52,14 +54,14 @@ def answering(
             age = emulator.resets
             response = await work(request, emulator, caller)
         except RequestError as error:
-            response = refusal(request, emulator or request.app.state.worlds.first, error)
+            response = refuse(request, emulator or request.app.state.worlds.first, error)
         except (ClientDisconnect, asyncio.CancelledError):
             # Cancelled only by a stop of the server, for a request that did not come to its end.
             response = Response(status_code=499)
             remarks_of(request.scope).why = "the client has left"
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            response = refusal(request, emulator or request.app.state.worlds.first, InternalError())
+            response = refuse(request, emulator or request.app.state.worlds.first, InternalError())
         finally:
             if caller.watch is not None:
                 caller.answered()
@@ -96,7 +98,7 @@ def refusal(request: HTTPConnection, emulator: World, error: RequestError) -> Re
 def problem(error: RequestError, emulator: World) -> Response:
     """An error in the service's own shape."""
     headers = {FIDELITY: emulator.ledger.headers[error.row], **error.headers}
-    content_type = emulator.platform.error_content_type
+    content_type = error.media_type or emulator.platform.error_content_type
     return Response(wire.problem(error), error.status, headers, media_type=content_type)
 
 

@@ -21,6 +21,8 @@ from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
 from runpod_emulator.doors import alive, flash, openai, public, receiver, ui, worker
 from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
+from runpod_emulator.doors.management import graphql, not_emulated
+from runpod_emulator.doors.management.creating import no_images
 from runpod_emulator.doors.own_door import OwnDoor
 from runpod_emulator.doors.pages import Cors, PageGuard
 from runpod_emulator.http.access import Access
@@ -44,14 +46,17 @@ ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 NOT_EMULATED = {
     "/v2/{endpoint_id}/batch": "the batch API",
     "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
-    "/graphql": "the management API (GraphQL)",
-    "/v2/serverless": "the management API (REST)",
-    "/v2/serverless/{id}": "the management API (REST)",
-    "/v2/serverless/{id}/workers": "the management API (REST)",
-    "/v2/serverless/{id}/workers/{worker_id}/logs": "the management API (REST)",
-    "/v2/serverless/{id}/releases": "the management API (REST)",
+    **not_emulated.MANAGEMENT,
 }
 """Routes of the real service that answer 501, and what they are called."""
+MANAGEMENT = (
+    "/v2/serverless",
+    "/v2/serverless/{id}",
+    "/v2/serverless/{id}/workers",
+    "/v2/serverless/{id}/releases",
+    "/v2/serverless/{id}/workers/{worker_id}/logs",
+)
+"""Routes of the management API, REST v2."""
 
 
 class Application(Starlette):
@@ -77,8 +82,10 @@ class Application(Starlette):
         self._always = [(b"vary", b"Origin")] if worlds.first.platform.cors != "none" else []
         """Headers that the layers add to every answer."""
         own = [*ui.routes, *alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
+        management = LateApp(self._make_management)
+        own += [Route(path, management) for path in MANAGEMENT]
         super().__init__(
-            routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
+            routes=[*self._doors, *worker.routes, *own, graphql.route, *_not_emulated_routes(), *self._page_routes()],
             middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],
             exception_handlers={HTTPException: _framework_error},
         )
@@ -95,6 +102,7 @@ class Application(Starlette):
         self.state.rest = Rest()
         self.state.forwarder = LateForwarder()
         self.state.serve = _serves_no_more
+        self.state.plan_for = no_images
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: by the short cut, or through all layers."""
@@ -131,6 +139,11 @@ class Application(Starlette):
         page.add_middleware(SafetyNet, answer=self._fault)
         page.state.worlds = self.state.worlds
         return page
+
+    def _make_management(self) -> FastAPI:
+        from runpod_emulator.doors.management.app import management_app
+
+        return management_app(self.state)
 
     def _make_admin(self) -> FastAPI:
         from runpod_emulator.doors.admin.app import admin_app
@@ -221,7 +234,9 @@ def _not_emulated(name: str) -> Callable[[Request], Awaitable[Response]]:
 async def _framework_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     ours: RequestError = RouteNotFound()
-    if status == 405:
+    if not_emulated.is_management(request):
+        ours = NotEmulated("this route of the management API")
+    elif status == 405:
         ours = MethodNotAllowed(", ".join(_allowed(request)))
     return await refuse_unrouted(request, ours)
 

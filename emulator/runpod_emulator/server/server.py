@@ -39,7 +39,7 @@ from runpod_emulator.server.port_file import PortFile
 from runpod_emulator.server.shared import StoreMaker
 from runpod_emulator.workers.command import Command
 from runpod_emulator.workers.debug_port import DebugPort
-from runpod_emulator.workers.environment import past_proxies, server_environment, worker_environment
+from runpod_emulator.workers.environment import client_urls, past_proxies, server_environment, worker_environment
 from runpod_emulator.workers.http_server import HttpServer
 from runpod_emulator.workers.ports import Ports
 from runpod_emulator.workers.program import Program
@@ -83,6 +83,7 @@ class Server:
         plans = plan_all(settings)
         self.seed = random.SystemRandom().getrandbits(32) if settings.seed is None else settings.seed
         self.plans = plans
+        images = settings.images
         self.clock = clock_of(settings, plans)
         self._stubs, self._faults = _read_mocking(settings)
         self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
@@ -107,6 +108,7 @@ class Server:
         names = OwnNames([settings.host, *settings.tls_name, *settings.allowed_host])
         self.app = Application(self.worlds, access, worker_access, admin_access, self._tokens, names)
         self.app.state.serve = self.serve
+        self.app.state.plan_for = images.plan_for
         self.app.state.worker_key = self.worker_key
         self._watching: list[asyncio.Task[None]] = []
         self._keeper = self._kept()
@@ -199,12 +201,12 @@ class Server:
             return self._plain_environment()
         from runpod_emulator.server.tls import trust
 
-        return {**self._plain_environment(), "RUNPOD_ENDPOINT_BASE_URL": self.tls_base_url, **trust(self.ca_file)}
+        return {**self._plain_environment(), **client_urls(self.tls_base_url), **trust(self.ca_file)}
 
     def _plain_environment(self) -> dict[str, str]:
         """Variables that point RunPod clients here over HTTP, for workers: their downloads must not need our CA."""
         proxies = past_proxies(self._reachable)
-        return {"RUNPOD_ENDPOINT_BASE_URL": self.base_url, "RUNPOD_API_KEY": self.key, **proxies}
+        return {**client_urls(self.base_url), "RUNPOD_API_KEY": self.key, **proxies}
 
     def _make_world(self, name: str) -> World:
         """A world with the server's endpoints and stubs, and the server's seed."""

@@ -163,7 +163,7 @@ class Filter(TypedDict, total=False):
 
     endpoint: str
     """A pattern as in a shell."""
-    operation: Operation
+    operation: Operation | Literal["management", "graphql"]
     method: str
     path: str | Pattern[str]
     path_regex: str | Pattern[str]

@@ -52,6 +52,17 @@ def past_proxies(host: str = "127.0.0.1") -> dict[str, str]:
     return {"NO_PROXY": text, "no_proxy": text}
 
 
+def client_urls(base_url: str) -> dict[str, str]:
+    """The variables by which clients find jobs at `base_url`, which ends with /v2, and the management API beside it."""
+    root = base_url.removesuffix("/v2")
+    return {
+        "RUNPOD_ENDPOINT_BASE_URL": base_url,
+        "RUNPOD_SERVERLESS_API_URL": base_url,
+        "RUNPOD_API_BASE_URL": root,
+        "RUNPOD_REST_API_URL": f"{root}/v1",
+    }
+
+
 def joined(protocol: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker: the server's own, the protocol's, and above it what the user has given.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.time.clock import turn
@@ -95,6 +96,22 @@ class Reloader:
         if newer:
             self._look()
 
+    def renew(self, endpoint: Workforce) -> None:
+        """What the workers of an endpoint run has changed, though no file has: bring those that are there to it."""
+        if any(worker.ours for worker in endpoint.fleet.workers.values()):
+            self._begin(self._renew(endpoint))
+        else:
+            endpoint.fleet.version += 1
+
+    async def _renew(self, endpoint: Workforce) -> None:
+        good = await endpoint.reload()
+        if good:
+            log.info("%s: new jobs run the new release", endpoint.id)
+        elif good is not None:
+            log.error(
+                "%s: the new release can't be started; the last good workers stay until there is another", endpoint.id
+            )
+
     def forget(self, endpoint: str) -> None:
         """The endpoint is served no more."""
         if self._codes.pop(endpoint, None) is not None:
@@ -162,10 +179,13 @@ class Reloader:
         for code in list(self._codes.values()):
             changed = code.changed()
             if changed:
-                task = asyncio.ensure_future(self._reload(code, changed))
-                self._reloads.add(task)
-                task.add_done_callback(self._reloads.discard)
+                self._begin(self._reload(code, changed))
         self._follow()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     async def _reload(self, code: _Code, changed: list[str]) -> None:
         endpoint = code.endpoint

@@ -15,6 +15,7 @@ from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.endpoint.shared import Shared
 from runpod_emulator.core.endpoint.work import Work
+from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.secrets.shown import block
@@ -29,8 +30,10 @@ from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.reload import Reloader
 from runpod_emulator.workers.script_workers import WithScriptWorkers
 from runpod_emulator.workers.scripted import ScriptedWorker
+from runpod_emulator.world.deployments import Deployments
 from runpod_emulator.world.flaws import Flaws
 from runpod_emulator.world.starts import Starts
+from runpod_emulator.world.templates import Templates
 
 log = logging.getLogger("runpod_emulator")
 
@@ -59,6 +62,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """The load-balancing endpoints, which have no queue."""
         self.programs: dict[str, Served] = {}
         """What the workers of an endpoint run, where there is something."""
+        self.templates = Templates()
+        """What clients make endpoints from."""
         self._shared = shared
         self._removed = removed
         self._handlers: dict[str, Handler] = {}
@@ -66,6 +71,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._reloader = Reloader()
         self.flaws = Flaws(self, self._reloader)
         self.starts = Starts(self.get)
+        self.deployments = Deployments(shared.timeline.now, shared.ids.worker, self._workforce, self._reloader.renew)
 
     # Which there are
 
@@ -104,26 +110,31 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         settings: EndpointSettings,
         launch: Callable[[Work], Launcher],
         again: Callable[[], Endpoint] | None = None,
+        variables: dict[str, str] | None = None,
     ) -> Endpoint:
         """A new endpoint; `launch` returns who brings its workers up. Raises ConfigurationError if its id is taken.
 
         `launch` is given what workers need of the endpoint before that is complete: it only keeps it. `again`
-        adds the endpoint once more, by default in this way.
+        adds the endpoint once more, by default in this way. Its workers have the `variables`, which may change.
         """
         self._check_new(settings.id)
         endpoint = self.queues[settings.id] = Endpoint(settings, self._shared, launch)
+        self.deployments.added(settings.id, "QUEUE", variables)
         self.starts.added(settings.id, settings, again or (lambda: self.add(settings, launch)))
         return endpoint
 
-    def add_program(self, settings: EndpointSettings, program: Program) -> Endpoint:
+    def add_program(self, settings: EndpointSettings, given: Program) -> Endpoint:
         """A new endpoint that is served by worker processes."""
+        variables = dict(given.environment)
+        program = dataclasses.replace(given, environment=variables)
         if program.folder is not None:
             imported = functools.partial(self._reloader.imported, settings.id)
             program = dataclasses.replace(program, imported=imported)
         endpoint = self.add(
             _warm(settings, program.folder is not None),
             lambda work: Pool(HANDLER, lambda worker: WorkerProcess(worker, work, program)),
-            again=lambda: self.add_program(settings, program),
+            again=lambda: self.add_program(settings, given),
+            variables=variables,
         )
         self.programs[settings.id] = Served(
             program.shown or program.handler,
@@ -135,11 +146,19 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             self._reloader.add(endpoint.workforce, program.files)
         return endpoint
 
-    def add_command(self, settings: EndpointSettings, command: Command) -> Endpoint:
+    def add_command(self, settings: EndpointSettings, given: Command) -> Endpoint:
         """A new endpoint that is served by programs we start."""
-        endpoint = self._add_polled(
+        variables = dict(given.extra)
+        command = dataclasses.replace(given, extra=variables)
+
+        def launch(work: Work) -> WithScriptWorkers:
+            return WithScriptWorkers(work, Pool(COMMAND, lambda worker: CommandWorker(worker, work, command)))
+
+        endpoint = self.add(
             _warm(settings, command.reload),
-            lambda work: Pool(COMMAND, lambda worker: CommandWorker(worker, work, command)),
+            launch,
+            again=lambda: self.add_command(settings, given),
+            variables=variables,
         )
         file = next((word for word in command.words if word.endswith(".py")), "")
         self.programs[settings.id] = Served(shlex.join(command.words), file, command.directory)
@@ -166,11 +185,16 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
 
     def add_remote(self, settings: EndpointSettings) -> Endpoint:
         """A new endpoint that only workers started elsewhere serve."""
-        return self._add_polled(dataclasses.replace(settings, workers_min=0, starts_workers=False), WorkersElsewhere)
+        return self.add(
+            dataclasses.replace(settings, workers_min=0, starts_workers=False),
+            lambda work: WithScriptWorkers(work, WorkersElsewhere(work)),
+        )
 
-    def add_balancer(self, settings: EndpointSettings, server: HttpServer) -> Balancer:
+    def add_balancer(self, settings: EndpointSettings, given: HttpServer) -> Balancer:
         """A new load-balancing endpoint, whose workers are HTTP servers."""
         self._check_new(settings.id)
+        variables = dict(given.extra)
+        server = dataclasses.replace(given, extra=variables)
         balancer = self.balancers[settings.id] = Balancer(
             _warm(settings, server.reload),
             self._shared,
@@ -179,7 +203,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self.programs[settings.id] = Served(
             server.shown or server.app or shlex.join(server.words), directory=server.directory
         )
-        self.starts.added(settings.id, balancer.settings, lambda: self.add_balancer(settings, server))
+        self.deployments.added(settings.id, "LOAD_BALANCER", variables)
+        self.starts.added(settings.id, balancer.settings, lambda: self.add_balancer(settings, given))
         if server.reload:
             self._reloader.add(balancer.workforce, server.files)
         return balancer
@@ -201,9 +226,9 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             handler.function = NOTHING
             self.queues[endpoint_id].scripts.has_handler = False
 
-    def _add_polled(self, settings: EndpointSettings, own: Callable[[Work], Pool | WorkersElsewhere]) -> Endpoint:
-        """One whose workers come over HTTP; what stubs answer is played by script workers."""
-        return self.add(settings, lambda work: WithScriptWorkers(work, own(work)))
+    def _workforce(self, endpoint_id: str) -> Workforce | None:
+        endpoint = self.get(endpoint_id)
+        return None if endpoint is None else endpoint.workforce
 
     def _check_new(self, endpoint_id: str) -> None:
         if endpoint_id in self:
@@ -279,8 +304,14 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._handlers.pop(endpoint_id, None)
         self.programs.pop(endpoint_id, None)
         self.starts.removed(endpoint_id)
+        self.deployments.removed(endpoint_id)
         await endpoint.workforce.launcher.close()
         endpoint.leave()
+
+    async def restore(self) -> None:
+        """Let each endpoint be what it was as it was added, and bring back those of the start."""
+        await self.starts.restore()
+        self.deployments.restore()
 
     async def end_workers(self) -> None:
         """Start nothing any more, and end every worker but HTTP servers, which may still answer open requests."""

@@ -266,7 +266,7 @@ class World:
             self.endpoints.drop_functions()
             self._shared.ids.reset()
             self._restart()
-            await self.endpoints.starts.restore()
+            await self.endpoints.restore()
             self.requests = 0
             self.unserved = None
             self.resets += 1

@@ -19,7 +19,7 @@ from pydantic import (
 from runpod_emulator.core.errors import InvalidBody
 from runpod_emulator.core.jobs.job import JobStatus, Transition
 from runpod_emulator.core.mocks.stubs import Question, Slow, fits
-from runpod_emulator.core.rates import Operation
+from runpod_emulator.core.rates import GRAPHQL, MANAGEMENT, Operation
 from runpod_emulator.core.records.history import Moment
 from runpod_emulator.core.records.journal import Journal
 from runpod_emulator.core.records.news import Entry
@@ -84,7 +84,7 @@ def _path(path: Any) -> Any:
 
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "WEBSOCKET")
-_OPERATIONS = tuple(one.value for one in Operation)
+_OPERATIONS = (*(one.value for one in Operation), MANAGEMENT, GRAPHQL)
 _LONGEST = 100
 """Characters of a wrong name that are shown."""
 

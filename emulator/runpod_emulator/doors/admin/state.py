@@ -102,14 +102,16 @@ async def find_requests(world: Chosen, given: Filter) -> Response:
 async def requests(
     world: Chosen,
     endpoint: str | None = None,
-    operation: Operation | None = None,
+    operation: Operation | Literal["management", "graphql"] | None = None,
     job: str | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
     """The last requests of clients, oldest first; `offset` leaves out so many of the youngest."""
     drift = world.timeline.drift()
-    given = Filter.model_validate({"endpoint": endpoint, "operation": operation and operation.value, "job": job})
+    given = Filter.model_validate(
+        {"endpoint": endpoint, "operation": getattr(operation, "value", operation), "job": job}
+    )
     given.check(world)
     found = await listings.chosen(list(world.journal), given.fits)
     page = _last(found, limit, offset)

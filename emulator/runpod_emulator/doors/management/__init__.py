@@ -1,0 +1,1 @@
+"""The management API, REST v2: the serverless part."""
