@@ -11,7 +11,7 @@ import logging
 import resource
 import ssl
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.types import ASGIApp
@@ -78,8 +78,8 @@ class Proxy:
         self._secure = Port(HOST, 0, "--proxy", secure, keep_alive)
         self._most = _most_connections()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._own: set[Relay] = set()
-        self._foreign: set[asyncio.Task[None]] = set()
+        self._own: dict[Relay, asyncio.Task[Any]] = {}
+        self._foreign: dict[Relay, asyncio.Task[Any]] = {}
         self._listening: asyncio.AbstractServer | None = None
 
     async def open(self, app: ASGIApp) -> None:
@@ -91,8 +91,9 @@ class Proxy:
         """End the tunnels to elsewhere at once, and those to this server with their last answers."""
         if self._listening is not None:
             self._listening.close()
-        for task in self._foreign:
-            task.cancel()
+        unasked = (task for relay, task in self._own.items() if relay.is_silent)
+        for ended in (*self._foreign.values(), *unasked):
+            ended.cancel()
         await self._secure.close()
         if self._own:
             last = [asyncio.ensure_future(relay.ended.wait()) for relay in self._own]
@@ -138,24 +139,19 @@ class Proxy:
         try:
             if asked.is_tunnel:
                 client.writer.write(_ESTABLISHED)
-            if asked.data:
-                server.writer.write(asked.data)
-            await self._join(Relay(client, server), asked, way)
+            await self._join(Relay(client, server, asked.data), asked, way)
         finally:
             server.abort()
 
     async def _join(self, relay: Relay, asked: Asked, way: Way) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if way.is_own:
-            self._own.add(relay)
-        else:
-            self._foreign.add(task)
+        joined = self._own if way.is_own else self._foreign
+        joined[relay] = task
         try:
             await relay.run()
         finally:
-            self._own.discard(relay)
-            self._foreign.discard(task)
+            del joined[relay]
         if way.port == self._secure.number and relay.is_untrusted:
             log.warning(
                 "a client left the TLS handshake of %s once it had seen the certificate, as one does that does not "

@@ -64,15 +64,23 @@ class Side(NamedTuple):
 class Relay:
     """A client and a server that are joined; whoever does not read is not read for either.
 
-    A client that sends no more has left: proxies take it so, since a half-closed connection of HTTP is rare.
+    `said` is what the client has said already. One that sends no more has left: proxies take it so, since a half-closed
+    connection of HTTP is rare.
     """
 
-    def __init__(self, client: Side, server: Side) -> None:
+    def __init__(self, client: Side, server: Side, said: bytes = b"") -> None:
         self._client, self._server = client, server
-        self._said = self._said_first = 0
+        server.writer.write(said)
+        self._said = len(said)
+        self._said_first = 0
         self._is_answered = self._is_broken = False
         self.ended = asyncio.Event()
         """Set when the server has said its last, and all of it is on its way to the client."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether neither side has said anything yet."""
+        return not (self._said or self._is_answered)
 
     @property
     def is_untrusted(self) -> bool:
