@@ -53,6 +53,13 @@ class Way(NamedTuple):
     is_own: bool = True
 
 
+class Joined(NamedTuple):
+    """A client that is joined to a server: the task that serves it, and where it was taken."""
+
+    task: asyncio.Task[Any]
+    way: Way
+
+
 class Proxy:
     """A proxy on a port of this machine, taken at once; it serves from `open` on.
 
@@ -78,8 +85,7 @@ class Proxy:
         self._secure = Port(HOST, 0, "--proxy", secure, keep_alive)
         self._most = _most_connections()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._own: dict[Relay, asyncio.Task[Any]] = {}
-        self._foreign: dict[Relay, asyncio.Task[Any]] = {}
+        self._joined: dict[Relay, Joined] = {}
         self._listening: asyncio.AbstractServer | None = None
 
     async def open(self, app: ASGIApp) -> None:
@@ -91,12 +97,15 @@ class Proxy:
         """End the tunnels to elsewhere at once, and those to this server with their last answers."""
         if self._listening is not None:
             self._listening.close()
-        unasked = (task for relay, task in self._own.items() if relay.is_silent)
-        for ended in (*self._foreign.values(), *unasked):
-            ended.cancel()
+        for relay, one in self._joined.items():
+            if relay.is_silent or not one.way.is_own:
+                one.task.cancel()
         await self._secure.close()
-        if self._own:
-            last = [asyncio.ensure_future(relay.ended.wait()) for relay in self._own]
+        for relay, one in self._joined.items():
+            if one.way.port == self._secure.number and not relay.is_answered:  # a handshake that goes no further
+                one.task.cancel()
+        if self._joined:
+            last = [asyncio.ensure_future(relay.ended.wait()) for relay in self._joined]
             _, late = await asyncio.wait(last, timeout=LAST_ANSWERS)
             for waiting in late:
                 waiting.cancel()
@@ -146,12 +155,11 @@ class Proxy:
     async def _join(self, relay: Relay, asked: Asked, way: Way) -> None:
         task = asyncio.current_task()
         assert task is not None
-        joined = self._own if way.is_own else self._foreign
-        joined[relay] = task
+        self._joined[relay] = Joined(task, way)
         try:
             await relay.run()
         finally:
-            del joined[relay]
+            del self._joined[relay]
         if way.port == self._secure.number and relay.is_untrusted:
             log.warning(
                 "a client left the TLS handshake of %s once it had seen the certificate, as one does that does not "

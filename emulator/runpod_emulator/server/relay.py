@@ -13,6 +13,8 @@ _PIECE = 64 * 1024
 """Bytes that are read at once; about twice as many are kept for a client that does not read."""
 _LAST_READ, _FAREWELL = 60.0, 1.0
 """Seconds that a client may take to read the end of its answer, and to close then: closed at once it might lose it."""
+_MOST_DROPPED = 1 << 20
+"""Bytes that a client may go on sending meanwhile."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: what is closed so is reset."""
 _HANDSHAKE = 48
@@ -57,8 +59,9 @@ class Side(NamedTuple):
             await asyncio.wait_for(self._until_end(), _FAREWELL)
 
     async def _until_end(self) -> None:
-        while await self.reader.read(_PIECE):
-            pass
+        dropped = 0
+        while dropped < _MOST_DROPPED and (data := await self.reader.read(_PIECE)):
+            dropped += len(data)
 
 
 class Relay:
@@ -73,19 +76,19 @@ class Relay:
         server.writer.write(said)
         self._said = len(said)
         self._said_first = 0
-        self._is_answered = self._is_broken = False
+        self.is_answered = self._is_broken = False
         self.ended = asyncio.Event()
         """Set when the server has said its last, and all of it is on its way to the client."""
 
     @property
     def is_silent(self) -> bool:
         """Whether neither side has said anything yet."""
-        return not (self._said or self._is_answered)
+        return not (self._said or self.is_answered)
 
     @property
     def is_untrusted(self) -> bool:
         """Whether the client has left in the middle of a TLS handshake, once it had seen the certificate."""
-        return self._is_answered and self._said - self._said_first < _HANDSHAKE
+        return self.is_answered and self._said - self._said_first < _HANDSHAKE
 
     async def run(self) -> None:
         """Carry both ways until one side has ended."""
@@ -130,8 +133,8 @@ class Relay:
                 return
             if not data:
                 return
-            if not self._is_answered:
-                self._is_answered, self._said_first = True, self._said
+            if not self.is_answered:
+                self.is_answered, self._said_first = True, self._said
             try:
                 self._client.writer.write(data)
                 await self._client.writer.drain()
