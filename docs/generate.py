@@ -67,8 +67,9 @@ Also absent:
   `/status` may answer 404.
 - Execution timeouts come on time; the real ones come 2.8-11.8 s late. The fault `late_timeout` makes them so.
 - A paused endpoint takes jobs again as soon as its maximum is raised; the real one refuses them for a while longer.
-- HTTPS, unless `--tls` asks for it ([https.md](https.md)). It matters to the official Python client, which retries 429
-  and 408 of a GET by itself over `http://` only: what production's client raises at once is tried again for up to 30 s.
+- HTTPS, unless `--tls` or `--proxy` asks for it ([https.md](https.md), [proxy.md](proxy.md)). It matters to the
+  official Python client, which retries 429 and 408 of a GET by itself over `http://` only: what production's client
+  raises at once is tried again for up to 30 s.
 - `flash dev` and `flash deploy`, which upload what they build; and tasks of SDK 2.0 apps, each a pod of its own.
 """
 

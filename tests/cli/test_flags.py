@@ -18,13 +18,14 @@ COMMANDS = ["serve", "dev", "exec", "config"]
 WITH_FLAGS = [name for name in all_options() if name != "handlers"]
 REPEATABLE = [
     "endpoint", "command", "flash", "app", "mock", "load_balancer", "stubs", "fault_profile", "admin_key", "tls_name",
-    "set", "api_key", "worker_key", "environment", "allowed_host", "webhook_allow", "webhook_deny",
+    "set", "api_key", "worker_key", "environment", "allowed_host", "webhook_allow", "webhook_deny", "proxy_host",
 ]  # fmt: skip
 EXEC_PORTS = {
     "port": "--port INTEGER Port to listen on. [a free one]",
     "tls_port": "--tls-port INTEGER Port for HTTPS. [a free one]",
+    "proxy": "--proxy INTEGER Port of a proxy by which https://api.runpod.ai leads here. [alone, a free one]",
 }
-SWITCHES = ["tls", "no_auth", "no_rate_limits", "reload", "no_config"]
+SWITCHES = ["tls", "proxy_pass", "no_auth", "no_rate_limits", "reload", "no_config"]
 
 
 def run(*words: str) -> Result:
@@ -58,7 +59,7 @@ def test_help_lists_every_option_once(command: str) -> None:
     found = explained(command)
     assert {name: len(found.get(flag(name), [])) for name in WITH_FLAGS} == dict.fromkeys(WITH_FLAGS, 1)
     own = {"--handler"} if command == "exec" else set()
-    off = {"--no-tls", "--auth", "--rate-limits", "--no-reload"}
+    off = {"--no-tls", "--no-proxy-pass", "--auth", "--rate-limits", "--no-reload"}
     assert set(found) == {flag(name) for name in WITH_FLAGS} | own | off | {"--help"}
 
 

@@ -33,19 +33,24 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, with the packages that its lock names."""
     require("node", "npm")
+    return install(tmp_path_factory, PROJECT, "js")
+
+
+def install(tmp_path_factory: pytest.TempPathFactory, project: Path, name: str) -> Path:
+    """A copy of a project under this name, with the packages that its lock names."""
     of_process = tmp_path_factory.getbasetemp()
     of_run = of_process.parent if "PYTEST_XDIST_WORKER" in os.environ else of_process
-    folder = of_run / "js"
+    folder = of_run / name
     with folder.with_suffix(".lock").open("w") as lock:  # the processes of a run share it, as npm takes seconds
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _install(folder)
+            _install(project, folder)
     return folder
 
 
-def _install(folder: Path) -> None:
+def _install(project: Path, folder: Path) -> None:
     unfinished = folder.with_suffix(".new")
-    shutil.copytree(PROJECT, unfinished, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+    shutil.copytree(project, unfinished, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     done = subprocess.run(command, cwd=unfinished, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -179,6 +179,7 @@ def wrong_values(name: str) -> list[str]:
         "a number": (
             "port",
             "tls_port",
+            "proxy",
             "max_processes",
             "max_namespaces",
             "keep_bytes",
@@ -206,11 +207,12 @@ def wrong_values(name: str) -> list[str]:
             "worker_key",
             "admin_key",
             "tls_name",
+            "proxy_host",
             "allowed_host",
             "webhook_allow",
             "webhook_deny",
         ),
-        "a flag": ("tls", "no_auth", "no_rate_limits", "reload"),
+        "a flag": ("tls", "proxy_pass", "no_auth", "no_rate_limits", "reload"),
         "variables": ("environment",),
     }
     return WRONG[next((kind for kind, names in kinds.items() if name in names), "a text")]

@@ -56,6 +56,7 @@ def banner(server: Server, colored: bool = False) -> str:
         _line("admin API", f"{root}/__emulator"),
         _line("API docs", f"{root}/docs"),
         *_https(server),
+        *_proxy(server),
         *_store(server),
         *([_line("config", str(server.settings.file.path))] if server.settings.file else []),
         *([_line("API key", f"{masked(server.key)}, which is $RUNPOD_API_KEY below")] if "$" in key else []),
@@ -240,15 +241,31 @@ def _key_header(settings: Settings, key: str) -> str:
     return '-H "Authorization: Bearer $RUNPOD_API_KEY"' if settings.api_key else f"-H 'Authorization: Bearer {key}'"
 
 
+def _trusting(server: Server) -> str:
+    """What is pasted into a shell whose clients are to trust the server."""
+    folder = server.settings.tls_folder
+    option = f" --tls-folder {shlex.quote(str(folder))}" if folder else ""
+    return f'eval "$(runpod-emulator tls --format shell{option})"'
+
+
+def _proxy(server: Server) -> list[str]:
+    """The lines of the banner on the proxy: whom it takes here, and how a shell's clients go through it."""
+    if server.proxy_url is None:
+        return []
+    return [
+        _line("proxy", f"{server.proxy_url}, by which https://api.runpod.ai/v2 leads here after:"),
+        _line("", f"export HTTPS_PROXY={server.proxy_url} NODE_USE_ENV_PROXY=1"),
+        _line("", _trusting(server)),
+    ]
+
+
 def _https(server: Server) -> list[str]:
     """The lines of the banner on HTTPS: where it is served, and what it is good for."""
     if server.tls_base_url is None:
         return []
-    folder = server.settings.tls_folder
-    option = f" --tls-folder {shlex.quote(str(folder))}" if folder else ""
     return [
         _line("HTTPS", f"{server.tls_base_url}, or https://api.localhost:{server.tls_port}/v2"),
-        _line("", f'which a shell\'s clients trust after: eval "$(runpod-emulator tls --format shell{option})"'),
+        _line("", f"which a shell's clients trust after: {_trusting(server)}"),
         _line("", "A 429 of a GET: over HTTPS the official Python client raises it at once, as in production;"),
         _line("", "over HTTP it tries again for up to 30 s."),
     ]

@@ -28,6 +28,11 @@ class NotRun(ConfigurationError):
 @click.argument("words", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option("--port", metavar="INTEGER", help="Port to listen on. [a free one]")
 @click.option("--tls-port", metavar="INTEGER", help="Port for HTTPS. [a free one]")
+@click.option(
+    "--proxy",
+    metavar="INTEGER",
+    help="Port of a proxy by which https://api.runpod.ai leads here. [alone, a free one]",
+)
 @click.option("--handler", "handlers", multiple=True, metavar="HANDLER", help="Serve HANDLER under its own name.")
 def execute(words: tuple[str, ...], **options: Any) -> None:
     """Start on a free port, run COMMAND against it, stop, and exit with its code.
@@ -35,7 +40,8 @@ def execute(words: tuple[str, ...], **options: Any) -> None:
     127 is the code where there is no COMMAND, 126 where it cannot be run.
 
     RUNPOD_ENDPOINT_BASE_URL and RUNPOD_API_KEY are set for COMMAND; with --tls the URL is that of HTTPS,
-    and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too.
+    and SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and NODE_EXTRA_CA_CERTS are set too. With --proxy
+    these are, and HTTPS_PROXY, HTTP_PROXY, NO_PROXY and NODE_USE_ENV_PROXY: https://api.runpod.ai leads here.
     """
     from runpod_emulator.server.loop import run, until_signal
     from runpod_emulator.server.server import Server

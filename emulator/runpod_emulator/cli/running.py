@@ -30,6 +30,8 @@ _ASKED = 30.0
 """Seconds that an interpreter has to say whether it has a debugger."""
 DEBUG_PORT = 5678
 """Where editors look for debugpy."""
+PROXY_PORT = 8899
+"""Where the proxy of `serve` is when nobody says otherwise; that of `exec` takes a free one."""
 
 
 class ServerCommand(click.Command):
@@ -42,12 +44,13 @@ class ServerCommand(click.Command):
         return server_options(but={parameter.name for parameter in self.params})
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words; `--debug` may stand alone, before a handler too."""
+        """Parse the words; `--debug` and `--proxy` may stand alone, before a handler too."""
+        alone = {"--debug": DEBUG_PORT, "--proxy": 0 if self.name == "exec" else PROXY_PORT}
         own = args.index("--") if "--" in args else len(args)
         for at, word in enumerate(args[:own]):
             is_told = at + 1 < own and (args[at + 1].isdecimal() or not args[at + 1])
-            if word == "--debug" and not is_told:
-                args[at] = f"--debug={DEBUG_PORT}"
+            if word in alone and not is_told:
+                args[at] = f"{word}={alone[word]}"
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -193,6 +193,17 @@ class ServerOptions(EndpointOptions):
         None, "Where the local CA is kept.", "FOLDER", shown="runpod-emulator/tls in the user's configuration folder"
     )
     tls_name: list[str] = _option([], "The certificate is for this name or address too (repeatable).", "NAME")
+    proxy: int | None = _option(
+        None,
+        "Port of a proxy by which https://api.runpod.ai leads to the emulator; 0 takes a free one, alone it is 8899.",
+        "PORT",
+        ge=0,
+        le=65_535,
+    )
+    proxy_host: list[HostName] = _option(
+        [], "The proxy takes this host to the emulator too, or with *.NAME all one label below (repeatable).", "NAME"
+    )
+    proxy_pass: bool = _option(False, "Let the proxy pass on what is for any other host, where it would refuse that.")
     profile: Literal["observed", "documented"] = _option("observed", "Which reading of the service.")
     set: list[str] = _option([], "Change one field of 'runpod-emulator fields' (repeatable).", "FIELD=VALUE")
     api_key: _Keys = _option([], "Accept only this key (repeatable).", "KEY", shown="any key", repr=False)

@@ -48,7 +48,7 @@ class Port:
         secure: ssl.SSLContext | None = None,
         keep_alive: int = KEEP_ALIVE,
     ) -> None:
-        self._socket = _bind(host, number, option)
+        self._socket = bind(host, number, option)
         self._secure = secure
         self._keep_alive = keep_alive
         self._web: _Web | None = None
@@ -60,6 +60,11 @@ class Port:
     def address(self) -> str:
         """What it listens on, in numbers."""
         return str(self._socket.getsockname()[0])
+
+    @property
+    def reachable(self) -> str:
+        """An address by which this machine calls it."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)
 
     @property
     def is_closed(self) -> bool:
@@ -171,7 +176,8 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _bind(host: str, port: int, option: str) -> socket.socket:
+def bind(host: str, port: int, option: str) -> socket.socket:
+    """A socket that listens; raises PortTaken and ConfigurationError, and names the `option` that chose the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With protocol 0 asyncio would leave Nagle's algorithm on: 44 ms a request.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -33,13 +33,13 @@ from runpod_emulator.http.access import Access
 from runpod_emulator.http.names import OwnNames
 from runpod_emulator.server.app import Application
 from runpod_emulator.server.app_reload import AppReload
+from runpod_emulator.server.listeners import Listeners
 from runpod_emulator.server.otel import Export
-from runpod_emulator.server.port import Port
 from runpod_emulator.server.port_file import PortFile
 from runpod_emulator.server.shared import StoreMaker
 from runpod_emulator.workers.command import Command
 from runpod_emulator.workers.debug_port import DebugPort
-from runpod_emulator.workers.environment import client_urls, past_proxies, server_environment, worker_environment
+from runpod_emulator.workers.environment import client_urls, server_environment, worker_environment
 from runpod_emulator.workers.http_server import HttpServer
 from runpod_emulator.workers.ports import Ports
 from runpod_emulator.workers.program import Program
@@ -50,8 +50,6 @@ from runpod_emulator.world.world import World
 from runpod_emulator.world.worlds import Worlds
 
 if TYPE_CHECKING:
-    import ssl
-
     from runpod_emulator.core.mocks.stubs import Stub
     from runpod_emulator.mocking.faults import Fault
     from runpod_emulator.mocking.start import Mocking
@@ -68,7 +66,7 @@ _CLOCKS: dict[str, type[RealClock | VirtualClock]] = {"real": RealClock, "virtua
 
 
 class Server:
-    """One port, or one for HTTP and one for HTTPS, with one emulator behind them.
+    """One port, or further ones for HTTPS and for a proxy, with one emulator behind them.
 
     `terminal` is lent to workers that stop at a breakpoint.
     Raises PortTaken when a port is in use, ConfigurationError for a wrong setting or handler.
@@ -87,10 +85,10 @@ class Server:
         self.clock = clock_of(settings, plans)
         self._stubs, self._faults = _read_mocking(settings)
         self._capacity = Capacity(settings.max_processes or len(plans) + 2 * (os.cpu_count() or 1))
-        self.ca_file: Path | None = None
-        self._http, self._https = self._take_ports()
+        self._listeners = Listeners(settings)
+        self._http = self._listeners.plain
         self.port = self._http.number
-        self.tls_port = None if self._https is None else self._https.number
+        self.tls_port = None if self._listeners.secure is None else self._listeners.secure.number
         self._worker_ports = Ports()
         self._volume = VolumeLink()
         self._tokens = WorkerTokens()
@@ -123,20 +121,7 @@ class Server:
         try:
             return Keeper(StateFile(self.settings.state))
         except ConfigurationError:
-            for port in self._ports:
-                port.release()
-            raise
-
-    def _take_ports(self) -> tuple[Port, Port | None]:
-        settings = self.settings
-        secure = self._certified() if settings.tls else None
-        plain = Port(settings.host, settings.port, keep_alive=settings.keep_alive)
-        if secure is None:
-            return plain, None
-        try:
-            return plain, Port(settings.host, settings.tls_port, "--tls-port", secure, settings.keep_alive)
-        except ConfigurationError:
-            plain.release()
+            self._listeners.release()
             raise
 
     @property
@@ -145,16 +130,14 @@ class Server:
         return self._http.is_closed
 
     @property
-    def _ports(self) -> list[Port]:
-        return [self._http] if self._https is None else [self._http, self._https]
+    def ca_file(self) -> Path | None:
+        """What clients trust the server by over HTTPS; None when that is not served."""
+        return self._listeners.ca_file
 
-    def _certified(self) -> ssl.SSLContext:
-        """What the HTTPS port shows its clients; its maker is loaded only when needed."""
-        from runpod_emulator.server.tls import Authority, default_folder
-
-        authority = Authority(self.settings.tls_folder or default_folder())
-        self.ca_file = authority.ca_file
-        return authority.context(self.settings.host, self.settings.tls_name)
+    @property
+    def proxy_url(self) -> str | None:
+        """What clients set as HTTPS_PROXY; None where there is no proxy."""
+        return self._listeners.proxy_url
 
     @property
     def process_plans(self) -> list[Plan]:
@@ -171,17 +154,12 @@ class Server:
     @property
     def base_url(self) -> str:
         """What clients set as RUNPOD_ENDPOINT_BASE_URL."""
-        return f"http://{self._reachable}:{self.port}/v2"
+        return f"http://{self._listeners.reachable}:{self.port}/v2"
 
     @property
     def tls_base_url(self) -> str | None:
         """What clients set as RUNPOD_ENDPOINT_BASE_URL over HTTPS; None when that is not served."""
-        return None if self.tls_port is None else f"https://{self._reachable}:{self.tls_port}/v2"
-
-    @property
-    def _reachable(self) -> str:
-        host = self.settings.host
-        return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+        return None if self.tls_port is None else f"https://{self._listeners.reachable}:{self.tls_port}/v2"
 
     @property
     def key(self) -> str:
@@ -197,16 +175,8 @@ class Server:
 
     def client_environment(self) -> dict[str, str]:
         """Environment variables that point RunPod clients here: over HTTPS, and trusting it, where that is served."""
-        if self.tls_base_url is None or self.ca_file is None:
-            return self._plain_environment()
-        from runpod_emulator.server.tls import trust
-
-        return {**self._plain_environment(), **client_urls(self.tls_base_url), **trust(self.ca_file)}
-
-    def _plain_environment(self) -> dict[str, str]:
-        """Variables that point RunPod clients here over HTTP, for workers: their downloads must not need our CA."""
-        proxies = past_proxies(self._reachable)
-        return {**client_urls(self.base_url), "RUNPOD_API_KEY": self.key, **proxies}
+        named = {**client_urls(self.tls_base_url or self.base_url), "RUNPOD_API_KEY": self.key}
+        return {**named, **self._listeners.client_environment()}
 
     def _make_world(self, name: str) -> World:
         """A world with the server's endpoints and stubs, and the server's seed."""
@@ -356,7 +326,7 @@ class Server:
         self._offer_volumes(*self.plans)
         if self._keeper is not None:
             await self._keeper.begin(self.worlds)
-        await asyncio.gather(*(port.open(self.app) for port in self._ports))
+        await asyncio.gather(*(port.open(self.app) for port in self._listeners))
         if self.settings.stubs:
             self._watching.append(asyncio.ensure_future(self._watch_mocking()))
         if self.settings.reload and self.settings.app_resources:
@@ -381,7 +351,7 @@ class Server:
         if self.shared is not None:
             await self.shared.close()
         await self.worlds.end_workers()
-        await asyncio.gather(*(port.close() for port in self._ports))
+        await asyncio.gather(*(port.close() for port in self._listeners))
         await self.app.state.forwarder.close()
         await self.worlds.stop()
         if self._keeper is not None:

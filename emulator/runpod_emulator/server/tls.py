@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     import trustme
 
-NAMES = ("api.localhost", "*.api.localhost", "localhost", "127.0.0.1", "::1", "api.runpod.ai", "*.api.runpod.ai")
+SERVICE = ("api.runpod.ai", "*.api.runpod.ai", "api.runpod.io", "rest.runpod.io")
+"""The hosts of the service: jobs and load balancers, and management."""
+NAMES = ("api.localhost", "*.api.localhost", "localhost", "127.0.0.1", "::1", *SERVICE)
 """Whom every server's certificate is for: clients here, and those that keep the URLs of production."""
 REPLACING = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables of OpenSSL (httpx, aiohttp, urllib), requests and curl; each takes the place of the system's trust."""
@@ -32,9 +34,20 @@ def default_folder() -> Path:
     return Path(click.get_app_dir("runpod-emulator")) / "tls"
 
 
-def trust(ca_file: Path) -> dict[str, str]:
-    """The variables by which clients trust an authority."""
-    return dict.fromkeys((*REPLACING, *ADDING), str(ca_file))
+def trust(ca_file: Path, bundle: Path | None = None) -> dict[str, str]:
+    """The variables by which clients trust an authority; with a `bundle`, all that this machine trusts too."""
+    return {**dict.fromkeys(REPLACING, str(bundle or ca_file)), **dict.fromkeys(ADDING, str(ca_file))}
+
+
+def _system(own: Iterable[Path]) -> bytes:
+    """What programs here trust: what SSL_CERT_FILE names, unless that is our `own`; the system's; Mozilla's."""
+    import ssl
+
+    import certifi
+
+    paths = ssl.get_default_verify_paths()
+    named = (paths.cafile, paths.capath and os.path.join(paths.capath, "ca-certificates.crt"), certifi.where())
+    return next(path for path in map(Path, filter(None, named)) if path.is_file() and path not in own).read_bytes()
 
 
 class Authority:
@@ -68,6 +81,20 @@ class Authority:
         made.set_alpn_protocols(["http/1.1"])
         certificate.configure_cert(made)
         return made
+
+    def bundle(self) -> Path:
+        """A file with this authority and all that this machine trusts, for clients that take one file for both.
+
+        Raises ConfigurationError where it cannot be written.
+        """
+        path = self.ca_file.with_name("bundle.pem")
+        content = self._ca.cert_pem.bytes() + _system((self.ca_file, path))
+        try:
+            with _draft(path, content, mode=0o644) as draft:
+                os.replace(draft, path)
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror or error}: --proxy-pass writes it") from error
+        return path
 
     def _checked(self, name: str) -> str:
         try:

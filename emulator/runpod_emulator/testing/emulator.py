@@ -34,7 +34,8 @@ class Emulator(Verbs):
 
     `endpoints` are ids of mock endpoints; an id that a stub names is served too. `options`
     are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
-    seed it is 0. It works inside a running event loop, under freezegun, and in any thread.
+    seed it is 0, and `proxy=True` takes a free port. It works inside a running event loop, under freezegun, and in any
+    thread.
     `patience` is how many seconds of real time a call may take before it raises TimeoutError.
     A `strict` one raises AssertionError at the end of its `with` block, unless that has failed, for
     stubs and faults that were never used, jobs that met no stub, webhooks that were given up, and
@@ -55,6 +56,8 @@ class Emulator(Verbs):
         """Of the log before the start, where an option has changed it."""
         usual = {"port": 0, "tls_port": 0, "config": os.devnull, "log_level": "warning", "seed": 0}
         self._options: dict[str, Any] = {**usual, **options}
+        if self._options.get("proxy") is True:
+            self._options["proxy"] = 0
         self._options["mock"] = list(dict.fromkeys([*endpoints, *self._options.get("mock", [])])) or ["mock"]
 
     @property

@@ -66,6 +66,13 @@ class Options(TypedDict, total=False):
     """Where the local CA is kept."""
     tls_name: Sequence[str]
     """The certificate is for this name or address too (repeatable)."""
+    proxy: int
+    """Port of a proxy by which https://api.runpod.ai leads to the emulator; 0 takes a free one, alone it is
+    8899."""
+    proxy_host: Sequence[str]
+    """The proxy takes this host to the emulator too, or with *.NAME all one label below (repeatable)."""
+    proxy_pass: bool
+    """Let the proxy pass on what is for any other host, where it would refuse that."""
     profile: Literal["observed", "documented"]
     """Which reading of the service."""
     set: Sequence[str]

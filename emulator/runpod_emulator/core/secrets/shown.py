@@ -16,7 +16,19 @@ LOGGERS = (
     "runpod_emulator",
     *(
         f"runpod_emulator.{part}"
-        for part in ("api", "engine", "jobs", "reload", "requests", "server", "stubs", "timers", "webhooks", "worker")
+        for part in (
+            "api",
+            "engine",
+            "jobs",
+            "proxy",
+            "reload",
+            "requests",
+            "server",
+            "stubs",
+            "timers",
+            "webhooks",
+            "worker",
+        )
     ),
 )
 """Every logger of the emulator: a filter holds for what is logged by its own logger, not for those below."""
