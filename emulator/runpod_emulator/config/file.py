@@ -30,7 +30,7 @@ NAME = "runpod-emulator.toml"
 
 
 class EndpointTable(EndpointOptions):
-    """One endpoint; without handler, command and mock, workers started elsewhere serve it.
+    """One endpoint; without handler, command, mock and openai, workers started elsewhere serve it.
 
     One of type `load_balancer` has an ASGI application as handler, or a command that listens on $PORT.
     """
@@ -39,6 +39,7 @@ class EndpointTable(EndpointOptions):
     handler: str | None = None
     command: list[str] | str | None = None
     mock: bool = False
+    openai: bool = False
 
 
 class Tables(BaseModel):
