@@ -378,6 +378,10 @@ def test_the_capacity_of_workers_is_for_load_balancers_only() -> None:
     [
         (("--mock", "llm"), "auto"),
         (("--mock", "llm", "--mock", "tts"), "auto"),
+        (("--mock", "llm", "--openai", "gpt"), "auto"),
+        (("--openai", "gpt", "--ttft", "1ms"), "real"),
+        (("--openai", "gpt", "--tokens-per-second", "40", "--clock", "virtual"), "virtual"),
+        (("--mock", "llm", "--ttft", "1ms"), "auto"),
         (("--mock", "llm", "--clock", "real"), "real"),
         (("--mock", "llm", "--endpoint", "far"), "real"),
         (("--mock", "llm", "--command", "c=python -u c.py"), "real"),

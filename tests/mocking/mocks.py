@@ -84,11 +84,11 @@ def result(job: Job) -> tuple[str, Any, str | None]:
     return job.status.value, None if job.output is None else json.loads(job.output), job.error
 
 
-def scene(given: Any = None, dice: int = 1, **changes: Any) -> Scene:
+def scene(given: Any = None, seed: int = 1, **changes: Any) -> Scene:
     """What templates are evaluated in."""
     asked = SimpleNamespace(input={} if given is None else given, headers={"x-tenant": "acme"})
     members = {
         "endpoint": "ep", "job": "job-1", "question": asked,
-        "call": 3, "run": 2, "clock": lambda: NOW, "chance": random.Random(dice),
+        "call": 3, "run": 2, "clock": lambda: NOW, "chance": random.Random(seed), "seed": seed,
     }  # fmt: skip
     return Scene(**{**members, **changes})

@@ -162,7 +162,7 @@ class ServerOptions(EndpointOptions):
     clock: Literal["real", "virtual", "auto"] | None = _option(
         None,
         "Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs.",
-        shown="auto where only stubs serve, else real",
+        shown="auto where only stubs serve, or a model without a pace, else real",
     )
     store: str | None = _option(
         None,

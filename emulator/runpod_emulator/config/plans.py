@@ -94,10 +94,14 @@ def _debugged(plans: list[Plan], first_port: int) -> list[Plan]:
 
 
 def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual", "auto"]:
-    """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real."""
+    """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real.
+
+    A model with a pace is there to be watched: its time is real too.
+    """
     if settings.clock is not None:
         return settings.clock
-    return "auto" if settings.store is None and all(plan.service.mock for plan in plans) else "real"
+    is_left_out = all(plan.service.mock and not (plan.service.openai and plan.model.pace.is_slow) for plan in plans)
+    return "auto" if settings.store is None and is_left_out else "real"
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:

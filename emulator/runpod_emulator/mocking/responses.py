@@ -104,7 +104,7 @@ class Response(Written):
     openai: ModelReply | None = Field(
         default=None,
         description="lets the model of `--openai` answer, as far as this does not say otherwise",
-        examples=[{"text": "Hello, {{ input.openai_input.user }}", "ttft": "300ms", "tokens_per_second": 40}],
+        examples=[{"text": "Hello from a stub", "ttft": "300ms", "tokens_per_second": 40}],
     )
     crash: bool = Field(default=False, description="the worker dies in the middle of the job", examples=[True])
     timeout: bool = Field(

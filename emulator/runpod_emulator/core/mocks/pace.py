@@ -26,6 +26,11 @@ class Pace:
     load_factor: float = 0.0
     """How much longer each wait is for every other request in flight: at 0.1, ten others double it."""
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether anything takes time."""
+        return bool(self.ttft.high or self.tokens_per_second)
+
     def moments(self, chance: random.Random, others: Callable[[], int]) -> Iterator[float]:
         """When each token comes, in ms from the start, without an end.
 

@@ -18,8 +18,8 @@ from runpod_emulator.mocking.openai.meter import Meter
 
 _NOT_ASKED = ("stream", "stream_options", "user", "metadata", "store")
 """Members that say how to answer, not what: with and without a stream the same is said."""
-_SAID_AT_MOST = 100_000
-"""Tokens of an answer that goes on until `max_tokens`."""
+SAID_AT_MOST = 65_536
+"""Tokens of all choices of a request together: they are made at once, and others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +100,10 @@ class Choice:
 
 def choice(turn: Turn, asked: Sampling, text: str, index: int, most: int, chance: random.Random) -> Choice:
     """A choice that says this text, as far as stop texts and the room allow."""
+    most = min(most, SAID_AT_MOST // (asked.n or 1))
     if asked.ignore_eos:
-        wanted = min(most, _SAID_AT_MOST)
-        while tokens.count(text) < wanted:
-            text += " " + tokens.words(chance, 200)
-        return Choice(index, tokens.cut(text)[:wanted], "length", None, chance)
+        longer = f"{text} {tokens.words(chance, most)}"  # a word is a token at least
+        return Choice(index, tokens.ended(longer, (), most).tokens, "length", None, chance)
     said = tokens.ended(text, asked.stops, most, asked.include_stop_str_in_output)
     return Choice(index, said.tokens, said.finish, said.stop, chance)
 
