@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from runpod_emulator.mocking.openai.answers import SAID_AT_MOST
 
 from tests.mocking.openai.models import HELLO, answer, events
 from tests.tables import table
@@ -77,6 +78,14 @@ def test_echo_repeats_the_last_user_message_which_may_come_in_parts() -> None:
 def test_an_answer_may_go_on_until_its_last_token() -> None:
     got = answer({**HELLO, "ignore_eos": True, "max_tokens": 500})
     assert (got["usage"]["completion_tokens"], got["choices"][0]["finish_reason"]) == (500, "length")
+
+
+@table("more", [{"n": 128}, {"n": 2, "ignore_eos": True}, {"ignore_eos": True}])
+def test_all_choices_together_are_bounded(more: dict[str, Any]) -> None:
+    messages = [{"role": "user", "content": "a " * 60_000}]
+    got = answer({"messages": messages, "max_tokens": 1_000_000, **more}, text="echo", max_model_len=10**9)
+    assert SAID_AT_MOST * 0.9 < got["usage"]["completion_tokens"] <= SAID_AT_MOST
+    assert {one["finish_reason"] for one in got["choices"]} == {"length"}
 
 
 def test_logprobs_are_probabilities() -> None:

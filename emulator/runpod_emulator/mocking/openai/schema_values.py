@@ -17,7 +17,7 @@ from runpod_emulator.mocking.openai.errors import ModelError, bad_request
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
-_MOST_BYTES = 32_768
+_MOST_BYTES = 16_384
 """Of one value."""
 _DEEPEST = 6
 """Levels from which on a value closes as soon as it may."""
