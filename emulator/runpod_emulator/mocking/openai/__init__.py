@@ -23,6 +23,11 @@ class LazyModel:
         """The pieces of the answer."""
         return self.model(scene)
 
+    @property
+    def known(self) -> Model | None:
+        """The model, if it has been asked anything."""
+        return self.model if "model" in self.__dict__ else None
+
     @functools.cached_property
     def model(self) -> Model:
         """The model itself."""

@@ -48,7 +48,7 @@ class Meter:
     """The numbers of one endpoint's model in one world."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         self._running: Numbers[str] = Numbers()
         self._gauge = Gauge("vllm:num_requests_running", "Requests that are answered now", _LABEL, registry=registry)
         self._waiting = Gauge("vllm:num_requests_waiting", "Requests that wait for a worker", _LABEL, registry=registry)
@@ -87,9 +87,13 @@ class Meter:
         """How many requests are answered now."""
         return self._running.total()
 
-    def text(self, model: str, waiting: int) -> str:
-        """All numbers as Prometheus reads them; `waiting` are the requests in the queue, whatever model they want."""
+    def look(self, model: str, waiting: int) -> CollectorRegistry:
+        """All numbers as they are now; `waiting` are the requests in the queue, whatever model they want."""
         for name, number in self._running.items():
             self._gauge.labels(name).set(number)
         self._waiting.labels(model).set(waiting)
-        return generate_latest(self.registry).decode()
+        return self._registry
+
+    def text(self, model: str, waiting: int) -> str:
+        """The same, as Prometheus reads them."""
+        return generate_latest(self.look(model, waiting)).decode()

@@ -51,6 +51,11 @@ class Model:
         self.settings = settings
         self.meter = Meter()
 
+    @property
+    def name(self) -> str:
+        """What it is called where nobody names it."""
+        return (*self.settings.names, ANY_MODEL)[0]
+
     def __call__(self, scene: Scene) -> Generator[Said, None, None]:
         """The pieces of the answer; what it refuses is an answer too, as vLLM workers give it."""
         return self.answer(scene, Changes())
@@ -78,8 +83,7 @@ class Model:
             name = turn.named(unquote(turn.route.removeprefix("/v1/models/")))
             yield Said(0, msgspec.json.encode(self._card(name)))
         elif turn.route == "/metrics":
-            first = (*self.settings.names, ANY_MODEL)[0]
-            yield Said(0, msgspec.json.encode(self.meter.text(first, turn.scene.waiting())))
+            yield Said(0, msgspec.json.encode(self.meter.text(self.name, turn.scene.waiting())))
         else:
             raise errors.unknown_route(turn.route)
 
