@@ -128,10 +128,9 @@ async def test_whoever_speaks_openmetrics_gets_that(it: Numbers):
 
 async def test_a_model_tells_its_numbers_under_the_names_of_vllm(it: Numbers):
     asked = b'{"openai_route":"/v1/completions","openai_input":{"prompt":"one two","model":"tiny"}}'
+    platform, endpoints = it.world.emulator.platform, it.world.emulator.endpoints
     for name in ("first", "second", "silent"):
-        it.world.emulator.endpoints.add_mock(
-            default_settings(name, it.world.emulator.platform), 1, LazyModel(ModelSettings())
-        )
+        endpoints.add_mock(default_settings(name, platform), 1, LazyModel(ModelSettings()))
     assert "vllm:" not in await it.text()
     for name in ("first", "second"):
         endpoint = endpoints.queue(name)
