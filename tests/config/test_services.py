@@ -147,7 +147,7 @@ def test_a_model_is_named_by_an_option_or_in_a_table() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("openai = true\nhandler = 'h.py'", "write one of handler, command and mock (or openai), not several"),
+        ("openai = true\nhandler = 'h.py'", "write one of handler, command and openai, not several"),
         ("openai = true\ntype = 'load_balancer'", "a load balancer needs a server"),
         ("openai = 'yes'", "endpoints.a.openai: Input should be a valid boolean"),
     ],

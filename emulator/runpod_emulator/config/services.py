@@ -102,7 +102,8 @@ def service_of(table: EndpointTable) -> Service:
 def _service_of(table: EndpointTable) -> Service:
     is_mock = table.mock or table.openai
     if (table.handler is not None) + (table.command is not None) + is_mock > 1:
-        raise ConfigurationError("write one of handler, command and mock (or openai), not several")
+        mock = "openai" if table.openai else "mock"
+        raise ConfigurationError(f"write one of handler, command and {mock}, not several")
     if is_mock:
         return Service(mock=True, openai=table.openai)
     if table.handler is not None:
