@@ -78,6 +78,11 @@ def test_a_value_validates(schema: Any, seed: int) -> None:
         ({"not": {"type": "string"}}, "Unimplemented keys"),
         ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, "Unimplemented keys"),
         ({"properties": 5}, "Invalid JSON schema"),
+        ({"$ref": "#"}, "Invalid JSON schema"),
+        ({"anyOf": []}, "Unsatisfiable schema"),
+        ({"type": "string", "minLength": 100_000}, "more than 16384 bytes"),
+        ({"type": "array", "items": {"const": "x"}, "minItems": 1_000_000}, "Invalid JSON schema"),
+        ({"type": "string", "pattern": "(a|b){1000}(c?){1000}"}, "Invalid JSON schema"),
         ({"type": "object", "properties": {"a": False}, "required": ["a"]}, "Invalid JSON schema"),
     ],
 )

@@ -53,10 +53,15 @@ def _matcher(schema: dict[str, Any], lenient: bool) -> LLMatcher:
         )
         matcher = LLMatcher(LLTokenizer("byte"), form, log_level=0)
     except ValueError as error:
-        raise bad_request(f"Invalid JSON schema: {error}") from None
+        raise _misfit(str(error)) from None
     if matcher.is_error():
-        raise bad_request(f"Invalid JSON schema: {matcher.get_error().splitlines()[0]}")
+        raise _misfit(matcher.get_error())
     return matcher
+
+
+def _misfit(reason: str) -> ModelError:
+    """A schema that no value is made for; below the first line of its reason llguidance shows what it was doing."""
+    return bad_request(f"Invalid JSON schema: {reason.partition(chr(10))[0] or 'no value fits it'}")
 
 
 class _Writer:
@@ -83,8 +88,8 @@ class _Writer:
             allowed = self._allowed()
             if self._is_over(allowed):
                 break
-            if len(self._text) > _MOST_BYTES or not allowed:
-                raise bad_request(f"Invalid JSON schema: no value of less than {_MOST_BYTES} bytes was found for it")
+            if not allowed:
+                raise _misfit(self._matcher.get_error())
             self._write(bytes([self._choose(allowed)]))
         return self._text.decode("utf-8", "replace")
 
@@ -99,6 +104,8 @@ class _Writer:
     def _write(self, written: bytes) -> None:
         self._matcher.consume_tokens(list(written))
         self._text += written
+        if len(self._text) > _MOST_BYTES:
+            raise _misfit(f"its values have more than {_MOST_BYTES} bytes")
         for byte in written:
             self._follow(byte)
 
