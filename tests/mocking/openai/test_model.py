@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from runpod_emulator.core.mocks.pace import ModelSettings, Pace
 from runpod_emulator.core.mocks.script import ScriptError
 from runpod_emulator.core.settings import Span
@@ -203,3 +206,27 @@ async def test_stubs_that_fit_go_before_the_model() -> None:
         _, output, _ = await world.ended({"openai_route": CHAT, "openai_input": HELLO})
         assert stubbed == ("COMPLETED", "stub", None)
         assert output[0]["choices"][0]["message"]["content"] == "hello"
+
+
+_NAMES = (
+    "model", "messages", "role", "content", "prompt", "input", "stream", "n", "max_tokens", "max_output_tokens", "stop",
+    "tools", "tool_choice", "function", "name", "parameters", "type", "response_format", "json_schema", "schema",
+    "text", "format", "logprobs", "top_logprobs", "dimensions", "encoding_format", "stream_options", "temperature",
+)  # fmt: skip
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-3, 300) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+    | st.sampled_from(("user", "tool", "function", "json_schema", "object", "string", "auto", "required", "base64"))
+)  # fmt: skip
+_ANYTHING = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=6)
+)
+_BODIES = st.dictionaries(st.sampled_from(_NAMES), _ANYTHING, max_size=8)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(route=st.sampled_from([*ROUTES, "/v1/models/x"]), body=_BODIES | _ANYTHING, sound=st.booleans())
+def test_whatever_is_asked_is_answered_in_json(route: str, body: Any, sound: bool) -> None:
+    if sound and isinstance(body, dict):  # so that more than the first member is looked at
+        body = {**body, **ROUTES.get(route, {})}
+    for said in pieces(body, route, max_model_len=300):
+        assert said.chunk is None or json.loads(said.chunk) is not None
