@@ -32,7 +32,8 @@ _ELSEWHERE: dict[str, str] = dict.fromkeys(("endpoints", "endpoint"), "; their i
 class Emulator(Verbs):
     """A server on a free port of this machine, in a thread of its own, and its first world.
 
-    `endpoints` are ids of mock endpoints; an id that a stub names is served too. `options`
+    `endpoints` are ids of mock endpoints, of which `openai=[…]` says where a model answers what no stub
+    does; an id that a stub names is served too. `options`
     are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
     seed it is 0. It works inside a running event loop, under freezegun, and in any thread.
     `patience` is how many seconds of real time a call may take before it raises TimeoutError.
@@ -55,7 +56,9 @@ class Emulator(Verbs):
         """Of the log before the start, where an option has changed it."""
         usual = {"port": 0, "tls_port": 0, "config": os.devnull, "log_level": "warning", "seed": 0}
         self._options: dict[str, Any] = {**usual, **options}
-        self._options["mock"] = list(dict.fromkeys([*endpoints, *self._options.get("mock", [])])) or ["mock"]
+        models = self._options.get("openai", [])
+        mocks = dict.fromkeys([*endpoints, *self._options.get("mock", [])])
+        self._options["mock"] = [one for one in mocks if one not in models] or ([] if models else ["mock"])
 
     @property
     def worlds(self) -> dict[str, Verbs]:
