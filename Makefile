@@ -21,7 +21,7 @@ stores: $(VENV)/.test
 	EMULATOR_TEST_STORE=redis $(BIN)/python -m pytest -k redis tests/core tests/effects tests/world
 	$(BIN)/python -m pytest tests/stores
 
-compat: $(VENV)/.test $(VENV)/.sdk2
+compat: $(VENV)/.test $(VENV)/.sdk2 $(VENV)/.public
 	$(BIN)/python -m pytest -m compat tests
 
 # The whole list of handlers in both kinds of worker, and CASES generated ones.
@@ -101,6 +101,13 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 $(VENV)/.sdk2: Makefile | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/sdk2
 	$(VENV)/sdk2/bin/python -m pip install --quiet --disable-pip-version-check 'runpod==2.0.0rc2'
+	@touch $@
+
+# Public clients, in an environment of their own: they need other versions of what the tests need.
+PUBLIC := tests/compat/public/requirements.txt
+$(VENV)/.public: $(PUBLIC) | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/public
+	$(VENV)/public/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(PUBLIC)
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.test

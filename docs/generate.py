@@ -189,7 +189,7 @@ def _of_stub(name: str, field: FieldInfo, members: Callable[[str, Any], dict[str
 
 
 def _responding(name: str, value: Any) -> dict[str, Any]:
-    is_end = name in ("output", "error", "crash", "timeout", "never")
+    is_end = name in ("output", "error", "openai", "crash", "timeout", "never")
     return {"endpoint": "llm", "respond": {name: value} if is_end else {name: value, "output": "hello"}}
 
 

@@ -3,7 +3,8 @@ r"""The OpenAI routes of an endpoint: chat, completions, embeddings and models, 
 A request to `/v2/openai_chat/openai/v1/chat/completions` becomes a job with `openai_route` and `openai_input`; what
 is yielded is the bare answer. Without `stream` that is one object, with it the text of server-sent events, as
 the public vLLM worker yields them. Every reply is made from the last user message, a token is a word, and a vector
-comes from a hash. `OPENAI_SERVED_MODEL_NAME_OVERRIDE` names the model, `TOKEN_DELAY` is seconds a token.
+comes from a hash. Any model name will do unless `OPENAI_SERVED_MODEL_NAME_OVERRIDE` says which. `TOKEN_DELAY` is
+seconds a token.
 
 Jobs of `/run` and `/runsync` may have the same two members, or `route` and `body`, or those of the request below,
 which is the worker's own form. Its answer has the shape that the pages of RunPod show, whole or in growing batches:
@@ -35,14 +36,25 @@ from urllib.parse import unquote
 
 import runpod
 
-MODEL = os.environ.get("OPENAI_SERVED_MODEL_NAME_OVERRIDE") or "emulator/echo"
+SERVED = os.environ.get("OPENAI_SERVED_MODEL_NAME_OVERRIDE")
+MODEL = SERVED or "emulator/echo"
+"""What the model is called where a request names none."""
 TOKEN_DELAY = float(os.environ.get("TOKEN_DELAY") or 0)
 NATIVE_OUTPUT = os.environ.get("NATIVE_OUTPUT") or "tokens"
 JOBS_AT_ONCE = 30
 MOST_TOKENS = 16
 """Of an answer in the worker's own form, unless `max_tokens` says otherwise."""
 CREATED = 1_700_000_000
-CARD = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "runpod"}
+
+
+def card(model: str) -> dict[str, Any]:
+    """What is told of a model."""
+    return {"id": model, "object": "model", "created": CREATED, "owned_by": "runpod"}
+
+
+def refusal(code: int, kind: str, message: str) -> dict[str, Any]:
+    """An error as the output, in the shape of vLLM: the job is COMPLETED."""
+    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
 
 
 async def pause(token: str) -> None:
@@ -89,7 +101,7 @@ def embeddings(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("encoding_format") == "base64":
         found = [base64.b64encode(struct.pack(f"<{len(one)}f", *one)).decode() for one in found]
     data = [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(found)]
-    return {"object": "list", "model": MODEL, "data": data, "usage": usage(texts, 0)}
+    return {"object": "list", "model": body.get("model") or MODEL, "data": data, "usage": usage(texts, 0)}
 
 
 def replies_to(texts: list[str], body: dict[str, Any]) -> list[tuple[list[str], str]]:
@@ -155,7 +167,8 @@ async def complete(job_id: str, body: dict[str, Any], chat: bool) -> AsyncIterat
     asked = [text for role, text in messages if role == "user"][-1:] or [""] if chat else prompts
     replies = replies_to(asked, body)
     count = usage(prompts, sum(len(tokens) for tokens, _ in replies))
-    head = {"id": f"{'chatcmpl' if chat else 'cmpl'}-{job_id}", "created": CREATED, "model": MODEL}
+    head = {"id": f"{'chatcmpl' if chat else 'cmpl'}-{job_id}", "created": CREATED}
+    head["model"] = body.get("model") or MODEL
 
     if not body.get("stream"):
         choices = []
@@ -201,21 +214,19 @@ async def handler(job: dict[str, Any]) -> AsyncIterator[Any]:
         return
     route, body = request(job["input"])
     model = unquote(route.removeprefix("/v1/models/")) if route.startswith("/v1/models/") else body.get("model")
-    if model not in (None, MODEL):
-        message = f"The model `{model}` does not exist."
-        yield {"error": {"message": message, "type": "worker_error", "code": None}}  # the job is FAILED
+    if SERVED and model not in (None, SERVED):
+        yield refusal(404, "NotFoundError", f"The model `{model}` does not exist.")
     elif route in ("/v1/chat/completions", "/v1/completions"):
         async for part in complete(job["id"], body, chat=route == "/v1/chat/completions"):
             yield part
     elif route == "/v1/embeddings":
         yield embeddings(body)
     elif route == "/v1/models":
-        yield {"object": "list", "data": [CARD]}
+        yield {"object": "list", "data": [card(MODEL)]}
     elif route.startswith("/v1/models/"):
-        yield CARD
-    else:  # an error as the output: the job is COMPLETED
-        message = f"The route {route} does not exist."
-        yield {"object": "error", "message": message, "type": "NotFoundError", "param": None, "code": 404}
+        yield card(str(model))
+    else:
+        yield refusal(404, "NotFoundError", f"The route {route} does not exist.")
 
 
 if __name__ == "__main__":

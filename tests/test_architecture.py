@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "stores": {"core", "core.time", "core.jobs"},
     "effects": {"core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.records"},
     "sdk_app": set(),
-    "config": {"core", "core.secrets", "values", "sdk_app"},
+    "config": {"core", "core.secrets", "core.mocks", "values", "sdk_app"},
     "mocking": {"core", "core.time", "core.secrets", "core.mocks", "values"},
     "workers": {
         "core", "core.time", "core.secrets", "core.jobs", "core.fleet", "core.mocks", "core.endpoint", "values",
@@ -254,7 +254,10 @@ def every_class() -> Mapping[str, Class]:
     return {name: one for path in FILES for name, one in classes(path)}
 
 
-SHAPES = {"typing.NamedTuple", "typing.TypedDict", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings"}
+SHAPES = {
+    "typing.NamedTuple", "typing.TypedDict", "enum.Enum", "pydantic.BaseModel", "pydantic_settings.BaseSettings",
+    "msgspec.Struct",
+}  # fmt: skip
 """Whoever inherits from these is data; its parents are parts of a form, not of a behaviour."""
 ABSTRACT = {
     "core.records.news.Effect",

@@ -17,8 +17,9 @@ from tests.tables import table
 COMMANDS = ["serve", "dev", "exec", "config"]
 WITH_FLAGS = [name for name in all_options() if name != "handlers"]
 REPEATABLE = [
-    "endpoint", "command", "flash", "app", "mock", "load_balancer", "stubs", "fault_profile", "admin_key", "tls_name",
-    "set", "api_key", "worker_key", "environment", "allowed_host", "webhook_allow", "webhook_deny", "proxy_host",
+    "endpoint", "command", "flash", "app", "mock", "openai", "openai_model", "load_balancer", "stubs", "fault_profile",
+    "admin_key", "tls_name", "set", "api_key", "worker_key", "environment", "allowed_host", "webhook_allow",
+    "webhook_deny", "proxy_host",
 ]  # fmt: skip
 EXEC_PORTS = {
     "port": "--port INTEGER Port to listen on. [a free one]",

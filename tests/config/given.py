@@ -126,6 +126,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     ),
     "app": (_list("app", "a.py", "pkg.mod:app"), _list("app", "lab")),
     "mock": (_list("mock", "m", "n"), _list("mock", "o")),
+    "openai": (_list("openai", "p", "q"), _list("openai", "r")),
     "load_balancer": (_list("load_balancer", "l=h.py:app"), _list("load_balancer", "k=i.py:app", "n=node s.js")),
     "stubs": (
         _list("stubs", "s.yaml", "t.yaml")._replace(value=[Path("s.yaml"), Path("t.yaml")]),
@@ -198,6 +199,16 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "isolate": (_text("isolate", "network"), _text("isolate", "none")),
     "volume": (_text("volume", "one", Path("one")), _text("volume", "two", Path("two"))),
     "directory": (_text("directory", "one", Path("one")), _text("directory", "two", Path("two"))),
+    "openai_model": (_list("openai_model", "tiny", "org/big"), _list("openai_model", "other")),
+    "openai_text": (_text("openai_text", "echo"), _text("openai_text", "lorem")),
+    "ttft": (
+        _text("ttft", "100ms-300ms seed 7", Span(100, 300, 7)),
+        _text("ttft", "200", Span(200, 200), "200"),
+    ),
+    "tokens_per_second": (_number("tokens_per_second", 40.0), _number("tokens_per_second", 12.5)),
+    "jitter": (_number("jitter", 0.2), _number("jitter", 1.0)),
+    "load_factor": (_number("load_factor", 0.1), _number("load_factor", 2.0)),
+    "max_model_len": (_number("max_model_len", 4_096), _number("max_model_len", 1)),
     "sdk_rules": (_text("sdk_rules", "1.12"), _text("sdk_rules", "2.0")),
     "python": (_text("python", "/usr/bin/python3"), _text("python", "python3")),
 }

@@ -173,8 +173,10 @@ WRONG = {
 
 def wrong_values(name: str) -> list[str]:
     """TOML values that are none of this option."""
-    if name == "scaler_value":
+    if name in ("scaler_value", "tokens_per_second"):
         return ["'1'", "true", "[1]", "0", "-1", "nan"]
+    if name in ("jitter", "load_factor"):
+        return ["'1'", "true", "[1]", "-1", "nan", "1001"]
     kinds = {
         "a number": (
             "port",
@@ -189,16 +191,19 @@ def wrong_values(name: str) -> list[str]:
             "workers_max",
             "concurrency",
             "worker_capacity",
+            "max_model_len",
         ),
         "a time": ("idle_timeout", "execution_timeout", "job_ttl", "init_timeout", "keep_alive", "stop_grace"),
-        "a span": ("cold_start", "throttle"),
-        "a word": ("isolate", "profile", "log_level", "log_requests", "log_format", "scaler"),
+        "a span": ("cold_start", "throttle", "ttft"),
+        "a word": ("isolate", "profile", "log_level", "log_requests", "log_format", "scaler", "openai_text"),
         "a list": (
             "handlers",
             "endpoint",
             "command",
             "flash",
             "mock",
+            "openai",
+            "openai_model",
             "load_balancer",
             "stubs",
             "fault_profile",

@@ -55,6 +55,13 @@ REACHES: dict[str, Callable[[Plan], Any]] = {
     "volume": lambda plan: Path(os.path.relpath(plan.volume or "nowhere")),
     "directory": lambda plan: Path(os.path.relpath(plan.directory or "nowhere")),
     "python": lambda plan: plan.python,
+    "openai_model": lambda plan: list(plan.model.names),
+    "openai_text": lambda plan: plan.model.text,
+    "ttft": lambda plan: plan.model.pace.ttft,
+    "tokens_per_second": lambda plan: plan.model.pace.tokens_per_second,
+    "jitter": lambda plan: plan.model.pace.jitter,
+    "load_factor": lambda plan: plan.model.pace.load_factor,
+    "max_model_len": lambda plan: plan.model.max_model_len,
     "sdk_rules": lambda plan: plan.rules,
 }
 
@@ -371,6 +378,10 @@ def test_the_capacity_of_workers_is_for_load_balancers_only() -> None:
     [
         (("--mock", "llm"), "auto"),
         (("--mock", "llm", "--mock", "tts"), "auto"),
+        (("--mock", "llm", "--openai", "gpt"), "auto"),
+        (("--openai", "gpt", "--ttft", "1ms"), "real"),
+        (("--openai", "gpt", "--tokens-per-second", "40", "--clock", "virtual"), "virtual"),
+        (("--mock", "llm", "--ttft", "1ms"), "auto"),
         (("--mock", "llm", "--clock", "real"), "real"),
         (("--mock", "llm", "--endpoint", "far"), "real"),
         (("--mock", "llm", "--command", "c=python -u c.py"), "real"),

@@ -125,6 +125,37 @@ def test_files_that_hide_a_module_are_found(folder: Path) -> None:
     assert hidden_modules("package.module:run") == []
 
 
+def test_a_model_is_named_by_an_option_or_in_a_table() -> None:
+    assert read_settings(openai=["llm"], mock=["tts"]).services() == {
+        "tts": Service(mock=True), "llm": Service(mock=True, openai=True),
+    }  # fmt: skip
+    configure("""\
+        [endpoints.a]
+        openai = true
+        concurrency = 4
+        [endpoints.b]
+        mock = true
+        openai = true
+        [endpoints.c]
+        mock = true
+    """)
+    found = plans()
+    assert [str(plan.service) for plan in found.values()] == ["stubs and a model", "stubs and a model", "stubs"]
+    assert [plan.concurrency for plan in found.values()] == [4, 30, 1]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("openai = true\nhandler = 'h.py'", "write one of handler, command and openai, not several"),
+        ("openai = true\ntype = 'load_balancer'", "a load balancer needs a server"),
+        ("openai = 'yes'", "endpoints.a.openai: Input should be a valid boolean"),
+    ],
+)
+def test_a_model_is_refused(table: str, words: str) -> None:
+    assert words in refused_file(f"[endpoints.a]\n{table}\n")
+
+
 # Endpoints of the file
 
 

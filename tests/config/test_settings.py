@@ -105,7 +105,7 @@ def test_flag_variable_and_key_come_to_the_same(furnished: Path, monkeypatch: py
     assert by_flag == by_key == by_variable == sample.value
 
 
-@table("name", [name for name in all_options() if name not in (*ENDPOINT_OPTIONS, "command", "mock")])
+@table("name", [name for name in all_options() if name not in (*ENDPOINT_OPTIONS, "command", "mock", "openai")])
 def test_an_option_of_the_server_is_no_key_of_an_endpoint(furnished: Path, name: str) -> None:
     words = refused_file(f"[endpoints.a]\n\n{name} = {SAMPLES[name][0].key}\n")
     assert words.startswith(f"runpod-emulator.toml:3: endpoints.a.{name}: no such key")

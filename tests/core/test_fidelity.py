@@ -48,6 +48,7 @@ def test_a_label_is_the_weakest_of_the_row_and_what_decides_it(profile, row: Row
         ("error.paused", "observed", {}, "observed"),
         ("error.paused", "documented", {"paused_endpoint": "conflict"}, "observed"),
         ("openai.failed", "observed", {"openai_failure": "shown"}, "guess"),
+        ("openai.error", "observed", {"openai_errors": "status"}, "guess"),
         ("run.accepted", "observed", {"id_suffix": "-x9"}, "guess"),
         ("status.completed", "observed", {}, "observed"),
         ("status.completed", "documented", {}, "observed"),

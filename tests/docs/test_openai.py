@@ -25,7 +25,7 @@ from tests.conftest import require
 pytestmark = pytest.mark.compat
 
 PAGE = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8")
-FIRST, SLOW, VLLM, MOCK, CANCELS = range(5)
+ANY, PACED, STRICT, STUBBED, FIRST, SLOW, VLLM, MOCK, CANCELS = range(9)
 
 
 def blocks(language: str) -> list[str]:
@@ -33,7 +33,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-SNIPPET, TEST = blocks("python")
+SNIPPET, FORMED, TEST = blocks("python")
+MODEL_STUBS, STUBS = blocks("yaml")
+REFUSAL, NATIVE, NATIVE_OUTPUT = blocks("json")
 (CURL,) = [block for block in blocks("sh") if block.startswith("curl ")]
 COMMANDS = [block for block in blocks("sh") if block != CURL]
 
@@ -52,7 +54,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Command]]:
     (folder / "handlers").symlink_to(ROOT / "handlers")
     (folder / "src").mkdir()
     shutil.copy(ROOT / "handlers" / "openai_chat.py", folder / "src" / "main.py")
-    (folder / "stubs.yaml").write_text("".join(blocks("yaml")))
+    (folder / "stubs.yaml").write_text(STUBS)
+    (folder / "model.yaml").write_text(MODEL_STUBS)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where `python` is
     with commands(folder) as start:
         started = []
@@ -91,14 +94,48 @@ def test_the_page_has_the_commands_that_are_tested() -> None:
 
 def test_curl(served: list[Command]) -> None:
     require("curl", "sh")
-    answer = json.loads(run("sh", "-c", there(CURL, served[FIRST])))
-    assert answer["choices"][0]["message"]["content"] == "You said: hello"
+    answer = json.loads(run("sh", "-c", there(CURL, served[ANY])))
+    assert answer["model"] == "meta-llama/Llama-3.3-70B-Instruct"
+    assert len(answer["choices"][0]["message"]["content"].split()) >= 16
 
 
 def test_the_official_client(served: list[Command]) -> None:
-    printed = run(sys.executable, "-c", there(SNIPPET, served[FIRST]))
-    assert printed == "You said: hello\nYou said: hello"
-    assert "  # You said: hello\n" in SNIPPET
+    whole, streamed = run(sys.executable, "-c", there(SNIPPET, served[ANY])).splitlines()
+    text, _, tokens = whole.rpartition(" ")
+    assert (text, int(tokens) > 16) == (streamed, True)
+
+
+def test_a_form(served: list[Command]) -> None:
+    assert 18 <= int(run(sys.executable, "-c", there(FORMED, served[ANY]))) <= 99
+
+
+def test_a_pace_is_kept_and_measured(served: list[Command]) -> None:
+    assert chat(served[PACED], "llm", model="acme/tiny") == "hello"
+    assert ask(served[PACED], "llm", "/v1/chat/completions", {"messages": [], "model": "x"}).json()["code"] == 400
+    text = ask(served[PACED], "llm", "/metrics").text
+    named = re.findall(r"`(vllm:\w+)`", PAGE)
+    assert len(named) == 6
+    assert [name for name in named if name not in text] == []
+    assert 0.08 <= float(re.findall(r"time_to_first_token_seconds_sum\S* (\S+)", text)[0]) <= 0.36
+
+
+def test_what_is_refused(served: list[Command]) -> None:
+    body = {"model": "gpt-4", "messages": [{"role": "user", "content": "hello"}]}
+    refused = ask(served[PACED], "llm", "/v1/chat/completions", body)
+    assert (refused.status_code, refused.text) == (200, REFUSAL.strip())
+    strict = ask(served[STRICT], "llm", "/v1/chat/completions", {**body, "messages": []})
+    assert (strict.status_code, strict.json()["error"]["type"]) == (400, "BadRequestError")
+
+
+def test_stubs_go_before_the_model(served: list[Command]) -> None:
+    server = served[STUBBED]
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    assert chat(server, "llm", messages=asked) == "Paris."
+    greedy, unlucky = (
+        ask(server, "llm", "/v1/chat/completions", {"messages": asked, "user": user}) for user in ("greedy", "unlucky")
+    )
+    assert (greedy.json()["code"], unlucky.status_code) == (429, 500)
+    assert len(chat(server, "llm").split()) >= 16
 
 
 def test_another_name_of_the_model(served: list[Command]) -> None:
@@ -108,7 +145,7 @@ def test_another_name_of_the_model(served: list[Command]) -> None:
 
 
 def test_jobs_in_the_workers_own_form(served: list[Command]) -> None:
-    asked, output = map(json.loads, blocks("json"))
+    asked, output = json.loads(NATIVE), json.loads(NATIVE_OUTPUT)
     http = served[FIRST].http
     assert http.post("/openai_chat/runsync", json=asked).json()["output"] == output
     asked["input"]["stream"] = True

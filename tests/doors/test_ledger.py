@@ -136,6 +136,7 @@ def openai(name: str, label: str, stream: bool = False, output: bytes = b"[1]", 
 
 openai("completed", "client")
 openai("failed", "observed")
+openai("error", "observed", output=b'[{"object":"error","message":"no","type":"NotFoundError","code":404}]')
 openai("stream", "client", stream=True)
 openai("reshaped", "guess", output=b"[1,2]")
 openai("waiting", "guess", openai_wait=1_000)

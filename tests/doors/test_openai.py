@@ -10,6 +10,7 @@ import pytest
 from runpod_emulator.core.jobs.job import JobStatus
 
 from tests.doors.doors import KEY, Doors, Visit, expect_problem, open_doors, until
+from tests.tables import table
 
 FAILURES = ["hidden", "shown"]
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -100,6 +101,36 @@ async def test_a_failed_job_may_be_an_error_as_clients_of_openai_read_it():
     error = {"message": "no such model", "type": "server_error", "param": None, "code": None}
     assert (got.status_code, got.json()) == (500, {"error": error})
     assert got.headers["x-emulator-fidelity"] == "guess; row=openai.failed"
+
+
+ERROR = {"code": 404, "message": "no such model", "object": "error", "param": None, "type": "NotFoundError"}
+NESTED = {"error": {"message": "no such model", "type": "NotFoundError", "param": None, "code": 404}}
+
+
+@table("stream", [False, True])
+@table(
+    ("errors", "output", "status", "body"),
+    [
+        ("output", ERROR, 200, ERROR),
+        ("status", ERROR, 404, NESTED),
+        ("status", {**ERROR, "code": 200}, 200, {**ERROR, "code": 200}),
+        ("status", {"object": "error", "message": 7}, 200, {"object": "error", "message": 7}),
+        ("status", {"object": "list", "of": "error"}, 200, {"object": "list", "of": "error"}),
+    ],
+)
+async def test_an_error_that_a_worker_gives_as_its_output(
+    errors: str, output: Any, status: int, body: Any, stream: bool
+):
+    doors = open_doors(openai_errors=errors)
+    held = await asked(doors, {**CHAT, "stream": stream})
+    job = await doors.take()
+    if stream:
+        await doors.emit(job, json.dumps(output).encode())
+    await doors.complete(job, json.dumps([output]).encode())
+    got = await held
+    is_event = stream and status == 200
+    assert got.status_code == status
+    assert json.loads(got.text.removeprefix("data: ") if is_event else got.text) == body
 
 
 async def test_a_cancelled_job_is_an_error_too():

@@ -438,14 +438,25 @@ def test_openai_chat_lists_and_retrieves_its_model(load: Any, monkeypatch: pytes
     assert run(handler, openai_route="/v1/models/org%2Ftiny", openai_input={}) == models["data"]
 
 
-@pytest.mark.parametrize(
-    ("route", "body"), [("/v1/models/org%2Fother", {}), ("/v1/completions", {"model": "org/other", "stream": True})]
-)
-def test_openai_chat_fails_for_another_model(ask: Any, route: str, body: dict[str, Any]) -> None:
+OTHERS = [("/v1/models/org%2Fother", {}), ("/v1/completions", {"model": "org/other", "prompt": "a"})]
+
+
+@pytest.mark.parametrize(("route", "body"), OTHERS)
+def test_openai_chat_takes_any_model_name(ask: Any, route: str, body: dict[str, Any]) -> None:
     (answer,) = ask(route, **body)
+    assert (answer.get("model") or answer["id"]) == "org/other"
+
+
+@pytest.mark.parametrize(("route", "body"), OTHERS)
+def test_openai_chat_that_is_told_its_name_answers_another_with_an_error_object(
+    load: Any, monkeypatch: pytest.MonkeyPatch, route: str, body: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("OPENAI_SERVED_MODEL_NAME_OVERRIDE", "org/tiny")
+    (answer,) = run(load("openai_chat").handler, openai_route=route, openai_input=body)
     assert answer == {
-        "error": {"message": "The model `org/other` does not exist.", "type": "worker_error", "code": None}
-    }
+        "object": "error", "message": "The model `org/other` does not exist.", "type": "NotFoundError", "param": None,
+        "code": 404,
+    }  # fmt: skip
 
 
 def test_openai_chat_answers_an_unknown_route_with_an_error_object(ask: Any) -> None:

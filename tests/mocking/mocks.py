@@ -11,7 +11,7 @@ from typing import Any
 
 from runpod_emulator.core.endpoint.submission import Submission
 from runpod_emulator.core.jobs.job import Job
-from runpod_emulator.core.mocks.script import Scene
+from runpod_emulator.core.mocks.script import Reply, Scene
 from runpod_emulator.core.platform import preset
 from runpod_emulator.core.settings import default_settings
 from runpod_emulator.core.time.clock import VirtualClock
@@ -23,12 +23,12 @@ NOW = 1_700_000_000_000
 
 
 class MockWorld:
-    """One emulator with the mock endpoint `ep`."""
+    """One emulator with the mock endpoint `ep`, whose workers take `concurrency` jobs at once."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, concurrency: int = 1, model: Reply | None = None) -> None:
         platform = preset("observed")
         self.emulator = World(platform, wire.webhook_body, clock=VirtualClock(NOW), seed=seed, rate_limits=False)
-        self.endpoint = self.emulator.endpoints.add_mock(default_settings("ep", platform))
+        self.endpoint = self.emulator.endpoints.add_mock(default_settings("ep", platform), concurrency, model)
 
     def stub(self, **written: Any) -> None:
         """Add a stub."""
@@ -70,9 +70,9 @@ class MockWorld:
 
 
 @asynccontextmanager
-async def mock_world(seed: int = 1) -> AsyncIterator[MockWorld]:
+async def mock_world(seed: int = 1, concurrency: int = 1, model: Reply | None = None) -> AsyncIterator[MockWorld]:
     """A world that ends with the block."""
-    world = MockWorld(seed)
+    world = MockWorld(seed, concurrency, model)
     try:
         yield world
     finally:
@@ -89,6 +89,6 @@ def scene(given: Any = None, seed: int = 1, **changes: Any) -> Scene:
     asked = SimpleNamespace(input={} if given is None else given, headers={"x-tenant": "acme"})
     members = {
         "endpoint": "ep", "job": "job-1", "question": asked,
-        "call": 3, "run": 2, "clock": lambda: NOW, "chance": random.Random(seed),
+        "call": 3, "run": 2, "clock": lambda: NOW, "chance": random.Random(seed), "seed": seed,
     }  # fmt: skip
     return Scene(**{**members, **changes})

@@ -138,7 +138,7 @@ def _rows(server: Server, root: str) -> Iterator[_Row]:
         if one in endpoints.balancers:
             yield _Row(one, "load balancer", f"{root}/lb/{one}/ or host {one}.*", workers)
         elif plan is None or plan.service.mock:
-            yield _Row(one, "mock", "stubs", "")
+            yield _Row(one, "mock", "stubs" if plan is None else str(plan.service), "")
         else:
             kind = "handler" if plan.service.handler else "command" if plan.service.command else "elsewhere"
             yield _Row(one, kind, server.masks.text(_code(plan)), workers)

@@ -30,11 +30,12 @@ NAME = "runpod-emulator.toml"
 
 
 class CodeTable(EndpointOptions):
-    """What the workers of an endpoint run; without handler, command and mock, workers started elsewhere serve it."""
+    """What serves an endpoint; without handler, command, mock and openai, workers started elsewhere do."""
 
     handler: str | None = None
     command: list[str] | str | None = None
     mock: bool = False
+    openai: bool = False
 
 
 class EndpointTable(CodeTable):

@@ -105,6 +105,23 @@ class EndpointOptions(Exact):
     )
     directory: _File | None = _option(None, "Working directory of the workers.", "FOLDER", shown="this one")
     python: str = _option(sys.executable, "Interpreter that runs the handlers.", "PATH", shown="this one", min_length=1)
+    openai_model: list[str] = _option(
+        [], "The model of --openai answers to this name alone (repeatable).", "NAME", shown="any name"
+    )
+    openai_text: Literal["lorem", "echo"] = _option(
+        "lorem", "What the model of --openai says: made-up words, or the last user message."
+    )
+    ttft: Duration | None = _option(
+        None, "Time to the first token of the model of --openai: 200ms, a range 100ms-300ms.", "SPAN", shown="0"
+    )
+    tokens_per_second: float | None = _option(
+        None, "Tokens that it says in a second.", shown="all at once", gt=0, allow_inf_nan=False
+    )
+    jitter: float = _option(0.0, "How much longer or shorter each of its waits may be, from 0 to 1.", ge=0, le=1)
+    load_factor: float = _option(
+        0.0, "How much longer each is for every other request in flight: at 0.1, ten double it.", ge=0, le=1_000
+    )
+    max_model_len: int = _option(131_072, "Tokens that it takes: of a request and its answer.", ge=1)
     sdk_rules: Literal["1.12", "2.0"] | None = _option(
         None,
         "Whose rules worker processes keep: those of this version of runpod.",
@@ -134,6 +151,12 @@ class ServerOptions(EndpointOptions):
         "SOURCE",
     )
     mock: list[str] = _option([], "Serve endpoint ID by stubs alone (repeatable).", "ID")
+    openai: list[str] = _option(
+        [],
+        "Serve endpoint ID by a model that is none: it answers OpenAI's API, and stubs that fit go before it "
+        "(repeatable).",
+        "ID",
+    )
     load_balancer: list[str] = _option(
         [],
         "Serve load-balancing endpoint ID by an HTTP server: an ASGI application file.py:app, or a command "
@@ -145,7 +168,7 @@ class ServerOptions(EndpointOptions):
     clock: Literal["real", "virtual", "auto"] | None = _option(
         None,
         "Time: virtual stands still until the admin API moves it, auto leaves out what nobody needs.",
-        shown="auto where only stubs serve, else real",
+        shown="auto where only stubs serve, or a model without a pace, else real",
     )
     store: str | None = _option(
         None,

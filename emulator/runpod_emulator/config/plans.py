@@ -18,8 +18,9 @@ from runpod_emulator.config.options import EndpointOptions
 from runpod_emulator.config.services import Service, checked_id, service_of
 from runpod_emulator.config.settings import DEFAULT, OF_PLATFORM, Effective, Settings, interpreter, scaling
 from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.mocks.pace import ModelSettings, Pace
 from runpod_emulator.core.platform import SECOND, Platform
-from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, default_settings
+from runpod_emulator.core.settings import AT_ONCE, ONLY_BALANCED, EndpointSettings, default_settings
 from runpod_emulator.values import file_of
 
 log = logging.getLogger("runpod_emulator")
@@ -27,6 +28,8 @@ log = logging.getLogger("runpod_emulator")
 _OWN_PORT = re.compile(r"\{port(?:[1-9]\d*)?\}")
 VOLUME_VARIABLE = "RUNPOD_VOLUME_PATH"
 LAST_PORT = 65_535
+_MODEL_CONCURRENCY = 30
+"""Jobs at once in a worker that serves a model: as many as the public vLLM worker takes by default."""
 _NOT_SERVED = "an image is not served by itself: name what stands in for it with --endpoint, --command or --mock"
 _NO_POD = "a task is a pod of its own, which only the management API brings up, so it is not served"
 
@@ -49,6 +52,8 @@ class Plan:
     """Whether each worker has a network of its own."""
     rules: str | None
     """Whose rules its worker processes keep, where that was said."""
+    model: ModelSettings = field(default_factory=ModelSettings)
+    """What its model is told, where one answers."""
     debug_port: int | None = None
     """Where an editor may attach to its one worker, with --debug."""
     never_started: set[int] = field(default_factory=set, compare=False)
@@ -110,11 +115,14 @@ def _debugged(plans: list[Plan], first_port: int) -> list[Plan]:
 
 
 def clock_of(settings: Settings, plans: list[Plan]) -> Literal["real", "virtual", "auto"]:
-    """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real."""
+    """How time passes: where only stubs serve, and nobody says so, it is left out; where something runs, it is real.
+
+    A model with a pace is there to be watched: its time is real too.
+    """
     if settings.clock is not None:
         return settings.clock
-    are_mocked = settings.images.are_mocked and all(plan.service.mock for plan in plans)
-    return "auto" if settings.store is None and are_mocked else "real"
+    is_left_out = all(plan.service.mock and not (plan.service.openai and plan.model.pace.is_slow) for plan in plans)
+    return "auto" if settings.store is None and settings.images.are_mocked and is_left_out else "real"
 
 
 def plan_one(settings: Settings, endpoint: str, table: EndpointTable) -> Plan:
@@ -135,7 +143,7 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
     directory = _directory(settings, endpoint, service)
     concurrency = settings.effective("concurrency", endpoint)
     table = settings.table(endpoint)
-    if service.handler is None and table is not None and table.concurrency is not None:
+    if service.handler is None and not service.openai and table is not None and table.concurrency is not None:
         raise ConfigurationError(
             f"{concurrency.origin}: concurrency: it is the program's own concurrency_modifier that decides, "
             "so this is for handlers only"
@@ -161,13 +169,22 @@ def _plan(settings: Settings, platform: Platform, endpoint: str, service: Servic
         service=service,
         python=python,
         environment=variables,
-        concurrency=concurrency.value or 1,
+        concurrency=concurrency.value or (_MODEL_CONCURRENCY if service.openai else 1),
         directory=directory,
         rules=settings.effective("sdk_rules", endpoint).value,
         stop_grace=settings.effective("stop_grace", endpoint).value / SECOND,
         volume=volume,
         isolated=_isolated(settings, endpoint, service),
+        model=_model(settings, endpoint),
     )
+
+
+def _model(settings: Settings, endpoint: str) -> ModelSettings:
+    def of(name: str) -> Any:
+        return settings.effective(name, endpoint).value
+
+    pace = Pace(of("ttft") or AT_ONCE, of("tokens_per_second") or 0.0, of("jitter"), of("load_factor"))
+    return ModelSettings(tuple(of("openai_model")), of("openai_text"), pace, of("max_model_len"))
 
 
 def _settings(

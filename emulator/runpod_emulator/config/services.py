@@ -24,13 +24,15 @@ _NOT_HANDLERS = ("_", "test_", "conftest")
 class Service(NamedTuple):
     """What serves an endpoint: a handler, a command, stubs alone, or none of them: workers started elsewhere.
 
-    Where it is `balanced`, the handler is an ASGI application, and workers are HTTP servers. For a `resource` of an
-    app the plan makes the handler or the command.
+    Where stubs alone serve, a model may answer what none of them does (`openai`). Where it is `balanced`, the handler
+    is an ASGI application, and workers are HTTP servers. For a `resource` of an app the plan makes the handler or the
+    command.
     """
 
     handler: str | None = None
     command: tuple[str, ...] = ()
     mock: bool = False
+    openai: bool = False
     balanced: bool = False
     resource: FlashResource | AppResource | None = None
 
@@ -38,7 +40,8 @@ class Service(NamedTuple):
         if isinstance(self.resource, AppResource):
             return str(self.resource)
         code = self.handler or " ".join(self.command) or (self.resource and str(self.resource))
-        return code or ("stubs" if self.mock else "workers started elsewhere")
+        stubs = "stubs and a model" if self.openai else "stubs"
+        return code or (stubs if self.mock else "workers started elsewhere")
 
     @property
     def advice(self) -> str:
@@ -46,7 +49,7 @@ class Service(NamedTuple):
         return self.resource.advice if self.resource else ""
 
 
-SERVICES = ("endpoint", "command", "mock", "load_balancer", "flash", "app", "handlers")
+SERVICES = ("endpoint", "command", "mock", "openai", "load_balancer", "flash", "app", "handlers")
 """The options that name what is served."""
 
 
@@ -55,15 +58,16 @@ def services(
 ) -> dict[str, Service]:
     """What serves each endpoint, by its id, from the entries of `SERVICES` and who gave them.
 
-    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID=SERVER`, folders of Flash apps, sources of apps, of which
-    `apps` has the resources, and handlers alone. Raises ConfigurationError.
+    Entries are `ID=HANDLER` or `ID`, `ID=COMMAND`, `ID`, `ID`, `ID=SERVER`, folders of Flash apps, sources of apps, of
+    which `apps` has the resources, and handlers alone. Raises ConfigurationError.
     """
 
     def declared(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
         return _declared(apps, origin) if entries else iter(())
 
     found: dict[str, Service] = {}
-    for name, parse in zip(SERVICES, (_named, _commands, _mocks, _servers, _flash, declared, _unnamed), strict=True):
+    parsers = (_named, _commands, _mocks, _models, _servers, _flash, declared, _unnamed)
+    for name, parse in zip(SERVICES, parsers, strict=True):
         entries, origin = given[name]
         for endpoint_id, service in parse(entries, origin):
             if endpoint_id in found:
@@ -107,10 +111,12 @@ def service_of(table: EndpointTable) -> Service:
 
 
 def _service_of(table: EndpointTable) -> Service:
-    if (table.handler is not None) + (table.command is not None) + table.mock > 1:
-        raise ConfigurationError("write one of handler, command and mock, not several")
-    if table.mock:
-        return Service(mock=True)
+    is_mock = table.mock or table.openai
+    if (table.handler is not None) + (table.command is not None) + is_mock > 1:
+        mock = "openai" if table.openai else "mock"
+        raise ConfigurationError(f"write one of handler, command and {mock}, not several")
+    if is_mock:
+        return Service(mock=True, openai=table.openai)
     if table.handler is not None:
         return Service(checked_handler(table.handler))
     if table.command is None:
@@ -173,6 +179,11 @@ def _mocks(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
     for entry in entries:
         with _placed(origin):
             yield checked_id(entry, "HANDLER"), Service(mock=True)
+
+
+def _models(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:
+    for endpoint_id, service in _mocks(entries, origin):
+        yield endpoint_id, service._replace(openai=True)
 
 
 def _flash(entries: list[str], origin: str) -> Iterator[tuple[str, Service]]:

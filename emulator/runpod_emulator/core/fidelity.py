@@ -67,6 +67,7 @@ _ROWS = (
     Row("requests.page", _CLIENT, "a client reads requests: id, status, delayTime, workerId, executionTime of each; newest first is a guess"),
     Row("requests.part", _GUESS, "one page of several, shaped like the batch API's", ("requests_limit",)),
     Row("openai.completed", _CLIENT, "clients need a bare object, workers give it in a list of one, or as a string"),
+    Row("openai.error", _OBSERVED, "recorded: an error object that a worker gives as its output passes as 200", ("openai_errors",)),
     Row("openai.stream", _CLIENT, "the worker's texts verbatim, as server-sent events: so its workers write them"),
     Row("openai.reshaped", _GUESS, "the first of several items; chunks that are no texts as data lines"),
     Row("openai.failed", _OBSERVED, "recorded 2026-08: 500 internal server error, and nothing of what the worker said", ("openai_failure",)),

@@ -178,6 +178,11 @@ class Platform:
     openai_failure: Literal["hidden", "shown"] = _fact(
         "hidden", _OBSERVED, "recorded: 500 without the worker's words; shown: they come in OpenAI's shape, to debug"
     )
+    openai_errors: Literal["output", "status"] = _fact(
+        "output",
+        _OBSERVED,
+        "recorded: 200 for an error object that a worker gives as its output; status: its code and vLLM's own shape",
+    )
     openai_hangup: Literal["continue", "cancel"] = _fact(
         "continue", _GUESS, "the job of an /openai request whose client has hung up, by analogy with /runsync"
     )

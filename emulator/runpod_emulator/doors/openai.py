@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import msgspec
 import orjson
@@ -84,7 +85,44 @@ def _answer(call: Call, job: Job) -> Response:
             log.warning("%s/%s: %s", job.endpoint, job.id, _EMPTY)
             return _failed(call, _EMPTY)
         output, row = items[0], row if len(items) == 1 else "openai.reshaped"
+    error = _error_in(output)
+    if error is not None:
+        return _refused(call, job, error, output)
     return call.reply(row, _verbatim(output))
+
+
+class _Error(msgspec.Struct):
+    """An error of vLLM's as an output: `{"object": "error", "message", "type", "param", "code"}`."""
+
+    object: Literal["error"]
+    message: str
+    type: str | None = None
+    param: str | None = None
+    code: int | None = None
+
+
+_error = msgspec.json.Decoder(_Error)
+_LONGEST_ERROR = 65_536
+"""Bytes of an output in which an error is looked for."""
+
+
+def _error_in(output: bytes) -> _Error | None:
+    """The error that an output is; an error object is as small as a message."""
+    if len(output) > _LONGEST_ERROR or b'"error"' not in output or not output.startswith(b"{"):
+        return None
+    try:
+        return _error.decode(output)
+    except msgspec.DecodeError:
+        return None
+
+
+def _refused(call: Call, job: Job, error: _Error, output: bytes) -> Response:
+    """An error that the worker has given as its output: as it is, or as vLLM itself answers it."""
+    log.info("%s/%s: the worker refuses the request: %s", job.endpoint, job.id, error.message)
+    if call.platform.openai_errors == "output" or error.code is None or not 400 <= error.code < 600:
+        return call.reply("openai.error", output)
+    members = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return call.reply("openai.error", orjson.dumps({"error": members}), error.code)
 
 
 def _verbatim(output: bytes) -> bytes:
@@ -142,6 +180,9 @@ async def _stream(call: Call, job: Job) -> Response:
         _left(call, job.id)
     if not chunks and status.terminal and status is not JobStatus.COMPLETED:
         return _answer(call, await call.endpoint.status(job.id))
+    if len(chunks) == 1 and call.platform.openai_errors == "status" and (error := _error_in(chunks[0])):
+        call.emulator.unread.seen(job)
+        return _refused(call, job, error, chunks[0])
     row = "openai.stream" if not chunks or chunks[0].startswith(b'"') else "openai.reshaped"
     headers = {FIDELITY: call.ledger.headers[row]}
     events = Events(_events(call, job.id, status, chunks), headers=headers, ping=_NEVER, sep="\n")

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script
 from runpod_emulator.core.mocks.script import Step as CoreStep
 from runpod_emulator.mocking.forms import Templated, TemplatedText, Time, Written, refusal, short_form
+from runpod_emulator.mocking.openai.written import ModelReply
 from runpod_emulator.mocking.templates import text_of, value_of
 from runpod_emulator.values import span
 
@@ -55,7 +56,7 @@ class Step(Paused):
 
 
 class Response(Written):
-    """One run of a job. It ends with an output, an error, or one of crash, timeout and never.
+    """One run of a job. It ends with an output, an error, an answer of the model, or one of crash, timeout and never.
 
     An item of `progress` or `stream` is taken as `{value, after, polls}` or `{chunk, after,
     polls}` only if it is a mapping whose keys are all among those and that has `value` or
@@ -100,6 +101,11 @@ class Response(Written):
         description="fails the job, whose `output` is shown beside; a template that gives an empty text does not",
         examples=["CUDA out of memory"],
     )
+    openai: ModelReply | None = Field(
+        default=None,
+        description="lets the model of `--openai` answer, as far as this does not say otherwise",
+        examples=[{"text": "Hello from a stub", "ttft": "300ms", "tokens_per_second": 40}],
+    )
     crash: bool = Field(default=False, description="the worker dies in the middle of the job", examples=[True])
     timeout: bool = Field(
         default=False,
@@ -110,6 +116,8 @@ class Response(Written):
 
     @model_validator(mode="after")
     def _is_clear(self) -> Response:
+        if self.openai is not None and self.model_fields_set - {"openai", "queue_delay", "polls_before_in_progress"}:
+            raise refusal("openai stands alone: only queue_delay and polls_before_in_progress go with it")
         if self.steps and (self.progress or self.stream):
             raise refusal("steps stand alone: write progress and stream as steps too")
         endings = [name for name in _ENDINGS if getattr(self, name)]
@@ -128,6 +136,7 @@ class Response(Written):
             in_queue=Pause(span(self.queue_delay), self.polls_before_in_progress),
             steps=tuple(self._steps(name)),
             before_end=self._before_end(),
+            reply=None if self.openai is None else self.openai.to_core(f"{name}.openai"),
         )
 
     def _before_end(self) -> Pause:

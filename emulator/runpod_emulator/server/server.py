@@ -31,6 +31,7 @@ from runpod_emulator.effects.webhooks import PER_HOST
 from runpod_emulator.http import wire
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.names import OwnNames
+from runpod_emulator.mocking.openai import LazyModel
 from runpod_emulator.server.app import Application
 from runpod_emulator.server.app_reload import AppReload
 from runpod_emulator.server.listeners import Listeners
@@ -288,7 +289,8 @@ class Server:
             )  # fmt: skip
             world.endpoints.add_command(plan.settings, command)
         elif service.mock:
-            world.endpoints.add_mock(plan.settings, plan.concurrency)
+            model = LazyModel(plan.model) if service.openai else None
+            world.endpoints.add_mock(plan.settings, plan.concurrency, model)
         else:
             world.endpoints.add_remote(plan.settings)
 

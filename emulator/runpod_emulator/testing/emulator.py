@@ -32,7 +32,8 @@ _ELSEWHERE: dict[str, str] = dict.fromkeys(("endpoints", "endpoint"), "; their i
 class Emulator(Verbs):
     """A server on a free port of this machine, in a thread of its own, and its first world.
 
-    `endpoints` are ids of mock endpoints; an id that a stub names is served too. `options`
+    `endpoints` are ids of mock endpoints, of which `openai=[…]` says where a model answers what no stub
+    does; an id that a stub names is served too. `options`
     are those of `runpod-emulator serve`, such as `clock="virtual"` or `seed=7`; without a
     seed it is 0, and `proxy=True` takes a free port. It works inside a running event loop, under freezegun, and in any
     thread.
@@ -58,7 +59,9 @@ class Emulator(Verbs):
         self._options: dict[str, Any] = {**usual, **options}
         if self._options.get("proxy") is True:
             self._options["proxy"] = 0
-        self._options["mock"] = list(dict.fromkeys([*endpoints, *self._options.get("mock", [])])) or ["mock"]
+        models = self._options.get("openai", [])
+        mocks = dict.fromkeys([*endpoints, *self._options.get("mock", [])])
+        self._options["mock"] = [one for one in mocks if one not in models] or ([] if models else ["mock"])
 
     @property
     def worlds(self) -> dict[str, Verbs]:

@@ -25,6 +25,9 @@ class Options(TypedDict, total=False):
     file.py:app or a folder (repeatable)."""
     mock: Sequence[str]
     """Serve endpoint ID by stubs alone (repeatable)."""
+    openai: Sequence[str]
+    """Serve endpoint ID by a model that is none: it answers OpenAI's API, and stubs that fit go before it
+    (repeatable)."""
     load_balancer: Sequence[str]
     """Serve load-balancing endpoint ID by an HTTP server: an ASGI application file.py:app, or a command that
     listens on $PORT (repeatable)."""
@@ -149,5 +152,19 @@ class Options(TypedDict, total=False):
     """Working directory of the workers."""
     python: str
     """Interpreter that runs the handlers."""
+    openai_model: Sequence[str]
+    """The model of --openai answers to this name alone (repeatable)."""
+    openai_text: Literal["lorem", "echo"]
+    """What the model of --openai says: made-up words, or the last user message."""
+    ttft: str | timedelta
+    """Time to the first token of the model of --openai: 200ms, a range 100ms-300ms."""
+    tokens_per_second: float
+    """Tokens that it says in a second."""
+    jitter: float
+    """How much longer or shorter each of its waits may be, from 0 to 1."""
+    load_factor: float
+    """How much longer each is for every other request in flight: at 0.1, ten double it."""
+    max_model_len: int
+    """Tokens that it takes: of a request and its answer."""
     sdk_rules: Literal["1.12", "2.0"]
     """Whose rules worker processes keep: those of this version of runpod."""

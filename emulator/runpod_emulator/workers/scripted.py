@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,7 +12,7 @@ from runpod_emulator.core.endpoint.scripts import RunningScript
 from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Failed, Job, Progressed
 from runpod_emulator.core.jobs.results import ending, split_chunk
-from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Script, ScriptError, Value
+from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Reply, Script, ScriptError, Value
 from runpod_emulator.core.time.clock import turn, work_time
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.functions import Died, Function, FunctionCall, Handler, Progress
@@ -85,6 +86,9 @@ class Stage:
         script = running.script
         began = work_time() if script.steps else 0.0
         try:
+            if script.reply is not None:
+                await self._reply(job, running, script.reply, caller)
+                return
             for step in script.steps:
                 if work_time() - began > _LONGEST:
                     await turn()
@@ -99,6 +103,45 @@ class Stage:
         except Exception as error:
             log.exception("the script of %s/%s failed", self._endpoint.id, job.id)
             await self._endpoint.report(job.id, Failed(f"{type(error).__name__}: {error}", None, job.lease))
+
+    async def _reply(self, job: Job, running: RunningScript, reply: Reply, caller: Caller) -> None:
+        """Say each piece at its moment, counted from the beginning so that no lateness adds up; then the end."""
+        timeline, platform = self._endpoint.shared.timeline, self._endpoint.platform
+        start, began = timeline.now(), work_time()
+        all_of_it: list[bytes] = []
+        waiting: list[bytes] = []
+        with contextlib.closing(reply(self._endpoint.scripts.scene(job, running))) as pieces:
+            for at, chunk in pieces:
+                due = start + round(at)
+                is_late = work_time() - began > _LONGEST
+                if due > timeline.now() or is_late:
+                    await self._emit(job, waiting)
+                    if is_late:
+                        await turn()
+                    if not await self._reach(job, due, caller):
+                        return
+                    began = work_time()
+                if chunk is not None:
+                    all_of_it.append(chunk)
+                    waiting.append(chunk)
+            await self._emit(job, waiting)
+        output = b"[%s]" % b",".join(all_of_it)
+        await self._endpoint.report(job.id, ending(job.id, job.lease, output, None, platform))
+
+    async def _emit(self, job: Job, chunks: list[bytes]) -> None:
+        """Report these chunks as one, and forget them."""
+        parts = tuple(part for chunk in chunks for part in split_chunk(chunk, self._endpoint.platform))
+        chunks.clear()
+        if parts:
+            await self._endpoint.report(job.id, Emitted(job.lease, parts))
+
+    async def _reach(self, job: Job, due: int, caller: Caller) -> bool:
+        timeline = self._endpoint.shared.timeline
+        timeline.end()
+        try:
+            return await self._endpoint.scripts.reach(job, due, caller)
+        finally:
+            timeline.begin()
 
     async def _run(self, job: Job, call: FunctionCall) -> None:
         platform = self._endpoint.platform

@@ -18,6 +18,7 @@ from runpod_emulator.core.endpoint.work import Work
 from runpod_emulator.core.endpoint.workforce import Workforce
 from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
+from runpod_emulator.core.mocks.script import Reply
 from runpod_emulator.core.secrets.shown import block
 from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
 from runpod_emulator.workers.command import Command, CommandWorker
@@ -166,14 +167,15 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             self._reloader.add(endpoint.workforce, command.files)
         return endpoint
 
-    def add_mock(self, settings: EndpointSettings, concurrency: int = 1) -> Endpoint:
-        """A new endpoint whose jobs only stubs answer."""
+    def add_mock(self, settings: EndpointSettings, concurrency: int = 1, model: Reply | None = None) -> Endpoint:
+        """A new endpoint whose jobs only stubs answer, and the `model` those that none of them does."""
         handler = Handler()
         endpoint = self.add(
             dataclasses.replace(settings, mock=True),
             lambda work: Pool(MOCK, lambda worker: ScriptedWorker(worker, work, concurrency, handler)),
-            again=lambda: self.add_mock(settings, concurrency),
+            again=lambda: self.add_mock(settings, concurrency, model),
         )
+        endpoint.scripts.model = model
         self._handlers[settings.id] = handler
         return endpoint
 

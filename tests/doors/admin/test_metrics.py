@@ -13,7 +13,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from runpod_emulator import __version__
 from runpod_emulator.core.endpoint.submission import Submission
+from runpod_emulator.core.mocks.pace import ModelSettings
+from runpod_emulator.core.settings import default_settings
 from runpod_emulator.http.access import Access
+from runpod_emulator.mocking.openai import LazyModel
 
 from tests.core.steps import turns
 from tests.doors.doors import Doors, Visit, open_doors
@@ -121,6 +124,23 @@ async def test_whoever_speaks_openmetrics_gets_that(it: Numbers):
     assert text.endswith("# EOF\n")
     assert families["runpod_emulator_requests"] == "counter"
     assert families["runpod_emulator_job_delay_seconds"] == "histogram"
+
+
+async def test_a_model_tells_its_numbers_under_the_names_of_vllm(it: Numbers):
+    asked = b'{"openai_route":"/v1/completions","openai_input":{"prompt":"one two","model":"tiny"}}'
+    platform, endpoints = it.world.emulator.platform, it.world.emulator.endpoints
+    for name in ("first", "second", "silent"):
+        endpoints.add_mock(default_settings(name, platform), 1, LazyModel(ModelSettings()))
+    assert "vllm:" not in await it.text()
+    for name in ("first", "second"):
+        endpoint = endpoints.queue(name)
+        endpoint.workforce.begin()
+        await endpoint.submit(Submission(asked))
+    await it.world.emulator.timeline.settle()
+    series = await it.series()
+    found = {labels: number for (name, labels), number in series.items() if name == "vllm:generation_tokens_total"}
+    assert found == {"first,tiny": 16, "second,tiny": 16}
+    assert series["vllm:num_requests_running", "first,tiny"] == 0
 
 
 async def test_a_server_with_an_admin_key_tells_numbers_to_those_who_have_it():

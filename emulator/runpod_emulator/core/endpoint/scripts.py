@@ -22,7 +22,7 @@ from runpod_emulator.core.freeing import free_later
 from runpod_emulator.core.jobs.job import Job, Requeued, Returned, Taken, Transition
 from runpod_emulator.core.jobs.script_state import Paused, ScriptState
 from runpod_emulator.core.jobs.store import patiently
-from runpod_emulator.core.mocks.script import FOR_EVER, Ending, Pause, Scene, Script
+from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Reply, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
 from runpod_emulator.core.settings import Span
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
@@ -98,7 +98,10 @@ class _Known:
 
 
 class RunningScripts:
-    """The scripts of one endpoint's jobs. Where it has no handler, a job that no stub matches plays a failure."""
+    """The scripts of one endpoint's jobs.
+
+    Where it has no handler, a job that no stub matches is answered by the `model`, or plays a failure.
+    """
 
     def __init__(
         self,
@@ -115,6 +118,9 @@ class RunningScripts:
         self._book = book
         self._dice = dice
         self.has_handler = has_handler
+        self.model: Reply | None = None
+        self.waiting: Callable[[], int] = lambda: 0
+        """Tells how many jobs of the endpoint are in the queue, as far as this process has heard."""
         self.waits: Callable[[], None] | None = None
         """Called when a job with a script can be taken, where the endpoint's own workers play none."""
         self._known: dict[str, _Known] = {}
@@ -125,7 +131,7 @@ class RunningScripts:
         self._seeded: dict[Span, Dice] = {}
 
     def __contains__(self, job_id: object) -> bool:
-        return job_id in self._known
+        return job_id in self._known or job_id in self._pauses
 
     def choose(self, job_id: str, question: Question, at: int) -> ScriptState | None:
         """The script of a job that is about to be queued; None where a handler runs it."""
@@ -133,6 +139,8 @@ class RunningScripts:
         if stub is None:
             if self.has_handler:
                 return None
+            if self.model is not None:
+                return ScriptState(None, headers=question.raw_headers)
             reason = f"no stub matches this job; {self._book.missed(question)}"
             return ScriptState(None, headers=question.raw_headers, failure=reason)
         known = self._known[job_id] = _Known(question, stub)
@@ -178,7 +186,7 @@ class RunningScripts:
         if known is not None:
             return RunningScript(known.question, known.stub.script(state.run or 1), state.call, state.run)
         stub = self._in_book(state)
-        script = _failing(state) if stub is None else stub.script(state.run or 1)
+        script = self._without_stub(state) if stub is None else stub.script(state.run or 1)
         return RunningScript(_question(job), script, state.call, state.run)
 
     def played_again(self, job: Job) -> None:
@@ -238,7 +246,10 @@ class RunningScripts:
 
     def scene(self, job: Job, running: RunningScript) -> Scene:
         """What the values of the job's script can be made of."""
-        return Scene(job.endpoint, job.id, running.question, running.call, running.run, self._shown, self._dice.chance)
+        question, _, call, run = running
+        chance, seed = self._dice.chance, self._dice.seed
+        model, waiting = self.model, self.waiting
+        return Scene(job.endpoint, job.id, question, call, run, self._shown, chance, seed, model, waiting)
 
     def _shown(self) -> int:
         return self._timeline.now() + self._timeline.drift()
@@ -248,6 +259,13 @@ class RunningScripts:
         due = self._timeline.now() + self.draw(pause.time)
         if pause.polls and not await self._polled(job, pause.polls, caller):
             return False
+        return await self._pass(job, due, pause, caller)
+
+    async def reach(self, job: Job, due: int, caller: Caller) -> bool:
+        """Let time pass until `due`, in ms since the epoch; False when the caller hung up or the emulator stops."""
+        return await self._pass(job, due, NO_PAUSE, caller)
+
+    async def _pass(self, job: Job, due: int, pause: Pause, caller: Caller) -> bool:
         self._pauses[job.id] = due, pause
         try:
             while self._timeline.now() < due:
@@ -318,6 +336,11 @@ class RunningScripts:
         held_until = None if pause.nothing else at + self.draw(pause.time)
         return state._replace(run=run, numbered=True, held_until=held_until, polls_owed=pause.polls)
 
+    def _without_stub(self, state: ScriptState) -> Script:
+        if self.model is not None and state.stub is None and not state.failure:
+            return Script(Ending.OUTPUT, reply=self.model)
+        return _failing(state)
+
     def _take_back(self, job_id: str, known: _Known | None) -> None:
         if known is not None:
             if self._known.get(job_id) is known:
@@ -338,6 +361,7 @@ def _question(job: Job) -> Question:
 
 
 def _failing(state: ScriptState) -> Script:
-    """What a job plays that no stub matches, or of which the stub is not known here."""
-    reason = state.failure or f"the stub {state.stub} of this job is not there any more"
+    """What a job plays that no stub matches, or of which the stub or the model is not known here."""
+    played = "the model" if state.stub is None else f"the stub {state.stub}"
+    reason = state.failure or f"{played} of this job is not there any more"
     return Script(Ending.ERROR, error=lambda scene: reason)

@@ -68,6 +68,7 @@ class Work:
         self.demand = Demand(self.id, shared.store, scripts, self.fleet, self.workforce.autoscaler)
         self.balance = self.demand.balance
         self.engine = Engine(self.id, shared, self.balance, scripts.run_of)
+        scripts.waiting = lambda: 0 if self.engine.counts is None else self.engine.counts.queued
         self.hooks = Hooks()
         self.next_job = NextJob(self.id, shared.room)
         self.stray_runs = StrayRuns(self.fleet, self.next_job.look_again)

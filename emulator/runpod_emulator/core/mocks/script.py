@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runpod_emulator.core.settings import AT_ONCE, Span
 
@@ -40,6 +40,12 @@ class Scene:
     clock: Callable[[], int]
     """Tells the time, in ms since the epoch; few values ask for it."""
     chance: random.Random
+    seed: int | str | None = None
+    """Of the endpoint's dice, for what must not depend on the order in which they are thrown."""
+    model: Reply | None = None
+    """The model of the endpoint, where it has one."""
+    waiting: Callable[[], int] = lambda: 0
+    """Tells how many jobs of the endpoint are in the queue."""
 
     @property
     def now(self) -> int:
@@ -63,6 +69,23 @@ Value = Callable[[Scene], bytes]
 
 Text = Callable[[Scene], str]
 """Makes a text; raises ScriptError."""
+
+
+class Said(NamedTuple):
+    """A piece of a reply."""
+
+    at: float
+    """Its moment: ms since the run began, and never less than that of the piece before."""
+    chunk: bytes | None = None
+    """Its JSON; None where only time passes."""
+
+
+class Reply(Protocol):
+    """Answers a job in pieces, which it makes as they are said; raises ScriptError."""
+
+    def __call__(self, scene: Scene) -> Generator[Said, None, None]:
+        """The pieces in their order; whoever stops asking for them closes the generator."""
+        ...
 
 
 class ScriptError(Exception):
@@ -116,10 +139,13 @@ class Script:
     in_queue: Pause = NO_PAUSE
     steps: tuple[Step, ...] = field(default=())
     before_end: Pause = NO_PAUSE
+    reply: Reply | None = None
+    """Stands for steps and end: all that it says is the output, a list."""
 
     is_instant: bool = field(init=False, default=False)
     """Whether it answers without a step or a pause, once a worker has it."""
 
     def __post_init__(self) -> None:
         answers = self.ending in (Ending.OUTPUT, Ending.ERROR)
-        object.__setattr__(self, "is_instant", answers and not self.steps and self.before_end.nothing)
+        goes_on = self.steps or self.reply is not None or not self.before_end.nothing
+        object.__setattr__(self, "is_instant", answers and not goes_on)

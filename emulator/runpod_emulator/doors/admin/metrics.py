@@ -20,6 +20,7 @@ from runpod_emulator.core.records.tally import Histogram, Tally
 from runpod_emulator.doors.admin.listings import MOST, jobs_of
 from runpod_emulator.doors.admin.questions import mode
 from runpod_emulator.doors.admin.state import Chosen
+from runpod_emulator.mocking.openai import LazyModel
 from runpod_emulator.world.world import World
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def metrics(world: Chosen, request: Request) -> PlainTextResponse:
     from prometheus_client.exposition import choose_encoder
 
     tally = await tally_of(world, request.app.state.tallies)
-    families = [*_facts(world), *await _jobs(world), *_workers(world), *_counted(world, tally)]
+    families = [*_facts(world), *await _jobs(world), *_workers(world), *_counted(world, tally), *_models(world)]
     registry = CollectorRegistry()
     registry.register(_Ready(families))
     ProcessCollector(registry=registry)
@@ -155,3 +156,22 @@ def _counted(world: World, tally: Tally) -> Iterator[Metric]:
     yield _counter("webhook_calls", "Webhook calls by their outcome", ["endpoint", "outcome"], called)
     yield _histogram("job_delay_seconds", "From a job's submission until a worker had it", tally.delays, world)
     yield _histogram("job_run_seconds", "How long the last worker worked on a job", tally.runs, world)
+
+
+def _models(world: World) -> Iterable[Metric]:
+    """Under vLLM's own names, the numbers of each endpoint whose model has been asked anything."""
+    from prometheus_client.core import Metric
+
+    shown = world.masks.text
+    found: dict[str, Metric] = {}
+    for name, queue in world.endpoints.queues.items():
+        model = queue.scripts.model.known if isinstance(queue.scripts.model, LazyModel) else None
+        if model is None:
+            continue
+        for metric in model.meter.look(model.name, queue.scripts.waiting()).collect():
+            family = found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+            for sample in metric.samples:
+                labels = {"endpoint": name, **sample.labels}
+                texts = {label: shown(text) for label, text in labels.items()}
+                family.add_sample(sample.name, texts, sample.value)
+    return found.values()
