@@ -35,12 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     (folder / "volume" / "model.txt").write_text("weights")
     with commands(folder) as start:
         words = ("serve", "--app", "shop/functions.py", "--python", interpreter("2.0"), "--tls", "--tls-folder", "tls")
-        words = (*words, "--volume", "volume")
         port = free_port()
         trusting = {
             "RUNPOD_ENDPOINT_BASE_URL": f"https://api.localhost:{port}/v2",
             "SSL_CERT_FILE": str(folder / "tls" / "ca.pem"),
             "PYTHONPATH": str(folder),
+            "RUNPOD_VOLUME_PATH": str(folder / "volume"),
         }
         own = [word for name, value in trusting.items() for word in ("--environment", f"{name}={value}")]
         yield start(*words, "--port", 0, "--tls-port", port, *own).ready()
