@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shlex
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,7 +15,11 @@ from runpod_emulator.cli.banner import banner, farewell
 from runpod_emulator.cli.keys import Keys, open_in_browser
 from runpod_emulator.config.settings import read_settings
 from runpod_emulator.core.endpoint.submission import Submission
+from runpod_emulator.core.errors import ConfigurationError
+from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.server.server import Server
+
+from tests.stores.servers import shared_server
 
 Opener = Callable[..., Server]
 
@@ -89,6 +94,22 @@ async def test_a_stop_names_what_it_abandons(server: Opener) -> None:
     await queue.cancel(jobs[6].id)
     named = ", ".join(f"llm {one}" for one in ids[:5])
     assert await farewell(one) == f"Stopping: 6 jobs abandoned ({named}, and 1 more)"
+
+
+async def test_over_a_store_a_stop_names_what_runs_here(server: Opener) -> None:
+    one = server(store=f"{shared_server().url}?prefix={secrets.token_hex(4)}", endpoint=["llm"])
+    await one.emulator.open()
+    queue = one.emulator.endpoints.queues["llm"]
+    jobs = [await queue.submit(Submission(b"{}")) for _ in range(3)]
+    assert await farewell(one) == "Stopping."
+    taken = await queue.work.take("w", 1, None, Caller())
+    assert [job.id for job in taken] == [jobs[0].id]
+    assert await farewell(one) == f"Stopping: 1 job given back to the store (llm {jobs[0].id[:4]})"
+
+
+async def test_a_store_and_a_file_exclude_each_other(server: Opener, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--state and --store exclude each other"):
+        server(store="redis://127.0.0.1:1/0", state=tmp_path / "state.json", mock=["m"])
 
 
 async def test_the_keys_open_the_page_and_tell_where_it_is(server: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

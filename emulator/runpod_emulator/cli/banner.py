@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from runpod_emulator.config.settings import Settings
 from runpod_emulator.core.jobs.ids import SYNC
 from runpod_emulator.core.secrets.masks import masked
 from runpod_emulator.core.secrets.shown import block, visible
+from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.workers.sdk import sdk_rules
 
 if TYPE_CHECKING:
@@ -85,19 +87,22 @@ def ready_line(server: Server) -> str:
 
 
 async def farewell(server: Server) -> str:
-    """That the server stops, and which jobs it leaves unfinished, or keeps."""
+    """That the server stops, and which jobs it leaves unfinished, or keeps: over a shared store those that run here."""
     jobs: list[str] = []
-    for world in server.worlds:
-        for endpoint in world.endpoints.queues if world.store.has_work() else ():
-            found, _ = await world.store.recent(endpoint, 0, _LOOKED_THROUGH)
-            unfinished = (job for job in reversed(found) if not job.status.terminal)
-            jobs += [f"{endpoint} {job.id.removeprefix(SYNC)[:_SHORT_ID]}" for job in unfinished]
+    owner = None if server.shared is None else server.shared.owner
+    with suppress(Unavailable):
+        for world in server.worlds:
+            for endpoint in world.endpoints.queues if world.store.has_work() else ():
+                found, _ = await world.store.recent(endpoint, 0, _LOOKED_THROUGH)
+                unfinished = (job for job in reversed(found) if not job.status.terminal)
+                left = (job for job in unfinished if owner is None or job.owner == owner)
+                jobs += [f"{endpoint} {job.id.removeprefix(SYNC)[:_SHORT_ID]}" for job in left]
     if not jobs:
         return "Stopping."
     more = f", and {len(jobs) - _ABANDONED} more" if len(jobs) > _ABANDONED else ""
     what = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
     file = server.settings.state
-    end = "abandoned" if file is None else f"kept in {file}"
+    end = "given back to the store" if owner else "abandoned" if file is None else f"kept in {file}"
     return visible(f"Stopping: {what} {end} ({', '.join(jobs[:_ABANDONED])}{more})")
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from runpod_emulator.core.errors import EmulatorError
 from runpod_emulator.core.mocks.faults import Fault as CoreFault
 from runpod_emulator.core.mocks.stubs import Stub as CoreStub
-from runpod_emulator.world.saving import Loaded, Mocks, bring_back
+from runpod_emulator.world.saving import Loaded, Mocks, bring_back, store_of
 from runpod_emulator.world.snapshot import KeptFault, KeptStub, Snapshot
 from runpod_emulator.world.snapshot_json import NoSnapshot, snapshots_in
 from runpod_emulator.world.world import World
@@ -32,6 +32,7 @@ async def replace_by(world: World, data: bytes, namespace: str = "") -> Loaded:
     """
     snapshot = _meant(await asyncio.to_thread(snapshots_in, data), namespace)
     mocks = _mocks(world, snapshot)
+    store_of(world)  # a shared store is not to be emptied for what is then refused
     await world.reset()
     await world.store.clear()  # of what has come in meanwhile
     loaded = await bring_back(world, snapshot, mocks, restarts=False)

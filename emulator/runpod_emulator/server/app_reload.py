@@ -117,7 +117,7 @@ class AppReload:
         self._server.plans = [*self._server.plans, plan]
         for world in self._server.worlds:
             self._server.add(world, self._server.worlds.name_of(world), plan)
-            world.endpoints.begin_one(plan.settings.id)
+            world.endpoints.open(plan.settings.id)
 
 
 def _concerns(_change: object, name: str) -> bool:

@@ -116,6 +116,9 @@ class Server:
         """What keeps the worlds in a file, where that is wanted; its part of the program is loaded for that."""
         if self.settings.state is None:
             return None
+        if self.shared is not None:
+            self._listeners.release()
+            raise ConfigurationError("--state and --store exclude each other: a store keeps the jobs itself")
         from runpod_emulator.server.keeper import Keeper
         from runpod_emulator.server.state_file import StateFile
 

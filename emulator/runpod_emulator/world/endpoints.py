@@ -269,16 +269,11 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             await self.remove(endpoint_id)
             raise
 
-    def begin_one(self, endpoint_id: str) -> None:
-        """Begin with an endpoint that was added to a world at work: its workers come when there is work."""
+    def open(self, *endpoint_ids: str) -> None:
+        """Begin with these, or all, without waiting: workers come with work, and what goes wrong is logged."""
         self._reloader.start()
-        self.any(endpoint_id).workforce.begin()
-
-    def open(self) -> None:
-        """Begin without waiting for workers: they come when there is work, and what goes wrong is logged."""
-        self._reloader.start()
-        for endpoint in self.values():
-            endpoint.workforce.begin()
+        for endpoint_id in endpoint_ids or tuple(self):
+            self.any(endpoint_id).workforce.begin()
 
     async def configure(self, endpoint_id: str, **changes: Any) -> None:
         """Change settings of an endpoint at work; raises EndpointNotFound, ConfigurationError."""

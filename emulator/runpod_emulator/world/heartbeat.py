@@ -61,6 +61,8 @@ class Heartbeat(Effect):
         """Milliseconds between two beats."""
         self._beats_since: int | None = None
         """Since when every beat has gone through; None before the first, and while the store is away."""
+        self._was_told = False
+        """Whether the store has ever heard of this server: else the start says why not."""
         self._next: tuple[int, Timer] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closed = False
@@ -95,12 +97,14 @@ class Heartbeat(Effect):
                 await crew.resign()
             await self._owners.beat(self._owner, now, {})
             await self._give_up(self._owner, now)
-        except Unavailable:  # the others see that nobody beats
-            log.warning(
-                "the store was not told that this server ends: its jobs come back after %g s", self._lease / 1000
-            )
-        except Exception:
-            log.exception("the store was not told that this server ends")
+        except Exception as error:
+            if not self._was_told:
+                return
+            if not isinstance(error, Unavailable):
+                log.exception("the store was not told that this server ends")
+            else:  # the others see that nobody beats
+                seconds = self._lease / 1000
+                log.warning("the store was not told that this server ends: its jobs come back after %g s", seconds)
 
     def _beat_at(self, due: int) -> None:
         if self._closed or (self._next is not None and self._next[0] <= due):
@@ -125,6 +129,7 @@ class Heartbeat(Effect):
             endpoints = self._endpoints().values()
             workers = {endpoint.id: endpoint.worker_counts for endpoint in endpoints}
             await self._owners.beat(self._owner, now + self._lease, workers)
+            self._was_told = True
             if self._beats_since is None:
                 self._beats_since = now
             if now >= self._beats_since + self._between:
@@ -141,7 +146,8 @@ class Heartbeat(Effect):
         self._beating = None
         self._timeline.end()
         if not beat.cancelled() and beat.exception() is not None:
-            log.error("a heartbeat failed", exc_info=beat.exception())
+            level = logging.ERROR if self._was_told else logging.DEBUG
+            log.log(level, "a heartbeat failed", exc_info=beat.exception())
 
     def _crews(self) -> list[Crew]:
         return [queue.work.crew for queue in self._endpoints().queues.values() if queue.work.crew is not None]
@@ -155,7 +161,9 @@ class Heartbeat(Effect):
                 lost += await endpoint.work.owner_gone(job)
         for crew in self._crews():
             await crew.owner_gone(owner)
-        if lost:
+        if lost and owner == self._owner:
+            log.info("%d jobs that ran here are tried again or have failed, as this server ends", lost)
+        elif lost:
             log.warning("server %s is gone; %d of its jobs are tried again or have failed", owner, lost)
         if not await self._owners.held(owner):
             await self._owners.forget(owner, now)

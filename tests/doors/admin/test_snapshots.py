@@ -11,13 +11,16 @@ from typing import Any
 import httpx
 import pytest
 from runpod_emulator.core.endpoint.submission import Submission
+from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.jobs.job import Completed
 from runpod_emulator.doors.admin import bodies, listings
 from runpod_emulator.doors.admin.app import admin_app
+from runpod_emulator.doors.snapshots import replace_by
 
 from tests.doors.admin.test_admin_api import Admin
 from tests.doors.admin.test_feed import Reader
 from tests.doors.doors import Doors, open_doors
+from tests.world.servers import Servers
 
 KEY = "rpa_ABCDEFGHIJKLMNOPQRSTUVWXYZ123456"
 
@@ -268,3 +271,15 @@ async def test_only_the_snapshot_may_be_large(doors: Doors, monkeypatch: pytest.
     for method, path in (("DELETE", "/stubs/state"), ("POST", "/faults/profiles/state"), ("POST", "/reset")):
         answer = await doors.http.request(method, f"/__emulator{path}", content=b'"' + b"x" * 20 + b'"')
         assert (answer.status_code, "max body size of 10 bytes" in answer.json()["detail"]) == (400, True), answer.text
+
+
+async def test_a_store_that_others_share_is_not_emptied_for_a_snapshot_that_is_refused(admin: Admin) -> None:
+    await mocked(admin)
+    snapshot = await state(admin.http)
+    servers = Servers(0)
+    world = await servers.start("a")
+    job = await world.endpoint.submit(Submission(b"{}"))
+    with pytest.raises(ConfigurationError, match="a shared store keeps its jobs itself"):
+        await replace_by(world.emulator, snapshot)
+    assert (await world.endpoint.status(job.id)).id == job.id
+    await world.emulator.stop()

@@ -86,6 +86,8 @@ class Connection:
         self._is_over = False
         self.times_away = 0
         """How often the server was found to be away."""
+        self.why_away = ""
+        """What was wrong when it was found to be away last."""
         self.on_away: list[Callable[[], None]] = []
         """Called each time it is found to be away."""
         self.on_back: list[Callable[[], None]] = []
@@ -183,6 +185,7 @@ class Connection:
         """The server is away: look from now on whether it is back."""
         log.warning("the store at %s is away: %s", self.address.shown, error)
         self.times_away += 1
+        self.why_away = str(error)
         self._asking = asyncio.ensure_future(self._ask())
         for told in self.on_away:
             told()

@@ -10,6 +10,7 @@ from redis import exceptions
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.store_errors import Unavailable
 from runpod_emulator.stores.records import FORMAT
+from runpod_emulator.stores.redis.address import check_files
 from runpod_emulator.stores.redis.connection import Connection
 from runpod_emulator.stores.redis.transitions import KEPT
 
@@ -22,14 +23,16 @@ OLDEST = 7
 async def check_server(connection: Connection) -> None:
     """Log what may surprise; raises ConfigurationError for a server that does not answer, or won't do."""
     shown, prefix = connection.address.shown, connection.address.prefix
+    check_files(connection.address)
     try:
         await connection.do("PING")
         await _check_version(connection)
         await connection.do("SET", f"{prefix}:format", FORMAT, "NX", "PX", KEPT)
         found = await connection.do("GET", f"{prefix}:format")
     except Unavailable:
+        why = connection.why_away
         raise ConfigurationError(
-            f"--store: {shown} does not answer: is the server up, and the password right?"
+            f"--store: {shown} does not answer: is the server up, and the password right? It said: {why}"
         ) from None
     except exceptions.RedisError as error:
         raise ConfigurationError(f"--store: {shown} refuses: {error}") from None
