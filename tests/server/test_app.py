@@ -18,6 +18,12 @@ ALLOWED = {
     "/v2/ep/health": "GET",
     "/v2/ep/metrics": "GET",
     "/v2/ep/requests": "GET",
+    "/v2/ep/batch": "GET, POST",
+    "/v2/ep/batch/b1": "GET, PUT",
+    "/v2/ep/batch/b1/requests": "GET, POST",
+    "/v2/ep/batch/b1/requests/r1": "DELETE",
+    "/v2/ep/batch/b1/finalize": "POST",
+    "/v2/ep/batch/b1/cancel": "POST",
     "/v2/flash/run": "POST",
     "/v2/flash/runsync": "POST",
     "/v2/flash/status/x": "GET, POST",
@@ -28,15 +34,7 @@ ALLOWED = {
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
 
-BATCH = "the batch API"
-
 NOT_EMULATED = {
-    "/v2/ep/batch": BATCH,
-    "/v2/ep/batch/b1": BATCH,
-    "/v2/ep/batch/b1/requests": BATCH,
-    "/v2/ep/batch/b1/requests/r1": BATCH,
-    "/v2/ep/batch/b1/finalize": BATCH,
-    "/v2/ep/batch/b1/cancel": BATCH,
     "/graphql": "the management API (GraphQL)",
 }
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runpod_emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
-from runpod_emulator.doors import alive, flash, openai, public, receiver, ui, worker
+from runpod_emulator.doors import alive, batch, flash, openai, public, receiver, ui, worker
 from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
 from runpod_emulator.doors.own_door import OwnDoor
 from runpod_emulator.doors.pages import Cors, PageGuard
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 NOT_EMULATED = {
-    "/v2/{endpoint_id}/batch": "the batch API",
-    "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
     "/graphql": "the management API (GraphQL)",
     "/v2/serverless": "the management API (REST)",
     "/v2/serverless/{id}": "the management API (REST)",
@@ -78,7 +76,7 @@ class Application(Starlette):
         """Headers that the layers add to every answer."""
         own = [*ui.routes, *alive.routes, receiver.route, Mount("/__emulator", LateApp(self._make_admin))]
         super().__init__(
-            routes=[*self._doors, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
+            routes=[*self._doors, *batch.routes, *worker.routes, *own, *_not_emulated_routes(), *self._page_routes()],
             middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],
             exception_handlers={HTTPException: _framework_error},
         )

@@ -130,6 +130,7 @@ class World:
             tracing=self._traces,
         )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
+        self.endpoints.batches.tell = self.news.tell
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
         self._hear()
 
@@ -252,7 +253,7 @@ class World:
         """
         if endpoint_id is not None:
             self.endpoints.any(endpoint_id)
-        for passing in self.endpoints.starts.passing() if endpoint_id is None else ():
+        for passing in self.endpoints.starts.passing() if endpoint_id is None else self.endpoints.beside(endpoint_id):
             await self.endpoints.remove(passing)
         await self.store.clear(endpoint_id)
         for endpoint in self._queues(endpoint_id):  # who has asked for it finds the workers that then are needed

@@ -80,6 +80,8 @@ class Job(NamedTuple):
     """Of the script that it plays; None where a handler runs it."""
     trace: str = ""
     """The `traceparent` of the request that handed it in, where traces are made and there was one."""
+    batch: str = ""
+    """The batch of which it is a request, if it is of one."""
 
     @property
     def next_deadline(self) -> int | None:
@@ -250,8 +252,7 @@ class Transition(NamedTuple):
     """What the job's end owes its webhook, written with it."""
 
 
-NEW = GONE = None
-_S = JobStatus
+NEW, GONE, _S = None, None, JobStatus
 
 TRANSITIONS: dict[JobStatus | None, dict[type[Any], JobStatus | None]] = {
     NEW: {Submitted: _S.IN_QUEUE},
