@@ -186,6 +186,7 @@ def wrong_values(name: str) -> list[str]:
             "debug",
             "workers_min",
             "workers_max",
+            "batch_workers_max",
             "concurrency",
             "worker_capacity",
         ),

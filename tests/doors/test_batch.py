@@ -10,6 +10,7 @@ import pytest
 from runpod_emulator.core.mocks.script import Ending, Script
 from runpod_emulator.core.mocks.stubs import Stub
 from runpod_emulator.core.settings import default_settings
+from runpod_emulator.world.saving import taken
 
 from tests.doors.doors import Doors, open_doors
 from tests.tables import table
@@ -149,7 +150,7 @@ async def test_a_request_whose_time_is_over_counts_as_failed_and_results_stay() 
 async def test_five_thousand_requests_finish_with_stubs() -> None:
     doors = open_doors()
     mock(doors)
-    doors.world.emulator.stub(Stub((Script(Ending.OUTPUT, output=lambda scene: b"7"),), endpoint="m"))
+    doors.world.emulator.stub(Stub("s", (Script(Ending.OUTPUT, output=lambda scene: b"7"),), endpoint="m"))
     batch = await create(doors, ONE * 5_000, endpoint="m")
     assert (await doors.http.post(f"/v2/m/batch/{batch}/finalize")).status_code == 200
     await doors.world.emulator.run_until_idle(3_600_000)
@@ -247,3 +248,11 @@ async def test_batches_have_workers_of_their_own(workers: int | None, status: in
     assert (queue.settings.workers_max, len(doors.world.emulator.endpoints.queues["m"].fleet.workers)) == (
         3 if workers is None else workers, 0
     )  # fmt: skip
+
+
+async def test_a_snapshot_has_no_jobs_of_batches() -> None:
+    doors = open_doors()
+    await doors.submit()
+    batch = await create(doors, ONE)
+    await doors.post(f"/batch/{batch}/finalize")
+    assert taken(doors.world.emulator).snapshot().jobs == 1

@@ -66,7 +66,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """What runs the jobs of mock endpoints that no stub answers."""
         self._launches: dict[str, Callable[[Work], Launcher]] = {}
         """How the workers of each queue are brought up."""
-        self.batches = Batches(shared, self.for_batches)
+        self.batches = Batches(shared, self._for_batches)
         self._reloader = Reloader()
         self.flaws = Flaws(self, self._reloader)
         self.starts = Starts(self.get)
@@ -107,7 +107,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
 
     # New ones
 
-    def for_batches(self, endpoint_id: str) -> Endpoint:
+    def _for_batches(self, endpoint_id: str) -> Endpoint:
         """The queue that runs the batches of an endpoint, with workers of its own; raises EndpointNotFound, QueueCall.
 
         It is there from the first batch until a reset. Its workers do not stay when they are idle, so newer code of the

@@ -130,7 +130,6 @@ class World:
             tracing=self._traces,
         )  # fmt: skip
         self.endpoints = Endpoints(self._shared, self.news.removed)
-        self.endpoints.batches.tell = self.news.tell
         self.deadlines = Deadlines(self.store, self.endpoints.queues, self.unread)
         self._hear()
 
@@ -195,6 +194,7 @@ class World:
         )  # fmt: skip
 
     def _hear(self) -> None:
+        self.endpoints.batches.tell = self.news.tell
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
