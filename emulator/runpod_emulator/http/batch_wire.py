@@ -29,6 +29,8 @@ class _Attributes(msgspec.Struct, gc=False):
 
 
 _ARRAY: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+"""Looks whether it is JSON at all, and makes nothing of it."""
 _ADDED = msgspec.json.Decoder(_Added)
 _ATTRIBUTES = msgspec.json.Decoder(_Attributes)
 
@@ -62,15 +64,13 @@ def _inputs(body: bytes, what: str, platform: Platform) -> list[bytes]:
         decode(_ANYTHING, body)
         raise InvalidBody(f'{what} must be a json array of requests, as [{{"input": {{}}}}]')
     texts: list[bytes] = []
-    for number, raw in enumerate(decode(_ARRAY, body)):
+    elements = decode(_ARRAY, body)
+    for number, raw in enumerate(elements):
         try:
             texts.append(wire.submission(bytes(raw), platform, sync=False, is_checked=True).input)
         except InvalidBody as error:
             raise InvalidBody(f"request {number}: {error.why.removeprefix('body: ')}") from error
     return texts
-
-
-_ANYTHING = msgspec.json.Decoder()
 
 
 def state(batch: Batch) -> bytes:

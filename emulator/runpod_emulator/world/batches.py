@@ -1,9 +1,9 @@
 """The batches of one world, in this process's memory, and what clients do with them.
 
 The requests of an endpoint's batches are ordinary jobs in a queue beside the endpoint's own, which `world/endpoints.py`
-makes, with workers of its own. So the rules for jobs hold for them as they are: leases, retries, stubs, faults, time. A field
-of the job's record names its batch. Clients cannot name that queue, and stubs and faults know it by the name of the
-endpoint.
+makes, with workers of its own. So the rules for jobs hold for them as they are: leases, retries, stubs, faults, time.
+A field of the job's record names its batch. Clients cannot name that queue, and stubs and faults know it by the name of
+the endpoint.
 """
 
 from __future__ import annotations
