@@ -91,6 +91,7 @@ _STATUSES = {
     "worker.empty": "204",
     "openai.waiting": "524",
     "error.runsync_body_too_large": str(BodyTooLarge.status),
+    "error.batch_body_too_large": str(BodyTooLarge.status),
     "error.balanced_body_too_large": str(BodyTooLarge.status),
     "error.queue_call_run": str(QueueCall.status),
     "error.strict_worker_timeout": str(NoWorkerInTime.status),

@@ -173,6 +173,7 @@ SAMPLES: dict[str, tuple[Sample, Sample]] = {
     "no_config": (_switch("no_config", True), _switch("no_config", False)),
     "workers_min": (_number("workers_min", 1), _number("workers_min", 2)),
     "workers_max": (_number("workers_max", 5), _number("workers_max", 6)),
+    "batch_workers_max": (_number("batch_workers_max", 2), _number("batch_workers_max", 4)),
     "idle_timeout": (_text("idle_timeout", "7s", 7_000), _number("idle_timeout", 8_000)),
     "scaler": (_text("scaler", "QUEUE_DELAY"), _text("scaler", "REQUEST_COUNT")),
     "scaler_value": (_number("scaler_value", 2.0), _number("scaler_value", 3.0)),

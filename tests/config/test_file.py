@@ -189,6 +189,7 @@ def wrong_values(name: str) -> list[str]:
             "debug",
             "workers_min",
             "workers_max",
+            "batch_workers_max",
             "concurrency",
             "worker_capacity",
             "max_model_len",

@@ -39,6 +39,7 @@ def furnished(folder: Path) -> Path:
 REACHES: dict[str, Callable[[Plan], Any]] = {
     "workers_min": lambda plan: plan.settings.workers_min,
     "workers_max": lambda plan: plan.settings.workers_max,
+    "batch_workers_max": lambda plan: plan.settings.batch_workers_max,
     "idle_timeout": lambda plan: plan.settings.idle_timeout,
     "scaler": lambda plan: plan.settings.scaler,
     "scaler_value": lambda plan: plan.settings.scaler_requests,

@@ -98,10 +98,13 @@ def test_what_every_guess_says_is_a_guess_for_every_profile():
 
 @pytest.mark.parametrize("profile", ["observed", "documented"])
 def test_few_answers_are_guesses(profile):
-    """There were 45 of 75 before the answers that were recorded in 2026 were known; its own doors are no claim."""
+    """There were 45 of 75 before the answers that were recorded in 2026 were known; its own doors are no claim.
+
+    Of the batch API only the docs speak, which leave 8 answers open.
+    """
     platform = preset(profile)
     claims = [row for row in LEDGER.values() if not row.text.startswith("the emulator's own answer")]
-    assert sum(weakest(row, platform) is Evidence.GUESS for row in claims) <= 31
+    assert sum(weakest(row, platform) is Evidence.GUESS for row in claims) <= 39
 
 
 def test_no_answer_that_was_recorded_is_called_a_guess_for_a_field_beside_it():

@@ -400,7 +400,35 @@ async def _(profile):
     return await doors.http.get("/v2/mock/job-take/w1")
 
 
-@row("error.not_emulated", "guess")
+async def batched(doors: Doors) -> str:
+    """A draft of one request; returns its path."""
+    return f"/batch/{(await doors.post('/batch', json=[{'input': {}}])).json()['id']}"
+
+
+@row("batch.created", "documented")
+async def _(profile):
+    return await open_doors(profile).post("/batch", json=[])
+
+
+@row("batch.changed", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"{await batched(doors)}/requests", json={"requests": []})
+
+
+@row("batch.finalized", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"{await batched(doors)}/finalize")
+
+
+@row("batch.cancelled", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.post(f"{await batched(doors)}/cancel")
+
+
+@row("batch.list", "guess")
 async def _(profile):
     return await open_doors(profile).http.get("/v2/pods")
 
@@ -432,6 +460,46 @@ async def _(profile):
 @row("error.management", "documented")
 async def _(profile):
     return await open_doors(profile).http.post("/v2/serverless", json={})
+
+
+@row("batch.summary", "documented")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.get(await batched(doors))
+
+
+@row("batch.requests", "documented")
+async def _(profile):
+    doors = open_doors(profile)
+    return await doors.get(f"{await batched(doors)}/requests")
+
+
+@row("error.batch_not_found", "guess")
+async def _(profile):
+    return await open_doors(profile).get("/batch/nope")
+
+
+@row("error.batch_state", "guess")
+async def _(profile):
+    doors = open_doors(profile)
+    path = await batched(doors)
+    await doors.post(f"{path}/cancel")
+    return await doors.post(f"{path}/cancel")
+
+
+@row("error.batch_full", "guess")
+async def _(profile):
+    return await open_doors(profile, batch_requests_limit=0).post("/batch", json=[{"input": {}}])
+
+
+@row("error.batch_body_too_large", "guess")
+async def _(profile):
+    return await open_doors(profile, batch_body_limit=1).post("/batch", json=[{"input": {}}])
+
+
+@row("error.not_emulated", "guess")
+async def _(profile):
+    return await open_doors(profile).http.post("/graphql")
 
 
 @row("error.internal", "guess")

@@ -140,7 +140,7 @@ BROKEN: dict[str, bytes] = {
     "no text": b"\x00\xff\xfe",
     "another document": b'{"jobs": []}',
     "a list": b"[]",
-    "without worlds": b'{"format":"runpod-emulator state","version":1}',
+    "without worlds": b'{"format":"runpod-emulator state","version":2}',
     "with a job that is none": EMPTY.replace(b'"jobs":[', b'"jobs":[[1,2]'),
     "nested without end": b"[" * 100_000,
 }
@@ -167,7 +167,7 @@ def test_several_broken_ones_are_all_kept(file: StateFile, path: Path) -> None:
     assert sorted(one.read_bytes() for one in aside) == [b"0", b"1", b"2"]
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_one_of_another_version_stays_as_it_is(file: StateFile, path: Path, version: object) -> None:
     data = json.dumps({**json.loads(EMPTY), "version": version}).encode()
     path.write_bytes(data)

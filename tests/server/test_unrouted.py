@@ -25,7 +25,6 @@ UNROUTED = {
     "the root": ("POST", "/", 405, "", "the route takes GET"),
     "a method": ("GET", "/v2/ep/run", 405, "ep", "the route takes POST"),
     "no verb": ("POST", "/v2/ep/", 404, "ep", NO_ROUTE),
-    "batch": ("POST", "/v2/ep/batch", 501, "ep", "the batch API exists on RunPod"),
     "management": ("POST", "/v1/pods", 501, "", "the management API (REST v1) exists on RunPod"),
 }
 OF_NOBODY = [

@@ -32,6 +32,8 @@ RUN = os.environ.get("EMULATOR_TEST_STORE", "memory")
 MEMORY_ONLY = {
     "test_snapshots": "only what one server alone keeps can be saved: one with --store refuses",
     "test_store_away": "each call of its store is made to fail, also that which lets go of it",
+    "test_batch": "batches are in the memory of one process: with --store their routes refuse",
+    "test_ledger::test_every_row_is_met_and_tells_its_label": "some of the rows are those of batches",
     "test_openapi": "one world lives over many event loops, and a store's connections over one",
 }
 """Files and tests of such a run that stay on the memory store, and why."""

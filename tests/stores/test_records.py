@@ -66,11 +66,11 @@ def test_an_event_of_no_known_kind_is_refused():
 
 def test_the_order_of_the_fields_is_that_of_this_format():
     """Whoever changes one raises `FORMAT`: what older servers have written would be read wrong."""
-    assert records.FORMAT == 1
+    assert records.FORMAT == 2
     assert ",".join(Job._fields) == (
         "endpoint,id,status,input,submitted_at,expires_at,retention,execution_timeout,place,low_priority,held,webhook,"
         "s3_config,worker,lease,lease_until,owner,taken_at,ended_at,progressed,retries,output,error,kept_until,script,"
-        "trace"
+        "trace,batch"
     )
     assert ",".join(ScriptState._fields) == "stub,call,headers,failure,run,numbered,held_until,polls_owed"
     assert ",".join(Delivery._fields) == "endpoint,job,serial,url,body,due,attempts,status,lease"

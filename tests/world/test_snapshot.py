@@ -539,7 +539,7 @@ WRONG: list[tuple[bytes, str]] = [
     (but(clock={"mode": "real"}), "does not fit together"),
     (but(clock={"mode": "real", "now": 1.5}), "does not fit together"),
     (but(loads=None), "does not fit together"),
-    (but(records=2), "records of format 2"),
+    (but(records=3), "records of format 3"),
     (but(endpoints=[{"id": "ep", "ended": {"LOST": 1}, "requeued": 0}]), "does not fit together"),
     (but(deliveries=[[1, 2]]), "does not fit together"),
     (but(histories=[["ep", "a", [[1, "Beamed", None, None, 0, 0]]]]), "KeyError"),
@@ -560,12 +560,12 @@ def test_what_is_no_snapshot_is_refused_and_says_why(data: bytes, reason: str) -
     assert len(str(caught.value)) < 400
 
 
-@table("version", [0, 2, "1", None, True, 1.0])
+@table("version", [0, 1, 3, "2", None, True, 2.0])
 def test_another_version_is_told(version: Any) -> None:
     with pytest.raises(OtherVersion) as caught:
         snapshots_in(json.dumps({**GOOD, "version": version}).encode())
     assert f"its version is {version} (written by runpod-emulator" in str(caught.value)
-    assert "reads version 1 only" in str(caught.value)
+    assert "reads version 2 only" in str(caught.value)
 
 
 def test_a_good_one_is_not_refused() -> None:

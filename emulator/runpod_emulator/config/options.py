@@ -47,6 +47,9 @@ class EndpointOptions(Exact):
 
     workers_min: int | None = _option(None, "Workers that are always on.", shown="0", ge=0)
     workers_max: int | None = _option(None, "Workers that there may be.", shown="3", ge=0)
+    batch_workers_max: int | None = _option(
+        None, "Workers that the requests of batches may have, beside those.", shown="as workers-max", ge=0
+    )
     idle_timeout: Milliseconds | None = _option(None, "Life of an idle worker.", "TIME", shown="5s", ge=1)
     scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"] | None = _option(
         None, "What brings up another worker.", shown="REQUEST_COUNT"

@@ -190,7 +190,13 @@ def _model(settings: Settings, endpoint: str) -> ModelSettings:
 def _settings(
     settings: Settings, platform: Platform, endpoint: str, service: Service, init_timeout: Effective | None
 ) -> EndpointSettings:
-    names = (*OF_PLATFORM, "cold_start", "throttle", *(["worker_capacity"] if service.balanced else []))
+    names = (
+        *OF_PLATFORM,
+        "batch_workers_max",
+        "cold_start",
+        "throttle",
+        *(["worker_capacity"] if service.balanced else []),
+    )
     found = {name: settings.effective(name, endpoint).value for name in names}
     changes: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
     changes |= scaling(changes.get("scaler", platform.scaler), settings.effective("scaler_value", endpoint))

@@ -175,6 +175,19 @@ class Platform:
     purged_job: Literal["gone", "cancelled"] = _fact("gone", _GUESS, "what a purged job leaves behind")
     requests_limit: int = _fact(50, _GUESS, "page size of /requests, as the batch API pages", "jobs")
 
+    batch_body_limit: int = _fact(10 * MIB, _DOCUMENTED, "requests that one call adds to a batch", "bytes")
+    batch_requests_limit: int = _fact(5_000, _DOCUMENTED, "requests of one batch", "requests")
+    batch_active_limit: int = _fact(
+        10, _DOCUMENTED, "finalized batches of an endpoint with unfinished requests", "batches"
+    )
+    batch_queue_limit: int = _fact(
+        50_000, _DOCUMENTED, "requests of batches that may wait at an endpoint; 1,000,000 for some accounts", "requests"
+    )
+    batch_page_limit: int = _fact(
+        50, _DOCUMENTED, "page size of a batch's requests, as in the docs' sample", "requests"
+    )
+    batch_error_status: int = _fact(400, _GUESS, "HTTP status for a batch in a wrong state, or above a limit")
+
     openai_failure: Literal["hidden", "shown"] = _fact(
         "hidden", _OBSERVED, "recorded: 500 without the worker's words; shown: they come in OpenAI's shape, to debug"
     )

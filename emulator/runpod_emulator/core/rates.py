@@ -25,6 +25,7 @@ class Operation(str, Enum):
     HEALTH = "health"
     METRICS = "metrics"
     REQUESTS = "requests"
+    BATCH = "batch"
     OPENAI = "openai"
     BALANCED = "balanced"
     """Any request to a load-balancing endpoint."""

@@ -29,6 +29,25 @@ FLASH = "flash"
 """No endpoint's id: below it, Flash clients name an endpoint in their headers."""
 
 
+BATCHES = "~batch"
+"""Ends the id of the queue beside an endpoint's own, for the requests of its batches; no endpoint has such an id."""
+
+
+def of_batches(endpoint: str) -> str:
+    """The id of the queue that runs the batches of an endpoint."""
+    return endpoint + BATCHES
+
+
+def is_of_batches(queue: str) -> bool:
+    """Whether this is the id of such a queue."""
+    return queue.endswith(BATCHES)
+
+
+def named(queue: str) -> str:
+    """The endpoint as clients, stubs and faults name it, of which this is the id of either queue."""
+    return queue.removesuffix(BATCHES)
+
+
 ONLY_BALANCED = "this is for load-balancing endpoints only"
 
 
@@ -66,6 +85,8 @@ class EndpointSettings:
     """Whether no handler runs what no stub matches."""
     keeps_warm: bool = False
     """Whether the last worker that is up stays however long it is idle: newer code may be broken."""
+    batch_workers_max: int | None = None
+    """Workers that its batches may have, beside those of all other jobs; None for as many as these."""
     starts_workers: bool = True
     """False where only workers that were started elsewhere serve."""
     unlimited: bool = False
@@ -85,9 +106,11 @@ class EndpointSettings:
     def __post_init__(self) -> None:
         share = max(1, min(self.scaler_requests, self.worker_capacity or self.scaler_requests))
         object.__setattr__(self, "share", share)
-        check_id(self.id)
+        check_id(named(self.id))
         if self.workers_max > MOST_WORKERS:
             raise ConfigurationError(f"endpoint {self.id}: workers_max is above {MOST_WORKERS}")
+        if (self.batch_workers_max or 0) > MOST_WORKERS:
+            raise ConfigurationError(f"endpoint {self.id}: batch_workers_max is above {MOST_WORKERS}")
         if self.workers_min > self.workers_max:
             raise ConfigurationError(
                 f"endpoint {self.id}: workers_min ({self.workers_min}) is above workers_max ({self.workers_max})"

@@ -35,7 +35,7 @@ from runpod_emulator.http.access import Access, bare_key, world_of_worker
 from runpod_emulator.http.answers import Handler, answering
 from runpod_emulator.http.call import FIDELITY, HttpCaller, read_body
 from runpod_emulator.http.connection import ends_with_eof
-from runpod_emulator.http.guards import endpoint_in_path
+from runpod_emulator.http.guards import queue_in_path
 from runpod_emulator.http.routing import ExactRoute
 from runpod_emulator.world.world import World
 
@@ -194,7 +194,7 @@ def _visited(verb: Verb) -> Handler:
         has_token = _has_token(request)
         if not has_token:
             _check_key(request)
-        endpoint = await endpoint_in_path(request, emulator)
+        endpoint = queue_in_path(request, emulator)
         kind = endpoint.workforce.launcher.kind
         if not has_token and kind in _OWN_WORKERS:
             raise NoOutsideWorkers(endpoint.id, kind)

@@ -10,7 +10,9 @@ from starlette.responses import Response
 
 from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
+from runpod_emulator.core.errors import EndpointNotFound
 from runpod_emulator.core.rates import Admission, Operation
+from runpod_emulator.core.settings import is_of_batches
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.answers import Handler, answering, problem, refusal
 from runpod_emulator.http.bodies import LET_IN
@@ -27,7 +29,14 @@ Find = Callable[[Request, World], Awaitable[Endpoint]]
 
 
 async def endpoint_in_path(request: Request, emulator: World) -> Endpoint:
-    """The endpoint in the path; raises EndpointNotFound, QueueCall."""
+    """The endpoint that a client names in the path; raises EndpointNotFound, QueueCall."""
+    if is_of_batches(request.scope["path_params"]["endpoint_id"]):
+        raise EndpointNotFound
+    return queue_in_path(request, emulator)
+
+
+def queue_in_path(request: Request, emulator: World) -> Endpoint:
+    """The endpoint that a worker names, or the queue for the batches of one; raises EndpointNotFound, QueueCall."""
     endpoint_id = request.scope["path_params"]["endpoint_id"]
     return emulator.endpoints.queues.get(endpoint_id) or emulator.endpoints.queue(endpoint_id, verb_of(request))
 

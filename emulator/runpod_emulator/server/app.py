@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runpod_emulator.core.errors import ConfigurationError, MethodNotAllowed, NotEmulated, RequestError, RouteNotFound
 from runpod_emulator.core.secrets.tokens import WorkerKey, WorkerTokens
 from runpod_emulator.core.time.clock import genuine_dates
-from runpod_emulator.doors import alive, flash, openai, public, receiver, ui, worker
+from runpod_emulator.doors import alive, batch, flash, openai, public, receiver, ui, worker
 from runpod_emulator.doors.load_balancer import LateForwarder, LoadBalancer
 from runpod_emulator.doors.management import graphql, not_emulated
 from runpod_emulator.doors.management.creating import no_images
@@ -43,11 +43,7 @@ if TYPE_CHECKING:
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
-NOT_EMULATED = {
-    "/v2/{endpoint_id}/batch": "the batch API",
-    "/v2/{endpoint_id}/batch/{rest:path}": "the batch API",
-    **not_emulated.MANAGEMENT,
-}
+NOT_EMULATED = not_emulated.MANAGEMENT
 """Routes of the real service that answer 501, and what they are called."""
 MANAGEMENT = (
     "/v2/serverless",
@@ -85,7 +81,15 @@ class Application(Starlette):
         management = LateApp(self._make_management)
         own += [Route(path, management) for path in MANAGEMENT]
         super().__init__(
-            routes=[*self._doors, *worker.routes, *own, graphql.route, *_not_emulated_routes(), *self._page_routes()],
+            routes=[
+                *self._doors,
+                *batch.routes,
+                *worker.routes,
+                *own,
+                graphql.route,
+                *_not_emulated_routes(),
+                *self._page_routes(),
+            ],
             middleware=[Middleware(SafetyNet, answer=self._fault), *_layers(worlds.first)],
             exception_handlers={HTTPException: _framework_error},
         )

@@ -18,7 +18,7 @@ from runpod_emulator.core.jobs.job import Event, Job, JobStatus
 from runpod_emulator.core.jobs.listeners import ALL
 from runpod_emulator.core.jobs.script_state import ScriptState
 
-FORMAT = 1
+FORMAT = 2
 """Of what is written here."""
 
 

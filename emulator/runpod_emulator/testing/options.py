@@ -119,6 +119,8 @@ class Options(TypedDict, total=False):
     """Workers that are always on."""
     workers_max: int
     """Workers that there may be."""
+    batch_workers_max: int
+    """Workers that the requests of batches may have, beside those."""
     idle_timeout: str | timedelta
     """Life of an idle worker."""
     scaler: Literal["REQUEST_COUNT", "QUEUE_DELAY"]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from runpod_emulator.core.platform import Platform
+from runpod_emulator.core.settings import named
 
 POINTED_BY_EXEC = "_RUNPOD_EMULATOR_EXEC"
 """The variable by which `exec` says to which URL it has pointed the clients of its command."""
@@ -113,7 +114,7 @@ def worker_environment(
         "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID{tail}",
         "RUNPOD_AI_API_KEY": worker_key,
         "RUNPOD_POD_ID": worker,
-        "RUNPOD_ENDPOINT_ID": endpoint,
+        "RUNPOD_ENDPOINT_ID": named(endpoint),
         "RUNPOD_POD_HOSTNAME": host_name(worker),
         "RUNPOD_PING_INTERVAL": str(ping_interval),
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",

@@ -36,6 +36,7 @@ from runpod_emulator.core.jobs.handout import handout
 from runpod_emulator.core.jobs.job import Emitted, Job, JobStatus, Progressed
 from runpod_emulator.core.jobs.results import ending, is_oversized, split_chunk, told_of_its_size
 from runpod_emulator.core.jobs.store import patiently
+from runpod_emulator.core.settings import named
 from runpod_emulator.core.time.waiting import Caller
 from runpod_emulator.workers.child import CLOSING_GRACE, Child
 from runpod_emulator.workers.environment import host_name, joined
@@ -184,7 +185,7 @@ class WorkerProcess:
 
     def _environment(self) -> dict[str, str]:
         own = {
-            "RUNPOD_ENDPOINT_ID": self._endpoint.id,
+            "RUNPOD_ENDPOINT_ID": named(self._endpoint.id),
             "RUNPOD_POD_ID": self.id,
             "RUNPOD_POD_HOSTNAME": host_name(self.id),
         }

@@ -20,7 +20,7 @@ from runpod_emulator.core.errors import ConfigurationError, EndpointNotFound
 from runpod_emulator.core.fleet.launcher import Launcher
 from runpod_emulator.core.mocks.script import Reply
 from runpod_emulator.core.secrets.shown import block
-from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings
+from runpod_emulator.core.settings import ONLY_BALANCED, EndpointSettings, checked, default_settings, of_batches
 from runpod_emulator.workers.command import Command, CommandWorker
 from runpod_emulator.workers.elsewhere import WorkersElsewhere
 from runpod_emulator.workers.functions import NOTHING, Function, Handler
@@ -31,6 +31,7 @@ from runpod_emulator.workers.program import Program
 from runpod_emulator.workers.reload import Reloader
 from runpod_emulator.workers.script_workers import WithScriptWorkers
 from runpod_emulator.workers.scripted import ScriptedWorker
+from runpod_emulator.world.batches import Batches
 from runpod_emulator.world.deployments import Deployments
 from runpod_emulator.world.flaws import Flaws
 from runpod_emulator.world.starts import Starts
@@ -69,6 +70,9 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._removed = removed
         self._handlers: dict[str, Handler] = {}
         """What runs the jobs of mock endpoints that no stub answers."""
+        self._launches: dict[str, Callable[[Work], Launcher]] = {}
+        """How the workers of each queue are brought up."""
+        self.batches = Batches(shared, self._for_batches)
         self._reloader = Reloader()
         self.flaws = Flaws(self, self._reloader)
         self.starts = Starts(self.get)
@@ -104,7 +108,34 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         """The endpoint of this id, of either kind; raises EndpointNotFound."""
         return self.balancers.get(endpoint_id) or self.queue(endpoint_id)
 
+    def beside(self, endpoint_id: str) -> list[str]:
+        """The queue that runs the batches of this endpoint, if it has any."""
+        return [queue for queue in (of_batches(endpoint_id),) if queue in self.queues]
+
     # New ones
+
+    def _for_batches(self, endpoint_id: str) -> Endpoint:
+        """The queue that runs the batches of an endpoint, with workers of its own; raises EndpointNotFound, QueueCall.
+
+        It is there from the first batch until a reset. Its workers do not stay when they are idle, so newer code of the
+        handler is that of the next ones.
+        """
+        of_all = self.queue(endpoint_id, "batch")
+        most = (
+            of_all.settings.workers_max
+            if of_all.settings.batch_workers_max is None
+            else of_all.settings.batch_workers_max
+        )
+        settings = dataclasses.replace(
+            of_all.settings, id=of_batches(endpoint_id), workers_min=0, workers_max=most, keeps_warm=False, flash=None
+        )
+        queue = self.queues.get(settings.id)
+        if queue is None:
+            queue = self.add(settings, self._launches[endpoint_id])
+            self.starts.let_pass(settings.id)
+            queue.workforce.begin()
+        queue.scripts.has_handler = of_all.scripts.has_handler
+        return queue
 
     def add(
         self,
@@ -121,6 +152,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._check_new(settings.id)
         endpoint = self.queues[settings.id] = Endpoint(settings, self._shared, launch)
         self.deployments.added(settings.id, "QUEUE", variables)
+        self._launches[settings.id] = launch
         self.starts.added(settings.id, settings, again or (lambda: self.add(settings, launch)))
         return endpoint
 
@@ -300,10 +332,13 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         self._reloader.forget(endpoint_id)
         self._handlers.pop(endpoint_id, None)
         self.programs.pop(endpoint_id, None)
+        self._launches.pop(endpoint_id, None)
         self.starts.removed(endpoint_id)
         self.deployments.removed(endpoint_id)
         await endpoint.workforce.launcher.close()
         endpoint.leave()
+        for queue in self.beside(endpoint_id):
+            await self.remove(queue)
 
     async def restore(self) -> None:
         """Let each endpoint be what it was as it was added, and bring back those of the start."""

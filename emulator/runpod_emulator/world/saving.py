@@ -13,6 +13,7 @@ from runpod_emulator.core.endpoint.resumption import resume
 from runpod_emulator.core.errors import ConfigurationError
 from runpod_emulator.core.mocks.faults import Fault
 from runpod_emulator.core.mocks.stubs import Stub
+from runpod_emulator.core.settings import is_of_batches
 from runpod_emulator.core.time.clock import AutoClock, RealClock
 from runpod_emulator.stores.memory import MemoryStore
 from runpod_emulator.world.snapshot import KeptFault, KeptStub, Snapshot, Taken, moved
@@ -56,6 +57,8 @@ def taken(world: World, namespace: str = "") -> Taken:
         namespace, mode, world.timeline.now(), world.loads, store_of(world).dump(), world.history.dump(),
         world.streams.dump(), list(world.attempts), frozenset(world.unread.jobs), stubs, faults,
     )  # fmt: skip
+    lanes = [queue for queue in world.endpoints.queues if is_of_batches(queue)]
+    inside = inside.without(lanes) if lanes else inside
     return Taken(inside, world.timeline.drift(), world.unserved)
 
 

@@ -38,7 +38,7 @@ from runpod_emulator.world.covers import Cover, Masked
 from runpod_emulator.world.snapshot import KeptFault, KeptStub, Key, Snapshot
 
 FORMAT = "runpod-emulator state"
-VERSION = 1
+VERSION = 2
 _PIECE = 8_192
 """Bytes that are written at once: a tenth of a millisecond for usual jobs."""
 _KINDS = {kind.__name__: kind for kind in ALL}

@@ -194,6 +194,7 @@ class World:
         )  # fmt: skip
 
     def _hear(self) -> None:
+        self.endpoints.batches.tell = self.news.tell
         self.timeline.watch(self.deadlines)
         self.store.news.transitions.append(self._heard)
         self.store.news.clears.append(self._cleared)
@@ -252,7 +253,7 @@ class World:
         """
         if endpoint_id is not None:
             self.endpoints.any(endpoint_id)
-        for passing in self.endpoints.starts.passing() if endpoint_id is None else ():
+        for passing in self.endpoints.starts.passing() if endpoint_id is None else self.endpoints.beside(endpoint_id):
             await self.endpoints.remove(passing)
         await self.store.clear(endpoint_id)
         for endpoint in self._queues(endpoint_id):  # who has asked for it finds the workers that then are needed

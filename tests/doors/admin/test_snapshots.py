@@ -105,10 +105,10 @@ async def test_secrets_are_not_in_it(admin: Admin) -> None:
 
 WRONG: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "it is no JSON"),
-    "cut off": (b'{"format":"runpod-emulator state","version":1,"wor', "it is no JSON"),
+    "cut off": (b'{"format":"runpod-emulator state","version":2,"wor', "it is no JSON"),
     "something else": (b"{}", "it is no state of runpod-emulator"),
-    "of the future": (b'{"format":"runpod-emulator state","version":2}', "reads version 1 only"),
-    "not whole": (b'{"format":"runpod-emulator state","version":1,"worlds":[{}]}', "does not fit together"),
+    "of the future": (b'{"format":"runpod-emulator state","version":3}', "reads version 2 only"),
+    "not whole": (b'{"format":"runpod-emulator state","version":2,"worlds":[{}]}', "does not fit together"),
     "two of other names": (b"", "there are 2 worlds in it, and none is of this namespace"),
     "wrong counts": (b"", "what a has counted is no list of its counts"),
 }

@@ -53,7 +53,7 @@ from runpod_emulator.core.jobs.store import Admit, Counts
 from runpod_emulator.core.jobs.tracing import parent_in
 from runpod_emulator.core.mocks.stubs import Question
 from runpod_emulator.core.rates import Limits
-from runpod_emulator.core.settings import EndpointSettings
+from runpod_emulator.core.settings import EndpointSettings, is_of_batches, named
 from runpod_emulator.core.time.waiting import Caller, Outcome
 
 
@@ -100,7 +100,7 @@ class Endpoint:
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False
-        self._is_limited = shared.rate_limits and shared.platform.queue_limit_rule
+        self._is_limited = shared.rate_limits and shared.platform.queue_limit_rule and not is_of_batches(self.id)
 
     @property
     def settings(self) -> EndpointSettings:
@@ -139,8 +139,8 @@ class Endpoint:
             self._check_room(await self._store.counts(self.id))
         ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
-        job_id = self.shared.ids.job(platform.id_suffix, submission.sync)
-        script = self.scripts.choose(job_id, Question(self.id, submission.input, submission.headers), at)
+        job_id = submission.id or self.shared.ids.job(platform.id_suffix, submission.sync)
+        script = self.scripts.choose(job_id, Question(named(self.id), submission.input, submission.headers), at)
         job = Job(
             endpoint=self.id,
             id=job_id,
@@ -157,6 +157,7 @@ class Endpoint:
             held=script is not None and script.held_until is not None,
             script=script,
             trace=parent_in(submission.headers) if self.shared.tracing else "",
+            batch=submission.batch,
         )
         job, events = self._hooks.submitted(job, submission.sync) if self.shared.faults.rules else (job, ())
         try:

@@ -24,7 +24,7 @@ from runpod_emulator.core.jobs.script_state import Paused, ScriptState
 from runpod_emulator.core.jobs.store import patiently
 from runpod_emulator.core.mocks.script import FOR_EVER, NO_PAUSE, Ending, Pause, Reply, Scene, Script
 from runpod_emulator.core.mocks.stubs import Question, Stub, StubBook
-from runpod_emulator.core.settings import Span
+from runpod_emulator.core.settings import Span, named
 from runpod_emulator.core.time.waiting import Caller, Outcome, WaitingRoom
 
 if TYPE_CHECKING:
@@ -357,7 +357,7 @@ class RunningScripts:
 
 def _question(job: Job) -> Question:
     assert job.script is not None
-    return Question(job.endpoint, job.input, job.script.headers)
+    return Question(named(job.endpoint), job.input, job.script.headers)
 
 
 def _failing(state: ScriptState) -> Script:

@@ -24,6 +24,10 @@ class Submission(NamedTuple):
     """Of the request, as they came: stubs may look at them."""
     wait: int | None = None
     """How long the client of /runsync said that it would wait, in ms; may lengthen the life of the result."""
+    id: str = ""
+    """The job's id, where it has one already."""
+    batch: str = ""
+    """The batch of which it is a request."""
 
     def retention(self, platform: Platform) -> int:
         """How long the result is kept, in ms."""

@@ -7,7 +7,7 @@ from runpod_emulator.core.platform import Platform
 
 
 def handout(job: Job, platform: Platform) -> bytes:
-    """JSON text with `id`, `input` and, when the client sent one, `s3Config`.
+    """JSON text with `id`, `input` and, when the client sent one, `s3Config`; that of a batch names it as `batchId`.
 
     An empty input object is left out where the platform strips it: its worker then
     refuses the job.
@@ -17,5 +17,7 @@ def handout(job: Job, platform: Platform) -> bytes:
         parts += (b',"input":', job.input)
     if job.s3_config is not None:
         parts += (b',"s3Config":', job.s3_config)
+    if job.batch:
+        parts += (b',"batchId":"', job.batch.encode(), b'"')
     parts.append(b"}")
     return b"".join(parts)

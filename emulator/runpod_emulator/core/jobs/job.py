@@ -80,6 +80,8 @@ class Job(NamedTuple):
     """Of the script that it plays; None where a handler runs it."""
     trace: str = ""
     """The `traceparent` of the request that handed it in, where traces are made and there was one."""
+    batch: str = ""
+    """The batch of which it is a request, if it is of one."""
 
     @property
     def next_deadline(self) -> int | None:
@@ -97,9 +99,7 @@ class Job(NamedTuple):
     @property
     def runs_until(self) -> int | None:
         """When the present run exceeds its execution timeout."""
-        if self.taken_at is None or not self.execution_timeout:
-            return None
-        return self.taken_at + self.execution_timeout
+        return None if self.taken_at is None or not self.execution_timeout else self.taken_at + self.execution_timeout
 
     @property
     def scales(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from runpod_emulator.core.errors import RequestError
 from runpod_emulator.core.mocks.fault_kinds import FaultKind, Place
 from runpod_emulator.core.rates import Operation
-from runpod_emulator.core.settings import AT_ONCE, Span
+from runpod_emulator.core.settings import AT_ONCE, Span, named
 from runpod_emulator.core.time.timeline import Timeline
 
 
@@ -261,4 +261,4 @@ def _phrase(status: int) -> str:
 def _concerns(fault: Fault, endpoint: str, operation: Operation | None) -> bool:
     if fault.operations and operation not in fault.operations:
         return False
-    return fnmatch.fnmatchcase(endpoint, fault.endpoint)
+    return fnmatch.fnmatchcase(named(endpoint), fault.endpoint)
