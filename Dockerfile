@@ -12,7 +12,7 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY emulator/ emulator/
-RUN pip install --no-cache-dir --prefix=/install '.[redis]'
+RUN pip install --no-cache-dir --prefix=/install '.[openai,redis]'
 
 FROM python:3.12-slim
 ENV PYTHONUNBUFFERED=1

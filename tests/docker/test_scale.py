@@ -37,7 +37,7 @@ def test_each_waits_for_what_it_needs() -> None:
 
 def test_the_emulators_are_of_this_image_which_can_use_a_store() -> None:
     assert (FOLDER / SERVICES["emulator"]["build"]).resolve() == ROOT
-    assert "'.[redis]'" in DOCKERFILE
+    assert "'.[openai,redis]'" in DOCKERFILE
 
 
 def test_no_image_names_a_registry() -> None:

@@ -1,6 +1,6 @@
 """One error tree. What is about load-balancing endpoints is in `balancer_errors.py`, about batches in
-`batch_errors.py`, about doors in `door_errors.py`, about the proxy in `proxy_errors.py`, about stores in
-`store_errors.py`.
+`batch_errors.py`, about doors in `door_errors.py`, about the management API in `management_errors.py` and
+`graphql_errors.py`, about the proxy in `proxy_errors.py`, about stores in `store_errors.py`.
 
 ::
 
