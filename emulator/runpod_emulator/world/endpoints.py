@@ -254,7 +254,7 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
         handler.function = function
         self.queues[endpoint_id].scripts.has_handler = True
 
-    def drop_functions(self) -> None:
+    def _drop_functions(self) -> None:
         """Let no function of this process run jobs any more."""
         for endpoint_id, handler in self._handlers.items():
             handler.function = NOTHING
@@ -341,7 +341,8 @@ class Endpoints(Mapping[str, Endpoint | Balancer]):
             await self.remove(queue)
 
     async def restore(self) -> None:
-        """Let each endpoint be what it was as it was added, and bring back those of the start."""
+        """Let each endpoint be what it was as it was added, and bring back those of the start; functions go."""
+        self._drop_functions()
         await self.starts.restore()
         self.deployments.restore()
 

@@ -264,7 +264,6 @@ class World:
             self.room.call(_ANSWER)
             self.stubs.reset()
             self.faults.reset()
-            self.endpoints.drop_functions()
             self._shared.ids.reset()
             self._restart()
             await self.endpoints.restore()
