@@ -430,7 +430,7 @@ async def _(profile):
 
 @row("batch.list", "guess")
 async def _(profile):
-    return await open_doors(profile).http.get("/v2/pods")
+    return await open_doors(profile).get("/batch")
 
 
 @row("graphql.answer", "client")
@@ -499,7 +499,7 @@ async def _(profile):
 
 @row("error.not_emulated", "guess")
 async def _(profile):
-    return await open_doors(profile).http.post("/graphql")
+    return await open_doors(profile).http.get("/v2/pods")
 
 
 @row("error.internal", "guess")

@@ -94,7 +94,7 @@ class Served:
 
     async def _close(self) -> None:
         await self._server.worlds.stop()
-        for port in self._server._ports:
+        for port in self._server._listeners:
             port.release()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:

@@ -12,7 +12,7 @@ from runpod_emulator.core.endpoint.balancer import Balancer
 from runpod_emulator.core.endpoint.endpoint import Endpoint
 from runpod_emulator.core.errors import EndpointNotFound
 from runpod_emulator.core.rates import Admission, Operation
-from runpod_emulator.core.settings import is_of_batches
+from runpod_emulator.core.settings import BATCHES
 from runpod_emulator.http.access import Access
 from runpod_emulator.http.answers import Handler, answering, problem, refusal
 from runpod_emulator.http.bodies import LET_IN
@@ -30,7 +30,7 @@ Find = Callable[[Request, World], Awaitable[Endpoint]]
 
 async def endpoint_in_path(request: Request, emulator: World) -> Endpoint:
     """The endpoint that a client names in the path; raises EndpointNotFound, QueueCall."""
-    if is_of_batches(request.scope["path_params"]["endpoint_id"]):
+    if request.scope["path_params"]["endpoint_id"].endswith(BATCHES):
         raise EndpointNotFound
     return queue_in_path(request, emulator)
 

@@ -100,6 +100,7 @@ class Endpoint:
         self._timeline = shared.timeline
         self._now = shared.timeline.present
         self._closed = False
+        self._name = named(self.id)
         self._is_limited = shared.rate_limits and shared.platform.queue_limit_rule and not is_of_batches(self.id)
 
     @property
@@ -140,7 +141,7 @@ class Endpoint:
         ttl = settings.job_ttl if submission.ttl is None else submission.ttl
         limit, low_priority = submission.execution_timeout, submission.low_priority
         job_id = submission.id or self.shared.ids.job(platform.id_suffix, submission.sync)
-        script = self.scripts.choose(job_id, Question(named(self.id), submission.input, submission.headers), at)
+        script = self.scripts.choose(job_id, Question(self._name, submission.input, submission.headers), at)
         job = Job(
             endpoint=self.id,
             id=job_id,
