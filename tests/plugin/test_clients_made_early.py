@@ -124,7 +124,7 @@ def swallowed():
 
 CALLS = {
     "endpoint": lambda: OLD.run({"input": {}}),
-    "graphql": lambda: runpod.get_endpoints(),
+    "graphql": lambda: requests.post("https://api.runpod.io/graphql", headers=KEY),
     "openai": lambda: openai.OpenAI(base_url=BASE, api_key="rpa_THE_REAL_KEY").chat.completions.create(**ASKED),
     "async-openai": lambda: asyncio.run(with_openai()),
     "requests": lambda: requests.post(RUN, headers=KEY),
