@@ -65,7 +65,7 @@ def test_an_endless_head_is_cut_off(server: Command, parts: object) -> None:
     before = memory(server)
     with Bystander(server) as other, dial(server) as connection:
         assert callable(parts)
-        assert send_until_refused(connection, parts()) < 8 * MIB
+        assert send_until_refused(connection, parts()) < 64 * MIB  # most of it lies in the buffers of the system
     assert memory(server) - before < 16 * MIB
     expect_within(other.longest, STALL)
     assert asked(server, GET).startswith(b"HTTP/1.1 200 ")
