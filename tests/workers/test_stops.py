@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
@@ -10,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from runpod_emulator.workers.stops import Stops
+
+from tests.waits import until
 
 
 class Desk:
@@ -32,14 +33,6 @@ def take(worker: socket.socket) -> None:
     os.close(descriptors[0])
 
 
-async def steps(condition: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never came true")
-
-
 async def test_each_stop_is_told_lent_for_and_given_back_whatever_the_worker_says() -> None:
     desk, said, interrupted = Desk(), list[tuple[str, str]](), list[int]()
     stops = Stops(lambda *words: said.append(words), lambda: interrupted.append(1))
@@ -47,20 +40,20 @@ async def test_each_stop_is_told_lent_for_and_given_back_whatever_the_worker_say
     worker = socket.socket(fileno=os.dup(descriptor))
     stops.begun()
     worker.sendall(b"no json\n[1]\n" + json.dumps({"stop": "h.py:3", "job": "j", "first": True}).encode() + b"\n")
-    await steps(lambda: desk.lent)
+    await until(lambda: desk.lent)
     give, interrupt = desk.lent[0]
     give(worker.fileno())
     take(worker)
     interrupt()
     worker.sendall(b'{"go": true}\n{"stop": "h.py:4", "job": "j"}\n')
-    await steps(lambda: desk.lent and desk.lent[0][0] is not give)
+    await until(lambda: desk.lent and desk.lent[0][0] is not give)
     assert len(said) == 1, "it waits for its turn"
     desk.lent[0][0](worker.fileno())
     take(worker)  # one that is under way to itself would hold the connection
     assert said == [("h.py:3", "j"), ("", "j")], "only the first is told"
     assert (len(desk.lent), interrupted) == (1, [1])
     worker.close()
-    await steps(lambda: not desk.lent)
+    await until(lambda: not desk.lent)
     stops.close()
     give(0)
 

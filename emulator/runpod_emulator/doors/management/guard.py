@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runpod_emulator.core.errors import InternalError, InvalidKey, NoToken, RequestError
+from runpod_emulator.core.errors import InvalidKey, NoToken, RequestError
 from runpod_emulator.core.management_errors import AccessDenied, MissingToken
 from runpod_emulator.core.quota import Quota, windows_of
 from runpod_emulator.core.rates import MANAGEMENT
@@ -20,9 +19,8 @@ from runpod_emulator.http.access import Access, world_of_client
 from runpod_emulator.http.answers import WORLD, note
 from runpod_emulator.http.bodies import BODY, has_body
 from runpod_emulator.http.remarks import remarks_of
+from runpod_emulator.http.safety_net import SafetyNet
 from runpod_emulator.world.world import World
-
-log = logging.getLogger("runpod_emulator.api")
 
 
 class Quotas:
@@ -93,19 +91,7 @@ class Guard:
 
     async def _answer(self, world: World, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on; a fault of the emulator is an answer in the API's shape, too."""
-        started = False
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, sending)
-        except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            if not started:
-                await problem(world, InternalError())(scope, receive, send)
+        await SafetyNet(self.app, lambda error: problem(world, error))(scope, receive, send)
 
 
 def _heard(scope: Scope, receive: Receive) -> Receive:

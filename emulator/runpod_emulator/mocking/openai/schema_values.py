@@ -46,7 +46,7 @@ def _matcher(schema: dict[str, Any], lenient: bool) -> LLMatcher:
     try:
         from llguidance import LLMatcher, LLTokenizer
     except ImportError:
-        raise ModelError(501, "NotImplementedError", _NEEDS) from None
+        raise ModelError(501, "MissingLibraryError", _NEEDS) from None
     try:
         form = LLMatcher.grammar_from_json_schema(
             json.dumps(schema), overrides={"whitespace_flexible": False, "lenient": lenient}
